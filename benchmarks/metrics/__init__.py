@@ -1,0 +1,51 @@
+"""Metrics: one file each, and one table of what their names mean.
+
+`METRICS` says for every metric which way is better, in which unit it is given and who defined it. A metric is named
+after the network that it was computed with: without the published Inception weights nothing here is called FID.
+"""
+
+from dataclasses import dataclass
+
+from reports.records import HIGHER, LOWER, NEITHER
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a number of this metric means; `direction` says which way is better."""
+
+    direction: str
+    unit: str
+    title: str
+    reference: str
+
+
+METRICS = {
+    "ssim": MetricInfo(
+        HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022"
+    ),
+    "ssim_valid": MetricInfo(HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq"),
+    "mse": MetricInfo(LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022"),
+    "psnr": MetricInfo(HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)"),
+    "lpips": MetricInfo(LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018"),
+    "pd_effnet": MetricInfo(
+        LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights"
+    ),
+    "fid": MetricInfo(LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid"),
+    "fd_effnet": MetricInfo(
+        LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6"
+    ),
+    "ppl": MetricInfo(LOWER, "", "Perceptual path length (LPIPS)", "Karras et al. 2019, eq. 2"),
+    "ppl_effnet": MetricInfo(
+        LOWER, "", "Perceptual path length (EfficientNet-lite0)", "Karras et al. 2019, eq. 2"
+    ),
+    "auroc": MetricInfo(HIGHER, "", "Area under the ROC curve", "Hanley and McNeil 1982"),
+    "ap": MetricInfo(HIGHER, "", "Average precision", "scikit-learn average_precision_score"),
+    "accuracy": MetricInfo(HIGHER, "", "Accuracy", "share of labels predicted right"),
+    "arcface": MetricInfo(HIGHER, "", "Identity similarity (ArcFace)", "Deng et al. 2019"),
+    "id_portraits": MetricInfo(
+        HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network"
+    ),
+    "acceptance_rate": MetricInfo(
+        NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Section 5.4"
+    ),
+}

@@ -1,0 +1,184 @@
+"""Networks whose features a Frechet distance is taken over.
+
+- `fid`: the Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own preprocessing.
+- `fd_effnet`: EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where Inception's
+  weights are not; its distances have another scale and must not be read as FID.
+
+Images enter as uint8, as they would be read from files: a distance to a data set of files is only fair after the
+same rounding.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.metrics import weights
+from diffae.errors import UserError
+
+INCEPTION_SIZE, INCEPTION_DIM = 299, 2048
+
+# EfficientNet-lite0 sees every image at this size, however large it is: one size, one protocol. Half of the 224 px
+# that it was trained at costs a third of the time, and small images would hold no more detail at 224 px.
+EFFNET_SIZE, EFFNET_DIM = 128, 1280
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """Maps images to features: uint8 N x 3 x H x W -> float32 [N, dim] on `device`.
+
+    `metric_name` is the only name that a distance over these features may be reported under.
+    """
+
+    name: str
+    metric_name: str
+    dim: int
+    input_size: int
+    resize: str
+    sha256: str
+    device: torch.device
+    module: nn.Module
+
+    @torch.inference_mode()
+    def __call__(self, images_uint8: Tensor) -> Tensor:
+        if images_uint8.dtype != torch.uint8:
+            raise TypeError(f"feature networks take uint8 images, not {images_uint8.dtype}")
+        images = images_uint8.to(self.device).float().div(255)
+        return self.module(images.contiguous(memory_format=torch.channels_last))
+
+    def describe(self) -> dict[str, str | int]:
+        """What the protocol records: two distances compare only where all of this is equal."""
+        return {
+            "feature_network": self.name,
+            "feature_sha256": self.sha256,
+            "feature_dim": self.dim,
+            "feature_input_size": self.input_size,
+            "feature_resize": self.resize,
+            "feature_dtype": "float32",
+        }
+
+
+def feature_network(
+    weights_dir: Path | None, allow_unknown: bool, device: torch.device
+) -> FeatureNetwork:
+    """Inception where its weights are found, else EfficientNet-lite0; `metric_name` says which."""
+    if weights.find("inception", weights_dir) is not None:
+        return inception(weights.load_path("inception", weights_dir, allow_unknown), device)
+    path = weights.load_path("efficientnet-lite0", weights_dir, allow_unknown)
+    return efficientnet_lite0(path, device)
+
+
+class _FIDFeatures(nn.Module):
+    """pytorch-fid's preprocessing: [0, 1] -> 299 px, bilinear without antialiasing -> [-1, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        size = (INCEPTION_SIZE, INCEPTION_SIZE)
+        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        return self.network(2 * images - 1)
+
+
+def inception(path: Path, device: torch.device) -> FeatureNetwork:
+    """The FID network with the weights of the file `path`: features after the last average pooling."""
+    network = _fid_inception_v3()
+    try:
+        network.load_state_dict(weights.read_state(path))
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"{path}: not the weights of FID's Inception-v3: {_first_line(error)}") from None
+    network.fc = nn.Identity()
+    return FeatureNetwork(
+        name="inception-v3 (pytorch-fid)",
+        metric_name="fid",
+        dim=INCEPTION_DIM,
+        input_size=INCEPTION_SIZE,
+        resize="bilinear, no antialiasing",
+        sha256=weights.sha256(path),
+        device=device,
+        module=_frozen(_FIDFeatures(network), device),
+    )
+
+
+def _fid_inception_v3() -> nn.Module:
+    """torchvision's Inception-v3 with pytorch-fid's blocks, as its `fid_inception_v3` but without the download."""
+    from pytorch_fid.inception import (
+        FIDInceptionA,
+        FIDInceptionC,
+        FIDInceptionE_1,
+        FIDInceptionE_2,
+        _inception_v3,
+    )
+
+    network = _inception_v3(num_classes=1008, aux_logits=False, weights=None)
+    network.Mixed_5b = FIDInceptionA(192, pool_features=32)
+    network.Mixed_5c = FIDInceptionA(256, pool_features=64)
+    network.Mixed_5d = FIDInceptionA(288, pool_features=64)
+    network.Mixed_6b = FIDInceptionC(768, channels_7x7=128)
+    network.Mixed_6c = FIDInceptionC(768, channels_7x7=160)
+    network.Mixed_6d = FIDInceptionC(768, channels_7x7=160)
+    network.Mixed_6e = FIDInceptionC(768, channels_7x7=192)
+    network.Mixed_7b = FIDInceptionE_1(1280)
+    network.Mixed_7c = FIDInceptionE_2(2048)
+    return network
+
+
+class _EffNetFeatures(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(2 * resize(images, EFFNET_SIZE) - 1)
+
+
+def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
+    """EfficientNet-lite0 with the weights of the file `path`: the 1280 features that its classifier takes."""
+    network = effnet_lite0(path)
+    network.reset_classifier(0)  # type: ignore[operator]
+    return FeatureNetwork(
+        name="efficientnet-lite0 (ImageNet-1k)",
+        metric_name="fd_effnet",
+        dim=EFFNET_DIM,
+        input_size=EFFNET_SIZE,
+        resize="bilinear, antialiased",
+        sha256=weights.sha256(path),
+        device=device,
+        module=_frozen(_EffNetFeatures(network), device),
+    )
+
+
+def effnet_lite0(path: Path) -> nn.Module:
+    """timm's EfficientNet-lite0, classifier included, with the weights of the file `path`; inputs in [-1, 1].
+
+    The file comes from another implementation: its names differ, its order does not.
+    """
+    import timm
+
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    theirs, ours = list(weights.read_state(path).values()), network.state_dict()
+    if [value.shape for value in theirs] != [value.shape for value in ours.values()]:
+        raise UserError(f"{path}: not the weights of EfficientNet-lite0: number or shapes of tensors differ")
+    network.load_state_dict(dict(zip(ours, theirs, strict=True)))
+    return network
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Square images at `size` px: bilinear, antialiased where they shrink, untouched at their own size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(
+        images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def _frozen(module: nn.Module, device: torch.device) -> nn.Module:
+    module = module.eval().requires_grad_(False).to(device)
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,159 @@
+"""The Frechet distance between two sets of features, each taken as a Gaussian.
+
+Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017, eq. 6:
+
+    d^2 = |mu_a - mu_b|^2 + tr(S_a) + tr(S_b) - 2 tr sqrt(S_a S_b)
+
+With S_b = L L', the eigenvalues of S_a S_b are those of the symmetric L' S_a L, so the last trace needs no matrix
+square root. The distance is biased upwards at small n and the bias grows when images repeat: a bootstrap, which
+repeats them, is wrong here. `jackknife_stderr` leaves blocks out instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffae.errors import UserError
+
+UNKNOWN = 0
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What a Frechet distance needs to know of a set of features, in float64.
+
+    `n` is the number of images, `mean` [d] and `scatter` [d, d] the sum of centred outer products. Where n is
+    UNKNOWN (statistics that others saved), `scatter` holds the covariance itself.
+    """
+
+    n: int
+    mean: Array
+    scatter: Array
+
+    @staticmethod
+    def from_features(features: Tensor | NDArray[np.floating]) -> Moments:
+        """Moments of N x d features. The sums are taken in float64 on the features' own device."""
+        x = torch.as_tensor(features).double()
+        mean = x.mean(0)
+        centred = x - mean
+        scatter = centred.T @ centred
+        return Moments(len(x), mean.cpu().numpy(), scatter.cpu().numpy())
+
+    def merge(self, other: Moments) -> Moments:
+        """The moments of both sets together (Chan, Golub and LeVeque, 1979)."""
+        n = self._known() + other._known()
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.n / n)
+        between = np.outer(delta, delta) * (self.n * other.n / n)
+        return Moments(n, mean, self.scatter + other.scatter + between)
+
+    def without(self, block: Moments) -> Moments:
+        """The moments of what remains when `block`, a part of this set, is taken out."""
+        n = self._known() - block._known()
+        if n <= 0:
+            raise ValueError(f"cannot take {block.n} images out of {self.n}")
+        delta = block.mean - self.mean
+        mean = self.mean - delta * (block.n / n)
+        between = np.outer(delta, delta) * (self.n * block.n / n)
+        return Moments(n, mean, self.scatter - block.scatter - between)
+
+    def covariance(self) -> Array:
+        """The unbiased covariance (divided by n - 1) as NumPy and pytorch-fid have it."""
+        if self.n == UNKNOWN:
+            return self.scatter
+        if self.n < 2:
+            raise UserError("a Frechet distance needs at least two images on each side")
+        return self.scatter / (self.n - 1)
+
+    @property
+    def full_rank(self) -> bool:
+        """Whether the covariance can have full rank; statistics of unknown n are believed to."""
+        return self.n == UNKNOWN or self.n > len(self.mean)
+
+    @cached_property
+    def factor(self) -> Array:
+        """L [d, r] with L L' = covariance: Cholesky where it exists, else from the eigenvectors."""
+        covariance = self.covariance()
+        if self.full_rank:
+            try:
+                return np.linalg.cholesky(covariance)
+            except np.linalg.LinAlgError:
+                pass
+        return _eigen_factor(covariance)
+
+    def _known(self) -> int:
+        if self.n == UNKNOWN:
+            raise ValueError("statistics of an unknown number of images cannot be combined")
+        return self.n
+
+
+def _eigen_factor(covariance: Array) -> Array:
+    """A factor of a singular covariance. The null space is left out: its eigenvalues are rounding noise."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def merge_all(blocks: list[Moments]) -> Moments:
+    """The moments of all blocks, summed in the order given, so the result has one value to the last bit."""
+    return reduce(Moments.merge, blocks)
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """The squared Frechet distance, >= 0 up to rounding (about 1e-8 of the trace).
+
+    b is factored, unless a has the lower rank: then no square root is taken of eigenvalues that are rounding noise.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise UserError(f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared")
+    if not a.full_rank and (b.full_rank or a.n < b.n):
+        a, b = b, a
+    covariance = a.covariance()
+    eigenvalues = np.linalg.eigvalsh(b.factor.T @ covariance @ b.factor)
+    delta = a.mean - b.mean
+    traces = np.trace(covariance) + np.trace(b.covariance())
+    return float(delta @ delta + traces - 2 * np.sqrt(eigenvalues.clip(min=0)).sum())
+
+
+def jackknife_stderr(blocks: list[Moments], reference: Moments) -> float:
+    """Standard error of the distance between all `blocks` together and `reference`.
+
+    Delete-a-block jackknife (Efron and Stein, 1981) over k blocks of about equal size, k ~ 20:
+    sqrt((k - 1) / k sum (d_i - mean d)^2). The reference is taken as fixed; its covariance is factored once.
+    """
+    k = len(blocks)
+    if k < 2:
+        raise ValueError(f"a jackknife needs at least two blocks, not {k}")
+    everything = merge_all(blocks)
+    left_out = np.array([frechet_distance(everything.without(block), reference) for block in blocks])
+    return float(np.sqrt((k - 1) / k * np.square(left_out - left_out.mean()).sum()))
+
+
+def write_statistics(path: Path, moments: Moments) -> None:
+    """Write `mu` and `sigma` under the names that pytorch-fid and others read, and `n` where it is known."""
+    known = {} if moments.n == UNKNOWN else {"n": np.int64(moments.n)}
+    with open(path, "wb") as file:
+        np.savez(file, mu=moments.mean, sigma=moments.covariance(), **known)
+
+
+def read_statistics(path: Path) -> Moments:
+    """Read statistics written here or by others (`mu`, `sigma`). Raises UserError naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            mean, covariance = (np.asarray(file[key], np.float64) for key in ("mu", "sigma"))
+            n = int(file["n"]) if "n" in file else UNKNOWN
+    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
+        raise UserError(f"{path}: not statistics of features (an npz with mu and sigma): {error}") from None
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise UserError(f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together")
+    return Moments(n, mean, covariance if n == UNKNOWN else covariance * (n - 1))

@@ -1,0 +1,220 @@
+"""Face identity: how alike two faces are to a network trained to tell people apart (paper, Appendix G).
+
+- `arcface`: Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019, by insightface,
+  from a local .onnx file. Its pretrained weights are for non-commercial research only.
+- `id_portraits`: a small network of our own, trained with the same loss on the identities of the procedural
+  portraits (`train_identity.py`). It knows nothing of photographs and is offered for the portraits only.
+
+No face is detected or aligned: an image is taken to be one face crop, as in CelebA's aligned images and FFHQ.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.features import resize
+from benchmarks.metrics.pixel import to_unit
+from benchmarks.metrics.weights import NotAvailable
+from diffae.errors import UserError
+
+PORTRAITS = "portraits"
+PACKAGED = Path(__file__).with_name("id_portraits.safetensors")
+
+ARCFACE_SIZE = 112
+NET_SIZE, NET_DIM = 32, 64
+
+# Arithmetic that an ONNX graph applies to its input before the first layer when it normalises by itself.
+ARITHMETIC = {"Sub", "Add", "Mul", "Div"}
+
+
+@dataclass(frozen=True)
+class FaceEmbedding:
+    """Maps faces to embeddings: float32 N x 3 x H x W in [-1, 1] -> float32 [N, dim], compared by cosine.
+
+    `metric_name` is the only name that similarities of these embeddings may be reported under.
+    """
+
+    name: str
+    metric_name: str
+    dim: int
+    input_size: int
+    sha256: str
+    embed: Callable[[Tensor], Tensor]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.embed(images)
+
+    def describe(self) -> dict[str, str | int]:
+        """What the protocol records: two similarities compare only where all of this is equal."""
+        return {
+            "identity_network": self.name,
+            "identity_sha256": self.sha256,
+            "identity_input_size": self.input_size,
+            "identity_resize": "bilinear, antialiased",
+            "identity_alignment": "none",
+        }
+
+
+def face_embedding(
+    weights_dir: Path | None, allow_unknown: bool, device: torch.device, dataset_name: str
+) -> FaceEmbedding:
+    """ArcFace where its weights are found, else `id_portraits` on the portraits; `metric_name` says which.
+
+    Raises NotAvailable where there is neither.
+    """
+    if weights.find("arcface", weights_dir) is not None:
+        return arcface(weights.load_path("arcface", weights_dir, allow_unknown), device)
+    if dataset_name != PORTRAITS:
+        raise NotAvailable(
+            f"no face recognition weights: put {weights.KNOWN['arcface'].filename} into --weights-dir "
+            f"(the packaged embedding knows only the data set {PORTRAITS!r})"
+        )
+    return id_portraits(PACKAGED, device)
+
+
+def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of the angle between embeddings, [N, d] twice -> [N] in [-1, 1]."""
+    return F.cosine_similarity(a, b, dim=1)
+
+
+# ----------------------------------------------------------------------------------------------
+# ArcFace
+
+
+def arcface(path: Path, device: torch.device) -> FaceEmbedding:
+    """An insightface recogniser from a local .onnx file. Raises UserError if it is not one."""
+    if not path.is_file():
+        raise UserError(f"{path}: ArcFace's weights must be one .onnx file, not a folder")
+    recogniser = _recogniser(path, device)
+
+    def embed(images: Tensor) -> Tensor:
+        return torch.from_numpy(recogniser.get_feat(_bgr_images(images))).to(images.device)
+
+    return FaceEmbedding(
+        name=f"insightface ({path.name})",
+        metric_name="arcface",
+        dim=int(recogniser.output_shape[1]),
+        input_size=ARCFACE_SIZE,
+        sha256=weights.sha256(path),
+        embed=embed,
+    )
+
+
+def _bgr_images(images: Tensor) -> list[Any]:
+    """What `get_feat` takes: 112 px uint8 H x W x 3 arrays in OpenCV's channel order, blue first."""
+    images = to_unit(resize(images, ARCFACE_SIZE)).mul(255).round().byte()
+    return list(images.flip(1).permute(0, 2, 3, 1).cpu().contiguous().numpy())
+
+
+def _recogniser(path: Path, device: torch.device) -> Any:
+    """insightface's ArcFaceONNX, checked for what it takes on trust."""
+    import onnxruntime
+    from insightface.model_zoo import ArcFaceONNX
+
+    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+    available = onnxruntime.get_available_providers()
+    providers = [p for p in [*wanted, "CPUExecutionProvider"] if p in available]
+    normalises = _normalises_inside(path)
+    session = onnxruntime.InferenceSession(str(path), providers=providers)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or inputs[0].shape[1:] != [3, ARCFACE_SIZE, ARCFACE_SIZE]:
+        raise UserError(f"{path}: not a face recogniser: it must take N x 3 x 112 x 112 images")
+    if len(outputs) != 1 or len(outputs[0].shape) != 2:
+        raise UserError(f"{path}: not a face recogniser: it must give one N x d embedding")
+    recogniser = ArcFaceONNX(model_file=str(path), session=session)
+    if normalises != (recogniser.input_mean == 0):
+        raise UserError(
+            f"{path}: the graph {'normalises' if normalises else 'does not normalise'} its input, but insightface "
+            "guesses the opposite from the names of its nodes: export it without normalisation inside"
+        )
+    return recogniser
+
+
+def _normalises_inside(path: Path) -> bool:
+    """Whether the graph applies arithmetic to its input before anything else.
+
+    insightface guesses this from node names and would otherwise normalise twice, or not at all.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(str(path)).graph
+    except DecodeError:
+        raise UserError(f"{path}: not readable as ONNX") from None
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name for value in graph.input} - constants
+    first = next((node for node in graph.node if inputs & set(node.input)), None)
+    return first is not None and first.op_type in ARITHMETIC
+
+
+# ----------------------------------------------------------------------------------------------
+# Our own
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with a shortcut; halves the image where `stride` is 2."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(h)) + self.shortcut(x))
+
+
+class IdentityNet(nn.Module):
+    """Faces to unit vectors: float32 N x 3 x H x W in [-1, 1], seen at 32 px -> [N, 64] (0.45 M parameters).
+
+    The last map is flattened, not pooled: where a feature sits in the face tells people apart.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128)) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, widths[0], 3, 1, 1)
+        channels = [widths[0], *widths]
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(channels[i], channels[i + 1], stride=2) for i in range(len(widths)))
+        )
+        side = NET_SIZE // 2 ** len(widths)
+        self.head = nn.Linear(widths[-1] * side**2, NET_DIM)
+
+    def forward(self, images: Tensor) -> Tensor:
+        h = self.blocks(self.stem(resize(images, NET_SIZE)))
+        return F.normalize(self.head(h.flatten(1)), dim=1)
+
+
+def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
+    """The embedding trained on the portraits, from a safetensors file. Raises NotAvailable without it."""
+    if not path.is_file():
+        raise NotAvailable(
+            f"no {path.name}: train it with python -m benchmarks.metrics.train_identity --out {path}"
+        )
+    network = IdentityNet()
+    try:
+        network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path}: not the weights of the portrait embedding: {error}") from None
+    network = network.eval().requires_grad_(False).to(device)
+    return FaceEmbedding(
+        name="identity net (portraits)",
+        metric_name="id_portraits",
+        dim=NET_DIM,
+        input_size=NET_SIZE,
+        sha256=weights.sha256(path),
+        embed=lambda images: network(images.to(device)),
+    )

@@ -1,0 +1,123 @@
+"""Perceptual distances between pairs of images: distances between what a network sees in them.
+
+Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, eq. 1:
+
+    d(a, b) = sum_l 1 / (H_l W_l) sum_hw | w_l (y_a - y_b) |^2
+
+over layers l, with y the features unit-normalised over channels.
+
+- `lpips`: AlexNet and the weights w learned from human judgements, version 0.1, by the lpips package.
+- `pd_effnet`: five stages of EfficientNet-lite0, w = 1, averaged over the stages; it is there where AlexNet's weights
+  are not. It ranks distortions sensibly but has another scale and must not be read as LPIPS.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
+from diffae.errors import UserError
+
+
+@dataclass(frozen=True)
+class PerceptualDistance:
+    """d(a, b) for pairs of images: float32 N x 3 x H x W in [-1, 1], twice -> float32 [N] on `device`.
+
+    `metric_name` is the only name that the distance may be reported under.
+    """
+
+    name: str
+    metric_name: str
+    resize: str
+    sha256: str
+    device: torch.device
+    module: nn.Module
+
+    @torch.inference_mode()
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.module(a.to(self.device), b.to(self.device)).flatten()
+
+    def describe(self) -> dict[str, str]:
+        """What the protocol records: two distances compare only where all of this is equal."""
+        return {
+            "perceptual_network": self.name,
+            "perceptual_sha256": self.sha256,
+            "perceptual_resize": self.resize,
+            "perceptual_dtype": "float32",
+        }
+
+
+def perceptual_distance(
+    weights_dir: Path | None, allow_unknown: bool, device: torch.device
+) -> PerceptualDistance:
+    """LPIPS where AlexNet's weights are found, else `pd_effnet`; `metric_name` says which."""
+    if weights.find("alexnet", weights_dir) is not None:
+        return lpips_alexnet(weights.load_path("alexnet", weights_dir, allow_unknown), device)
+    path = weights.load_path("efficientnet-lite0", weights_dir, allow_unknown)
+    return effnet_distance(path, device)
+
+
+def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
+    """LPIPS v0.1 over the AlexNet trunk in the file `path`. Images keep their size, at least 32 px."""
+    import lpips
+
+    with warnings.catch_warnings():  # lpips calls torchvision by arguments that are deprecated
+        warnings.simplefilter("ignore", UserWarning)
+        module = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+    _load_trunk(module.net, path)
+    return PerceptualDistance(
+        name="lpips 0.1 (alexnet)",
+        metric_name="lpips",
+        resize="none",
+        sha256=weights.sha256(path),
+        device=device,
+        module=module.eval().requires_grad_(False).to(device),
+    )
+
+
+def _load_trunk(trunk: nn.Module, path: Path) -> None:
+    """Fill lpips's AlexNet, cut in slices ("slice1.0.weight"), from torchvision's ("features.0.weight")."""
+    state = weights.read_state(path)
+    try:
+        trunk.load_state_dict(
+            {name: state["features." + name.split(".", 1)[1]] for name in trunk.state_dict()}
+        )
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise UserError(f"{path}: not the weights of torchvision's AlexNet: {error}") from None
+
+
+class _EffNetDistance(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        images = resize(images, EFFNET_SIZE).contiguous(memory_format=torch.channels_last)
+        return self.network.forward_intermediates(images, intermediates_only=True)  # type: ignore[operator]
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        stages = zip(self._stages(a), self._stages(b), strict=True)
+        return torch.stack([normalised_distance(*pair) for pair in stages]).mean(0)
+
+
+def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 / (H W) sum_hw |a / |a| - b / |b||^2 over channels, features N x C x H x W -> [N] in [0, 4]."""
+    a, b = (nn.functional.normalize(x, dim=1, eps=1e-10) for x in (a, b))
+    return (a - b).square().sum(1).mean((1, 2))
+
+
+def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
+    """`pd_effnet` with the EfficientNet-lite0 in the file `path`: images are compared at 128 px."""
+    module = _EffNetDistance(effnet_lite0(path)).eval().requires_grad_(False).to(device)
+    return PerceptualDistance(
+        name="efficientnet-lite0 (ImageNet-1k), 5 stages, equal weights",
+        metric_name="pd_effnet",
+        resize=f"bilinear, antialiased, {EFFNET_SIZE} px",
+        sha256=weights.sha256(path),
+        device=device,
+        module=module.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+    )

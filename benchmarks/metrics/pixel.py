@@ -1,0 +1,28 @@
+"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2."""
+
+import torch
+from torch import Tensor
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Map images from [-1, 1] to [0, 1].
+
+    Clamped: a decoder that overshoots is scored on the picture that would be seen or saved.
+    """
+    return images.add(1).div(2).clamp(0, 1)
+
+
+def mse(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared error per image, in [0, 1] units, over pixels and channels.
+
+    Takes N x 3 x H x W in [-1, 1] and returns [N].
+    """
+    return (to_unit(a) - to_unit(b)).square().flatten(1).mean(1)
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio per image in dB: -10 log10(MSE) at peak 1. Equal images: infinity.
+
+    Takes N x 3 x H x W in [-1, 1] and returns [N].
+    """
+    return -10 * torch.log10(mse(a, b))

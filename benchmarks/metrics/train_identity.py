@@ -1,0 +1,135 @@
+"""Train the portrait embedding behind `id_portraits`.
+
+    python -m benchmarks.metrics.train_identity --data DIR --out FILE --steps 3000
+
+Training sees the identities of the training split only. At the end the AUROC of telling pairs of pictures of one person
+from pairs of two, on the identities of the test split, goes to standard output.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.metrics.identity import NET_DIM, IdentityNet
+from diffae.data import open_dataset
+from diffae.errors import UserError
+
+MARGIN, SCALE = 0.3, 16.0
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 2e-3, 1e-4
+SHIFT = 2
+MAX_TEST = 2000
+
+
+def angular_margin_loss(embeddings: Tensor, centres: Tensor, labels: Tensor) -> Tensor:
+    """ArcFace (Deng et al., 2019, eq. 3): cross-entropy of s cos(theta + m) for the right class and s cos(theta) else.
+
+    Unit `embeddings` [N, d], class `centres` [K, d] of any length and `labels` [N] in 0 .. K - 1.
+    """
+    cosine = (embeddings @ F.normalize(centres, dim=1).T).clamp(-1 + 1e-6, 1 - 1e-6)
+    widened = torch.cos((torch.acos(cosine) + MARGIN).clamp(max=math.pi))
+    own = F.one_hot(labels, len(centres)).bool()
+    return F.cross_entropy(SCALE * torch.where(own, widened, cosine), labels)
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """What does not change who it is: brightness, contrast, noise and a shift of up to 2 px, for each image its own.
+
+    N x 3 x H x W in [-1, 1] to the same.
+    """
+    n, _, height, width = images.shape
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(n, 1, 1, 1, generator=generator) * (high - low) + low
+
+    images = images * uniform(0.8, 1.2) + uniform(-0.15, 0.15)
+    images = images + 0.05 * uniform(0, 1) * torch.randn(images.shape, generator=generator)
+    padded = F.pad(images, [SHIFT] * 4, mode="replicate")
+    offsets = torch.randint(0, 2 * SHIFT + 1, (n, 2), generator=generator)
+    rows = (offsets[:, :1] + torch.arange(height)).view(n, 1, height, 1)
+    columns = (offsets[:, 1:] + torch.arange(width)).view(n, 1, 1, width)
+    sample = torch.arange(n).view(n, 1, 1, 1)
+    channel = torch.arange(3).view(1, 3, 1, 1)
+    return padded[sample, channel, rows, columns].clamp(-1, 1)
+
+
+def train(
+    images: Tensor, identities: Tensor, steps: int, seed: int, device: torch.device
+) -> IdentityNet:
+    """Fit an embedding to uint8 images N x S x S x 3 and their identities [N] (any integers)."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    _, labels = torch.unique(identities, return_inverse=True)
+    network = IdentityNet().to(device)
+    centres = nn.Parameter(torch.randn(int(labels.max()) + 1, NET_DIM, device=device))
+    parameters = [*network.parameters(), centres]
+    optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    progress = tqdm(range(steps), desc="identity", unit="step", file=sys.stderr)
+    for _ in progress:
+        chosen = torch.randint(0, len(images), (BATCH,), generator=generator)
+        batch = augment(to_signed(images[chosen]), generator).to(device)
+        loss = angular_margin_loss(network(batch), centres, labels[chosen].to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    return network.eval()
+
+
+def to_signed(images: Tensor) -> Tensor:
+    """uint8 N x S x S x 3 to float32 N x 3 x S x S in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+@torch.inference_mode()
+def embed(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
+    """Embeddings [N, 64] on the CPU of uint8 images N x S x S x 3."""
+    return torch.cat([network(to_signed(batch).to(device)).cpu() for batch in images.split(256)])
+
+
+def verification_auroc(embeddings: Tensor, identities: Tensor) -> float:
+    """AUROC of the cosine for "the same person?" over all pairs of unit embeddings [N, d]."""
+    i, j = torch.triu_indices(len(embeddings), len(embeddings), offset=1)
+    same = identities[i] == identities[j]
+    if same.all() or not same.any():
+        raise UserError("verification needs pairs of the same person and of two: take more test images")
+    return float(roc_auc_score(same.numpy(), (embeddings @ embeddings.T)[i, j].numpy()))
+
+
+def _load(dataset, split: str, limit: int | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+    indices = dataset.indices(split)[:limit]
+    if dataset.identities is None:
+        raise UserError("--data: this data set does not say who is in its pictures")
+    identities = torch.as_tensor(dataset.identities)[torch.as_tensor(indices)]
+    return torch.as_tensor(dataset.load_all(indices, workers=0)), identities
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--data", required=True, help="a data set with identities, such as the portraits")
+    parser.add_argument("--out", required=True, type=Path, help="safetensors file to write, in float16")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--size", type=int, default=32, help="image size in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args(argv)
+    device = torch.device(arguments.device)
+    dataset = open_dataset(arguments.data, arguments.size)
+    network = train(*_load(dataset, "train"), arguments.steps, arguments.seed, device)
+    save_file({k: v.half() for k, v in network.state_dict().items()}, arguments.out)
+    images, identities = _load(dataset, "test", MAX_TEST)
+    auroc = verification_auroc(embed(network, images, device), identities)
+    print(f"verification_auroc {auroc:.4f}")
+
+
+if __name__ == "__main__":
+    main()

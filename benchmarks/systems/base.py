@@ -1,0 +1,93 @@
+"""What a system is: any model behind one protocol, so that every benchmark measures all of them alike.
+
+A system offers what it can and says so in `capabilities`; a benchmark states what it needs. The fifteen
+lines of a system of your own: subclass `System`, set the fields, and write the methods it is capable of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from diffae import noise
+
+ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS = (
+    "encode",  # images -> code
+    "decode",  # code -> images
+    "semantic",  # the code has a vector N x d that a probe can read and an edit can move
+    "stochastic",  # the code has x_T, which can be inverted from an image or drawn at random
+    "sample",  # new images
+    "sample_latents",  # new semantic codes
+)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A code of N images: what the system says of them (`semantic`) and the rest (`x_T`), where it has it."""
+
+    semantic: Tensor | None = None
+    x_T: Tensor | None = None
+
+
+class System:
+    """Base class of systems. Images are N x 3 x S x S in [-1, 1]; all methods run without gradients.
+
+    name          the name it is asked for by, e.g. "diffae"
+    title         its name in tables, the paper's where it has one, e.g. "DiffAE"
+    capabilities  what it can do, see above
+    image_size    S, or None if any size will do
+    latent_dim    numbers in a code, in all
+    fingerprint   changes whenever its outputs may change: results are filed under it
+    iterative     whether `steps` (network calls a direction) means anything to it
+    """
+
+    name: str
+    title: str
+    capabilities: frozenset[str]
+    image_size: int | None = None
+    latent_dim: int
+    fingerprint: str
+    iterative: bool = False
+    reference: ClassVar[bool] = False  # a row that gives a scale, not a contender
+
+    def fit(self, images: Tensor) -> None:
+        """See training images once before anything else. Only systems that learn from them do."""
+
+    def encode(self, images: Tensor, steps: int = 100) -> Code:
+        """The full code of `images`."""
+        semantic = self.encode_semantic(images) if SEMANTIC in self.capabilities else None
+        x_T = None
+        if STOCHASTIC in self.capabilities:
+            x_T = self.encode_stochastic(images, semantic, steps)
+        return Code(semantic, x_T)
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        """The semantic code alone: N x d."""
+        raise self._cannot("encode a semantic code")
+
+    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+        """The stochastic code x_T alone, given the semantic one: N x 3 x S x S."""
+        raise self._cannot("encode a stochastic code")
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        """Images of codes: N x 3 x S x S in [-1, 1]."""
+        raise self._cannot("decode")
+
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        """New semantic codes, the one of index i from noise of its own: len(indices) x d."""
+        raise self._cannot("sample semantic codes")
+
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        """New images, the one of index i from noise of its own."""
+        raise self._cannot("sample")
+
+    def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
+        """x_T drawn from N(0, I), the one of index i from a generator of its own."""
+        size = self.image_size
+        assert size is not None  # systems with a stochastic code have a size
+        return noise.normal(seed, "x_T", indices, (3, size, size))
+
+    def _cannot(self, what: str) -> Exception:
+        return TypeError(f"{self.name} cannot {what}; its capabilities are {sorted(self.capabilities)}")
+

@@ -1,0 +1,89 @@
+"""The paper's model and its baseline as systems."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+)
+from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
+
+
+class DiffAESystem(System):
+    """Diffusion autoencoder: z_sem and x_T, latent DDIM for sampling (the paper's model)"""
+
+    name, title = "diffae", "DiffAE"
+    iterative = True
+
+    def __init__(self, path: str | Path | None, device: torch.device):
+        folder = checkpoint.locate(path or "portraits")
+        self.model = DiffusionAutoencoder.from_pretrained(folder, device)
+        self.device = device
+        self.fingerprint = checkpoint.fingerprint(folder)
+        self.image_size = self.model.image_size
+        self.latent_dim = self.model.latent_dim + 3 * self.image_size**2
+        latent = {SAMPLE, SAMPLE_LATENTS} if self.model.latent_net is not None else set()
+        self.capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC} | latent)
+
+    @property
+    def semantic_dim(self) -> int:
+        return self.model.latent_dim
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return self.model.encode(images.to(self.device))
+
+    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+        assert semantic is not None
+        return self.model.encode_stochastic(
+            images.to(self.device), semantic.to(self.device), steps=steps
+        )
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        assert code.semantic is not None and code.x_T is not None
+        return self.model.decode(
+            code.semantic.to(self.device), code.x_T.to(self.device), steps=steps
+        )
+
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        start = noise.normal(seed, "latent", indices, (self.model.latent_dim,))
+        return self.model.sample_latents(start.to(self.device), steps=steps)
+
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        semantic = self.sample_latents(indices, seed, steps)
+        return self.decode(Code(semantic, self.random_x_T(indices, seed)), steps)
+
+
+class DDIMSystem(System):
+    """DDIM baseline: the same UNet without an encoder; its only code is x_T"""
+
+    name, title = "ddim", "DDIM"
+    iterative = True
+    capabilities = frozenset({ENCODE, DECODE, STOCHASTIC, SAMPLE})
+
+    def __init__(self, path: str | Path | None, device: torch.device):
+        folder = checkpoint.locate(path or "portraits-ddim")
+        self.model = DDIM.from_pretrained(folder, device)
+        self.device = device
+        self.fingerprint = checkpoint.fingerprint(folder)
+        self.image_size = self.model.image_size
+        self.latent_dim = 3 * self.image_size**2
+
+    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+        return self.model.encode_stochastic(images.to(self.device), steps=steps)
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        assert code.x_T is not None
+        return self.model.decode(code.x_T.to(self.device), steps=steps)
+
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        return self.decode(Code(x_T=self.random_x_T(indices, seed)), steps)

@@ -1,0 +1,102 @@
+"""Reference rows: what a code is worth that nobody would call a representation. They give the scale."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.metrics import features, weights
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
+from diffae import checkpoint
+from diffae.errors import UserError
+from diffae.unet import SemanticEncoder
+
+DEFAULT_DIM = 128
+
+
+class PixelsPCA(System):
+    """Pixels projected on their first principal components, as many as z_sem has numbers"""
+
+    name, title, reference = "pixels-pca", "pixels + PCA", True
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+
+    def __init__(self, path: str | Path | None, device: torch.device):
+        self.latent_dim = _same_size_as(path)
+        self.fingerprint = "unfitted"
+
+    def fit(self, images: Tensor) -> None:
+        from sklearn.decomposition import PCA
+
+        flat = images.flatten(1).numpy()
+        dim = min(self.latent_dim, len(flat))
+        pca = PCA(dim, svd_solver="randomized", random_state=0).fit(flat)
+        self.latent_dim = dim
+        self.mean = torch.from_numpy(pca.mean_).float()
+        self.components = torch.from_numpy(pca.components_).float()
+        self.shape = images.shape[1:]
+        digest = hashlib.sha256(np.ascontiguousarray(flat).tobytes())
+        self.fingerprint = f"pca-{dim}-{digest.hexdigest()}"
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return (images.flatten(1) - self.mean) @ self.components.T
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        assert code.semantic is not None
+        flat = code.semantic @ self.components + self.mean
+        return flat.reshape(-1, *self.shape).clamp(-1, 1)
+
+
+class RandomEncoder(System):
+    """The semantic encoder with random weights: what its architecture alone is worth"""
+
+    name, title, reference = "random-encoder", "random encoder", True
+    capabilities = frozenset({SEMANTIC})
+
+    def __init__(self, path: str | Path | None, device: torch.device):
+        config = checkpoint.read_config(checkpoint.locate(path or "portraits"))
+        if not config.encoder_channel_mult:
+            raise UserError("random-encoder: needs the checkpoint of an autoencoder for its shape")
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.encoder = SemanticEncoder(config).eval().requires_grad_(False).to(device)
+        self.device = device
+        self.image_size, self.latent_dim = config.image_size, config.z_channels
+        shape = repr(config).encode()
+        self.fingerprint = f"random-encoder-0-{hashlib.sha256(shape).hexdigest()}"
+
+    @torch.inference_mode()
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return self.encoder(images.to(self.device))
+
+
+class TimmEncoder(System):
+    """EfficientNet-lite0 trained on ImageNet (timm): what a supervised encoder's features are worth"""
+
+    name, title, reference = "timm", "ImageNet EfficientNet-lite0", True
+    capabilities = frozenset({SEMANTIC})
+    latent_dim = 1280
+
+    def __init__(self, path: str | Path | None, device: torch.device):
+        weights_path = weights.load_path("efficientnet-lite0", None, allow_unknown=False)
+        self.network = features.efficientnet_lite0(weights_path, device)
+        self.fingerprint = f"timm-{self.network.sha256}"
+
+    @torch.inference_mode()
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return self.network(to_uint8(images))
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as a PNG would keep them: rounded to 0..255."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def _same_size_as(path: str | Path | None) -> int:
+    """The size of z_sem of the autoencoder at `path`, so that the comparison is fair."""
+    try:
+        config = checkpoint.read_config(checkpoint.locate(path or "portraits"))
+    except UserError:
+        return DEFAULT_DIM
+    return config.z_channels if config.encoder_channel_mult else DEFAULT_DIM

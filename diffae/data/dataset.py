@@ -1,0 +1,151 @@
+"""`Dataset`: images by index, their labels and their split, whatever the format on disk.
+
+A reader (one module a format) builds a `Dataset` from an `ImageSource`, which knows only how to fetch
+one image. Nothing is decoded before it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from diffae.data.transforms import Transform
+from diffae.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+TRAIN, VALID, TEST = 0, 1, 2
+SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
+SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
+
+Indices = Sequence[int] | np.ndarray
+
+
+class ImageSource(Protocol):
+    """Where the pixels come from: image files, an array, an archive."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Image.Image:
+        """Image `index` as 8-bit RGB at its own size; `UserError` when it cannot be decoded."""
+
+    def where(self, index: int) -> str:
+        """The place of image `index`, for messages: a full path."""
+
+    def digest(self) -> str:
+        """SHA-256 of the content, labels included: the same wherever and whenever it was copied."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N images with optional labels, and the split that they are evaluated by.
+
+    `attributes` is bool N x A with the columns of `attribute_names`, `identities` int64 N, `partition`
+    int8 N (0 train, 1 valid, 2 test); `partition_source` says where the partition comes from.
+    """
+
+    name: str
+    root: Path
+    source: ImageSource
+    transform: Transform
+    partition: np.ndarray
+    partition_source: str
+    attribute_names: tuple[str, ...] = ()
+    attributes: np.ndarray | None = None
+    identities: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("partition", "attributes", "identities"):
+            labels = getattr(self, field)
+            if labels is not None and len(labels) != len(self.source):
+                raise ValueError(f"{field}: {len(labels)} rows for {len(self.source)} images")
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def image_size(self) -> int:
+        """S: the side of the images that `batch` and `images` return."""
+        return self.transform.image_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of names, sizes, labels and content; path and time of change play no part."""
+        return self.source.digest()
+
+    def indices(self, split: str) -> np.ndarray:
+        """Ascending indices (int64) of "train", "valid", "test" or "all"."""
+        if split == "all":
+            return np.arange(len(self))
+        if split not in SPLITS:
+            raise UserError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}, all")
+        return np.flatnonzero(self.partition == SPLITS[split])
+
+    def images(self, indices: Indices) -> np.ndarray:
+        """uint8 B x S x S x 3."""
+        size = self.image_size
+        pixels = [self._pixels(operator.index(i)) for i in indices]
+        return np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.uint8)
+
+    def batch(self, indices: Indices) -> torch.Tensor:
+        """float32 B x 3 x S x S in [-1, 1]."""
+        import torch
+
+        pixels = torch.from_numpy(self.images(indices))
+        return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+    def load_all(self, indices: Indices, workers: int = 2, chunk: int = 64) -> np.ndarray:
+        """`images(indices)` by `workers` threads (Pillow releases the lock), with a bar on stderr."""
+        out = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
+        starts = range(0, len(indices), chunk)
+        with (
+            ThreadPoolExecutor(workers) as pool,
+            tqdm(total=len(indices), desc=f"reading {self.name}", unit="img", delay=1) as bar,
+        ):
+            parts = pool.map(lambda start: self.images(indices[start : start + chunk]), starts)
+            for start, part in zip(starts, parts, strict=True):
+                out[start : start + len(part)] = part
+                bar.update(len(part))
+        return out
+
+    def _pixels(self, index: int) -> np.ndarray:
+        return self.transform.apply(self.source.read(index), self.source.where(index))
+
+
+def seeded_partition(groups: np.ndarray, seed: int) -> np.ndarray:
+    """int8 N: groups in random order, 60 % of the images to train, 10 % to valid, 30 % to test.
+
+    A group (the pictures of one person) is never divided; it goes where its middle image falls.
+    """
+    _, member, count = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(count))
+    middle = np.empty(len(count))
+    middle[order] = np.cumsum(count[order]) - count[order] / 2
+    bounds = np.cumsum(SEEDED_FRACTIONS)[:-1] * len(groups)
+    return np.searchsorted(bounds, middle, side="right").astype(np.int8)[member]
+
+
+def seeded_source(unit: str, seed: int) -> str:
+    """`partition_source` of a `seeded_partition`, e.g. "seeded by identity 60/10/30, seed 0"."""
+    shares = "/".join(f"{100 * fraction:.0f}" for fraction in SEEDED_FRACTIONS)
+    return f"seeded by {unit} {shares}, seed {seed}"
+
+
+def digest_parts(parts: Iterable[bytes]) -> str:
+    """SHA-256 of byte strings, each preceded by its length: moving a boundary changes the digest."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "little"))
+        sha.update(part)
+    return sha.hexdigest()

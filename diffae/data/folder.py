@@ -1,0 +1,101 @@
+"""A folder of image files, without labels: FFHQ as PNG, LSUN exported, or one's own pictures."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import Dataset, digest_parts, seeded_partition, seeded_source
+from diffae.data.transforms import Transform, decode
+from diffae.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FINGERPRINT_SAMPLE = 256
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """An `ImageSource`: files under `root`, by relative name, with the files that label them."""
+
+    root: Path
+    names: tuple[str, ...]
+    label_files: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> Image.Image:
+        return decode(self.root / self.names[index])
+
+    def where(self, index: int) -> str:
+        return str(self.root / self.names[index])
+
+    def digest(self) -> str:
+        """Every name and size, every label file, and the bytes of 256 images spread over the list."""
+        try:
+            return digest_parts(self._content())
+        except OSError as error:
+            raise UserError(f"{error.filename}: cannot read ({error.strerror})") from error
+
+    def _content(self) -> Iterator[bytes]:
+        for name in self.names:
+            yield f"{name} {os.stat(self.root / name).st_size}".encode()
+        for path in self.label_files:
+            yield path.name.encode()
+            yield path.read_bytes()
+        count = min(len(self), FINGERPRINT_SAMPLE)
+        for index in np.linspace(0, len(self) - 1, count).round().astype(int):
+            yield (self.root / self.names[index]).read_bytes()
+
+
+def is_image_folder(path: Path) -> bool:
+    return path.is_dir()
+
+
+def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Every image below `path`, sorted by relative path; split by image with `seed`."""
+    names = image_names(path)
+    if not names:
+        suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+        raise UserError(f"{path}: no images in this folder (looked for {suffixes})")
+    return Dataset(
+        name=path.resolve().name,
+        root=path,
+        source=ImageFiles(path, names),
+        transform=Transform(image_size, crop or "center"),
+        partition=seeded_partition(np.arange(len(names)), seed),
+        partition_source=seeded_source("image", seed),
+    )
+
+
+def image_names(root: Path) -> tuple[str, ...]:
+    """Relative paths of the images below `root`, sorted; hidden files are left out."""
+    return tuple(
+        sorted(
+            (folder / file).relative_to(root).as_posix()
+            for folder, files in walk(root)
+            for file in files
+            if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith(".")
+        )
+    )
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder below `root` once, with its files; links are followed, loops of links end."""
+    seen = set()
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield Path(folder), files
+
+
+def refuse(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error

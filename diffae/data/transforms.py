@@ -1,0 +1,127 @@
+"""From an image file to square RGB pixels, as torchvision's `Resize` and `CenterCrop` do it.
+
+The authors of DiffAE train on `Resize` (bilinear, antialiased) then `CenterCrop`, and on CelebA64 with
+the crop of D2C. The choice decides a published number, so `Transform.describe()` goes into the protocol.
+"""
+
+import struct
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from diffae.errors import UserError
+
+CROPS = ("center", "d2c", "none")
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+ALIGNED_CELEBA = (178, 218)
+D2C_BOX = (25, 57, 153, 185)
+SMALLEST_SIZE = 8
+
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,  # Pillow's word for a broken PNG
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Any image to `image_size` x `image_size` pixels: pad, crop, resize.
+
+    `pad_to` puts the image in the middle of a black square of that many pixels. `crop` is "center"
+    (shorter side to `image_size`, then the middle), "d2c" (the 128 x 128 face of a 178 x 218 aligned
+    CelebA image, then resized; Sinha et al., NeurIPS 2021) or "none" (the image is square already).
+    An image that has the right size is not resampled.
+    """
+
+    image_size: int
+    crop: str = "center"
+    filter: str = "bilinear"
+    pad_to: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.crop not in CROPS:
+            raise UserError(f"crop {self.crop!r} is unknown; choose {', '.join(CROPS)}")
+        if self.filter not in FILTERS:
+            raise UserError(f"filter {self.filter!r} is unknown; choose {', '.join(FILTERS)}")
+        if self.image_size < SMALLEST_SIZE:
+            raise UserError(f"image size {self.image_size}: use {SMALLEST_SIZE} or more")
+
+    def apply(self, image: Image.Image, where: str) -> np.ndarray:
+        """RGB image to uint8 S x S x 3; `UserError` naming `where` if the crop does not fit it."""
+        if self.pad_to is not None:
+            image = pad(image, self.pad_to)
+        if self.crop == "d2c":
+            require(image.size == ALIGNED_CELEBA, image, where, "crop d2c needs 178 x 218")
+            image = image.crop(D2C_BOX)
+        elif self.crop == "none":
+            require(image.width == image.height, image, where, "crop none needs square images")
+        image = resize_shorter_side(image, self.image_size, FILTERS[self.filter])
+        return np.asarray(center_crop(image, self.image_size))
+
+    def describe(self) -> dict[str, str | int | bool | None]:
+        """What two runs must share to see the same pixels: every field, and the resampler."""
+        return {**asdict(self), "resampler": "PIL", "antialias": True}
+
+
+def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
+    if not fits:
+        size = f"{image.width} x {image.height}"
+        raise UserError(f"{where}: {what}, this image is {size}; try crop center")
+
+
+def pad(image: Image.Image, size: int) -> Image.Image:
+    """The image in the middle of a black square of `size` pixels."""
+    square = Image.new("RGB", (size, size))
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square
+
+
+def resize_shorter_side(
+    image: Image.Image, size: int, resample: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """torchvision's `Resize(size)`: shorter side to `size`, the longer side rounded down."""
+    shorter = min(image.size)
+    width, height = (int(size * side / shorter) for side in image.size)
+    if (width, height) == image.size:
+        return image
+    return image.resize((width, height), resample)
+
+
+def center_crop(image: Image.Image, size: int) -> Image.Image:
+    """torchvision's `CenterCrop(size)`, for an image no smaller than that."""
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
+
+
+def decode(path: Path) -> Image.Image:
+    """Read an image file as 8-bit RGB, upright; a damaged file is a `UserError` that names it."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except _DECODING_ERRORS as error:
+        reason = str(error).replace(repr(str(path)), "the file")
+        raise UserError(f"{path}: cannot read this image ({reason})") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB: transparency on white, 16-bit grey scaled by 1/257 (Pillow's `convert` clips it)."""
+    if image.mode.startswith("I"):
+        wide = np.asarray(image).astype(np.float64)
+        image = Image.fromarray(np.rint(wide / 257).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,174 @@
+"""The public models: a diffusion autoencoder and the DDIM baseline.
+
+    model = DiffusionAutoencoder.from_pretrained("portraits")
+    z     = model.encode(images)                            # images N x 3 x S x S in [-1, 1] -> N x d
+    x_T   = model.encode_stochastic(images, z, steps=100)   # the stochastic subcode
+    out   = model.decode(z, x_T, steps=100)                 # back to images in [-1, 1]
+
+Every verb works on the batch that it is given, without gradients and in evaluation mode. The networks
+(`unet`, `encoder`, `latent_net`) are ordinary modules for training.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from diffae import checkpoint
+from diffae.config import AUTOENCODER, DDIM_BASELINE, ModelConfig
+from diffae.diffusion import (
+    Step,
+    constant_alphas,
+    decode_steps,
+    encode_steps,
+    last,
+    linear_alphas,
+)
+from diffae.errors import UserError
+from diffae.latent_net import LatentNet
+from diffae.unet import SemanticEncoder, UNet
+
+
+class _Model(nn.Module):
+    """What both models share: a configuration, a UNet, the image schedule, and loading."""
+
+    kind: str
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        if config.kind != self.kind:
+            raise UserError(f"the checkpoint holds a {config.kind}, not a {self.kind}")
+        self.config = config
+        self.alphas = linear_alphas()
+        self.unet = UNet(config)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
+        """Load a folder with `model.safetensors` and `config.json`, or a packaged model by its name.
+
+        Raises UserError if there is no such model, if it is of another kind, or if a tensor is missing,
+        left over, misshapen or not finite; each is named.
+        """
+        folder = checkpoint.locate(path)
+        model = cls(checkpoint.read_config(folder))
+        checkpoint.load_weights(model, folder)
+        return model.to(device).eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write `model.safetensors` (in `dtype`) and `config.json` into `folder`."""
+        checkpoint.save(self, self.config, folder, dtype)
+
+    @property
+    def image_size(self) -> int:
+        return self.config.image_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.out[0].weight.device  # type: ignore[union-attr, return-value]
+
+
+class DiffusionAutoencoder(_Model):
+    """Image -> (z_sem, x_T) -> image (paper, Section 3), and new z_sem by the latent DDIM (Section 4)."""
+
+    kind = AUTOENCODER
+    z_mean: Tensor
+    z_std: Tensor
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self.encoder = SemanticEncoder(config)
+        self.latent_net = LatentNet(config.latent, config.z_channels) if config.latent else None
+        if config.latent:
+            self.latent_alphas = constant_alphas(config.latent.beta)
+            self.register_buffer("z_mean", torch.zeros(1, config.z_channels))
+            self.register_buffer("z_std", torch.ones(1, config.z_channels))
+
+    @property
+    def latent_dim(self) -> int:
+        return self.config.z_channels
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """z_sem of images: N x 3 x S x S in [-1, 1] -> N x d."""
+        return self.encoder(images)
+
+    @torch.inference_mode()
+    def encode_stochastic(self, images: Tensor, z: Tensor, steps: int = 100) -> Tensor:
+        """x_T of images given their z_sem, by inverting the decoder (paper, Eq. 8): N x 3 x S x S."""
+        return last(encode_steps(self._predictor(z), images, self.alphas, steps))
+
+    @torch.inference_mode()
+    def decode(self, z: Tensor, x_T: Tensor, steps: int = 100) -> Tensor:
+        """Images of codes: z N x d and x_T N x 3 x S x S -> N x 3 x S x S in [-1, 1]."""
+        return last(self.decode_steps(z, x_T, steps))
+
+    def decode_steps(self, z: Tensor, x_T: Tensor, steps: int) -> Iterator[Step]:
+        """The decoding as a trajectory: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
+        return decode_steps(self._predictor(z), x_T, self.alphas, steps)
+
+    @torch.inference_mode()
+    def predict_noise(self, x_t: Tensor, t: Tensor | int, z: Tensor) -> Tensor:
+        """eps_theta(x_t, t, z_sem): one network call. `t` is one integer from 0 to 999, or one an image."""
+        return self.unet(x_t, _as_timesteps(t, x_t), z)
+
+    @torch.inference_mode()
+    def predict_latent_noise(self, z_t: Tensor, t: Tensor | int) -> Tensor:
+        """eps_omega(z_t, t) of the latent DDIM, on normalised z_sem."""
+        return self._latent_net()(z_t, _as_timesteps(t, z_t))
+
+    @torch.inference_mode()
+    def sample_latents(self, n_or_noise: int | Tensor, steps: int = 100) -> Tensor:
+        """New z_sem (denormalised) from the latent DDIM: N x d. Takes N, or the noise N x d to start from."""
+        net = self._latent_net()
+        noise = n_or_noise
+        if isinstance(noise, int):
+            noise = torch.randn(noise, self.latent_dim, device=self.device)
+        return self.denormalise(last(decode_steps(net, noise, self.latent_alphas, steps, clip=False)))
+
+    def normalise(self, z: Tensor) -> Tensor:
+        """z_sem to zero mean and unit standard deviation over the training images."""
+        self._latent_net()
+        return (z - self.z_mean) / self.z_std
+
+    def denormalise(self, z: Tensor) -> Tensor:
+        self._latent_net()
+        return z * self.z_std + self.z_mean
+
+    def _predictor(self, z: Tensor):
+        return lambda x, t: self.unet(x, t, z)
+
+    def _latent_net(self) -> LatentNet:
+        if self.latent_net is None:
+            raise UserError("this checkpoint has no latent DDIM: train or load one that has")
+        return self.latent_net
+
+
+class DDIM(_Model):
+    """The baseline: the same verbs without z_sem. Its only code is x_T."""
+
+    kind = DDIM_BASELINE
+
+    @torch.inference_mode()
+    def encode_stochastic(self, images: Tensor, steps: int = 100) -> Tensor:
+        """x_T of images by inverting the decoder: N x 3 x S x S in [-1, 1] -> N x 3 x S x S."""
+        return last(encode_steps(self.unet, images, self.alphas, steps))
+
+    @torch.inference_mode()
+    def decode(self, x_T: Tensor, steps: int = 100) -> Tensor:
+        """Images of x_T: N x 3 x S x S -> N x 3 x S x S in [-1, 1]."""
+        return last(self.decode_steps(x_T, steps))
+
+    def decode_steps(self, x_T: Tensor, steps: int) -> Iterator[Step]:
+        """The decoding as a trajectory: each step's x_{t-1} and predicted x_0."""
+        return decode_steps(self.unet, x_T, self.alphas, steps)
+
+    @torch.inference_mode()
+    def predict_noise(self, x_t: Tensor, t: Tensor | int) -> Tensor:
+        """eps_theta(x_t, t): one network call. `t` is one integer from 0 to 999, or one an image."""
+        return self.unet(x_t, _as_timesteps(t, x_t))
+
+
+def _as_timesteps(t: Tensor | int, x: Tensor) -> Tensor:
+    return torch.full((len(x),), t, device=x.device) if isinstance(t, int) else t

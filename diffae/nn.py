@@ -1,0 +1,120 @@
+"""Building blocks of the UNet and of the semantic encoder (paper, Section 3 and Appendix A).
+
+Modules and parameters carry the names of the authors' checkpoints, so that their weights load as they are.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+    """Sinusoidal embedding of integer timesteps: N -> N x dim, cosines first, then sines."""
+    half = dim // 2
+    frequencies = torch.exp(
+        -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half
+    )
+    angles = t[:, None].float() * frequencies[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation computed in float32, whatever the dtype of the input."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__(min(groups, channels), channels)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dtype == torch.float32 or input.device.type == "cpu":  # CPU kernels sum in float32
+            return super().forward(input)
+        return super().forward(input.float()).to(input.dtype)
+
+
+def zero_init(module: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    nn.init.zeros_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    return module
+
+
+def resample(x: Tensor, direction: str | None) -> Tensor:
+    if direction == "down":
+        return F.avg_pool2d(x, 2)
+    if direction == "up":
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    return x
+
+
+class ResBlock(nn.Module):
+    """Residual block, with adaptive group normalisation if it is given a time embedding.
+
+    AdaGN(h, t, z) = (1 + z_s) ((1 + t_s) GroupNorm(h) + t_b)      (paper, Eq. 7, with the authors' "1 +")
+
+    Without `embed_channels` (the semantic encoder) only the first half remains: norm, SiLU, convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        groups: int,
+        dropout: float = 0.0,
+        embed_channels: int | None = None,
+        z_channels: int | None = None,
+        direction: str | None = None,
+    ):
+        super().__init__()
+        self.direction = direction
+        self.in_layers = nn.Sequential(
+            GroupNorm(channels, groups), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
+        )
+        self.conditional = embed_channels is not None
+        if embed_channels is not None:
+            self.emb_layers = nn.Sequential(
+                nn.SiLU(), nn.Linear(embed_channels, 2 * out_channels)
+            )
+            self.out_layers = nn.Sequential(
+                GroupNorm(out_channels, groups),
+                nn.SiLU(),
+                nn.Dropout(dropout),
+                zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+            )
+        if z_channels is not None:
+            self.cond_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(z_channels, out_channels))
+        self.skip_connection = (
+            nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor, emb: Tensor | None = None, z: Tensor | None = None) -> Tensor:
+        norm, activation, conv = self.in_layers
+        h = conv(resample(activation(norm(x)), self.direction))
+        if emb is not None:
+            h = self.out_layers[1:](self._adaptive_norm(h, emb, z))
+        return self.skip_connection(resample(x, self.direction)) + h
+
+    def _adaptive_norm(self, h: Tensor, emb: Tensor, z: Tensor | None) -> Tensor:
+        t_scale, t_shift = self.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
+        if z is None:
+            scale, shift = 1 + t_scale, t_shift
+        else:
+            z_scale = 1 + self.cond_emb_layers(z)[:, :, None, None]
+            scale, shift = z_scale * (1 + t_scale), z_scale * t_shift
+        return torch.addcmul(shift, self.out_layers[0](h), scale)
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over all pixels with one head, residual."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.norm = GroupNorm(channels, groups)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = zero_init(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        q, k, v = self.qkv(self.norm(flat)).transpose(1, 2).chunk(3, dim=-1)
+        h = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
+        return (flat + self.proj_out(h.transpose(1, 2))).reshape(x.shape)

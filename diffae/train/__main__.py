@@ -1,0 +1,75 @@
+"""Train a model by a preset.
+
+    python -m diffae.train portraits --out runs/portraits
+    python -m diffae.train fashion-mnist --data /usr/share/datasets/fashion-mnist --out runs/fashion
+
+Run the same command again and it goes on where it stopped. The result is a checkpoint in DIR:
+model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from diffae import cli
+from diffae.data import Dataset, open_dataset, open_portraits
+from diffae.errors import UserError
+from diffae.train.presets import PRESETS, Preset
+from diffae.train.stages import train
+from diffae.train.trainer import identity_of
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = cli.Parser("python -m diffae.train", __doc__)
+    presets = "\n".join(f"  {p.name:20} {p.description}" for p in PRESETS.values())
+    parser.epilog = f"presets:\n{presets}"
+    parser.add_argument("preset", help="one of the presets below")
+    parser.add_argument("--data", type=Path, help="data set to train on (default: the portraits)")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse(arguments)
+    if args.preset not in PRESETS:
+        raise UserError(f"unknown preset {args.preset!r}{cli.did_you_mean(args.preset, PRESETS)}")
+    preset = PRESETS[args.preset]
+    out = args.out or Path("runs") / preset.name
+    data = _open(preset, args.data)
+    indices = data.indices("train")
+    if not len(indices):
+        raise UserError(f"{data.root}: no training images")
+    identity = identity_of(
+        preset=asdict(preset), data=data.fingerprint, size=len(indices), seed=args.seed
+    )
+    _claim(out, identity)
+    if preset.expect:
+        print(f"{preset.name}: expect {preset.expect}", file=sys.stderr)
+    train(preset, data.load_all(indices), identity, out, args.seed, args.device)
+    print(out)
+
+
+def _open(preset: Preset, path: Path | None) -> Dataset:
+    size = preset.model.image_size
+    if path is not None:
+        return open_dataset(path, size)
+    if not preset.portraits:
+        raise UserError(f"preset {preset.name} needs --data: {preset.data_hint}")
+    return open_portraits(preset.portraits, size)
+
+
+def _claim(out: Path, identity: str) -> None:
+    """Make `out` this training's folder. Raises UserError if it holds something else."""
+    note = out / "training.json"
+    if note.is_file():
+        if json.loads(note.read_text()) != json.loads(identity):
+            raise UserError(f"{out}: holds another training (see {note}); choose another --out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: exists and is not a training folder; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(json.loads(identity), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,133 @@
+"""Presets: everything that decides how a model is trained, in one table with what to expect of it.
+
+Settings that the paper fixes (Appendix A) are kept: Adam, noise prediction with a mean squared error,
+uniform timesteps, gradient norm clipped to 1, L1 for the latent DDIM. The small presets differ where two
+CPU cores demand it: a higher learning rate that decays, and an EMA that warms up.
+"""
+
+from dataclasses import dataclass, replace
+
+from diffae.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one network is optimised. `samples` counts training examples, batch by batch."""
+
+    samples: int
+    batch_size: int
+    learning_rate: float
+    warmup_samples: int = 0
+    decay: str = "constant"  # or "cosine", to zero at the end
+    weight_decay: float = 0.0
+    ema_decay: float = 0.9999
+    ema_warmup: bool = False
+    bfloat16: bool = False
+
+    @property
+    def steps(self) -> int:
+        return self.samples // self.batch_size
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One model: its architecture, its data, and the schedules of its image and latent networks.
+
+    `portraits` is the number of procedural portraits to train on when no `--data` is given; 0 means that
+    the preset is meant for `data_hint` and `--data` is required.
+    """
+
+    name: str
+    description: str
+    model: ModelConfig
+    image: Schedule
+    latent: Schedule | None = None
+    portraits: int = 0
+    data_hint: str = ""
+    flip: bool = False
+    expect: str = ""
+
+
+_SMALL = ModelConfig(
+    AUTOENCODER,
+    image_size=32,
+    model_channels=32,
+    channel_mult=(1, 2, 2),
+    encoder_channel_mult=(1, 2, 4, 4),
+    embed_channels=128,
+    z_channels=128,
+    num_res_blocks=1,
+    attention_resolutions=(8,),
+    norm_groups=8,
+    dropout=0.0,
+    latent=LatentConfig(num_layers=6, hidden_channels=512),
+)
+_SMALL_DDIM = replace(_SMALL, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
+
+_IMAGE = Schedule(
+    samples=400_000,
+    batch_size=64,
+    learning_rate=1e-3,
+    warmup_samples=16_000,
+    decay="cosine",
+    ema_decay=0.9995,
+    ema_warmup=True,
+    bfloat16=True,
+)
+_LATENT = Schedule(
+    samples=4_000_000,
+    batch_size=512,
+    learning_rate=1e-3,
+    warmup_samples=100_000,
+    decay="cosine",
+    weight_decay=0.01,
+    ema_decay=0.999,
+    ema_warmup=True,
+    bfloat16=True,
+)
+
+_SMOKE = replace(_IMAGE, samples=768, batch_size=32, warmup_samples=64)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "portraits",
+            "the packaged autoencoder with its latent DDIM, 32 px",
+            _SMALL,
+            _IMAGE,
+            _LATENT,
+            portraits=40_000,
+        ),
+        Preset(
+            "portraits-ddim",
+            "the packaged DDIM baseline: the same UNet without an encoder, 32 px",
+            _SMALL_DDIM,
+            _IMAGE,
+            portraits=40_000,
+        ),
+        Preset(
+            "fashion-mnist",
+            "autoencoder and latent DDIM on Fashion-MNIST, 32 px",
+            _SMALL,
+            replace(_IMAGE, samples=120_000),
+            _LATENT,
+            data_hint="a folder with Fashion-MNIST's IDX files",
+        ),
+        Preset(
+            "fashion-mnist-ddim",
+            "the DDIM baseline on Fashion-MNIST, 32 px",
+            _SMALL_DDIM,
+            replace(_IMAGE, samples=120_000),
+            data_hint="a folder with Fashion-MNIST's IDX files",
+        ),
+        Preset(
+            "smoke",
+            "proves in half a minute that training, the latent DDIM and export work; no useful model",
+            replace(_SMALL, latent=LatentConfig(num_layers=3, hidden_channels=128)),
+            _SMOKE,
+            replace(_LATENT, samples=8_192, warmup_samples=1_024),
+            portraits=256,
+        ),
+    )
+}

@@ -1,0 +1,153 @@
+"""From images to a checkpoint: the image network, then z_sem of all images, then the latent DDIM."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from diffae.diffusion import add_noise
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.train.presets import Preset
+from diffae.train.trainer import Loss, fit
+
+ENCODING_BATCH = 256
+
+
+def train(preset: Preset, images: np.ndarray, identity: str, out: Path, seed: int, device: str) -> None:
+    """Train everything that `preset` asks for on `images` (uint8 N x S x S x 3) and export it to `out`.
+
+    `identity` describes preset, data and seed: checkpoints of another training are refused.
+    """
+    torch.manual_seed(seed)
+    data = _Images(images, preset.flip, device)
+    if preset.model.encoder_channel_mult:
+        _train_autoencoder(preset, data, identity, out, seed)
+    else:
+        _train_baseline(preset, data, identity, out, seed)
+
+
+def _train_autoencoder(preset: Preset, data: "_Images", identity: str, out: Path, seed: int) -> None:
+    model = DiffusionAutoencoder(preset.model).to(data.device)
+    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    _channels_last(networks)
+    fit(
+        networks,
+        autoencoder_loss(model, data),
+        len(data),
+        preset.image,
+        out / "training-image.safetensors",
+        f"{preset.name}: autoencoder",
+        seed,
+        identity,
+    )
+    if model.latent_net is not None and preset.latent is not None:
+        z = encode_all(model, data)
+        model.z_mean.copy_(z.mean(0, keepdim=True))
+        model.z_std.copy_(z.std(0, keepdim=True))
+        fit(
+            model.latent_net,
+            latent_loss(model, model.normalise(z)),
+            len(z),
+            preset.latent,
+            out / "training-latent.safetensors",
+            f"{preset.name}: latent DDIM",
+            seed,
+            identity,
+        )
+    model.save_pretrained(out, torch.float16)
+
+
+def _train_baseline(preset: Preset, data: "_Images", identity: str, out: Path, seed: int) -> None:
+    model = DDIM(preset.model).to(data.device)
+    _channels_last(model.unet)
+    fit(
+        model.unet,
+        baseline_loss(model, data),
+        len(data),
+        preset.image,
+        out / "training-image.safetensors",
+        f"{preset.name}: DDIM baseline",
+        seed,
+        identity,
+    )
+    model.save_pretrained(out, torch.float16)
+
+
+def _channels_last(network: nn.Module) -> None:
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class _Images:
+    """Training images in memory as uint8, handed out as batches in [-1, 1]."""
+
+    def __init__(self, images: np.ndarray, flip: bool, device: str):
+        self.images, self.flip, self.device = torch.from_numpy(images), flip, device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        x = self.images[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
+        if self.flip and noise is not None:
+            mirrored = torch.rand(len(x), 1, 1, 1, generator=noise) < 0.5
+            x = torch.where(mirrored, x.flip(-1), x)
+        return x.to(self.device).contiguous(memory_format=torch.channels_last)
+
+
+# ----------------------------------------------------------------------------------------------
+# Losses: uniform timesteps, noise prediction (paper, Eq. 6 and Section 4)
+
+
+def noised(x_0: Tensor, alphas: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw t uniformly and eps, and return (x_t, t, eps), one t for each of x_0."""
+    t = torch.randint(len(alphas), (len(x_0),), generator=noise)
+    eps = torch.randn(x_0.shape, generator=noise).to(x_0.device)
+    x_t = add_noise(x_0, eps, alphas[t].float().to(x_0.device))
+    return x_t, t.to(x_0.device), eps
+
+
+def autoencoder_loss(model: DiffusionAutoencoder, data: _Images) -> Loss:
+    """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels."""
+
+    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+        x_0 = data.batch(indices, noise)
+        x_t, t, eps = noised(x_0, model.alphas, noise)
+        return F.mse_loss(model.unet(x_t, t, model.encoder(x_0)).float(), eps)
+
+    return loss
+
+
+def baseline_loss(model: DDIM, data: _Images) -> Loss:
+    """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels."""
+
+    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+        x_t, t, eps = noised(data.batch(indices, noise), model.alphas, noise)
+        return F.mse_loss(model.unet(x_t, t).float(), eps)
+
+    return loss
+
+
+def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
+    """| eps_omega(z_t, t) - eps |, the L1 loss on normalised z_sem."""
+
+    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+        assert model.latent_net is not None
+        z_t, t, eps = noised(z[indices.to(z.device)], model.latent_alphas, noise)
+        return F.l1_loss(model.latent_net(z_t, t).float(), eps)
+
+    return loss
+
+
+def encode_all(model: DiffusionAutoencoder, data: _Images) -> Tensor:
+    """z_sem of every training image, without flips, in float32: N x d."""
+    model.eval()
+    return torch.cat([model.encode(batch) for batch in _batches(data)]).clone()
+
+
+def _batches(data: _Images) -> Iterator[Tensor]:
+    for start in tqdm(range(0, len(data), ENCODING_BATCH), desc="encoding", unit="batch", leave=False):
+        yield data.batch(torch.arange(start, min(start + ENCODING_BATCH, len(data))))

@@ -1,0 +1,1 @@
+"""Tables of records, published numbers and comparisons. Knows records and nothing of how they were measured."""

@@ -1,0 +1,267 @@
+"""From records to the rows and columns of a table, before any output format.
+
+A `TableSpec` says which record fields name a row and which a column; `build` pivots records by it. Cells keep
+the records themselves, so a renderer (Markdown, and others beside it) decides only how a number looks.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reports.numbers import heading, metric_label
+from reports.records import HIGHER, LOWER, Record
+
+FIELD_LABELS = {"steps": "T", "dataset": "data set"}
+# Rows that stand for no model but for a bound: never the best of a column.
+REFERENCE_SYSTEMS = ("naive", "dummy")
+# What tells records apart where a table's own keys do not, in the order in which it is tried.
+DISTINGUISHING = ("setting", "steps", "protocol")
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table of the paper: which records, and which of their fields name its rows and columns.
+
+    `source` is the records' `table` and `select` narrows them further; with `largest_steps`, each system is
+    shown at its largest T. `metrics` orders the metrics (others follow); `panels` makes one block of each.
+    `headline` names the metrics that the overview repeats, `headline_settings` how their settings begin
+    (none given: any).
+    """
+
+    name: str
+    title: str
+    caption: str
+    source: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
+    panels: bool = False
+    largest_steps: bool = False
+    select: Callable[[Record], bool] = lambda record: True
+    headline: tuple[str, ...] = ()
+    headline_settings: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True)
+class Label:
+    """Text that names a row or describes it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured number (no record: nothing was measured here); `best` among the systems beside it."""
+
+    record: Record | None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The published number beside a measured one."""
+
+    record: Record | None
+
+
+Cell = Label | Value | Reference
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A block of a table: `headers` over `rows` of cells."""
+
+    heading: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be rendered; `records` are all that it shows, in reading order."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    records: tuple[Record, ...]
+    best: frozenset[Record]
+
+
+def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
+    """The records that `spec` shows, each once."""
+    chosen = list(dict.fromkeys(r for r in records if r.table == spec.source and spec.select(r)))
+    return at_largest_steps(chosen) if spec.largest_steps else chosen
+
+
+def at_largest_steps(records: Sequence[Record]) -> list[Record]:
+    """Each system at its largest T; a row without T (a latent size, a GAN) takes the T of its system."""
+    kept = []
+    series = _group(records, ("system", "setting", "dataset", "split"))
+    largest = {
+        key: max((r.steps for r in group if r.steps is not None), default=None)
+        for key, group in series.items()
+    }
+    for record in records:
+        steps = largest[_key(record, ("system", "setting", "dataset", "split"))]
+        if record.steps in (None, steps):
+            kept.append(replace(record, steps=steps))
+    return kept
+
+
+def build(spec: TableSpec, chosen: Sequence[Record]) -> Table:
+    """Pivot the records that `choose` picked. Raises ValueError where two of them claim one cell."""
+    blocks = ("metric",) if spec.panels else ()
+    records = _spread_missing(chosen, (*blocks, *spec.columns))
+    rows = _row_fields(spec, records)
+    ordered = _sort(records, (*blocks, *rows, *spec.columns), spec)
+    best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns))
+    panels = [_panel(spec, block, rows, best) for block in _group(ordered, blocks).values()]
+    return Table(spec.name, spec.title, spec.caption, tuple(panels), tuple(ordered), best)
+
+
+def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
+    """Those of `fields` that say something of at least one record."""
+    return [field for field in fields if any(field_text(r, field) for r in records)]
+
+
+def field_text(record: Record, field: str) -> str:
+    """A record's field as text; empty where it does not apply."""
+    value = getattr(record, field)
+    return "" if value is None else str(value)
+
+
+def reference_header(records: Sequence[Record]) -> str:
+    """`published`, with the paper's metric where all of `records` stand in for that one."""
+    pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
+    theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
+    return "published" if theirs == ours else f"published {metric_label(theirs)}"
+
+
+def _panel(
+    spec: TableSpec, records: Sequence[Record], rows: Sequence[str], best: frozenset[Record]
+) -> Panel:
+    shown = shown_fields(records, rows)
+    headers = [FIELD_LABELS.get(field, field) for field in shown]
+    columns = _group(_sort(records, spec.columns, spec), spec.columns)
+    with_reference = {k for k, column in columns.items() if any(r.published is not None for r in column)}
+    for key, column in columns.items():
+        headers.append(_column_header(spec, column))
+        if key in with_reference:
+            headers.append(reference_header(column))
+    body = []
+    for row in _group(records, rows).values():
+        cells = _cells(spec, row)
+        line: list[Cell] = [Label(field_text(row[0], field)) for field in shown]
+        for key in columns:
+            record = cells.get(key)
+            line.append(Value(record, record in best))
+            if key in with_reference:
+                line.append(Reference(record))
+        body.append(tuple(line))
+    title = heading(records[0].metric, records) if spec.panels else ""
+    return Panel(title, tuple(headers), tuple(body))
+
+
+def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
+    cells: dict[Key, Record] = {}
+    for record in row:
+        key = _key(record, spec.columns)
+        if key in cells:
+            raise ValueError(f"{spec.name}: two records for one cell: {cells[key]} and {record}")
+        cells[key] = record
+    return cells
+
+
+def _column_header(spec: TableSpec, column: Sequence[Record]) -> str:
+    parts = [_part(column[0], field) for field in spec.columns if field != "metric"]
+    if "metric" in spec.columns:
+        parts.append(heading(column[0].metric, column))
+    return " ".join(part for part in parts if part)
+
+
+def _part(record: Record, field: str) -> str:
+    if field == "steps":
+        return "no T" if record.steps is None else f"T = {record.steps}"
+    return field_text(record, field)
+
+
+def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
+    """The spec's row fields, data set and split where there are several, and what else keeps cells apart."""
+    several = [f for f in ("dataset", "split") if len({getattr(r, f) for r in records} - {""}) > 1]
+    rows = (*several, *spec.rows)
+    for field in DISTINGUISHING:
+        keys = (*rows, *spec.columns, "metric")
+        apart = len(_group(records, keys))
+        if apart < len(records) and len(_group(records, (*keys, field))) > apart:
+            rows = (*rows, field)
+    return rows
+
+
+def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]:
+    """The best of each contest: records that agree in metric, data and `fields`, but for their system."""
+    same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
+    contests = _group([r for r in records if _competes(r)], same)
+    return frozenset(r for rivals in contests.values() if len(rivals) > 1 for r in _winners(rivals))
+
+
+def _competes(record: Record) -> bool:
+    real = not record.system.lower().startswith(REFERENCE_SYSTEMS)
+    measured = record.value is not None and math.isfinite(record.value)
+    return real and measured and record.direction in (HIGHER, LOWER)
+
+
+def _winners(rivals: Sequence[Record]) -> list[Record]:
+    values = [r.value for r in rivals if r.value is not None]
+    best = max(values) if rivals[0].direction == HIGHER else min(values)
+    return [r for r in rivals if r.value == best]
+
+
+def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
+    """A row that could not run, and so names no metric or T, stands in every column that others fill."""
+    cell = ("system", "dataset", "split", "setting", "steps", "metric")
+    spread = list(records)
+    for field in fields:
+        spread = list(_spread(spread, field))
+    given, whole = set(records), {_key(record, cell) for record in records}
+    return [r for r in spread if r in given or _key(r, cell) not in whole]
+
+
+def _spread(records: Sequence[Record], field: str) -> Iterator[Record]:
+    filled = list(dict.fromkeys(getattr(r, field) for r in records if not _is_open(r, field)))
+    for record in records:
+        values = filled if filled and _is_open(record, field) else [getattr(record, field)]
+        yield from (replace(record, **{field: value}) for value in values)
+
+
+def _is_open(record: Record, field: str) -> bool:
+    return record.value is None and getattr(record, field) in ("", None)
+
+
+def _sort(records: Sequence[Record], fields: Sequence[str], spec: TableSpec) -> list[Record]:
+    ranks = {field: _ranks([getattr(r, field) for r in records], field, spec) for field in fields}
+    return sorted(records, key=lambda r: [ranks[field][getattr(r, field)] for field in fields])
+
+
+def _ranks(values: Sequence[Any], field: str, spec: TableSpec) -> dict[Any, int]:
+    """T by size, metrics as the spec lists them, everything else in order of appearance."""
+    distinct = list(dict.fromkeys(values))
+    if field == "steps":
+        distinct.sort(key=lambda steps: -1 if steps is None else steps)
+    if field == "metric":
+        distinct.sort(key=lambda m: spec.metrics.index(m) if m in spec.metrics else len(spec.metrics))
+    return {value: rank for rank, value in enumerate(distinct)}
+
+
+def _group(records: Iterable[Record], fields: Sequence[str]) -> dict[Key, list[Record]]:
+    groups: dict[Key, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_key(record, fields), []).append(record)
+    return groups
+
+
+def _key(record: Record, fields: Sequence[str]) -> Key:
+    return tuple(getattr(record, field) for field in fields)

@@ -1,0 +1,112 @@
+"""How numbers are written: digits by metric, errors, arrows. Plain text, the same for every output format."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reports.records import HIGHER, LOWER, Record
+
+MISSING = "n/a"
+ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """A metric's heading and its decimals: ours, and those that the paper prints."""
+
+    label: str
+    decimals: int
+    published_decimals: int
+
+
+STYLES = {
+    "latent_dim": Style("latent size", 0, 0),
+    "ssim": Style("SSIM", 4, 3),
+    "ssim_valid": Style("SSIM (valid)", 4, 3),
+    "lpips": Style("LPIPS", 4, 3),
+    "pd_effnet": Style("pd_effnet", 4, 3),
+    "mse": Style("MSE", 4, 3),
+    "psnr": Style("PSNR", 2, 2),
+    "auroc": Style("AUROC", 4, 3),
+    "average_precision": Style("AP", 4, 3),
+    "ap": Style("AP", 4, 3),
+    "accuracy": Style("accuracy", 4, 3),
+    "fid": Style("FID", 2, 2),
+    "fd_effnet": Style("fd_effnet", 2, 2),
+    "acceptance_rate": Style("acceptance rate", 4, 4),
+    "ppl": Style("PPL", 2, 2),
+    "ppl_effnet": Style("ppl_effnet", 2, 2),
+    "arcface": Style("ArcFace", 4, 4),
+    "id_portraits": Style("id_portraits", 4, 4),
+    "logit_change": Style("logit change", 3, 3),
+}
+
+
+def metric_label(metric: str) -> str:
+    """The heading of `metric`: the field's spelling where there is one, else the name itself."""
+    return STYLES[metric].label if metric in STYLES else metric
+
+
+def heading(metric: str, records: Iterable[Record]) -> str:
+    """`metric_label` with the unit and the arrow that all measured ones of `records` share."""
+    kinds = {(r.unit, r.direction) for r in records if r.value is not None}
+    unit, direction = kinds.pop() if len(kinds) == 1 else ("", "")
+    arrow = ARROWS.get(direction, "")
+    return metric_label(metric) + (f" ({unit})" if unit else "") + arrow
+
+
+def value_text(record: Record) -> str:
+    """The value alone, `n/a` where there is none."""
+    return MISSING if record.value is None else number_text(record.value, record.metric)
+
+
+def error_text(record: Record) -> str:
+    """` ± ` and the standard error, in the notation of the value; empty where there is none."""
+    if record.value is None or record.stderr is None:
+        return ""
+    return f" ± {_error_digits(record.stderr, record.value, record.metric)}"
+
+
+def published_text(record: Record) -> str:
+    """The published value with the decimals that the paper prints, and more only where it gives more."""
+    if record.published is None:
+        return ""
+    style = STYLES.get(record.published_metric or record.metric)
+    if style and round(record.published, style.published_decimals) == record.published:
+        return f"{record.published:,.{style.published_decimals}f}"
+    return f"{record.published:g}"
+
+
+def number_text(number: float, metric: str) -> str:
+    """`number` with the decimals of `metric`: scientific where they would hold no more than one digit.
+
+    A metric without a style gets four significant digits, whole numbers all of theirs.
+    """
+    if not math.isfinite(number):
+        return str(number)
+    style = STYLES.get(metric)
+    if style is None:
+        whole = number == int(number) or abs(number) >= 1e4
+        return f"{number:,.0f}" if whole and abs(number) < 1e15 else f"{number:.4g}"
+    if _is_scientific(number, style.decimals):
+        return f"{number:.2e}"
+    return f"{number:,.{style.decimals}f}"
+
+
+def detectable_change(stderr: float | None) -> float | None:
+    """1.96 sqrt(2) s.e.: the smallest difference between two independent runs that is not noise at 95 %."""
+    return None if stderr is None else 1.96 * math.sqrt(2) * stderr
+
+
+def _is_scientific(number: float, decimals: int) -> bool:
+    return decimals > 0 and 0 < abs(number) < 10 ** (1 - decimals)
+
+
+def _error_digits(stderr: float, value: float, metric: str) -> str:
+    style = STYLES.get(metric)
+    if style is None or not math.isfinite(stderr):
+        return f"{stderr:.2g}"
+    if _is_scientific(value, style.decimals):
+        return f"{stderr:.1e}"
+    fixed = f"{stderr:,.{style.decimals}f}"
+    return f"{stderr:.0e}" if stderr and not float(fixed.replace(",", "")) else fixed

@@ -1,0 +1,213 @@
+"""The numbers that Preechakul et al. 2022 (Diffusion Autoencoders, CVPR) published, beside ours.
+
+`lookup` finds the paper's value for one cell of one of its tables, asked for in the harness's own names;
+`attach` writes it into a record together with the reason, if any, why the two must not be compared.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+
+import pandas as pd
+
+from reports.records import Record
+
+FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
+
+SOURCES = {
+    "table1_reconstruction": "Preechakul et al. 2022, Table 1",
+    "table2_ablation": "Preechakul et al. 2022, Table 2",
+    "section5.3_probe": "Preechakul et al. 2022, Section 5.3",
+    "table3_fewshot_fid": "Preechakul et al. 2022, Table 3",
+    "table4_unconditional_fid": "Preechakul et al. 2022, Table 4",
+    "appendix_f_smoothness": "Preechakul et al. 2022, Appendix F",
+    "appendix_g_identity": "Preechakul et al. 2022, Appendix G",
+}
+
+# A metric of ours on another feature network -> the paper's metric that it stands in for.
+STAND_INS = {
+    "fd_effnet": "fid",
+    "pd_effnet": "lpips",
+    "ppl_effnet": "ppl",
+    "id_portraits": "arcface",
+}
+
+# Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
+NEAREST_DATASET = {"table4_unconditional_fid": "CelebA 64"}
+
+_LONG, _SHORT = "trained on 130M images", "trained on 48M images"
+_MEAN, _WEIGHTED = "mean", "prevalence-weighted mean"
+
+# table -> (our system, our setting) -> (the paper's system, the paper's setting). In these tables what
+# is not listed has no published value: DDIM decoded from a random x_T, say, or the AUROC of one attribute.
+# Section 5.3 does not say how it averages over attributes, so its number stands beside both means.
+NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
+    "table1_reconstruction": {
+        ("DDIM", "x_T inverted"): ("DDIM", ""),
+        ("DiffAE", "x_T inverted"): ("DiffAE", ""),
+        ("DiffAE", "x_T random"): ("DiffAE (random x_T)", ""),
+    }
+    | {
+        (gan, ""): (gan, "")
+        for gan in ("StyleGAN2 (W)", "StyleGAN2 (W+)", "VQ-GAN", "VQ-VAE2", "NVAE")
+    },
+    "table2_ablation": {
+        ("DDIM", "x_T inverted"): ("DDIM", _LONG),
+        ("DiffAE", "x_T inverted"): ("DiffAE 512D", _LONG),
+        ("DiffAE", "x_T random"): ("DiffAE 512D (random x_T)", _LONG),
+        ("DiffAE 512D", "x_T inverted"): ("DiffAE 512D", _LONG),
+        ("DiffAE 512D", "x_T random"): ("DiffAE 512D (random x_T)", _LONG),
+    }
+    | {
+        (f"DiffAE {size}D", "x_T random"): (f"DiffAE {size}D (random x_T)", _SHORT)
+        for size in (256, 128, 64)
+    },
+    "section5.3_probe": {
+        (ours, mean): (theirs, "linear classifier")
+        for ours, theirs in (
+            ("DiffAE", "DiffAE z_sem (512D)"),
+            ("DiffAE z_sem", "DiffAE z_sem (512D)"),
+            ("StyleGAN2 (W)", "StyleGAN2 W (inverted, 512D)"),
+        )
+        for mean in (_MEAN, _WEIGHTED)
+    },
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published number. `steps` is None where the table does not depend on T; `std` is over seeds."""
+
+    value: float
+    std: float | None
+    dataset: str
+    steps: int | None
+    metric: str
+    source: str
+    secondhand: bool
+
+
+@dataclass(frozen=True)
+class _Key:
+    table: str
+    system: str
+    setting: str
+    metric: str
+
+
+def lookup(
+    table: str,
+    system: str,
+    *,
+    setting: str,
+    steps: int | None,
+    metric: str,
+    dataset: str = "",
+) -> Published | None:
+    """The paper's value for a cell named as the harness names it, or None where the paper has none.
+
+    `dataset` matters to Table 4 only. Where the paper gives a cell at one T alone (Tables 1 and 3: T = 100),
+    that value is returned whatever `steps` is: compare `Published.steps`. A stand-in metric (`STAND_INS`)
+    finds the value of the metric that it stands in for, named by `Published.metric`.
+    """
+    theirs, their_setting = _their_names(table, system, setting)
+    key = _Key(table, theirs, their_setting, STAND_INS.get(metric, metric))
+    found = _of_dataset(table, _published().get(key, ()), dataset)
+    at_steps = [value for value in found if steps is not None and value.steps == steps]
+    if at_steps or len(found) != 1:
+        return at_steps[0] if at_steps else None
+    return found[0]
+
+
+def attach(record: Record, *, comparable_reason: str) -> Record:
+    """`record` with the paper's value for its cell; unchanged where the paper has none.
+
+    `comparable_reason` is the caller's reason why the two must not be compared, empty if there is none.
+    What shows in the names alone (feature network, T, data set, a second-hand value) is added to it.
+    """
+    found = lookup(
+        record.table,
+        record.system,
+        setting=record.setting,
+        steps=record.steps,
+        metric=record.metric,
+        dataset=record.dataset,
+    )
+    if found is None:
+        return record
+    reasons = [comparable_reason] if comparable_reason else []
+    reasons += [why for why in _differences(record, found) if why not in comparable_reason]
+    return replace(
+        record,
+        published=found.value,
+        published_metric=found.metric,
+        published_source=found.source,
+        not_comparable="; ".join(reasons),
+    )
+
+
+def _differences(record: Record, found: Published) -> list[str]:
+    reasons = []
+    if record.metric in STAND_INS:
+        reasons.append("another feature network")
+    if found.secondhand:
+        reasons.append("published protocol not known at first hand")
+    if None not in (found.steps, record.steps) and found.steps != record.steps:
+        reasons.append(f"published at T = {found.steps}")
+    if record.table in NEAREST_DATASET and _plain(found.dataset) != _plain(record.dataset):
+        reasons.append(f"published on {found.dataset}")
+    return reasons
+
+
+def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
+    if table in NAMES:
+        return NAMES[table].get((system, setting), ("", ""))
+    if table == "table3_fewshot_fid":
+        return ("Naive" if system == "naive" else system), setting
+    if table == "table4_unconditional_fid":
+        return system, "50k samples"
+    if table == "appendix_g_identity":
+        return system, setting.rsplit(" ", 1)[0]
+    return system, ""
+
+
+def _of_dataset(table: str, found: tuple[Published, ...], dataset: str) -> list[Published]:
+    if table not in NEAREST_DATASET:
+        return list(found)
+    same = [value for value in found if _plain(value.dataset) == _plain(dataset)]
+    return same or [value for value in found if value.dataset == NEAREST_DATASET[table]]
+
+
+def _plain(name: str) -> str:
+    """`FFHQ 128`, `ffhq-128` and `ffhq128` are one data set."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@cache
+def _published() -> dict[_Key, tuple[Published, ...]]:
+    values: dict[_Key, tuple[Published, ...]] = {}
+    for name in FILES:
+        for row in _rows(name):
+            key = _Key(row["table"], row["system"], row["setting"], row["metric"])
+            values[key] = (*values.get(key, ()), _parse(row))
+    return values
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    return [{str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+
+
+def _parse(row: dict[str, str]) -> Published:
+    label = row.get("source", "")
+    return Published(
+        value=float(row["value"]),
+        std=float(row["std"]) if row["std"] else None,
+        dataset=row["dataset"],
+        steps=int(row["steps"]) if row["steps"] else None,
+        metric=row["metric"],
+        source=SOURCES[row["table"]] + (f" ({label})" if label else ""),
+        secondhand=bool(label),
+    )

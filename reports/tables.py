@@ -1,0 +1,212 @@
+"""The tables of the paper, made from records and nothing else.
+
+    write_tables(read_records(run / "records.csv"), run / "tables", title="...", context={...})
+
+`TABLES` lists them. Records of other benchmarks get a plain table each, and `overview` repeats the headlines.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+
+from reports import markdown
+from reports.layout import (
+    FIELD_LABELS,
+    Cell,
+    Label,
+    Panel,
+    Reference,
+    Table,
+    TableSpec,
+    Value,
+    at_largest_steps,
+    build,
+    choose,
+    field_text,
+    reference_header,
+    shown_fields,
+)
+from reports.numbers import detectable_change, metric_label, number_text
+from reports.records import COLUMNS, Record
+
+_RECONSTRUCTION = ("latent_dim", "ssim", "ssim_valid", "lpips", "pd_effnet", "mse", "psnr")
+_FID = ("fid", "fd_effnet")
+_MEANS = ("mean", "prevalence-weighted mean")
+
+TABLES = [
+    TableSpec(
+        name="table1_reconstruction",
+        title="Table 1: reconstruction",
+        caption=(
+            "Autoencoding of held-out images, inverted and decoded with the same T. SSIM is the paper's "
+            "(zero padding); SSIM (valid) leaves out the border."
+        ),
+        source="table1_reconstruction",
+        rows=("system", "setting", "steps"),
+        columns=("metric",),
+        metrics=_RECONSTRUCTION,
+        largest_steps=True,
+        headline=("ssim", "lpips", "pd_effnet", "mse"),
+    ),
+    TableSpec(
+        name="table2_ablation",
+        title="Table 2: reconstruction by number of steps",
+        caption="As Table 1, at each T, with the stochastic code inverted or drawn at random.",
+        source="table2_ablation",
+        rows=("system", "setting"),
+        columns=("steps",),
+        metrics=_RECONSTRUCTION,
+        panels=True,
+    ),
+    TableSpec(
+        name="section5.3_probe",
+        title="Section 5.3: linear probes",
+        caption="Linear classifiers of the attributes on each code, scored on held-out images.",
+        source="section5.3_probe",
+        rows=("system",),
+        columns=("metric", "setting"),
+        metrics=("auroc", "average_precision", "ap", "accuracy"),
+        select=lambda record: record.setting in ("", *_MEANS),
+        headline=("auroc",),
+        headline_settings=_MEANS,
+    ),
+    TableSpec(
+        name="section5.3_probe_attributes",
+        title="Section 5.3: linear probes by attribute",
+        caption="The scores behind the means, one row an attribute.",
+        source="section5.3_probe",
+        rows=("setting",),
+        columns=("system",),
+        metrics=("auroc", "average_precision", "ap", "accuracy"),
+        panels=True,
+        select=lambda record: record.setting not in ("", *_MEANS),
+    ),
+    TableSpec(
+        name="table3_fewshot_fid",
+        title="Table 3: few-shot conditional samples",
+        caption=(
+            "Samples accepted by a classifier trained on a few labels (binary) or on positive and unlabelled "
+            "images (pu), against the images of the class, over seeds. The paper's own ± is one standard "
+            "deviation. naive: all images against those of the class, no model."
+        ),
+        source="table3_fewshot_fid",
+        rows=("setting",),
+        columns=("metric", "system"),
+        metrics=(*_FID, "acceptance_rate"),
+        headline=_FID,
+    ),
+    TableSpec(
+        name="table4_unconditional_fid",
+        title="Table 4: unconditional samples",
+        caption="Distance between samples and the data set, by the number of steps T.",
+        source="table4_unconditional_fid",
+        rows=("steps",),
+        columns=("metric", "system"),
+        metrics=_FID,
+        headline=_FID,
+    ),
+    TableSpec(
+        name="appendix_f_smoothness",
+        title="Appendix F: smoothness of interpolation",
+        caption="Perceptual path length between pairs of codes; smaller is smoother.",
+        source="appendix_f_smoothness",
+        rows=("system", "setting", "steps"),
+        columns=("metric",),
+        metrics=("ppl", "ppl_effnet"),
+        headline=("ppl", "ppl_effnet"),
+    ),
+    TableSpec(
+        name="appendix_g_identity",
+        title="Appendix G: identity under manipulation",
+        caption=(
+            "Cosine similarity of face embeddings before and after an edit, by attribute and strength, and how "
+            "far the edit moved the attribute's logit: an edit that changes nothing keeps the identity too."
+        ),
+        source="appendix_g_identity",
+        rows=("setting",),
+        columns=("metric", "system"),
+        metrics=("arcface", "id_portraits", "logit_change"),
+        headline=("arcface", "id_portraits"),
+        headline_settings=("Male ", "Smiling ", "Wavy_Hair ", "Young "),
+    ),
+]
+
+
+def write_tables(
+    records: Sequence[Record], out: Path, title: str, context: Mapping[str, str]
+) -> list[Path]:
+    """Write `overview` and each table that `records` hold to `out`, as NAME.md and NAME.csv.
+
+    `title` and `context` (run, profile, device, ...) head every Markdown file. The CSV files hold the same rows
+    with plain numbers. Returns the files written. Raises ValueError where two records claim one cell.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in build_tables(records):
+        page, data = out / f"{table.name}.md", out / f"{table.name}.csv"
+        page.write_text(markdown.render(table, title, context), encoding="utf-8")
+        to_frame(table).to_csv(data, index=False, lineterminator="\n")
+        written += [page, data]
+    return written
+
+
+def build_tables(records: Sequence[Record]) -> list[Table]:
+    """The overview, then each table that `records` hold, ready for any renderer."""
+    chosen = [(spec, choose(spec, records)) for spec in (*TABLES, *_other_specs(records))]
+    return [_overview(chosen), *(build(spec, some) for spec, some in chosen if some)]
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """The records of `table` in reading order: numbers as they are, text safe to open in a spreadsheet."""
+    rows = [
+        asdict(r) | {"best": r in table.best, "detectable_change": detectable_change(r.stderr)}
+        for r in table.records
+    ]
+    rows = [{name: _safe(value) for name, value in row.items()} for row in rows]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "best", "detectable_change"])
+    return frame.astype({"steps": "Int64", "n": "Int64"})
+
+
+def _safe(value: object) -> object:
+    """A spreadsheet runs text that begins like a formula; an apostrophe keeps it text."""
+    return "'" + value if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
+
+
+def _other_specs(records: Iterable[Record]) -> list[TableSpec]:
+    known = {spec.source for spec in TABLES}
+    others = dict.fromkeys(r.table for r in records if r.table not in known)
+    return [
+        TableSpec(
+            name=re.sub(r"[^A-Za-z0-9._-]+", "_", source).strip("._") or "other",
+            title=source or "Other numbers",
+            caption="",
+            source=source,
+            rows=("system", "setting", "steps"),
+            columns=("metric",),
+        )
+        for source in others
+    ]
+
+
+def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]]) -> Table:
+    records = [r for spec, some in chosen for r in at_largest_steps(some) if _is_headline(spec, r)]
+    fields = shown_fields(records, ("benchmark", "dataset", "system", "setting", "steps"))
+    headers = (
+        *(FIELD_LABELS.get(field, field) for field in fields),
+        "metric",
+        "value",
+        "smallest detectable change",
+        "n",
+        reference_header(records),
+        "protocol",
+    )
+    rows = tuple(_overview_row(record, fields) for record in records)
+    caption = (
+        "The headline of each benchmark, at the largest T. The smallest detectable change is 1.96 √2 times the "
+        "standard error: a smaller difference between two independent runs is within the noise."
+    )
+    panel = Panel("", headers, rows)
+    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset())

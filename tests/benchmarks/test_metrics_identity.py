@@ -1,0 +1,178 @@
+"""Face embeddings: insightface from a local ONNX file, and our own network and its training."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from insightface.model_zoo import get_model
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import save_file
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.identity import (
+    NET_DIM,
+    IdentityNet,
+    arcface,
+    cosine_similarity,
+    face_embedding,
+    id_portraits,
+)
+from benchmarks.metrics.train_identity import (
+    MARGIN,
+    SCALE,
+    angular_margin_loss,
+    augment,
+    embed,
+    train,
+    verification_auroc,
+)
+from benchmarks.metrics.weights import NotAvailable
+from diffae.errors import UserError
+
+CPU = torch.device("cpu")
+FILTERS = np.random.default_rng(0).standard_normal((64, 3, 16, 16)).astype(np.float32) / 16
+
+
+def write_onnx(path: Path, normalise: tuple[str, str] | None = None, size: int = 112) -> Path:
+    """A recogniser of one convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
+    nodes, source = [], "images"
+    constants = {"filters": FILTERS, "mean": np.float32(127.5), "scale": np.float32(1 / 127.5)}
+    if normalise:
+        nodes.append(helper.make_node("Sub", [source, "mean"], ["centred"], name=normalise[0]))
+        nodes.append(helper.make_node("Mul", ["centred", "scale"], ["scaled"], name=normalise[1]))
+        source = "scaled"
+    nodes += [
+        helper.make_node("Conv", [source, "filters"], ["map"], name="Conv_0", strides=[16, 16]),
+        helper.make_node("GlobalAveragePool", ["map"], ["pooled"], name="Pool_1"),
+        helper.make_node("Flatten", ["pooled"], ["embedding"], name="Flatten_2"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "recogniser",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [None, 3, size, size])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [None, 64])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def empty_hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def faces() -> torch.Tensor:
+    """Images of whole grey levels in [-1, 1], so that rounding to uint8 changes nothing."""
+    levels = torch.randint(0, 256, (3, 3, 112, 112), generator=torch.Generator().manual_seed(0))
+    return levels / 127.5 - 1
+
+
+def test_arcface_equals_insightface_and_torch(tmp_path, faces):
+    path = write_onnx(tmp_path / "w600k_r50.onnx")
+    embedding = arcface(path, CPU)
+    ours = embedding(faces)
+    rgb = ((faces + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    recogniser = get_model(str(path), providers=["CPUExecutionProvider"])
+    theirs = recogniser.get_feat([np.ascontiguousarray(image[..., ::-1]) for image in rgb])
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-6)
+    maps = torch.nn.functional.conv2d(faces, torch.from_numpy(FILTERS), stride=16)
+    torch.testing.assert_close(ours, maps.mean((2, 3)), atol=1e-4, rtol=1e-4)
+    assert (embedding.metric_name, embedding.dim) == ("arcface", 64)
+
+
+def test_arcface_sees_images_of_any_size(tmp_path, faces):
+    embedding = arcface(write_onnx(tmp_path / "w600k_r50.onnx"), CPU)
+    assert embedding(faces[..., :64, :64]).shape == (3, 64)
+
+
+def test_arcface_with_normalisation_inside(tmp_path, faces):
+    """Named as insightface expects, the graph's own normalisation is used; named otherwise it is refused."""
+    plain = arcface(write_onnx(tmp_path / "plain.onnx"), CPU)
+    inside = arcface(write_onnx(tmp_path / "inside.onnx", ("Sub_0", "Mul_1")), CPU)
+    torch.testing.assert_close(plain(faces), inside(faces), atol=1e-4, rtol=1e-4)
+    with pytest.raises(UserError, match="twice.onnx.*normalises its input"):
+        arcface(write_onnx(tmp_path / "twice.onnx", ("/Sub", "/Mul")), CPU)
+
+
+def test_what_is_no_recogniser_is_refused(tmp_path):
+    (tmp_path / "text.onnx").write_bytes(b"not a model, whatever its name may say")
+    for path in (tmp_path, tmp_path / "text.onnx", write_onnx(tmp_path / "big.onnx", size=128)):
+        with pytest.raises(UserError, match=path.name):
+            arcface(path, CPU)
+
+
+def test_which_embedding_is_used(tmp_path, faces):
+    with pytest.raises(NotAvailable, match="w600k_r50.onnx"):
+        face_embedding(tmp_path, allow_unknown=False, device=CPU, dataset_name="celeba")
+    write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
+    with pytest.raises(UserError, match="--allow-unknown-weights"):
+        face_embedding(tmp_path, allow_unknown=False, device=CPU, dataset_name="celeba")
+    found = face_embedding(tmp_path, allow_unknown=True, device=CPU, dataset_name="celeba")
+    assert found.metric_name == "arcface"
+
+
+def test_portrait_embedding_from_a_file(tmp_path, faces):
+    network = IdentityNet().eval()
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(NotAvailable, match="net.safetensors"):
+        id_portraits(path, CPU)
+    save_file(network.state_dict(), path)
+    embedding = id_portraits(path, CPU)
+    with torch.inference_mode():
+        torch.testing.assert_close(embedding(faces), network(faces))
+    torch.testing.assert_close(embedding(faces).norm(dim=1), torch.ones(3))
+    assert embedding.describe()["identity_sha256"] == weights.sha256(path)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="net.safetensors"):
+        id_portraits(path, CPU)
+
+
+def test_cosine_similarity():
+    a, b = torch.tensor([[1.0, 0], [2, 0], [0, 1]]), torch.tensor([[0.0, 3], [1, 0], [0, -1]])
+    torch.testing.assert_close(cosine_similarity(a, b), torch.tensor([0.0, 1.0, -1.0]))
+
+
+def test_angular_margin_loss_of_two_classes():
+    """An embedding on its own centre, the other centre at a right angle."""
+    loss = angular_margin_loss(
+        torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 5.0]]), torch.tensor([0])
+    )
+    expected = math.log1p(math.exp(-SCALE * math.cos(MARGIN)))
+    assert loss.item() == pytest.approx(expected, rel=0.02)
+
+
+def test_augmentation_shifts_by_at_most_two_pixels():
+    images = torch.zeros(64, 3, 16, 16)
+    images[:, :, 8, 8] = 1.0
+    changed = augment(images, torch.Generator().manual_seed(0))
+    peak = changed.mean(1).flatten(1).argmax(1)
+    assert changed.shape == images.shape and changed.abs().max() <= 1
+    assert set((peak // 16).tolist()) == set((peak % 16).tolist()) == {6, 7, 8, 9, 10}
+
+
+def test_verification_auroc():
+    embeddings = torch.eye(3)[[0, 0, 1, 1, 2]]
+    people = torch.tensor([4, 4, 7, 7, 9])
+    assert verification_auroc(embeddings, people) == 1.0
+    assert verification_auroc(embeddings[[0, 2, 1, 3, 4]], people) < 0.5
+    with pytest.raises(UserError, match="pairs"):
+        verification_auroc(embeddings[:2], people[:2])
+
+
+def test_training_learns_to_tell_people_apart():
+    """People are two random colours, top and bottom; those of the test are not seen in training."""
+    generator = torch.Generator().manual_seed(0)
+    colours = torch.randint(0, 256, (48, 2, 1, 1, 3), generator=generator).repeat_interleave(6, 0)
+    images = colours.expand(-1, 2, 16, 32, 3).reshape(-1, 32, 32, 3)
+    images = (images + 30 * torch.randn(images.shape, generator=generator)).clamp(0, 255).byte()
+    people = torch.arange(48).repeat_interleave(6)
+    network = train(images[:192], people[:192], steps=20, seed=0, device=CPU)
+    auroc = verification_auroc(embed(network, images[192:], CPU), people[192:])
+    assert auroc > 0.9
+    assert embed(network, images[192:], CPU).shape == (96, NET_DIM)

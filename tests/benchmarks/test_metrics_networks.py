@@ -1,0 +1,186 @@
+"""Feature networks and perceptual distances against the libraries that define them.
+
+The published weights cannot be had in a test: the loading is tested with random ones under the published names.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import lpips
+import pytest
+import torch
+import torchvision
+from pytorch_fid.inception import InceptionV3
+from skimage import data
+from torchvision.transforms.functional import gaussian_blur
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.features import _fid_inception_v3, feature_network
+from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.perceptual import normalised_distance, perceptual_distance
+from diffae.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """torch.hub's cache with random weights under the published names."""
+    home = tmp_path_factory.mktemp("torch")
+    checkpoints = home / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(_random_state(_fid_inception_v3()), checkpoints / weights.KNOWN["inception"].filename)
+    trunk = torchvision.models.alexnet(weights=None).features
+    state = {f"features.{name}": value for name, value in _random_state(trunk).items()}
+    torch.save(state, checkpoints / weights.KNOWN["alexnet"].filename)
+    before = os.environ.get("TORCH_HOME")
+    os.environ["TORCH_HOME"] = str(home)
+    yield checkpoints
+    os.environ.pop("TORCH_HOME")
+    if before is not None:
+        os.environ["TORCH_HOME"] = before
+
+
+def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """He-initialised, so that the features neither vanish nor overflow."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return network.state_dict()
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch) -> Path:
+    """A machine without Inception's and AlexNet's weights."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def photographs() -> torch.Tensor:
+    """Crops of real photographs, uint8 8 x 3 x 64 x 64."""
+    crops = [torch.from_numpy(data.astronaut()[y : y + 64, 180:244]) for y in range(0, 512, 64)]
+    return torch.stack(crops).permute(0, 3, 1, 2).contiguous()
+
+
+def signed(images: torch.Tensor) -> torch.Tensor:
+    return images.float() / 127.5 - 1
+
+
+def test_inception_is_pytorch_fid_s(hub, photographs):
+    network = feature_network(None, allow_unknown=True, device=CPU)
+    assert (network.name, network.metric_name) == ("inception-v3 (pytorch-fid)", "fid")
+    ours = network(photographs[:2])
+    with torch.inference_mode():
+        theirs = InceptionV3([3]).eval()(photographs[:2].float() / 255)[0].flatten(1)
+    assert ours.shape == (2, network.dim)
+    assert ours.std() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
+    assert network.describe()["feature_sha256"] == weights.sha256(
+        hub / weights.KNOWN["inception"].filename
+    )
+
+
+def test_unknown_weights_are_refused_and_never_replaced_by_another_network(hub):
+    with pytest.raises(UserError, match="pt_inception.*--allow-unknown-weights"):
+        feature_network(None, allow_unknown=False, device=CPU)
+    with pytest.raises(UserError, match="alexnet.*--allow-unknown-weights"):
+        perceptual_distance(None, allow_unknown=False, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["inception", "alexnet", "efficientnet-lite0"])
+def test_weights_of_another_network_are_refused(empty, name):
+    torch.save({"a": torch.zeros(2)}, empty / weights.KNOWN[name].filename)
+    load = perceptual_distance if name == "alexnet" else feature_network
+    with pytest.raises(UserError, match=weights.KNOWN[name].filename):
+        load(empty, allow_unknown=True, device=CPU)
+
+
+def test_without_inception_the_features_bear_another_name(empty, photographs):
+    network = feature_network(None, allow_unknown=False, device=CPU)
+    assert network.metric_name == "fd_effnet"
+    features = network(photographs)
+    assert features.shape == (8, 1280) and features.dtype == torch.float32
+    assert torch.equal(features, network(photographs))
+
+
+def test_effnet_knows_its_photographs(empty):
+    """The classifier of the same weights names what is in the picture (ImageNet class 285: Egyptian cat)."""
+    from benchmarks.metrics.features import effnet_lite0, resize
+
+    path = weights.load_path("efficientnet-lite0", None, allow_unknown=False)
+    cat = torch.from_numpy(data.chelsea()[:, 75:375]).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        logits = effnet_lite0(path).eval()(resize(signed(cat), 224))
+    assert logits.argmax().item() == 285
+
+
+def test_fd_effnet_grows_with_blur(empty, photographs):
+    network = feature_network(None, allow_unknown=False, device=CPU)
+    reference = Moments.from_features(network(photographs))
+    distances = [
+        frechet_distance(Moments.from_features(network(gaussian_blur(photographs, 9, sigma))), reference)
+        for sigma in (0.1, 0.7, 2.0)
+    ]
+    assert distances[0] < distances[1] < distances[2]
+
+
+def test_feature_networks_take_uint8_only(empty, photographs):
+    with pytest.raises(TypeError, match="uint8"):
+        feature_network(None, allow_unknown=False, device=CPU)(photographs.float())
+
+
+def test_lpips_is_the_lpips_package_s(hub, photographs):
+    distance = perceptual_distance(None, allow_unknown=True, device=CPU)
+    assert distance.metric_name == "lpips"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        with pytest.MonkeyPatch.context() as patch:
+            full = torch.load(hub / weights.KNOWN["alexnet"].filename)
+            patch.setattr(torchvision.models, "alexnet", lambda pretrained: _alexnet(full))
+            theirs = lpips.LPIPS(net="alex", verbose=False)
+    a, b = signed(photographs), signed(gaussian_blur(photographs, 9, 2.0))
+    with torch.inference_mode():
+        expected = theirs(a, b).flatten()
+    assert distance(a, b).shape == (8,) and (expected > 0).all()
+    torch.testing.assert_close(distance(a, b), expected)
+    assert torch.equal(distance(a, a), torch.zeros(8))
+
+
+def _alexnet(features: dict[str, torch.Tensor]) -> torch.nn.Module:
+    network = torchvision.models.AlexNet()
+    network.load_state_dict(network.state_dict() | features)
+    return network
+
+
+@pytest.fixture
+def pd_effnet(empty):
+    distance = perceptual_distance(None, allow_unknown=False, device=CPU)
+    assert distance.metric_name == "pd_effnet"
+    return distance
+
+
+def test_normalised_distance_of_orthogonal_features():
+    a, b = torch.zeros(1, 4, 3, 3), torch.zeros(1, 4, 3, 3)
+    a[:, 0], b[:, 1] = 5.0, 0.1
+    torch.testing.assert_close(normalised_distance(a, b), torch.tensor([2.0]))
+    torch.testing.assert_close(normalised_distance(a, -a), torch.tensor([4.0]))
+    torch.testing.assert_close(normalised_distance(a, 7 * a), torch.tensor([0.0]))
+
+
+def test_pd_effnet_is_zero_on_equal_images(pd_effnet, photographs):
+    images = signed(photographs)
+    assert torch.equal(pd_effnet(images, images), torch.zeros(8))
+
+
+def test_pd_effnet_grows_with_blur_and_noise(pd_effnet, photographs):
+    images = signed(photographs)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    blurred = torch.stack([pd_effnet(images, gaussian_blur(images, 9, s)) for s in (0.5, 1, 2)])
+    noisy = torch.stack(
+        [pd_effnet(images, (images + s * noise).clamp(-1, 1)) for s in (0.03, 0.1, 0.3)]
+    )
+    assert (blurred.diff(dim=0) > 0).all()
+    assert (noisy.diff(dim=0) > 0).all()

@@ -1,0 +1,87 @@
+"""Where weights are found, and that a file is not used before its hash is checked."""
+
+import hashlib
+
+import pytest
+import torch
+
+from benchmarks.metrics import METRICS, weights
+from benchmarks.metrics.path_length import METRIC_NAMES
+from diffae.errors import UserError
+from reports.records import HIGHER, LOWER, NEITHER
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path, monkeypatch):
+    """An empty cache of torch.hub."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    return checkpoints
+
+
+def test_the_given_folder_comes_before_the_cache(tmp_path, hub):
+    name = weights.KNOWN["inception"].filename
+    assert weights.find("inception", None) is None
+    (hub / name).write_bytes(b"cached")
+    assert weights.find("inception", tmp_path) == hub / name
+    (tmp_path / name).write_bytes(b"given")
+    assert weights.find("inception", tmp_path) == tmp_path / name
+
+
+def test_a_missing_weight_says_where_to_put_it(tmp_path, hub):
+    with pytest.raises(UserError, match="pt_inception.*--weights-dir") as error:
+        weights.load_path("inception", tmp_path, allow_unknown=True)
+    assert str(hub) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["inception", "alexnet", "arcface"])
+def test_what_cannot_be_verified_is_used_only_on_request(tmp_path, name):
+    path = tmp_path / weights.KNOWN[name].filename
+    path.write_bytes(b"something else")
+    with pytest.raises(UserError, match="--allow-unknown-weights") as error:
+        weights.load_path(name, tmp_path, allow_unknown=False)
+    assert str(path) in str(error.value)
+    assert hashlib.sha256(b"something else").hexdigest() in str(error.value)
+    assert (weights.KNOWN[name].expected() or "not known") in str(error.value)
+    assert weights.load_path(name, tmp_path, allow_unknown=True) == path
+
+
+def test_a_changed_file_is_hashed_again(tmp_path):
+    path = tmp_path / "file"
+    for content in (b"one", b"two, longer"):
+        path.write_bytes(content)
+        assert weights.sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_the_packaged_network_is_the_published_one():
+    path = weights.load_path("efficientnet-lite0", None, allow_unknown=False)
+    assert weights.sha256(path) == weights.KNOWN["efficientnet-lite0"].sha256
+
+
+def test_a_folder_is_not_a_weight(tmp_path):
+    (tmp_path / weights.KNOWN["arcface"].filename).mkdir()
+    with pytest.raises(UserError, match="not a folder"):
+        weights.load_path("arcface", tmp_path, allow_unknown=True)
+    with pytest.raises(UserError, match="no such folder"):
+        weights.find("arcface", tmp_path / "absent")
+
+
+class Surprise:
+    def __reduce__(self):
+        return print, ("code from a weights file was run",)
+
+
+def test_code_in_a_weights_file_is_not_run(tmp_path, capsys):
+    torch.save({"x": Surprise()}, tmp_path / "evil.pth")
+    (tmp_path / "cut.pth").write_bytes(b"")
+    for name in ("evil.pth", "cut.pth"):
+        with pytest.raises(UserError, match=name):
+            weights.read_state(tmp_path / name)
+    assert capsys.readouterr().out == ""
+
+
+def test_every_metric_has_a_direction_and_a_source():
+    for info in METRICS.values():
+        assert info.direction in (HIGHER, LOWER, NEITHER) and info.title and info.reference
+    assert set(METRIC_NAMES) | set(METRIC_NAMES.values()) <= set(METRICS)
