@@ -1,1 +1,1 @@
-"""Tables of records, published numbers and comparisons. Knows records and nothing of how they were measured."""
+"""Records and the tables made of them. Knows nothing of how a number was measured."""

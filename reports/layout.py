@@ -1,7 +1,7 @@
 """From records to the rows and columns of a table, before any output format.
 
-A `TableSpec` says which record fields name a row and which a column; `build` pivots records by it. Cells keep
-the records themselves, so a renderer (Markdown, and others beside it) decides only how a number looks.
+A `TableSpec` says which record fields name a row and which a column; `build` pivots records by it.
+Cells keep the records themselves, so a renderer decides only how a number looks.
 """
 
 import math
@@ -13,8 +13,8 @@ from reports.numbers import heading, metric_label
 from reports.records import HIGHER, LOWER, Record
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
-# Rows that stand for no model but for a bound: never the best of a column.
-REFERENCE_SYSTEMS = ("naive", "dummy")
+# How the names of rows begin that give the scale and stand for no contender: never the best.
+REFERENCE_SYSTEMS = ("naive", "dummy", "pixels", "random encoder", "imagenet")
 # What tells records apart where a table's own keys do not, in the order in which it is tried.
 DISTINGUISHING = ("setting", "steps", "protocol")
 
@@ -25,10 +25,10 @@ Key = tuple[object, ...]
 class TableSpec:
     """One table of the paper: which records, and which of their fields name its rows and columns.
 
-    `source` is the records' `table` and `select` narrows them further; with `largest_steps`, each system is
-    shown at its largest T. `metrics` orders the metrics (others follow); `panels` makes one block of each.
-    `headline` names the metrics that the overview repeats, `headline_settings` how their settings begin
-    (none given: any).
+    `source` is the records' `table` and `select` narrows them further; with `largest_steps`, each
+    system is shown at its largest T. `metrics` orders the metrics (others follow), `panels` makes a
+    block of each, `setting_header` says what their setting is. The overview repeats the metrics of
+    `headline` whose setting begins with one of `headline_settings`.
     """
 
     name: str
@@ -39,6 +39,7 @@ class TableSpec:
     columns: tuple[str, ...]
     metrics: tuple[str, ...] = ()
     panels: bool = False
+    setting_header: str = "setting"
     largest_steps: bool = False
     select: Callable[[Record], bool] = lambda record: True
     headline: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Value:
-    """A measured number (no record: nothing was measured here); `best` among the systems beside it."""
+    """A measured number (no record: nothing was measured), perhaps the best of its contest."""
 
     record: Record | None
     best: bool = False
@@ -98,7 +99,7 @@ def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
 
 
 def at_largest_steps(records: Sequence[Record]) -> list[Record]:
-    """Each system at its largest T; a row without T (a latent size, a GAN) takes the T of its system."""
+    """Each system at its largest T; one without T (a latent size) takes its system's."""
     kept = []
     series = _group(records, ("system", "setting", "dataset", "split"))
     largest = {
@@ -113,7 +114,7 @@ def at_largest_steps(records: Sequence[Record]) -> list[Record]:
 
 
 def build(spec: TableSpec, chosen: Sequence[Record]) -> Table:
-    """Pivot the records that `choose` picked. Raises ValueError where two of them claim one cell."""
+    """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
     blocks = ("metric",) if spec.panels else ()
     records = _spread_missing(chosen, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
@@ -145,9 +146,10 @@ def _panel(
     spec: TableSpec, records: Sequence[Record], rows: Sequence[str], best: frozenset[Record]
 ) -> Panel:
     shown = shown_fields(records, rows)
-    headers = [FIELD_LABELS.get(field, field) for field in shown]
+    labels = FIELD_LABELS | {"setting": spec.setting_header}
+    headers = [labels.get(field, field) for field in shown]
     columns = _group(_sort(records, spec.columns, spec), spec.columns)
-    with_reference = {k for k, column in columns.items() if any(r.published is not None for r in column)}
+    with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
     for key, column in columns.items():
         headers.append(_column_header(spec, column))
         if key in with_reference:
@@ -190,7 +192,7 @@ def _part(record: Record, field: str) -> str:
 
 
 def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
-    """The spec's row fields, data set and split where there are several, and what else keeps cells apart."""
+    """The spec's, data set and split where there are several, and what else keeps cells apart."""
     several = [f for f in ("dataset", "split") if len({getattr(r, f) for r in records} - {""}) > 1]
     rows = (*several, *spec.rows)
     for field in DISTINGUISHING:
@@ -202,7 +204,7 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]:
-    """The best of each contest: records that agree in metric, data and `fields`, but for their system."""
+    """The best of each contest: records alike in metric, data and `fields`, but for the system."""
     same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
     contests = _group([r for r in records if _competes(r)], same)
     return frozenset(r for rivals in contests.values() if len(rivals) > 1 for r in _winners(rivals))
@@ -221,7 +223,7 @@ def _winners(rivals: Sequence[Record]) -> list[Record]:
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
-    """A row that could not run, and so names no metric or T, stands in every column that others fill."""
+    """What could not run, and so names no metric or T, stands in every column that others fill."""
     cell = ("system", "dataset", "split", "setting", "steps", "metric")
     spread = list(records)
     for field in fields:
@@ -252,7 +254,8 @@ def _ranks(values: Sequence[Any], field: str, spec: TableSpec) -> dict[Any, int]
     if field == "steps":
         distinct.sort(key=lambda steps: -1 if steps is None else steps)
     if field == "metric":
-        distinct.sort(key=lambda m: spec.metrics.index(m) if m in spec.metrics else len(spec.metrics))
+        known = {metric: i for i, metric in enumerate(spec.metrics)}
+        distinct.sort(key=lambda metric: known.get(metric, len(known)))
     return {value: rank for rank, value in enumerate(distinct)}
 
 

@@ -1,4 +1,4 @@
-"""How numbers are written: digits by metric, errors, arrows. Plain text, the same for every output format."""
+"""How numbers are written: digits by metric, errors, arrows. Plain text for every output format."""
 
 import math
 from collections.abc import Iterable
@@ -28,7 +28,6 @@ STYLES = {
     "mse": Style("MSE", 4, 3),
     "psnr": Style("PSNR", 2, 2),
     "auroc": Style("AUROC", 4, 3),
-    "average_precision": Style("AP", 4, 3),
     "ap": Style("AP", 4, 3),
     "accuracy": Style("accuracy", 4, 3),
     "fid": Style("FID", 2, 2),
@@ -44,6 +43,8 @@ STYLES = {
 
 def metric_label(metric: str) -> str:
     """The heading of `metric`: the field's spelling where there is one, else the name itself."""
+    if not metric:
+        return "any metric"
     return STYLES[metric].label if metric in STYLES else metric
 
 
@@ -68,7 +69,7 @@ def error_text(record: Record) -> str:
 
 
 def published_text(record: Record) -> str:
-    """The published value with the decimals that the paper prints, and more only where it gives more."""
+    """The published value with the decimals usual in the paper, more where it has more."""
     if record.published is None:
         return ""
     style = STYLES.get(record.published_metric or record.metric)
@@ -78,7 +79,7 @@ def published_text(record: Record) -> str:
 
 
 def number_text(number: float, metric: str) -> str:
-    """`number` with the decimals of `metric`: scientific where they would hold no more than one digit.
+    """`number` with the decimals of `metric`, scientific where they would hold one digit or none.
 
     A metric without a style gets four significant digits, whole numbers all of theirs.
     """
@@ -94,7 +95,7 @@ def number_text(number: float, metric: str) -> str:
 
 
 def detectable_change(stderr: float | None) -> float | None:
-    """1.96 sqrt(2) s.e.: the smallest difference between two independent runs that is not noise at 95 %."""
+    """1.96 sqrt(2) s.e.: what two independent runs differ by, through noise alone, 1 time in 20."""
     return None if stderr is None else 1.96 * math.sqrt(2) * stderr
 
 

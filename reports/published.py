@@ -1,6 +1,6 @@
 """The numbers that Preechakul et al. 2022 (Diffusion Autoencoders, CVPR) published, beside ours.
 
-`lookup` finds the paper's value for one cell of one of its tables, asked for in the harness's own names;
+`lookup` finds the paper's value for a cell of one of its tables, named as the harness names it;
 `attach` writes it into a record together with the reason, if any, why the two must not be compared.
 """
 
@@ -39,9 +39,9 @@ NEAREST_DATASET = {"table4_unconditional_fid": "CelebA 64"}
 _LONG, _SHORT = "trained on 130M images", "trained on 48M images"
 _MEAN, _WEIGHTED = "mean", "prevalence-weighted mean"
 
-# table -> (our system, our setting) -> (the paper's system, the paper's setting). In these tables what
-# is not listed has no published value: DDIM decoded from a random x_T, say, or the AUROC of one attribute.
-# Section 5.3 does not say how it averages over attributes, so its number stands beside both means.
+# table -> (our system, our setting) -> (the paper's system, the paper's setting). In these tables,
+# what is not listed has no published value: DDIM from a random x_T, or the AUROC of one attribute.
+# Section 5.3 does not say how it averages over attributes: its number stands beside both means.
 NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
     "table1_reconstruction": {
         ("DDIM", "x_T inverted"): ("DDIM", ""),
@@ -77,7 +77,7 @@ NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Published:
-    """A published number. `steps` is None where the table does not depend on T; `std` is over seeds."""
+    """A published number; `std` over seeds, `steps` None where the table does not depend on T."""
 
     value: float
     std: float | None
@@ -107,9 +107,9 @@ def lookup(
 ) -> Published | None:
     """The paper's value for a cell named as the harness names it, or None where the paper has none.
 
-    `dataset` matters to Table 4 only. Where the paper gives a cell at one T alone (Tables 1 and 3: T = 100),
-    that value is returned whatever `steps` is: compare `Published.steps`. A stand-in metric (`STAND_INS`)
-    finds the value of the metric that it stands in for, named by `Published.metric`.
+    `dataset` matters to Table 4 only. Where the paper gives a cell at one T alone (Tables 1 and 3:
+    T = 100), that value is returned whatever `steps` is: compare `Published.steps`. A stand-in
+    (`STAND_INS`) finds the value of the metric that it stands in for, named by `Published.metric`.
     """
     theirs, their_setting = _their_names(table, system, setting)
     key = _Key(table, theirs, their_setting, STAND_INS.get(metric, metric))
@@ -123,8 +123,8 @@ def lookup(
 def attach(record: Record, *, comparable_reason: str) -> Record:
     """`record` with the paper's value for its cell; unchanged where the paper has none.
 
-    `comparable_reason` is the caller's reason why the two must not be compared, empty if there is none.
-    What shows in the names alone (feature network, T, data set, a second-hand value) is added to it.
+    `comparable_reason` is the caller's reason why the two must not be compared, empty if there is
+    none. What names alone show (feature network, T, data set, a second-hand value) is added to it.
     """
     found = lookup(
         record.table,
@@ -197,7 +197,7 @@ def _published() -> dict[_Key, tuple[Published, ...]]:
 def _rows(name: str) -> list[dict[str, str]]:
     with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
         frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    return [{str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+    return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
 
 
 def _parse(row: dict[str, str]) -> Published:

@@ -2,12 +2,13 @@
 
     write_tables(read_records(run / "records.csv"), run / "tables", title="...", context={...})
 
-`TABLES` lists them. Records of other benchmarks get a plain table each, and `overview` repeats the headlines.
+`TABLES` lists them. Records of other benchmarks get a plain table each; `overview` has the
+headlines of all.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -26,10 +27,9 @@ from reports.layout import (
     build,
     choose,
     field_text,
-    reference_header,
     shown_fields,
 )
-from reports.numbers import detectable_change, metric_label, number_text
+from reports.numbers import detectable_change, heading, number_text
 from reports.records import COLUMNS, Record
 
 _RECONSTRUCTION = ("latent_dim", "ssim", "ssim_valid", "lpips", "pd_effnet", "mse", "psnr")
@@ -41,8 +41,8 @@ TABLES = [
         name="table1_reconstruction",
         title="Table 1: reconstruction",
         caption=(
-            "Autoencoding of held-out images, inverted and decoded with the same T. SSIM is the paper's "
-            "(zero padding); SSIM (valid) leaves out the border."
+            "Autoencoding of held-out images, inverted and decoded with the same T. SSIM is the "
+            "paper's (zero padding); SSIM (valid) leaves out the border."
         ),
         source="table1_reconstruction",
         rows=("system", "setting", "steps"),
@@ -68,7 +68,7 @@ TABLES = [
         source="section5.3_probe",
         rows=("system",),
         columns=("metric", "setting"),
-        metrics=("auroc", "average_precision", "ap", "accuracy"),
+        metrics=("auroc", "ap", "accuracy"),
         select=lambda record: record.setting in ("", *_MEANS),
         headline=("auroc",),
         headline_settings=_MEANS,
@@ -79,8 +79,9 @@ TABLES = [
         caption="The scores behind the means, one row an attribute.",
         source="section5.3_probe",
         rows=("setting",),
+        setting_header="attribute",
         columns=("system",),
-        metrics=("auroc", "average_precision", "ap", "accuracy"),
+        metrics=("auroc", "ap", "accuracy"),
         panels=True,
         select=lambda record: record.setting not in ("", *_MEANS),
     ),
@@ -88,12 +89,13 @@ TABLES = [
         name="table3_fewshot_fid",
         title="Table 3: few-shot conditional samples",
         caption=(
-            "Samples accepted by a classifier trained on a few labels (binary) or on positive and unlabelled "
-            "images (pu), against the images of the class, over seeds. The paper's own ± is one standard "
-            "deviation. naive: all images against those of the class, no model."
+            "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
+            "unlabelled images (pu), against the images of the class; ± is over seeds. "
+            "naive: all images against those of the class, no model."
         ),
         source="table3_fewshot_fid",
         rows=("setting",),
+        setting_header="class",
         columns=("metric", "system"),
         metrics=(*_FID, "acceptance_rate"),
         headline=_FID,
@@ -122,11 +124,13 @@ TABLES = [
         name="appendix_g_identity",
         title="Appendix G: identity under manipulation",
         caption=(
-            "Cosine similarity of face embeddings before and after an edit, by attribute and strength, and how "
-            "far the edit moved the attribute's logit: an edit that changes nothing keeps the identity too."
+            "Cosine similarity of face embeddings before and after an edit, by attribute and "
+            "strength, and how far the edit moved the attribute's logit: an edit that changes "
+            "nothing keeps the identity too."
         ),
         source="appendix_g_identity",
         rows=("setting",),
+        setting_header="edit",
         columns=("metric", "system"),
         metrics=("arcface", "id_portraits", "logit_change"),
         headline=("arcface", "id_portraits"),
@@ -140,8 +144,9 @@ def write_tables(
 ) -> list[Path]:
     """Write `overview` and each table that `records` hold to `out`, as NAME.md and NAME.csv.
 
-    `title` and `context` (run, profile, device, ...) head every Markdown file. The CSV files hold the same rows
-    with plain numbers. Returns the files written. Raises ValueError where two records claim one cell.
+    Every Markdown file has `title` at its head and `context` (run, profile, ...) at its foot. The
+    CSV files hold the same records with plain numbers. Returns the files written. Raises
+    ValueError if two records claim one cell.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -156,11 +161,15 @@ def write_tables(
 def build_tables(records: Sequence[Record]) -> list[Table]:
     """The overview, then each table that `records` hold, ready for any renderer."""
     chosen = [(spec, choose(spec, records)) for spec in (*TABLES, *_other_specs(records))]
-    return [_overview(chosen), *(build(spec, some) for spec, some in chosen if some)]
+    tables = [_overview(chosen), *(build(spec, some) for spec, some in chosen if some)]
+    names = [table.name for table in tables]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two tables would be written to one file: {', '.join(sorted(names))}")
+    return tables
 
 
 def to_frame(table: Table) -> pd.DataFrame:
-    """The records of `table` in reading order: numbers as they are, text safe to open in a spreadsheet."""
+    """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
     rows = [
         asdict(r) | {"best": r in table.best, "detectable_change": detectable_change(r.stderr)}
         for r in table.records
@@ -175,7 +184,7 @@ def _safe(value: object) -> object:
     return "'" + value if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
 
 
-def _other_specs(records: Iterable[Record]) -> list[TableSpec]:
+def _other_specs(records: Sequence[Record]) -> list[TableSpec]:
     known = {spec.source for spec in TABLES}
     others = dict.fromkeys(r.table for r in records if r.table not in known)
     return [
@@ -186,6 +195,7 @@ def _other_specs(records: Iterable[Record]) -> list[TableSpec]:
             source=source,
             rows=("system", "setting", "steps"),
             columns=("metric",),
+            headline=tuple(dict.fromkeys(r.metric for r in records if r.table == source)),
         )
         for source in others
     ]
@@ -200,13 +210,33 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]]) -> Table:
         "value",
         "smallest detectable change",
         "n",
-        reference_header(records),
+        "published",
         "protocol",
     )
     rows = tuple(_overview_row(record, fields) for record in records)
     caption = (
-        "The headline of each benchmark, at the largest T. The smallest detectable change is 1.96 √2 times the "
-        "standard error: a smaller difference between two independent runs is within the noise."
+        "The headline of each benchmark, at the largest T. The smallest detectable change is "
+        "1.96 √2 times the standard error: a smaller difference between two independent runs is "
+        "within the noise."
     )
     panel = Panel("", headers, rows)
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset())
+
+
+def _is_headline(spec: TableSpec, record: Record) -> bool:
+    """A row without a metric or a setting could not run at all, which is news."""
+    metric = bool(spec.headline) and record.metric in ("", *spec.headline)
+    return metric and (not record.setting or record.setting.startswith(spec.headline_settings))
+
+
+def _overview_row(record: Record, fields: Sequence[str]) -> tuple[Cell, ...]:
+    change = detectable_change(record.stderr)
+    return (
+        *(Label(field_text(record, field)) for field in fields),
+        Label(heading(record.metric, [record])),
+        Value(record),
+        Label("" if change is None else number_text(change, record.metric)),
+        Label("" if record.n is None else f"{record.n:,}"),
+        Reference(record),
+        Label(record.protocol),
+    )

@@ -1,7 +1,8 @@
 """Metrics: one file each, and one table of what their names mean.
 
-`METRICS` says for every metric which way is better, in which unit it is given and who defined it. A metric is named
-after the network that it was computed with: without the published Inception weights nothing here is called FID.
+`METRICS` says for every metric which way is better, in which unit it is given and who defined it. A
+metric is named after the network that it was computed with: without the published Inception weights
+nothing here is called FID.
 """
 
 from dataclasses import dataclass
@@ -20,15 +21,24 @@ class MetricInfo:
 
 
 METRICS = {
+    "latent_dim": MetricInfo(NEITHER, "", "Numbers in the code", ""),
     "ssim": MetricInfo(
-        HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022"
+        HIGHER,
+        "",
+        "SSIM (zero padding, as in the paper)",
+        "Wang et al. 2004; Preechakul et al. 2022",
     ),
-    "ssim_valid": MetricInfo(HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq"),
+    "ssim_valid": MetricInfo(
+        HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq"
+    ),
     "mse": MetricInfo(LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022"),
     "psnr": MetricInfo(HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)"),
     "lpips": MetricInfo(LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018"),
     "pd_effnet": MetricInfo(
-        LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights"
+        LOWER,
+        "",
+        "Perceptual distance (EfficientNet-lite0)",
+        "Zhang et al. 2018, eq. 1, equal weights",
     ),
     "fid": MetricInfo(LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid"),
     "fd_effnet": MetricInfo(
@@ -45,7 +55,10 @@ METRICS = {
     "id_portraits": MetricInfo(
         HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network"
     ),
+    "logit_change": MetricInfo(
+        NEITHER, "", "Change of the probe's logit, towards the edit", "paper, Appendix G"
+    ),
     "acceptance_rate": MetricInfo(
-        NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Section 5.4"
+        NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Table 3"
     ),
 }

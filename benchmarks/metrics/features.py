@@ -1,11 +1,12 @@
 """Networks whose features a Frechet distance is taken over.
 
-- `fid`: the Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own preprocessing.
-- `fd_effnet`: EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where Inception's
-  weights are not; its distances have another scale and must not be read as FID.
+- `fid`: the Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own
+  preprocessing.
+- `fd_effnet`: EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where
+  Inception's weights are not; its distances have another scale and must not be read as FID.
 
-Images enter as uint8, as they would be read from files: a distance to a data set of files is only fair after the
-same rounding.
+Images enter as uint8, as they would be read from files: a distance to a data set of files is only
+fair after the same rounding.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from diffae.errors import UserError
 
 INCEPTION_SIZE, INCEPTION_DIM = 299, 2048
 
-# EfficientNet-lite0 sees every image at this size, however large it is: one size, one protocol. Half of the 224 px
-# that it was trained at costs a third of the time, and small images would hold no more detail at 224 px.
+# EfficientNet-lite0 sees every image at this size, however large it is: one size, one protocol.
+# Half of the 224 px that it was trained at costs a third of the time, and small images would hold
+# no more detail at 224 px.
 EFFNET_SIZE, EFFNET_DIM = 128, 1280
 
 
@@ -41,7 +43,7 @@ class FeatureNetwork:
     device: torch.device
     module: nn.Module
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, images_uint8: Tensor) -> Tensor:
         if images_uint8.dtype != torch.uint8:
             raise TypeError(f"feature networks take uint8 images, not {images_uint8.dtype}")
@@ -84,12 +86,14 @@ class _FIDFeatures(nn.Module):
 
 
 def inception(path: Path, device: torch.device) -> FeatureNetwork:
-    """The FID network with the weights of the file `path`: features after the last average pooling."""
+    """The FID network with the weights of the file `path`: features of the last pooling."""
     network = _fid_inception_v3()
     try:
         network.load_state_dict(weights.read_state(path))
     except (RuntimeError, TypeError) as error:
-        raise UserError(f"{path}: not the weights of FID's Inception-v3: {_first_line(error)}") from None
+        raise UserError(
+            f"{path}: not the weights of FID's Inception-v3: {_first_line(error)}"
+        ) from None
     network.fc = nn.Identity()
     return FeatureNetwork(
         name="inception-v3 (pytorch-fid)",
@@ -104,7 +108,7 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
 
 
 def _fid_inception_v3() -> nn.Module:
-    """torchvision's Inception-v3 with pytorch-fid's blocks, as its `fid_inception_v3` but without the download."""
+    """torchvision's Inception-v3 with pytorch-fid's blocks: `fid_inception_v3` without download."""
     from pytorch_fid.inception import (
         FIDInceptionA,
         FIDInceptionC,
@@ -136,7 +140,7 @@ class _EffNetFeatures(nn.Module):
 
 
 def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
-    """EfficientNet-lite0 with the weights of the file `path`: the 1280 features that its classifier takes."""
+    """EfficientNet-lite0 with the weights of the file `path`: what its classifier takes."""
     network = effnet_lite0(path)
     network.reset_classifier(0)  # type: ignore[operator]
     return FeatureNetwork(
@@ -152,22 +156,25 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
 
 
 def effnet_lite0(path: Path) -> nn.Module:
-    """timm's EfficientNet-lite0, classifier included, with the weights of the file `path`; inputs in [-1, 1].
+    """timm's EfficientNet-lite0, classifier included, with the weights of the file `path`.
 
-    The file comes from another implementation: its names differ, its order does not.
+    It takes images in [-1, 1]. The file comes from another implementation: its names differ, its
+    order does not.
     """
     import timm
 
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     theirs, ours = list(weights.read_state(path).values()), network.state_dict()
     if [value.shape for value in theirs] != [value.shape for value in ours.values()]:
-        raise UserError(f"{path}: not the weights of EfficientNet-lite0: number or shapes of tensors differ")
+        raise UserError(
+            f"{path}: not the weights of EfficientNet-lite0: number or shapes of tensors differ"
+        )
     network.load_state_dict(dict(zip(ours, theirs, strict=True)))
     return network
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Square images at `size` px: bilinear, antialiased where they shrink, untouched at their own size."""
+    """Square images at `size` px: bilinear, antialiased, and untouched if they have that size."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(

@@ -1,12 +1,14 @@
 """The Frechet distance between two sets of features, each taken as a Gaussian.
 
-Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017, eq. 6:
+Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium",
+2017, eq. 6:
 
     d^2 = |mu_a - mu_b|^2 + tr(S_a) + tr(S_b) - 2 tr sqrt(S_a S_b)
 
-With S_b = L L', the eigenvalues of S_a S_b are those of the symmetric L' S_a L, so the last trace needs no matrix
-square root. The distance is biased upwards at small n and the bias grows when images repeat: a bootstrap, which
-repeats them, is wrong here. `jackknife_stderr` leaves blocks out instead.
+With S_b = L L', the eigenvalues of S_a S_b are those of the symmetric L' S_a L, so the last trace
+needs no matrix square root. The distance is biased upwards at small n and the bias grows when
+images repeat: a bootstrap, which repeats them, is wrong here. `jackknife_stderr` leaves blocks out
+instead.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,15 +28,15 @@ from diffae.errors import UserError
 
 UNKNOWN = 0
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
     """What a Frechet distance needs to know of a set of features, in float64.
 
-    `n` is the number of images, `mean` [d] and `scatter` [d, d] the sum of centred outer products. Where n is
-    UNKNOWN (statistics that others saved), `scatter` holds the covariance itself.
+    `n` is the number of images, `mean` [d] and `scatter` [d, d] the sum of centred outer products.
+    Where n is UNKNOWN (statistics that others saved), `scatter` holds the covariance itself.
     """
 
     n: int
@@ -41,9 +44,10 @@ class Moments:
     scatter: Array
 
     @staticmethod
-    def from_features(features: Tensor | NDArray[np.floating]) -> Moments:
+    def from_features(features: Tensor | Array) -> Moments:
         """Moments of N x d features. The sums are taken in float64 on the features' own device."""
-        x = torch.as_tensor(features).double()
+        own = features if isinstance(features, Tensor) else torch.tensor(features)
+        x = own.double()
         mean = x.mean(0)
         centred = x - mean
         scatter = centred.T @ centred
@@ -98,24 +102,27 @@ class Moments:
 
 
 def _eigen_factor(covariance: Array) -> Array:
-    """A factor of a singular covariance. The null space is left out: its eigenvalues are rounding noise."""
+    """A factor of a singular covariance, less its null space, which is rounding noise."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def merge_all(blocks: list[Moments]) -> Moments:
-    """The moments of all blocks, summed in the order given, so the result has one value to the last bit."""
+    """The moments of all blocks, summed in the order given: the same to the last bit every time."""
     return reduce(Moments.merge, blocks)
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """The squared Frechet distance, >= 0 up to rounding (about 1e-8 of the trace).
 
-    b is factored, unless a has the lower rank: then no square root is taken of eigenvalues that are rounding noise.
+    b is factored, unless a has the lower rank: then no square root is taken of eigenvalues that are
+    rounding noise.
     """
     if a.mean.shape != b.mean.shape:
-        raise UserError(f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared")
+        raise UserError(
+            f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared"
+        )
     if not a.full_rank and (b.full_rank or a.n < b.n):
         a, b = b, a
     covariance = a.covariance()
@@ -129,31 +136,42 @@ def jackknife_stderr(blocks: list[Moments], reference: Moments) -> float:
     """Standard error of the distance between all `blocks` together and `reference`.
 
     Delete-a-block jackknife (Efron and Stein, 1981) over k blocks of about equal size, k ~ 20:
-    sqrt((k - 1) / k sum (d_i - mean d)^2). The reference is taken as fixed; its covariance is factored once.
+    sqrt((k - 1) / k sum (d_i - mean d)^2). The reference is taken as fixed; its covariance is
+    factored once.
     """
     k = len(blocks)
     if k < 2:
         raise ValueError(f"a jackknife needs at least two blocks, not {k}")
     everything = merge_all(blocks)
-    left_out = np.array([frechet_distance(everything.without(block), reference) for block in blocks])
+    left_out = np.array(
+        [frechet_distance(everything.without(block), reference) for block in blocks]
+    )
     return float(np.sqrt((k - 1) / k * np.square(left_out - left_out.mean()).sum()))
 
 
 def write_statistics(path: Path, moments: Moments) -> None:
-    """Write `mu` and `sigma` under the names that pytorch-fid and others read, and `n` where it is known."""
-    known = {} if moments.n == UNKNOWN else {"n": np.int64(moments.n)}
+    """Write `mu` and `sigma`, which pytorch-fid and others read, and `n` where it is known."""
+    arrays: dict[str, Any] = {"mu": moments.mean, "sigma": moments.covariance()}
+    if moments.n != UNKNOWN:
+        arrays["n"] = moments.n
     with open(path, "wb") as file:
-        np.savez(file, mu=moments.mean, sigma=moments.covariance(), **known)
+        np.savez(file, **arrays)
 
 
 def read_statistics(path: Path) -> Moments:
-    """Read statistics written here or by others (`mu`, `sigma`). Raises UserError naming the file."""
+    """Read statistics written here or by others. Raises UserError naming the file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (np.asarray(file[key], np.float64) for key in ("mu", "sigma"))
             n = int(file["n"]) if "n" in file else UNKNOWN
     except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
-        raise UserError(f"{path}: not statistics of features (an npz with mu and sigma): {error}") from None
+        raise UserError(
+            f"{path}: not statistics of features (an npz with mu and sigma): {error}"
+        ) from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise UserError(f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together")
+        raise UserError(
+            f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError(f"{path}: mu or sigma hold numbers that are not finite")
     return Moments(n, mean, covariance if n == UNKNOWN else covariance * (n - 1))

@@ -1,11 +1,14 @@
-"""Face identity: how alike two faces are to a network trained to tell people apart (paper, Appendix G).
+"""Face identity: how alike two faces are to a network that tells people apart (Appendix G).
 
-- `arcface`: Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019, by insightface,
-  from a local .onnx file. Its pretrained weights are for non-commercial research only.
-- `id_portraits`: a small network of our own, trained with the same loss on the identities of the procedural
-  portraits (`train_identity.py`). It knows nothing of photographs and is offered for the portraits only.
+- `arcface`: Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019,
+  by insightface, from a local .onnx file. Its pretrained weights are for non-commercial research
+  only.
+- `id_portraits`: a small network of our own, trained with the same loss on the identities of the
+  procedural portraits (`train_identity.py`). It knows nothing of photographs and is offered for the
+  portraits only.
 
-No face is detected or aligned: an image is taken to be one face crop, as in CelebA's aligned images and FFHQ.
+No face is detected or aligned: an image is taken to be one face crop, as in CelebA's aligned images
+and FFHQ.
 """
 
 from collections.abc import Callable
@@ -31,15 +34,17 @@ PACKAGED = Path(__file__).with_name("id_portraits.safetensors")
 ARCFACE_SIZE = 112
 NET_SIZE, NET_DIM = 32, 64
 
-# Arithmetic that an ONNX graph applies to its input before the first layer when it normalises by itself.
+# Arithmetic that an ONNX graph applies to its input before the first layer when it normalises by
+# itself.
 ARITHMETIC = {"Sub", "Add", "Mul", "Div"}
 
 
 @dataclass(frozen=True)
 class FaceEmbedding:
-    """Maps faces to embeddings: float32 N x 3 x H x W in [-1, 1] -> float32 [N, dim], compared by cosine.
+    """Maps faces to embeddings: float32 N x 3 x H x W in [-1, 1] -> float32 [N, dim].
 
-    `metric_name` is the only name that similarities of these embeddings may be reported under.
+    Embeddings are compared by `cosine_similarity`. `metric_name` is the only name that similarities
+    of these embeddings may be reported under.
     """
 
     name: str
@@ -49,7 +54,7 @@ class FaceEmbedding:
     sha256: str
     embed: Callable[[Tensor], Tensor]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         return self.embed(images)
 
@@ -67,16 +72,16 @@ class FaceEmbedding:
 def face_embedding(
     weights_dir: Path | None, allow_unknown: bool, device: torch.device, dataset_name: str
 ) -> FaceEmbedding:
-    """ArcFace where its weights are found, else `id_portraits` on the portraits; `metric_name` says which.
+    """ArcFace where its weights are found, else on the portraits `id_portraits`.
 
-    Raises NotAvailable where there is neither.
+    `metric_name` says which. Raises NotAvailable where there is neither.
     """
     if weights.find("arcface", weights_dir) is not None:
         return arcface(weights.load_path("arcface", weights_dir, allow_unknown), device)
     if dataset_name != PORTRAITS:
         raise NotAvailable(
-            f"no face recognition weights: put {weights.KNOWN['arcface'].filename} into --weights-dir "
-            f"(the packaged embedding knows only the data set {PORTRAITS!r})"
+            f"no face recognition weights: put {weights.KNOWN['arcface'].filename} into "
+            f"--weights-dir (the packaged embedding knows only the data set {PORTRAITS!r})"
         )
     return id_portraits(PACKAGED, device)
 
@@ -110,7 +115,7 @@ def arcface(path: Path, device: torch.device) -> FaceEmbedding:
 
 
 def _bgr_images(images: Tensor) -> list[Any]:
-    """What `get_feat` takes: 112 px uint8 H x W x 3 arrays in OpenCV's channel order, blue first."""
+    """What `get_feat` takes: 112 px uint8 H x W x 3 arrays, blue first as in OpenCV."""
     images = to_unit(resize(images, ARCFACE_SIZE)).mul(255).round().byte()
     return list(images.flip(1).permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
@@ -128,13 +133,14 @@ def _recogniser(path: Path, device: torch.device) -> Any:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or inputs[0].shape[1:] != [3, ARCFACE_SIZE, ARCFACE_SIZE]:
         raise UserError(f"{path}: not a face recogniser: it must take N x 3 x 112 x 112 images")
-    if len(outputs) != 1 or len(outputs[0].shape) != 2:
+    if len(outputs) != 1 or [type(size) for size in outputs[0].shape[1:]] != [int]:
         raise UserError(f"{path}: not a face recogniser: it must give one N x d embedding")
     recogniser = ArcFaceONNX(model_file=str(path), session=session)
     if normalises != (recogniser.input_mean == 0):
         raise UserError(
-            f"{path}: the graph {'normalises' if normalises else 'does not normalise'} its input, but insightface "
-            "guesses the opposite from the names of its nodes: export it without normalisation inside"
+            f"{path}: the graph {'normalises' if normalises else 'does not normalise'} its input, "
+            "but insightface guesses the opposite from the names of its nodes: "
+            "export it without normalisation inside"
         )
     return recogniser
 
@@ -148,9 +154,11 @@ def _normalises_inside(path: Path) -> bool:
     from google.protobuf.message import DecodeError
 
     try:
-        graph = onnx.load(str(path)).graph
-    except DecodeError:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError):
         raise UserError(f"{path}: not readable as ONNX") from None
+    graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name for value in graph.input} - constants
     first = next((node for node in graph.node if inputs & set(node.input)), None)
@@ -178,9 +186,10 @@ class ResidualBlock(nn.Module):
 
 
 class IdentityNet(nn.Module):
-    """Faces to unit vectors: float32 N x 3 x H x W in [-1, 1], seen at 32 px -> [N, 64] (0.45 M parameters).
+    """Faces to unit vectors: float32 N x 3 x H x W in [-1, 1], seen at 32 px -> [N, 64].
 
-    The last map is flattened, not pooled: where a feature sits in the face tells people apart.
+    0.44 M parameters. The last map is flattened, not pooled: where a feature sits in the face tells
+    people apart.
     """
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128)) -> None:
@@ -199,10 +208,13 @@ class IdentityNet(nn.Module):
 
 
 def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
-    """The embedding trained on the portraits, from a safetensors file. Raises NotAvailable without it."""
+    """The embedding trained on the portraits, from a safetensors file.
+
+    Raises NotAvailable without the file and UserError if it holds something else.
+    """
     if not path.is_file():
         raise NotAvailable(
-            f"no {path.name}: train it with python -m benchmarks.metrics.train_identity --out {path}"
+            f"no {path.name}: make it with python -m benchmarks.metrics.train_identity --out {path}"
         )
     network = IdentityNet()
     try:

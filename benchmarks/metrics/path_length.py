@@ -1,12 +1,12 @@
 """Perceptual path length: how evenly images change along a path between two codes.
 
-Karras et al., "A style-based generator architecture for generative adversarial networks", 2019, eq. 2, as in
-Appendix F of the paper:
+Karras et al., "A style-based generator architecture for generative adversarial networks", 2019, eq.
+2, as in Appendix F of the paper:
 
     PPL = E[ eps^-2 d(G(interp(a, b; t)), G(interp(a, b; t + eps))) ],    t ~ U(0, 1)
 
-The two images differ by less than one grey level, so nothing here may round them to 8 bits: at eps = 1e-4 that
-alone turns a path length of 31 into 1147.
+The two images differ by less than one grey level, so nothing here may round them to 8 bits: at eps
+= 1e-4 that alone turns a path length of 31 into 1147.
 """
 
 from collections.abc import Callable
@@ -36,8 +36,9 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Along the great circle (Shoemake, 1985), over the flattened samples; used for x_T.
 
-    sin((1 - t) theta) / sin(theta) a + sin(t theta) / sin(theta) b, a and b [N, ...] and t [N]. Where a and b are
-    parallel or opposite, theta says nothing and the sample is interpolated linearly.
+    sin((1 - t) theta) / sin(theta) a + sin(t theta) / sin(theta) b, a and b [N, ...] and t [N].
+    Where a and b are parallel or opposite, theta says nothing and the sample is interpolated
+    linearly.
     """
     wide_a, wide_b, t = a.double(), b.double(), _per_sample(t, a)
     cosine = torch.cosine_similarity(wide_a.flatten(1), wide_b.flatten(1), dim=1).clamp(-1, 1)
@@ -64,8 +65,9 @@ def path_length(
 ) -> Tensor:
     """eps^-2 d(decode(interp(t)), decode(interp(t + eps))) for each pair of codes.
 
-    `a` and `b` are what `interpolate` and `decode` take, N codes each; t is [N] in [0, 1], one position a pair.
-    `distance` compares two batches of images and returns [N]. Returns float64 [N]; PPL is its mean.
+    `a` and `b` are what `interpolate` and `decode` take, N codes each; t is [N] in [0, 1], one
+    position a pair. `distance` compares two batches of images and returns [N]. Returns float64 [N];
+    PPL is its mean.
     """
     t = t.double()
     near = decode(interpolate(a, b, t))

@@ -6,9 +6,11 @@ Zhang et al., "The unreasonable effectiveness of deep features as a perceptual m
 
 over layers l, with y the features unit-normalised over channels.
 
-- `lpips`: AlexNet and the weights w learned from human judgements, version 0.1, by the lpips package.
-- `pd_effnet`: five stages of EfficientNet-lite0, w = 1, averaged over the stages; it is there where AlexNet's weights
-  are not. It ranks distortions sensibly but has another scale and must not be read as LPIPS.
+- `lpips`: AlexNet and the weights w learned from human judgements, version 0.1, by the lpips
+  package.
+- `pd_effnet`: five stages of EfficientNet-lite0, w = 1, averaged over the stages; it is there where
+  AlexNet's weights are not. It ranks distortions sensibly but has another scale and must not be
+  read as LPIPS.
 """
 
 import warnings
@@ -25,7 +27,7 @@ from diffae.errors import UserError
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """d(a, b) for pairs of images: float32 N x 3 x H x W in [-1, 1], twice -> float32 [N] on `device`.
+    """d(a, b) for pairs of images, float32 N x 3 x H x W in [-1, 1] -> float32 [N] on `device`.
 
     `metric_name` is the only name that the distance may be reported under.
     """
@@ -37,7 +39,7 @@ class PerceptualDistance:
     device: torch.device
     module: nn.Module
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         return self.module(a.to(self.device), b.to(self.device)).flatten()
 
@@ -62,7 +64,7 @@ def perceptual_distance(
 
 
 def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
-    """LPIPS v0.1 over the AlexNet trunk in the file `path`. Images keep their size, at least 32 px."""
+    """LPIPS v0.1 over the AlexNet trunk in the file `path`; images of 31 px or more, unresized."""
     import lpips
 
     with warnings.catch_warnings():  # lpips calls torchvision by arguments that are deprecated
@@ -80,7 +82,7 @@ def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
 
 
 def _load_trunk(trunk: nn.Module, path: Path) -> None:
-    """Fill lpips's AlexNet, cut in slices ("slice1.0.weight"), from torchvision's ("features.0.weight")."""
+    """Fill lpips's AlexNet ("slice1.0.weight") from torchvision's ("features.0.weight")."""
     state = weights.read_state(path)
     try:
         trunk.load_state_dict(
@@ -105,7 +107,7 @@ class _EffNetDistance(nn.Module):
 
 
 def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
-    """1 / (H W) sum_hw |a / |a| - b / |b||^2 over channels, features N x C x H x W -> [N] in [0, 4]."""
+    """1 / (H W) sum_hw |a / |a| - b / |b||^2, features N x C x H x W -> [N] in [0, 4]."""
     a, b = (nn.functional.normalize(x, dim=1, eps=1e-10) for x in (a, b))
     return (a - b).square().sum(1).mean((1, 2))
 

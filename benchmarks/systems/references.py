@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.images import to_uint8
 from benchmarks.metrics import features, weights
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
 from diffae import checkpoint
@@ -88,9 +89,6 @@ class TimmEncoder(System):
         return self.network(to_uint8(images))
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as a PNG would keep them: rounded to 0..255."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def _same_size_as(path: str | Path | None) -> int:

@@ -35,9 +35,9 @@ def open_dataset(
 ) -> Dataset:
     """Open CelebA's layout, an IDX folder (Fashion-MNIST) or a folder of images.
 
-    `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none" or
-    None for the format's own; `seed` makes the split where the data has none. Raises `UserError` when
-    the data is not as it should be.
+    `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
+    or None for the format's own; `seed` makes the split where the data has none. Raises `UserError`
+    when the data is not as it should be.
     """
     try:
         return _open_first(Path(path), image_size, crop, seed)

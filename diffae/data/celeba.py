@@ -98,7 +98,7 @@ def check_values(values: list[str], count: int, where: str) -> None:
 def read_partition(
     path: Path, names: Sequence[str], identities: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, str]:
-    """The file's partition, else a seeded one that, with identities, keeps a person in one split."""
+    """The file's partition, else a seeded one; with identities it keeps a person in one split."""
     partition = read_column(path / PARTITION_FILE, names, allowed=(0, 1, 2))
     if partition is not None:
         return partition.astype(np.int8), PARTITION_FILE
@@ -134,7 +134,7 @@ def read_row(line: str, allowed: tuple[int, ...] | None, where: str) -> tuple[st
 
 
 def names_on_disk(folder: Path, listed: list[str]) -> tuple[str, ...]:
-    """The file of each listed image; another suffix will do: CelebA's PNG edition is listed as jpg."""
+    """The file of each listed image, with any suffix: CelebA's PNG edition is listed as jpg."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; the images of {ATTRIBUTE_FILE} belong there")
     present = set(os.listdir(folder))
@@ -162,9 +162,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def refuse_duplicates(names: Sequence[str], path: Path, what: str) -> None:
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{path}: {what} {name} is listed {count} times")
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(f"{path}: {what} {name} is listed {count} times")
 
 
 def refuse_difference(path: Path, problem: str, names: set[str]) -> None:

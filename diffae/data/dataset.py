@@ -1,7 +1,7 @@
 """`Dataset`: images by index, their labels and their split, whatever the format on disk.
 
-A reader (one module a format) builds a `Dataset` from an `ImageSource`, which knows only how to fetch
-one image. Nothing is decoded before it is asked for.
+A reader (one module a format) builds a `Dataset` from an `ImageSource`, which knows only how to
+fetch one image. Nothing is decoded before it is asked for.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class ImageSource(Protocol):
 class Dataset:
     """N images with optional labels, and the split that they are evaluated by.
 
-    `attributes` is bool N x A with the columns of `attribute_names`, `identities` int64 N, `partition`
-    int8 N (0 train, 1 valid, 2 test); `partition_source` says where the partition comes from.
+    `attributes` is bool N x A with the columns of `attribute_names`, `identities` int64 N,
+    `partition` int8 N (0 train, 1 valid, 2 test); `partition_source` says where that comes from.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Dataset:
         return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
     def load_all(self, indices: Indices, workers: int = 2, chunk: int = 64) -> np.ndarray:
-        """`images(indices)` by `workers` threads (Pillow releases the lock), with a bar on stderr."""
+        """`images(indices)` by `workers` threads (Pillow frees the lock), with a progress bar."""
         out = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
         starts = range(0, len(indices), chunk)
         with (
@@ -143,7 +143,7 @@ def seeded_source(unit: str, seed: int) -> str:
 
 
 def digest_parts(parts: Iterable[bytes]) -> str:
-    """SHA-256 of byte strings, each preceded by its length: moving a boundary changes the digest."""
+    """SHA-256 of byte strings, each preceded by its length, so that boundaries count."""
     sha = hashlib.sha256()
     for part in parts:
         sha.update(len(part).to_bytes(8, "little"))

@@ -35,7 +35,7 @@ class ImageFiles:
         return str(self.root / self.names[index])
 
     def digest(self) -> str:
-        """Every name and size, every label file, and the bytes of 256 images spread over the list."""
+        """Names, sizes, the label files, and the bytes of 256 images spread over the list."""
         try:
             return digest_parts(self._content())
         except OSError as error:

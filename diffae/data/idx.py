@@ -1,7 +1,7 @@
-"""The IDX format of MNIST and Fashion-MNIST, plain or gzipped, in torchvision's and Debian's layout.
+"""The IDX format of MNIST and Fashion-MNIST, plain or gzipped, as Debian lays it out.
 
-An IDX file is two zero bytes, a type (8: unsigned byte), the number of dimensions, each dimension as
-a big-endian uint32, and the values.
+An IDX file is two zero bytes, a type (8: unsigned byte), the number of dimensions, each dimension
+as a big-endian uint32, and the values.
 """
 
 import gzip
@@ -60,8 +60,8 @@ def is_idx(path: Path) -> bool:
 def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Ten classes as ten attributes; the last tenth of the train file is valid, t10k is test.
 
-    28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from there
-    to any other size (but `image_size` 28 gives them untouched). `seed` plays no part.
+    28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from
+    there to any other size (but `image_size` 28 gives them untouched). `seed` plays no part.
     """
     pixels, labels, sizes = read_both(path)
     fashion = "fashion" in path.resolve().name.lower()
@@ -100,9 +100,11 @@ def read_labelled(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     images = read_idx(find_idx(folder, f"{part}-images-idx3-ubyte"), dimensions=3)
     path = find_idx(folder, f"{part}-labels-idx1-ubyte")
     labels = read_idx(path, dimensions=1)
+    if images.size == 0:
+        raise UserError(f"{folder}: the {part} file holds no images")
     if len(labels) != len(images):
         raise UserError(f"{path}: {len(labels)} labels for {len(images)} images")
-    if labels.size and labels.max() >= CLASSES:
+    if labels.max() >= CLASSES:
         raise UserError(f"{path}: label {labels.max()} is not a class, 0 to {CLASSES - 1}")
     return images, labels
 
@@ -119,12 +121,13 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     try:
         with open_maybe_gzip(path) as file:
             shape = read_shape(file, path, dimensions)
-            data = file.read(math.prod(shape) + 1)
+            data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot read this IDX file ({error})") from error
     if len(data) != math.prod(shape):
-        found = f"only {len(data)} follow" if len(data) < math.prod(shape) else "more follow"
-        raise UserError(f"{path}: its header promises {math.prod(shape)} bytes, but {found}")
+        raise UserError(
+            f"{path}: its header promises {math.prod(shape)} bytes, but {len(data)} follow"
+        )
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 

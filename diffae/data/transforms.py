@@ -1,7 +1,8 @@
 """From an image file to square RGB pixels, as torchvision's `Resize` and `CenterCrop` do it.
 
-The authors of DiffAE train on `Resize` (bilinear, antialiased) then `CenterCrop`, and on CelebA64 with
-the crop of D2C. The choice decides a published number, so `Transform.describe()` goes into the protocol.
+The authors of DiffAE train on `Resize` (bilinear, antialiased) then `CenterCrop`, and on CelebA64
+with the crop of D2C. The choice moves a published number, so `Transform.describe()` goes into the
+protocol.
 """
 
 import struct
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from diffae.errors import UserError
 
@@ -23,6 +24,15 @@ FILTERS = {
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE = 8
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _DECODING_ERRORS = (
     OSError,
@@ -40,9 +50,9 @@ class Transform:
     """Any image to `image_size` x `image_size` pixels: pad, crop, resize.
 
     `pad_to` puts the image in the middle of a black square of that many pixels. `crop` is "center"
-    (shorter side to `image_size`, then the middle), "d2c" (the 128 x 128 face of a 178 x 218 aligned
-    CelebA image, then resized; Sinha et al., NeurIPS 2021) or "none" (the image is square already).
-    An image that has the right size is not resampled.
+    (shorter side to `image_size`, then the middle), "d2c" (the 128 x 128 face of a 178 x 218
+    aligned CelebA image, then resized; Sinha et al., NeurIPS 2021) or "none" (the image is square
+    already). An image that has the right size is not resampled.
     """
 
     image_size: int
@@ -110,14 +120,29 @@ def decode(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except _DECODING_ERRORS as error:
-        reason = str(error).replace(repr(str(path)), "the file")
-        raise UserError(f"{path}: cannot read this image ({reason})") from error
+        raise UserError(f"{path}: cannot read this image ({reason(error)})") from error
+
+
+def reason(error: Exception) -> str:
+    """Pillow's message without the path, which the caller names."""
+    if isinstance(error, UnidentifiedImageError):
+        return "empty, damaged or not an image"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says.
+
+    `ImageOps.exif_transpose` also rewrites the other tags, and fails where one of them is damaged.
+    """
+    method = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if method is None else image.transpose(method)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: transparency on white, 16-bit grey scaled by 1/257 (Pillow's `convert` clips it)."""
+    """8-bit RGB: transparency on white, 16-bit grey over 257 (Pillow's `convert` clips it)."""
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.float64)
         image = Image.fromarray(np.rint(wide / 257).clip(0, 255).astype(np.uint8))

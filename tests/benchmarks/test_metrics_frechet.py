@@ -78,7 +78,7 @@ def test_constant_features_do_not_break_it():
 
 @pytest.mark.parametrize(("n", "m"), [(40, 50), (50, 40), (40, 500), (500, 40)])
 def test_fewer_images_than_dimensions(n, m):
-    """tr sqrt(S_x S_y) is the nuclear norm of X Y' over the centred features: no singular square root."""
+    """tr sqrt(S_x S_y) is the nuclear norm of X Y' over the centred features."""
     x, y = features(n, 100, 5, 100.0), features(m, 100, 6, 100.0)
     xc, yc = ((z - z.mean(0)) / np.sqrt(len(z) - 1) for z in (x, y))
     delta = x.mean(0) - y.mean(0)
@@ -149,8 +149,9 @@ def test_statistics_of_others_have_no_count(tmp_path):
 def test_what_is_not_statistics_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "odd.npz", mu=np.zeros(3), sigma=np.zeros((2, 2)))
+    np.savez(tmp_path / "nan.npz", mu=np.zeros(2), sigma=np.full((2, 2), np.nan))
     (tmp_path / "text.npz").write_text("not an archive")
-    for name in ("other.npz", "odd.npz", "text.npz", "absent.npz"):
+    for name in ("other.npz", "odd.npz", "nan.npz", "text.npz", "absent.npz"):
         with pytest.raises(UserError, match=name):
             read_statistics(tmp_path / name)
 

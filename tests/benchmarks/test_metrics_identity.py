@@ -26,6 +26,8 @@ from benchmarks.metrics.train_identity import (
     angular_margin_loss,
     augment,
     embed,
+    save,
+    to_signed,
     train,
     verification_auroc,
 )
@@ -37,7 +39,7 @@ FILTERS = np.random.default_rng(0).standard_normal((64, 3, 16, 16)).astype(np.fl
 
 
 def write_onnx(path: Path, normalise: tuple[str, str] | None = None, size: int = 112) -> Path:
-    """A recogniser of one convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
+    """One convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
     nodes, source = [], "images"
     constants = {"filters": FILTERS, "mean": np.float32(127.5), "scale": np.float32(1 / 127.5)}
     if normalise:
@@ -92,7 +94,7 @@ def test_arcface_sees_images_of_any_size(tmp_path, faces):
 
 
 def test_arcface_with_normalisation_inside(tmp_path, faces):
-    """Named as insightface expects, the graph's own normalisation is used; named otherwise it is refused."""
+    """Used if its nodes have the names that insightface looks for, refused if they do not."""
     plain = arcface(write_onnx(tmp_path / "plain.onnx"), CPU)
     inside = arcface(write_onnx(tmp_path / "inside.onnx", ("Sub_0", "Mul_1")), CPU)
     torch.testing.assert_close(plain(faces), inside(faces), atol=1e-4, rtol=1e-4)
@@ -102,7 +104,9 @@ def test_arcface_with_normalisation_inside(tmp_path, faces):
 
 def test_what_is_no_recogniser_is_refused(tmp_path):
     (tmp_path / "text.onnx").write_bytes(b"not a model, whatever its name may say")
-    for path in (tmp_path, tmp_path / "text.onnx", write_onnx(tmp_path / "big.onnx", size=128)):
+    (tmp_path / "empty.onnx").touch()
+    write_onnx(tmp_path / "big.onnx", size=128)
+    for path in (tmp_path, *sorted(tmp_path.glob("*.onnx"))):
         with pytest.raises(UserError, match=path.name):
             arcface(path, CPU)
 
@@ -140,11 +144,12 @@ def test_cosine_similarity():
 
 def test_angular_margin_loss_of_two_classes():
     """An embedding on its own centre, the other centre at a right angle."""
-    loss = angular_margin_loss(
-        torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 5.0]]), torch.tensor([0])
-    )
-    expected = math.log1p(math.exp(-SCALE * math.cos(MARGIN)))
-    assert loss.item() == pytest.approx(expected, rel=0.02)
+    face, centres = torch.eye(2).double()[:1], torch.diag(torch.tensor([2.0, 5.0])).double()
+    for label, angle in ((0, 0.0), (1, math.pi / 2)):
+        loss = angular_margin_loss(face, centres, torch.tensor([label]))
+        own, other = math.cos(angle + MARGIN), math.cos(math.pi / 2 - angle)
+        expected = math.log1p(math.exp(SCALE * (other - own)))
+        assert loss.item() == pytest.approx(expected, rel=0.01)
 
 
 def test_augmentation_shifts_by_at_most_two_pixels():
@@ -165,7 +170,7 @@ def test_verification_auroc():
         verification_auroc(embeddings[:2], people[:2])
 
 
-def test_training_learns_to_tell_people_apart():
+def test_training_learns_to_tell_people_apart(tmp_path):
     """People are two random colours, top and bottom; those of the test are not seen in training."""
     generator = torch.Generator().manual_seed(0)
     colours = torch.randint(0, 256, (48, 2, 1, 1, 3), generator=generator).repeat_interleave(6, 0)
@@ -173,6 +178,9 @@ def test_training_learns_to_tell_people_apart():
     images = (images + 30 * torch.randn(images.shape, generator=generator)).clamp(0, 255).byte()
     people = torch.arange(48).repeat_interleave(6)
     network = train(images[:192], people[:192], steps=20, seed=0, device=CPU)
-    auroc = verification_auroc(embed(network, images[192:], CPU), people[192:])
-    assert auroc > 0.9
-    assert embed(network, images[192:], CPU).shape == (96, NET_DIM)
+    embeddings = embed(network, images[192:], CPU)
+    assert embeddings.shape == (96, NET_DIM)
+    assert verification_auroc(embeddings, people[192:]) > 0.9
+    save(network, tmp_path / "net.safetensors")
+    packaged = id_portraits(tmp_path / "net.safetensors", CPU)
+    torch.testing.assert_close(packaged(to_signed(images[192:])), embeddings, atol=0.01, rtol=0)

@@ -50,9 +50,7 @@ def test_psnr_of_equal_images_is_infinite(pair):
 
 def test_psnr_equals_piq(pair):
     a, b = (x[1:] / 2 + 0.5 for x in pair)
-    torch.testing.assert_close(
-        psnr(*pair)[1:], piq.psnr(a, b, reduction="none"), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(psnr(*pair)[1:], piq.psnr(a, b, reduction="none"), atol=1e-3, rtol=0)
 
 
 def test_an_overshooting_decoder_is_scored_as_it_would_be_seen():

@@ -1,6 +1,7 @@
 """Feature networks and perceptual distances against the libraries that define them.
 
-The published weights cannot be had in a test: the loading is tested with random ones under the published names.
+The published weights cannot be had in a test: the loading is tested with random ones under the
+published names.
 """
 
 import os
@@ -16,7 +17,12 @@ from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks.metrics import weights
-from benchmarks.metrics.features import _fid_inception_v3, feature_network
+from benchmarks.metrics.features import (
+    _fid_inception_v3,
+    effnet_lite0,
+    feature_network,
+    resize,
+)
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.perceptual import normalised_distance, perceptual_distance
 from diffae.errors import UserError
@@ -31,7 +37,9 @@ def hub(tmp_path_factory):
     checkpoints = home / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
     torch.manual_seed(0)
-    torch.save(_random_state(_fid_inception_v3()), checkpoints / weights.KNOWN["inception"].filename)
+    torch.save(
+        _random_state(_fid_inception_v3()), checkpoints / weights.KNOWN["inception"].filename
+    )
     trunk = torchvision.models.alexnet(weights=None).features
     state = {f"features.{name}": value for name, value in _random_state(trunk).items()}
     torch.save(state, checkpoints / weights.KNOWN["alexnet"].filename)
@@ -107,9 +115,7 @@ def test_without_inception_the_features_bear_another_name(empty, photographs):
 
 
 def test_effnet_knows_its_photographs(empty):
-    """The classifier of the same weights names what is in the picture (ImageNet class 285: Egyptian cat)."""
-    from benchmarks.metrics.features import effnet_lite0, resize
-
+    """The same weights say what is in a picture: ImageNet class 285, Egyptian cat."""
     path = weights.load_path("efficientnet-lite0", None, allow_unknown=False)
     cat = torch.from_numpy(data.chelsea()[:, 75:375]).permute(2, 0, 1)[None]
     with torch.inference_mode():
@@ -121,7 +127,9 @@ def test_fd_effnet_grows_with_blur(empty, photographs):
     network = feature_network(None, allow_unknown=False, device=CPU)
     reference = Moments.from_features(network(photographs))
     distances = [
-        frechet_distance(Moments.from_features(network(gaussian_blur(photographs, 9, sigma))), reference)
+        frechet_distance(
+            Moments.from_features(network(gaussian_blur(photographs, 9, sigma))), reference
+        )
         for sigma in (0.1, 0.7, 2.0)
     ]
     assert distances[0] < distances[1] < distances[2]

@@ -59,7 +59,9 @@ def test_path_length_along_a_circle():
     a, b = torch.eye(4)[:2].double(), torch.eye(4)[2:].double()
     t = torch.tensor([0.1, 0.8])
     lengths = path_length(lambda z: z, a, b, squared_error, t, 1e-4, interpolate=slerp)
-    torch.testing.assert_close(lengths, torch.full((2,), (math.pi / 2) ** 2).double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        lengths, torch.full((2,), (math.pi / 2) ** 2).double(), rtol=1e-6, atol=0
+    )
 
 
 def test_path_length_takes_codes_of_two_parts():

@@ -1,0 +1,236 @@
+"""What a benchmark works with: images by position, codes from the store, and rows with their protocol."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.images import to_uint8
+from benchmarks.metrics import METRICS
+from benchmarks.metrics.features import FeatureNetwork, feature_network
+from benchmarks.metrics.identity import FaceEmbedding, face_embedding
+from benchmarks.metrics.perceptual import PerceptualDistance, perceptual_distance
+from benchmarks.profiles import Profile
+from benchmarks.store import Arrays, Store
+from benchmarks.systems.base import Code, System
+from diffae.data import Dataset
+from reports.published import attach
+from reports.records import Record
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`count` images of a split in a seeded order: position p always means the same image."""
+
+    dataset: Dataset
+    split: str
+    order: np.ndarray
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides the images behind the positions, for the store."""
+        return {
+            "data": self.dataset.fingerprint,
+            "transform": self.dataset.transform.describe(),
+            "split": self.split,
+            "selection_seed": self.seed,
+        }
+
+    def batch(self, positions: np.ndarray) -> Tensor:
+        """Images N x 3 x S x S in [-1, 1]."""
+        return self.dataset.batch(self.order[positions])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Attributes, bool N x A."""
+        assert self.dataset.attributes is not None
+        return self.dataset.attributes[self.order]
+
+
+@dataclass
+class Context:
+    """One run: data, sizes, seed, store and metric networks, shared by all of its benchmarks."""
+
+    dataset: Dataset
+    profile: Profile
+    seed: int
+    device: torch.device
+    store: Store
+    pictures: Path
+    weights_dir: Path | None = None
+    allow_unknown_weights: bool = False
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------------------------------
+    # Metric networks: the real ones where their weights are, else the honestly named stand-ins
+
+    @cached_property
+    def perceptual(self) -> PerceptualDistance:
+        return perceptual_distance(self.weights_dir, self.allow_unknown_weights, self.device)
+
+    @cached_property
+    def features(self) -> FeatureNetwork:
+        return feature_network(self.weights_dir, self.allow_unknown_weights, self.device)
+
+    @cached_property
+    def face(self) -> FaceEmbedding:
+        """Raises NotAvailable where there is no embedding for this data set."""
+        return face_embedding(
+            self.weights_dir, self.allow_unknown_weights, self.device, self.dataset.name
+        )
+
+    # ------------------------------------------------------------------------------------------
+    # Images and codes
+
+    def select(self, split: str, count: int) -> Selection:
+        """The first `count` images of a split in the run's order, or all if there are fewer."""
+        indices = self.dataset.indices(split)
+        order = np.random.default_rng(self.seed).permutation(indices)
+        return Selection(self.dataset, split, order[:count], self.seed)
+
+    def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
+        """The start of a store key: what kind of work, by which weights, on which images, in which dtype."""
+        parts: dict[str, Any] = {"work": work, "dtype": "float32", "device": self.device.type}
+        if system is not None:
+            parts |= {"system": system.name, "weights": system.fingerprint}
+        return parts | (selection.key if selection is not None else {})
+
+    def semantic(self, system: System, selection: Selection) -> Tensor:
+        """Semantic codes of a selection, from the store: N x d."""
+        codes = self.store.array(
+            self.key("semantic", system, selection),
+            len(selection),
+            lambda positions: _semantic(system, selection, positions),
+            "semantic",
+        )
+        return torch.from_numpy(codes)
+
+    def code(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
+        """The full code of one chunk of a selection, from the store: used inside a chunk's computation."""
+        piece = (int(positions[0]), int(positions[-1]) + 1)
+        key = self.key("code", system, selection) | ({"steps": steps} if system.iterative else {})
+        arrays = self.store.chunk(key, piece, lambda p: _code(system, selection, p, steps))
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return Code(tensors.get("semantic"), tensors.get("x_T"))
+
+    def real_features(self, selection: Selection) -> np.ndarray:
+        """Features of real images for Frechet distances, from the store: float32 N x d."""
+        return self.store.array(
+            self.key("features", None, selection) | self.features.describe(),
+            len(selection),
+            lambda positions: {"features": self.embed(selection.batch(positions))},
+            "features",
+        )
+
+    def embed(self, images: Tensor) -> np.ndarray:
+        """Features of images in [-1, 1], rounded to 8 bits first as if they had been saved."""
+        return self.features(to_uint8(images)).cpu().numpy()
+
+    # ------------------------------------------------------------------------------------------
+    # Records
+
+    def protocol(self, benchmark: str, **fields: Any) -> str:
+        """Register what makes a number comparable and return its id."""
+        full = {
+            "benchmark": benchmark,
+            "dataset": self.dataset.name,
+            "data_sha256": self.dataset.fingerprint,
+            "transform": self.dataset.transform.describe(),
+            "partition": self.dataset.partition_source,
+            "seed": self.seed,
+            "dtype": "float32",
+            "device": self.device.type,
+            **fields,
+        }
+        text = json.dumps(full, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self.protocols[name] = json.loads(text)
+        return name
+
+    def record(
+        self,
+        benchmark: str,
+        table: str,
+        system: str,
+        metric: str,
+        value: float | None,
+        *,
+        split: str = "test",
+        setting: str = "",
+        steps: int | None = None,
+        stderr: float | None = None,
+        n: int | None = None,
+        protocol: str = "",
+        note: str = "",
+    ) -> Record:
+        """A row, with the metric's direction and unit and the paper's number for the same cell."""
+        info = METRICS[metric]
+        interval = (None, None)
+        if value is not None and stderr is not None:
+            interval = (value - 1.96 * stderr, value + 1.96 * stderr)
+        row = Record(
+            benchmark,
+            table,
+            system,
+            self.dataset.name,
+            split,
+            setting,
+            steps,
+            metric,
+            value,
+            stderr=stderr,
+            ci_low=interval[0],
+            ci_high=interval[1],
+            n=n,
+            direction=info.direction,
+            unit=info.unit,
+            protocol=protocol,
+            note=note,
+        )
+        return attach(row, comparable_reason=self._incomparable())
+
+    def _incomparable(self) -> str:
+        """Why this run's numbers must not be compared with the paper's, or nothing."""
+        reasons = []
+        if self.dataset.name in ("portraits", "fashion-mnist"):
+            reasons.append(f"measured on {self.dataset.name}, not on the paper's data")
+        elif self.dataset.name not in PAPER_DATASETS:
+            reasons.append(f"{self.dataset.name} is not known to be one of the paper's data sets")
+        if self.profile.name != "paper":
+            reasons.append(f"profile {self.profile.name}, not paper")
+        return "; ".join(reasons)
+
+
+PAPER_DATASETS = ("celeba", "celeba-hq", "ffhq", "lsun-horse", "lsun-bedroom")
+
+
+def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:
+    return {"semantic": system.encode_semantic(selection.batch(positions)).cpu().float().numpy()}
+
+
+def _code(system: System, selection: Selection, positions: np.ndarray, steps: int) -> Arrays:
+    code = system.encode(selection.batch(positions), steps)
+    parts = {"semantic": code.semantic, "x_T": code.x_T}
+    return {name: part.cpu().numpy() for name, part in parts.items() if part is not None}
+
+
+def mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:
+    """Mean over images and its standard error (None for a single image)."""
+    mean = float(np.mean(values, dtype=np.float64))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return mean, None
+    return mean, float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
+
+
+Rows = Iterator[Record]

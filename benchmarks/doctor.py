@@ -1,0 +1,88 @@
+"""`list` and `doctor`: what there is, what is missing, and where it would go."""
+
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks import REGISTRY, systems
+from benchmarks.context import Context
+from benchmarks.metrics import weights
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.profiles import PROFILES
+from benchmarks.store import default_root
+from benchmarks.systems.base import System
+from diffae import checkpoint, cli
+from diffae.errors import UserError
+
+DATASETS = {
+    "portraits": "procedural portraits with 40 attributes and identities, drawn on first use (default)",
+    "CelebA": "folder with img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt",
+    "Fashion-MNIST": "folder with IDX files, train-images-idx3-ubyte(.gz) and so on",
+    "images": "any folder of images, at any depth; no attributes, a seeded split",
+}
+
+
+def list_everything(arguments: list[str]) -> None:
+    """Print benchmarks, systems, packaged checkpoints, data sets and profiles, a line each."""
+    cli.Parser("python -m benchmarks.run list", None).parse(arguments)
+    benchmarks = [REGISTRY.get(name) for name in REGISTRY.names()]
+    _section("Benchmarks", {b.name: f"{b.title} ({b.paper})" for b in benchmarks})
+    _section("Systems (--systems)", {n: systems.describe(n) for n in systems.REGISTRY.names()})
+    configs = {n: checkpoint.read_config(checkpoint.locate(n)) for n in checkpoint.packaged_names()}
+    _section(
+        "Packaged checkpoints (--ckpt)",
+        {name: f"{config.kind}, {config.image_size} px" for name, config in configs.items()},
+    )
+    _section("Data (--data)", DATASETS)
+    _section("Profiles (--profile)", {p.name: p.description for p in PROFILES.values()})
+
+
+def _section(title: str, entries: dict[str, str]) -> None:
+    print(f"{title}\n" + "\n".join(f"  {name:18}{text}" for name, text in entries.items()) + "\n")
+
+
+def examine(arguments: list[str]) -> None:
+    """Print every metric weight: whether it is here and verified, else where it goes; and what follows."""
+    parser = cli.Parser("python -m benchmarks.run doctor", None)
+    parser.add_argument("--weights-dir", type=Path)
+    folder = parser.parse(arguments).weights_dir
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--weights-dir {folder}: no such folder")
+    table = [
+        [weight.name, weight.what_for, _state(weight, folder), weight.licence, weight.published_at]
+        for weight in weights.KNOWN.values()
+    ]
+    print(tabulate(table, ["weights", "for", "state", "licence", "published at"], "simple"))
+    print("\nput missing files under their own name into --weights-dir, or into torch.hub's checkpoints")
+    print(f"packaged checkpoints: {', '.join(checkpoint.packaged_names()) or 'none'}")
+    root = default_root()
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    print(f"store: {root} ({size / 1e6:.0f} MB; may be deleted, set DIFFAE_CACHE to move it)")
+
+
+def _state(weight: weights.Weight, folder: Path | None) -> str:
+    path = weights.find(weight.name, folder)
+    if path is None:
+        expected = weight.expected()
+        return f"missing: {weight.filename}, {weight.size_mb:g} MB" + (
+            f", SHA-256 {expected[:16]}" if expected else ""
+        )
+    if weight.verifies(weights.sha256(path)):
+        return f"verified: {path}"
+    return f"found, hash not known: {path} (needs --allow-unknown-weights)"
+
+
+def announce(context: Context, loaded: list[System], missing: dict[str, str]) -> None:
+    """Say on stderr, before anything is computed, what the run will and will not report."""
+    say = [f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"]
+    say.append(f"partition: {context.dataset.partition_source}")
+    say.append(f"systems: {', '.join(system.title for system in loaded)}")
+    say += [f"not run: {title}: {reason}" for title, reason in missing.items()]
+    say.append(f"perceptual distance: {context.perceptual.metric_name} ({context.perceptual.name})")
+    say.append(f"Frechet distance: {context.features.metric_name} ({context.features.name})")
+    try:
+        say.append(f"identity: {context.face.metric_name} ({context.face.name})")
+    except NotAvailable as reason:
+        say.append(f"identity: not reported: {reason}")
+    print("\n".join(say), file=sys.stderr)

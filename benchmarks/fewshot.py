@@ -1,0 +1,242 @@
+"""Few-shot conditional samples: Table 3 of the paper.
+
+A linear classifier is trained on the z_sem of a few labelled images (binary: k of each class; PU: positives
+against unlabelled ones). Latents of the latent DDIM are then accepted by its probability, decoded, and held
+against all real images of the class. All scenarios draw from one pool of latents, decoded once.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.base import Benchmark
+from benchmarks.context import Context, Selection
+from benchmarks.images import save_sheet
+from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.store import Arrays
+from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, Code, System
+from diffae import noise
+from probes import LinearProbe, accept_probability, binary_split, fit_binary, fit_pu, pu_split
+from reports.records import Record
+
+TABLE = "table3_fewshot_fid"
+# Attribute, the paper's name of its positive class, of its negative class.
+CLASSES = (("Male", "Male", "Female"), ("Blond_Hair", "Blond", "Non-Blond"))
+PREVIEW = 16
+
+
+@dataclass(frozen=True)
+class Target:
+    """A class to sample: the images whose attribute `column` equals `positive`."""
+
+    name: str
+    column: int
+    positive: bool
+
+    def members(self, labels: np.ndarray) -> np.ndarray:
+        return labels[:, self.column] == self.positive
+
+
+def targets(context: Context) -> list[Target]:
+    """The paper's four classes, or the first two attributes and their opposites."""
+    names = context.dataset.attribute_names
+    classes = [entry for entry in CLASSES if entry[0] in names]
+    classes = classes or [(name, name, f"not {name}") for name in names[:2]]
+    return [
+        Target(title, names.index(attribute), positive)
+        for attribute, *titles in classes
+        for title, positive in zip(titles, (True, False), strict=True)
+    ]
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    pool = Pool(context, system)
+    train = context.select("train", context.profile.probe_train)
+    features = context.semantic(system, train)
+    for scenario, classifier in (("binary", _binary), ("pu", _pu)):
+        for target in targets(context):
+            results = [
+                _one_seed(context, pool, features, train, target, classifier, seed)
+                for seed in range(context.profile.fewshot_seeds)
+            ]
+            yield from _records(context, system, f"{scenario}/{target.name}", scenario, results)
+            pool.save_picture(f"{scenario}-{target.name}", results[0].accepted)
+
+
+def references(context: Context) -> Iterator[Record]:
+    """The naive distance: all real images against those of the class."""
+    everything = context.select("all", context.profile.fid_reference)
+    features = context.real_features(everything)
+    protocol = context.protocol("fewshot", naive=True, n=len(features), **context.features.describe())
+    whole = Moments.from_features(features)
+    for scenario in ("binary", "pu"):
+        for target in targets(context):
+            members = features[target.members(everything.labels)]
+            if len(members) < 2:
+                continue
+            yield context.record(
+                "fewshot",
+                TABLE,
+                "naive",
+                context.features.metric_name,
+                frechet_distance(whole, Moments.from_features(members)),
+                split="all",
+                setting=f"{scenario}/{target.name}",
+                n=len(features),
+                protocol=protocol,
+            )
+
+
+# ----------------------------------------------------------------------------------------------
+# One seed: split, classifier, acceptance, distance
+
+
+@dataclass(frozen=True)
+class _Result:
+    distance: float
+    acceptance: float
+    accepted: np.ndarray
+
+
+Classifier = Callable[[Context, Tensor, np.ndarray, int], LinearProbe]
+
+
+def _binary(context: Context, features: Tensor, members: np.ndarray, seed: int) -> LinearProbe:
+    split = binary_split(members, context.profile.fewshot_binary_k, seed)
+    return fit_binary(features, split.positives, split.others, seed=seed)
+
+
+def _pu(context: Context, features: Tensor, members: np.ndarray, seed: int) -> LinearProbe:
+    profile = context.profile
+    split = pu_split(members, profile.fewshot_pu_positives, profile.fewshot_pu_unlabeled, seed)
+    return fit_pu(features, split.positives, split.others, seed=seed)
+
+
+def _one_seed(
+    context: Context,
+    pool: "Pool",
+    features: Tensor,
+    train: Selection,
+    target: Target,
+    classifier: Classifier,
+    seed: int,
+) -> _Result:
+    try:
+        probe = classifier(context, features, target.members(train.labels), seed)
+    except ValueError as error:
+        raise NotAvailable(f"class {target.name}: {error}") from None
+    probability = torch.sigmoid(probe.logits(pool.latents)[:, 0])
+    u = torch.rand(
+        len(probability), generator=noise.generator(context.seed, f"acceptance {target.name}", seed)
+    )
+    accepted = np.flatnonzero(accept_probability(probability, u).numpy())
+    wanted = accepted[: context.profile.fewshot_samples]
+    if len(wanted) < 2:
+        raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
+    distance = frechet_distance(
+        Moments.from_features(pool.features[wanted]), _class_moments(context, target)
+    )
+    return _Result(distance, len(accepted) / len(u), wanted)
+
+
+def _class_moments(context: Context, target: Target) -> Moments:
+    everything = context.select("all", context.profile.fid_reference)
+    features = context.real_features(everything)
+    return Moments.from_features(features[target.members(everything.labels)])
+
+
+class Pool:
+    """Latents of the latent DDIM, and the features of their images; the same for every scenario."""
+
+    def __init__(self, context: Context, system: System):
+        self.context, self.system = context, system
+        self.steps = context.profile.fewshot_steps if system.iterative else None
+        key = context.key("pool", system, None) | {
+            "steps": self.steps,
+            "seed": context.seed,
+            "features": context.features.describe(),
+        }
+        chunks = list(context.store.chunks(key, context.profile.fewshot_pool, self._compute))
+        self.latents = torch.from_numpy(np.concatenate([chunk["latents"] for chunk in chunks]))
+        self.features = np.concatenate([chunk["features"] for chunk in chunks])
+
+    def _compute(self, positions: np.ndarray) -> Arrays:
+        latents = self.system.sample_latents(
+            positions.tolist(), self.context.seed, self.steps or 1
+        ).cpu()
+        images = self._decode(latents, positions)
+        return {"latents": latents.numpy(), "features": self.context.embed(images)}
+
+    def _decode(self, latents: Tensor, positions: np.ndarray) -> Tensor:
+        x_T = None
+        if "stochastic" in self.system.capabilities:
+            x_T = self.system.random_x_T(positions.tolist(), self.context.seed)
+        return self.system.decode(Code(latents, x_T), self.steps or 1).cpu()
+
+    def save_picture(self, name: str, accepted: np.ndarray) -> None:
+        """The first accepted samples of a class."""
+        shown = accepted[:PREVIEW]
+        images = self._decode(self.latents[shown], shown)
+        path = self.context.pictures / f"fewshot-{self.system.name}-{name}.png"
+        save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)
+
+
+def _records(
+    context: Context, system: System, setting: str, scenario: str, results: list[_Result]
+) -> Iterator[Record]:
+    profile = context.profile
+    steps = profile.fewshot_steps if system.iterative else None
+    labelled = {
+        "binary": {"k": profile.fewshot_binary_k},
+        "pu": {"positives": profile.fewshot_pu_positives, "unlabeled": profile.fewshot_pu_unlabeled},
+    }[scenario]
+    protocol = context.protocol(
+        "fewshot",
+        scenario=scenario,
+        acceptance="u < p (the paper's text)",
+        samples=profile.fewshot_samples,
+        pool=profile.fewshot_pool,
+        seeds=profile.fewshot_seeds,
+        reference="all images of the class",
+        reference_n=profile.fid_reference,
+        latent_steps=steps,
+        decoding_steps=steps,
+        probe_train=profile.probe_train,
+        **labelled,
+        **context.features.describe(),
+    )
+    fewest = min(len(result.accepted) for result in results)
+    short = f"only {fewest} of {profile.fewshot_samples} samples accepted"
+    for metric, name in ((context.features.metric_name, "distance"), ("acceptance_rate", "acceptance")):
+        values = np.array([getattr(result, name) for result in results])
+        yield context.record(
+            "fewshot",
+            TABLE,
+            system.title,
+            metric,
+            float(values.mean()),
+            split="all",
+            setting=setting,
+            steps=steps,
+            stderr=float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None,
+            n=fewest,
+            protocol=protocol,
+            note=short if fewest < profile.fewshot_samples else "",
+        )
+
+
+BENCHMARK = Benchmark(
+    name="fewshot",
+    title="Frechet distance of few-shot class-conditional samples by rejection",
+    paper="Table 3",
+    table=TABLE,
+    headline=lambda context: context.features.metric_name,
+    needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
+    run=run,
+    labelled=True,
+    references=references,
+)

@@ -1,0 +1,142 @@
+"""Identity: is the person the same after an attribute was edited? (paper, Appendix G)
+
+An edit moves the normalised z_sem along the probe's weight vector, away from the attribute's present value:
+
+    z' = z + s sqrt(d) w / |w|
+
+and decodes it with the image's own inverted x_T. The cosine similarity of face embeddings before and after
+is read against how far the edit got: the change of the probe's logit when the edited image is encoded anew.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.base import Benchmark
+from benchmarks.context import Context, Selection, mean_and_stderr
+from benchmarks.images import save_sheet
+from benchmarks.metrics.identity import cosine_similarity
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.probes import fit
+from benchmarks.store import Arrays
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from probes import LinearProbe
+from reports.records import Record
+
+TABLE = "appendix_g_identity"
+ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
+PREVIEW = 8
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    face = context.face
+    probe, C = fit(context, system)
+    selection = context.select("test", context.profile.identity_images)
+    steps = context.profile.identity_steps if system.iterative else None
+    protocol = context.protocol(
+        "identity",
+        n=len(selection),
+        edit="z + s sqrt(d) w / |w| on normalised z, away from the present value",
+        before="the real image",
+        inversion_steps=steps,
+        decoding_steps=steps,
+        solver="ddim" if steps else None,
+        probe_train=context.profile.probe_train,
+        **face.describe(),
+    )
+    for attribute in _attributes(context):
+        strips = []
+        for strength in (0.0, *context.profile.identity_strengths):
+            scores = edit_scores(context, system, selection, probe, C, attribute, strength, steps)
+            strips.append(torch.from_numpy(scores["preview"]))
+            for metric, name in ((face.metric_name, "similarity"), ("logit_change", "logit_change")):
+                value, stderr = mean_and_stderr(scores[name])
+                yield context.record(
+                    "identity",
+                    TABLE,
+                    system.title,
+                    metric,
+                    value,
+                    setting=f"{attribute} {strength:g}",
+                    steps=steps,
+                    stderr=stderr,
+                    n=len(selection),
+                    protocol=protocol,
+                )
+        originals = selection.batch(np.arange(len(strips[0])))
+        path = context.pictures / f"edit-{system.name}-{attribute}.png"
+        save_sheet(path, [originals, *strips], scale=2)
+
+
+def _attributes(context: Context) -> list[str]:
+    known = [name for name in ATTRIBUTES if name in context.dataset.attribute_names]
+    if not known:
+        raise NotAvailable(f"{context.dataset.name} has none of the attributes {', '.join(ATTRIBUTES)}")
+    return known
+
+
+def edit(probe: LinearProbe, semantic: Tensor, attribute: int, amount: Tensor) -> Tensor:
+    """Move codes along an attribute's direction; `amount` (N) is s, signed."""
+    direction = probe.direction(attribute)
+    step = amount[:, None] * math.sqrt(semantic.shape[1]) * direction
+    return semantic + step * probe.std  # the same move, on codes that are not normalised
+
+
+def edit_scores(
+    context: Context,
+    system: System,
+    selection: Selection,
+    probe: LinearProbe,
+    C: float,
+    attribute: str,
+    strength: float,
+    steps: int | None,
+) -> Arrays:
+    """Similarity and logit change per image, [N] each, and the first few edited images ("preview").
+
+    Strength 0 is the reconstruction: its similarity is what an edit can at most keep.
+    """
+    column = context.dataset.attribute_names.index(attribute)
+    key = context.key("edit", system, selection) | {
+        "attribute": attribute,
+        "strength": strength,
+        "steps": steps,
+        "C": C,
+        "probe_train": context.profile.probe_train,
+        "face": context.face.describe(),
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        images = selection.batch(positions)
+        code = context.code(system, selection, positions, steps or 1)
+        assert code.semantic is not None
+        towards = torch.from_numpy(1.0 - 2.0 * selection.labels[positions, column]).float()
+        moved = edit(probe, code.semantic, column, strength * towards)
+        edited = system.decode(replace(code, semantic=moved), steps or 1).cpu()
+        before = probe.logits(code.semantic)[:, column]
+        after = probe.logits(system.encode_semantic(edited).cpu())[:, column]
+        similarity = cosine_similarity(context.face(images), context.face(edited))
+        return {
+            "similarity": similarity.cpu().numpy(),
+            "logit_change": ((after - before) * towards).numpy(),
+            "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
+        }
+
+    chunks = list(context.store.chunks(key, len(selection), compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+BENCHMARK = Benchmark(
+    name="identity",
+    title="face similarity before and after an edit, by attribute and strength",
+    paper="Appendix G",
+    table=TABLE,
+    headline=lambda context: "arcface" if context.dataset.name != "portraits" else "id_portraits",
+    needs=frozenset({ENCODE, DECODE, SEMANTIC}),
+    run=run,
+    labelled=True,
+)

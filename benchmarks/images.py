@@ -1,0 +1,22 @@
+"""Small helpers on images that several benchmarks share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as a PNG would keep them: rounded to 0..255."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def save_sheet(path: Path, rows: Sequence[Tensor], scale: int = 1) -> None:
+    """Write rows of images (each n x 3 x S x S in [-1, 1], all of the same n) as one PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = torch.cat([row.cpu().float() for row in rows]).repeat_interleave(scale, -1)
+    images = images.repeat_interleave(scale, -2)
+    grid = make_grid((images.clamp(-1, 1) + 1) / 2, nrow=len(rows[0]), padding=2, pad_value=1.0)
+    save_image(grid, path)

@@ -1,0 +1,173 @@
+"""The options of `python -m benchmarks.run`: read, checked, and turned into systems and data."""
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from benchmarks import REGISTRY, systems
+from benchmarks.profiles import PROFILES, Profile
+from benchmarks.systems.base import System
+from diffae import checkpoint, cli
+from diffae.config import AUTOENCODER
+from diffae.data import Dataset, open_dataset, open_portraits
+from diffae.diffusion import timesteps
+from diffae.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, by value: two runs with equal options are the same run."""
+
+    benchmarks: tuple[str, ...]
+    systems: tuple[str, ...]
+    checkpoints: dict[str, str]
+    data: str | None
+    profile: Profile
+    seed: int
+    device: str
+    weights_dir: Path | None
+    allow_unknown_weights: bool
+    out: Path | None
+
+
+def parse(arguments: list[str] | None, description: str | None) -> Options:
+    """Read the command line. Raises UserError naming the flag or name that is wrong."""
+    args = _parser(description).parse(arguments)
+    if args.profile not in PROFILES:
+        raise UserError(f"unknown profile {args.profile!r}{cli.did_you_mean(args.profile, PROFILES)}")
+    profile = PROFILES[args.profile]
+    if args.steps is not None:
+        profile = replace(profile, steps=args.steps, fid_steps=args.steps)
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda: no GPU is available here; use --device cpu")
+    if args.weights_dir is not None and not args.weights_dir.is_dir():
+        raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
+    return Options(
+        benchmarks=_benchmark_names(args.what),
+        systems=_system_names(args.systems),
+        checkpoints=dict(_checkpoint(text) for text in args.ckpt),
+        data=str(args.data) if args.data else None,
+        profile=profile,
+        seed=args.seed,
+        device=args.device,
+        weights_dir=args.weights_dir,
+        allow_unknown_weights=args.allow_unknown_weights,
+        out=args.out,
+    )
+
+
+def _parser(description: str | None) -> cli.Parser:
+    parser = cli.Parser("python -m benchmarks.run", description)
+    add = parser.add_argument
+    add("what", nargs="+", help="all, list, doctor, or benchmarks by name")
+    add(
+        "--ckpt",
+        action="append",
+        default=[],
+        metavar="[SYSTEM=]PATH",
+        help="checkpoint of a system; without SYSTEM= it is found out; may be repeated",
+    )
+    add("--systems", metavar="NAME,...|all", help=f"default: {','.join(systems.DEFAULT)}")
+    add("--data", type=Path, help="data set (default: the procedural portraits)")
+    add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
+    add("--out", type=Path, help="run folder (default: runs/DATA-PROFILE-ID)")
+    add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
+    add("--seed", type=int, default=0)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--weights-dir", type=Path, help="folder of metric weights, see doctor")
+    add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
+    return parser
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    try:
+        steps = tuple(int(part) for part in text.split(","))
+        for number in steps:
+            timesteps(number)
+    except (ValueError, UserError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    return tuple(sorted(set(steps)))
+
+
+def _benchmark_names(what: list[str]) -> tuple[str, ...]:
+    if "all" in what:
+        return tuple(REGISTRY.names())
+    for name in what:
+        REGISTRY.get(name)
+    return tuple(dict.fromkeys(what))
+
+
+def _system_names(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return systems.DEFAULT
+    if text == "all":
+        return tuple(systems.REGISTRY.names())
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        systems.REGISTRY.get(name)
+    if not names:
+        raise UserError("--systems: names no system")
+    return names
+
+
+def _checkpoint(text: str) -> tuple[str, str]:
+    """`SYSTEM=PATH`, or `PATH` of a checkpoint of ours, whose kind tells the system."""
+    name, separator, path = text.partition("=")
+    if separator and name in systems.REGISTRY.names():
+        return name, path
+    config = checkpoint.read_config(checkpoint.locate(text))
+    return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
+
+
+# ----------------------------------------------------------------------------------------------
+# From options to objects
+
+
+def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
+    """The systems asked for, and the reasons why others of them cannot be had in this run.
+
+    A baseline that ships with the package does not stand in for one that was not given: with --ckpt for
+    one system, a system without a checkpoint of its own is not run, and says so.
+    """
+    unused = set(options.checkpoints) - set(options.systems)
+    if unused:
+        raise UserError(f"--ckpt {unused.pop()}=...: not among --systems")
+    loaded, missing = [], {}
+    for name in options.systems:
+        path = options.checkpoints.get(name)
+        if path is None and name == "diffae" and "ddim" in options.checkpoints:
+            missing["DiffAE"] = "no checkpoint was given: add --ckpt diffae=PATH"
+            continue
+        if path is None and name == "ddim" and options.checkpoints:
+            missing["DDIM"] = "no checkpoint was given: add --ckpt ddim=PATH"
+            continue
+        if path is None and name in ("pixels-pca", "random-encoder"):
+            path = options.checkpoints.get("diffae")  # they take its size and shape
+        loaded.append(systems.load(name, path, options.device))
+    if not loaded:
+        raise UserError("no system is left to run: " + "; ".join(missing.values()))
+    return loaded, missing
+
+
+def open_data(options: Options, loaded: list[System]) -> Dataset:
+    """The data set at the size of the systems, which must agree."""
+    sizes = {s.image_size: s.title for s in loaded if s.image_size is not None}
+    if len(sizes) > 1:
+        texts = ", ".join(f"{title} {size} px" for size, title in sizes.items())
+        raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
+    size = next(iter(sizes), 32)
+    if options.data is None:
+        return open_portraits(options.profile.portraits, size)
+    dataset = open_dataset(options.data, size)
+    native = min(dataset.source.read(0).size)
+    native = max(native, dataset.transform.pad_to or 0)
+    if native < size:
+        raise UserError(
+            f"{options.data}: images of {native} px, but the checkpoint is for {size} px; "
+            "give larger images or a smaller checkpoint"
+        )
+    if not len(dataset.indices("test")):
+        raise UserError(f"{options.data}: no images in the test split")
+    return dataset

@@ -1,0 +1,112 @@
+"""Linear probes: what a code knows of the attributes (paper, Section 5.3 and Appendix E).
+
+One logistic regression an attribute, all fitted jointly on the training split; its regularisation is chosen
+on the validation split and its scores are taken on the test split.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.base import Benchmark
+from benchmarks.context import Context, Selection
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import SEMANTIC, System
+from probes import LinearProbe, Summary, choose_C, fit_adam_paper, fit_lbfgs, summarise
+from reports.records import Record
+
+TABLE = "section5.3_probe"
+GRID = (1e-3, 1e-2, 1e-1, 1.0)
+MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
+
+
+def selections(context: Context) -> tuple[Selection, Selection, Selection]:
+    """Training, validation and test images of the probes."""
+    profile = context.profile
+    train = context.select("train", profile.probe_train)
+    valid = context.select("valid", profile.probe_valid)
+    test = context.select("test", profile.probe_test)
+    for split in (train, valid, test):
+        if not len(split):
+            raise NotAvailable(f"{context.dataset.name} has no images in its {split.split} split")
+    return train, valid, test
+
+
+def fit(context: Context, system: System) -> tuple[LinearProbe, float]:
+    """The probe of a system's semantic code and the C it was fitted with. Also used to edit images."""
+    train, valid, _ = selections(context)
+    features, labels = context.semantic(system, train), train.labels
+    C = choose_C(features, labels, context.semantic(system, valid), valid.labels, grid=GRID)
+    return fit_lbfgs(features, labels, C=C), C
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    train, valid, test = selections(context)
+    features = context.semantic(system, test)
+    sizes = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
+
+    probe, _ = fit(context, system)
+    protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
+    yield from _records(context, system, probe, features, test, protocol, "")
+    if context.profile.probe_adam_paper:
+        train_features = context.semantic(system, train)
+        probe = fit_adam_paper(train_features, train.labels, seed=context.seed)
+        protocol = context.protocol(
+            "probes", probe="Adam 1e-3, batch 32, 9375 steps (the authors')", **sizes
+        )
+        yield from _records(context, system, probe, features, test, protocol, " (Adam, as the authors)")
+
+
+def _records(
+    context: Context,
+    system: System,
+    probe: LinearProbe,
+    features,
+    test: Selection,
+    protocol: str,
+    suffix: str,
+) -> Iterator[Record]:
+    names = context.dataset.attribute_names
+    summary = summarise(probe.logits(features).numpy(), test.labels, names)
+    note = f"undefined: {', '.join(summary.excluded)}" if summary.excluded else ""
+
+    def row(metric: str, value: float, setting: str, stderr: float | None, note: str) -> Record:
+        known = np.isfinite(value)
+        return context.record(
+            "probes",
+            TABLE,
+            system.title,
+            metric,
+            value if known else None,
+            setting=setting + suffix,
+            stderr=stderr if known else None,
+            n=len(test),
+            protocol=protocol,
+            note=note,
+        )
+
+    yield row("auroc", summary.auroc, MEAN, summary.auroc_stderr, note)
+    yield row("auroc", summary.weighted_auroc, WEIGHTED, summary.weighted_auroc_stderr, note)
+    yield row("ap", summary.ap, MEAN, None, note)
+    yield row("accuracy", summary.accuracy, MEAN, None, note)
+    yield from _attribute_rows(summary, row)
+
+
+def _attribute_rows(summary: Summary, row) -> Iterator[Record]:
+    for score in summary.attributes:
+        one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
+        yield row("auroc", score.auroc, score.name, score.auroc_stderr, one_class)
+        yield row("ap", score.ap, score.name, None, one_class)
+        yield row("accuracy", score.accuracy, score.name, None, "")
+
+
+BENCHMARK = Benchmark(
+    name="probes",
+    title="AUROC, AP and accuracy of linear probes for every attribute",
+    paper="Section 5.3, Appendix E",
+    table=TABLE,
+    headline=lambda context: "auroc",
+    needs=frozenset({SEMANTIC}),
+    run=run,
+    labelled=True,
+)

@@ -1,0 +1,154 @@
+"""Profiles: how much of everything is computed, in one place.
+
+`paper` is the paper's protocol; `standard` is what a machine with a GPU does in an hour or two; `quick` ends
+in ten minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of the work. Counts are upper bounds: a smaller data set is used whole, and the record says so.
+
+    steps              T of Tables 1, 2 and 4 (inversion and decoding alike)
+    portraits          how many portraits are drawn when no --data is given
+    fit_images         training images that pixels + PCA is fitted on
+    *_images, *_pairs  how many images (pairs) a benchmark looks at
+    probe_adam_paper   also train the probe as the authors did (Adam, 9,375 steps)
+    fid_reference      training images on the other side of an unconditional Frechet distance
+    fewshot_pool       latents sampled before rejection; fewshot_samples of a class are wanted from it
+    """
+
+    name: str
+    description: str
+    portraits: int
+    steps: tuple[int, ...]
+    reconstruction_images: int
+    fit_images: int
+    probe_train: int
+    probe_valid: int
+    probe_test: int
+    probe_adam_paper: bool
+    identity_images: int
+    identity_strengths: tuple[float, ...]
+    identity_steps: int
+    interpolation_pairs: int
+    interpolation_steps: int
+    fid_samples: int
+    fid_reference: int
+    fid_steps: tuple[int, ...]
+    fewshot_samples: int
+    fewshot_pool: int
+    fewshot_seeds: int
+    fewshot_steps: int
+    fewshot_binary_k: int = 50
+    fewshot_pu_positives: int = 100
+    fewshot_pu_unlabeled: int = 10_000
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke",
+            description="a minute: proves that everything runs, the numbers mean nothing",
+            portraits=640,
+            steps=(2, 4),
+            reconstruction_images=16,
+            fit_images=192,
+            probe_train=320,
+            probe_valid=64,
+            probe_test=160,
+            probe_adam_paper=False,
+            identity_images=8,
+            identity_strengths=(0.3,),
+            identity_steps=4,
+            interpolation_pairs=8,
+            interpolation_steps=4,
+            fid_samples=64,
+            fid_reference=128,
+            fid_steps=(4,),
+            fewshot_samples=16,
+            fewshot_pool=64,
+            fewshot_seeds=2,
+            fewshot_steps=4,
+            fewshot_binary_k=10,
+            fewshot_pu_positives=10,
+            fewshot_pu_unlabeled=100,
+        ),
+        Profile(
+            name="quick",
+            description="ten minutes on two CPU cores: sees large changes only (see the overview)",
+            portraits=5_000,
+            steps=(10, 20, 50, 100),
+            reconstruction_images=64,
+            fit_images=2_048,
+            probe_train=3_000,
+            probe_valid=500,
+            probe_test=1_500,
+            probe_adam_paper=False,
+            identity_images=64,
+            identity_strengths=(0.15, 0.3),
+            identity_steps=20,
+            interpolation_pairs=64,
+            interpolation_steps=20,
+            fid_samples=512,
+            fid_reference=2_048,
+            fid_steps=(10, 20),
+            fewshot_samples=128,
+            fewshot_pool=768,
+            fewshot_seeds=3,
+            fewshot_steps=20,
+            fewshot_pu_unlabeled=2_000,
+        ),
+        Profile(
+            name="standard",
+            description="an hour or two on one GPU: small changes become visible",
+            portraits=20_000,
+            steps=(10, 20, 50, 100),
+            reconstruction_images=1_000,
+            fit_images=8_192,
+            probe_train=12_000,
+            probe_valid=2_000,
+            probe_test=6_000,
+            probe_adam_paper=True,
+            identity_images=500,
+            identity_strengths=(0.1, 0.2, 0.3, 0.4),
+            identity_steps=100,
+            interpolation_pairs=500,
+            interpolation_steps=100,
+            fid_samples=5_000,
+            fid_reference=12_000,
+            fid_steps=(10, 20, 50, 100),
+            fewshot_samples=1_000,
+            fewshot_pool=8_000,
+            fewshot_seeds=3,
+            fewshot_steps=100,
+        ),
+        Profile(
+            name="paper",
+            description="the paper's sizes: 30k reconstructions, 50k samples, 5k samples a class",
+            portraits=100_000,
+            steps=(10, 20, 50, 100),
+            reconstruction_images=30_000,
+            fit_images=16_384,
+            probe_train=1_000_000,
+            probe_valid=1_000_000,
+            probe_test=1_000_000,
+            probe_adam_paper=True,
+            identity_images=1_000,
+            identity_strengths=(0.1, 0.2, 0.3, 0.4),
+            identity_steps=100,
+            interpolation_pairs=10_000,
+            interpolation_steps=100,
+            fid_samples=50_000,
+            fid_reference=50_000,
+            fid_steps=(10, 20, 50, 100),
+            fewshot_samples=5_000,
+            fewshot_pool=60_000,
+            fewshot_seeds=3,
+            fewshot_steps=100,
+        ),
+    )
+}

@@ -1,0 +1,207 @@
+"""Measure decodable representations: every table of the paper from one command.
+
+    python -m benchmarks.run all                          the packaged models on the portraits
+    python -m benchmarks.run all --ckpt DIR --data DIR    your model on your data
+    python -m benchmarks.run reconstruction probes        only these benchmarks
+    python -m benchmarks.run list                         benchmarks, systems, data sets, profiles
+    python -m benchmarks.run doctor                       which weights are here, and where others go
+
+Results are in --out: records.csv (one row a number), run.json (protocols, versions, hashes), tables/ and
+pictures/. The same command goes on where a killed run stopped. Progress is on stderr, results on stdout.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import REGISTRY, doctor
+from benchmarks.base import not_run, rows
+from benchmarks.context import Context
+from benchmarks.options import Options, load_systems, open_data, parse
+from benchmarks.store import Store, default_root
+from benchmarks.systems.base import System
+from diffae import cli, distributed
+from diffae.data import Dataset
+from diffae.errors import UserError
+from reports.records import Record, write_records
+from reports.tables import write_tables
+
+RECORDS, RUN, TABLES, PICTURES = "records.csv", "run.json", "tables", "pictures"
+PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "scipy", "numpy", "pandas", "lpips", "piq")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    commands = {"list": doctor.list_everything, "doctor": doctor.examine}
+    if arguments[:1] and arguments[0] in commands:
+        commands[arguments[0]](arguments[1:])
+        return
+    distributed.init()
+    try:
+        run(parse(arguments, __doc__))
+    finally:
+        distributed.shutdown()
+
+
+def run(options: Options) -> Path:
+    """Run what was asked for and return the run folder."""
+    loaded, missing = load_systems(options)
+    dataset = open_data(options, loaded)
+    settings = _settings(options, dataset)
+    out = options.out or _default_out(options, dataset, settings)
+    if distributed.is_main():
+        _claim(out, settings)
+    distributed.barrier()
+    context = Context(
+        dataset=dataset,
+        profile=options.profile,
+        seed=options.seed,
+        device=torch.device(options.device),
+        store=Store(default_root()),
+        pictures=out / PICTURES,
+        weights_dir=options.weights_dir,
+        allow_unknown_weights=options.allow_unknown_weights,
+    )
+    _fit_systems(context, loaded)
+    doctor.announce(context, loaded, missing)
+    results = Results(out, context, settings, loaded)
+    for name in options.benchmarks:
+        results.extend(name, _benchmark_rows(name, context, loaded, missing))
+    if distributed.is_main():
+        print((out / TABLES / "overview.md").read_text(encoding="utf-8"))
+        print(f"tables: {out / TABLES}")
+    return out
+
+
+def _benchmark_rows(
+    name: str, context: Context, loaded: list[System], missing: dict[str, str]
+) -> Iterator[Record]:
+    benchmark = REGISTRY.get(name)
+    yield from rows(benchmark, context, loaded)
+    for title, reason in missing.items():
+        yield not_run(benchmark, context, title, reason)
+
+
+def _fit_systems(context: Context, loaded: list[System]) -> None:
+    """Show training images to the systems that learn from them."""
+    learners = [system for system in loaded if type(system).fit is not System.fit]
+    if learners:
+        selection = context.select("train", context.profile.fit_images)
+        images = torch.from_numpy(context.dataset.load_all(selection.order))
+        for system in learners:
+            system.fit(images.permute(0, 3, 1, 2).float() / 127.5 - 1)
+
+
+class Results:
+    """The run folder: rewritten, whole, after every row that may take long, so it can be used at any time."""
+
+    def __init__(
+        self, out: Path, context: Context, settings: dict[str, Any], loaded: list[System]
+    ):
+        self.out, self.context, self.settings = out, context, settings
+        self.weights = {system.name: system.fingerprint for system in loaded}
+        self.records: list[Record] = []
+        self.seconds: dict[str, float] = {}
+
+    def extend(self, name: str, new: Iterator[Record]) -> None:
+        """Take a benchmark's rows as they come; write records.csv as they come and tables at the end."""
+        print(f"== {name}", file=sys.stderr)
+        start = time.monotonic()
+        for record in new:
+            self.records.append(record)
+            if distributed.is_main():
+                write_records(self.out / RECORDS, self.records)
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        print(f"== {name}: {self.seconds[name]:.0f} s", file=sys.stderr)
+        if distributed.is_main():
+            self._write_run()
+            write_tables(
+                self.records,
+                self.out / TABLES,
+                title=f"{self.context.dataset.name}, profile {self.context.profile.name}",
+                context={
+                    "data": self.context.dataset.name,
+                    "profile": self.context.profile.name,
+                    "seed": str(self.context.seed),
+                },
+            )
+
+    def _write_run(self) -> None:
+        content = self.settings | {
+            "weights": self.weights,
+            "seconds": self.seconds,
+            "protocols": self.context.protocols,
+            "versions": {name: version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "processes": distributed.world(),
+            "threads": torch.get_num_threads(),
+        }
+        _write_json(self.out / RUN, content)
+
+
+# ----------------------------------------------------------------------------------------------
+# The run folder
+
+
+def _settings(options: Options, dataset: Dataset) -> dict[str, Any]:
+    """What a run folder is for. Another run's folder is never written over."""
+    return {
+        "settings": {
+            "benchmarks": list(options.benchmarks),
+            "systems": list(options.systems),
+            "checkpoints": options.checkpoints,
+            "data": options.data or "portraits",
+            "data_sha256": dataset.fingerprint,
+            "profile": json.loads(json.dumps(asdict(options.profile))),
+            "seed": options.seed,
+            "device": options.device,
+        }
+    }
+
+
+def _default_out(options: Options, dataset: Dataset, settings: dict[str, Any]) -> Path:
+    import hashlib
+
+    text = json.dumps(settings, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return Path("runs") / f"{dataset.name}-{options.profile.name}-{digest}"
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make `out` this run's folder. Raises UserError if it holds another run or anything else."""
+    note = out / RUN
+    if note.is_file():
+        theirs = json.loads(note.read_text(encoding="utf-8")).get("settings", {})
+        ours = settings["settings"]
+        differing = sorted(key for key in ours if ours[key] != theirs.get(key))
+        if differing:
+            raise UserError(
+                f"--out {out}: holds another run (its {', '.join(differing)} differ); choose another folder"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: exists and is not a run folder; choose another")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from None
+    if not note.is_file():
+        _write_json(note, settings)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+if __name__ == "__main__":
+    cli.run(main)

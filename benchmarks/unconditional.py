@@ -1,0 +1,128 @@
+"""Unconditional samples: Table 4 of the paper, the Frechet distance by T.
+
+DDIM samples from x_T alone, DiffAE from z_sem of the latent DDIM and a random x_T (the same T for both), and
+DiffAE + autoencoding from z_sem of held-out images and a random x_T, an upper bound for the latent DDIM.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from benchmarks.base import Benchmark
+from benchmarks.context import Context, Selection
+from benchmarks.images import save_sheet
+from benchmarks.metrics.frechet import Moments, frechet_distance, jackknife_stderr, merge_all
+from benchmarks.store import Arrays
+from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, Code, System
+from reports.records import Record
+
+TABLE = "table4_unconditional_fid"
+BLOCKS = 20
+PREVIEW = 32
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    reference = Moments.from_features(context.real_features(_reference(context)))
+    for steps in context.profile.fid_steps if system.iterative else (None,):
+        samples = sample(context, system, steps)
+        yield _record(context, system.title, steps, samples["features"], reference)
+        preview = torch.from_numpy(samples["preview"])
+        save_sheet(
+            context.pictures / f"samples-{system.name}-{steps}.png", preview.chunk(4), scale=2
+        )
+        if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
+            features = autoencoded(context, system, steps)
+            yield _record(context, f"{system.title} + autoencoding", steps, features, reference)
+
+
+def references(context: Context) -> Iterator[Record]:
+    """Held-out real images against the reference: what no model can do better than at this size."""
+    reference = Moments.from_features(context.real_features(_reference(context)))
+    features = context.real_features(context.select("test", context.profile.fid_samples))
+    yield _record(context, "real images (test)", None, features, reference)
+
+
+def _reference(context: Context) -> Selection:
+    return context.select("train", context.profile.fid_reference)
+
+
+def sample(context: Context, system: System, steps: int | None) -> Arrays:
+    """Features of new images, and the first few of the images under "preview"."""
+    key = context.key("sample", system, None) | {
+        "steps": steps,
+        "seed": context.seed,
+        "features": context.features.describe(),
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        images = system.sample(positions.tolist(), context.seed, steps or 1).cpu()
+        preview = images[: PREVIEW if positions[0] == 0 else 0]
+        return {"features": context.embed(images), "preview": preview.numpy()}
+
+    chunks = list(context.store.chunks(key, context.profile.fid_samples, compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarray:
+    """Features of held-out images decoded from their z_sem and a random x_T: N x d."""
+    selection = context.select("test", context.profile.fid_samples)
+    key = context.key("autoencoded", system, selection) | {
+        "steps": steps,
+        "seed": context.seed,
+        "features": context.features.describe(),
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        semantic = system.encode_semantic(selection.batch(positions))
+        x_T = system.random_x_T(positions.tolist(), context.seed)
+        images = system.decode(Code(semantic, x_T), steps or 1)
+        return {"features": context.embed(images)}
+
+    return context.store.array(key, len(selection), compute, "features")
+
+
+def distance(features: np.ndarray, reference: Moments) -> tuple[float, float]:
+    """Frechet distance to `reference` and its standard error by a delete-a-block jackknife."""
+    blocks = [Moments.from_features(block) for block in np.array_split(features, BLOCKS)]
+    return frechet_distance(merge_all(blocks), reference), jackknife_stderr(blocks, reference)
+
+
+def _record(
+    context: Context, title: str, steps: int | None, features: np.ndarray, reference: Moments
+) -> Record:
+    value, stderr = distance(features, reference)
+    protocol = context.protocol(
+        "unconditional",
+        n=len(features),
+        reference_split="train",
+        reference_n=reference.n,
+        decoding_steps=steps,
+        latent_steps=steps,
+        solver="ddim" if steps else None,
+        **context.features.describe(),
+    )
+    return context.record(
+        "unconditional",
+        TABLE,
+        title,
+        context.features.metric_name,
+        value,
+        stderr=stderr,
+        split="",
+        steps=steps,
+        n=len(features),
+        protocol=protocol,
+    )
+
+
+BENCHMARK = Benchmark(
+    name="unconditional",
+    title="Frechet distance of new samples by T",
+    paper="Table 4",
+    table=TABLE,
+    headline=lambda context: context.features.metric_name,
+    needs=frozenset({SAMPLE}),
+    run=run,
+    references=references,
+)

@@ -1,0 +1,122 @@
+"""Tables as Markdown (GitHub's), each a page that stands alone.
+
+**0.9912** ± 0.0003     best of the systems beside it, with its standard error
+0.991                   a published value measured in the same way
+<sub>(0.991)</sub> 1    a published value that must not be compared: note 1 says why
+n/a 2                   could not be measured: note 2 says why
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from tabulate import tabulate
+
+from reports.layout import Cell, Label, Panel, Reference, Table, Value
+from reports.numbers import error_text, metric_label, published_text, value_text
+from reports.records import Record
+
+
+def render(table: Table, title: str, context: Mapping[str, str]) -> str:
+    """The page of `table` under the run's `title`, followed by notes, sources and `context`."""
+    notes = _Notes()
+    parts = [f"# {escape(table.title)}", f"**{escape(title)}**", escape(table.caption)]
+    for panel in table.panels:
+        parts += [f"## {escape(panel.heading)}" if panel.heading else "", _grid(panel, notes)]
+    parts += [notes.list(), _legend(table), _facts({**facts(table.records), **context})]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def facts(records: Sequence[Record]) -> dict[str, str]:
+    """What a table's numbers share or range over: data, images, protocols, sources."""
+    counts = [f"{n:,}" for n in sorted({r.n for r in records if r.n is not None})]
+    shared = {
+        "data set": _listed(r.dataset for r in records),
+        "split": _listed(r.split for r in records),
+        "n": " to ".join(dict.fromkeys(counts[:1] + counts[-1:])),
+        "protocol": _listed(r.protocol for r in records),
+        "published": _listed(r.published_source for r in records),
+    }
+    return {name: text for name, text in shared.items() if text}
+
+
+def escape(text: str) -> str:
+    """`text` from outside as literal Markdown on one line, inside or outside of a table."""
+    text = " ".join(text.split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\|*`\[\]$~])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+class _Notes:
+    """Footnotes in order of first mention, equal ones once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, text: str) -> str:
+        return f"<sup>{self._numbers.setdefault(text, len(self._numbers) + 1)}</sup>"
+
+    def list(self) -> str:
+        return "\n".join(f"{number}. {escape(text)}" for text, number in self._numbers.items())
+
+
+def _grid(panel: Panel, notes: _Notes) -> str:
+    rows = [[_cell(cell, notes) for cell in row] for row in panel.rows]
+    align = ["left" if _is_name(panel, i) else "right" for i in range(len(panel.headers))]
+    headers = [escape(header) for header in panel.headers]
+    return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _is_name(panel: Panel, column: int) -> bool:
+    cells = [row[column] for row in panel.rows]
+    return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
+
+
+def _cell(cell: Cell, notes: _Notes) -> str:
+    if isinstance(cell, Label):
+        return escape(cell.text)
+    if cell.record is None:
+        return "–" if isinstance(cell, Value) else ""
+    if isinstance(cell, Reference):
+        return _reference(cell.record, notes)
+    return _value(cell.record, cell.best, notes)
+
+
+def _value(record: Record, best: bool, notes: _Notes) -> str:
+    text = value_text(record)
+    note = record.note or ("no reason recorded" if record.value is None else "")
+    mark = notes.mark(note) if note else ""
+    return (f"**{text}**" if best else text) + error_text(record) + mark
+
+
+def _reference(record: Record, notes: _Notes) -> str:
+    text = published_text(record)
+    if not text or not record.not_comparable:
+        return text
+    metric = record.published_metric or record.metric
+    name = "" if metric == record.metric else f"published {metric_label(metric)}: "
+    return f"<sub>({text})</sub> {notes.mark(name + record.not_comparable)}"
+
+
+def _legend(table: Table) -> str:
+    records = table.records
+    parts = []
+    if table.best:
+        parts.append("Bold: the best of the systems measured here.")
+    if any(r.value is not None and r.stderr is not None for r in records):
+        parts.append("±: one standard error.")
+    if any(r.published is not None and r.not_comparable for r in records):
+        parts.append("In parentheses: published, not to be compared, for the reason in the note.")
+    return " ".join(parts)
+
+
+def _facts(pairs: Mapping[str, str]) -> str:
+    return "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in pairs.items())
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _is_number(text: str) -> bool:
+    return not text or re.fullmatch(r"[-+\d.,e]+", text) is not None

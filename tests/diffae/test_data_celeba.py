@@ -1,0 +1,225 @@
+"""CelebA's layout, made of real photographs cut into 178 x 218 JPEG tiles."""
+
+import shutil
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+import torchvision.transforms as T
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from diffae.data import open_dataset
+from diffae.errors import UserError
+
+WIDTH, HEIGHT = 178, 218
+ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]
+PARTITION = [0, 0, 1, 2, 2, 0, 0, 1, 2, 0]
+IDENTITIES = [7, 7, 3, 3, 2880, 9, 9, 9, 1, 7]
+
+
+def tiles():
+    photos = [*load_sample_images().images, skimage.data.astronaut(), skimage.data.chelsea()]
+    for photo in photos:
+        height, width = photo.shape[:2]
+        for left in range(0, width - WIDTH, WIDTH):
+            yield Image.fromarray(photo[height - HEIGHT :, left : left + WIDTH])
+
+
+def write_rows(path, rows, newline="\n"):
+    path.write_text("".join(f"{row}\n" for row in rows), newline=newline)
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory):
+    """Ten images with partition, identities and 40 random attributes (seed 0)."""
+    root = tmp_path_factory.mktemp("celeba") / "faces"
+    (root / "img_align_celeba").mkdir(parents=True)
+    names = [f"{i:06d}.jpg" for i in range(1, 11)]
+    for name, tile in zip(names, tiles(), strict=True):
+        tile.save(root / "img_align_celeba" / name, quality=92)
+    signs = np.random.default_rng(0).choice([-1, 1], (10, 40))
+    rows = [f"{name} " + "  ".join(map(str, row)) for name, row in zip(names, signs, strict=True)]
+    write_rows(root / "list_attr_celeba.txt", [10, " ".join(ATTRIBUTES) + " ", *rows])
+    write_rows(root / "list_eval_partition.txt", map("{} {}".format, names, PARTITION))
+    write_rows(root / "identity_CelebA.txt", map("{} {}".format, names, IDENTITIES))
+    return root
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "faces")
+
+
+def edit(path, change):
+    """Pass the lines of a label file through `change`."""
+    write_rows(path, change(path.read_text().splitlines()))
+
+
+def test_labels_and_split_are_those_of_the_files(original):
+    data = open_dataset(original, 64)
+    signs = np.random.default_rng(0).choice([-1, 1], (10, 40))
+    assert data.attribute_names == tuple(ATTRIBUTES)
+    assert data.attributes.dtype == bool
+    np.testing.assert_array_equal(data.attributes, signs == 1)
+    np.testing.assert_array_equal(data.identities, IDENTITIES)
+    np.testing.assert_array_equal(data.partition, PARTITION)
+    assert (data.identities.dtype, data.partition.dtype) == (np.int64, np.int8)
+    assert data.partition_source == "list_eval_partition.txt"
+    np.testing.assert_array_equal(data.indices("valid"), [2, 7])
+    np.testing.assert_array_equal(data.indices("all"), range(10))
+    assert len(data) == 10
+
+
+def test_a_small_folder_does_not_pass_for_celeba(original):
+    assert open_dataset(original, 64).name == "faces"
+
+
+def test_aligned_images_get_the_d2c_crop(original):
+    data = open_dataset(original, 64)
+    assert data.transform.describe()["crop"] == "d2c"
+    for index in range(10):
+        image = Image.open(original / "img_align_celeba" / f"{index + 1:06d}.jpg")
+        expected = T.Resize(64)(image.crop((25, 57, 153, 185)))
+        np.testing.assert_array_equal(data.images([index])[0], np.asarray(expected))
+
+
+def test_batch_is_what_the_authors_transforms_give(original):
+    data = open_dataset(original, 64, crop="center")
+    authors = T.Compose(
+        [T.Resize(64), T.CenterCrop(64), T.ToTensor(), T.Normalize((0.5,) * 3, (0.5,) * 3)]
+    )
+    order = [9, 0, 4]
+    files = [original / "img_align_celeba" / f"{i + 1:06d}.jpg" for i in order]
+    expected = torch.stack([authors(Image.open(file)) for file in files])
+    batch = data.batch(np.array(order))
+    assert batch.dtype == torch.float32 and batch.is_contiguous()
+    torch.testing.assert_close(batch, expected, rtol=0, atol=1e-6)
+
+
+def test_other_sizes_get_the_center_crop(folder):
+    for path in (folder / "img_align_celeba").iterdir():
+        Image.open(path).crop((0, 0, 100, 100)).save(path)
+    assert open_dataset(folder, 32).transform.crop == "center"
+
+
+def test_png_edition_and_windows_files(folder, original):
+    for path in (folder / "img_align_celeba").iterdir():
+        Image.open(path).save(path.with_suffix(".png"))
+        path.unlink()
+    for path in folder.glob("*.txt"):
+        write_rows(path, path.read_text().replace(" ", "\t").splitlines(), newline="\r\n")
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\r\n")
+    before, after = open_dataset(original, 64), open_dataset(folder, 64)
+    np.testing.assert_array_equal(after.images(range(10)), before.images(range(10)))
+    np.testing.assert_array_equal(after.attributes, before.attributes)
+    np.testing.assert_array_equal(after.identities, before.identities)
+    np.testing.assert_array_equal(after.partition, before.partition)
+
+
+def test_without_partition_people_stay_together(folder):
+    (folder / "list_eval_partition.txt").unlink()
+    data = open_dataset(folder, 64, seed=3)
+    assert data.partition_source == "seeded by identity 60/10/30, seed 3"
+    for identity in set(IDENTITIES):
+        assert len(set(data.partition[data.identities == identity])) == 1
+
+
+def test_without_identities_the_split_is_by_image(folder):
+    (folder / "list_eval_partition.txt").unlink()
+    (folder / "identity_CelebA.txt").unlink()
+    data = open_dataset(folder, 64)
+    assert data.identities is None
+    assert data.partition_source == "seeded by image 60/10/30, seed 0"
+    np.testing.assert_array_equal(np.bincount(data.partition), [6, 1, 3])
+
+
+def test_fingerprint_follows_content_only(folder, original):
+    fingerprint = open_dataset(original, 64).fingerprint
+    assert open_dataset(folder, 32, seed=1).fingerprint == fingerprint
+    edit(folder / "identity_CelebA.txt", lambda rows: ["000001.jpg 8", *rows[1:]])
+    assert open_dataset(folder, 64).fingerprint != fingerprint
+
+
+def test_fingerprint_sees_a_changed_image_of_the_same_length(folder, original):
+    path = folder / "img_align_celeba" / "000005.jpg"
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 1
+    path.write_bytes(content)
+    assert open_dataset(folder, 64).fingerprint != open_dataset(original, 64).fingerprint
+
+
+def replaced(number, row):
+    return lambda rows: [*rows[: number - 1], row, *rows[number:]]
+
+
+def extended(row):
+    return lambda rows: [*rows, row]
+
+
+ROW = "000011.jpg " + "1 " * 40
+BROKEN_LABELS = [
+    ("list_attr_celeba.txt", replaced(1, "11"), "line 1 promises 11 images, but 10 rows follow"),
+    ("list_attr_celeba.txt", replaced(1, "many"), "expected a number of images"),
+    (
+        "list_attr_celeba.txt",
+        lambda rows: rows[:-2],
+        "line 1 promises 10 images, but 8 rows follow",
+    ),
+    ("list_attr_celeba.txt", extended(ROW), "line 1 promises 10 images, but 11 rows follow"),
+    ("list_attr_celeba.txt", lambda rows: [], "expected a number of images"),
+    ("list_attr_celeba.txt", replaced(5, ROW + "1"), "line 5: 41 values for 40 attributes"),
+    ("list_attr_celeba.txt", replaced(5, ""), "line 5: 0 values for 40 attributes"),
+    ("list_attr_celeba.txt", replaced(7, ROW.replace("1 ", "0 ")), "line 7: value '0' is neither"),
+    ("list_attr_celeba.txt", replaced(2, "Male " * 40), "attribute Male is listed 40 times"),
+    (
+        "list_attr_celeba.txt",
+        replaced(4, "000001.jpg " + "1 " * 40),
+        "image 000001.jpg is listed 2 times",
+    ),
+    ("list_eval_partition.txt", lambda rows: rows[1:], "has no row for 000001.jpg"),
+    ("list_eval_partition.txt", lambda rows: rows[:7], "has no row for 000008.jpg and 2 more"),
+    ("list_eval_partition.txt", extended("x.jpg 0"), "lists what list_attr_celeba.txt does not: x"),
+    ("list_eval_partition.txt", replaced(3, "000003.jpg 3"), "line 3: 3 is not one of 0, 1, 2"),
+    ("list_eval_partition.txt", extended("000001.jpg 1"), "image 000001.jpg is listed 2 times"),
+    ("identity_CelebA.txt", replaced(2, "000002.jpg Bob"), "line 2: expected an image name and"),
+    ("identity_CelebA.txt", replaced(2, "000002.jpg"), "line 2: expected an image name and"),
+    ("identity_CelebA.txt", lambda rows: [], "has no row for 000001.jpg and 9 more"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), BROKEN_LABELS)
+def test_broken_label_files_are_refused(folder, name, change, message):
+    edit(folder / name, change)
+    with pytest.raises(UserError) as caught:
+        open_dataset(folder, 64)
+    assert str(caught.value).startswith(f"{folder / name}: {message}")
+
+
+def test_binary_label_file_is_refused(folder):
+    (folder / "list_attr_celeba.txt").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(UserError, match=r"list_attr_celeba\.txt: cannot read this text file"):
+        open_dataset(folder, 64)
+
+
+def test_images_missing_on_disk_are_counted(folder):
+    for number in (4, 6):
+        (folder / "img_align_celeba" / f"{number:06d}.jpg").unlink()
+    with pytest.raises(UserError, match=r"2 of 10 listed images missing, first 000004\.jpg"):
+        open_dataset(folder, 64)
+
+
+def test_missing_image_folder_is_named(folder):
+    shutil.rmtree(folder / "img_align_celeba")
+    with pytest.raises(UserError, match="img_align_celeba: no such folder"):
+        open_dataset(folder, 64)
+
+
+def test_a_truncated_image_is_named_when_it_is_read(folder):
+    path = folder / "img_align_celeba" / "000004.jpg"
+    path.write_bytes(path.read_bytes()[:3000])
+    data = open_dataset(folder, 64)
+    data.images([0, 1, 2])
+    with pytest.raises(UserError, match=rf"{path}: cannot read this image"):
+        data.load_all(data.indices("all"), workers=2)

@@ -1,0 +1,86 @@
+"""What every data set does: splits, batches, loading in threads."""
+
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffae.data import open_dataset
+from diffae.data.dataset import digest_parts, seeded_partition
+from diffae.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noise")
+    rng = np.random.default_rng(0)
+    for index in range(150):
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(
+            folder / f"{index:03d}.png"
+        )
+    return open_dataset(folder, 16)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_load_all_is_images_in_the_order_asked(data, workers):
+    indices = np.random.default_rng(1).permutation(len(data))
+    loaded = data.load_all(indices, workers)
+    assert loaded.dtype == np.uint8
+    np.testing.assert_array_equal(loaded, data.images(indices))
+
+
+def test_batch_is_images_in_minus_one_to_one(data):
+    images = torch.from_numpy(data.images([5, 2])).permute(0, 3, 1, 2).double()
+    assert data.batch([5, 2]).dtype == torch.float32
+    torch.testing.assert_close(data.batch([5, 2]).double(), images / 255 * 2 - 1, rtol=0, atol=1e-6)
+
+
+def test_no_indices_give_no_images(data):
+    assert data.images([]).shape == (0, 16, 16, 3)
+    assert data.batch([]).shape == (0, 3, 16, 16)
+    assert data.load_all([], workers=1).shape == (0, 16, 16, 3)
+
+
+@pytest.mark.parametrize("indices", [[True, False], [0.0]])
+def test_masks_and_floats_are_not_indices(data, indices):
+    with pytest.raises(TypeError):
+        data.images(np.array(indices))
+
+
+def test_splits_divide_the_images(data):
+    parts = [data.indices(split) for split in ("train", "valid", "test")]
+    assert [len(part) for part in parts] == [90, 15, 45]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), data.indices("all"))
+
+
+def test_unknown_split(data):
+    with pytest.raises(UserError, match="split 'val' is unknown; choose one of train, valid, test"):
+        data.indices("val")
+
+
+def test_seed_decides_the_split(data):
+    again, other = open_dataset(data.root, 16), open_dataset(data.root, 16, seed=1)
+    np.testing.assert_array_equal(again.partition, data.partition)
+    assert (other.partition != data.partition).any()
+    assert other.fingerprint == data.fingerprint
+
+
+def test_groups_are_never_divided_and_shares_hold():
+    sizes = np.random.default_rng(0).integers(1, 30, 1000)
+    groups = np.repeat(np.random.default_rng(1).permutation(5000)[:1000], sizes)
+    partition = seeded_partition(groups, seed=0)
+    assert len(np.unique(np.stack([groups, partition], axis=1), axis=0)) == 1000
+    np.testing.assert_allclose(np.bincount(partition) / len(groups), [0.6, 0.1, 0.3], atol=0.002)
+
+
+def test_digest_counts_boundaries():
+    assert digest_parts([b"ab", b"c"]) != digest_parts([b"a", b"bc"])
+
+
+def test_a_dataset_is_frozen_and_its_labels_must_fit(data):
+    with pytest.raises(FrozenInstanceError):
+        data.name = "other"
+    with pytest.raises(ValueError, match="identities: 3 rows for 150 images"):
+        replace(data, identities=np.arange(3))

@@ -1,0 +1,158 @@
+"""IDX files written to the letter of the format; torchvision reads the same files as oracle."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+import torchvision.transforms as T
+from PIL import Image
+
+from diffae.data import open_dataset
+from diffae.errors import UserError
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+TRAIN, TEST = 40, 7
+
+
+def idx_bytes(array):
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_folder(folder, seed=0, side=28):
+    """`TRAIN` + `TEST` random images with labels 0 to 9, as torchvision unpacks them."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for part, count in (("train", TRAIN), ("t10k", TEST)):
+        images = rng.integers(0, 256, (count, side, side))
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(images))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count) % 10))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / "FashionMNIST" / "raw")
+
+
+@pytest.fixture
+def oracle(folder):
+    """Images (uint8 N x 28 x 28) and labels, both files, as torchvision reads them."""
+    parts = [
+        torchvision.datasets.FashionMNIST(folder.parents[1], train=train) for train in (True, False)
+    ]
+    images = np.concatenate([part.data.numpy() for part in parts])
+    return images, np.concatenate([part.targets.numpy() for part in parts])
+
+
+def test_pixels_and_classes_are_torchvisions(folder, oracle):
+    images, labels = oracle
+    data = open_dataset(folder, 28)
+    np.testing.assert_array_equal(data.images(range(len(data))), np.stack([images] * 3, axis=3))
+    np.testing.assert_array_equal(data.attributes.argmax(axis=1), labels)
+    np.testing.assert_array_equal(data.attributes.sum(axis=1), 1)
+    assert data.identities is None
+
+
+def test_32_pixels_are_28_with_a_black_border(folder, oracle):
+    data = open_dataset(folder, 32)
+    expected = T.Compose([T.Pad(2), T.ToTensor(), T.Lambda(lambda x: 2 * x.expand(3, -1, -1) - 1)])
+    for index in (0, 39, 46):
+        image = expected(Image.fromarray(oracle[0][index]))
+        np.testing.assert_allclose(data.batch([index])[0], image, atol=1e-6)
+
+
+def test_other_sizes_are_resized_from_the_padded_32(folder, oracle):
+    image = T.Resize(64)(T.Pad(2)(Image.fromarray(oracle[0][3])))
+    pixels = open_dataset(folder, 64).images([3])[0]
+    np.testing.assert_array_equal(pixels[..., 0], np.asarray(image))
+
+
+def test_images_of_32_pixels_and_more_are_not_padded(tmp_path):
+    data = open_dataset(write_folder(tmp_path / "large", side=48), 48)
+    assert data.transform.pad_to is None
+    assert data.images([0]).shape == (1, 48, 48, 3)
+
+
+def test_split_is_by_file(folder):
+    data = open_dataset(folder, 32)
+    np.testing.assert_array_equal(data.indices("train"), range(36))
+    np.testing.assert_array_equal(data.indices("valid"), range(36, 40))
+    np.testing.assert_array_equal(data.indices("test"), range(40, 47))
+    assert data.partition_source == "IDX t10k as test, last 10 % of train as valid"
+
+
+def test_class_names_come_from_the_folder(tmp_path):
+    fashion = open_dataset(write_folder(tmp_path / "fashion-mnist"), 32)
+    digits = open_dataset(write_folder(tmp_path / "mnist"), 32)
+    assert fashion.name == "fashion-mnist"
+    assert fashion.attribute_names == tuple(torchvision.datasets.FashionMNIST.classes)
+    assert (digits.name, digits.attribute_names[3]) == ("mnist", "class 3")
+
+
+def test_gzipped_or_not_is_the_same_data_set(folder, tmp_path):
+    zipped = tmp_path / "zipped"
+    zipped.mkdir()
+    for path in folder.iterdir():
+        (zipped / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    plain, packed = open_dataset(folder, 32), open_dataset(zipped, 32)
+    np.testing.assert_array_equal(packed.images([1, 45]), plain.images([1, 45]))
+    assert packed.fingerprint == plain.fingerprint
+
+
+def test_a_gz_name_on_an_unpacked_file_is_read(folder):
+    path = folder / "train-images-idx3-ubyte"
+    path.rename(f"{path}.gz")
+    assert len(open_dataset(folder, 32)) == TRAIN + TEST
+
+
+def test_fingerprint_sees_one_pixel_and_one_label(folder, tmp_path):
+    fingerprint = open_dataset(folder, 32).fingerprint
+    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        other = write_folder(tmp_path / name)
+        content = bytearray((other / name).read_bytes())
+        content[-1] ^= 1
+        (other / name).write_bytes(content)
+        assert open_dataset(other, 32).fingerprint != fingerprint
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+DAMAGE = [
+    (IMAGES, lambda b: b"", "it starts with nothing"),
+    (IMAGES, lambda b: b"\x89PNG" + b[4:], "not an IDX file .* starts with 89504e47"),
+    (IMAGES, lambda b: b"\0\0\x0d\x03" + b[4:], "not an IDX file of unsigned bytes"),
+    (IMAGES, lambda b: b[:9], "ends within its header"),
+    (IMAGES, lambda b: b[:-5], "promises 31360 bytes, but 31355 follow"),
+    (IMAGES, lambda b: b + b"\0", "promises 31360 bytes, but 31361 follow"),
+    (IMAGES, lambda b: gzip.compress(b)[:-400], "cannot read this IDX file"),
+    (IMAGES, lambda b: gzip.compress(b)[:20] + b"x" * 99, "cannot read this IDX file"),
+    (IMAGES, lambda b: b[:4] + b"\xff" * 12 + b[16:], "promises .* bytes, but 31360 follow"),
+    (LABELS, lambda b: idx_bytes(np.zeros(39)), "39 labels for 40 images"),
+    (LABELS, lambda b: idx_bytes(np.full(40, 11)), "label 11 is not a class, 0 to 9"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGE)
+def test_damaged_files_are_named(folder, name, damage, message):
+    path = folder / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=f"^{path}: .*{message}"):
+        open_dataset(folder, 32)
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\[\.gz\] is missing"):
+        open_dataset(folder, 32)
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="apt-get install dataset-fashion-mnist")
+def test_debians_fashion_mnist():
+    data = open_dataset(DEBIAN, 32)
+    assert data.name == "fashion-mnist"
+    np.testing.assert_array_equal(np.bincount(data.partition), [54000, 6000, 10000])
+    np.testing.assert_array_equal(data.attributes.sum(axis=0), 7000)
+    np.testing.assert_array_equal(data.attributes[60000:].sum(axis=0), 1000)

@@ -1,0 +1,262 @@
+import math
+
+import pandas as pd
+import pytest
+
+from reports.records import HIGHER, LOWER, NEITHER, Record
+from reports.tables import build_tables, write_tables
+
+STEPS = (10, 20)
+
+
+def record(table, system, setting, steps, metric, value, **changes):
+    directions = {
+        "ssim": HIGHER,
+        "auroc": HIGHER,
+        "id_portraits": HIGHER,
+        "acceptance_rate": NEITHER,
+    }
+    base = {
+        "benchmark": "b",
+        "dataset": "portraits 32",
+        "split": "test",
+        "n": 1000,
+        "direction": directions.get(metric, LOWER),
+        "protocol": "3f9a",
+    }
+    return Record(
+        table=table,
+        system=system,
+        setting=setting,
+        steps=steps,
+        metric=metric,
+        value=value,
+        **(base | changes),
+    )
+
+
+def reconstruction(table):
+    systems = [("DDIM", "x_T inverted", 0.8), ("DiffAE", "x_T inverted", 0.9)]
+    systems += [("dummy: perfect", "", 0.95)]
+    for system, setting, base in systems:
+        for steps in STEPS:
+            ssim = base + steps / 1000
+            yield record(table, system, setting, steps, "ssim", ssim, stderr=0.0012)
+            yield record(table, system, setting, steps, "mse", (1 - ssim) / 1000, stderr=2e-6)
+
+
+def written(tmp_path, records, name, context=None):
+    paths = write_tables(list(records), tmp_path, "A run", context or {})
+    assert {tmp_path / f"{name}.md", tmp_path / f"{name}.csv"} <= set(paths)
+    markdown = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+    return markdown, pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=True)
+
+
+def cells(markdown, *starts):
+    """The cells of the only table row whose first cells are `starts`."""
+    rows = [[c.strip() for c in line.split(" | ")] for line in markdown.splitlines()]
+    rows = [[cell.strip("| ") for cell in row] for row in rows]
+    (found,) = [row for row in rows if row[: len(starts)] == list(starts)]
+    return found
+
+
+def test_every_number_is_in_both_files(tmp_path):
+    records = list(reconstruction("table2_ablation"))
+    markdown, frame = written(tmp_path, records, "table2_ablation")
+    keys = ["system", "setting", "steps", "metric"]
+    frame["setting"] = frame["setting"].fillna("")
+    values = frame.set_index(keys)
+    assert len(frame) == len(records)
+    for r in records:
+        row = values.loc[(r.system, r.setting, r.steps, r.metric)]
+        assert row["value"] == r.value
+        assert row["stderr"] == r.stderr
+        assert (f"{r.value:.4f}" if r.metric == "ssim" else f"{r.value:.2e}") in markdown
+    assert cells(markdown, "DDIM", "x_T inverted", "0.8100 ± 0.0012")[3] == "0.8200 ± 0.0012"
+    assert " 1.90e-04 ± 2.0e-06 |" in markdown
+
+
+def test_each_metric_is_a_block_with_a_column_for_each_t(tmp_path):
+    markdown, _ = written(tmp_path, reconstruction("table2_ablation"), "table2_ablation")
+    assert markdown.index("## SSIM ↑") < markdown.index("## MSE ↓")
+    header = next(line for line in markdown.splitlines() if "T = 10" in line)
+    assert header.index("T = 10") < header.index("T = 20")
+
+
+def test_the_best_real_system_is_bold_by_direction(tmp_path):
+    markdown, frame = written(
+        tmp_path, reconstruction("table1_reconstruction"), "table1_reconstruction"
+    )
+    diffae = cells(markdown, "DiffAE", "x_T inverted", "20")
+    assert diffae[3].startswith("**0.9200** ±")
+    assert diffae[4].startswith("**8.00e-05** ±")
+    assert "**" not in "".join(cells(markdown, "DDIM", "x_T inverted", "20"))
+    assert "**" not in "".join(cells(markdown, "dummy: perfect", "", "20"))
+    assert set(frame[frame["best"]]["system"]) == {"DiffAE"}
+
+
+def test_table_1_shows_the_largest_t_and_keeps_the_latent_size(tmp_path):
+    table = "table1_reconstruction"
+    size = record(table, "DiffAE", "x_T inverted", None, "latent_dim", 3328.0)
+    markdown, frame = written(tmp_path, [*reconstruction(table), size], table)
+    assert cells(markdown, "DiffAE", "x_T inverted", "20")[3] == "3,328"
+    assert set(frame["steps"]) == {20}
+
+
+def test_published_stands_beside_ours_and_says_when_it_does_not_compare(tmp_path):
+    table = "table1_reconstruction"
+    source = "Preechakul et al. 2022, Table 1"
+    same = record(
+        table, "DiffAE", "", 100, "ssim", 0.99, published=0.6, published_metric="ssim",
+        published_source=source,
+    )  # fmt: skip
+    other = record(
+        table, "DiffAE", "", 100, "pd_effnet", 0.02, published=0.011, published_metric="lpips",
+        published_source=source, not_comparable="another feature network",
+    )  # fmt: skip
+    markdown, frame = written(tmp_path, [same, other], table)
+    assert cells(markdown, "DiffAE", "100")[2:] == [
+        "0.9900",
+        "0.600",
+        "0.0200",
+        "<sub>(0.011)</sub> <sup>1</sup>",
+    ]
+    header = cells(markdown, "system", "T")
+    assert header[2:] == ["SSIM ↑", "published", "pd_effnet ↓", "published LPIPS"]
+    assert "1. published LPIPS: another feature network" in markdown
+    assert f"- published: {source}" in markdown
+    assert list(frame["published"]) == [0.6, 0.011]
+    assert list(frame["not_comparable"].fillna("")) == ["", "another feature network"]
+
+
+def test_what_could_not_run_is_a_row_with_its_reason(tmp_path):
+    table = "table2_ablation"
+    missing = record(table, "VQ-GAN", "", None, "", None, note="no weights: vqgan.ckpt")
+    markdown, frame = written(tmp_path, [*reconstruction(table), missing], table)
+    rows = [line for line in markdown.splitlines() if line.startswith("| VQ-GAN")]
+    assert len(rows) == 2
+    assert all(row.count("n/a<sup>1</sup>") == len(STEPS) for row in rows)
+    assert "1. no weights: vqgan.ckpt" in markdown
+    absent = frame[frame["system"] == "VQ-GAN"]
+    assert absent["value"].isna().all()
+    assert set(absent["note"]) == {"no weights: vqgan.ckpt"}
+
+
+def test_a_missing_row_does_not_hide_a_number(tmp_path):
+    table = "table1_reconstruction"
+    size = record(table, "timm", "", None, "latent_dim", 1280.0)
+    missing = record(table, "timm", "", None, "", None, note="cannot decode")
+    markdown, _ = written(tmp_path, [*reconstruction(table), size, missing], table)
+    row = cells(markdown, "timm", "", "")
+    assert row[3:] == ["1,280", "n/a<sup>1</sup>", "n/a<sup>1</sup>"]
+
+
+def test_all_missing_is_still_a_table_and_in_the_overview(tmp_path):
+    table = "appendix_f_smoothness"
+    missing = record(table, "DiffAE", "", None, "", None, note="no data")
+    markdown, _ = written(tmp_path, [missing], table)
+    assert " n/a<sup>1</sup> |" in markdown
+    assert "n/a<sup>1</sup>" in (tmp_path / "overview.md").read_text(encoding="utf-8")
+
+
+def test_systems_are_columns_of_table_4_and_compete_in_a_row(tmp_path):
+    table = "table4_unconditional_fid"
+    values = {("DDIM", 10): 29.563, ("DDIM", 20): 9.0, ("DiffAE", 10): 20.8, ("DiffAE", 20): 16.7}
+    records = [record(table, s, "", t, "fid", v, stderr=0.5) for (s, t), v in values.items()]
+    markdown, _ = written(tmp_path, records, table)
+    assert cells(markdown, "T")[1:] == ["DDIM FID ↓", "DiffAE FID ↓"]
+    assert cells(markdown, "10")[1:] == ["29.56 ± 0.50", "**20.80** ± 0.50"]
+    assert cells(markdown, "20")[1:] == ["**9.00** ± 0.50", "16.70 ± 0.50"]
+
+
+def test_fewshot_has_the_naive_distance_beside_it_and_never_bold(tmp_path):
+    table = "table3_fewshot_fid"
+    records = [
+        record(table, "DiffAE", "binary/Male", 100, "fid", 11.5, stderr=0.4),
+        record(table, "naive", "binary/Male", None, "fid", 1.25),
+        record(table, "DiffAE", "binary/Male", 100, "acceptance_rate", 0.43),
+    ]
+    markdown, _ = written(tmp_path, records, table)
+    assert cells(markdown, "class")[1:] == ["DiffAE FID ↓", "naive FID ↓", "DiffAE acceptance rate"]
+    assert cells(markdown, "binary/Male")[1:] == ["11.50 ± 0.40", "1.25", "0.4300"]
+
+
+def test_probes_split_into_means_and_attributes(tmp_path):
+    table = "section5.3_probe"
+    records = [
+        record(table, system, setting, None, "auroc", value)
+        for system, value in (("DiffAE", 0.925), ("StyleGAN2 (W)", 0.891))
+        for setting in ("mean", "prevalence-weighted mean", "5_o_Clock_Shadow", "Male")
+    ]
+    means, _ = written(tmp_path, records, table)
+    assert cells(means, "system")[1:] == ["mean AUROC ↑", "prevalence-weighted mean AUROC ↑"]
+    assert cells(means, "DiffAE")[1:] == ["**0.9250**", "**0.9250**"]
+    attributes, frame = written(tmp_path, records, "section5.3_probe_attributes")
+    assert cells(attributes, "5_o_Clock_Shadow")[1:] == ["**0.9250**", "0.8910"]
+    assert set(frame["setting"]) == {"5_o_Clock_Shadow", "Male"}
+
+
+def test_several_data_sets_are_told_apart_and_do_not_compete(tmp_path):
+    table = "table4_unconditional_fid"
+    records = [
+        record(table, system, "", 10, "fid", value, dataset=dataset)
+        for dataset, shift in (("easy", 0), ("hard", 50))
+        for system, value in (("DDIM", 3.0 + shift), ("DiffAE", 2.0 + shift))
+    ]
+    markdown, _ = written(tmp_path, records, table)
+    assert cells(markdown, "easy", "10")[2:] == ["3.00", "**2.00**"]
+    assert cells(markdown, "hard", "10")[2:] == ["53.00", "**52.00**"]
+
+
+def test_two_protocols_become_two_rows_and_a_contradiction_is_refused():
+    table = "appendix_f_smoothness"
+    one = record(table, "DiffAE", "", 100, "ppl", 600.0)
+    other = record(table, "DiffAE", "", 100, "ppl", 700.0, protocol="77b0")
+    _, built = build_tables([one, one, other])
+    assert built.panels[0].headers == ("system", "T", "protocol", "PPL ↓")
+    with pytest.raises(ValueError, match="appendix_f_smoothness: two records"):
+        build_tables([one, record(table, "DiffAE", "", 100, "ppl", 601.0)])
+
+
+def test_overview_gives_the_smallest_detectable_change(tmp_path):
+    table = "table1_reconstruction"
+    markdown, frame = written(tmp_path, reconstruction(table), "overview")
+    row = frame[(frame["system"] == "DiffAE") & (frame["metric"] == "ssim")].iloc[0]
+    assert row["detectable_change"] == pytest.approx(1.96 * math.sqrt(2) * 0.0012)
+    assert set(frame["steps"]) == {20}
+    line = next(text for text in markdown.splitlines() if "DiffAE" in text and "SSIM" in text)
+    for part in ("0.9200 ± 0.0012", "0.0033", "1,000", "3f9a"):
+        assert part in line
+
+
+def test_other_benchmarks_get_a_plain_table(tmp_path):
+    records = [
+        record("cost", "DiffAE", "decode", 100, "images_per_second", 12.3456, unit="images/s"),
+        record("cost", "DiffAE", "decode", 100, "parameters", 12345678.0),
+    ]
+    markdown, _ = written(tmp_path, records, "cost")
+    assert "images_per_second (images/s) ↓" in markdown
+    assert cells(markdown, "DiffAE", "decode", "100")[3:] == ["12.35", "12,345,678"]
+
+
+def test_text_from_outside_is_harmless(tmp_path):
+    table = "table1_reconstruction"
+    nasty = "=cmd|'x'!A1\n<img src=x> *b* [l](u)"
+    value = record(table, nasty, "+1", 100, "ssim", -0.25, note="@note | <b>")
+    markdown, frame = written(tmp_path, [value], table, context={"run": "a|b <i>"})
+    assert "<img" not in markdown
+    assert "<b>" not in markdown and "<i>" not in markdown
+    assert "=cmd\\|'x'!A1 &lt;img src=x&gt; \\*b\\* \\[l\\](u)" in markdown
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    row = frame.iloc[0]
+    assert row["system"] == "'" + nasty
+    assert (str(row["setting"]), row["note"]) == ("'+1", "'@note | <b>")
+    assert row["value"] == -0.25
+
+
+def test_a_table_name_from_outside_stays_in_the_folder(tmp_path):
+    paths = write_tables([record("../up", "a", "", 1, "x", 1.0)], tmp_path / "out", "t", {})
+    assert all(path.resolve().parent == tmp_path / "out" for path in paths)
+    with pytest.raises(ValueError, match="overview"):
+        build_tables([record("overview", "a", "", 1, "x", 1.0)])
