@@ -32,12 +32,16 @@ class Benchmark:
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:
     """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
     if benchmark.labelled and context.dataset.attributes is None:
-        yield not_run(benchmark, context, "all systems", f"{context.dataset.name} has no attributes")
+        yield not_run(
+            benchmark, context, "all systems", f"{context.dataset.name} has no attributes"
+        )
         return
     for system in systems:
         missing = sorted(benchmark.needs - system.capabilities)
         if missing:
-            reason = f"{system.title} cannot {', '.join(name.replace('_', ' ') for name in missing)}"
+            reason = (
+                f"{system.title} cannot {', '.join(name.replace('_', ' ') for name in missing)}"
+            )
             yield not_run(benchmark, context, system.title, reason)
             continue
         try:
@@ -51,4 +55,6 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
 def not_run(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
     """The row of a benchmark that a system could not run: no value, and why."""
     metric = benchmark.headline(context)
-    return context.record(benchmark.name, benchmark.table, system, metric, None, split="", note=reason)
+    return context.record(
+        benchmark.name, benchmark.table, system, metric, None, split="", note=reason
+    )

@@ -176,9 +176,7 @@ class Context:
     ) -> Record:
         """A row, with the metric's direction and unit and the paper's number for the same cell."""
         info = METRICS[metric]
-        interval = (None, None)
-        if value is not None and stderr is not None:
-            interval = (value - 1.96 * stderr, value + 1.96 * stderr)
+        half = 1.96 * stderr if value is not None and stderr is not None else None
         row = Record(
             benchmark,
             table,
@@ -190,8 +188,8 @@ class Context:
             metric,
             value,
             stderr=stderr,
-            ci_low=interval[0],
-            ci_high=interval[1],
+            ci_low=None if half is None or value is None else value - half,
+            ci_high=None if half is None or value is None else value + half,
             n=n,
             direction=info.direction,
             unit=info.unit,

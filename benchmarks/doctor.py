@@ -54,7 +54,9 @@ def examine(arguments: list[str]) -> None:
         for weight in weights.KNOWN.values()
     ]
     print(tabulate(table, ["weights", "for", "state", "licence", "published at"], "simple"))
-    print("\nput missing files under their own name into --weights-dir, or into torch.hub's checkpoints")
+    print(
+        "\nput missing files under their own name into --weights-dir, or into torch.hub's checkpoints"
+    )
     print(f"packaged checkpoints: {', '.join(checkpoint.packaged_names()) or 'none'}")
     root = default_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
@@ -75,7 +77,9 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
 
 def announce(context: Context, loaded: list[System], missing: dict[str, str]) -> None:
     """Say on stderr, before anything is computed, what the run will and will not report."""
-    say = [f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"]
+    say = [
+        f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
+    ]
     say.append(f"partition: {context.dataset.partition_source}")
     say.append(f"systems: {', '.join(system.title for system in loaded)}")
     say += [f"not run: {title}: {reason}" for title, reason in missing.items()]

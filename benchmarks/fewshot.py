@@ -71,7 +71,9 @@ def references(context: Context) -> Iterator[Record]:
     """The naive distance: all real images against those of the class."""
     everything = context.select("all", context.profile.fid_reference)
     features = context.real_features(everything)
-    protocol = context.protocol("fewshot", naive=True, n=len(features), **context.features.describe())
+    protocol = context.protocol(
+        "fewshot", naive=True, n=len(features), **context.features.describe()
+    )
     whole = Moments.from_features(features)
     for scenario in ("binary", "pu"):
         for target in targets(context):
@@ -107,13 +109,13 @@ Classifier = Callable[[Context, Tensor, np.ndarray, int], LinearProbe]
 
 def _binary(context: Context, features: Tensor, members: np.ndarray, seed: int) -> LinearProbe:
     split = binary_split(members, context.profile.fewshot_binary_k, seed)
-    return fit_binary(features, split.positives, split.others, seed=seed)
+    return fit_binary(features, split.positives, split.negatives, seed=seed)
 
 
 def _pu(context: Context, features: Tensor, members: np.ndarray, seed: int) -> LinearProbe:
     profile = context.profile
     split = pu_split(members, profile.fewshot_pu_positives, profile.fewshot_pu_unlabeled, seed)
-    return fit_pu(features, split.positives, split.others, seed=seed)
+    return fit_pu(features, split.positives, split.negatives, seed=seed)
 
 
 def _one_seed(
@@ -192,7 +194,10 @@ def _records(
     steps = profile.fewshot_steps if system.iterative else None
     labelled = {
         "binary": {"k": profile.fewshot_binary_k},
-        "pu": {"positives": profile.fewshot_pu_positives, "unlabeled": profile.fewshot_pu_unlabeled},
+        "pu": {
+            "positives": profile.fewshot_pu_positives,
+            "unlabeled": profile.fewshot_pu_unlabeled,
+        },
     }[scenario]
     protocol = context.protocol(
         "fewshot",
@@ -211,7 +216,10 @@ def _records(
     )
     fewest = min(len(result.accepted) for result in results)
     short = f"only {fewest} of {profile.fewshot_samples} samples accepted"
-    for metric, name in ((context.features.metric_name, "distance"), ("acceptance_rate", "acceptance")):
+    for metric, name in (
+        (context.features.metric_name, "distance"),
+        ("acceptance_rate", "acceptance"),
+    ):
         values = np.array([getattr(result, name) for result in results])
         yield context.record(
             "fewshot",

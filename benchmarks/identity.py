@@ -53,7 +53,10 @@ def run(context: Context, system: System) -> Iterator[Record]:
         for strength in (0.0, *context.profile.identity_strengths):
             scores = edit_scores(context, system, selection, probe, C, attribute, strength, steps)
             strips.append(torch.from_numpy(scores["preview"]))
-            for metric, name in ((face.metric_name, "similarity"), ("logit_change", "logit_change")):
+            for metric, name in (
+                (face.metric_name, "similarity"),
+                ("logit_change", "logit_change"),
+            ):
                 value, stderr = mean_and_stderr(scores[name])
                 yield context.record(
                     "identity",
@@ -75,7 +78,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def _attributes(context: Context) -> list[str]:
     known = [name for name in ATTRIBUTES if name in context.dataset.attribute_names]
     if not known:
-        raise NotAvailable(f"{context.dataset.name} has none of the attributes {', '.join(ATTRIBUTES)}")
+        raise NotAvailable(
+            f"{context.dataset.name} has none of the attributes {', '.join(ATTRIBUTES)}"
+        )
     return known
 
 

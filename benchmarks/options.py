@@ -36,7 +36,9 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
     args = _parser(description).parse(arguments)
     if args.profile not in PROFILES:
-        raise UserError(f"unknown profile {args.profile!r}{cli.did_you_mean(args.profile, PROFILES)}")
+        raise UserError(
+            f"unknown profile {args.profile!r}{cli.did_you_mean(args.profile, PROFILES)}"
+        )
     profile = PROFILES[args.profile]
     if args.steps is not None:
         profile = replace(profile, steps=args.steps, fid_steps=args.steps)

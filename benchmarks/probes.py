@@ -7,6 +7,8 @@ on the validation split and its scores are taken on the test split.
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
@@ -35,8 +37,12 @@ def selections(context: Context) -> tuple[Selection, Selection, Selection]:
 def fit(context: Context, system: System) -> tuple[LinearProbe, float]:
     """The probe of a system's semantic code and the C it was fitted with. Also used to edit images."""
     train, valid, _ = selections(context)
-    features, labels = context.semantic(system, train), train.labels
-    C = choose_C(features, labels, context.semantic(system, valid), valid.labels, grid=GRID)
+    features, labels = context.semantic(system, train), torch.from_numpy(train.labels)
+    valid_features, valid_labels = context.semantic(system, valid), torch.from_numpy(valid.labels)
+    try:
+        C = choose_C(features, labels, valid_features, valid_labels, grid=GRID)
+    except ValueError as error:
+        raise NotAvailable(f"{context.dataset.name}: {error}") from None
     return fit_lbfgs(features, labels, C=C), C
 
 
@@ -49,19 +55,21 @@ def run(context: Context, system: System) -> Iterator[Record]:
     protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
     yield from _records(context, system, probe, features, test, protocol, "")
     if context.profile.probe_adam_paper:
-        train_features = context.semantic(system, train)
-        probe = fit_adam_paper(train_features, train.labels, seed=context.seed)
+        labels = torch.from_numpy(train.labels)
+        probe = fit_adam_paper(context.semantic(system, train), labels, seed=context.seed)
         protocol = context.protocol(
             "probes", probe="Adam 1e-3, batch 32, 9375 steps (the authors')", **sizes
         )
-        yield from _records(context, system, probe, features, test, protocol, " (Adam, as the authors)")
+        yield from _records(
+            context, system, probe, features, test, protocol, " (Adam, as the authors)"
+        )
 
 
 def _records(
     context: Context,
     system: System,
     probe: LinearProbe,
-    features,
+    features: Tensor,
     test: Selection,
     protocol: str,
     suffix: str,
@@ -85,10 +93,10 @@ def _records(
             note=note,
         )
 
-    yield row("auroc", summary.auroc, MEAN, summary.auroc_stderr, note)
+    yield row("auroc", summary.mean_auroc, MEAN, summary.mean_auroc_stderr, note)
     yield row("auroc", summary.weighted_auroc, WEIGHTED, summary.weighted_auroc_stderr, note)
-    yield row("ap", summary.ap, MEAN, None, note)
-    yield row("accuracy", summary.accuracy, MEAN, None, note)
+    yield row("ap", summary.mean_ap, MEAN, None, note)
+    yield row("accuracy", summary.mean_accuracy, MEAN, None, note)
     yield from _attribute_rows(summary, row)
 
 

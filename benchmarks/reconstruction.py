@@ -71,7 +71,9 @@ def score(
             "psnr": pixel.psnr(output, images),
         }
         preview = output[: PREVIEW if positions[0] == 0 else 0]
-        return {name: value.cpu().numpy() for name, value in (arrays | {"preview": preview}).items()}
+        return {
+            name: value.cpu().numpy() for name, value in (arrays | {"preview": preview}).items()
+        }
 
     chunks = list(context.store.chunks(key, len(selection), compute))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
@@ -98,31 +100,26 @@ def _records(
         ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
         **context.perceptual.describe(),
     )
-    tables = [TABLE2] * bool(steps) + [TABLE1] * table1
-    for table in tables:
-        common = {"setting": setting, "steps": steps, "protocol": protocol}
-        if table == TABLE1:
-            size = system.latent_dim - _x_T_size(system) * (setting == RANDOM)
-            yield context.record(
-                "reconstruction", table, system.title, "latent_dim", float(size), **common
-            )
-        for metric in ("ssim", "ssim_valid", context.perceptual.metric_name, "mse", "psnr"):
-            value, stderr = mean_and_stderr(scores[metric])
+    names = ("ssim", "ssim_valid", context.perceptual.metric_name, "mse", "psnr")
+    values = {name: mean_and_stderr(scores[name]) for name in names}
+    values["latent_dim"] = (
+        float(system.semantic_dim if setting == RANDOM else system.latent_dim),
+        None,
+    )
+    for table in [TABLE2] * bool(steps) + [TABLE1] * table1:
+        for metric, (value, stderr) in values.items():
             yield context.record(
                 "reconstruction",
                 table,
                 system.title,
                 metric,
                 value,
+                setting=setting,
+                steps=steps,
                 stderr=stderr,
                 n=len(selection),
-                **common,
+                protocol=protocol,
             )
-
-
-def _x_T_size(system: System) -> int:
-    assert system.image_size is not None
-    return 3 * system.image_size**2
 
 
 def _save_preview(

@@ -36,7 +36,17 @@ from reports.records import Record, write_records
 from reports.tables import write_tables
 
 RECORDS, RUN, TABLES, PICTURES = "records.csv", "run.json", "tables", "pictures"
-PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "scipy", "numpy", "pandas", "lpips", "piq")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+    "pandas",
+    "lpips",
+    "piq",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -104,9 +114,7 @@ def _fit_systems(context: Context, loaded: list[System]) -> None:
 class Results:
     """The run folder: rewritten, whole, after every row that may take long, so it can be used at any time."""
 
-    def __init__(
-        self, out: Path, context: Context, settings: dict[str, Any], loaded: list[System]
-    ):
+    def __init__(self, out: Path, context: Context, settings: dict[str, Any], loaded: list[System]):
         self.out, self.context, self.settings = out, context, settings
         self.weights = {system.name: system.fingerprint for system in loaded}
         self.records: list[Record] = []

@@ -34,7 +34,9 @@ def locate(path: str | Path) -> Path:
         )
     missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"{path}: not a checkpoint: it must be a folder with {' and '.join(missing)}")
+        raise UserError(
+            f"{path}: not a checkpoint: it must be a folder with {' and '.join(missing)}"
+        )
     return folder
 
 

@@ -125,7 +125,9 @@ class DiffusionAutoencoder(_Model):
         noise = n_or_noise
         if isinstance(noise, int):
             noise = torch.randn(noise, self.latent_dim, device=self.device)
-        return self.denormalise(last(decode_steps(net, noise, self.latent_alphas, steps, clip=False)))
+        return self.denormalise(
+            last(decode_steps(net, noise, self.latent_alphas, steps, clip=False))
+        )
 
     def normalise(self, z: Tensor) -> Tensor:
         """z_sem to zero mean and unit standard deviation over the training images."""

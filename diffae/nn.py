@@ -72,9 +72,7 @@ class ResBlock(nn.Module):
         )
         self.conditional = embed_channels is not None
         if embed_channels is not None:
-            self.emb_layers = nn.Sequential(
-                nn.SiLU(), nn.Linear(embed_channels, 2 * out_channels)
-            )
+            self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embed_channels, 2 * out_channels))
             self.out_layers = nn.Sequential(
                 GroupNorm(out_channels, groups),
                 nn.SiLU(),

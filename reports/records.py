@@ -69,7 +69,9 @@ def read_records(path: Path) -> list[Record]:
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path}: not a records.csv of this version (columns {reader.fieldnames})")
+            raise ValueError(
+                f"{path}: not a records.csv of this version (columns {reader.fieldnames})"
+            )
         return [_parse(row) for row in reader]
 
 

@@ -36,7 +36,9 @@ def load(name: str, path: str | Path | None = None, device: str | torch.device =
     """
     system = REGISTRY.get(name)(path, torch.device(device))
     if not isinstance(system, System):
-        raise UserError(f"system {name!r}: {type(system).__name__} is not a benchmarks.systems.System")
+        raise UserError(
+            f"system {name!r}: {type(system).__name__} is not a benchmarks.systems.System"
+        )
     return system
 
 

@@ -38,6 +38,7 @@ class System:
     capabilities  what it can do, see above
     image_size    S, or None if any size will do
     latent_dim    numbers in a code, in all
+    semantic_dim  numbers in its semantic part, 0 without one
     fingerprint   changes whenever its outputs may change: results are filed under it
     iterative     whether `steps` (network calls a direction) means anything to it
     """
@@ -47,6 +48,7 @@ class System:
     capabilities: frozenset[str]
     image_size: int | None = None
     latent_dim: int
+    semantic_dim: int = 0
     fingerprint: str
     iterative: bool = False
     reference: ClassVar[bool] = False  # a row that gives a scale, not a contender
@@ -89,5 +91,6 @@ class System:
         return noise.normal(seed, "x_T", indices, (3, size, size))
 
     def _cannot(self, what: str) -> Exception:
-        return TypeError(f"{self.name} cannot {what}; its capabilities are {sorted(self.capabilities)}")
-
+        return TypeError(
+            f"{self.name} cannot {what}; its capabilities are {sorted(self.capabilities)}"
+        )

@@ -31,13 +31,10 @@ class DiffAESystem(System):
         self.device = device
         self.fingerprint = checkpoint.fingerprint(folder)
         self.image_size = self.model.image_size
-        self.latent_dim = self.model.latent_dim + 3 * self.image_size**2
+        self.semantic_dim = self.model.latent_dim
+        self.latent_dim = self.semantic_dim + 3 * self.image_size**2
         latent = {SAMPLE, SAMPLE_LATENTS} if self.model.latent_net is not None else set()
         self.capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC} | latent)
-
-    @property
-    def semantic_dim(self) -> int:
-        return self.model.latent_dim
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return self.model.encode(images.to(self.device))

@@ -89,8 +89,6 @@ class TimmEncoder(System):
         return self.network(to_uint8(images))
 
 
-
-
 def _same_size_as(path: str | Path | None) -> int:
     """The size of z_sem of the autoencoder at `path`, so that the comparison is fair."""
     try:

@@ -137,7 +137,7 @@ def upright(image: Image.Image) -> Image.Image:
 
     `ImageOps.exif_transpose` also rewrites the other tags, and fails where one of them is damaged.
     """
-    method = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    method = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if method is None else image.transpose(method)
 
 

@@ -65,10 +65,10 @@ _SMALL = ModelConfig(
 _SMALL_DDIM = replace(_SMALL, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
 
 _IMAGE = Schedule(
-    samples=400_000,
-    batch_size=64,
-    learning_rate=1e-3,
-    warmup_samples=16_000,
+    samples=240_000,
+    batch_size=32,
+    learning_rate=8e-4,
+    warmup_samples=8_000,
     decay="cosine",
     ema_decay=0.9995,
     ema_warmup=True,
@@ -86,7 +86,7 @@ _LATENT = Schedule(
     bfloat16=True,
 )
 
-_SMOKE = replace(_IMAGE, samples=768, batch_size=32, warmup_samples=64)
+_SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -110,7 +110,9 @@ PRESETS: dict[str, Preset] = {
             "fashion-mnist",
             "autoencoder and latent DDIM on Fashion-MNIST, 32 px",
             _SMALL,
-            replace(_IMAGE, samples=120_000),
+            replace(
+                _IMAGE, samples=120_000, batch_size=64, learning_rate=1e-3, warmup_samples=16_000
+            ),
             _LATENT,
             data_hint="a folder with Fashion-MNIST's IDX files",
         ),
@@ -118,7 +120,9 @@ PRESETS: dict[str, Preset] = {
             "fashion-mnist-ddim",
             "the DDIM baseline on Fashion-MNIST, 32 px",
             _SMALL_DDIM,
-            replace(_IMAGE, samples=120_000),
+            replace(
+                _IMAGE, samples=120_000, batch_size=64, learning_rate=1e-3, warmup_samples=16_000
+            ),
             data_hint="a folder with Fashion-MNIST's IDX files",
         ),
         Preset(

@@ -17,7 +17,9 @@ from diffae.train.trainer import Loss, fit
 ENCODING_BATCH = 256
 
 
-def train(preset: Preset, images: np.ndarray, identity: str, out: Path, seed: int, device: str) -> None:
+def train(
+    preset: Preset, images: np.ndarray, identity: str, out: Path, seed: int, device: str
+) -> None:
     """Train everything that `preset` asks for on `images` (uint8 N x S x S x 3) and export it to `out`.
 
     `identity` describes preset, data and seed: checkpoints of another training are refused.
@@ -30,7 +32,9 @@ def train(preset: Preset, images: np.ndarray, identity: str, out: Path, seed: in
         _train_baseline(preset, data, identity, out, seed)
 
 
-def _train_autoencoder(preset: Preset, data: "_Images", identity: str, out: Path, seed: int) -> None:
+def _train_autoencoder(
+    preset: Preset, data: "_Images", identity: str, out: Path, seed: int
+) -> None:
     model = DiffusionAutoencoder(preset.model).to(data.device)
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
     _channels_last(networks)
@@ -149,5 +153,7 @@ def encode_all(model: DiffusionAutoencoder, data: _Images) -> Tensor:
 
 
 def _batches(data: _Images) -> Iterator[Tensor]:
-    for start in tqdm(range(0, len(data), ENCODING_BATCH), desc="encoding", unit="batch", leave=False):
+    for start in tqdm(
+        range(0, len(data), ENCODING_BATCH), desc="encoding", unit="batch", leave=False
+    ):
         yield data.batch(torch.arange(start, min(start + ENCODING_BATCH, len(data))))

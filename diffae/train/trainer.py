@@ -55,7 +55,10 @@ class Training:
         self.parameters = list(network.parameters())
         self.ema = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+            self.parameters,
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            fused=True,
         )
         self.step = 0
 
@@ -81,7 +84,7 @@ class Training:
         decay = self.schedule.ema_decay
         if self.schedule.ema_warmup:
             decay = min(decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self.ema, self.parameters, 1 - decay)
+        torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - decay)
 
     # ------------------------------------------------------------------------------------------
     # Checkpoints: one safetensors file, written whole or not at all
@@ -102,9 +105,11 @@ class Training:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: damaged checkpoint ({error}); remove it to start anew") from None
+            raise UserError(
+                f"{path}: damaged checkpoint ({error}); remove it to start anew"
+            ) from None
         if metadata.get("identity") != identity:
             raise UserError(f"{path}: belongs to another training; choose another --out")
         self.step = int(metadata["step"])
@@ -161,7 +166,9 @@ def fit(
             loss = training.advance(loss_of, indices)
             ok = training.step
             if not math.isfinite(loss):
-                raise UserError(f"{title}: the loss is {loss} at step {training.step}; lower the rate")
+                raise UserError(
+                    f"{title}: the loss is {loss} at step {training.step}; lower the rate"
+                )
             average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             progress.set_postfix(loss=f"{average:.4f}", refresh=False)
             progress.update(schedule.batch_size)

@@ -1,0 +1,211 @@
+"""Who is drawn and how: 40 attributes, an identity's parameters and a picture's, all drawn from seeds.
+
+Prevalences and correlations follow CelebA roughly; rare attributes are made more frequent, so that small
+test splits hold both classes.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+ATTRIBUTES = tuple(
+    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair "
+    "Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair "
+    "Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face "
+    "Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair "
+    "Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young".split()
+)
+
+PICTURES_PER_IDENTITY = 4
+TRAIN, VALID, TEST = 0, 1, 2
+_SHARES = ((0.6, TRAIN), (0.7, VALID), (1.0, TEST))
+
+HAIR_COLOURS = ("Black_Hair", "Brown_Hair", "Blond_Hair", "Gray_Hair")
+BEARDS = ("Goatee", "Mustache", "Sideburns")
+
+
+@dataclass(frozen=True)
+class Look:
+    """An identity's geometry and colours: fractions in [0, 1] unless a sign is said; the same in all its pictures."""
+
+    width: float
+    length: float
+    jaw: float
+    eye_spacing: float
+    eye_size: float
+    eye_height: float
+    iris: float
+    nose_length: float
+    mouth_width: float
+    mouth_height: float
+    brow: float
+    skin: float
+    hair_tone: float
+    hair_volume: float
+    hair_length: float
+    parting: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture's circumstances. `shift`, `turn`, `yaw`, `gaze`, `light` are signed, from -1 to 1."""
+
+    shift_x: float
+    shift_y: float
+    scale: float
+    turn: float
+    yaw: float
+    gaze: float
+    light: float
+    light_strength: float
+    background: float
+    background_light: float
+    shape: float
+    clothes: float
+    accessory: float
+    makeup: float
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """All that decides a picture."""
+
+    identity: int
+    partition: int
+    attributes: dict[str, bool]
+    look: Look
+    scene: Scene
+
+
+def portrait(seed: int, index: int) -> Portrait:
+    """The portrait of an index: always the same, however many others are drawn."""
+    identity = index // PICTURES_PER_IDENTITY
+    person = np.random.default_rng([seed, 1, identity])
+    picture = np.random.default_rng([seed, 2, index])
+    permanent = _permanent(person)
+    look = Look(*person.random(len(Look.__dataclass_fields__)))
+    signed = picture.uniform(-1, 1, len(Scene.__dataclass_fields__))
+    fractions = picture.random(len(Scene.__dataclass_fields__))
+    scene = Scene(*signed[:7], *fractions[7:])
+    attributes = permanent | _passing(permanent, picture)
+    return Portrait(identity, partition(seed, identity), _ordered(attributes), look, scene)
+
+
+def partition(seed: int, identity: int) -> int:
+    """Train (60 %), valid (10 %) or test (30 %): an identity is never on two sides."""
+    digest = hashlib.sha256(f"{seed}/{identity}".encode()).digest()
+    share = int.from_bytes(digest[:8], "little") / 2**64
+    return next(part for limit, part in _SHARES if share < limit)
+
+
+def _permanent(rng: np.random.Generator) -> dict[str, bool]:
+    def chance(p: float) -> bool:
+        return bool(rng.random() < p)
+
+    male, young = chance(0.42), chance(0.75)
+    bald = chance(0.13 if male else 0.0)
+    gray = chance(0.02 if young else 0.42)
+    colour = rng.choice(
+        ("Black_Hair", "Brown_Hair", "Blond_Hair", "red"), p=(0.34, 0.28, 0.24, 0.14)
+    )
+    curl = rng.choice(("Wavy_Hair", "Straight_Hair", "neither"), p=(0.36, 0.28, 0.36))
+    chubby = chance(0.10 if young else 0.2)
+    result = {
+        "Male": male,
+        "Young": young,
+        "Bald": bald,
+        "Attractive": chance(0.62 if young else 0.2),
+        "Arched_Eyebrows": chance(0.12 if male else 0.4),
+        "Bushy_Eyebrows": chance(0.26 if male else 0.06),
+        "Bangs": not bald and chance(0.08 if male else 0.24),
+        "Big_Lips": chance(0.24),
+        "Big_Nose": chance(0.34 if male else 0.16),
+        "Chubby": chubby,
+        "Double_Chin": chance(0.45 if chubby else 0.05),
+        "High_Cheekbones": chance(0.42),
+        "Narrow_Eyes": chance(0.14),
+        "Oval_Face": chance(0.29),
+        "Pale_Skin": chance(0.09),
+        "Receding_Hairline": not bald and chance(0.24 if not young else 0.05),
+        "Gray_Hair": not bald and gray,
+        "Wavy_Hair": not bald and curl == "Wavy_Hair",
+        "Straight_Hair": not bald and curl == "Straight_Hair",
+    }
+    result["Pointy_Nose"] = not result["Big_Nose"] and chance(0.36)
+    for name in HAIR_COLOURS[:3]:
+        result[name] = not bald and not gray and colour == name
+    result["Bangs"] = result["Bangs"] and not result["Receding_Hairline"]
+    return result
+
+
+def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, bool]:
+    def chance(p: float) -> bool:
+        return bool(rng.random() < p)
+
+    male, young = person["Male"], person["Young"]
+    makeup = chance(0.02 if male else 0.55)
+    bearded = male and chance(0.42)
+    smiling = chance(0.48)
+    hat = chance(0.08)
+    result = {
+        "Heavy_Makeup": makeup,
+        "Wearing_Lipstick": chance(0.02 if male else 0.9 if makeup else 0.45),
+        "No_Beard": not bearded,
+        "Goatee": bearded and chance(0.42),
+        "Mustache": bearded and chance(0.42),
+        "Sideburns": bearded and chance(0.42),
+        "5_o_Clock_Shadow": male and chance(0.26),
+        "Bags_Under_Eyes": chance(0.3 if male else 0.14),
+        "Blurry": chance(0.06),
+        "Eyeglasses": chance(0.08 if young else 0.16),
+        "Smiling": smiling,
+        "Mouth_Slightly_Open": chance(0.65 if smiling else 0.32),
+        "Rosy_Cheeks": chance(0.02 if male else 0.2),
+        "Wearing_Earrings": chance(0.03 if male else 0.36),
+        "Wearing_Hat": hat,
+        "Wearing_Necklace": chance(0.03 if male else 0.24),
+        "Wearing_Necktie": chance(0.18 if male else 0.01),
+    }
+    if hat:  # what a hat covers is not labelled
+        result |= {"Bald": False, "Receding_Hairline": False}
+    return result
+
+
+def _ordered(attributes: dict[str, bool]) -> dict[str, bool]:
+    return {name: attributes[name] for name in ATTRIBUTES}
+
+
+def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
+    """The same portrait with one attribute switched, and no others but those that it rules out."""
+    attributes = portrait.attributes | {name: value}
+    if value:
+        attributes |= dict.fromkeys(_excluded_by(name), False)
+    if name == "No_Beard" and not value:
+        attributes["Goatee"] = False  # a beard along the jaw is enough
+    if name in BEARDS and value:
+        attributes["No_Beard"] = False
+    return replace(portrait, attributes=_ordered(attributes))
+
+
+def _excluded_by(name: str) -> tuple[str, ...]:
+    if name in HAIR_COLOURS:
+        return (*(other for other in HAIR_COLOURS if other != name), "Bald")
+    return {
+        "Bald": (
+            *HAIR_COLOURS,
+            "Bangs",
+            "Wavy_Hair",
+            "Straight_Hair",
+            "Receding_Hairline",
+            "Wearing_Hat",
+        ),
+        "Wearing_Hat": ("Bald", "Receding_Hairline"),
+        "Receding_Hairline": ("Bald", "Bangs", "Wearing_Hat"),
+        "Bangs": ("Bald", "Receding_Hairline"),
+        "Wavy_Hair": ("Bald", "Straight_Hair"),
+        "Straight_Hair": ("Bald", "Wavy_Hair"),
+        "Big_Nose": ("Pointy_Nose",),
+        "Pointy_Nose": ("Big_Nose",),
+        "No_Beard": BEARDS,
+    }.get(name, ())

@@ -1,0 +1,123 @@
+"""Portraits as pixels, and as a data set on disk in CelebA's layout."""
+
+import io
+import json
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import resvg_py
+from PIL import Image, ImageFilter
+from tqdm import tqdm
+
+from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
+from diffae.data.portraits.draw import SIZE, to_svg
+from diffae.errors import UserError
+
+PORTRAITS_VERSION = "1"
+SMALLEST_SIZE = 8
+BLUR_RADIUS = 4.5  # in units of the drawing
+
+IMAGES, NOTE = "img_align_celeba", "portraits.json"
+ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE = (
+    "list_attr_celeba.txt",
+    "list_eval_partition.txt",
+    "identity_CelebA.txt",
+)
+CHUNK = 64
+
+
+def render(portrait: Portrait, size: int) -> np.ndarray:
+    """The portrait as uint8 size x size x 3."""
+    return np.asarray(_image(portrait, size))
+
+
+def _image(portrait: Portrait, size: int) -> Image.Image:
+    png = resvg_py.svg_to_bytes(svg_string=to_svg(portrait), width=size, height=size)
+    image = Image.open(io.BytesIO(bytes(png))).convert("RGB")
+    if portrait.attributes["Blurry"]:
+        image = image.filter(ImageFilter.GaussianBlur(BLUR_RADIUS * size / SIZE))
+    return image
+
+
+def write_dataset(
+    out: Path, count: int, size: int, seed: int = 0, workers: int | None = None
+) -> None:
+    """Write portraits 0..count-1 as `size` px PNGs with CelebA's label files.
+
+    The label files come last, so that a set that was not finished does not pass for one; run again, it is
+    finished without drawing twice. Raises UserError, and writes nothing, if `out` holds anything else.
+    """
+    if count < 1 or size < SMALLEST_SIZE:
+        raise UserError(f"portraits: count must be at least 1 and size at least {SMALLEST_SIZE}")
+    _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
+    images = out / IMAGES
+    images.mkdir(exist_ok=True)
+    missing = [i for i in range(count) if not (images / _name(i)).exists()]
+    chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
+    draw = partial(_draw, images, size, seed)
+    with (
+        ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool,
+        tqdm(total=len(missing), desc="drawing portraits", unit="image", delay=1) as progress,
+    ):
+        for drawn in pool.map(draw, chunks):
+            progress.update(drawn)
+    _write_labels(out, count, seed)
+
+
+def ensure(count: int, size: int, seed: int = 0) -> Path:
+    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn if it is not there."""
+    root = Path(os.environ.get("DIFFAE_CACHE", Path.home() / ".cache" / "diffae"))
+    out = root / "data" / f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
+    if not (out / ATTRIBUTE_FILE).exists():
+        write_dataset(out, count, size, seed)
+    return out
+
+
+def _draw(images: Path, size: int, seed: int, indices: list[int]) -> int:
+    for i in indices:
+        partial_file = images / f"{_name(i)}.{os.getpid()}.partial"
+        _image(portrait(seed, i), size).save(partial_file, format="PNG")
+        os.replace(partial_file, images / _name(i))
+    return len(indices)
+
+
+def _name(index: int) -> str:
+    return f"{index + 1:06d}.png"
+
+
+def _claim(out: Path, settings: dict[str, object]) -> None:
+    """Make `out` the folder of this set."""
+    note = out / NOTE
+    if note.is_file():
+        if json.loads(note.read_text()) != settings:
+            raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: exists and holds something else; choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _write(note, [json.dumps(settings)])
+
+
+def _write_labels(out: Path, count: int, seed: int) -> None:
+    portraits = [portrait(seed, i) for i in range(count)]
+    names = [_name(i) for i in range(count)]
+    rows = list(zip(names, portraits, strict=True))
+    _write(out / PARTITION_FILE, [f"{name} {p.partition}" for name, p in rows])
+    _write(out / IDENTITY_FILE, [f"{name} {p.identity + 1}" for name, p in rows])
+    signs = [
+        f"{name} " + " ".join(" 1" if p.attributes[a] else "-1" for a in ATTRIBUTES)
+        for name, p in rows
+    ]
+    _write(out / ATTRIBUTE_FILE, [str(count), " ".join(ATTRIBUTES), *signs])
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file whole or not at all."""
+    partial_file = path.with_name(path.name + ".partial")
+    partial_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    os.replace(partial_file, path)

@@ -1,0 +1,62 @@
+"""What a code knows: features -> linear classifiers -> scores.
+
+`linear` fits one logistic regression an attribute on frozen features (z_sem, pixels, another
+network's code), `scores` measures the fits with standard errors, and `fewshot` trains the small
+classifiers that turn an unconditional latent sampler into a class-conditional one:
+
+    C = choose_C(z_train, y_train, z_valid, y_valid)
+    probe = fit_lbfgs(z_train, y_train, C=C)
+    summary = summarise(probe.logits(z_test).numpy(), y_test.numpy(), names)
+
+Features are float tensors [N, d] and labels are boolean or 0/1 [N, A]; a caller decides what
+they are features and labels of.
+"""
+
+from probes.fewshot import (
+    FewShotSplit,
+    accept_probability,
+    accept_threshold,
+    accept_threshold_and_probability,
+    binary_split,
+    fit_binary,
+    fit_pu,
+    pu_split,
+)
+from probes.linear import LinearProbe, choose_C, fit_adam_paper, fit_lbfgs
+from probes.scores import (
+    AttributeScore,
+    DeLong,
+    Summary,
+    accuracy,
+    auroc,
+    average_precision,
+    delong,
+    mean_stderr,
+    score_attributes,
+    summarise,
+)
+
+__all__ = [
+    "AttributeScore",
+    "DeLong",
+    "FewShotSplit",
+    "LinearProbe",
+    "Summary",
+    "accept_probability",
+    "accept_threshold",
+    "accept_threshold_and_probability",
+    "accuracy",
+    "auroc",
+    "average_precision",
+    "binary_split",
+    "choose_C",
+    "delong",
+    "fit_adam_paper",
+    "fit_binary",
+    "fit_lbfgs",
+    "fit_pu",
+    "mean_stderr",
+    "pu_split",
+    "score_attributes",
+    "summarise",
+]

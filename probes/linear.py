@@ -1,0 +1,289 @@
+"""Linear probes: one logistic regression an attribute, on frozen and z-normalised features.
+
+Two ways to fit the same model. `fit_lbfgs` minimises scikit-learn's objective for all attributes
+at once and converges. `fit_adam_paper` repeats the recipe of DiffAE (Preechakul et al., CVPR 2022,
+Section 5.3), whose fixed number of Adam steps does not, so there the recipe is part of the number.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from probes.scores import auroc
+
+FLOAT32_EPS = torch.finfo(torch.float32).eps
+
+
+def normalise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(features - mean) / std for features [N, d]; a constant feature is centred, not divided."""
+    constant = std <= FLOAT32_EPS * mean.abs()
+    return (features - mean) / torch.where(constant, torch.ones_like(std), std)
+
+
+def feature_moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [d] and unbiased standard deviation [d], summed in float64, of features [N, d]."""
+    std, mean = torch.std_mean(features.double(), dim=0)
+    return mean.float(), std.float()
+
+
+def given_or_own_moments(
+    features: Tensor, mean: Tensor | None, std: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`mean` and `std` [d], each replaced by that of features [N, d] where it is None."""
+    if mean is not None and std is not None:
+        return mean, std
+    own_mean, own_std = feature_moments(features)
+    return own_mean if mean is None else mean, own_std if std is None else std
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A linear classifier for each of A attributes, with the normalisation of its d features.
+
+    `weight` [A, d] and `bias` [A] act on z-normalised features; `mean` and `std` [d] are in the
+    features' own units. All float32.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits [N, A] of raw features [N, d]."""
+        normalised = normalise(features.to(self.weight.dtype), self.mean, self.std)
+        return torch.addmm(self.bias, normalised, self.weight.T)
+
+    def direction(self, attribute_index: int) -> Tensor:
+        """Unit vector [d], in normalised space, along which the attribute's logit grows fastest.
+
+        Raises ValueError where the weight is zero, as after a fit to a single class.
+        """
+        weight = self.weight[attribute_index]
+        norm = torch.linalg.vector_norm(weight)
+        if norm == 0:
+            raise ValueError(f"attribute {attribute_index} has zero weight, hence no direction")
+        return weight / norm
+
+
+def check_labels(labels: Tensor, n_features: int) -> Tensor:
+    """Labels [N, A] as float32 zeros and ones, or ValueError (CelebA's files hold -1 and 1)."""
+    if labels.ndim != 2 or len(labels) != n_features:
+        raise ValueError(f"labels must be [{n_features}, A], not {list(labels.shape)}")
+    if not ((labels == 0) | (labels == 1)).all():
+        raise ValueError("labels must be boolean or 0/1")
+    return labels.float()
+
+
+# L-BFGS ------------------------------------------------------------------------------------------
+
+
+def logistic_loss(
+    weights: Tensor, features: Tensor, labels: Tensor, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Penalised log loss and its gradient, for A independent logistic regressions.
+
+        f = sum_a [ 1/N sum_i (softplus(l_ia) - y_ia l_ia) + penalty/2 |w_a|^2 ],  l = x w + b
+        df/dw = x' (sigmoid(l) - y) / N + penalty w,   df/db = sum_i (sigmoid(l) - y) / N
+
+    `weights` [d + 1, A] has the bias as its last row, which is not penalised.
+    """
+    w, b = weights[:-1], weights[-1]
+    logits = torch.addmm(b, features, w)
+    residual = (torch.sigmoid(logits) - labels) / len(features)
+    gradient = torch.cat([features.T @ residual + penalty * w, residual.sum(0, keepdim=True)])
+    # A float32 total would drown the last decreases that the line search compares.
+    log_loss = (softplus(logits) - labels * logits).sum(dtype=torch.float64) / len(features)
+    return log_loss + penalty / 2 * w.double().square().sum(), gradient
+
+
+def log_odds(labels: Tensor) -> Tensor:
+    """Log odds [A] of labels [N, A], with half an image added to both classes to keep it finite."""
+    positives = labels.sum(0)
+    return torch.log((positives + 0.5) / (len(labels) - positives + 0.5))
+
+
+def _minimise(
+    features: Tensor, labels: Tensor, penalty: float, max_iter: int, tol: float
+) -> Tensor:
+    """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and the prior's log odds."""
+    weights = features.new_zeros(features.shape[1] + 1, labels.shape[1])
+    weights[-1] = log_odds(labels)
+    weights.requires_grad_()
+    two_classes = (labels != labels[0]).any(0)
+    optimizer = torch.optim.LBFGS(
+        [weights],
+        max_iter=max_iter,
+        max_eval=2 * max_iter,
+        tolerance_grad=tol,
+        tolerance_change=0,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+
+    @torch.no_grad()
+    def loss() -> Tensor:
+        value, gradient = logistic_loss(weights, features, labels, penalty)
+        weights.grad = gradient * two_classes
+        return value
+
+    optimizer.step(loss)
+    loss()  # The line search may have looked at another point last.
+    assert weights.grad is not None
+    worst = float(weights.grad.abs().max())
+    if not worst <= 10 * tol:  # Within that, float32's line search has run out of digits.
+        warnings.warn(f"L-BFGS stopped at gradient {worst:.1e}, tol is {tol:.1e}", stacklevel=3)
+    return weights.detach()
+
+
+def fit_lbfgs(
+    features: Tensor,
+    labels: Tensor,
+    *,
+    C: float = 1.0,
+    max_iter: int = 1000,
+    tol: float = 1e-5,
+    dtype: torch.dtype = torch.float32,
+) -> LinearProbe:
+    """Fits all attributes to convergence by one joint L-BFGS; deterministic.
+
+    Minimises C * sum of log losses + |w|^2 / 2 for each attribute, the intercept free of penalty,
+    on `features` [N, d] normalised by their own moments: scikit-learn's `LogisticRegression(C=C)`
+    on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
+    gradient of the objective divided by C * N, as there; float32 may end a little above 1e-5, and a
+    gradient above 10 * tol gives a warning. `dtype=torch.float64` computes in double precision.
+
+    An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
+    bias the log odds of its counts plus a half.
+    """
+    y = check_labels(labels, len(features)).to(dtype)
+    mean, std = feature_moments(features)
+    x = normalise(features.to(dtype), mean.to(dtype), std.to(dtype))
+    weights = _minimise(x, y, 1 / (C * len(x)), max_iter, tol).float()
+    return LinearProbe(weights[:-1].T.contiguous(), weights[-1], mean, std)
+
+
+def mean_auroc(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
+    """Mean AUROC over the attributes with both classes in `labels` [N, A]; nan if there is none."""
+    logits, truth = probe.logits(features).cpu().numpy(), labels.bool().cpu().numpy()
+    values = [auroc(logits[:, a], truth[:, a]) for a in range(truth.shape[1])]
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+def choose_C(
+    features: Tensor,
+    labels: Tensor,
+    valid_features: Tensor,
+    valid_labels: Tensor,
+    grid: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
+) -> float:
+    """The C of `grid` whose `fit_lbfgs` has the best mean AUROC on the validation split.
+
+    Attributes with one class among the validation labels are skipped; of equal values the first
+    wins. Raises ValueError if no attribute has both.
+    """
+    truth = check_labels(valid_labels, len(valid_features))
+    if not (truth != truth[:1]).any():
+        raise ValueError("no attribute has both classes in the validation split")
+
+    def score(C: float) -> float:
+        return mean_auroc(fit_lbfgs(features, labels, C=C), valid_features, truth)
+
+    return max(grid, key=score)
+
+
+# Adam --------------------------------------------------------------------------------------------
+
+
+def shuffled_batches(
+    n: int, batch_size: int, steps: int, generator: torch.Generator, epoch: int | None = None
+) -> Tensor:
+    """Indices [steps, batch_size] into n examples: shuffled epochs, one after another.
+
+    An epoch is the n examples repeated to a length of `epoch` (default n) and shuffled whole.
+    """
+    length = epoch or n
+    epochs = math.ceil(steps * batch_size / length)
+    order = [torch.randperm(length, generator=generator) % n for _ in range(epochs)]
+    return torch.cat(order)[: steps * batch_size].view(steps, batch_size)
+
+
+def initial_weights(d: int, n_attributes: int, generator: torch.Generator) -> Tensor:
+    """Weights [A, d + 1], bias last, drawn as `torch.nn.Linear` does: U(-1/sqrt(d), 1/sqrt(d))."""
+    uniform = torch.rand(n_attributes, d + 1, generator=generator)
+    return (2 * uniform - 1) / math.sqrt(d)
+
+
+def _gather(x: Tensor, y: Tensor, batches: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rows of each batch, gathered 64 batches at a time.
+
+    One gather a batch would wake torch's threads for every step, which on a busy machine costs
+    milliseconds a time.
+    """
+    for chunk in batches.split(64):
+        yield from zip(x[chunk], y[chunk], strict=True)
+
+
+def adam_logistic(
+    weights: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    batches: Tensor,
+    lr: float,
+    ema_decay: float | None = None,
+) -> Tensor:
+    """Weights [A, d + 1] after one Adam step (Kingma & Ba, 2015) a batch, or their moving average.
+
+    `features` [N, d] are normalised, `labels` [N, A] zeros and ones, `batches` [steps, B] indices
+    into them. The loss is the binary cross-entropy averaged over batch and attributes. The moving
+    average starts at the given weights, without a correction for that.
+    """
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+    x = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+    w, m, v = weights.clone(), torch.zeros_like(weights), torch.zeros_like(weights)
+    average = weights.clone()
+    scale = 1 / (batches.shape[1] * labels.shape[1])
+    for step, (x_b, y_b) in enumerate(_gather(x, labels, batches.to(x.device)), start=1):
+        residual = torch.sigmoid(x_b @ w.T).sub_(y_b).mul_(scale)
+        gradient = residual.T @ x_b
+        m.lerp_(gradient, 1 - beta1)
+        v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        rms = v.sqrt().div_(math.sqrt(1 - beta2**step)).add_(eps)
+        w.addcdiv_(m, rms, value=-lr / (1 - beta1**step))
+        if ema_decay is not None:
+            average.lerp_(w, 1 - ema_decay)
+    return w if ema_decay is None else average
+
+
+def fit_adam_paper(
+    features: Tensor,
+    labels: Tensor,
+    *,
+    steps: int = 9375,
+    batch_size: int = 32,
+    lr: float = 1e-3,
+    seed: int,
+    mean: Tensor | None = None,
+    std: Tensor | None = None,
+) -> LinearProbe:
+    """Fits all attributes by the recipe of DiffAE's `experiment_classifier.py`.
+
+    Binary cross-entropy averaged over batch and attributes, Adam without weight decay, 300,000
+    samples in batches of 32, from `torch.nn.Linear`'s initial weights. `features` [N, d] are
+    normalised by `mean` and `std` [d] (theirs by default, unbiased; the authors' are those of
+    FFHQ). `labels` [N, A] are boolean or 0/1; a single class is allowed and is learned as far as
+    the steps go. The authors also flip images at random: here a code is encoded once, unflipped.
+    """
+    y = check_labels(labels, len(features))
+    mean, std = given_or_own_moments(features, mean, std)
+    generator = torch.Generator().manual_seed(seed)
+    start = initial_weights(features.shape[1], y.shape[1], generator).to(features.device)
+    batches = shuffled_batches(len(features), batch_size, steps, generator)
+    w = adam_logistic(start, normalise(features.float(), mean, std), y, batches, lr)
+    return LinearProbe(w[:, :-1].contiguous(), w[:, -1].contiguous(), mean, std)

@@ -1,0 +1,150 @@
+"""Few-shot splits, classifiers and acceptance rules."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from probes import (
+    accept_probability,
+    accept_threshold,
+    accept_threshold_and_probability,
+    binary_split,
+    fit_binary,
+    fit_pu,
+    pu_split,
+)
+from probes.linear import initial_weights, shuffled_batches
+
+LABELS = np.random.default_rng(0).random(2000) < 0.3
+
+
+def features(d: int = 16) -> torch.Tensor:
+    """Codes [2000, d] in which the class moves the first two dimensions."""
+    noise = torch.randn(len(LABELS), d, generator=torch.Generator().manual_seed(0))
+    noise[:, :2] += 2.0 * torch.from_numpy(LABELS)[:, None]
+    return 3 * noise + 1
+
+
+def test_binary_split_is_of_both_classes_and_deterministic():
+    split, again, other = (binary_split(LABELS, 50, seed) for seed in (1, 1, 2))
+    assert len(set(split.positives)) == len(set(split.negatives)) == 50
+    assert LABELS[split.positives].all() and not LABELS[split.negatives].any()
+    np.testing.assert_array_equal(split.positives, again.positives)
+    np.testing.assert_array_equal(split.negatives, again.negatives)
+    assert set(split.positives) != set(other.positives)
+
+
+def test_pu_split_is_disjoint_and_unlabelled_images_keep_their_prevalence():
+    split, again = (pu_split(LABELS, 100, 1000, seed=4) for _ in range(2))
+    assert LABELS[split.positives].all()
+    assert (len(set(split.positives)), len(set(split.negatives))) == (100, 1000)
+    assert not set(split.positives) & set(split.negatives)
+    natural = (LABELS.sum() - 100) / (len(LABELS) - 100)
+    assert LABELS[split.negatives].mean() == pytest.approx(natural, abs=0.04)
+    np.testing.assert_array_equal(split.negatives, again.negatives)
+
+
+def test_pu_split_takes_all_that_remain_where_too_few_do():
+    split = pu_split(LABELS, 100, seed=0)
+    assert sorted([*split.positives, *split.negatives]) == list(range(2000))
+
+
+def test_too_few_images_of_a_class_are_refused():
+    few = np.arange(20) < 5
+    with pytest.raises(ValueError, match="6 positive images needed, but there are 5"):
+        binary_split(few, 6, seed=0)
+    with pytest.raises(ValueError, match="6 negative images needed, but there are 5"):
+        binary_split(~few, 6, seed=0)
+    with pytest.raises(ValueError, match="100 positive"):
+        pu_split(few, seed=0)
+    with pytest.raises(ValueError, match="none is left"):
+        pu_split(np.ones(5, bool), 5, seed=0)
+
+
+def reference(start, batches, x, y):
+    model = nn.Linear(x.shape[1], 1)
+    with torch.no_grad():
+        model.weight.copy_(start[:, :-1])
+        model.bias.copy_(start[:, -1])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for batch in batches:
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize("kind", ["binary", "pu"])
+def test_fits_are_torch_adam_on_the_same_batches(kind):
+    codes, generator = features(), torch.Generator().manual_seed(7)
+    z = (codes - codes.mean(0)) / codes.std(0)
+    if kind == "binary":
+        split = binary_split(LABELS, 10, seed=0)
+        probe = fit_binary(codes, split.positives, split.negatives, steps=300, seed=7)
+        start = initial_weights(16, 1, generator)
+        batches = shuffled_batches(20, 32, 300, generator, epoch=100_000)
+    else:
+        split = pu_split(LABELS, 20, 500, seed=0)
+        probe = fit_pu(codes, split.positives, split.negatives, steps=300, seed=7)
+        start = initial_weights(16, 1, generator)
+        positive = shuffled_batches(20, 32, 300, generator, epoch=500)
+        batches = torch.cat([positive, shuffled_batches(500, 32, 300, generator) + 20], dim=1)
+    rows = np.concatenate([split.positives, split.negatives])
+    y = torch.zeros(len(rows), 1)
+    y[: len(split.positives)] = 1
+    model = reference(start, batches, z[rows], y)
+    torch.testing.assert_close(probe.logits(codes), model(z).detach(), atol=1e-4, rtol=0)
+
+
+def test_classifiers_generalise_from_few_labels():
+    codes = features(4)
+    binary, pu = binary_split(LABELS, 50, seed=0), pu_split(LABELS, 100, 1000, seed=0)
+    # Two dimensions, each shifted by 2 standard deviations: the best possible is Phi(2) = 0.977.
+    for probe in (
+        fit_binary(codes, binary.positives, binary.negatives, seed=0),
+        fit_pu(codes, pu.positives, pu.negatives, seed=0),
+    ):
+        assert roc_auc_score(LABELS, probe.logits(codes)[:, 0]) == pytest.approx(0.97, abs=0.015)
+
+
+def test_fits_are_deterministic_and_use_given_moments():
+    codes, split = features(), binary_split(LABELS, 20, seed=0)
+    args = (codes, split.positives, split.negatives)
+    fit, again = (fit_binary(*args, steps=50, seed=1) for _ in range(2))
+    assert torch.equal(fit.weight, again.weight)
+    given = fit_binary(*args, steps=50, seed=1, mean=codes.mean(0), std=codes.std(0))
+    torch.testing.assert_close(given.weight, fit.weight)
+    shifted = fit_binary(*args, steps=50, seed=1, mean=codes.mean(0) + 3, std=codes.std(0))
+    assert not torch.allclose(shifted.weight, fit.weight, atol=1e-3)
+
+
+def test_moving_average_of_a_short_run_is_mostly_its_start():
+    codes, split = features(), binary_split(LABELS, 50, seed=0)
+    args = (codes, split.positives, split.negatives)
+    start = initial_weights(16, 1, torch.Generator().manual_seed(0))[:, :-1]
+    raw = fit_binary(*args, seed=0).weight
+    average = fit_binary(*args, seed=0, ema_decay=0.9999).weight
+    assert 0.9999**1562 == pytest.approx(0.855, abs=1e-3)
+    moved = (average - start).norm() / (raw - start).norm()
+    assert 0.03 < moved < 1 - 0.855
+
+
+def test_the_long_run_takes_seconds():
+    codes, split = features(512), binary_split(LABELS, 50, seed=0)
+    begin = time.process_time()
+    fit_binary(codes, split.positives, split.negatives, steps=18_750, seed=0)
+    assert time.process_time() - begin < 10
+
+
+def test_acceptance_rules_on_a_grid():
+    p, u = torch.meshgrid(torch.linspace(0, 1, 101), torch.arange(1000) / 1000, indexing="ij")
+    levels = p[:, 0]
+    torch.testing.assert_close(accept_threshold(p)[:, 0], torch.arange(101) > 50)
+    by_probability = accept_probability(p, u).float().mean(1)
+    torch.testing.assert_close(by_probability, levels, atol=1e-3, rtol=0)
+    both = accept_threshold_and_probability(p, u).float().mean(1)
+    torch.testing.assert_close(both, levels * (levels > 0.5), atol=1e-3, rtol=0)

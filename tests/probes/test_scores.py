@@ -1,0 +1,150 @@
+"""Scores against scikit-learn, their standard errors against bootstraps and the textbook."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from sklearn import metrics
+
+from probes import (
+    accuracy,
+    auroc,
+    average_precision,
+    delong,
+    mean_stderr,
+    score_attributes,
+    summarise,
+)
+
+
+def problem(n: int, shifts: list[float], prevalence: list[float], seed: int = 0):
+    """Scores and labels [n, A], both correlated between attributes through shared factors."""
+    rng = np.random.default_rng(seed)
+    a = len(shifts)
+    latent = 0.7 * rng.normal(size=(n, 1)) + 0.7 * rng.normal(size=(n, a))
+    labels = latent < np.quantile(latent, prevalence, axis=0).diagonal()
+    noise = 0.8 * rng.normal(size=(n, 1)) + 0.6 * rng.normal(size=(n, a))
+    return labels * np.array(shifts) + noise, labels
+
+
+def bootstrap_aucs(scores, labels, resamples=2000, seed=0):
+    """AUROC [resamples, A] on images drawn with replacement, by rank sums."""
+    rng = np.random.default_rng(seed)
+    out = np.empty((resamples, scores.shape[1]))
+    for r in range(resamples):
+        index = rng.integers(0, len(scores), len(scores))
+        y, ranks = labels[index], rankdata(scores[index], axis=0)
+        m, n = y.sum(0), (~y).sum(0)
+        out[r] = ((ranks * y).sum(0) - m * (m + 1) / 2) / (m * n)
+    return out
+
+
+def test_scores_are_scikit_learns():
+    scores, labels = problem(400, [1.0, 0.2, 2.0], [0.1, 0.5, 0.9])
+    scores[:, 1] = scores[:, 1].round(1)
+    result = delong(scores, labels)
+    for a in range(3):
+        s, y = scores[:, a], labels[:, a]
+        reference = metrics.roc_auc_score(y, s)
+        assert auroc(s, y) == reference
+        assert result.aucs[a] == pytest.approx(reference, abs=1e-12)
+        assert average_precision(s, y) == metrics.average_precision_score(y, s)
+        assert accuracy(s, y) == metrics.accuracy_score(y, s > 0)
+
+
+@pytest.mark.parametrize("digits", [None, 0], ids=["continuous", "ties"])
+def test_standard_errors_match_a_bootstrap_of_images(digits):
+    scores, labels = problem(400, [0.3, 1.0, 1.5, 1.0], [0.5, 0.3, 0.15, 0.8])
+    if digits is not None:
+        scores = scores.round(digits)
+    result = delong(scores, labels)
+    boot = bootstrap_aucs(scores, labels)
+    stderr = np.sqrt(np.diag(result.covariance))
+    np.testing.assert_allclose(stderr, boot.std(0), rtol=0.08)
+
+    weights = np.array([0.5, 0.3, 0.15, 0.8])
+    of_mean = boot.mean(1).std()
+    of_weighted = (boot @ weights / weights.sum()).std()
+    assert mean_stderr(result.covariance) == pytest.approx(of_mean, rel=0.08)
+    assert mean_stderr(result.covariance, weights) == pytest.approx(of_weighted, rel=0.08)
+    independent = np.sqrt((stderr**2).sum()) / 4
+    assert of_mean > 1.15 * independent  # Correlation matters in this problem.
+
+
+def textbook_delong(scores, labels):
+    """DeLong et al. (1988), equations 4 to 8: kernels of all pairs, then two covariances."""
+    components = []
+    for column in scores.T:
+        x, y = column[labels][:, None], column[~labels][None, :]
+        kernel = (x > y) + 0.5 * (x == y)
+        components.append((kernel.mean(1), kernel.mean(0)))
+    v10, v01 = (np.stack(parts) for parts in zip(*components, strict=True))
+    return v10.mean(1), np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
+
+
+@pytest.mark.parametrize("digits", [8, 0])
+def test_covariance_with_shared_labels_is_delongs(digits):
+    scores, labels = problem(150, [1.0, 0.5, 0.0], [0.3, 0.3, 0.3])
+    shared, scores = labels[:, 0], scores.round(digits)
+    aucs, covariance = textbook_delong(scores, shared)
+    result = delong(scores, np.repeat(shared[:, None], 3, axis=1))
+    np.testing.assert_allclose(result.aucs, aucs, rtol=1e-12)
+    np.testing.assert_allclose(result.covariance, covariance, rtol=1e-9, atol=1e-18)
+
+
+def test_opposite_labels_and_scores_are_one_classifier():
+    scores, labels = problem(100, [1.0], [0.4])
+    result = delong(np.hstack([scores, -scores]), np.hstack([labels, ~labels]))
+    assert result.aucs[0] == pytest.approx(result.aucs[1])
+    np.testing.assert_allclose(result.covariance, result.covariance[0, 0])
+
+
+def test_one_class_is_undefined_and_left_out_of_the_means():
+    scores, labels = problem(200, [1.0, 1.0, 1.0], [0.3, 0.5, 0.2])
+    labels[:, 1] = False
+    summary = summarise(scores, labels, ["Bald", "Hat", "Young"])
+    rest = summarise(scores[:, [0, 2]], labels[:, [0, 2]], ["Bald", "Young"])
+    hat = summary.attributes[1]
+    assert summary.excluded == ("Hat",)
+    assert all(math.isnan(v) for v in (hat.auroc, hat.auroc_stderr, hat.ap))
+    assert (hat.accuracy, hat.n_positive) == (np.mean(scores[:, 1] <= 0), 0)
+    for field in ("mean_auroc", "mean_auroc_stderr", "weighted_auroc_stderr", "mean_ap"):
+        assert getattr(summary, field) == pytest.approx(getattr(rest, field), rel=1e-12)
+
+    nothing = summarise(scores[:, 1:2], labels[:, 1:2], ["Hat"])
+    assert math.isnan(nothing.mean_auroc) and math.isnan(nothing.mean_auroc_stderr)
+    assert math.isnan(nothing.weighted_auroc) and math.isnan(nothing.mean_ap)
+
+
+def test_a_single_positive_has_an_auroc_but_no_standard_error():
+    scores, labels = np.arange(5.0)[:, None], np.arange(5)[:, None] == 3
+    (score,) = score_attributes(scores, labels, ["Bald"])
+    assert score.auroc == 0.75
+    assert math.isnan(score.auroc_stderr)
+
+
+def test_summary_of_known_scores():
+    labels = np.array([[1, 1], [0, 1], [1, 1], [0, 0]], dtype=bool)
+    logits = np.array([[2.0, 3.0], [1.0, -1.0], [0.5, 2.0], [-1.0, 0.0]])
+    summary = summarise(logits, labels, ["a", "b"])
+    first, second = summary.attributes
+    assert (first.auroc, first.accuracy, first.prevalence, first.n) == (0.75, 0.75, 0.5, 4)
+    assert second.auroc == pytest.approx(2 / 3)
+    assert summary.mean_auroc == pytest.approx((0.75 + 2 / 3) / 2)
+    assert summary.weighted_auroc == pytest.approx((0.5 * 0.75 + 0.75 * 2 / 3) / 1.25)
+    assert summary.mean_accuracy == 0.75
+    assert summary.mean_ap == pytest.approx((first.ap + second.ap) / 2)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        (np.zeros((3, 2)), np.zeros((3, 1), bool), r"\[N, A\]"),
+        (np.zeros((3, 2)), np.zeros((3, 2)), "boolean"),
+        (np.full((3, 2), math.nan), np.zeros((3, 2), bool), "finite"),
+    ],
+)
+def test_bad_input_is_refused(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
+        delong(scores, labels)
