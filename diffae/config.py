@@ -67,7 +67,9 @@ class ModelConfig:
         unknown = set(data) - {field.name for field in fields(ModelConfig)}
         if unknown:
             raise UserError(f"config: unknown field(s) {', '.join(sorted(unknown))}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
         try:
             if values.get("latent") is not None:
                 values["latent"] = LatentConfig(**values["latent"])

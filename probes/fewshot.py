@@ -15,6 +15,7 @@ from torch import Tensor
 from probes.linear import (
     LinearProbe,
     adam_logistic,
+    check_features,
     given_or_own_moments,
     initial_weights,
     normalise,
@@ -41,8 +42,15 @@ def _draw(pool: Indices, count: int, rng: np.random.Generator, what: str) -> Ind
     return rng.choice(pool, count, replace=False)
 
 
+def _check_boolean(labels: NDArray[np.bool_]) -> None:
+    # The complement of an integer 1 is -2, which is true: all images would pass as negatives.
+    if labels.ndim != 1 or labels.dtype != np.bool_:
+        raise ValueError(f"labels must be boolean [N], not {labels.dtype} {list(labels.shape)}")
+
+
 def binary_split(labels: NDArray[np.bool_], k: int, seed: int) -> FewShotSplit:
     """k positives and k negatives at random from boolean labels [N]; ValueError if too few."""
+    _check_boolean(labels)
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), k, rng, "positive")
     return FewShotSplit(positives, _draw(np.flatnonzero(~labels), k, rng, "negative"))
@@ -56,6 +64,7 @@ def pu_split(
     The unlabelled ones hold further positives at their natural rate, and are fewer than asked for
     where fewer remain. Raises ValueError if there are too few positives or nothing remains.
     """
+    _check_boolean(labels)
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), n_positive, rng, "positive")
     remaining = np.setdiff1d(np.arange(len(labels)), positives)
@@ -97,7 +106,7 @@ def fit_pu(
     positives: Indices,
     unlabeled: Indices,
     *,
-    steps: int = 1562,
+    steps: int = 3125,
     seed: int,
     lr: float = 1e-3,
     batch_size: int = 32,
@@ -107,8 +116,8 @@ def fit_pu(
 ) -> LinearProbe:
     """As `fit_binary`, from positives and unlabelled rows taken as negatives.
 
-    Each step has `batch_size` of both, so the classes are balanced: 1,562 steps are the authors'
-    100,000 samples, 9,375 steps their long run of 600,000.
+    Each step has `batch_size` of both, so the classes are balanced. The authors' trainer counts
+    only one of the two: their 100,000 samples are 3,125 steps, their long run of 600,000 is 18,750.
     """
     generator = torch.Generator().manual_seed(seed)
     start = initial_weights(features.shape[1], 1, generator)
@@ -133,6 +142,7 @@ def _fit(
     ema_decay: float | None,
 ) -> LinearProbe:
     """`batches` index the positives followed by the negatives."""
+    check_features(features)
     mean, std = given_or_own_moments(features, mean, std)
     rows = torch.from_numpy(np.concatenate([positives, negatives])).to(features.device)
     x = normalise(features[rows].float(), mean, std)

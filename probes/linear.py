@@ -71,6 +71,14 @@ class LinearProbe:
         return weight / norm
 
 
+def check_features(features: Tensor) -> None:
+    """ValueError unless features are [N, d] and finite."""
+    if features.ndim != 2:
+        raise ValueError(f"features must be [N, d], not {list(features.shape)}")
+    if not torch.isfinite(features).all():
+        raise ValueError("features must be finite")
+
+
 def check_labels(labels: Tensor, n_features: int) -> Tensor:
     """Labels [N, A] as float32 zeros and ones, or ValueError (CelebA's files hold -1 and 1)."""
     if labels.ndim != 2 or len(labels) != n_features:
@@ -161,6 +169,7 @@ def fit_lbfgs(
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
     bias the log odds of its counts plus a half.
     """
+    check_features(features)
     y = check_labels(labels, len(features)).to(dtype)
     mean, std = feature_moments(features)
     x = normalise(features.to(dtype), mean.to(dtype), std.to(dtype))
@@ -280,6 +289,7 @@ def fit_adam_paper(
     FFHQ). `labels` [N, A] are boolean or 0/1; a single class is allowed and is learned as far as
     the steps go. The authors also flip images at random: here a code is encoded once, unflipped.
     """
+    check_features(features)
     y = check_labels(labels, len(features))
     mean, std = given_or_own_moments(features, mean, std)
     generator = torch.Generator().manual_seed(seed)

@@ -65,7 +65,7 @@ _SMALL = ModelConfig(
 _SMALL_DDIM = replace(_SMALL, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
 
 _IMAGE = Schedule(
-    samples=240_000,
+    samples=160_000,
     batch_size=32,
     learning_rate=8e-4,
     warmup_samples=8_000,

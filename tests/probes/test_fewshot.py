@@ -65,6 +65,23 @@ def test_too_few_images_of_a_class_are_refused():
         pu_split(np.ones(5, bool), 5, seed=0)
 
 
+def test_splits_refuse_labels_that_are_not_boolean():
+    for split in (lambda y: binary_split(y, 5, seed=0), lambda y: pu_split(y, 5, 10, seed=0)):
+        with pytest.raises(ValueError, match="boolean"):
+            split(LABELS.astype(int))
+        with pytest.raises(ValueError, match="boolean"):
+            split(LABELS[:, None])
+
+
+def test_default_steps_are_the_authors_samples_over_their_batch():
+    codes, split = features(4), pu_split(LABELS, 20, 200, seed=0)
+    args = (codes, split.positives, split.negatives)
+    binary, pu = fit_binary(*args, seed=0), fit_pu(*args, seed=0)
+    # K * 1000 samples at K = 50, and 100,000 for PU, in batches of 32 as their trainer counts.
+    assert torch.equal(binary.weight, fit_binary(*args, steps=50_000 // 32, seed=0).weight)
+    assert torch.equal(pu.weight, fit_pu(*args, steps=100_000 // 32, seed=0).weight)
+
+
 def reference(start, batches, x, y):
     model = nn.Linear(x.shape[1], 1)
     with torch.no_grad():

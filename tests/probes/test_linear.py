@@ -118,6 +118,17 @@ def test_labels_of_minus_one_are_refused():
         fit_adam_paper(x, y[:, 0], seed=0)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused(value):
+    x, y = problem(50, 4, 2)
+    x[3, 1] = value
+    for fit in (fit_lbfgs, lambda f, t: fit_adam_paper(f, t, steps=1, seed=0)):
+        with pytest.raises(ValueError, match="finite"):
+            fit(x, y)
+    with pytest.raises(ValueError, match=r"\[N, d\]"):
+        fit_lbfgs(x[:, 0], y)
+
+
 def test_choice_of_C_is_that_of_scikit_learn_fits():
     x, y = problem(80, 30, 3)
     valid_x, valid_y = problem(500, 30, 3, seed=1)

@@ -147,7 +147,7 @@ def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, boo
     makeup = chance(0.02 if male else 0.55)
     bearded = male and chance(0.42)
     smiling = chance(0.48)
-    hat = chance(0.08)
+    hat = not person["Bald"] and chance(0.08)
     result = {
         "Heavy_Makeup": makeup,
         "Wearing_Lipstick": chance(0.02 if male else 0.9 if makeup else 0.45),
@@ -168,7 +168,7 @@ def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, boo
         "Wearing_Necktie": chance(0.18 if male else 0.01),
     }
     if hat:  # what a hat covers is not labelled
-        result |= {"Bald": False, "Receding_Hairline": False}
+        result["Receding_Hairline"] = False
     return result
 
 
@@ -177,7 +177,12 @@ def _ordered(attributes: dict[str, bool]) -> dict[str, bool]:
 
 
 def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
-    """The same portrait with one attribute switched, and no others but those that it rules out."""
+    """The same portrait with one attribute switched, and no others but those that it rules out.
+
+    Raises KeyError if there is no such attribute.
+    """
+    if name not in ATTRIBUTES:
+        raise KeyError(name)
     attributes = portrait.attributes | {name: value}
     if value:
         attributes |= dict.fromkeys(_excluded_by(name), False)

@@ -62,8 +62,8 @@ def _lashes(x: float, y: float, rx: float, ry: float, side: int, colour: str) ->
 def brows(portrait: Portrait, face: Face) -> str:
     a = portrait.attributes
     colour = darker(hair(portrait), 0.35)
-    width = (7.5 if a["Bushy_Eyebrows"] else 2.6) + 1.2 * portrait.look.brow
-    rise = 12 if a["Arched_Eyebrows"] else 2.5
+    width = (8.5 if a["Bushy_Eyebrows"] else 2.8) + 1.2 * portrait.look.brow
+    rise = 13 if a["Arched_Eyebrows"] else 2.5
     y = face.brow_y - (face.eye_ry - 4)
     paths = []
     for side in BOTH:
@@ -83,16 +83,16 @@ def nose(portrait: Portrait, face: Face) -> str:
     if a["Big_Nose"]:
         return (
             f'<path d="M{x - 4:.1f} {top:.1f}L{x - 7:.1f} {y - 8:.1f}" stroke="{dark}" stroke-width="2" fill="none"/>'
-            f'<ellipse cx="{x:.1f}" cy="{y - 1:.1f}" rx="15" ry="9.5" fill="{darker(tone, 0.14)}"/>'
+            f'<ellipse cx="{x:.1f}" cy="{y - 1:.1f}" rx="17" ry="11.5" fill="{darker(tone, 0.22)}"/>'
             f'<ellipse cx="{x:.1f}" cy="{y - 4:.1f}" rx="7" ry="5" fill="{light}" opacity="0.8"/>'
             f'<ellipse cx="{x - 7:.1f}" cy="{y + 4:.1f}" rx="3.4" ry="2.4" fill="{darker(tone, 0.6)}"/>'
             f'<ellipse cx="{x + 7:.1f}" cy="{y + 4:.1f}" rx="3.4" ry="2.4" fill="{darker(tone, 0.6)}"/>'
         )
     if a["Pointy_Nose"]:
         return (
-            f'<path d="M{x - 2:.1f} {top:.1f}L{x - 6:.1f} {y:.1f}L{x + 1:.1f} {y + 7:.1f}L{x + 5:.1f} {y - 1:.1f}Z" '
-            f'fill="{darker(tone, 0.3)}"/>'
-            f'<path d="M{x - 1:.1f} {top:.1f}L{x + 1:.1f} {y + 6:.1f}" stroke="{light}" stroke-width="3" fill="none"/>'
+            f'<path d="M{x - 3:.1f} {top:.1f}L{x - 10:.1f} {y + 1:.1f}L{x:.1f} {y + 11:.1f}L{x + 8:.1f} {y:.1f}Z" '
+            f'fill="{darker(tone, 0.42)}"/>'
+            f'<path d="M{x - 1:.1f} {top:.1f}L{x:.1f} {y + 9:.1f}" stroke="{light}" stroke-width="4.5" fill="none"/>'
         )
     return (
         f'<path d="M{x - 6:.1f} {y - 1:.1f}Q{x:.1f} {y + 6:.1f} {x + 6:.1f} {y - 1:.1f}" fill="none" '
@@ -102,9 +102,10 @@ def nose(portrait: Portrait, face: Face) -> str:
 
 def mouth(portrait: Portrait, face: Face) -> str:
     a = portrait.attributes
-    x, y, half = face.x, face.mouth_y, face.mouth_half
+    x, y = face.x, face.mouth_y
+    half = face.mouth_half + 3 * a["Big_Lips"]
     curve = 9 if a["Smiling"] else -1.5
-    lip = 6.2 if a["Big_Lips"] else 2.4
+    lip = 9.5 if a["Big_Lips"] else 3.0
     gap = 10.5 if a["Mouth_Slightly_Open"] else 0.0
     corner = y - curve * 0.5
     colour = lips(portrait)

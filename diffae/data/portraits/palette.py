@@ -57,8 +57,8 @@ def hair(portrait: Portrait) -> str:
 
 def lips(portrait: Portrait) -> str:
     if portrait.attributes["Wearing_Lipstick"]:
-        return along(("#d3123f", "#b01050", "#e02b2b"), portrait.scene.makeup)
-    return mix(skin(portrait), "#a8504a", 0.45)
+        return along(("#d8103c", "#c00a58", "#e81f24"), portrait.scene.makeup)
+    return mix(skin(portrait), "#96443f", 0.6)
 
 
 def _channels(colour: str) -> tuple[int, int, int]:

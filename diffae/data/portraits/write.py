@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,6 +30,7 @@ ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE = (
     "identity_CelebA.txt",
 )
 CHUNK = 64
+WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
 
 def render(portrait: Portrait, size: int) -> np.ndarray:
@@ -37,7 +39,9 @@ def render(portrait: Portrait, size: int) -> np.ndarray:
 
 
 def _image(portrait: Portrait, size: int) -> Image.Image:
-    png = resvg_py.svg_to_bytes(svg_string=to_svg(portrait), width=size, height=size)
+    png = resvg_py.svg_to_bytes(
+        svg_string=to_svg(portrait), width=size, height=size, skip_system_fonts=True
+    )
     image = Image.open(io.BytesIO(bytes(png))).convert("RGB")
     if portrait.attributes["Blurry"]:
         image = image.filter(ImageFilter.GaussianBlur(BLUR_RADIUS * size / SIZE))
@@ -60,11 +64,16 @@ def write_dataset(
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, seed)
-    with (
-        ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool,
-        tqdm(total=len(missing), desc="drawing portraits", unit="image", delay=1) as progress,
-    ):
-        for drawn in pool.map(draw, chunks):
+    workers = workers or os.cpu_count() or 1
+    with ExitStack() as stack:
+        mapped = map(draw, chunks)
+        if workers > 1 and len(chunks) > WORTH_PROCESSES:
+            context = get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+            mapped = pool.map(draw, chunks)
+        title = "drawing portraits"
+        progress = stack.enter_context(tqdm(total=len(missing), desc=title, unit="image", delay=1))
+        for drawn in mapped:
             progress.update(drawn)
     _write_labels(out, count, seed)
 

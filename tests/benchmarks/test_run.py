@@ -1,0 +1,360 @@
+"""The harness as its user meets it: the command, with systems whose answers are known."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import REGISTRY
+from benchmarks.options import parse
+from benchmarks.profiles import PROFILES
+from diffae.data.portraits import write_dataset
+from diffae.errors import UserError
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.train.presets import PRESETS
+from reports.records import Record, read_records
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments, cache, module="benchmarks.run", processes=1):
+    launch = [sys.executable, "-m"]
+    if processes > 1:
+        launch += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.run(
+        [*launch, module, *map(str, arguments)],
+        env=environment,
+        cwd=cache,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "portraits"
+    write_dataset(out, 320, 64, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Untrained models of the packaged architecture."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    DiffusionAutoencoder(PRESETS["smoke"].model).save_pretrained(folder / "diffae")
+    DDIM(PRESETS["portraits-ddim"].model).save_pretrained(folder / "ddim")
+    return folder
+
+
+def pick(records: list[Record], **fields) -> Record:
+    found = [r for r in records if all(getattr(r, k) == v for k, v in fields.items())]
+    assert len(found) == 1, f"{len(found)} records with {fields}"
+    return found[0]
+
+
+# ----------------------------------------------------------------------------------------------
+# Known answers
+
+
+@pytest.fixture(scope="session")
+def dummies(cache, portraits):
+    out = cache / "dummies"
+    systems = "dummy-perfect,dummy-constant,dummy-random"
+    result = command(
+        "all",
+        "--profile",
+        "smoke",
+        "--systems",
+        systems,
+        "--data",
+        portraits,
+        "--out",
+        out,
+        cache=cache,
+    )
+    assert result.returncode == 0, result.stderr
+    return read_records(out / "records.csv")
+
+
+def test_a_perfect_system_reconstructs_perfectly(dummies):
+    for metric, value in {"ssim": 1, "ssim_valid": 1, "mse": 0, "pd_effnet": 0}.items():
+        record = pick(dummies, benchmark="reconstruction", system="dummy: perfect", metric=metric)
+        assert record.value == pytest.approx(value, abs=1e-6)
+
+
+def test_a_constant_system_has_the_error_of_a_grey_image(dummies, portraits):
+    from diffae.data import open_dataset
+
+    dataset = open_dataset(portraits, 32)
+    order = np.random.default_rng(0).permutation(dataset.indices("test"))
+    images = dataset.batch(order[: PROFILES["smoke"].reconstruction_images])
+    expected = float((images / 2).square().mean())
+    record = pick(dummies, benchmark="reconstruction", system="dummy: constant", metric="mse")
+    assert record.value == pytest.approx(expected, rel=1e-5)
+    assert pick(dummies, benchmark="interpolation", system="dummy: constant").value == 0
+
+
+def test_codes_that_know_nothing_have_auroc_one_half(dummies):
+    constant = pick(dummies, system="dummy: constant", metric="auroc", setting="mean")
+    assert constant.value == 0.5
+    random = pick(dummies, system="dummy: random code", metric="auroc", setting="mean")
+    assert abs(random.value - 0.5) < 4 * random.stderr
+
+
+def test_pixels_know_more_than_nothing(dummies):
+    perfect = pick(dummies, system="dummy: perfect", metric="auroc", setting="mean")
+    assert perfect.value > 0.6
+
+
+def test_what_cannot_run_is_a_row_with_its_reason(dummies):
+    record = pick(dummies, benchmark="unconditional", system="dummy: perfect")
+    assert record.value is None
+    assert record.note == "dummy: perfect cannot sample"
+    assert all(record.value is not None or record.note for record in dummies)
+
+
+def test_no_metric_is_named_after_a_network_that_is_not_there(dummies):
+    assert not {"fid", "lpips", "arcface", "ppl"} & {record.metric for record in dummies}
+
+
+# ----------------------------------------------------------------------------------------------
+# Real models, untrained: the run folder, resuming, processes
+
+
+def everything(cache, portraits, checkpoints, out, *more, processes=1):
+    result = command(
+        "all", "--profile", "smoke", "--data", portraits, "--out", out,
+        "--ckpt", checkpoints / "diffae", "--ckpt", f"ddim={checkpoints / 'ddim'}", *more,
+        cache=cache, processes=processes,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="session")
+def run(cache, portraits, checkpoints):
+    out = cache / "run"
+    return out, everything(cache, portraits, checkpoints, out)
+
+
+def test_every_number_can_be_traced_to_its_protocol(run):
+    out, _ = run
+    protocols = json.loads((out / "run.json").read_text())["protocols"]
+    records = read_records(out / "records.csv")
+    assert {record.benchmark for record in records} == set(REGISTRY.names())
+    for record in records:
+        if record.value is not None:
+            assert protocols[record.protocol]["benchmark"] == record.benchmark
+            assert record.n
+
+
+def test_every_table_is_written(run):
+    out, result = run
+    tables = {path.stem for path in (out / "tables").glob("*.md")}
+    assert tables == {path.stem for path in (out / "tables").glob("*.csv")}
+    assert tables >= {
+        "overview",
+        "table1_reconstruction",
+        "table2_ablation",
+        "section5.3_probe",
+        "section5.3_probe_attributes",
+        "table3_fewshot_fid",
+        "table4_unconditional_fid",
+        "appendix_f_smoothness",
+        "appendix_g_identity",
+    }
+    assert "overview" not in result.stderr
+    assert (out / "tables" / "overview.md").read_text() in result.stdout
+
+
+def test_pictures_are_written(run):
+    out, _ = run
+    for name in ("reconstruction-diffae", "samples-ddim-4", "interpolation-diffae"):
+        with Image.open(out / "pictures" / f"{name}.png") as image:
+            assert np.asarray(image).std() > 0
+
+
+def test_the_same_command_again_gives_the_same_bytes(run, cache, portraits, checkpoints):
+    out, _ = run
+    before = (out / "records.csv").read_bytes()
+    everything(cache, portraits, checkpoints, out)
+    assert (out / "records.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_bytes_as_one(run, tmp_path, portraits, checkpoints):
+    out, _ = run
+    everything(tmp_path, portraits, checkpoints, tmp_path / "two", processes=2)
+    assert (tmp_path / "two" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
+
+
+def test_another_runs_folder_is_left_alone(run, cache, portraits, checkpoints):
+    out, _ = run
+    before = (out / "records.csv").read_bytes()
+    result = command(
+        "all", "--profile", "smoke", "--data", portraits, "--out", out, "--seed", "1",
+        "--systems", "dummy-perfect", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "holds another run" in result.stderr and "seed" in result.stderr
+    assert (out / "records.csv").read_bytes() == before
+
+
+def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
+    cache, portraits, checkpoints, tmp_path
+):
+    result = command(
+        "reconstruction", "--profile", "smoke", "--data", portraits, "--ckpt", checkpoints / "diffae",
+        "--systems", "diffae,ddim", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    record = pick(read_records(tmp_path / "run" / "records.csv"), system="DDIM")
+    assert record.value is None
+    assert "--ckpt ddim=PATH" in record.note
+
+
+# ----------------------------------------------------------------------------------------------
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["reconstrution"], "did you mean reconstruction?"),
+        (["all", "--systems", "difae"], "did you mean diffae?"),
+        (["all", "--profil", "smoke"], "did you mean --profile?"),
+        (["all", "--profile", "quik"], "did you mean quick?"),
+        (["all", "--steps", "10,2000"], "1 to 1000"),
+        (["all", "--steps", "ten"], "--steps"),
+        (["all", "--ckpt", "/nowhere"], "/nowhere: no such checkpoint"),
+        (["all", "--weights-dir", "/nowhere"], "--weights-dir /nowhere"),
+        (["all", "--systems", ","], "names no system"),
+    ],
+)
+def test_bad_options(arguments, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        parse(arguments, None)
+
+
+def refused(cache, *arguments):
+    out = cache / "refused"
+    result = command("all", "--systems", "dummy-perfect", "--out", out, *arguments, cache=cache)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    assert not out.exists()
+    return result.stderr
+
+
+def test_data_that_is_not_there(cache, tmp_path):
+    assert "/nowhere" in refused(cache, "--data", "/nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(cache, "--data", tmp_path / "empty")
+
+
+def test_images_smaller_than_the_checkpoint(cache, tmp_path):
+    for i in range(20):
+        Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    assert "images of 16 px, but the checkpoint is for 32 px" in refused(cache, "--data", tmp_path)
+
+
+def test_a_corrupt_image_is_named(cache, portraits, tmp_path):
+    write_dataset(tmp_path / "set", 40, 32, workers=1)
+    for path in (tmp_path / "set" / "img_align_celeba").glob("*.png"):
+        if path.name != "000001.png":
+            path.write_bytes(path.read_bytes()[:100])
+    result = command(
+        "reconstruction", "--profile", "smoke", "--systems", "dummy-perfect",
+        "--data", tmp_path / "set", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and ".png" in last and str(tmp_path / "set") in last
+
+
+def test_checkpoints_of_different_sizes(cache, portraits, checkpoints, tmp_path):
+    from dataclasses import replace
+
+    model = DDIM(replace(PRESETS["portraits-ddim"].model, image_size=16))
+    model.save_pretrained(tmp_path / "ddim16")
+    result = command(
+        "all", "--data", portraits, "--ckpt", checkpoints / "diffae", "--ckpt", tmp_path / "ddim16",
+        "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "different sizes: DiffAE 32 px, DDIM 16 px" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, checkpoints, tmp_path):
+    result = command(
+        "reconstruction", "probes", "--profile", "smoke", "--systems", "dummy-perfect",
+        "--data", portraits / "img_align_celeba", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    assert pick(records, benchmark="reconstruction", metric="ssim").value == pytest.approx(1)
+    assert "has no attributes" in pick(records, benchmark="probes").note
+
+
+# ----------------------------------------------------------------------------------------------
+# list, doctor, plug-ins
+
+
+def test_list_names_everything(cache):
+    result = command("list", cache=cache)
+    assert result.returncode == 0
+    for name in (*REGISTRY.names(), "diffae", "pixels-pca", "portraits", *PROFILES):
+        assert f"  {name}" in result.stdout
+
+
+def test_doctor_says_where_weights_go(cache, tmp_path):
+    result = command("doctor", "--weights-dir", tmp_path, cache=cache)
+    assert result.returncode == 0
+    assert "missing: pt_inception-2015-12-05-6726825d.pth" in result.stdout
+    assert "verified: " in result.stdout  # the network that ships with a package
+
+
+def test_a_package_of_a_users_adds_a_system(cache, portraits, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "from benchmarks.systems.base import System\n\n\n"
+        "class Mean(System):\n"
+        "    '''Mean colour'''\n\n"
+        "    name, title, latent_dim = 'mean', 'mean colour', 3\n"
+        "    capabilities = frozenset({'semantic'})\n\n"
+        "    def __init__(self, path, device):\n"
+        "        self.fingerprint = 'mean-1'\n\n"
+        "    def encode_semantic(self, images):\n"
+        "        return images.mean((2, 3))\n"
+    )
+    info = tmp_path / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[diffae.systems]\nmean = mine:Mean\n")
+    environment = os.environ | {
+        "DIFFAE_CACHE": str(cache),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", "probes", "--systems", "mean", "--profile", "smoke",
+         "--data", str(portraits), "--out", str(tmp_path / "run")],
+        env=environment, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    assert pick(records, system="mean colour", metric="auroc", setting="mean").value > 0.5

@@ -1,0 +1,135 @@
+"""The portraits: the same everywhere, labelled truly, and every label visible."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from diffae.data import open_dataset
+from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute, write_dataset
+from diffae.data.portraits.attributes import BEARDS, HAIR_COLOURS
+from diffae.errors import UserError
+
+CELEBA = "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs".split()
+MANY = [portrait(0, index) for index in range(3000)]
+
+# Mean absolute difference at 32 px, in grey levels of 255, that a switched attribute makes at least.
+VISIBLE = 0.3
+
+
+def test_attributes_are_celebas_in_its_order():
+    assert len(ATTRIBUTES) == 40
+    assert list(ATTRIBUTES) == sorted(ATTRIBUTES)
+    assert list(ATTRIBUTES[:6]) == CELEBA
+
+
+def test_a_portrait_depends_on_seed_and_index_alone():
+    assert portrait(0, 7) == portrait(0, 7)
+    assert portrait(0, 7) != portrait(1, 7)
+    assert np.array_equal(render(portrait(0, 7), 48), render(portrait(0, 7), 48))
+
+
+def test_partition_is_by_identity_and_of_the_stated_shares():
+    sides = {}
+    for p in MANY:
+        sides.setdefault(p.identity, set()).add(p.partition)
+    assert all(len(side) == 1 for side in sides.values())
+    shares = np.bincount([p.partition for p in MANY]) / len(MANY)
+    assert shares == pytest.approx([0.6, 0.1, 0.3], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "name, share",
+    [("Male", 0.42), ("No_Beard", 0.82), ("Young", 0.75), ("Smiling", 0.48), ("Wearing_Hat", 0.08)],
+)
+def test_prevalences(name, share):
+    assert np.mean([p.attributes[name] for p in MANY]) == pytest.approx(share, abs=0.05)
+
+
+def test_every_attribute_occurs_both_ways_in_a_small_test_split():
+    test = [p.attributes for p in MANY if p.partition == 2]
+    for name in ATTRIBUTES:
+        count = sum(attributes[name] for attributes in test)
+        assert 20 <= count <= len(test) - 20, name
+
+
+def test_attributes_do_not_contradict_each_other():
+    for p in MANY:
+        a = p.attributes
+        assert sum(a[name] for name in HAIR_COLOURS) <= 1
+        assert not (a["Bald"] and (a["Bangs"] or a["Wavy_Hair"] or a["Straight_Hair"]))
+        assert not (a["Wavy_Hair"] and a["Straight_Hair"])
+        assert not (a["No_Beard"] and any(a[name] for name in BEARDS))
+        assert a["Male"] or a["No_Beard"]
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_switched_attribute_is_visible_at_32_px(name):
+    differences = []
+    for p in MANY[::150]:
+        bare = with_attribute(with_attribute(p, "Bald", False), "Wearing_Hat", False)
+        on, off = with_attribute(bare, name, True), with_attribute(bare, name, False)
+        assert on.attributes[name] and not off.attributes[name]
+        a, b = (render(x, 32).astype(float) for x in (on, off))
+        differences.append(np.abs(a - b).mean())
+    assert np.median(differences) > VISIBLE
+
+
+def test_pictures_of_one_identity_are_alike_but_not_the_same():
+    first, second = portrait(0, 0), portrait(0, 1)
+    assert first.identity == second.identity
+    assert first.look == second.look
+    assert first.scene != second.scene
+
+
+def test_written_files_open_as_celeba_with_the_same_labels(tmp_path):
+    write_dataset(tmp_path / "set", 12, 64, seed=3, workers=1)
+    dataset = open_dataset(tmp_path / "set", 64)
+    assert dataset.attribute_names == ATTRIBUTES
+    for index in range(12):
+        p = portrait(3, index)
+        assert np.array_equal(dataset.images([index])[0], render(p, 64))
+        assert list(dataset.attributes[index]) == list(p.attributes.values())
+        assert dataset.partition[index] == p.partition
+        assert dataset.identities[index] == p.identity + 1
+
+
+def test_an_unfinished_set_is_finished(tmp_path):
+    out = tmp_path / "set"
+    write_dataset(out, 8, 16, workers=1)
+    kept = (out / "img_align_celeba" / "000002.png").stat().st_mtime_ns
+    (out / "img_align_celeba" / "000005.png").unlink()
+    (out / "list_attr_celeba.txt").unlink()
+    write_dataset(out, 8, 16, workers=1)
+    assert len(open_dataset(out, 16)) == 8
+    assert (out / "img_align_celeba" / "000002.png").stat().st_mtime_ns == kept
+
+
+def test_other_folders_are_left_alone(tmp_path):
+    write_dataset(tmp_path / "set", 4, 16, workers=1)
+    with pytest.raises(UserError, match="other portraits"):
+        write_dataset(tmp_path / "set", 5, 16, workers=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("mine")
+    with pytest.raises(UserError, match="something else"):
+        write_dataset(tmp_path / "mine", 4, 16, workers=1)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["portrait", "--out", "x", "--count", "1"], "did you mean portraits?"),
+        (["portraits", "--out", "x", "--count", "0"], "at least 1"),
+        (["portraits", "--out", "x", "--count", "1", "--size", "4"], "at least 8"),
+        (["portraits", "--count", "1"], "--out"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
+    command = [sys.executable, "-m", "diffae.data", *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,172 @@
+"""Training: a killed run goes on exactly, the average of the weights is the average, and the CLI works."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from diffae.errors import UserError
+from diffae.train.presets import PRESETS, Schedule
+from diffae.train.trainer import Training, batch_indices, fit, learning_rate
+
+SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")
+
+
+def regression(dropout: float = 0.2):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 1))
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+    y = x.sum(1, keepdim=True)
+
+    def loss(indices, noise):
+        jitter = 0.1 * torch.randn(len(indices), 4, generator=noise)
+        return (network(x[indices] + jitter) - y[indices]).square().mean()
+
+    return network, loss
+
+
+def weights(network):
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def test_going_on_from_a_checkpoint_is_exact(tmp_path):
+    whole_network, loss = regression()
+    whole = Training(whole_network, SCHEDULE, seed=3)
+    for step in range(10):
+        whole.advance(loss, batch_indices(64, 8, 3, step))
+
+    first_network, loss = regression()
+    first = Training(first_network, SCHEDULE, seed=3)
+    for step in range(4):
+        first.advance(loss, batch_indices(64, 8, 3, step))
+    first.save(tmp_path / "state", "me")
+
+    torch.manual_seed(99)  # whatever state another process starts with
+    second_network, loss = regression()
+    second = Training(second_network, SCHEDULE, seed=3)
+    second.load(tmp_path / "state", "me")
+    assert second.step == 4
+    for step in range(4, 10):
+        second.advance(loss, batch_indices(64, 8, 3, step))
+    assert torch.equal(weights(second_network), weights(whole_network))
+    assert all(torch.equal(a, b) for a, b in zip(second.ema, whole.ema, strict=True))
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    network, loss = regression()
+    training = Training(network, SCHEDULE, seed=0)
+    training.advance(loss, batch_indices(64, 8, 0, 0))
+    training.save(tmp_path / "state", "me")
+    with pytest.raises(UserError, match="another training"):
+        training.load(tmp_path / "state", "you")
+    (tmp_path / "state").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="damaged"):
+        training.load(tmp_path / "state", "me")
+
+
+def test_the_moving_average_is_the_moving_average():
+    network, loss = regression(dropout=0.0)
+    training = Training(network, replace(SCHEDULE, ema_decay=0.9), seed=0)
+    expected = weights(network).clone()
+    for step in range(5):
+        training.advance(loss, batch_indices(64, 8, 0, step))
+        expected = 0.9 * expected + 0.1 * weights(network)
+    training.use_ema()
+    assert torch.allclose(weights(network), expected, atol=1e-6)
+
+
+def test_training_learns(tmp_path):
+    network, loss = regression(dropout=0.0)
+    schedule = replace(SCHEDULE, samples=4_000, ema_decay=0.9)
+    everything = torch.arange(64)
+    before = float(loss(everything, torch.Generator().manual_seed(0)).detach())
+    fit(network, loss, 64, schedule, tmp_path / "state", "test", 0, "me")
+    after = float(loss(everything, torch.Generator().manual_seed(0)).detach())
+    assert after < 0.1 * before
+
+
+def test_every_epoch_sees_every_example_once():
+    seen = torch.cat([batch_indices(10, 4, 0, step) for step in range(5)])
+    assert sorted(seen[:10].tolist()) == list(range(10))
+    assert sorted(seen[10:].tolist()) == list(range(10))
+    assert seen[:10].tolist() != seen[10:].tolist()
+
+
+def test_learning_rate_warms_up_and_decays():
+    rates = np.array([learning_rate(SCHEDULE, step) for step in range(SCHEDULE.steps)])
+    assert rates[0] == pytest.approx(0.5e-2)
+    assert rates[1] == pytest.approx(1e-2, rel=0.03)
+    assert (np.diff(rates[1:]) < 0).all()
+    assert rates[-1] < 0.05e-2
+    constant = replace(SCHEDULE, decay="constant", warmup_samples=0)
+    assert {learning_rate(constant, step) for step in range(10)} == {1e-2}
+
+
+def train(*arguments, cache, kill_when=None):
+    """Run the command in a process of its own; `kill_when` ends it as hard as a power cut does."""
+    command = [sys.executable, "-m", "diffae.train", *map(str, arguments)]
+    environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    if kill_when is not None:
+        while not kill_when() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_model(tmp_path):
+    cache = tmp_path / "cache"
+    assert train("smoke", "--out", tmp_path / "whole", cache=cache)[0] == 0
+    killed = tmp_path / "killed"
+    saved = killed / "training-image.safetensors"
+    assert (
+        train("smoke", "--out", killed, cache=cache, kill_when=saved.exists)[0] == -signal.SIGKILL
+    )
+    assert not (killed / "model.safetensors").exists()
+    assert train("smoke", "--out", killed, cache=cache)[0] == 0
+    a = load_file(tmp_path / "whole" / "model.safetensors")
+    b = load_file(killed / "model.safetensors")
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["portrait"], "did you mean portraits?"),
+        (["fashion-mnist"], "needs --data"),
+        (["smoke", "--dat", "x"], "did you mean --data?"),
+        (["smoke", "--data", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
+    status, out, err = train(*arguments, cache=tmp_path)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert message in err
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    status, _, err = train("smoke", "--out", tmp_path / "out", cache=tmp_path / "cache")
+    assert status == 2
+    assert "choose another --out" in err.splitlines()[-1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_presets_are_named_by_their_keys():
+    assert all(preset.name == name for name, preset in PRESETS.items())
