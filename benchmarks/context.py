@@ -176,6 +176,8 @@ class Context:
     ) -> Record:
         """A row, with the metric's direction and unit and the paper's number for the same cell."""
         info = METRICS[metric]
+        if stderr is not None and not np.isfinite(stderr):
+            stderr = None
         half = 1.96 * stderr if value is not None and stderr is not None else None
         row = Record(
             benchmark,

@@ -17,7 +17,7 @@ from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.store import Arrays
+from benchmarks.store import Arrays, digest
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, Code, System
 from diffae import noise
 from probes import LinearProbe, accept_probability, binary_split, fit_binary, fit_pu, pu_split
@@ -74,7 +74,6 @@ def references(context: Context) -> Iterator[Record]:
     protocol = context.protocol(
         "fewshot", naive=True, n=len(features), **context.features.describe()
     )
-    whole = Moments.from_features(features)
     for scenario in ("binary", "pu"):
         for target in targets(context):
             members = features[target.members(everything.labels)]
@@ -85,7 +84,7 @@ def references(context: Context) -> Iterator[Record]:
                 TABLE,
                 "naive",
                 context.features.metric_name,
-                frechet_distance(whole, Moments.from_features(members)),
+                _distance(context, features, members),
                 split="all",
                 setting=f"{scenario}/{target.name}",
                 n=len(features),
@@ -139,16 +138,21 @@ def _one_seed(
     wanted = accepted[: context.profile.fewshot_samples]
     if len(wanted) < 2:
         raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
-    distance = frechet_distance(
-        Moments.from_features(pool.features[wanted]), _class_moments(context, target)
-    )
+    everything = context.select("all", context.profile.fid_reference)
+    real = context.real_features(everything)[target.members(everything.labels)]
+    distance = _distance(context, pool.features[wanted], real)
     return _Result(distance, len(accepted) / len(u), wanted)
 
 
-def _class_moments(context: Context, target: Target) -> Moments:
-    everything = context.select("all", context.profile.fid_reference)
-    features = context.real_features(everything)
-    return Moments.from_features(features[target.members(everything.labels)])
+def _distance(context: Context, a: np.ndarray, b: np.ndarray) -> float:
+    """Frechet distance between two sets of features, kept in the store."""
+
+    def compute() -> Arrays:
+        value = frechet_distance(Moments.from_features(a), Moments.from_features(b))
+        return {"distance": np.array(value)}
+
+    key = {"work": "distance", "a": digest(a), "b": digest(b)}
+    return float(context.store.once(key, compute)["distance"])
 
 
 class Pool:
@@ -157,12 +161,12 @@ class Pool:
     def __init__(self, context: Context, system: System):
         self.context, self.system = context, system
         self.steps = context.profile.fewshot_steps if system.iterative else None
-        key = context.key("pool", system, None) | {
+        self.key = context.key("pool", system, None) | {
             "steps": self.steps,
             "seed": context.seed,
             "features": context.features.describe(),
         }
-        chunks = list(context.store.chunks(key, context.profile.fewshot_pool, self._compute))
+        chunks = list(context.store.chunks(self.key, context.profile.fewshot_pool, self._compute))
         self.latents = torch.from_numpy(np.concatenate([chunk["latents"] for chunk in chunks]))
         self.features = np.concatenate([chunk["features"] for chunk in chunks])
 
@@ -182,7 +186,12 @@ class Pool:
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
         """The first accepted samples of a class."""
         shown = accepted[:PREVIEW]
-        images = self._decode(self.latents[shown], shown)
+
+        def compute() -> Arrays:
+            return {"images": self._decode(self.latents[shown], shown).numpy()}
+
+        key = self.key | {"work": "pool-preview", "shown": shown.tolist()}
+        images = torch.from_numpy(self.context.store.once(key, compute)["images"])
         path = self.context.pictures / f"fewshot-{self.system.name}-{name}.png"
         save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)
 

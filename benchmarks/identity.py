@@ -49,6 +49,19 @@ def run(context: Context, system: System) -> Iterator[Record]:
         **face.describe(),
     )
     for attribute in _attributes(context):
+        column = context.dataset.attribute_names.index(attribute)
+        if not probe.weight[column].any():
+            note = f"{attribute}: only one class among the probe's training images"
+            yield context.record(
+                "identity",
+                TABLE,
+                system.title,
+                face.metric_name,
+                None,
+                setting=attribute,
+                note=note,
+            )
+            continue
         strips = []
         for strength in (0.0, *context.profile.identity_strengths):
             scores = edit_scores(context, system, selection, probe, C, attribute, strength, steps)

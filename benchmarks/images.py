@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from diffae import distributed
+
 
 def to_uint8(images: Tensor) -> Tensor:
     """Images in [-1, 1] as a PNG would keep them: rounded to 0..255."""
@@ -15,6 +17,8 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def save_sheet(path: Path, rows: Sequence[Tensor], scale: int = 1) -> None:
     """Write rows of images (each n x 3 x S x S in [-1, 1], all of the same n) as one PNG."""
+    if not distributed.is_main():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     images = torch.cat([row.cpu().float() for row in rows]).repeat_interleave(scale, -1)
     images = images.repeat_interleave(scale, -2)

@@ -124,15 +124,20 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
     pairs = np.arange(min(STRIPS, len(selection) // 2))
     if not len(pairs):
         return
-    a, b = _endpoints(context, system, selection, pairs, steps)
-    columns = [
-        system.decode(interpolate(a, b, torch.full((len(pairs),), t)), steps or 1)
-        for t in np.linspace(0, 1, POINTS).tolist()
-    ]
-    strips = torch.stack(columns, dim=1)
+
+    def compute() -> Arrays:
+        a, b = _endpoints(context, system, selection, pairs, steps)
+        columns = [
+            system.decode(interpolate(a, b, torch.full((len(pairs),), t)), steps or 1).cpu()
+            for t in np.linspace(0, 1, POINTS).tolist()
+        ]
+        return {"strips": torch.stack(columns, dim=1).numpy()}
+
+    key = context.key("strips", system, selection) | {"steps": steps, "pairs": len(pairs)}
+    strips = torch.from_numpy(context.store.once(key, compute)["strips"])
     images = selection.batch(np.arange(2 * len(pairs)))
     rows = [
-        torch.cat([images[2 * p][None], strip.cpu(), images[2 * p + 1][None]])
+        torch.cat([images[2 * p][None], strip, images[2 * p + 1][None]])
         for p, strip in enumerate(strips)
     ]
     save_sheet(context.pictures / f"interpolation-{system.name}.png", rows, scale=2)

@@ -155,7 +155,10 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
 
 def open_data(options: Options, loaded: list[System]) -> Dataset:
     """The data set at the size of the systems, which must agree."""
-    sizes = {s.image_size: s.title for s in loaded if s.image_size is not None}
+    sizes: dict[int, str] = {}
+    for system in loaded:
+        if system.image_size is not None:
+            sizes.setdefault(system.image_size, system.title)
     if len(sizes) > 1:
         texts = ", ".join(f"{title} {size} px" for size, title in sizes.items())
         raise UserError(f"the systems' checkpoints are of different sizes: {texts}")

@@ -64,10 +64,22 @@ class Store:
         """One array of all chunks, joined: count x ..."""
         return np.concatenate([arrays[name] for arrays in self.chunks(key, count, compute)])
 
+    def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """Work that is not a list of positions: computed by the first rank, read by all."""
+        if distributed.is_main():
+            self.chunk(key, (0, 1), lambda _: compute())
+        distributed.barrier()
+        return _read(self._file(key, (0, 1)))
+
     def _file(self, key: dict[str, Any], piece: tuple[int, int]) -> Path:
         complete = {"version": diffae.__version__, **key}
-        digest = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
-        return self.root / f"{key['work']}-{digest}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
+        name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
+        return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's content, for keys of work that depends on it."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.frechet import Moments, frechet_distance, jackknife_stderr, merge_all
-from benchmarks.store import Arrays
+from benchmarks.store import Arrays, digest
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, Code, System
 from reports.records import Record
 
@@ -23,7 +23,7 @@ PREVIEW = 32
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    reference = Moments.from_features(context.real_features(_reference(context)))
+    reference = context.real_features(_reference(context))
     for steps in context.profile.fid_steps if system.iterative else (None,):
         samples = sample(context, system, steps)
         yield _record(context, system.title, steps, samples["features"], reference)
@@ -38,7 +38,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 def references(context: Context) -> Iterator[Record]:
     """Held-out real images against the reference: what no model can do better than at this size."""
-    reference = Moments.from_features(context.real_features(_reference(context)))
+    reference = context.real_features(_reference(context))
     features = context.real_features(context.select("test", context.profile.fid_samples))
     yield _record(context, "real images (test)", None, features, reference)
 
@@ -82,21 +82,32 @@ def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarr
     return context.store.array(key, len(selection), compute, "features")
 
 
-def distance(features: np.ndarray, reference: Moments) -> tuple[float, float]:
-    """Frechet distance to `reference` and its standard error by a delete-a-block jackknife."""
-    blocks = [Moments.from_features(block) for block in np.array_split(features, BLOCKS)]
-    return frechet_distance(merge_all(blocks), reference), jackknife_stderr(blocks, reference)
+def distance(context: Context, features: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Frechet distance between two sets of features, kept in the store, and its standard error.
+
+    The error is a delete-a-block jackknife over the blocks of `features`; never a bootstrap.
+    """
+
+    def compute() -> Arrays:
+        target = Moments.from_features(reference)
+        blocks = [Moments.from_features(block) for block in np.array_split(features, BLOCKS)]
+        value = frechet_distance(merge_all(blocks), target)
+        return {"distance": np.array([value, jackknife_stderr(blocks, target)])}
+
+    key = {"work": "distance", "a": digest(features), "b": digest(reference), "blocks": BLOCKS}
+    value, stderr = context.store.once(key, compute)["distance"]
+    return float(value), float(stderr)
 
 
 def _record(
-    context: Context, title: str, steps: int | None, features: np.ndarray, reference: Moments
+    context: Context, title: str, steps: int | None, features: np.ndarray, reference: np.ndarray
 ) -> Record:
-    value, stderr = distance(features, reference)
+    value, stderr = distance(context, features, reference)
     protocol = context.protocol(
         "unconditional",
         n=len(features),
         reference_split="train",
-        reference_n=reference.n,
+        reference_n=len(reference),
         decoding_steps=steps,
         latent_steps=steps,
         solver="ddim" if steps else None,

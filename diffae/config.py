@@ -9,6 +9,7 @@ from typing import Any
 from diffae.errors import UserError
 
 AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
+EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class LatentConfig:
     hidden_channels: int = 2048
     time_channels: int = 64
     beta: float = 0.008
+    prediction: str = EPSILON
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class ModelConfig:
     `channel_mult` and `encoder_channel_mult` list one factor of `model_channels` per resolution, from
     `image_size` downwards, each half as large as the one before. `embed_channels` is the width of the
     time embedding, `z_channels` the size of z_sem. `latent` is None without a latent DDIM.
+
+    `prediction` says whether the UNet's output is the noise itself, as in the paper, or the velocity
+    sqrt(a) eps - sqrt(1 - a) x_0 from which the noise follows (Salimans and Ho, 2022). The latter learns
+    what x_0 is at high noise much sooner, which is what a short training needs.
     """
 
     kind: str
@@ -41,6 +47,7 @@ class ModelConfig:
     attention_resolutions: tuple[int, ...] = (16,)
     norm_groups: int = 32
     dropout: float = 0.1
+    prediction: str = EPSILON
     latent: LatentConfig | None = None
 
     def __post_init__(self) -> None:
@@ -52,6 +59,9 @@ class ModelConfig:
             raise UserError(
                 f"config: an encoder_channel_mult belongs to kind {AUTOENCODER!r} and no other"
             )
+        predictions = {self.prediction, self.latent.prediction if self.latent else EPSILON}
+        if not predictions <= {EPSILON, VELOCITY}:
+            raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
         deepest = max(len(self.channel_mult), len(self.encoder_channel_mult))
         if self.image_size % 2 ** (deepest - 1):
             raise UserError(

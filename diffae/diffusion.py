@@ -53,8 +53,24 @@ def timesteps(steps: int) -> list[int]:
 
 def add_noise(x_0: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
     """Sample q(x_t | x_0) with the noise given. `a_t` has one value an image."""
-    a = a_t.reshape(-1, *[1] * (x_0.ndim - 1))
+    a = _per_image(a_t, x_0)
     return a.sqrt() * x_0 + (1 - a).sqrt() * eps
+
+
+def velocity(x_0: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
+    """v = sqrt(a) eps - sqrt(1 - a) x_0 (Salimans and Ho, 2022, Appendix D)."""
+    a = _per_image(a_t, x_0)
+    return a.sqrt() * eps - (1 - a).sqrt() * x_0
+
+
+def noise_of_velocity(v: Tensor, x_t: Tensor, a_t: Tensor) -> Tensor:
+    """eps = sqrt(1 - a) x_t + sqrt(a) v: what a network that predicts velocity says of the noise."""
+    a = _per_image(a_t, x_t)
+    return (1 - a).sqrt() * x_t + a.sqrt() * v
+
+
+def _per_image(a_t: Tensor, like: Tensor) -> Tensor:
+    return a_t.to(like).reshape(-1, *[1] * (like.ndim - 1))
 
 
 @dataclass(frozen=True)

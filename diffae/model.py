@@ -17,14 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from diffae import checkpoint
-from diffae.config import AUTOENCODER, DDIM_BASELINE, ModelConfig
+from diffae.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.diffusion import (
+    NoisePredictor,
     Step,
     constant_alphas,
     decode_steps,
     encode_steps,
     last,
     linear_alphas,
+    noise_of_velocity,
 )
 from diffae.errors import UserError
 from diffae.latent_net import LatentNet
@@ -67,6 +69,13 @@ class _Model(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.unet.out[0].weight.device  # type: ignore[union-attr, return-value]
+
+    def _noise(self, x_t: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """eps_theta, whichever the UNet predicts."""
+        output = self.unet(x_t, t, z)
+        if self.config.prediction == VELOCITY:
+            return noise_of_velocity(output, x_t, self.alphas[t.cpu()])
+        return output
 
 
 class DiffusionAutoencoder(_Model):
@@ -111,23 +120,22 @@ class DiffusionAutoencoder(_Model):
     @torch.inference_mode()
     def predict_noise(self, x_t: Tensor, t: Tensor | int, z: Tensor) -> Tensor:
         """eps_theta(x_t, t, z_sem): one network call. `t` is one integer from 0 to 999, or one an image."""
-        return self.unet(x_t, _as_timesteps(t, x_t), z)
+        return self._noise(x_t, _as_timesteps(t, x_t), z)
 
     @torch.inference_mode()
     def predict_latent_noise(self, z_t: Tensor, t: Tensor | int) -> Tensor:
         """eps_omega(z_t, t) of the latent DDIM, on normalised z_sem."""
-        return self._latent_net()(z_t, _as_timesteps(t, z_t))
+        return self._latent_noise(z_t, _as_timesteps(t, z_t))
 
     @torch.inference_mode()
     def sample_latents(self, n_or_noise: int | Tensor, steps: int = 100) -> Tensor:
         """New z_sem (denormalised) from the latent DDIM: N x d. Takes N, or the noise N x d to start from."""
-        net = self._latent_net()
+        self._latent_net()
         noise = n_or_noise
         if isinstance(noise, int):
             noise = torch.randn(noise, self.latent_dim, device=self.device)
-        return self.denormalise(
-            last(decode_steps(net, noise, self.latent_alphas, steps, clip=False))
-        )
+        trajectory = decode_steps(self._latent_noise, noise, self.latent_alphas, steps, clip=False)
+        return self.denormalise(last(trajectory))
 
     def normalise(self, z: Tensor) -> Tensor:
         """z_sem to zero mean and unit standard deviation over the training images."""
@@ -138,8 +146,16 @@ class DiffusionAutoencoder(_Model):
         self._latent_net()
         return z * self.z_std + self.z_mean
 
-    def _predictor(self, z: Tensor):
-        return lambda x, t: self.unet(x, t, z)
+    def _predictor(self, z: Tensor) -> NoisePredictor:
+        return lambda x_t, t: self._noise(x_t, t, z)
+
+    def _latent_noise(self, z_t: Tensor, t: Tensor) -> Tensor:
+        """eps_omega, whichever the latent net predicts."""
+        net = self._latent_net()
+        output = net(z_t, t)
+        if net.config.prediction == VELOCITY:
+            return noise_of_velocity(output, z_t, self.latent_alphas[t.cpu()])
+        return output
 
     def _latent_net(self) -> LatentNet:
         if self.latent_net is None:
@@ -155,7 +171,7 @@ class DDIM(_Model):
     @torch.inference_mode()
     def encode_stochastic(self, images: Tensor, steps: int = 100) -> Tensor:
         """x_T of images by inverting the decoder: N x 3 x S x S in [-1, 1] -> N x 3 x S x S."""
-        return last(encode_steps(self.unet, images, self.alphas, steps))
+        return last(encode_steps(self._noise, images, self.alphas, steps))
 
     @torch.inference_mode()
     def decode(self, x_T: Tensor, steps: int = 100) -> Tensor:
@@ -164,12 +180,12 @@ class DDIM(_Model):
 
     def decode_steps(self, x_T: Tensor, steps: int) -> Iterator[Step]:
         """The decoding as a trajectory: each step's x_{t-1} and predicted x_0."""
-        return decode_steps(self.unet, x_T, self.alphas, steps)
+        return decode_steps(self._noise, x_T, self.alphas, steps)
 
     @torch.inference_mode()
     def predict_noise(self, x_t: Tensor, t: Tensor | int) -> Tensor:
         """eps_theta(x_t, t): one network call. `t` is one integer from 0 to 999, or one an image."""
-        return self.unet(x_t, _as_timesteps(t, x_t))
+        return self._noise(x_t, _as_timesteps(t, x_t))
 
 
 def _as_timesteps(t: Tensor | int, x: Tensor) -> Tensor:

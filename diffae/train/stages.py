@@ -1,6 +1,7 @@
 """From images to a checkpoint: the image network, then z_sem of all images, then the latent DDIM."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from diffae.diffusion import add_noise
+from diffae.config import VELOCITY
+from diffae.diffusion import add_noise, velocity
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import Preset
 from diffae.train.trainer import Loss, fit
@@ -103,45 +105,57 @@ class _Images:
 
 
 # ----------------------------------------------------------------------------------------------
-# Losses: uniform timesteps, noise prediction (paper, Eq. 6 and Section 4)
+# Losses: uniform timesteps, a squared error on what the network predicts (paper, Eq. 6 and Section 4)
 
 
-def noised(x_0: Tensor, alphas: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw t uniformly and eps, and return (x_t, t, eps), one t for each of x_0."""
+@dataclass(frozen=True)
+class Noised:
+    """Examples at random timesteps, and what a network should say of them."""
+
+    x_t: Tensor
+    t: Tensor
+    target: Tensor
+
+
+def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: torch.Generator) -> Noised:
+    """Draw t uniformly and eps; the target is eps or the velocity."""
     t = torch.randint(len(alphas), (len(x_0),), generator=noise)
     eps = torch.randn(x_0.shape, generator=noise).to(x_0.device)
-    x_t = add_noise(x_0, eps, alphas[t].float().to(x_0.device))
-    return x_t, t.to(x_0.device), eps
+    target = velocity(x_0, eps, alphas[t]) if prediction == VELOCITY else eps
+    return Noised(add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target)
 
 
 def autoencoder_loss(model: DiffusionAutoencoder, data: _Images) -> Loss:
-    """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels."""
+    """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity)."""
 
     def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
         x_0 = data.batch(indices, noise)
-        x_t, t, eps = noised(x_0, model.alphas, noise)
-        return F.mse_loss(model.unet(x_t, t, model.encoder(x_0)).float(), eps)
+        batch = noised(x_0, model.alphas, model.config.prediction, noise)
+        output = model.unet(batch.x_t, batch.t, model.encoder(x_0))
+        return F.mse_loss(output.float(), batch.target)
 
     return loss
 
 
 def baseline_loss(model: DDIM, data: _Images) -> Loss:
-    """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels."""
+    """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels (or the same of the velocity)."""
 
     def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
-        x_t, t, eps = noised(data.batch(indices, noise), model.alphas, noise)
-        return F.mse_loss(model.unet(x_t, t).float(), eps)
+        x_0 = data.batch(indices, noise)
+        batch = noised(x_0, model.alphas, model.config.prediction, noise)
+        return F.mse_loss(model.unet(batch.x_t, batch.t).float(), batch.target)
 
     return loss
 
 
 def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
-    """| eps_omega(z_t, t) - eps |, the L1 loss on normalised z_sem."""
+    """| eps_omega(z_t, t) - eps |, the L1 loss on normalised z_sem (or the same of the velocity)."""
+    net = model.latent_net
+    assert net is not None
 
     def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
-        assert model.latent_net is not None
-        z_t, t, eps = noised(z[indices.to(z.device)], model.latent_alphas, noise)
-        return F.l1_loss(model.latent_net(z_t, t).float(), eps)
+        batch = noised(z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise)
+        return F.l1_loss(net(batch.x_t, batch.t).float(), batch.target)
 
     return loss
 

@@ -10,7 +10,9 @@ from diffae.diffusion import (
     encode_steps,
     last,
     linear_alphas,
+    noise_of_velocity,
     timesteps,
+    velocity,
 )
 from diffae.errors import UserError
 from diffae.noise import normal
@@ -67,6 +69,20 @@ def test_added_noise_has_the_given_moments():
     x_t = add_noise(x_0, eps, torch.tensor([1.0, 0.36]))
     assert torch.allclose(x_t[0], x_0[0])
     assert torch.allclose(x_t[1], torch.tensor(0.6 * 0.5 + 0.8))
+
+
+def test_noise_follows_from_velocity():
+    torch.manual_seed(0)
+    x_0, eps, a = (
+        torch.rand(4, 3, 2, 2),
+        torch.randn(4, 3, 2, 2),
+        torch.tensor([0.99, 0.5, 0.1, 3e-4]),
+    )
+    x_t = add_noise(x_0, eps, a)
+    v = velocity(x_0, eps, a)
+    assert torch.allclose(noise_of_velocity(v, x_t, a), eps, atol=1e-5)
+    predicted = a.sqrt().reshape(-1, 1, 1, 1) * x_t - (1 - a).sqrt().reshape(-1, 1, 1, 1) * v
+    assert torch.allclose(predicted, x_0, atol=1e-5)  # Salimans and Ho, Appendix D
 
 
 def gaussian_predictor(variance: float):

@@ -103,6 +103,17 @@ def test_z_and_time_reach_the_output(small):
     assert not torch.allclose(base, small.predict_noise(x, 10, -z), atol=1e-4)
 
 
+def test_a_velocity_network_predicts_noise_all_the_same(small):
+    """Whatever the network says, eps = sqrt(1 - a) x_t + sqrt(a) v."""
+    x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, 128), torch.tensor([250, 700])
+    with torch.no_grad():
+        v = small.unet(x, t, z)
+    a = small.alphas[t].float().reshape(-1, 1, 1, 1)
+    assert torch.allclose(
+        small.predict_noise(x, t, z), (1 - a).sqrt() * x + a.sqrt() * v, atol=1e-5
+    )
+
+
 def test_bad_configurations_name_the_field():
     good = PRESETS["portraits"].model
     with pytest.raises(UserError, match="unknown field"):

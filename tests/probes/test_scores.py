@@ -124,6 +124,18 @@ def test_a_single_positive_has_an_auroc_but_no_standard_error():
     assert math.isnan(score.auroc_stderr)
 
 
+def test_standard_errors_of_a_summary_are_those_of_its_weighted_means():
+    scores, labels = problem(300, [0.3, 1.0, 2.0], [0.1, 0.5, 0.9])
+    summary, covariance = (
+        summarise(scores, labels, ["a", "b", "c"]),
+        delong(scores, labels).covariance,
+    )
+    equal, prevalence = np.full(3, 1 / 3), labels.mean(0) / labels.mean(0).sum()
+    assert summary.mean_auroc_stderr**2 == pytest.approx(equal @ covariance @ equal)
+    assert summary.weighted_auroc_stderr**2 == pytest.approx(prevalence @ covariance @ prevalence)
+    assert summary.weighted_auroc_stderr != pytest.approx(summary.mean_auroc_stderr, rel=0.1)
+
+
 def test_summary_of_known_scores():
     labels = np.array([[1, 1], [0, 1], [1, 1], [0, 0]], dtype=bool)
     logits = np.array([[2.0, 3.0], [1.0, -1.0], [0.5, 2.0], [-1.0, 0.0]])

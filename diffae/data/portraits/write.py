@@ -66,7 +66,7 @@ def write_dataset(
     draw = partial(_draw, images, size, seed)
     workers = workers or os.cpu_count() or 1
     with ExitStack() as stack:
-        mapped = map(draw, chunks)
+        mapped: Iterable[int] = map(draw, chunks)
         if workers > 1 and len(chunks) > WORTH_PROCESSES:
             context = get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
