@@ -70,6 +70,7 @@ class Context:
     pictures: Path
     weights_dir: Path | None = None
     allow_unknown_weights: bool = False
+    attributes: tuple[str, ...] = ()
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------

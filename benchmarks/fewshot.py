@@ -17,8 +17,9 @@ from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.weights import NotAvailable
+from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays, digest
-from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, Code, System
+from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
 from diffae import noise
 from probes import LinearProbe, accept_probability, binary_split, fit_binary, fit_pu, pu_split
 from reports.records import Record
@@ -161,36 +162,20 @@ class Pool:
     def __init__(self, context: Context, system: System):
         self.context, self.system = context, system
         self.steps = context.profile.fewshot_steps if system.iterative else None
-        self.key = context.key("pool", system, None) | {
-            "steps": self.steps,
-            "seed": context.seed,
-            "features": context.features.describe(),
-        }
-        chunks = list(context.store.chunks(self.key, context.profile.fewshot_pool, self._compute))
-        self.latents = torch.from_numpy(np.concatenate([chunk["latents"] for chunk in chunks]))
-        self.features = np.concatenate([chunk["features"] for chunk in chunks])
-
-    def _compute(self, positions: np.ndarray) -> Arrays:
-        latents = self.system.sample_latents(
-            positions.tolist(), self.context.seed, self.steps or 1
-        ).cpu()
-        images = self._decode(latents, positions)
-        return {"latents": latents.numpy(), "features": self.context.embed(images)}
-
-    def _decode(self, latents: Tensor, positions: np.ndarray) -> Tensor:
-        x_T = None
-        if "stochastic" in self.system.capabilities:
-            x_T = self.system.random_x_T(positions.tolist(), self.context.seed)
-        return self.system.decode(Code(latents, x_T), self.steps or 1).cpu()
+        new = samples(context, system, self.steps, context.profile.fewshot_pool)
+        self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
 
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
         """The first accepted samples of a class."""
         shown = accepted[:PREVIEW]
 
         def compute() -> Arrays:
-            return {"images": self._decode(self.latents[shown], shown).numpy()}
+            latents = self.latents[shown]
+            images = decode_latents(self.context, self.system, latents, shown.tolist(), self.steps)
+            return {"images": images.numpy()}
 
-        key = self.key | {"work": "pool-preview", "shown": shown.tolist()}
+        key = self.context.key("sample-preview", self.system, None)
+        key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
         images = torch.from_numpy(self.context.store.once(key, compute)["images"])
         path = self.context.pictures / f"fewshot-{self.system.name}-{name}.png"
         save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)

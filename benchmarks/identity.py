@@ -89,11 +89,11 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _attributes(context: Context) -> list[str]:
-    known = [name for name in ATTRIBUTES if name in context.dataset.attribute_names]
+    """The attributes asked for, or those of the paper's that the data set has."""
+    chosen = context.attributes or ATTRIBUTES
+    known = [name for name in chosen if name in context.dataset.attribute_names]
     if not known:
-        raise NotAvailable(
-            f"{context.dataset.name} has none of the attributes {', '.join(ATTRIBUTES)}"
-        )
+        raise NotAvailable(f"{context.dataset.name} has none of {', '.join(chosen)}: --attributes")
     return known
 
 

@@ -25,6 +25,7 @@ class Options:
     checkpoints: dict[str, str]
     data: str | None
     profile: Profile
+    attributes: tuple[str, ...]
     seed: int
     device: str
     weights_dir: Path | None
@@ -52,6 +53,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         checkpoints=dict(_checkpoint(text) for text in args.ckpt),
         data=str(args.data) if args.data else None,
         profile=profile,
+        attributes=_names(args.attributes) if args.attributes else (),
         seed=args.seed,
         device=args.device,
         weights_dir=args.weights_dir,
@@ -76,6 +78,7 @@ def _parser(description: str | None) -> cli.Parser:
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     add("--out", type=Path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
+    add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--weights-dir", type=Path, help="folder of metric weights, see doctor")
@@ -106,12 +109,16 @@ def _system_names(text: str | None) -> tuple[str, ...]:
         return systems.DEFAULT
     if text == "all":
         return tuple(systems.REGISTRY.names())
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = _names(text)
     for name in names:
         systems.REGISTRY.get(name)
     if not names:
         raise UserError("--systems: names no system")
     return names
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _checkpoint(text: str) -> tuple[str, str]:
@@ -164,15 +171,25 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
     size = next(iter(sizes), 32)
     if options.data is None:
-        return open_portraits(options.profile.portraits, size)
-    dataset = open_dataset(options.data, size)
+        dataset = open_portraits(options.profile.portraits, size)
+    else:
+        dataset = _open_folder(options.data, size)
+    for name in options.attributes:
+        if name not in dataset.attribute_names:
+            hint = cli.did_you_mean(name, dataset.attribute_names)
+            raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
+    return dataset
+
+
+def _open_folder(path: str, size: int) -> Dataset:
+    dataset = open_dataset(path, size)
     native = min(dataset.source.read(0).size)
     native = max(native, dataset.transform.pad_to or 0)
     if native < size:
         raise UserError(
-            f"{options.data}: images of {native} px, but the checkpoint is for {size} px; "
+            f"{path}: images of {native} px, but the checkpoint is for {size} px; "
             "give larger images or a smaller checkpoint"
         )
     if not len(dataset.indices("test")):
-        raise UserError(f"{options.data}: no images in the test split")
+        raise UserError(f"{path}: no images in the test split")
     return dataset

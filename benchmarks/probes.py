@@ -53,26 +53,24 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
     probe, _ = fit(context, system)
     protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
-    yield from _records(context, system, probe, features, test, protocol, "")
+    yield from _records(context, probe, features, test, protocol, system.title)
     if context.profile.probe_adam_paper:
         labels = torch.from_numpy(train.labels)
         probe = fit_adam_paper(context.semantic(system, train), labels, seed=context.seed)
         protocol = context.protocol(
             "probes", probe="Adam 1e-3, batch 32, 9375 steps (the authors')", **sizes
         )
-        yield from _records(
-            context, system, probe, features, test, protocol, " (Adam, as the authors)"
-        )
+        title = f"{system.title}, Adam probe"
+        yield from _records(context, probe, features, test, protocol, title)
 
 
 def _records(
     context: Context,
-    system: System,
     probe: LinearProbe,
     features: Tensor,
     test: Selection,
     protocol: str,
-    suffix: str,
+    title: str,
 ) -> Iterator[Record]:
     names = context.dataset.attribute_names
     summary = summarise(probe.logits(features).numpy(), test.labels, names)
@@ -83,10 +81,10 @@ def _records(
         return context.record(
             "probes",
             TABLE,
-            system.title,
+            title,
             metric,
             value if known else None,
-            setting=setting + suffix,
+            setting=setting,
             stderr=stderr if known else None,
             n=len(test),
             protocol=protocol,

@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
 def run(options: Options) -> Path:
     """Run what was asked for and return the run folder."""
     loaded, missing = load_systems(options)
-    dataset = open_data(options, loaded)
+    with distributed.main_first():
+        dataset = open_data(options, loaded)
     settings = _settings(options, dataset)
     out = options.out or _default_out(options, dataset, settings)
     if distributed.is_main():
@@ -80,6 +81,7 @@ def run(options: Options) -> Path:
         pictures=out / PICTURES,
         weights_dir=options.weights_dir,
         allow_unknown_weights=options.allow_unknown_weights,
+        attributes=options.attributes,
     )
     _fit_systems(context, loaded)
     doctor.announce(context, loaded, missing)
@@ -170,6 +172,7 @@ def _settings(options: Options, dataset: Dataset) -> dict[str, Any]:
             "data": options.data or "portraits",
             "data_sha256": dataset.fingerprint,
             "profile": json.loads(json.dumps(asdict(options.profile))),
+            "attributes": list(options.attributes),
             "seed": options.seed,
             "device": options.device,
         }

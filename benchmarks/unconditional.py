@@ -13,21 +13,21 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.frechet import Moments, frechet_distance, jackknife_stderr, merge_all
+from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays, digest
-from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
 from reports.records import Record
 
 TABLE = "table4_unconditional_fid"
 BLOCKS = 20
-PREVIEW = 32
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
     reference = context.real_features(_reference(context))
     for steps in context.profile.fid_steps if system.iterative else (None,):
-        samples = sample(context, system, steps)
-        yield _record(context, system.title, steps, samples["features"], reference)
-        preview = torch.from_numpy(samples["preview"])
+        new = samples(context, system, steps, context.profile.fid_samples)
+        yield _record(context, system.title, steps, new["features"], reference)
+        preview = torch.from_numpy(new["preview"])
         save_sheet(
             context.pictures / f"samples-{system.name}-{steps}.png", preview.chunk(4), scale=2
         )
@@ -47,23 +47,6 @@ def _reference(context: Context) -> Selection:
     return context.select("train", context.profile.fid_reference)
 
 
-def sample(context: Context, system: System, steps: int | None) -> Arrays:
-    """Features of new images, and the first few of the images under "preview"."""
-    key = context.key("sample", system, None) | {
-        "steps": steps,
-        "seed": context.seed,
-        "features": context.features.describe(),
-    }
-
-    def compute(positions: np.ndarray) -> Arrays:
-        images = system.sample(positions.tolist(), context.seed, steps or 1).cpu()
-        preview = images[: PREVIEW if positions[0] == 0 else 0]
-        return {"features": context.embed(images), "preview": preview.numpy()}
-
-    chunks = list(context.store.chunks(key, context.profile.fid_samples, compute))
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-
-
 def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarray:
     """Features of held-out images decoded from their z_sem and a random x_T: N x d."""
     selection = context.select("test", context.profile.fid_samples)
@@ -75,8 +58,7 @@ def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarr
 
     def compute(positions: np.ndarray) -> Arrays:
         semantic = system.encode_semantic(selection.batch(positions))
-        x_T = system.random_x_T(positions.tolist(), context.seed)
-        images = system.decode(Code(semantic, x_T), steps or 1)
+        images = decode_latents(context, system, semantic, positions.tolist(), steps)
         return {"features": context.embed(images)}
 
     return context.store.array(key, len(selection), compute, "features")

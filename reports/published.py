@@ -67,8 +67,10 @@ NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
         (ours, mean): (theirs, "linear classifier")
         for ours, theirs in (
             ("DiffAE", "DiffAE z_sem (512D)"),
+            ("DiffAE, Adam probe", "DiffAE z_sem (512D)"),
             ("DiffAE z_sem", "DiffAE z_sem (512D)"),
             ("StyleGAN2 (W)", "StyleGAN2 W (inverted, 512D)"),
+            ("StyleGAN2 (W), Adam probe", "StyleGAN2 W (inverted, 512D)"),
         )
         for mean in (_MEAN, _WEIGHTED)
     },
