@@ -18,7 +18,7 @@ from probes import LinearProbe, Summary, choose_C, fit_adam_paper, fit_lbfgs, su
 from reports.records import Record
 
 TABLE = "section5.3_probe"
-GRID = (1e-3, 1e-2, 1e-1, 1.0)
+GRID = (1e-2, 1e-1, 1.0, 10.0)
 MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
@@ -47,7 +48,12 @@ def positive(text: str) -> int:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command: UserError is one line on standard error and status 2, Ctrl-C status 130."""
+    """Run a command: UserError is one line on standard error and status 2, Ctrl-C status 130.
+
+    SIGTERM counts as Ctrl-C, and both do in a background job too, where a shell has them ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         status = main() or 0
     except UserError as error:

@@ -7,10 +7,12 @@ Run the same command again and it goes on where it stopped. The result is a chec
 model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`.
 """
 
+import fcntl
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -43,10 +45,11 @@ def main(arguments: list[str] | None = None) -> None:
     identity = identity_of(
         preset=asdict(preset), data=data.fingerprint, size=len(indices), seed=args.seed
     )
-    _claim(out, identity)
+    lock = _claim(out, identity)
     if preset.expect:
         print(f"{preset.name}: expect {preset.expect}", file=sys.stderr)
-    train(preset, data.load_all(indices), identity, out, args.seed, args.device)
+    with lock:
+        train(preset, data.load_all(indices), identity, out, args.seed, args.device)
     print(out)
 
 
@@ -59,8 +62,11 @@ def _open(preset: Preset, path: Path | None) -> Dataset:
     return open_portraits(preset.portraits, size)
 
 
-def _claim(out: Path, identity: str) -> None:
-    """Make `out` this training's folder. Raises UserError if it holds something else."""
+def _claim(out: Path, identity: str) -> IO[str]:
+    """Make `out` this training's folder, locked while the file returned is open.
+
+    Raises UserError if it holds something else, or if another process is training in it.
+    """
     note = out / "training.json"
     if note.is_file():
         if json.loads(note.read_text()) != json.loads(identity):
@@ -68,7 +74,13 @@ def _claim(out: Path, identity: str) -> None:
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists and is not a training folder; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
+    lock = open(out / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UserError(f"{out}: another process is training in this folder") from None
     note.write_text(json.dumps(json.loads(identity), indent=2) + "\n")
+    return lock
 
 
 if __name__ == "__main__":

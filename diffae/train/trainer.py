@@ -8,9 +8,12 @@ again goes on as if nothing had happened.
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -143,28 +146,20 @@ def fit(
 ) -> None:
     """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between runs.
 
-    The state is saved every two minutes, at the end, and on Ctrl-C. Afterwards the network holds the
+    The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the network holds the
     moving average of its weights.
     """
     training = Training(network, schedule, seed)
     if path.exists():
         training.load(path, identity)
-    saved, ok = time.monotonic(), training.step
-    progress = tqdm(
-        total=schedule.steps * schedule.batch_size,
-        initial=training.step * schedule.batch_size,
-        desc=title,
-        unit="image",
-        unit_scale=True,
-        file=sys.stderr,
-        mininterval=1.0,
-    )
-    average = math.nan
-    try:
+    saved, average = time.monotonic(), math.nan
+    with (
+        _progress(schedule, training.step, title) as progress,
+        interrupts_deferred() as interrupted,
+    ):
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, seed, training.step)
             loss = training.advance(loss_of, indices)
-            ok = training.step
             if not math.isfinite(loss):
                 raise UserError(
                     f"{title}: the loss is {loss} at step {training.step}; lower the rate"
@@ -172,17 +167,44 @@ def fit(
             average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             progress.set_postfix(loss=f"{average:.4f}", refresh=False)
             progress.update(schedule.batch_size)
-            if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+            if interrupted() or time.monotonic() - saved > SAVE_EVERY_SECONDS:
                 training.save(path, identity)
                 saved = time.monotonic()
-    except KeyboardInterrupt:
-        if ok == training.step:  # never between the parts of a step
-            training.save(path, identity)
-        raise
-    finally:
-        progress.close()
+            if interrupted():
+                raise KeyboardInterrupt
     training.save(path, identity)
     training.use_ema()
+
+
+def _progress(schedule: Schedule, step: int, title: str) -> tqdm:
+    return tqdm(
+        total=schedule.steps * schedule.batch_size,
+        initial=step * schedule.batch_size,
+        desc=title,
+        unit="image",
+        unit_scale=True,
+        file=sys.stderr,
+        mininterval=1.0,
+    )
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C and SIGTERM instead of obeying them, so that no step is cut in two.
+
+    Gives a function that says whether one came. Outside of the main thread nothing can be noted.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def identity_of(**settings: object) -> str:

@@ -168,5 +168,26 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_in_use_is_refused_and_sigterm_saves(tmp_path):
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diffae.train", "smoke", "--out", str(out)],
+        env=os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    while not (out / "training.json").exists() and process.poll() is None:
+        time.sleep(0.05)
+    status, _, err = train("smoke", "--out", out, cache=cache)
+    assert status == 2
+    assert "another process is training" in err
+    process.send_signal(signal.SIGTERM)
+    assert "run the same command again to go on" in process.communicate()[1]
+    assert process.returncode == 130
+    assert (out / "training-image.safetensors").exists()
+    assert not (out / "model.safetensors").exists()
+
+
 def test_presets_are_named_by_their_keys():
     assert all(preset.name == name for name, preset in PRESETS.items())
