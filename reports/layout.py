@@ -14,7 +14,7 @@ from reports.records import HIGHER, LOWER, Record
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # How the names of rows begin that give the scale and stand for no contender: never the best.
-REFERENCE_SYSTEMS = ("naive", "dummy", "pixels", "random encoder", "imagenet")
+REFERENCE_SYSTEMS = ("naive", "real", "dummy", "pixels", "random encoder", "imagenet")
 # What tells records apart where a table's own keys do not, in the order in which it is tried.
 DISTINGUISHING = ("setting", "steps", "protocol")
 
