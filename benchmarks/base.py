@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.context import Context
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import System
+from benchmarks.systems.base import IN_WORDS, System
 from reports.records import Record
 
 
@@ -39,9 +39,7 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
     for system in systems:
         missing = sorted(benchmark.needs - system.capabilities)
         if missing:
-            reason = (
-                f"{system.title} cannot {', '.join(name.replace('_', ' ') for name in missing)}"
-            )
+            reason = f"{system.title} cannot {' or '.join(IN_WORDS[name] for name in missing)}"
             yield not_run(benchmark, context, system.title, reason)
             continue
         try:

@@ -21,7 +21,7 @@ class MetricInfo:
 
 
 METRICS = {
-    "latent_dim": MetricInfo(NEITHER, "", "Numbers in the code", ""),
+    "latent_dim": MetricInfo(NEITHER, "", "Numbers in the code", "Preechakul et al. 2022, Table 1"),
     "ssim": MetricInfo(
         HIGHER,
         "",

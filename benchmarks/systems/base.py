@@ -20,6 +20,14 @@ ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS = (
     "sample",  # new images
     "sample_latents",  # new semantic codes
 )
+IN_WORDS = {
+    ENCODE: "encode an image fully",
+    DECODE: "decode",
+    SEMANTIC: "encode a semantic code",
+    STOCHASTIC: "encode a stochastic code",
+    SAMPLE: "sample",
+    SAMPLE_LATENTS: "sample semantic codes",
+}
 
 
 @dataclass(frozen=True)
