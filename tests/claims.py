@@ -65,7 +65,9 @@ def test_z_sem_knows_more_than_a_random_encoder(records):
 def test_a_stronger_edit_moves_the_logit_further(records):
     for attribute in ("Male", "Smiling", "Wavy_Hair", "Young"):
         moved = [
-            value(records, setting=f"{attribute} {strength}", metric="logit_change")
+            value(
+                records, system="DiffAE", setting=f"{attribute} {strength}", metric="logit_change"
+            )
             for strength in ("0", "0.15", "0.3")
         ]
         assert moved[0] < moved[1] < moved[2]

@@ -14,7 +14,7 @@ ROWS = (
     ("reconstruction-diffae.png", 0),
     ("reconstruction-diffae.png", 1),
     ("reconstruction-diffae-random.png", 1),
-    ("edit-diffae-Smiling.png", -1),
+    ("edit-diffae-Male.png", -1),
     ("samples-diffae-20.png", 0),
 )
 
