@@ -29,7 +29,7 @@ def list_everything(arguments: list[str]) -> None:
     benchmarks = [REGISTRY.get(name) for name in REGISTRY.names()]
     _section("Benchmarks", {b.name: f"{b.title} ({b.paper})" for b in benchmarks})
     _section("Systems (--systems)", {n: systems.describe(n) for n in systems.REGISTRY.names()})
-    configs = {n: checkpoint.read_config(checkpoint.locate(n)) for n in checkpoint.packaged_names()}
+    configs = {n: checkpoint.open_checkpoint(n).config for n in checkpoint.packaged_names()}
     _section(
         "Packaged checkpoints (--ckpt)",
         {name: f"{config.kind}, {config.image_size} px" for name, config in configs.items()},

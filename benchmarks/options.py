@@ -126,7 +126,7 @@ def _checkpoint(text: str) -> tuple[str, str]:
     name, separator, path = text.partition("=")
     if separator and name in systems.REGISTRY.names():
         return name, path
-    config = checkpoint.read_config(checkpoint.locate(text))
+    config = checkpoint.open_checkpoint(text).config
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
 
 

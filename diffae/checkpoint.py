@@ -1,8 +1,12 @@
-"""Checkpoints: a folder with `model.safetensors` and `config.json`. Nothing in it is ever executed."""
+"""Checkpoints: a folder with `model.safetensors` and `config.json`, or a file of the authors'.
+
+Nothing in either is ever executed.
+"""
 
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -12,8 +16,10 @@ from torch import Tensor, nn
 
 from diffae.config import ModelConfig
 from diffae.errors import UserError
+from diffae.official import OfficialCheckpoint
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+OFFICIAL = "last.ckpt"
 PACKAGED = Path(__file__).parent / "pretrained"
 
 
@@ -22,26 +28,59 @@ def packaged_names() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}"))
 
 
-def locate(path: str | Path) -> Path:
-    """The folder of a checkpoint. A folder on disk comes before a packaged model of the same name."""
-    folder = Path(path)
-    if not folder.exists() and str(path) in packaged_names():
-        return PACKAGED / str(path)
-    if not folder.exists():
-        raise UserError(
-            f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, or the name of a "
-            f"packaged model ({', '.join(packaged_names()) or 'none here'})"
-        )
-    missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{path}: not a checkpoint: it must be a folder with {' and '.join(missing)}"
-        )
-    return folder
+class Folder:
+    """A checkpoint of ours."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = _read_config(path / CONFIG)
+
+    def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
+        """Every tensor of the file; `expected` names what the model needs, which is checked later."""
+        file = self.path / WEIGHTS
+        try:
+            return load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{file}: not readable as safetensors ({error})") from None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over configuration and weights: what a cached result of this model is filed under."""
+        digest = hashlib.sha256()
+        for name in (CONFIG, WEIGHTS):
+            with open(self.path / name, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
 
-def read_config(folder: Path) -> ModelConfig:
-    path = folder / CONFIG
+def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
+    """A folder of ours, the authors' `last.ckpt` (or the folder that holds it), or a packaged name.
+
+    What is on disk comes before a packaged model of the same name. The configuration is read, the weights
+    are not. Raises UserError.
+    """
+    place = Path(path)
+    if not place.exists() and str(path) in packaged_names():
+        return Folder(PACKAGED / str(path))
+    if not place.exists():
+        raise UserError(
+            f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' "
+            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'})"
+        )
+    if place.name in (WEIGHTS, CONFIG):
+        place = place.parent
+    if place.is_file():
+        return OfficialCheckpoint(place)
+    if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
+        return OfficialCheckpoint(place / OFFICIAL)
+    if not all((place / name).is_file() for name in (WEIGHTS, CONFIG)):
+        raise UserError(
+            f"{path}: not a checkpoint: it must be a folder with {WEIGHTS} and {CONFIG}, or the authors' "
+            f"{OFFICIAL}"
+        )
+    return Folder(place)
+
+
+def _read_config(path: Path) -> ModelConfig:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -54,15 +93,12 @@ def read_config(folder: Path) -> ModelConfig:
         raise UserError(f"{path}: {error}") from None
 
 
-def load_weights(model: nn.Module, folder: Path) -> None:
-    """Fill `model` with the folder's weights in the model's own dtype. Strict: every fault is named."""
-    path = folder / WEIGHTS
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not readable as safetensors ({error})") from None
-    check_state(state, model.state_dict(), str(path))
-    model.load_state_dict(state)
+def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
+    """Give `model` (which may be on the meta device) the weights, in float32. Strict: every fault is named."""
+    expected = model.state_dict()
+    state = found.weights(expected)
+    check_state(state, expected, str(found.path))
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 
 
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
@@ -88,12 +124,3 @@ def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype
     save_file(state, partial)
     (folder / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder / WEIGHTS)
-
-
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over configuration and weights: what a cached result of this model is filed under."""
-    digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS):
-        with open(folder / name, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

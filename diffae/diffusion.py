@@ -23,13 +23,14 @@ NoisePredictor = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps_theta
 
 def linear_alphas(beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
     """a_t of the images' schedule: beta rises linearly. Float64, NUM_TIMESTEPS values."""
-    betas = torch.linspace(beta_start, beta_end, NUM_TIMESTEPS, dtype=torch.float64)
+    betas = torch.linspace(beta_start, beta_end, NUM_TIMESTEPS, dtype=torch.float64, device="cpu")
     return torch.cumprod(1 - betas, dim=0)
 
 
 def constant_alphas(beta: float) -> Tensor:
     """a_t of the latent DDIM's schedule: beta is constant. Float64, NUM_TIMESTEPS values."""
-    return torch.cumprod(torch.full((NUM_TIMESTEPS,), 1 - beta, dtype=torch.float64), dim=0)
+    factors = torch.full((NUM_TIMESTEPS,), 1 - beta, dtype=torch.float64, device="cpu")
+    return torch.cumprod(factors, dim=0)
 
 
 def timesteps(steps: int) -> list[int]:

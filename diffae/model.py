@@ -48,14 +48,15 @@ class _Model(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
-        """Load a folder with `model.safetensors` and `config.json`, or a packaged model by its name.
+        """Load a folder of ours, the authors' `last.ckpt` (its EMA weights), or a packaged model by its name.
 
-        Raises UserError if there is no such model, if it is of another kind, or if a tensor is missing,
-        left over, misshapen or not finite; each is named.
+        Nothing in the file is executed. Raises UserError if there is no such model, if it is of another
+        kind, or if a tensor is missing, left over, misshapen or not finite; each is named.
         """
-        folder = checkpoint.locate(path)
-        model = cls(checkpoint.read_config(folder))
-        checkpoint.load_weights(model, folder)
+        found = checkpoint.open_checkpoint(path)
+        with torch.device("meta"):  # the weights are read straight into place, never held twice
+            model = cls(found.config)
+        checkpoint.load_weights(model, found)
         return model.to(device).eval().requires_grad_(False)
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:

@@ -26,10 +26,10 @@ class DiffAESystem(System):
     iterative = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        folder = checkpoint.locate(path or "portraits")
-        self.model = DiffusionAutoencoder.from_pretrained(folder, device)
+        source = path or "portraits"
+        self.model = DiffusionAutoencoder.from_pretrained(source, device)
         self.device = device
-        self.fingerprint = checkpoint.fingerprint(folder)
+        self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
         self.image_size = self.model.image_size
         self.semantic_dim = self.model.latent_dim
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
@@ -68,10 +68,10 @@ class DDIMSystem(System):
     capabilities = frozenset({ENCODE, DECODE, STOCHASTIC, SAMPLE})
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        folder = checkpoint.locate(path or "portraits-ddim")
-        self.model = DDIM.from_pretrained(folder, device)
+        source = path or "portraits-ddim"
+        self.model = DDIM.from_pretrained(source, device)
         self.device = device
-        self.fingerprint = checkpoint.fingerprint(folder)
+        self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
         self.image_size = self.model.image_size
         self.latent_dim = 3 * self.image_size**2
 

@@ -56,7 +56,7 @@ class RandomEncoder(System):
     capabilities = frozenset({SEMANTIC})
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        config = checkpoint.read_config(checkpoint.locate(path or "portraits"))
+        config = checkpoint.open_checkpoint(path or "portraits").config
         if not config.encoder_channel_mult:
             raise UserError("random-encoder: needs the checkpoint of an autoencoder for its shape")
         with torch.random.fork_rng():
@@ -92,7 +92,7 @@ class TimmEncoder(System):
 def _same_size_as(path: str | Path | None) -> int:
     """The size of z_sem of the autoencoder at `path`, so that the comparison is fair."""
     try:
-        config = checkpoint.read_config(checkpoint.locate(path or "portraits"))
+        config = checkpoint.open_checkpoint(path or "portraits").config
     except UserError:
         return DEFAULT_DIM
     return config.z_channels if config.encoder_channel_mult else DEFAULT_DIM

@@ -1,0 +1,172 @@
+"""Read what `torch.save` wrote, without running anything that is in it.
+
+A file of torch.save is a zip archive: a pickle that describes objects, and the bytes of each storage. A
+pickle may name any function of any package to be called on loading. The unpickler here knows tensors and
+ordered dictionaries and nothing else: every other name becomes a stand-in that takes anything and does
+nothing. Tensors stay on disk until they are asked for.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffae.errors import UserError
+
+_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    dtype: torch.dtype
+    numel: int
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that is still on disk."""
+
+    storage: _Storage
+    offset: int
+    shape: torch.Size
+    stride: tuple[int, ...]
+
+
+class _StandIn:
+    """In the place of every class and function that is not needed: takes anything, does nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> "_StandIn":
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __setstate__(self, _: Any) -> None: ...
+    def __setitem__(self, _: Any, __: Any) -> None: ...
+    def append(self, _: Any) -> None: ...
+    def extend(self, _: Any) -> None: ...
+    def add(self, _: Any) -> None: ...
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        known: dict[tuple[str, str], Any] = {
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+            ("collections", "OrderedDict"): OrderedDict,
+        }
+        if (module, name) in known:
+            return known[module, name]
+        if module in ("torch", "torch.storage") and name in _DTYPES:
+            return _DTYPES[name]
+        return type(name.rpartition(".")[2] or "unnamed", (_StandIn,), {})
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, _device, numel = pid
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or "/" in str(key):
+            raise pickle.UnpicklingError(f"unknown reference {pid!r:.100}")
+        return _Storage(str(key), dtype, int(numel))
+
+
+def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> StoredTensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without a storage")
+    return StoredTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
+
+
+def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
+    return tensor
+
+
+class TorchFile:
+    """A file of `torch.save` opened for reading; `content` is its object, with tensors still on disk."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+            self._folder = self._find_folder()
+            with self._zip.open(self._folder + "data.pkl") as file:
+                self.content: Any = _Unpickler(file).load()
+        except UserError:
+            raise
+        except OSError as error:
+            raise UserError(f"{path}: not readable ({error.strerror or error})") from None
+        except zipfile.BadZipFile:
+            raise UserError(
+                f"{path}: not a checkpoint of torch.save (or cut short): it is not a zip archive; "
+                "download it again"
+            ) from None
+        except Exception as error:  # a damaged pickle can raise whatever it likes
+            raise UserError(f"{path}: damaged: its pickle does not load ({error})") from None
+
+    def _find_folder(self) -> str:
+        names = [n for n in self._zip.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
+        if len(names) != 1:
+            raise UserError(f"{self.path}: a zip archive, but not one that torch.save wrote")
+        return names[0].removesuffix("data.pkl")
+
+    def read(self, tensor: StoredTensor) -> Tensor:
+        """The tensor in memory of its own, in its own dtype. Raises UserError if the file contradicts itself."""
+        storage = tensor.storage
+        last = tensor.offset + sum(
+            (n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True)
+        )
+        sane = min((*tensor.stride, tensor.offset), default=0) >= 0
+        if not sane or (tensor.shape.numel() and last >= storage.numel):
+            raise UserError(
+                f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
+            )
+        flat = self._read_storage(storage)
+        view = flat.as_strided(tensor.shape, tensor.stride, tensor.offset)
+        return view if view.numel() == flat.numel() and view.is_contiguous() else view.clone()
+
+    def _read_storage(self, storage: _Storage) -> Tensor:
+        name = f"{self._folder}data/{storage.key}"
+        size = storage.numel * storage.dtype.itemsize
+        try:
+            info = self._zip.getinfo(name)
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != size:
+                raise UserError(f"{self.path}: damaged: {name} does not hold {size} plain bytes")
+            data = torch.empty(size, dtype=torch.uint8)
+            with self._zip.open(info) as file:
+                if _read_into(file.readinto, memoryview(data.numpy())) != size:
+                    raise UserError(f"{self.path}: damaged: {name} ends early")
+        except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+            raise UserError(f"{self.path}: damaged: {name} does not read ({error})") from None
+        return data.view(storage.dtype)
+
+    def close(self) -> None:
+        self._zip.close()
+
+    def __enter__(self) -> "TorchFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_PIECE = 1 << 22
+
+
+def _read_into(readinto: Callable[[memoryview], int | None], target: memoryview) -> int:
+    done = 0
+    while count := readinto(target[done : done + _PIECE]):
+        done += count
+    return done

@@ -1,0 +1,75 @@
+"""Files of the authors' layout, written from `tests/data/keys`, with weights filled by the parity file's recipe."""
+
+import sys
+import types
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+KEYS = Path(__file__).parents[1] / "data" / "keys"
+
+
+def fill(name: str, shape: list[int]) -> torch.Tensor:
+    """The parity file's recipe: a tensor that depends on its name and shape alone."""
+    value = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(shape))
+    if len(shape) >= 2:
+        value = value / np.sqrt(np.prod(shape[1:]))
+    else:
+        value = 1 + 0.1 * value if name.endswith("weight") else 0.1 * value
+    return torch.from_numpy(value.astype(np.float32))
+
+
+def network(configuration: str) -> dict[str, torch.Tensor]:
+    """A network's state dict under the authors' names, aliases being one tensor as in their code."""
+    state: dict[str, torch.Tensor] = {}
+    for line in (KEYS / f"{configuration}.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        name, shape, _ = line.split("\t")
+        if ".linear_emb." not in name:
+            state[name] = fill(name, [int(n) for n in shape.strip("[]").split(",")])
+    aliases = {n.replace(".cond_layers.1.", ".linear_emb."): t for n, t in state.items()}
+    return aliases | state
+
+
+def state_dict(configuration: str, image_size: int, complete: bool = False) -> dict[str, Any]:
+    """The state_dict of a `last.ckpt`. Unless `complete`, its raw copy is one number broadcast: it is never read."""
+    ema = network(configuration)
+    raw = {n: t + 1 if complete else torch.zeros(()).expand(t.shape) for n, t in ema.items()}
+    state = {"x_T": torch.zeros(32, 3, image_size, image_size)}
+    if configuration.endswith("_latent"):
+        state |= {"conds_mean": torch.full((1, 512), 3.0), "conds_std": torch.full((1, 512), 2.0)}
+    state |= {f"model.{n}": t for n, t in raw.items()}
+    return state | {f"ema_model.{n}": t for n, t in ema.items()}
+
+
+def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
+    """Write a Lightning 1.4.5 checkpoint around a state dict.
+
+    Its `callbacks` are keyed by a class of a package that is gone by the time the file is read.
+    """
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    module.ModelCheckpoint = callback  # type: ignore[attr-defined]
+    content = {
+        "epoch": 1,
+        "global_step": 1_015_625,
+        "pytorch-lightning_version": "1.4.5",
+        "state_dict": state,
+        "callbacks": {callback: {"monitor": "loss", "best_model_score": torch.tensor(0.5)}},
+        "optimizer_states": [],
+        "lr_schedulers": [],
+        "hparams_name": "conf",
+        "hyper_parameters": {"img_size": 128, "name": "x"},
+        **more,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for package in ("pytorch_lightning", "pytorch_lightning.callbacks"):
+            patch.setitem(sys.modules, package, types.ModuleType(package))
+        patch.setitem(sys.modules, module.__name__, module)
+        torch.save(content, path)
+    return path
