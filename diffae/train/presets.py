@@ -2,7 +2,8 @@
 
 Settings that the paper fixes (Appendix A) are kept: Adam, a mean squared error, uniform timesteps, gradient
 norm clipped to 1, L1 for the latent DDIM. The small presets differ where two CPU cores demand it: velocity
-instead of noise prediction, a higher learning rate that decays, and an EMA that warms up.
+instead of noise prediction, a higher learning rate that decays, an EMA that warms up, and a second loss
+that teaches the encoder without noise, first alone (`encoder`) and then along (`pixel_weight`).
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +32,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Preset:
-    """One model: its architecture, its data, and the schedules of its image and latent networks.
+    """One model: its architecture, its data, and the schedules of its networks.
+
+    `encoder` gives the semantic encoder a start by `stages.PixelDecoder` alone, and `pixel_weight` keeps that
+    decoder's loss beside the diffusion loss; the paper has neither. `image` trains encoder and UNet (or the
+    baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
 
     `portraits` is the number of procedural portraits to train on when no `--data` is given; 0 means that
     the preset is meant for `data_hint` and `--data` is required.
@@ -42,6 +47,8 @@ class Preset:
     model: ModelConfig
     image: Schedule
     latent: Schedule | None = None
+    encoder: Schedule | None = None
+    pixel_weight: float = 0.0
     portraits: int = 0
     data_hint: str = ""
     flip: bool = False
@@ -53,9 +60,9 @@ _SMALL = ModelConfig(
     image_size=32,
     model_channels=32,
     channel_mult=(1, 2, 2),
-    encoder_channel_mult=(1, 2, 4, 4),
+    encoder_channel_mult=(1, 2, 4, 8),
     embed_channels=128,
-    z_channels=128,
+    z_channels=256,
     num_res_blocks=1,
     attention_resolutions=(8,),
     norm_groups=8,
@@ -66,7 +73,7 @@ _SMALL = ModelConfig(
 _SMALL_DDIM = replace(_SMALL, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
 
 _IMAGE = Schedule(
-    samples=160_000,
+    samples=240_000,
     batch_size=32,
     learning_rate=8e-4,
     warmup_samples=8_000,
@@ -87,6 +94,9 @@ _LATENT = Schedule(
     bfloat16=True,
 )
 
+_ENCODER = replace(_IMAGE, samples=160_000)
+_PIXEL_WEIGHT = 4.0
+
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
 
 PRESETS: dict[str, Preset] = {
@@ -98,6 +108,8 @@ PRESETS: dict[str, Preset] = {
             _SMALL,
             _IMAGE,
             _LATENT,
+            encoder=_ENCODER,
+            pixel_weight=_PIXEL_WEIGHT,
             portraits=40_000,
         ),
         Preset(
@@ -113,6 +125,8 @@ PRESETS: dict[str, Preset] = {
             _SMALL,
             replace(_IMAGE, samples=60_000),
             _LATENT,
+            encoder=replace(_ENCODER, samples=60_000),
+            pixel_weight=_PIXEL_WEIGHT,
             data_hint="a folder with Fashion-MNIST's IDX files",
         ),
         Preset(
@@ -130,6 +144,8 @@ PRESETS: dict[str, Preset] = {
             ),
             _SMOKE,
             replace(_LATENT, samples=8_192, warmup_samples=1_024),
+            encoder=_SMOKE,
+            pixel_weight=_PIXEL_WEIGHT,
             portraits=256,
         ),
     )

@@ -1,4 +1,4 @@
-"""From images to a checkpoint: the image network, then z_sem of all images, then the latent DDIM."""
+"""From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from diffae.config import VELOCITY
+from diffae.config import VELOCITY, ModelConfig
 from diffae.diffusion import add_noise, velocity
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.nn import GroupNorm
 from diffae.train.presets import Preset
 from diffae.train.trainer import Loss, fit
 
@@ -38,11 +39,25 @@ def _train_autoencoder(
     preset: Preset, data: "_Images", identity: str, out: Path, seed: int
 ) -> None:
     model = DiffusionAutoencoder(preset.model).to(data.device)
-    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    pixels = PixelDecoder(preset.model).to(data.device)
+    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder, "pixels": pixels})
     _channels_last(networks)
+    if preset.encoder is not None:
+        fit(
+            nn.ModuleDict({"encoder": model.encoder, "pixels": pixels}),
+            pixel_loss(model, data, pixels),
+            len(data),
+            preset.encoder,
+            out / "training-encoder.safetensors",
+            f"{preset.name}: encoder",
+            seed,
+            identity,
+        )
+    if not preset.pixel_weight:
+        del networks["pixels"]
     fit(
         networks,
-        autoencoder_loss(model, data),
+        autoencoder_loss(model, data, pixels, preset.pixel_weight),
         len(data),
         preset.image,
         out / "training-image.safetensors",
@@ -125,16 +140,59 @@ def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: torch.Generator)
     return Noised(add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target)
 
 
-def autoencoder_loss(model: DiffusionAutoencoder, data: _Images) -> Loss:
-    """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity)."""
+def autoencoder_loss(
+    model: DiffusionAutoencoder, data: _Images, pixels: nn.Module, pixel_weight: float
+) -> Loss:
+    """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity).
+
+    Unless `pixel_weight` is 0, as in the paper, that much of the `pixel_loss` is added.
+    """
 
     def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
         x_0 = data.batch(indices, noise)
         batch = noised(x_0, model.alphas, model.config.prediction, noise)
-        output = model.unet(batch.x_t, batch.t, model.encoder(x_0))
-        return F.mse_loss(output.float(), batch.target)
+        z = model.encoder(x_0)
+        error = F.mse_loss(model.unet(batch.x_t, batch.t, z).float(), batch.target)
+        if pixel_weight:
+            error = error + pixel_weight * F.mse_loss(pixels(z).float(), x_0)
+        return error
 
     return loss
+
+
+def pixel_loss(model: DiffusionAutoencoder, data: _Images, pixels: nn.Module) -> Loss:
+    """|| pixels(Enc(x_0)) - x_0 ||^2, the mean over pixels."""
+
+    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+        x_0 = data.batch(indices, noise)
+        return F.mse_loss(pixels(model.encoder(x_0)).float(), x_0)
+
+    return loss
+
+
+class PixelDecoder(nn.Sequential):
+    """A small decoder from z_sem straight to pixels, trained along and thrown away.
+
+    The diffusion loss teaches the encoder through the noise of x_t, which takes the paper's tens of
+    millions of images. The squared error of this decoder reaches the encoder without noise, so that a
+    few hundred thousand images put the same content into z_sem.
+    """
+
+    def __init__(self, config: ModelConfig, channels: int = 64):
+        start = config.image_size // 4
+        super().__init__(
+            nn.Linear(config.z_channels, 2 * channels * start**2),
+            nn.Unflatten(1, (2 * channels, start, start)),
+            *_norm_conv(2 * channels, channels),
+            nn.Upsample(scale_factor=2),
+            *_norm_conv(channels, channels // 2),
+            nn.Upsample(scale_factor=2),
+            *_norm_conv(channels // 2, 3),
+        )
+
+
+def _norm_conv(channels: int, out: int) -> tuple[nn.Module, ...]:
+    return GroupNorm(channels, 8), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1)
 
 
 def baseline_loss(model: DDIM, data: _Images) -> Loss:
