@@ -9,11 +9,11 @@ nothing. Tensors stay on disk until they are asked for.
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -144,13 +144,12 @@ class TorchFile:
             info = self._zip.getinfo(name)
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != size:
                 raise UserError(f"{self.path}: damaged: {name} does not hold {size} plain bytes")
-            data = torch.empty(size, dtype=torch.uint8)
+            data = np.empty(size, np.uint8)
             with self._zip.open(info) as file:
-                if _read_into(file.readinto, memoryview(data.numpy())) != size:
-                    raise UserError(f"{self.path}: damaged: {name} ends early")
+                _fill(data, file)
         except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
             raise UserError(f"{self.path}: damaged: {name} does not read ({error})") from None
-        return data.view(storage.dtype)
+        return torch.from_numpy(data).view(storage.dtype)
 
     def close(self) -> None:
         self._zip.close()
@@ -165,8 +164,11 @@ class TorchFile:
 _PIECE = 1 << 22
 
 
-def _read_into(readinto: Callable[[memoryview], int | None], target: memoryview) -> int:
+def _fill(target: np.ndarray, file: IO[bytes]) -> None:
+    """Read a file of as many bytes as `target` has, a piece at a time."""
     done = 0
-    while count := readinto(target[done : done + _PIECE]):
-        done += count
-    return done
+    while piece := file.read(_PIECE):
+        target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    if done != len(target):
+        raise EOFError("it ends early")

@@ -1,14 +1,12 @@
 """Face embeddings: insightface from a local ONNX file, and our own network and its training."""
 
 import math
-from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from insightface.model_zoo import get_model
-from onnx import TensorProto, helper, numpy_helper
+from metric_weights import FILTERS, write_onnx
 from safetensors.torch import save_file
 
 from benchmarks.metrics import weights
@@ -35,32 +33,6 @@ from benchmarks.metrics.weights import NotAvailable
 from diffae.errors import UserError
 
 CPU = torch.device("cpu")
-FILTERS = np.random.default_rng(0).standard_normal((64, 3, 16, 16)).astype(np.float32) / 16
-
-
-def write_onnx(path: Path, normalise: tuple[str, str] | None = None, size: int = 112) -> Path:
-    """One convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
-    nodes, source = [], "images"
-    constants = {"filters": FILTERS, "mean": np.float32(127.5), "scale": np.float32(1 / 127.5)}
-    if normalise:
-        nodes.append(helper.make_node("Sub", [source, "mean"], ["centred"], name=normalise[0]))
-        nodes.append(helper.make_node("Mul", ["centred", "scale"], ["scaled"], name=normalise[1]))
-        source = "scaled"
-    nodes += [
-        helper.make_node("Conv", [source, "filters"], ["map"], name="Conv_0", strides=[16, 16]),
-        helper.make_node("GlobalAveragePool", ["map"], ["pooled"], name="Pool_1"),
-        helper.make_node("Flatten", ["pooled"], ["embedding"], name="Flatten_2"),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "recogniser",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [None, 3, size, size])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [None, 64])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture(autouse=True)

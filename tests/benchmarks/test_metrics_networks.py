@@ -4,7 +4,6 @@ The published weights cannot be had in a test: the loading is tested with random
 published names.
 """
 
-import os
 import warnings
 from pathlib import Path
 
@@ -12,13 +11,13 @@ import lpips
 import pytest
 import torch
 import torchvision
+from metric_weights import alexnet, write_random_weights
 from pytorch_fid.inception import InceptionV3
 from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import (
-    _fid_inception_v3,
     effnet_lite0,
     feature_network,
     resize,
@@ -34,29 +33,10 @@ CPU = torch.device("cpu")
 def hub(tmp_path_factory):
     """torch.hub's cache with random weights under the published names."""
     home = tmp_path_factory.mktemp("torch")
-    checkpoints = home / "hub" / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    torch.manual_seed(0)
-    torch.save(
-        _random_state(_fid_inception_v3()), checkpoints / weights.KNOWN["inception"].filename
-    )
-    trunk = torchvision.models.alexnet(weights=None).features
-    state = {f"features.{name}": value for name, value in _random_state(trunk).items()}
-    torch.save(state, checkpoints / weights.KNOWN["alexnet"].filename)
-    before = os.environ.get("TORCH_HOME")
-    os.environ["TORCH_HOME"] = str(home)
-    yield checkpoints
-    os.environ.pop("TORCH_HOME")
-    if before is not None:
-        os.environ["TORCH_HOME"] = before
-
-
-def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """He-initialised, so that the features neither vanish nor overflow."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return network.state_dict()
+    checkpoints = write_random_weights(home / "hub" / "checkpoints")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        yield checkpoints
 
 
 @pytest.fixture
@@ -146,8 +126,7 @@ def test_lpips_is_the_lpips_package_s(hub, photographs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         with pytest.MonkeyPatch.context() as patch:
-            full = torch.load(hub / weights.KNOWN["alexnet"].filename)
-            patch.setattr(torchvision.models, "alexnet", lambda pretrained: _alexnet(full))
+            patch.setattr(torchvision.models, "alexnet", lambda pretrained: alexnet(hub))
             theirs = lpips.LPIPS(net="alex", verbose=False)
     a, b = signed(photographs), signed(gaussian_blur(photographs, 9, 2.0))
     with torch.inference_mode():
@@ -155,12 +134,6 @@ def test_lpips_is_the_lpips_package_s(hub, photographs):
     assert distance(a, b).shape == (8,) and (expected > 0).all()
     torch.testing.assert_close(distance(a, b), expected)
     assert torch.equal(distance(a, a), torch.zeros(8))
-
-
-def _alexnet(features: dict[str, torch.Tensor]) -> torch.nn.Module:
-    network = torchvision.models.AlexNet()
-    network.load_state_dict(network.state_dict() | features)
-    return network
 
 
 @pytest.fixture

@@ -1,0 +1,261 @@
+"""Measure one metric between two folders of images.
+
+    python -m benchmarks.measure fid real/ samples/
+    python -m benchmarks.measure fid real.npz samples/          statistics that others saved
+    python -m benchmarks.measure fid real/ --save real.npz      save statistics for later
+    python -m benchmarks.measure ssim originals/ reconstructions/
+
+fid and fd_effnet compare two sets. The others compare pairs: files of the same name, whatever their
+suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines before say
+how it was measured. A metric whose weights are not here is refused, never replaced by another.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.context import mean_and_stderr
+from benchmarks.metrics import METRICS, features, identity, perceptual, pixel, ssim, weights
+from benchmarks.metrics.frechet import (
+    Moments,
+    frechet_distance,
+    read_statistics,
+    write_statistics,
+)
+from diffae import cli
+from diffae.data.folder import image_names
+from diffae.data.transforms import decode
+from diffae.errors import UserError
+
+SETS = ("fid", "fd_effnet")
+PAIRS = ("lpips", "pd_effnet", "ssim", "ssim_valid", "mse", "psnr", "identity", "id_portraits")
+MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
+
+PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H x W twice -> [N]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = _parser().parse(arguments)
+    if args.metric not in (*SETS, *PAIRS):
+        raise UserError(
+            f"unknown metric {args.metric!r}{cli.did_you_mean(args.metric, (*SETS, *PAIRS))}"
+        )
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda: no GPU is available here; use --device cpu")
+    if args.save is not None and args.metric not in SETS:
+        raise UserError(f"--save: {args.metric} compares pairs and has no statistics")
+    if args.b is None and args.save is None:
+        raise UserError(f"{args.metric} needs two folders, A and B")
+    loader = _Loader(args.weights_dir, args.allow_unknown_weights, torch.device(args.device))
+    measure = _measure_sets if args.metric in SETS else _measure_pairs
+    lines = measure(args.metric, args.a, args.b, args.save, loader, args.batch_size)
+    print("\n".join(lines))
+
+
+def _parser() -> cli.Parser:
+    parser = cli.Parser("python -m benchmarks.measure", __doc__)
+    add = parser.add_argument
+    add("metric", metavar="METRIC", help=", ".join((*SETS, *PAIRS)))
+    add("a", metavar="A", type=Path, help="folder of images; for sets also statistics (.npz)")
+    add("b", metavar="B", type=Path, nargs="?", help="the folder to compare with")
+    add("--save", type=Path, metavar="FILE.npz", help="write the statistics of A (mu, sigma, n)")
+    add("--weights-dir", type=Path, help="folder of metric weights, see benchmarks.run doctor")
+    add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--batch-size", type=cli.positive, default=32)
+    return parser
+
+
+class _Loader:
+    """Where the weights of a metric come from, and on which device they work."""
+
+    def __init__(self, weights_dir: Path | None, allow_unknown: bool, device: torch.device):
+        self.weights_dir, self.allow_unknown, self.device = weights_dir, allow_unknown, device
+
+    def path(self, weight: str) -> Path:
+        return weights.load_path(weight, self.weights_dir, self.allow_unknown)
+
+    def features(self, metric: str) -> features.FeatureNetwork:
+        if metric == "fid":
+            return features.inception(self.path("inception"), self.device)
+        return features.efficientnet_lite0(self.path("efficientnet-lite0"), self.device)
+
+    def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
+        """The metric, and the network that it sees with."""
+        if metric == "lpips":
+            distance = perceptual.lpips_alexnet(self.path("alexnet"), self.device)
+            return distance, distance.name
+        if metric == "pd_effnet":
+            distance = perceptual.effnet_distance(self.path("efficientnet-lite0"), self.device)
+            return distance, distance.name
+        if metric in ("identity", "id_portraits"):
+            face = self._face(metric)
+            return lambda a, b: identity.cosine_similarity(face(a), face(b)), face.name
+        plain = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid}
+        plain |= {"mse": pixel.mse, "psnr": pixel.psnr}
+        return plain[metric], METRICS[metric].title
+
+    def _face(self, metric: str) -> identity.FaceEmbedding:
+        if metric == "identity":
+            return identity.arcface(self.path("arcface"), self.device)
+        return identity.id_portraits(identity.PACKAGED, self.device)
+
+
+# ----------------------------------------------------------------------------------------------
+# Two sets
+
+
+def _measure_sets(
+    metric: str, a: Path, b: Path | None, save: Path | None, loader: _Loader, batch_size: int
+) -> list[str]:
+    network = loader.features(metric)
+    moments = _moments(a, network, batch_size)
+    if save is not None:
+        _save(save, moments)
+    if b is None:
+        return [f"{save}: mu, sigma and n of {_count(moments)}"]
+    other = _moments(b, network, batch_size)
+    for path, side in ((a, moments), (b, other)):
+        if not side.full_rank:
+            print(
+                f"warning: {path}: {side.n} images for {network.dim} dimensions: a Frechet distance "
+                "is biased upwards at this size; compare only with the same number of images",
+                file=sys.stderr,
+            )
+    value = frechet_distance(moments, other)
+    return [
+        f"network: {network.name}, sha256 {network.sha256}",
+        f"images: {_count(moments)} and {_count(other)}",
+        f"{metric} {value:.8g}",
+    ]
+
+
+def _count(moments: Moments) -> str:
+    return f"{moments.n} images" if moments.n else "an unknown number of images"
+
+
+def _moments(path: Path, network: features.FeatureNetwork, batch_size: int) -> Moments:
+    """Moments of the features of a folder's images, or of a statistics file."""
+    if path.suffix == ".npz":
+        moments = read_statistics(path)
+        if len(moments.mean) != network.dim:
+            raise UserError(
+                f"{path}: statistics of {len(moments.mean)} features, not of {network.name}'s {network.dim}"
+            )
+        return moments
+    total: Moments | None = None
+    for chunk in _in_chunks(_features(path, network, batch_size), MOMENTS_CHUNK):
+        part = Moments.from_features(chunk)
+        total = part if total is None else total.merge(part)
+    assert total is not None  # _names refuses an empty folder
+    return total
+
+
+def _features(path: Path, network: features.FeatureNetwork, batch_size: int) -> Iterator[Tensor]:
+    files = [path / name for name in _names(path)]
+    for batch in _batches(map(_read, files), batch_size):
+        yield network(batch).cpu()
+
+
+def _in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    held: list[Tensor] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= size:
+            yield torch.cat(held)
+            held = []
+    if held:
+        yield torch.cat(held)
+
+
+def _save(path: Path, moments: Moments) -> None:
+    try:
+        write_statistics(path, moments)
+    except OSError as error:
+        raise UserError(f"--save {path}: {error.strerror}") from None
+
+
+# ----------------------------------------------------------------------------------------------
+# Pairs
+
+
+def _measure_pairs(
+    metric: str, a: Path, b: Path | None, _: Path | None, loader: _Loader, batch_size: int
+) -> list[str]:
+    assert b is not None
+    pairs = _pairs(a, b)
+    compare, name = loader.pair_metric(metric)
+    joined = (_read_pair(first, second) for first, second in pairs)
+    scores = [
+        compare(_signed(batch[:, 0]), _signed(batch[:, 1])).cpu()
+        for batch in _batches(joined, batch_size)
+    ]
+    value, stderr = mean_and_stderr(torch.cat(scores).double().numpy())
+    error = "" if stderr is None else f", standard error {stderr:.3g}"
+    return [f"measured by: {name}", f"pairs: {len(pairs)}{error}", f"{metric} {value:.8g}"]
+
+
+def _pairs(a: Path, b: Path) -> list[tuple[Path, Path]]:
+    """Files of the same name in both folders; the suffix does not count."""
+    sides = [
+        {str(PurePosixPath(n).with_suffix("")): folder / n for n in _names(folder)}
+        for folder in (a, b)
+    ]
+    for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
+        if alone := sorted(here.keys() - there.keys()):
+            raise UserError(
+                f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
+                "pairs are files of the same name"
+            )
+    return [(path, sides[1][name]) for name, path in sides[0].items()]
+
+
+def _read_pair(a: Path, b: Path) -> Tensor:
+    """uint8 2 x 3 x H x W."""
+    first, second = _read(a), _read(b)
+    if first.shape != second.shape:
+        sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
+        raise UserError(f"{b}: of another size than {a} ({sizes})")
+    return torch.stack([first, second])
+
+
+def _signed(images: Tensor) -> Tensor:
+    return images.float() / 127.5 - 1
+
+
+# ----------------------------------------------------------------------------------------------
+# Images of a folder
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    names = image_names(folder)
+    if not names:
+        raise UserError(f"{folder}: no images in this folder")
+    return names
+
+
+def _read(path: Path) -> Tensor:
+    """uint8 3 x H x W, at the image's own size."""
+    return torch.from_numpy(np.array(decode(path))).permute(2, 0, 1)
+
+
+def _batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
+    """Stacks of up to `batch_size` neighbours of one size."""
+    held: list[Tensor] = []
+    for image in images:
+        if held and (len(held) == batch_size or image.shape != held[0].shape):
+            yield torch.stack(held)
+            held = []
+        held.append(image)
+    if held:
+        yield torch.stack(held)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,67 @@
+"""Random weights of metric networks under their published names, and a small face recogniser as ONNX."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torchvision
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.features import _fid_inception_v3
+
+
+def write_random_weights(folder: Path) -> Path:
+    """Seeded weights of Inception and of AlexNet's trunk in `folder`, which is returned."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(_random_state(_fid_inception_v3()), folder / weights.KNOWN["inception"].filename)
+    trunk = torchvision.models.alexnet(weights=None).features
+    state = {f"features.{name}": value for name, value in _random_state(trunk).items()}
+    torch.save(state, folder / weights.KNOWN["alexnet"].filename)
+    return folder
+
+
+def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """He-initialised, so that the features neither vanish nor overflow."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return network.state_dict()
+
+
+def alexnet(folder: Path) -> torch.nn.Module:
+    """torchvision's AlexNet with the trunk of `write_random_weights`: what lpips would download."""
+    network = torchvision.models.AlexNet()
+    trunk = torch.load(folder / weights.KNOWN["alexnet"].filename)
+    network.load_state_dict(network.state_dict() | trunk)
+    return network
+
+
+FILTERS = np.random.default_rng(0).standard_normal((64, 3, 16, 16)).astype(np.float32) / 16
+
+
+def write_onnx(path: Path, normalise: tuple[str, str] | None = None, size: int = 112) -> Path:
+    """One convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
+    nodes, source = [], "images"
+    constants = {"filters": FILTERS, "mean": np.float32(127.5), "scale": np.float32(1 / 127.5)}
+    if normalise:
+        nodes.append(helper.make_node("Sub", [source, "mean"], ["centred"], name=normalise[0]))
+        nodes.append(helper.make_node("Mul", ["centred", "scale"], ["scaled"], name=normalise[1]))
+        source = "scaled"
+    nodes += [
+        helper.make_node("Conv", [source, "filters"], ["map"], name="Conv_0", strides=[16, 16]),
+        helper.make_node("GlobalAveragePool", ["map"], ["pooled"], name="Pool_1"),
+        helper.make_node("Flatten", ["pooled"], ["embedding"], name="Flatten_2"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "recogniser",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [None, 3, size, size])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [None, 64])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.save(model, path)
+    return path
