@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.context import Context
 from benchmarks.metrics.weights import NotAvailable
+from benchmarks.plan import Work
 from benchmarks.systems.base import IN_WORDS, System
 from reports.records import Record
 
@@ -15,7 +16,7 @@ class Benchmark:
 
     `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric, as it is
     called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
-    `labelled` says that the data needs attributes.
+    `labelled` says that the data needs attributes. `plan` says what `run` would compute, for --dry-run.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Benchmark:
     run: Callable[[Context, System], Iterator[Record]]
     labelled: bool = False
     references: Callable[[Context], Iterator[Record]] | None = None
+    plan: Callable[[Context, System], Iterator[Work]] | None = None
 
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:

@@ -208,8 +208,11 @@ class Context:
             reasons.append(f"measured on {self.dataset.name}, not on the paper's data")
         elif self.dataset.name not in PAPER_DATASETS:
             reasons.append(f"{self.dataset.name} is not known to be one of the paper's data sets")
+        changed = [name for name in self.profile.changed if name != "steps"]
         if self.profile.name != "paper":
             reasons.append(f"profile {self.profile.name}, not paper")
+        elif changed:
+            reasons.append(f"profile paper with another {', '.join(changed)}")
         return "; ".join(reasons)
 
 

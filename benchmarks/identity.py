@@ -21,7 +21,9 @@ from benchmarks.context import Context, Selection, mean_and_stderr
 from benchmarks.images import save_sheet
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
+from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.probes import fit
+from benchmarks.probes import plan as plan_probe
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from probes import LinearProbe
@@ -148,6 +150,17 @@ def edit_scores(
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select("test", profile.identity_images))
+    steps = profile.identity_steps if system.iterative else None
+    yield from plan_probe(context, system)
+    yield codes(system, "test", count, steps)
+    edits = len(_attributes(context)) * (1 + len(profile.identity_strengths))
+    calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
+    yield Work(f"{edits} edits an image", count, calls, steps)
+
+
 BENCHMARK = Benchmark(
     name="identity",
     title="face similarity before and after an edit, by attribute and strength",
@@ -156,5 +169,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: "arcface" if context.dataset.name != "portraits" else "id_portraits",
     needs=frozenset({ENCODE, DECODE, SEMANTIC}),
     run=run,
+    plan=plan,
     labelled=True,
 )

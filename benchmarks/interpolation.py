@@ -14,6 +14,7 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection, mean_and_stderr
 from benchmarks.images import save_sheet
 from benchmarks.metrics.path_length import lerp, path_length, slerp
+from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.store import CHUNK, Arrays
 from benchmarks.systems.base import DECODE, ENCODE, Code, System
 from diffae import noise
@@ -143,6 +144,18 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
     save_sheet(context.pictures / f"interpolation-{system.name}.png", rows, scale=2)
 
 
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select("test", 2 * profile.interpolation_pairs))
+    steps = profile.interpolation_steps if system.iterative else None
+    decode = network_calls(system, steps)
+    yield codes(system, "test", count, steps)
+    calls = Calls(decoder=2 * decode, perceptual=1)
+    yield Work("path length of pairs", count // 2, calls, steps)
+    strips = min(STRIPS, count // 2) * POINTS
+    yield Work("strips", strips, Calls(decoder=decode), steps)
+
+
 BENCHMARK = Benchmark(
     name="interpolation",
     title="path length between the codes of two images, and strips of pictures",
@@ -151,4 +164,5 @@ BENCHMARK = Benchmark(
     headline=lambda context: "ppl" if context.perceptual.metric_name == "lpips" else "ppl_effnet",
     needs=frozenset({ENCODE, DECODE}),
     run=run,
+    plan=plan,
 )

@@ -1,13 +1,15 @@
 """The options of `python -m benchmarks.run`: read, checked, and turned into systems and data."""
 
 import argparse
+import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from benchmarks import REGISTRY, systems
-from benchmarks.profiles import PROFILES, Profile
+from benchmarks.profiles import PROFILES, Profile, override
 from benchmarks.systems.base import System
 from diffae import checkpoint, cli
 from diffae.config import AUTOENCODER
@@ -31,6 +33,7 @@ class Options:
     weights_dir: Path | None
     allow_unknown_weights: bool
     out: Path | None
+    dry_run: bool = False
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
@@ -42,7 +45,9 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         )
     profile = PROFILES[args.profile]
     if args.steps is not None:
-        profile = replace(profile, steps=args.steps, fid_steps=args.steps)
+        profile = replace(profile, steps=args.steps, fid_steps=args.steps, changed=("steps",))
+    for text in args.set:
+        profile = override(profile, text)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("--device cuda: no GPU is available here; use --device cpu")
     if args.weights_dir is not None and not args.weights_dir.is_dir():
@@ -59,6 +64,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         weights_dir=args.weights_dir,
         allow_unknown_weights=args.allow_unknown_weights,
         out=args.out,
+        dry_run=args.dry_run,
     )
 
 
@@ -70,18 +76,27 @@ def _parser(description: str | None) -> cli.Parser:
         "--ckpt",
         action="append",
         default=[],
-        metavar="[SYSTEM=]PATH",
-        help="checkpoint of a system; without SYSTEM= it is found out; may be repeated",
+        metavar="[SYSTEM[:TITLE]=]PATH",
+        help="checkpoint of a system; without SYSTEM= it is found out; may be repeated, with a TITLE of its "
+        "own for each further checkpoint of one system",
     )
     add("--systems", metavar="NAME,...|all", help=f"default: {','.join(systems.DEFAULT)}")
     add("--data", type=Path, help="data set (default: the procedural portraits)")
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     add("--out", type=Path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change one setting of the profile, see benchmarks/profiles.py; may be repeated",
+    )
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--weights-dir", type=Path, help="folder of metric weights, see doctor")
+    add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
     return parser
 
@@ -122,9 +137,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _checkpoint(text: str) -> tuple[str, str]:
-    """`SYSTEM=PATH`, or `PATH` of a checkpoint of ours, whose kind tells the system."""
+    """`SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or `PATH` of a checkpoint whose kind tells the system."""
     name, separator, path = text.partition("=")
-    if separator and name in systems.REGISTRY.names():
+    if separator and name.partition(":")[0] in systems.REGISTRY.names():
         return name, path
     config = checkpoint.open_checkpoint(text).config
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
@@ -140,12 +155,14 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
     A baseline that ships with the package does not stand in for one that was not given: with --ckpt for
     one system, a system without a checkpoint of its own is not run, and says so.
     """
-    unused = set(options.checkpoints) - set(options.systems)
-    if unused:
-        raise UserError(f"--ckpt {unused.pop()}=...: not among --systems")
+    for key in options.checkpoints:
+        if key.partition(":")[0] not in options.systems:
+            raise UserError(f"--ckpt {key}=...: not among --systems")
     loaded, missing = [], {}
     for name in options.systems:
         path = options.checkpoints.get(name)
+        if path is None and any(key.startswith(f"{name}:") for key in options.checkpoints):
+            continue
         if path is None and name == "diffae" and "ddim" in options.checkpoints:
             missing["DiffAE"] = "no checkpoint was given: add --ckpt diffae=PATH"
             continue
@@ -155,9 +172,26 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
         if path is None and name in ("pixels-pca", "random-encoder"):
             path = options.checkpoints.get("diffae")  # they take its size and shape
         loaded.append(systems.load(name, path, options.device))
+    loaded += _further(options)
     if not loaded:
         raise UserError("no system is left to run: " + "; ".join(missing.values()))
+    for name, count in Counter(system.name for system in loaded).items():
+        if count > 1:
+            raise UserError(f"--ckpt: two systems would be called {name!r}; give another TITLE")
     return loaded, missing
+
+
+def _further(options: Options) -> list[System]:
+    """Systems of `--ckpt SYSTEM:TITLE=PATH`: the same kind of model again, under a title of its own."""
+    loaded = []
+    for key, path in options.checkpoints.items():
+        name, separator, title = key.partition(":")
+        if separator:
+            system = systems.load(name, path, options.device)
+            system.title = title
+            system.name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+            loaded.append(system)
+    return loaded
 
 
 def open_data(options: Options, loaded: list[System]) -> Dataset:

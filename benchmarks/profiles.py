@@ -4,7 +4,11 @@
 in ten minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from diffae.cli import did_you_mean
+from diffae.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,12 @@ class Profile:
     fit_images         training images that pixels + PCA is fitted on
     *_images, *_pairs  how many images (pairs) a benchmark looks at
     probe_adam_paper   also train the probe as the authors did (Adam, 9,375 steps)
-    fid_reference      training images on the other side of an unconditional Frechet distance
+    *_split            the images a benchmark looks at: "test", "train", "valid" or "all"
+    fid_reference      images on the other side of an unconditional Frechet distance
+    fewshot_reference  images among which the real ones of a class are looked for
     fewshot_pool       latents sampled before rejection; fewshot_samples of a class are wanted from it
+    fewshot_acceptance rules by which latents are accepted, see fewshot.RULES
+    changed            fields that --set or --steps changed
     """
 
     name: str
@@ -38,6 +46,7 @@ class Profile:
     fid_samples: int
     fid_reference: int
     fid_steps: tuple[int, ...]
+    fewshot_reference: int
     fewshot_samples: int
     fewshot_pool: int
     fewshot_seeds: int
@@ -45,6 +54,11 @@ class Profile:
     fewshot_binary_k: int = 50
     fewshot_pu_positives: int = 100
     fewshot_pu_unlabeled: int = 10_000
+    fewshot_acceptance: tuple[str, ...] = ("probability",)
+    reconstruction_split: str = "test"
+    fid_reference_split: str = "train"
+    autoencoding_split: str = "test"
+    changed: tuple[str, ...] = ()
 
 
 PROFILES = {
@@ -69,6 +83,7 @@ PROFILES = {
             fid_samples=64,
             fid_reference=128,
             fid_steps=(4,),
+            fewshot_reference=128,
             fewshot_samples=16,
             fewshot_pool=64,
             fewshot_seeds=2,
@@ -96,6 +111,7 @@ PROFILES = {
             fid_samples=384,
             fid_reference=2_048,
             fid_steps=(10, 20),
+            fewshot_reference=2_048,
             fewshot_samples=128,
             fewshot_pool=640,
             fewshot_seeds=3,
@@ -121,6 +137,7 @@ PROFILES = {
             fid_samples=5_000,
             fid_reference=12_000,
             fid_steps=(10, 20, 50, 100),
+            fewshot_reference=12_000,
             fewshot_samples=1_000,
             fewshot_pool=8_000,
             fewshot_seeds=3,
@@ -145,10 +162,45 @@ PROFILES = {
             fid_samples=50_000,
             fid_reference=50_000,
             fid_steps=(10, 20, 50, 100),
+            fewshot_reference=1_000_000,
             fewshot_samples=5_000,
             fewshot_pool=60_000,
             fewshot_seeds=3,
             fewshot_steps=100,
+            fewshot_acceptance=("probability", "threshold", "reject"),
+            reconstruction_split="all",
+            fid_reference_split="all",
         ),
     )
 }
+
+
+def override(profile: Profile, text: str) -> Profile:
+    """`profile` with one field changed by `NAME=VALUE`. Raises UserError naming what is wrong.
+
+    Lists are separated by commas; a whole number is never below 1.
+    """
+    name, separator, value = text.partition("=")
+    known = [f.name for f in fields(Profile) if f.name not in ("name", "description", "changed")]
+    if not separator or name not in known:
+        raise UserError(f"--set {text}: no such setting{did_you_mean(name, known)}")
+    try:
+        parsed = _parse(value, getattr(profile, name))
+    except ValueError as error:
+        raise UserError(f"--set {text}: {error}") from None
+    changed = tuple(dict.fromkeys((*profile.changed, name)))
+    return replace(profile, changed=changed, **{name: parsed})
+
+
+def _parse(text: str, like: Any) -> Any:
+    """`text` as a value of the type of `like`."""
+    if isinstance(like, tuple):
+        return tuple(_parse(part.strip(), like[0]) for part in text.split(","))
+    if isinstance(like, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text.lower() == "true"
+    value = type(like)(text)
+    if isinstance(value, int) and value < 1:
+        raise ValueError("must be at least 1")
+    return value

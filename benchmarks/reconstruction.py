@@ -14,6 +14,7 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection, mean_and_stderr
 from benchmarks.images import save_sheet
 from benchmarks.metrics import pixel, ssim
+from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from reports.records import Record
@@ -24,7 +25,8 @@ PREVIEW = 8
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    selection = context.select("test", context.profile.reconstruction_images)
+    profile = context.profile
+    selection = context.select(profile.reconstruction_split, profile.reconstruction_images)
     settings = _settings(system)
     all_steps = context.profile.steps if system.iterative else (None,)
     for setting in settings:
@@ -117,6 +119,7 @@ def _records(
                 setting=setting,
                 steps=steps,
                 stderr=stderr,
+                split=selection.split,
                 n=len(selection),
                 protocol=protocol,
             )
@@ -131,6 +134,16 @@ def _save_preview(
     save_sheet(context.pictures / name, [originals, preview], scale=2)
 
 
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select(profile.reconstruction_split, profile.reconstruction_images))
+    for steps in profile.steps if system.iterative else (None,):
+        yield codes(system, profile.reconstruction_split, count, steps)
+        for setting in _settings(system):
+            calls = Calls(decoder=network_calls(system, steps), perceptual=1)
+            yield Work(f"decode, {setting}" if setting else "decode", count, calls, steps)
+
+
 BENCHMARK = Benchmark(
     name="reconstruction",
     title="SSIM, perceptual distance and MSE by system and T",
@@ -139,4 +152,5 @@ BENCHMARK = Benchmark(
     headline=lambda context: "ssim",
     needs=frozenset({ENCODE, DECODE}),
     run=run,
+    plan=plan,
 )

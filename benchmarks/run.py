@@ -4,6 +4,7 @@
     python -m benchmarks.run all --ckpt DIR --data DIR    your model on your data
     python -m benchmarks.run reconstruction probes        only these benchmarks
     python -m benchmarks.run list                         benchmarks, systems, data sets, profiles
+    python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run doctor                       which weights are here, and where others go
 
 Results are in --out: records.csv (one row a number), run.json (protocols, versions, hashes), tables/ and
@@ -23,7 +24,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import REGISTRY, doctor
+from benchmarks import REGISTRY, doctor, dry_run
 from benchmarks.base import not_run, rows
 from benchmarks.context import Context
 from benchmarks.options import Options, load_systems, open_data, parse
@@ -69,9 +70,6 @@ def run(options: Options) -> Path:
         dataset = open_data(options, loaded)
     settings = _settings(options, dataset)
     out = options.out or _default_out(options, dataset, settings)
-    if distributed.is_main():
-        _claim(out, settings)
-    distributed.barrier()
     context = Context(
         dataset=dataset,
         profile=options.profile,
@@ -83,8 +81,15 @@ def run(options: Options) -> Path:
         allow_unknown_weights=options.allow_unknown_weights,
         attributes=options.attributes,
     )
-    _fit_systems(context, loaded)
     doctor.announce(context, loaded, missing)
+    if options.dry_run:
+        if distributed.is_main():
+            dry_run.print_report(context, options.benchmarks, loaded)
+        return out
+    if distributed.is_main():
+        _claim(out, settings)
+    distributed.barrier()
+    _fit_systems(context, loaded)
     results = Results(out, context, settings, loaded)
     for name in options.benchmarks:
         results.extend(name, _benchmark_rows(name, context, loaded, missing))

@@ -13,6 +13,7 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.frechet import Moments, frechet_distance, jackknife_stderr, merge_all
+from benchmarks.plan import Calls, Work, network_calls, new_images, real_features
 from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays, digest
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
@@ -33,7 +34,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
         )
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             features = autoencoded(context, system, steps)
-            yield _record(context, f"{system.title} + autoencoding", steps, features, reference)
+            title = f"{system.title} + autoencoding"
+            yield _record(context, title, steps, features, reference, autoencoding=True)
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -44,12 +46,13 @@ def references(context: Context) -> Iterator[Record]:
 
 
 def _reference(context: Context) -> Selection:
-    return context.select("train", context.profile.fid_reference)
+    return context.select(context.profile.fid_reference_split, context.profile.fid_reference)
 
 
 def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarray:
     """Features of held-out images decoded from their z_sem and a random x_T: N x d."""
-    selection = context.select("test", context.profile.fid_samples)
+    profile = context.profile
+    selection = context.select(profile.autoencoding_split, profile.fid_samples)
     key = context.key("autoencoded", system, selection) | {
         "steps": steps,
         "seed": context.seed,
@@ -82,13 +85,19 @@ def distance(context: Context, features: np.ndarray, reference: np.ndarray) -> t
 
 
 def _record(
-    context: Context, title: str, steps: int | None, features: np.ndarray, reference: np.ndarray
+    context: Context,
+    title: str,
+    steps: int | None,
+    features: np.ndarray,
+    reference: np.ndarray,
+    autoencoding: bool = False,
 ) -> Record:
     value, stderr = distance(context, features, reference)
     protocol = context.protocol(
         "unconditional",
         n=len(features),
-        reference_split="train",
+        reference_split=context.profile.fid_reference_split,
+        autoencoding_split=context.profile.autoencoding_split if autoencoding else None,
         reference_n=len(reference),
         decoding_steps=steps,
         latent_steps=steps,
@@ -109,6 +118,19 @@ def _record(
     )
 
 
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile, dim = context.profile, context.features.dim
+    reference = _reference(context)
+    yield real_features(reference.split, len(reference), dim)
+    yield real_features("test", len(context.select("test", profile.fid_samples)), dim)
+    held_out = len(context.select(profile.autoencoding_split, profile.fid_samples))
+    for steps in profile.fid_steps if system.iterative else (None,):
+        yield new_images(system, profile.fid_samples, steps, dim)
+        if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
+            calls = Calls(encoder=1, decoder=network_calls(system, steps), features=1)
+            yield Work("autoencoding", held_out, calls, steps, 4 * dim)
+
+
 BENCHMARK = Benchmark(
     name="unconditional",
     title="Frechet distance of new samples by T",
@@ -117,5 +139,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: context.features.metric_name,
     needs=frozenset({SAMPLE}),
     run=run,
+    plan=plan,
     references=references,
 )

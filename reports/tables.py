@@ -91,7 +91,8 @@ TABLES = [
         caption=(
             "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
             "unlabelled images (pu), against the images of the class; ± is over seeds. "
-            "naive: all images against those of the class, no model."
+            "naive: all images against those of the class, no model; real images of the class: as many as "
+            "are sampled, against the rest of them."
         ),
         source="table3_fewshot_fid",
         rows=("setting",),
