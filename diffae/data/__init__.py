@@ -7,8 +7,10 @@ A format is one module with a test (does this folder look like it?) and an opene
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from diffae.data.celeba import is_celeba, open_celeba
+from diffae.data.celebahq import is_celebahq, open_celebahq
 from diffae.data.dataset import Dataset
 from diffae.data.folder import is_image_folder, open_image_folder
 from diffae.data.idx import is_idx, open_idx
@@ -20,11 +22,21 @@ __all__ = ["Dataset", "Transform", "open_dataset", "open_portraits"]
 Detector = Callable[[Path], bool]
 Opener = Callable[[Path, int, str | None, int], Dataset]
 
-# The first that recognises the folder opens it.
-READERS: tuple[tuple[Detector, Opener], ...] = (
-    (is_celeba, open_celeba),
-    (is_idx, open_idx),
-    (is_image_folder, open_image_folder),
+
+class Reader(NamedTuple):
+    """A format: what it is called, whether a path looks like it, and how to open it."""
+
+    title: str
+    recognises: Detector
+    open: Opener
+
+
+# The first that recognises the path opens it.
+READERS: tuple[Reader, ...] = (
+    Reader("CelebA-HQ", is_celebahq, open_celebahq),
+    Reader("CelebA", is_celeba, open_celeba),
+    Reader("IDX", is_idx, open_idx),
+    Reader("folder of images", is_image_folder, open_image_folder),
 )
 
 PORTRAIT_SIZE = 64
@@ -40,17 +52,18 @@ def open_dataset(
     when the data is not as it should be.
     """
     try:
-        return _open_first(Path(path), image_size, crop, seed)
+        return find_reader(Path(path)).open(Path(path), image_size, crop, seed)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read this") from error
 
 
-def _open_first(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+def find_reader(path: Path) -> Reader:
+    """The format of `path`; `UserError` when it is none that is known."""
     if not path.exists():
         raise UserError(f"{path}: no such folder")
-    for recognises, open_format in READERS:
-        if recognises(path):
-            return open_format(path, image_size, crop, seed)
+    for reader in READERS:
+        if reader.recognises(path):
+            return reader
     raise UserError(f"{path}: a file, not a folder; give the folder that holds the images")
 
 
