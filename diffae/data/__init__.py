@@ -14,7 +14,9 @@ from diffae.data.celebahq import is_celebahq, open_celebahq
 from diffae.data.dataset import Dataset
 from diffae.data.folder import is_image_folder, open_image_folder
 from diffae.data.idx import is_idx, open_idx
+from diffae.data.lmdb_folder import is_lmdb, open_lmdb
 from diffae.data.transforms import Transform
+from diffae.data.zip_archive import is_zip, open_zip
 from diffae.errors import UserError
 
 __all__ = ["Dataset", "Transform", "open_dataset", "open_portraits"]
@@ -35,7 +37,9 @@ class Reader(NamedTuple):
 READERS: tuple[Reader, ...] = (
     Reader("CelebA-HQ", is_celebahq, open_celebahq),
     Reader("CelebA", is_celeba, open_celeba),
+    Reader("LMDB", is_lmdb, open_lmdb),
     Reader("IDX", is_idx, open_idx),
+    Reader("zip of images", is_zip, open_zip),
     Reader("folder of images", is_image_folder, open_image_folder),
 )
 
@@ -45,7 +49,7 @@ PORTRAIT_SIZE = 64
 def open_dataset(
     path: str | Path, image_size: int, crop: str | None = None, seed: int = 0
 ) -> Dataset:
-    """Open CelebA's layout, an IDX folder (Fashion-MNIST) or a folder of images.
+    """Open CelebA's or CelebA-HQ's layout, the authors' LMDB, IDX (Fashion-MNIST), a folder, a zip.
 
     `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
     or None for the format's own; `seed` makes the split where the data has none. Raises `UserError`
@@ -60,11 +64,11 @@ def open_dataset(
 def find_reader(path: Path) -> Reader:
     """The format of `path`; `UserError` when it is none that is known."""
     if not path.exists():
-        raise UserError(f"{path}: no such folder")
+        raise UserError(f"{path}: no such folder or zip file")
     for reader in READERS:
         if reader.recognises(path):
             return reader
-    raise UserError(f"{path}: a file, not a folder; give the folder that holds the images")
+    raise UserError(f"{path}: a file, not a folder or a zip file; give what holds the images")
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
