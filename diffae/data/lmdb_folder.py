@@ -94,7 +94,8 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     """
     source = find_images(path)
     name = path.resolve().name.removesuffix(".lmdb")
-    labelled = find_labels(path.resolve().parent, len(source), seed)
+    beside = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
+    labelled = find_labels(beside, len(source), seed)
     transform = Transform(image_size, crop or crop_of(source))
     if labelled is None:
         return Dataset(

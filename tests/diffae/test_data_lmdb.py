@@ -156,6 +156,13 @@ def test_attributes_lie_beside_the_file(original, faces, file, names):
     assert data.fingerprint != open_dataset(original, 64).fingerprint
 
 
+def test_labels_lie_beside_a_link_to_the_folder(original, tmp_path, monkeypatch):
+    (tmp_path / "link.lmdb").symlink_to(original)
+    attributes = write_annotation(tmp_path / HQ_ANNOTATION, HQ_NAMES)
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(open_dataset("link.lmdb", 64).attributes, attributes)
+
+
 def test_celebas_partition_and_identities_come_along(faces):
     write_annotation(faces.parent / CELEBA_ANNOTATION, CELEBA_NAMES)
     for file, values in (("list_eval_partition.txt", [2, 0]), ("identity_CelebA.txt", [5, 77])):

@@ -80,7 +80,7 @@ def test_what_is_no_image_is_left_out(tmp_path):
 def test_names_that_point_elsewhere_are_only_names(tmp_path):
     inside = tmp_path / "deep" / "inside"
     inside.mkdir(parents=True)
-    content = {"../../out.png": encoded(0), "/tmp/abs.png": encoded(1), "in.png": encoded(2)}
+    content = {"../../out.png": encoded(0), "/abs.png": encoded(1), "in.png": encoded(2)}
     data = open_dataset(write_zip(inside / "a.zip", content), 48)
     expected = [np.asarray(tile(i)) for i in (0, 1, 2)]  # "." < "/" < "i"
     np.testing.assert_array_equal(data.images(range(3)), expected)
