@@ -18,8 +18,11 @@ from diffae.errors import UserError
 DATASETS = {
     "portraits": "procedural portraits with 40 attributes and identities, drawn on first use (default)",
     "CelebA": "folder with img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt",
+    "CelebA-HQ": "folder with CelebA-HQ-img/, CelebAMask-HQ-attribute-anno.txt, the mapping to CelebA",
+    "FFHQ, LSUN": "folder or zip of images; or the LMDB files that DiffAE's authors publish",
+    "LMDB": "folder with data.mdb, from DiffAE's authors; label files beside it are used",
     "Fashion-MNIST": "folder with IDX files, train-images-idx3-ubyte(.gz) and so on",
-    "images": "any folder of images, at any depth; no attributes, a seeded split",
+    "images": "any folder or zip of images, at any depth; no attributes, a seeded split",
 }
 
 
@@ -34,7 +37,7 @@ def list_everything(arguments: list[str]) -> None:
         "Packaged checkpoints (--ckpt)",
         {name: f"{config.kind}, {config.image_size} px" for name, config in configs.items()},
     )
-    _section("Data (--data)", DATASETS)
+    _section("Data (--data; look at it with python -m diffae.data check)", DATASETS)
     _section("Profiles (--profile)", {p.name: p.description for p in PROFILES.values()})
 
 

@@ -7,12 +7,16 @@ A format is one module with a test (does this folder look like it?) and an opene
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from diffae.data.celeba import is_celeba, open_celeba
+from diffae.data.celebahq import is_celebahq, open_celebahq
 from diffae.data.dataset import Dataset
 from diffae.data.folder import is_image_folder, open_image_folder
 from diffae.data.idx import is_idx, open_idx
+from diffae.data.lmdb_folder import is_lmdb, open_lmdb
 from diffae.data.transforms import Transform
+from diffae.data.zip_archive import is_zip, open_zip
 from diffae.errors import UserError
 
 __all__ = ["Dataset", "Transform", "open_dataset", "open_portraits"]
@@ -20,11 +24,23 @@ __all__ = ["Dataset", "Transform", "open_dataset", "open_portraits"]
 Detector = Callable[[Path], bool]
 Opener = Callable[[Path, int, str | None, int], Dataset]
 
-# The first that recognises the folder opens it.
-READERS: tuple[tuple[Detector, Opener], ...] = (
-    (is_celeba, open_celeba),
-    (is_idx, open_idx),
-    (is_image_folder, open_image_folder),
+
+class Reader(NamedTuple):
+    """A format: what it is called, whether a path looks like it, and how to open it."""
+
+    title: str
+    recognises: Detector
+    open: Opener
+
+
+# The first that recognises the path opens it.
+READERS: tuple[Reader, ...] = (
+    Reader("CelebA-HQ", is_celebahq, open_celebahq),
+    Reader("CelebA", is_celeba, open_celeba),
+    Reader("LMDB", is_lmdb, open_lmdb),
+    Reader("IDX", is_idx, open_idx),
+    Reader("zip of images", is_zip, open_zip),
+    Reader("folder of images", is_image_folder, open_image_folder),
 )
 
 PORTRAIT_SIZE = 64
@@ -33,25 +49,26 @@ PORTRAIT_SIZE = 64
 def open_dataset(
     path: str | Path, image_size: int, crop: str | None = None, seed: int = 0
 ) -> Dataset:
-    """Open CelebA's layout, an IDX folder (Fashion-MNIST) or a folder of images.
+    """Open CelebA's or CelebA-HQ's layout, the authors' LMDB, IDX (Fashion-MNIST), a folder, a zip.
 
     `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
     or None for the format's own; `seed` makes the split where the data has none. Raises `UserError`
     when the data is not as it should be.
     """
     try:
-        return _open_first(Path(path), image_size, crop, seed)
+        return find_reader(Path(path)).open(Path(path), image_size, crop, seed)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read this") from error
 
 
-def _open_first(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+def find_reader(path: Path) -> Reader:
+    """The format of `path`; `UserError` when it is none that is known."""
     if not path.exists():
-        raise UserError(f"{path}: no such folder")
-    for recognises, open_format in READERS:
-        if recognises(path):
-            return open_format(path, image_size, crop, seed)
-    raise UserError(f"{path}: a file, not a folder; give the folder that holds the images")
+        raise UserError(f"{path}: no such folder or zip file")
+    for reader in READERS:
+        if reader.recognises(path):
+            return reader
+    raise UserError(f"{path}: a file, not a folder or a zip file; give what holds the images")
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:

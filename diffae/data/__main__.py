@@ -1,19 +1,54 @@
-"""Data sets that the package can make.
+"""Look at a data set, or make one.
 
-python -m diffae.data portraits --out DIR --count N --size 64
+python -m diffae.data check PATH [--size 64] [--sheet FILE.png]
+python -m diffae.data portraits --out DIR --count N [--size 64]
 """
 
 import os
+import sys
 from pathlib import Path
 
 from diffae import cli
+from diffae.data import check, find_reader, open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = cli.Parser("python -m diffae.data", __doc__)
-    parser.add_argument("what", help="portraits")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command, *rest = arguments or ["--help"]
+    commands = {"check": check_dataset, "portraits": make_portraits}
+    if command in ("-h", "--help"):
+        print(__doc__.strip())
+    elif command in commands:
+        commands[command](rest)
+    else:
+        raise UserError(f"unknown command {command!r}{cli.did_you_mean(command, commands)}")
+
+
+def check_dataset(arguments: list[str]) -> None:
+    """Print what a data set is taken for, and decode a sample: status 2 if an image is damaged."""
+    parser = cli.Parser("python -m diffae.data check", check_dataset.__doc__)
+    parser.add_argument("path", type=Path, help="folder or zip file, as for --data")
+    parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
+    parser.add_argument(
+        "--sheet", type=Path, help="PNG file to write: 64 images as models see them"
+    )
+    args = parser.parse(arguments)
+    data = open_dataset(args.path, args.size)
+    for line in check.describe(data, find_reader(args.path).title):
+        print(line, flush=True)
+    indices = check.sample_indices(len(data))
+    pixels = data.load_all(indices)
+    print(check.row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
+    if args.sheet is not None:
+        check.save_sheet(args.sheet, pixels)
+        print(check.row("sheet", str(args.sheet)))
+
+
+def make_portraits(arguments: list[str]) -> None:
+    """Write procedural portraits in CelebA's layout."""
+    parser = cli.Parser("python -m diffae.data portraits", make_portraits.__doc__)
     parser.add_argument(
         "--out", type=Path, required=True, help="folder to write, in CelebA's layout"
     )
@@ -22,10 +57,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=cli.positive, default=os.cpu_count())
     args = parser.parse(arguments)
-    if args.what != "portraits":
-        raise UserError(
-            f"unknown data set {args.what!r}{cli.did_you_mean(args.what, ['portraits'])}"
-        )
     write_dataset(args.out, args.count, args.size, args.seed, args.workers)
     print(args.out)
 

@@ -5,6 +5,7 @@ with the crop of D2C. The choice moves a published number, so `Transform.describ
 protocol.
 """
 
+import io
 import struct
 import zlib
 from dataclasses import asdict, dataclass
@@ -117,12 +118,21 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
 
 def decode(path: Path) -> Image.Image:
     """Read an image file as 8-bit RGB, upright; a damaged file is a `UserError` that names it."""
+    return decode_from(path, str(path))
+
+
+def decode_bytes(content: bytes, where: str) -> Image.Image:
+    """`decode` of the bytes of an image file; `where` names their place in messages."""
+    return decode_from(io.BytesIO(content), where)
+
+
+def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             image.load()
             return to_rgb(upright(image))
     except _DECODING_ERRORS as error:
-        raise UserError(f"{path}: cannot read this image ({reason(error)})") from error
+        raise UserError(f"{where}: cannot read this image ({reason(error)})") from error
 
 
 def reason(error: Exception) -> str:

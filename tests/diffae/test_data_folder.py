@@ -79,7 +79,7 @@ def test_fingerprint_of_many_files_sees_every_size(tmp_path):
 
 
 def test_missing_path(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere: no such folder"):
+    with pytest.raises(UserError, match=r"nowhere: no such folder or zip file"):
         open_dataset(tmp_path / "nowhere", 16)
 
 

@@ -1,0 +1,82 @@
+"""What a data set is taken for: the lines of `python -m diffae.data check`, and a contact sheet."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.transforms import Transform
+from diffae.errors import UserError
+
+DECODED = 256
+SHEET_SIDE = 8
+SEED = 0
+LABEL_WIDTH = 13
+LINE_WIDTH = 100
+
+
+def describe(data: Dataset, format_title: str) -> Iterator[str]:
+    """Lines of text; the first image is read on the way."""
+    yield row("format", format_title)
+    yield row("name", data.name)
+    yield row("images", str(len(data)))
+    width, height = data.source.read(0).size
+    yield row("first image", f"{width} x {height}")
+    yield row("crop", describe_crop(data.transform))
+    yield row("attributes", describe_attributes(data))
+    yield row("identities", describe_identities(data))
+    yield row("partition", data.partition_source)
+    yield row("splits", ", ".join(f"{split} {len(data.indices(split))}" for split in SPLITS))
+
+
+def describe_crop(transform: Transform) -> str:
+    padded = f"padded to {transform.pad_to}, " if transform.pad_to else ""
+    return f"{padded}{transform.crop}, then {transform.image_size} x {transform.image_size}"
+
+
+def row(label: str, text: str) -> str:
+    indent = " " * LABEL_WIDTH
+    wrapped = textwrap.wrap(text, LINE_WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return label.ljust(LABEL_WIDTH) + "\n".join(wrapped)[LABEL_WIDTH:]
+
+
+def describe_attributes(data: Dataset) -> str:
+    """Their number, and the share of images that have each."""
+    if data.attributes is None:
+        return "none"
+    shares = zip(data.attribute_names, data.attributes.mean(axis=0), strict=True)
+    return f"{len(data.attribute_names)}: " + ", ".join(f"{n}={share:.3f}" for n, share in shares)
+
+
+def describe_identities(data: Dataset) -> str:
+    """The number of people, and of those whom a model may be trained and tested on."""
+    if data.identities is None:
+        return "none"
+    pairs = np.unique(np.stack([data.identities, data.partition]), axis=1)
+    people, splits = np.unique(pairs[0], return_counts=True)
+    return f"{len(people)}, {np.count_nonzero(splits > 1)} of them in more than one split"
+
+
+def sample_indices(count: int) -> np.ndarray:
+    """Ascending int64: up to 256 of `count`, the same ones every time."""
+    return np.sort(np.random.default_rng(SEED).permutation(count)[:DECODED])
+
+
+def contact_sheet(pixels: np.ndarray) -> Image.Image:
+    """64 of uint8 N x S x S x 3, spread over them, eight a row; white where there are fewer."""
+    count, size = min(len(pixels), SHEET_SIDE**2), pixels.shape[1]
+    rows = -(-count // SHEET_SIDE)
+    cells = np.full((rows * SHEET_SIDE, size, size, 3), 255, np.uint8)
+    cells[:count] = pixels[np.linspace(0, len(pixels) - 1, count).round().astype(int)]
+    grid = cells.reshape(rows, SHEET_SIDE, size, size, 3).swapaxes(1, 2)
+    return Image.fromarray(grid.reshape(rows * size, SHEET_SIDE * size, 3))
+
+
+def save_sheet(path: Path, pixels: np.ndarray) -> None:
+    try:
+        contact_sheet(pixels).save(path, format="PNG")
+    except OSError as error:
+        raise UserError(f"--sheet {path}: cannot write it ({error.strerror or error})") from error

@@ -1,0 +1,223 @@
+"""The LMDB files that the authors of DiffAE publish: FFHQ, CelebA, CelebA-HQ, LSUN horse and bedroom.
+
+    ffhq256.lmdb/data.mdb       "256-00000" to the bytes of an image file, "length" to a number
+
+A key is the size ("None": the original one) and the index, in five digits or seven. Label files of
+CelebA or CelebA-HQ beside the `.lmdb` folder are used when they list as many images as it has.
+"""
+
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from diffae.data import celeba, celebahq
+from diffae.data.celeba import default_crop, read_celeba_labels
+from diffae.data.celebahq import read_celebahq_labels
+from diffae.data.dataset import Dataset, digest_parts, seeded_partition, seeded_source
+from diffae.data.folder import FINGERPRINT_SAMPLE
+from diffae.data.label_files import Labels, honest_name, read_header, read_lines
+from diffae.data.transforms import Transform, decode_bytes
+from diffae.errors import UserError
+
+if TYPE_CHECKING:
+    import lmdb
+
+DATA_FILE = "data.mdb"
+KEY = re.compile(r"(None|\d+)-(\d+)")
+
+_OPENING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class LmdbImages:
+    """An `ImageSource`: image `i` under the key f"{resolution}-{i:0{digits}}" of `root`."""
+
+    root: Path
+    resolution: str
+    digits: int
+    length: int
+    label_files: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, index: int) -> Image.Image:
+        return decode_bytes(self.content(index), self.where(index))
+
+    def where(self, index: int) -> str:
+        return f"{self.root}, key {self.key(index)}"
+
+    def key(self, index: int) -> str:
+        return f"{self.resolution}-{index:0{self.digits}}"
+
+    def content(self, index: int) -> bytes:
+        """The image file; every call has a transaction of its own, so threads may call it."""
+        content = get(self.root, self.key(index))
+        if content is None:
+            raise UserError(
+                f"{self.where(index)}: missing among {self.length} images; download the file again"
+            )
+        return content
+
+    def digest(self) -> str:
+        """The number of images, the label files, and the bytes of 256 images spread over all."""
+        return digest_parts(self._parts())
+
+    def _parts(self) -> Iterator[bytes]:
+        yield f"{self.resolution} {self.length}".encode()
+        for path in self.label_files:
+            yield path.name.encode()
+            yield path.read_bytes()
+        count = min(self.length, FINGERPRINT_SAMPLE)
+        for index in np.linspace(0, self.length - 1, count).round().astype(int):
+            yield self.content(int(index))
+
+
+def is_lmdb(path: Path) -> bool:
+    return (path / DATA_FILE).is_file()
+
+
+def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Crop "d2c" for CelebA at its original 178 x 218, else "center", unless told otherwise.
+
+    Named "celeba" or "celeba-hq" when label files say so, else after the folder, without `.lmdb`.
+    """
+    source = find_images(path)
+    name = path.resolve().name.removesuffix(".lmdb")
+    beside = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
+    labelled = find_labels(beside, len(source), seed)
+    transform = Transform(image_size, crop or crop_of(source))
+    if labelled is None:
+        return Dataset(
+            name=name,
+            root=path,
+            source=source,
+            transform=transform,
+            partition=seeded_partition(np.arange(len(source)), seed),
+            partition_source=seeded_source("image", seed),
+        )
+    known, complete, labels = labelled
+    source = LmdbImages(path, source.resolution, source.digits, source.length, labels.files)
+    return labels.dataset(honest_name(known, complete, name), path, source, transform)
+
+
+def crop_of(source: LmdbImages) -> str:
+    return default_crop(source.read(0)) if source.resolution == "None" else "center"
+
+
+def find_images(root: Path) -> LmdbImages:
+    """The images of the largest size in the file; `UserError` when their number is not known."""
+    length = get(root, "length")
+    if length is None or not length.isdigit() or int(length) == 0:
+        raise UserError(
+            f"{root}: no number of images under the key 'length'; the download is incomplete, or "
+            "this is not an LMDB file of DiffAE's authors"
+        )
+    first_keys = list(first_of_each_size(root))
+    if not first_keys:
+        raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
+    resolution, number = max(first_keys, key=lambda key: side_of(key[0]))
+    source = LmdbImages(root, resolution, len(number), int(length))
+    source.content(len(source) - 1)
+    return source
+
+
+def side_of(resolution: str) -> float:
+    return math.inf if resolution == "None" else int(resolution)
+
+
+def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
+    """Size and digits of the first key of each size, without a walk over every key."""
+    with environment(root).begin() as transaction:
+        cursor = transaction.cursor()
+        found = cursor.first()
+        while found:
+            match = KEY.fullmatch(cursor.key().decode("latin-1"))
+            if match:
+                yield match[1], match[2]
+                found = cursor.set_range(f"{match[1]}.".encode())  # "." follows "-" in ASCII
+            else:
+                found = cursor.next()
+
+
+def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
+    """Name, whether that is all of it, and labels, from a file in `folder` that lists `count`."""
+    if lists(folder / celebahq.ATTRIBUTE_FILE, count):
+        labels = read_celebahq_labels(folder, seed)
+        ordered = [str(index) for index in range(count)]
+        refuse_other_order(folder / celebahq.ATTRIBUTE_FILE, labels.names, ordered)
+        return "celeba-hq", count == celebahq.CELEBAHQ_IMAGES, labels
+    if lists(folder / celeba.ATTRIBUTE_FILE, count):
+        labels = read_celeba_labels(folder, seed)
+        ordered = sorted(Path(name).stem for name in labels.names)
+        refuse_other_order(folder / celeba.ATTRIBUTE_FILE, labels.names, ordered)
+        return "celeba", count == celeba.CELEBA_IMAGES, labels
+    return None
+
+
+def lists(attribute_file: Path, count: int) -> bool:
+    return attribute_file.is_file() and (
+        read_header(attribute_file, read_lines(attribute_file))[0] == count
+    )
+
+
+def refuse_other_order(path: Path, names: list[str], ordered: list[str]) -> None:
+    """The LMDB knows only numbers, so row i must be image i."""
+    for row, (name, expected) in enumerate(zip(names, ordered, strict=True)):
+        if Path(name).stem != expected:
+            raise UserError(
+                f"{path}: line {row + 3}: {name} where {expected} belongs; "
+                "image i of an LMDB file is row i"
+            )
+
+
+def get(root: Path, key: str) -> bytes | None:
+    lmdb = import_lmdb(root)
+    try:
+        with environment(root).begin() as transaction:
+            return transaction.get(key.encode())
+    except lmdb.Error as error:
+        raise UserError(f"{root}, key {key}: this LMDB file is damaged ({error})") from error
+
+
+def environment(root: Path) -> "lmdb.Environment":
+    with _OPENING:
+        return _open_once(root.resolve())
+
+
+@cache
+def _open_once(root: Path) -> "lmdb.Environment":
+    """LMDB refuses to open a file twice in one process; nothing is cached when this raises."""
+    lmdb = import_lmdb(root)
+    try:
+        opened = lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
+    except lmdb.Error as error:
+        raise UserError(f"{root}: cannot open this LMDB file ({error})") from error
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    size = os.path.getsize(root / DATA_FILE)
+    if size < needed:  # reading past the end would kill the process with SIGBUS
+        opened.close()
+        raise UserError(
+            f"{root / DATA_FILE}: {size} bytes of {needed}; the download is incomplete, repeat it"
+        )
+    return opened
+
+
+def import_lmdb(root: Path) -> ModuleType:
+    try:
+        import lmdb
+    except ImportError as error:
+        raise UserError(
+            f"{root}: reading LMDB files needs a package; pip install 'diffae-bench[lmdb]'"
+        ) from error
+    return lmdb

@@ -1,0 +1,111 @@
+"""A zip file of images, at any depth: FFHQ or LSUN exported, StyleGAN's and EDM's archives.
+
+Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
+"""
+
+import lzma
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import Dataset, digest_parts, seeded_partition, seeded_source
+from diffae.data.folder import IMAGE_SUFFIXES
+from diffae.data.transforms import Transform, decode_bytes
+from diffae.errors import UserError
+
+ENCRYPTED = 0x1  # bit of an entry's flags
+
+_READING_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,  # zipfile's words for a password and, as NotImplementedError, a rare compression
+    ValueError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+
+
+class ZipImages:
+    """An `ImageSource`: the images of a zip file, sorted by name, read in memory."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._archive = open_archive(path)
+        self._lock = threading.Lock()
+        names = sorted({name for name in self._archive.namelist() if is_image_name(name)})
+        self.entries = tuple(self._archive.getinfo(name) for name in names)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def read(self, index: int) -> Image.Image:
+        return decode_bytes(self.content(index), self.where(index))
+
+    def where(self, index: int) -> str:
+        return f"{self.path}, entry {self.entries[index].filename}"
+
+    def content(self, index: int) -> bytes:
+        """The image file; zipfile checks its CRC. One thread reads while the others decode."""
+        try:
+            with self._lock:
+                return self._archive.read(self.entries[index])
+        except _READING_ERRORS as error:
+            raise UserError(
+                f"{self.where(index)}: damaged, cannot be unpacked ({error})"
+            ) from error
+
+    def digest(self) -> str:
+        """Name, size and CRC-32 of every image, however well it is compressed."""
+        return digest_parts(self._parts())
+
+    def _parts(self) -> Iterator[bytes]:
+        for entry in self.entries:
+            yield f"{entry.filename} {entry.file_size} {entry.CRC:08x}".encode()
+
+
+def is_zip(path: Path) -> bool:
+    return path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path))
+
+
+def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Every image in the zip file, named after it; split by image with `seed`."""
+    source = ZipImages(path)
+    if not source.entries:
+        suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+        raise UserError(f"{path}: no images in this zip file (looked for {suffixes})")
+    for index, entry in enumerate(source.entries):
+        if entry.flag_bits & ENCRYPTED:
+            raise UserError(f"{source.where(index)}: encrypted; unpack it and give the folder")
+    return Dataset(
+        name=path.resolve().stem,
+        root=path,
+        source=source,
+        transform=Transform(image_size, crop or "center"),
+        partition=seeded_partition(np.arange(len(source)), seed),
+        partition_source=seeded_source("image", seed),
+    )
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except PermissionError:
+        raise
+    except _READING_ERRORS as error:
+        raise UserError(
+            f"{path}: cannot read this zip file ({error}); is the download complete?"
+        ) from error
+
+
+def is_image_name(name: str) -> bool:
+    """Hidden files are left out, and macOS's doubles of every file, as in a folder."""
+    hidden = any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
+    return name.lower().endswith(IMAGE_SUFFIXES) and not hidden

@@ -1,0 +1,155 @@
+"""`python -m diffae.data check`: what it prints, its contact sheet, its exit status."""
+
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffae.data import open_dataset
+from diffae.data.__main__ import main
+from diffae.data.check import contact_sheet, sample_indices
+from diffae.data.portraits import write_dataset
+from diffae.errors import UserError
+
+COUNT = 70
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "faces"
+    write_dataset(folder, COUNT, 16, workers=1)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for index in range(300):
+        Image.new("RGB", (12, 10), (index % 256, 0, 0)).save(tmp_path / f"{index:03d}.bmp")
+    return tmp_path
+
+
+def printed(capsys, *arguments):
+    """Label to text, continuation lines joined."""
+    main(["check", *map(str, arguments)])
+    rows, label = {}, ""
+    for line in capsys.readouterr().out.splitlines():
+        assert len(line) <= 100 or " " not in line[13:]
+        label = line[:13].strip() or label
+        rows[label] = f"{rows.get(label, '')} {line[13:]}".strip()
+    return rows
+
+
+def test_everything_known_of_labelled_images(portraits, capsys):
+    rows, data = printed(capsys, portraits), open_dataset(portraits, 64)
+    assert rows["format"] == "CelebA"
+    assert (rows["name"], rows["images"]) == ("faces", "70")
+    assert (rows["first image"], rows["crop"]) == ("16 x 16", "center, then 64 x 64")
+    count, shares = rows["attributes"].split(": ")
+    assert count == "40"
+    for text, name, share in zip(
+        shares.split(", "), data.attribute_names, data.attributes.mean(axis=0), strict=True
+    ):
+        assert text == f"{name}={share:.3f}"
+    people = len(set(data.identities))
+    assert rows["identities"] == f"{people}, 0 of them in more than one split"
+    assert rows["partition"] == "list_eval_partition.txt"
+    train, valid, test = np.bincount(data.partition)
+    assert rows["splits"] == f"train {train}, valid {valid}, test {test}"
+    assert rows["decoded"] == "70 of 70 images, none damaged"
+
+
+def test_people_in_several_splits_are_counted(portraits, tmp_path, capsys):
+    names = [f"{i + 1:06d}.png" for i in range(4)]
+    images = tmp_path / "img_align_celeba"
+    images.mkdir()
+    for name in names:
+        (images / name).symlink_to(portraits / "img_align_celeba" / name)
+    rows = [f"{name} 1" for name in names]
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["4", "Male", *rows]))
+    for file, values in (("list_eval_partition", "0012"), ("identity_CelebA", "7789")):
+        rows = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
+        (tmp_path / f"{file}.txt").write_text("\n".join(rows))
+    assert printed(capsys, tmp_path)["identities"].startswith("3, 0 of them")
+    (tmp_path / "identity_CelebA.txt").write_text("\n".join(f"{n} 7" for n in names))
+    assert printed(capsys, tmp_path)["identities"].startswith("1, 1 of them")
+
+
+def test_images_without_labels(folder, capsys):
+    rows = printed(capsys, folder, "--size", 8)
+    assert rows["format"] == "folder of images"
+    assert rows["attributes"] == rows["identities"] == "none"
+    assert rows["splits"] == "train 180, valid 30, test 90"
+    assert rows["crop"] == "center, then 8 x 8"
+    assert rows["decoded"] == "256 of 300 images, none damaged"
+
+
+def test_padding_is_told(tmp_path, capsys):
+    for part, count in (("train", 20), ("t10k", 10)):
+        header = struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(header + bytes(28 * 28 * count))
+        header = struct.pack(">4BI", 0, 0, 8, 1, count)
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(header + bytes(count))
+    rows = printed(capsys, tmp_path, "--size", 64)
+    assert (rows["format"], rows["first image"]) == ("IDX", "28 x 28")
+    assert rows["crop"] == "padded to 32, center, then 64 x 64"
+    assert rows["attributes"].startswith("10: class 0=1.000, class 1=0.000")
+
+
+def test_a_damaged_image_of_the_sample_is_named(folder):
+    path = folder / f"{sample_indices(300)[100]:03d}.bmp"
+    path.write_bytes(b"BM")
+    command = [sys.executable, "-m", "diffae.data", "check", str(folder), "--size", "8"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(f"error: {path}: cannot read this image")
+    assert "folder of images" in result.stdout and "decoded" not in result.stdout
+
+
+def test_the_sample_is_fixed_and_spread():
+    np.testing.assert_array_equal(sample_indices(5), range(5))
+    indices = sample_indices(30_000)
+    np.testing.assert_array_equal(indices, sample_indices(30_000))
+    assert len(set(indices)) == 256 and (np.diff(indices) > 0).all()
+    assert np.bincount(indices // 10_000).min() > 60
+
+
+def test_the_sheet_shows_64_images_as_models_see_them(folder, tmp_path, capsys):
+    sheet = tmp_path / "sheet"
+    rows = printed(capsys, folder, "--size", 8, "--sheet", sheet)
+    assert rows["sheet"] == str(sheet)
+    pixels = np.asarray(Image.open(sheet))
+    assert pixels.shape == (64, 64, 3)
+    cells = pixels.reshape(8, 8, 8, 8, 3).swapaxes(1, 2).reshape(64, 8, 8, 3)
+    sample = sample_indices(300)
+    expected = sample[np.linspace(0, 255, 64).round().astype(int)] % 256
+    np.testing.assert_array_equal(cells[:, 4, 4, 0], expected)
+    assert (cells == cells[:, :1, :1]).all()
+
+
+def test_a_sheet_of_few_images_is_white_at_the_end():
+    pixels = np.zeros((11, 4, 4, 3), np.uint8)
+    sheet = np.asarray(contact_sheet(pixels))
+    assert sheet.shape == (8, 32, 3)
+    assert (sheet[:4] == 0).all() and (sheet[4:, :12] == 0).all() and (sheet[4:, 12:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["chek", "x"], r"unknown command 'chek'; did you mean check\?"),
+        (["check"], "required: path"),
+        (["check", "nowhere"], "nowhere: no such folder or zip file"),
+        (["check", "nowhere", "--shet", "x"], r"unknown argument --shet; did you mean --sheet\?"),
+    ],
+)
+def test_mistakes_are_answered(arguments, message):
+    with pytest.raises(UserError, match=message):
+        main(arguments)
+
+
+def test_a_sheet_that_cannot_be_written_is_named(folder):
+    with pytest.raises(UserError, match=r"--sheet .*missing/s\.png: cannot write it \(No such"):
+        main(["check", str(folder), "--sheet", str(folder / "missing" / "s.png")])

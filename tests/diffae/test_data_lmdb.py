@@ -1,0 +1,273 @@
+"""LMDB files written as the authors' scripts write them: keys, zeros, encoders, transactions."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from diffae.data import open_dataset
+from diffae.errors import UserError
+
+COUNT = 30
+HQ_ANNOTATION, CELEBA_ANNOTATION = "CelebAMask-HQ-attribute-anno.txt", "list_attr_celeba.txt"
+
+
+def tile(index, width=64, height=64):
+    photo = Image.fromarray(load_sample_images().images[0])
+    return photo.crop((10 * index, 5 * index, 10 * index + width, 5 * index + height))
+
+
+def encode(image, kind, quality=100):
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, quality=quality)
+    return buffer.getvalue()
+
+
+def write_lmdb(path, values, length=None):
+    """One transaction an image, the length in one of its own, at the end."""
+    with lmdb.open(str(path), map_size=2**26, readahead=False) as env:
+        for key, value in values.items():
+            with env.begin(write=True) as transaction:
+                transaction.put(key.encode(), value)
+        if length is not None:
+            with env.begin(write=True) as transaction:
+                transaction.put(b"length", str(length).encode())
+    return path
+
+
+def write_images(path, template, kind, count=COUNT, size=(64, 64)):
+    values = {template.format(i): encode(tile(i, *size), kind) for i in range(count)}
+    return write_lmdb(path, values, count)
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("lmdb") / "ffhq256.lmdb", "256-{:05d}", "jpeg")
+
+
+@pytest.fixture
+def faces(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "ffhq256.lmdb")
+
+
+def decoded(index, kind, size=(64, 64)):
+    return np.asarray(Image.open(io.BytesIO(encode(tile(index, *size), kind))).convert("RGB"))
+
+
+def test_ffhq_is_jpeg_under_five_digits(original):
+    data = open_dataset(original, 64)
+    assert (len(data), data.name, data.transform.crop) == (COUNT, "ffhq256", "center")
+    assert data.attributes is None and data.identities is None
+    assert data.partition_source == "seeded by image 60/10/30, seed 0"
+    for index in (0, 9, 29):
+        np.testing.assert_array_equal(data.images([index])[0], decoded(index, "jpeg"))
+
+
+def test_lsun_is_webp_under_seven_digits(tmp_path):
+    data = open_dataset(write_images(tmp_path / "horse256.lmdb", "256-{:07d}", "webp"), 64)
+    assert data.source.where(12).endswith("horse256.lmdb, key 256-0000012")
+    np.testing.assert_array_equal(data.images([12])[0], decoded(12, "webp"))
+
+
+def test_celeba_at_its_original_size_gets_the_d2c_crop(tmp_path):
+    size = (178, 218)
+    path = write_images(tmp_path / "celeba.lmdb", "None-{:07d}", "webp", 3, size)
+    data = open_dataset(path, 128)
+    assert data.transform.crop == "d2c"
+    expected = decoded(2, "webp", size)[57:185, 25:153]
+    np.testing.assert_array_equal(data.images([2])[0], expected)
+
+
+def test_other_original_sizes_get_the_center_crop(tmp_path):
+    path = write_images(tmp_path / "cats.lmdb", "None-{:07d}", "webp", 3)
+    assert open_dataset(path, 64).transform.crop == "center"
+
+
+def test_the_largest_of_several_sizes_is_read(tmp_path):
+    values = {
+        f"{side}-{i:05d}": encode(tile(i, side, side), "jpeg")
+        for side in (8, 128, 64)
+        for i in (0, 1)
+    }
+    data = open_dataset(write_lmdb(tmp_path / "many.lmdb", values, 2), 16)
+    assert data.source.read(1).size == (128, 128)
+
+
+def test_threads_read_what_one_thread_reads(original):
+    data = open_dataset(original, 32)
+    order = np.random.default_rng(0).permutation(np.tile(np.arange(COUNT), 20))
+    loaded = data.load_all(order, workers=8, chunk=3)
+    np.testing.assert_array_equal(loaded, data.images(range(COUNT))[order])
+
+
+def test_a_file_may_be_opened_many_times(original):
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda seed: open_dataset(original, 32, seed=seed), range(8)))
+    assert {data.fingerprint for data in opened} == {opened[0].fingerprint}
+
+
+def test_a_read_only_folder_without_lock_file(faces):
+    (faces / "lock.mdb").unlink()
+    faces.chmod(0o500)
+    assert len(open_dataset(faces, 64).images(range(COUNT))) == COUNT
+    assert not (faces / "lock.mdb").exists()
+
+
+def test_fingerprint_follows_the_bytes(original, faces, tmp_path):
+    fingerprint = open_dataset(original, 64).fingerprint
+    assert open_dataset(faces, 32, seed=5).fingerprint == fingerprint
+    values = {f"256-{i:05d}": encode(tile(i), "jpeg", quality=99) for i in range(COUNT)}
+    other = write_lmdb(tmp_path / "other.lmdb", values, COUNT)
+    assert open_dataset(other, 64).fingerprint != fingerprint
+
+
+# ---------------------------------------------------------------------------------------------
+# labels beside the file
+
+
+def write_annotation(path, names):
+    signs = np.random.default_rng(1).choice([-1, 1], (len(names), 2))
+    rows = [f"{name}  {a} {b}" for name, (a, b) in zip(names, signs, strict=True)]
+    path.write_text("\n".join([str(len(names)), "Male Young", *rows]))
+    return signs == 1
+
+
+HQ_NAMES = [f"{i}.jpg" for i in range(COUNT)]
+CELEBA_NAMES = [f"{i + 1:06d}.jpg" for i in range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("file", "names"), [(HQ_ANNOTATION, HQ_NAMES), (CELEBA_ANNOTATION, CELEBA_NAMES)]
+)
+def test_attributes_lie_beside_the_file(original, faces, file, names):
+    attributes = write_annotation(faces.parent / file, names)
+    data = open_dataset(faces, 64)
+    assert (data.name, data.attribute_names) == ("ffhq256", ("Male", "Young"))
+    np.testing.assert_array_equal(data.attributes, attributes)
+    assert data.partition_source.startswith("seeded by image 60/10/30, seed 0")
+    assert data.fingerprint != open_dataset(original, 64).fingerprint
+
+
+def test_labels_lie_beside_a_link_to_the_folder(original, tmp_path, monkeypatch):
+    (tmp_path / "link.lmdb").symlink_to(original)
+    attributes = write_annotation(tmp_path / HQ_ANNOTATION, HQ_NAMES)
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(open_dataset("link.lmdb", 64).attributes, attributes)
+
+
+def test_celebas_partition_and_identities_come_along(faces):
+    write_annotation(faces.parent / CELEBA_ANNOTATION, CELEBA_NAMES)
+    for file, values in (("list_eval_partition.txt", [2, 0]), ("identity_CelebA.txt", [5, 77])):
+        rows = [f"{name} {values[i % 2]}" for i, name in enumerate(CELEBA_NAMES)]
+        (faces.parent / file).write_text("\n".join(rows))
+    data = open_dataset(faces, 64)
+    np.testing.assert_array_equal(data.indices("test"), range(0, COUNT, 2))
+    np.testing.assert_array_equal(data.identities[:3], [5, 77, 5])
+    assert data.partition_source == "list_eval_partition.txt"
+
+
+def test_an_annotation_of_other_length_belongs_to_another_file(faces):
+    write_annotation(faces.parent / HQ_ANNOTATION, HQ_NAMES[:-1])
+    assert open_dataset(faces, 64).attributes is None
+
+
+@pytest.mark.parametrize(
+    ("file", "names"), [(HQ_ANNOTATION, HQ_NAMES), (CELEBA_ANNOTATION, CELEBA_NAMES)]
+)
+def test_rows_in_another_order_are_refused(faces, file, names):
+    write_annotation(faces.parent / file, [names[0], names[2], names[1], *names[3:]])
+    with pytest.raises(UserError, match=rf"{file}: line 4: {names[2]} where .* belongs"):
+        open_dataset(faces, 64)
+
+
+def test_part_of_celeba_does_not_pass_for_it(tmp_path):
+    path = write_images(tmp_path / "celeba.lmdb", "None-{:07d}", "webp", COUNT)
+    write_annotation(tmp_path / CELEBA_ANNOTATION, CELEBA_NAMES)
+    assert open_dataset(path, 64).name == "celeba-subset"
+
+
+def test_thirty_thousand_with_the_annotation_are_celeba_hq(tmp_path):
+    pixel = encode(Image.new("RGB", (8, 8)), "jpeg")
+    with lmdb.open(str(tmp_path / "celebahq256.lmdb"), map_size=2**27) as env:
+        with env.begin(write=True) as transaction:
+            for index in range(30_000):
+                transaction.put(f"256-{index:05d}".encode(), pixel)
+            transaction.put(b"length", b"30000")
+    write_annotation(tmp_path / HQ_ANNOTATION, [f"{i}.jpg" for i in range(30_000)])
+    data = open_dataset(tmp_path / "celebahq256.lmdb", 8)
+    assert (data.name, len(data), data.transform.crop) == ("celeba-hq", 30_000, "center")
+
+
+# ---------------------------------------------------------------------------------------------
+# damage
+
+
+@pytest.mark.parametrize("length", [None, "many", "0"])
+def test_an_incomplete_file_has_no_length(tmp_path, length):
+    path = write_lmdb(tmp_path / "a.lmdb", {"256-00000": b"x"}, length)
+    with pytest.raises(UserError, match=r"a\.lmdb: no number .* 'length'; the download is incom"):
+        open_dataset(path, 64)
+
+
+def test_a_truncated_file_is_refused_before_it_kills_the_process(faces):
+    path = faces / "data.mdb"
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(size - 4096)
+    message = rf"data\.mdb: {size - 4096} bytes of {size}; the download is incomplete"
+    for _ in range(2):
+        with pytest.raises(UserError, match=message):
+            open_dataset(faces, 64)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>quota exceeded</html>" * 999, b"\0" * 99_999])
+def test_what_is_no_lmdb_file_is_named(faces, content):
+    (faces / "data.mdb").write_bytes(content)
+    with pytest.raises(UserError, match=rf"^{faces}: cannot open this LMDB file"):
+        open_dataset(faces, 64)
+
+
+def test_missing_keys_are_named(tmp_path):
+    values = {f"256-{i:05d}": encode(tile(i), "jpeg") for i in range(5) if i != 3}
+    data = open_dataset(write_lmdb(tmp_path / "hole.lmdb", values, 5), 64)
+    with pytest.raises(UserError, match=r"hole\.lmdb, key 256-00003: missing among 5 images"):
+        data.images(range(5))
+    with pytest.raises(UserError, match="key 256-00007: missing among 8 images"):
+        open_dataset(write_lmdb(tmp_path / "short.lmdb", values, 8), 64)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
+    values = {"256-00000": encode(tile(0), "jpeg"), "256-00001": b"not a picture"}
+    data = open_dataset(write_lmdb(tmp_path / "a.lmdb", values, 2), 64)
+    with pytest.raises(UserError, match=r"a\.lmdb, key 256-00001: cannot read this image"):
+        data.load_all([0, 1])
+
+
+def test_other_peoples_lmdb_files_are_refused(tmp_path):
+    lsun = write_lmdb(tmp_path / "bedroom_val_lmdb", {"0a1b2c": encode(tile(0), "webp")})
+    with pytest.raises(UserError, match="not an LMDB file of DiffAE's authors"):
+        open_dataset(lsun, 64)
+    with pytest.raises(UserError, match="no keys like 256-00000"):
+        open_dataset(write_lmdb(tmp_path / "other", {"image-a": b"x"}, 1), 64)
+
+
+def test_without_the_package_the_extra_is_named(original):
+    """In a Python of its own, where importing lmdb fails as it does when it is not installed."""
+    script = f"""
+import sys
+sys.modules["lmdb"] = None
+from diffae import cli
+from diffae.data import open_dataset
+cli.run(lambda: open_dataset({str(original)!r}, 64))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert re.search(r"^error: .*ffhq256\.lmdb.* pip install 'diffae-bench\[lmdb\]'", result.stderr)

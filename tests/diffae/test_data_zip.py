@@ -1,0 +1,182 @@
+"""Zip files of images: made with Python's zipfile and with Info-ZIP's layout of folders."""
+
+import io
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from diffae.data import open_dataset
+from diffae.errors import UserError
+
+
+def tile(index):
+    photo = Image.fromarray(load_sample_images().images[1])
+    return photo.crop((9 * index, 5 * index, 9 * index + 48, 5 * index + 48))
+
+
+def encoded(index):
+    buffer = io.BytesIO()
+    tile(index).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+NAMES = [f"{i // 10:05d}/{i:05d}.png" for i in range(30)]
+
+
+def write_zip(path, entries, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture(scope="session")
+def entries():
+    return {name: encoded(index) for index, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def archive(tmp_path, entries):
+    shuffled = {NAMES[i]: entries[NAMES[i]] for i in np.random.default_rng(0).permutation(30)}
+    return write_zip(tmp_path / "ffhq.zip", shuffled)
+
+
+def test_images_come_sorted_by_name(archive):
+    data = open_dataset(archive, 48)
+    assert (len(data), data.name, data.transform.crop) == (30, "ffhq", "center")
+    assert data.partition_source == "seeded by image 60/10/30, seed 0"
+    for index in (0, 7, 29):
+        np.testing.assert_array_equal(data.images([index])[0], np.asarray(tile(index)))
+
+
+def test_a_zip_file_is_its_folder(archive, tmp_path):
+    """StyleGAN's FFHQ: folders of a thousand, five digits each."""
+    shutil.unpack_archive(archive, tmp_path / "ffhq")
+    folder, zipped = open_dataset(tmp_path / "ffhq", 32), open_dataset(archive, 32)
+    assert folder.name == zipped.name == "ffhq"
+    np.testing.assert_array_equal(folder.images(range(30)), zipped.images(range(30)))
+    np.testing.assert_array_equal(folder.partition, zipped.partition)
+
+
+def test_what_is_no_image_is_left_out(tmp_path):
+    labels = {"labels": [["00000/img00000000.png", 3]]}
+    content = {
+        "dataset.json": json.dumps(labels),
+        "00000/": b"",
+        "00000/img00000000.png": encoded(1),
+        "__MACOSX/00000/._img00000000.png": b"resource fork",
+        ".thumbnails/t.png": b"hidden",
+        "README": b"text",
+    }
+    data = open_dataset(write_zip(tmp_path / "edm.zip", content), 48)
+    np.testing.assert_array_equal(data.images(range(len(data))), np.asarray(tile(1))[None])
+
+
+def test_names_that_point_elsewhere_are_only_names(tmp_path):
+    inside = tmp_path / "deep" / "inside"
+    inside.mkdir(parents=True)
+    content = {"../../out.png": encoded(0), "/abs.png": encoded(1), "in.png": encoded(2)}
+    data = open_dataset(write_zip(inside / "a.zip", content), 48)
+    expected = [np.asarray(tile(i)) for i in (0, 1, 2)]  # "." < "/" < "i"
+    np.testing.assert_array_equal(data.images(range(3)), expected)
+    assert [path.name for path in tmp_path.rglob("*")] == ["deep", "inside", "a.zip"]
+
+
+@pytest.mark.parametrize(
+    "compression",
+    [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
+)
+def test_threads_read_what_one_thread_reads(tmp_path, entries, archive, compression):
+    path = write_zip(tmp_path / "packed.zip", entries, compression)
+    data = open_dataset(path, 32)
+    order = np.random.default_rng(0).permutation(np.tile(np.arange(30), 20))
+    loaded = data.load_all(order, workers=8, chunk=3)
+    np.testing.assert_array_equal(loaded, data.images(range(30))[order])
+    assert data.fingerprint == open_dataset(archive, 32).fingerprint
+
+
+def test_fingerprint_follows_names_and_content(tmp_path, entries, archive):
+    fingerprints = {open_dataset(archive, 32).fingerprint}
+    for number, change in enumerate(
+        ({NAMES[3]: encoded(4)}, {"extra.png": encoded(3)}, {"00000/a.png": encoded(3)})
+    ):
+        path = write_zip(tmp_path / f"{number}.zip", entries | change)
+        fingerprints.add(open_dataset(path, 32).fingerprint)
+    assert len(fingerprints) == 4
+
+
+def test_any_suffix_will_do_for_a_zip_file(archive):
+    assert len(open_dataset(archive.rename(archive.with_name("faces")), 32)) == 30
+
+
+# ---------------------------------------------------------------------------------------------
+# damage
+
+
+def damage(path, offset, content):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+def test_a_damaged_entry_is_named(archive):
+    with zipfile.ZipFile(archive) as opened:
+        offset = opened.getinfo(NAMES[5]).header_offset
+    damage(archive, offset + 200, b"\0\1\2\3\4\5\6\7")
+    data = open_dataset(archive, 48)
+    data.images(range(5))
+    with pytest.raises(UserError, match=rf"^{archive}, entry {NAMES[5]}: damaged, .*CRC"):
+        data.load_all(data.indices("all"))
+
+
+@pytest.mark.parametrize("field", ["local header", "compression method"])
+def test_other_damage_to_an_entry_is_named(archive, field):
+    with zipfile.ZipFile(archive) as opened:
+        offset, directory = opened.getinfo(NAMES[0]).header_offset, opened.start_dir
+    if field == "local header":
+        damage(archive, offset, b"XXXX")
+    else:
+        at = archive.read_bytes().index(NAMES[0].encode(), directory) - 46
+        damage(archive, at + 10, b"\x63\0")
+    data = open_dataset(archive, 48)
+    with pytest.raises(UserError, match=rf"^{archive}, entry {NAMES[0]}: damaged"):
+        data.images([0])
+
+
+def test_an_encrypted_entry_is_named(archive):
+    """The flag is all that tells: zipfile cannot write encrypted entries."""
+    with zipfile.ZipFile(archive) as opened:
+        directory = opened.start_dir
+    at = archive.read_bytes().index(NAMES[2].encode(), directory) - 46
+    damage(archive, at + 8, b"\1\0")
+    with pytest.raises(UserError, match=rf"^{archive}, entry {NAMES[2]}: encrypted; unpack it"):
+        open_dataset(archive, 48)
+
+
+def test_an_entry_that_is_no_picture_is_named(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"0.png": encoded(0), "1.png": b"text"})
+    with pytest.raises(UserError, match=rf"^{path}, entry 1\.png: cannot read this image"):
+        open_dataset(path, 48).batch([0, 1])
+
+
+def test_an_incomplete_download_is_named(archive):
+    archive.write_bytes(archive.read_bytes()[:-100])
+    with pytest.raises(UserError, match=rf"^{archive}: cannot read this zip file .*complete\?"):
+        open_dataset(archive, 48)
+
+
+def test_a_zip_file_without_images(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"notes.txt": b"text"})
+    with pytest.raises(UserError, match=r"a\.zip: no images in this zip file \(looked for png"):
+        open_dataset(path, 48)
+
+
+def test_a_file_that_is_no_zip(tmp_path):
+    (tmp_path / "faces.tar").write_bytes(b"\0" * 10_240)
+    with pytest.raises(UserError, match=r"faces\.tar: a file, not a folder or a zip file"):
+        open_dataset(tmp_path / "faces.tar", 48)
