@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -199,15 +200,27 @@ class Context:
             protocol=protocol,
             note=note,
         )
-        return attach(row, comparable_reason=self._incomparable())
+        return attach(
+            row, comparable_reason=self._incomparable(table), dataset=self._paper_dataset()
+        )
 
-    def _incomparable(self) -> str:
+    def _paper_dataset(self) -> str:
+        """This data set as the paper's tables call it, e.g. "FFHQ 128"; its own name if it is none of theirs."""
+        title = PAPER_DATASETS.get(re.sub(r"[^a-z]", "", self.dataset.name.lower()), "")
+        return f"{title} {self.dataset.image_size}" if title else self.dataset.name
+
+    def _incomparable(self, table: str) -> str:
         """Why this run's numbers must not be compared with the paper's, or nothing."""
+        name, ours, theirs = self.dataset.name, self._paper_dataset(), PAPER_DATA.get(table, "")
         reasons = []
-        if self.dataset.name in ("portraits", "fashion-mnist"):
-            reasons.append(f"measured on {self.dataset.name}, not on the paper's data")
-        elif self.dataset.name not in PAPER_DATASETS:
-            reasons.append(f"{self.dataset.name} is not known to be one of the paper's data sets")
+        if name in ("portraits", "fashion-mnist"):
+            reasons.append(f"measured on {name}, not on the paper's data")
+        elif ours == name:
+            reasons.append(f"{name} is not known to be one of the paper's data sets")
+        elif not ours.startswith(theirs):
+            reasons.append(f"measured on {ours}, published on {theirs}")
+        elif table == "table3_fewshot_fid" and self.dataset.transform.crop != "d2c":
+            reasons.append("published with the D2C crop")
         changed = [name for name in self.profile.changed if name != "steps"]
         if self.profile.name != "paper":
             reasons.append(f"profile {self.profile.name}, not paper")
@@ -216,7 +229,23 @@ class Context:
         return "; ".join(reasons)
 
 
-PAPER_DATASETS = ("celeba", "celeba-hq", "ffhq", "lsun-horse", "lsun-bedroom")
+# The paper's data sets: the letters of the names that readers and folders give them, and their names in Table 4.
+PAPER_DATASETS = {
+    "celeba": "CelebA",
+    "celebahq": "CelebA-HQ",
+    "ffhq": "FFHQ",
+    "horse": "Horse",
+    "lsunhorse": "Horse",
+    "bedroom": "Bedroom",
+    "lsunbedroom": "Bedroom",
+}
+# What each table was measured on; Table 4 names its data set in every row.
+PAPER_DATA = {
+    "table1_reconstruction": "CelebA-HQ 128",
+    "table2_ablation": "CelebA-HQ 128",
+    "section5.3_probe": "CelebA-HQ",  # at a size that it does not give
+    "table3_fewshot_fid": "CelebA 64",
+}
 
 
 def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:

@@ -81,28 +81,25 @@ def _collect(
     for name in names:
         benchmark = REGISTRY.get(name)
         for system in systems:
-            reason = _obstacle(benchmark, context, system)
-            if reason:
-                refused.append((name, system.title, reason))
-                continue
             try:
+                _refuse_obstacles(benchmark, context, system)
                 planned += [(name, system.title, work) for work in benchmark.plan(context, system)]
-            except NotAvailable as error:
-                refused.append((name, system.title, str(error)))
+            except NotAvailable as reason:
+                refused.append((name, system.title, str(reason)))
     return list(distinct(planned)), refused
 
 
-def _obstacle(benchmark: Benchmark, context: Context, system: System) -> str:
+def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) -> None:
+    """Raise NotAvailable with the reason why this system will not run this benchmark, if there is one."""
     if benchmark.labelled and context.dataset.attributes is None:
-        return f"{context.dataset.name} has no attributes"
+        raise NotAvailable(f"{context.dataset.name} has no attributes")
     missing = sorted(benchmark.needs - system.capabilities)
     if missing:
-        return f"cannot {' or '.join(IN_WORDS[name] for name in missing)}"
+        raise NotAvailable(f"cannot {' or '.join(IN_WORDS[name] for name in missing)}")
     if benchmark.plan is None:
-        return "this benchmark does not say what it computes"
+        raise NotAvailable("this benchmark does not say what it computes")
     if benchmark.name == "identity":
         _ = context.face  # raises NotAvailable without a face embedding
-    return ""
 
 
 class _Total:

@@ -2,7 +2,8 @@
 
 A benchmark's `plan` yields `Work`: so many images, so many calls of each network for every one of them. Work
 that several benchmarks share (the codes of the same images at the same T, the samples of the same seed) has
-the same `shared` and is counted once, at its largest.
+the same `shared` and is counted once, at its largest. Pictures, and the last chunk of a selection that
+another benchmark cuts off elsewhere, are not counted.
 """
 
 from collections.abc import Iterable, Iterator

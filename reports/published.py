@@ -122,8 +122,10 @@ def lookup(
     return found[0]
 
 
-def attach(record: Record, *, comparable_reason: str) -> Record:
+def attach(record: Record, *, comparable_reason: str, dataset: str = "") -> Record:
     """`record` with the paper's value for its cell; unchanged where the paper has none.
+
+    `dataset` is the record's data set as the paper calls it, e.g. "FFHQ 128" (default: its own name).
 
     `comparable_reason` is the caller's reason why the two must not be compared, empty if there is
     none. What names alone show (feature network, T, data set, a second-hand value) is added to it.
@@ -134,12 +136,16 @@ def attach(record: Record, *, comparable_reason: str) -> Record:
         setting=record.setting,
         steps=record.steps,
         metric=record.metric,
-        dataset=record.dataset,
+        dataset=dataset or record.dataset,
     )
     if found is None:
         return record
     reasons = [comparable_reason] if comparable_reason else []
-    reasons += [why for why in _differences(record, found) if why not in comparable_reason]
+    reasons += [
+        why
+        for why in _differences(record, found, dataset or record.dataset)
+        if why not in comparable_reason
+    ]
     return replace(
         record,
         published=found.value,
@@ -149,7 +155,7 @@ def attach(record: Record, *, comparable_reason: str) -> Record:
     )
 
 
-def _differences(record: Record, found: Published) -> list[str]:
+def _differences(record: Record, found: Published, dataset: str) -> list[str]:
     reasons = []
     if record.metric in STAND_INS:
         reasons.append("another feature network")
@@ -157,7 +163,7 @@ def _differences(record: Record, found: Published) -> list[str]:
         reasons.append("published protocol not known at first hand")
     if None not in (found.steps, record.steps) and found.steps != record.steps:
         reasons.append(f"published at T = {found.steps}")
-    if record.table in NEAREST_DATASET and _plain(found.dataset) != _plain(record.dataset):
+    if record.table in NEAREST_DATASET and _plain(found.dataset) != _plain(dataset):
         reasons.append(f"published on {found.dataset}")
     return reasons
 
