@@ -239,13 +239,13 @@ def _write_times(context: Context, new: list[Record]) -> None:
     if not distributed.is_main() or not new:
         return
     folder = context.pictures.parent
+    tables = folder / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
     path = folder / TIMES_FILE
     old = read_records(path) if path.exists() else []
     records = [record for record in old if record.system != new[0].system] + new
     write_records(path, records)
     (spec,) = [spec for spec in TABLES if spec.name == TIMES]
-    tables = folder / "tables"
-    tables.mkdir(parents=True, exist_ok=True)
     title = f"{context.dataset.name}, profile {context.profile.name}"
     write_table(build(spec, choose(spec, records)), tables, title, machine(context))
 
