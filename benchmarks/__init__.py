@@ -12,5 +12,9 @@ REGISTRY = Registry(
         "interpolation": "benchmarks.interpolation:BENCHMARK",
         "fewshot": "benchmarks.fewshot:BENCHMARK",
         "unconditional": "benchmarks.unconditional:BENCHMARK",
+        "variation": "benchmarks.variation:BENCHMARK",
+        "denoising": "benchmarks.denoising:BENCHMARK",
+        "memorisation": "benchmarks.memorisation:BENCHMARK",
+        "cost": "benchmarks.cost:BENCHMARK",
     },
 )

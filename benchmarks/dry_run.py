@@ -5,19 +5,18 @@ a small batch, and its seconds an image are multiplied by the calls. Nothing is 
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
 
 import torch
 from tabulate import tabulate
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import REGISTRY
 from benchmarks.base import Benchmark
 from benchmarks.context import Context
 from benchmarks.images import to_uint8
+from benchmarks.metrics import cost
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, distinct
 from benchmarks.systems.base import (
@@ -111,9 +110,9 @@ class _Total:
     def add(self, work: Work, costs: Costs) -> "_Total":
         calls = work.calls.times(work.images)
         self.calls = self.calls.plus(calls)
-        for name, cost in costs.items():
-            self.flops += getattr(calls, name) * cost.flops
-            self.seconds += getattr(calls, name) * cost.seconds
+        for name, one in costs.items():
+            self.flops += getattr(calls, name) * one.flops
+            self.seconds += getattr(calls, name) * one.seconds
         self.bytes += work.images * work.bytes
         return self
 
@@ -179,20 +178,10 @@ def _any_code(system: System, images: Tensor, indices: list[int]) -> Code:
 
 
 def _cost(context: Context, call: Callable[[], object]) -> Cost:
-    """Seconds an image (the better of two, after a warm-up that counts the FLOP)."""
-    with FlopCounterMode(display=False) as counter:
-        call()
-    seconds = min(_timed(context, call) for _ in range(2))
+    """One call for one image: its operations, and the median time of two calls."""
     batch = _batch(context)
-    return Cost(seconds / batch, counter.get_total_flops() / batch)
-
-
-def _timed(context: Context, call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    if context.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    operations = cost.flops(call)
+    return Cost(cost.median_seconds(call, 2, context.device) / batch, operations / batch)
 
 
 def print_report(context: Context, names: tuple[str, ...], systems: list[System]) -> None:

@@ -3,16 +3,25 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from benchmarks.metrics.features import resize
 from diffae import distributed
+
+THUMBNAIL = 32
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Images in [-1, 1] as a PNG would keep them: rounded to 0..255."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def thumbnails(images: Tensor) -> np.ndarray:
+    """Images in [-1, 1] as small flat vectors, for distances between pixels: uint8 N x 3 * 32 * 32."""
+    return to_uint8(resize(images, THUMBNAIL)).flatten(1).cpu().numpy()
 
 
 def save_sheet(path: Path, rows: Sequence[Tensor], scale: int = 1) -> None:

@@ -9,6 +9,7 @@ another benchmark cuts off elsewhere, are not counted.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
+from benchmarks.images import THUMBNAIL
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System
 
 
@@ -83,10 +84,10 @@ def real_features(split: str, images: int, dim: int) -> Work:
 
 
 def new_images(system: System, images: int, steps: int | None, dim: int) -> Work:
-    """Samples with their features, kept in the store."""
+    """Samples with their features and thumbnails, kept in the store."""
     count = network_calls(system, steps)
     latent = count if system.semantic_dim else 0
-    size = 4 * (system.semantic_dim + dim)
+    size = 4 * (system.semantic_dim + dim) + 3 * THUMBNAIL**2
     calls = Calls(decoder=count, latent=latent, features=1)
     return Work("samples", images, calls, steps, size, f"samples {steps}")
 

@@ -26,6 +26,10 @@ class Profile:
     fewshot_pool       latents sampled before rejection; fewshot_samples of a class are wanted from it
     fewshot_acceptance rules by which latents are accepted, see fewshot.RULES
     changed            fields that --set or --steps changed
+    variation_draws    decodes of each image with one of its two codes exchanged
+    denoising_timesteps  the t that images are noised to
+    memorisation_train training images among which the nearest one is looked for
+    cost_*             batch size, T and timed repetitions of the times
     """
 
     name: str
@@ -51,6 +55,15 @@ class Profile:
     fewshot_pool: int
     fewshot_seeds: int
     fewshot_steps: int
+    variation_images: int
+    variation_draws: int
+    variation_steps: int
+    denoising_images: int
+    denoising_timesteps: tuple[int, ...]
+    memorisation_train: int
+    cost_batch: int
+    cost_steps: int
+    cost_repeats: int
     fewshot_binary_k: int = 50
     fewshot_pu_positives: int = 100
     fewshot_pu_unlabeled: int = 10_000
@@ -88,6 +101,15 @@ PROFILES = {
             fewshot_pool=64,
             fewshot_seeds=2,
             fewshot_steps=4,
+            variation_images=4,
+            variation_draws=3,
+            variation_steps=2,
+            denoising_images=8,
+            denoising_timesteps=(100, 500, 900),
+            memorisation_train=128,
+            cost_batch=2,
+            cost_steps=2,
+            cost_repeats=2,
             fewshot_binary_k=10,
             fewshot_pu_positives=10,
             fewshot_pu_unlabeled=100,
@@ -116,6 +138,15 @@ PROFILES = {
             fewshot_pool=640,
             fewshot_seeds=3,
             fewshot_steps=20,
+            variation_images=12,
+            variation_draws=5,
+            variation_steps=10,
+            denoising_images=64,
+            denoising_timesteps=(100, 300, 500, 700, 900),
+            memorisation_train=3_000,
+            cost_batch=8,
+            cost_steps=10,
+            cost_repeats=3,
             fewshot_pu_unlabeled=2_000,
         ),
         Profile(
@@ -142,6 +173,15 @@ PROFILES = {
             fewshot_pool=8_000,
             fewshot_seeds=3,
             fewshot_steps=100,
+            variation_images=200,
+            variation_draws=10,
+            variation_steps=100,
+            denoising_images=500,
+            denoising_timesteps=tuple(range(50, 1_000, 50)),
+            memorisation_train=12_000,
+            cost_batch=32,
+            cost_steps=100,
+            cost_repeats=5,
         ),
         Profile(
             name="paper",
@@ -170,6 +210,15 @@ PROFILES = {
             fewshot_acceptance=("probability", "threshold", "reject"),
             reconstruction_split="all",
             fid_reference_split="all",
+            variation_images=1_000,
+            variation_draws=10,
+            variation_steps=100,
+            denoising_images=5_000,
+            denoising_timesteps=tuple(range(50, 1_000, 50)),
+            memorisation_train=1_000_000,
+            cost_batch=32,
+            cost_steps=100,
+            cost_repeats=5,
         ),
     )
 }

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.context import Context
+from benchmarks.images import THUMBNAIL, thumbnails
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 
@@ -13,7 +14,8 @@ PREVIEW = 32
 
 
 def samples(context: Context, system: System, steps: int | None, count: int) -> Arrays:
-    """`count` new images: "features" N x d, "latents" N x d' where there are any, and a "preview".
+    """`count` new images: "features" N x d, "pixels" N x d'' (`images.thumbnails`), a "preview", and
+    "latents" N x d' where there are any.
 
     Sample i depends on (seed, i) alone, so a larger set begins with a smaller one.
     """
@@ -21,22 +23,31 @@ def samples(context: Context, system: System, steps: int | None, count: int) -> 
         "steps": steps,
         "seed": context.seed,
         "features": context.features.describe(),
+        "pixels": THUMBNAIL,
     }
 
     def compute(positions: np.ndarray) -> Arrays:
         indices = positions.tolist()
-        arrays = {}
-        if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
-            latents = system.sample_latents(indices, context.seed, steps or 1).cpu()
-            arrays["latents"] = latents.numpy()
-            images = decode_latents(context, system, latents, indices, steps)
-        else:
-            images = system.sample(indices, context.seed, steps or 1).cpu()
-        preview = images[: PREVIEW if indices[0] == 0 else 0]
-        return arrays | {"features": context.embed(images), "preview": preview.numpy()}
+        images, latents = draw(context, system, indices, steps)
+        arrays = {} if latents is None else {"latents": latents.numpy()}
+        return arrays | {
+            "features": context.embed(images),
+            "pixels": thumbnails(images),
+            "preview": images[: PREVIEW if indices[0] == 0 else 0].numpy(),
+        }
 
     chunks = list(context.store.chunks(key, count, compute))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def draw(
+    context: Context, system: System, indices: Sequence[int], steps: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """The new images of these indices, and the semantic codes behind them where there are any."""
+    if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
+        latents = system.sample_latents(indices, context.seed, steps or 1).cpu()
+        return decode_latents(context, system, latents, indices, steps), latents
+    return system.sample(indices, context.seed, steps or 1).cpu(), None
 
 
 def decode_latents(

@@ -70,6 +70,12 @@ def noise_of_velocity(v: Tensor, x_t: Tensor, a_t: Tensor) -> Tensor:
     return (1 - a).sqrt() * x_t + a.sqrt() * v
 
 
+def x_0_of_noise(x_t: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
+    """f = (x_t - sqrt(1 - a) eps) / sqrt(a): the predicted x_0, not clipped. `a_t`: one value an image."""
+    a = _per_image(a_t, x_t)
+    return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
+
+
 def _per_image(a_t: Tensor, like: Tensor) -> Tensor:
     return a_t.to(like).reshape(-1, *[1] * (like.ndim - 1))
 

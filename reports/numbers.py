@@ -38,6 +38,20 @@ STYLES = {
     "arcface": Style("ArcFace", 4, 4),
     "id_portraits": Style("id_portraits", 4, 4),
     "logit_change": Style("logit change", 3, 3),
+    "diversity_lpips": Style("LPIPS between draws", 4, 4),
+    "diversity_effnet": Style("pd_effnet between draws", 4, 4),
+    "pixel_std": Style("standard deviation of a pixel", 4, 4),
+    "nn_inception": Style("Inception distance", 3, 3),
+    "nn_effnet": Style("EfficientNet distance", 3, 3),
+    "nn_pixels": Style("pixel distance", 4, 4),
+    "nn_ratio_inception": Style("Inception ratio", 3, 3),
+    "nn_ratio_effnet": Style("EfficientNet ratio", 3, 3),
+    "nn_ratio_pixels": Style("pixel ratio", 3, 3),
+    "parameters": Style("parameters", 0, 0),
+    "gflops": Style("one step of one image", 3, 3),
+    "network_calls": Style("network calls", 0, 0),
+    "images_per_second": Style("images per second", 2, 2),
+    "peak_memory": Style("peak memory", 0, 0),
 }
 
 

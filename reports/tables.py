@@ -35,6 +35,8 @@ from reports.records import COLUMNS, Record
 _RECONSTRUCTION = ("latent_dim", "ssim", "ssim_valid", "lpips", "pd_effnet", "mse", "psnr")
 _FID = ("fid", "fd_effnet")
 _MEANS = ("mean", "prevalence-weighted mean")
+_DIVERSITY = ("diversity_lpips", "diversity_effnet")
+_NN_RATIO = ("nn_ratio_inception", "nn_ratio_effnet", "nn_ratio_pixels")
 
 TABLES = [
     TableSpec(
@@ -137,6 +139,69 @@ TABLES = [
         headline=("arcface", "id_portraits"),
         headline_settings=("Male ", "Smiling ", "Wavy_Hair ", "Young "),
     ),
+    TableSpec(
+        name="figure3_variation",
+        title="Figure 3: what each part of the code decides",
+        caption=(
+            "How much a decoded image changes when one part of its code is exchanged and the other "
+            "kept: x_T drawn anew, or z_sem taken from other images."
+        ),
+        source="figure3_variation",
+        rows=("system", "setting", "steps"),
+        columns=("metric",),
+        metrics=(*_DIVERSITY, "pixel_std"),
+        headline=_DIVERSITY,
+    ),
+    TableSpec(
+        name="figure6_denoising",
+        title="Figure 6: predicted x_0 by t",
+        caption="Held-out images noised to t, against what one network call makes of them.",
+        source="figure6_denoising",
+        rows=("setting",),
+        setting_header="noised to",
+        columns=("metric", "system"),
+        metrics=("mse", "ssim"),
+        headline=("mse",),
+        headline_settings=("t = 500",),
+    ),
+    TableSpec(
+        name="appendix_c_memorisation",
+        title="Appendix C: nearest training images",
+        caption=(
+            "Distance of samples, and of held-out images, to the nearest training image. A ratio "
+            "below 1 says that samples lie nearer to the training images than new images do."
+        ),
+        source="appendix_c_memorisation",
+        rows=("system", "steps"),
+        columns=("metric", "setting"),
+        metrics=("nn_inception", "nn_effnet", "nn_pixels", *_NN_RATIO),
+        headline=_NN_RATIO,
+        headline_settings=("median",),
+    ),
+    TableSpec(
+        name="section5.5_cost",
+        title="Section 5.5: cost",
+        caption="Parameters, operations (2 per multiply-add) and network calls; no times.",
+        source="section5.5_cost",
+        rows=("setting", "steps"),
+        setting_header="of",
+        columns=("system",),
+        metrics=("parameters", "gflops", "network_calls"),
+        panels=True,
+        headline=("parameters",),
+        headline_settings=("total",),
+    ),
+    TableSpec(
+        name="section5.5_times",
+        title="Section 5.5: times",
+        caption="Measured on this machine, once; another machine and another run give other numbers.",
+        source="section5.5_times",
+        rows=("setting", "steps"),
+        setting_header="of",
+        columns=("system",),
+        metrics=("images_per_second", "peak_memory"),
+        panels=True,
+    ),
 ]
 
 
@@ -152,11 +217,16 @@ def write_tables(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for table in build_tables(records):
-        page, data = out / f"{table.name}.md", out / f"{table.name}.csv"
-        page.write_text(markdown.render(table, title, context), encoding="utf-8")
-        to_frame(table).to_csv(data, index=False, lineterminator="\n")
-        written += [page, data]
+        written += write_table(table, out, title, context)
     return written
+
+
+def write_table(table: Table, out: Path, title: str, context: Mapping[str, str]) -> list[Path]:
+    """Write one table to the folder `out`, as NAME.md and NAME.csv, and return both."""
+    page, data = out / f"{table.name}.md", out / f"{table.name}.csv"
+    page.write_text(markdown.render(table, title, context), encoding="utf-8")
+    to_frame(table).to_csv(data, index=False, lineterminator="\n")
+    return [page, data]
 
 
 def build_tables(records: Sequence[Record]) -> list[Table]:

@@ -61,4 +61,48 @@ METRICS = {
     "acceptance_rate": MetricInfo(
         NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Table 3"
     ),
+    "diversity_lpips": MetricInfo(
+        NEITHER, "", "Mean LPIPS between two draws", "Zhu et al. 2017 (BicycleGAN), Section 5"
+    ),
+    "diversity_effnet": MetricInfo(
+        NEITHER,
+        "",
+        "Mean perceptual distance between two draws (EfficientNet-lite0)",
+        "Zhu et al. 2017 (BicycleGAN), Section 5, another network",
+    ),
+    "pixel_std": MetricInfo(
+        NEITHER, "", "Standard deviation of a pixel in [0, 1]", "Preechakul et al. 2022, Fig. 3"
+    ),
+    "nn_inception": MetricInfo(
+        NEITHER, "", "Distance to the nearest training image (Inception-v3)", "Euclidean"
+    ),
+    "nn_effnet": MetricInfo(
+        NEITHER, "", "Distance to the nearest training image (EfficientNet-lite0)", "Euclidean"
+    ),
+    "nn_pixels": MetricInfo(
+        NEITHER, "", "Distance to the nearest training image (pixels)", "root mean square, 32 px"
+    ),
+    "nn_ratio_inception": MetricInfo(
+        NEITHER, "", "nn_inception over that of held-out images", "below 1: nearer than new images"
+    ),
+    "nn_ratio_effnet": MetricInfo(
+        NEITHER, "", "nn_effnet over that of held-out images", "below 1: nearer than new images"
+    ),
+    "nn_ratio_pixels": MetricInfo(
+        NEITHER, "", "nn_pixels over that of held-out images", "below 1: nearer than new images"
+    ),
+    "parameters": MetricInfo(NEITHER, "", "Parameters", "buffers not counted"),
+    "gflops": MetricInfo(
+        NEITHER,
+        "GFLOP",
+        "Operations for an image and one step",
+        "torch.utils.flop_counter, 2 per multiply-add",
+    ),
+    "network_calls": MetricInfo(NEITHER, "", "Network calls", "counted while it runs"),
+    "images_per_second": MetricInfo(
+        HIGHER, "images/s", "Images per second", "median of timed repetitions after a warm-up"
+    ),
+    "peak_memory": MetricInfo(
+        NEITHER, "MiB", "Peak memory", "the device's allocations, or the process' resident set"
+    ),
 }

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffae import noise
+from diffae.diffusion import add_noise, linear_alphas
 
-ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS = (
+ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
     "encode",  # images -> code
     "decode",  # code -> images
     "semantic",  # the code has a vector N x d that a probe can read and an edit can move
     "stochastic",  # the code has x_T, which can be inverted from an image or drawn at random
     "sample",  # new images
     "sample_latents",  # new semantic codes
+    "predict_x0",  # noised images -> what they were, in one network call
 )
 IN_WORDS = {
     ENCODE: "encode an image fully",
@@ -27,6 +29,7 @@ IN_WORDS = {
     STOCHASTIC: "encode a stochastic code",
     SAMPLE: "sample",
     SAMPLE_LATENTS: "sample semantic codes",
+    PREDICT_X0: "predict an image from a noised one",
 }
 
 
@@ -91,6 +94,18 @@ class System:
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         """New images, the one of index i from noise of its own."""
         raise self._cannot("sample")
+
+    def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        """x_t of images and noise (N x 3 x S x S each) by the system's schedule; here the paper's."""
+        return add_noise(images, eps, linear_alphas()[t].repeat(len(images)))
+
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+        """x_0 predicted from x_t in one network call, in [-1, 1]; `semantic` where the code has it."""
+        raise self._cannot("predict an image from a noised one")
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by the part that each plays, for counting; empty: not applicable."""
+        return {}
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         """x_T drawn from N(0, I), the one of index i from a generator of its own."""

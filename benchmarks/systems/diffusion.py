@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
+    PREDICT_X0,
     SAMPLE,
     SAMPLE_LATENTS,
     SEMANTIC,
@@ -17,6 +18,7 @@ from benchmarks.systems.base import (
     System,
 )
 from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
+from diffae.diffusion import x_0_of_noise
 
 
 class DiffAESystem(System):
@@ -34,7 +36,7 @@ class DiffAESystem(System):
         self.semantic_dim = self.model.latent_dim
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
         latent = {SAMPLE, SAMPLE_LATENTS} if self.model.latent_net is not None else set()
-        self.capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC} | latent)
+        self.capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC, PREDICT_X0} | latent)
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return self.model.encode(images.to(self.device))
@@ -59,13 +61,24 @@ class DiffAESystem(System):
         semantic = self.sample_latents(indices, seed, steps)
         return self.decode(Code(semantic, self.random_x_T(indices, seed)), steps)
 
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+        assert semantic is not None
+        x_t = images_noised.to(self.device)
+        eps = self.model.predict_noise(x_t, t, semantic.to(self.device))
+        return x_0_of_noise(x_t, eps, self.model.alphas[t].repeat(len(x_t))).clamp(-1, 1)
+
+    def networks(self) -> dict[str, nn.Module]:
+        parts: dict[str, nn.Module] = {"encoder": self.model.encoder, "UNet": self.model.unet}
+        latent = self.model.latent_net
+        return parts if latent is None else parts | {"latent DDIM": latent}
+
 
 class DDIMSystem(System):
     """DDIM baseline: the same UNet without an encoder; its only code is x_T"""
 
     name, title = "ddim", "DDIM"
     iterative = True
-    capabilities = frozenset({ENCODE, DECODE, STOCHASTIC, SAMPLE})
+    capabilities = frozenset({ENCODE, DECODE, STOCHASTIC, SAMPLE, PREDICT_X0})
 
     def __init__(self, path: str | Path | None, device: torch.device):
         source = path or "portraits-ddim"
@@ -84,3 +97,11 @@ class DDIMSystem(System):
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return self.decode(Code(x_T=self.random_x_T(indices, seed)), steps)
+
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+        x_t = images_noised.to(self.device)
+        eps = self.model.predict_noise(x_t, t)
+        return x_0_of_noise(x_t, eps, self.model.alphas[t].repeat(len(x_t))).clamp(-1, 1)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"UNet": self.model.unet}

@@ -9,6 +9,7 @@ from torch import Tensor
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
+    PREDICT_X0,
     SAMPLE,
     SAMPLE_LATENTS,
     SEMANTIC,
@@ -47,7 +48,7 @@ class Constant(_Dummy):
     """Every image decodes to mid-grey, every code is zero: path length 0, AUROC 0.5"""
 
     name, title = "dummy-constant", "dummy: constant"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0})
     latent_dim = CODE_DIM
 
     def encode_semantic(self, images: Tensor) -> Tensor:
@@ -62,6 +63,9 @@ class Constant(_Dummy):
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return torch.zeros(len(indices), 3, SIZE, SIZE)
+
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+        return torch.zeros_like(images_noised)
 
 
 class RandomCode(_Dummy):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.images import to_uint8
 from benchmarks.metrics import features, weights
@@ -71,6 +71,9 @@ class RandomEncoder(System):
     def encode_semantic(self, images: Tensor) -> Tensor:
         return self.encoder(images.to(self.device))
 
+    def networks(self) -> dict[str, nn.Module]:
+        return {"encoder": self.encoder}
+
 
 class TimmEncoder(System):
     """EfficientNet-lite0 trained on ImageNet (timm): what a supervised encoder's features are worth"""
@@ -87,6 +90,9 @@ class TimmEncoder(System):
     @torch.inference_mode()
     def encode_semantic(self, images: Tensor) -> Tensor:
         return self.network(to_uint8(images))
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"encoder": self.network.module}
 
 
 def _same_size_as(path: str | Path | None) -> int:

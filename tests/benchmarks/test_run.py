@@ -106,6 +106,10 @@ def test_a_constant_system_has_the_error_of_a_grey_image(dummies, portraits):
     record = pick(dummies, benchmark="reconstruction", system="dummy: constant", metric="mse")
     assert record.value == pytest.approx(expected, rel=1e-5)
     assert pick(dummies, benchmark="interpolation", system="dummy: constant").value == 0
+    images = dataset.batch(order[: PROFILES["smoke"].denoising_images])
+    for t in PROFILES["smoke"].denoising_timesteps:
+        record = pick(dummies, system="dummy: constant", metric="mse", setting=f"t = {t}")
+        assert record.value == pytest.approx(float((images / 2).square().mean()), rel=1e-5)
 
 
 def test_codes_that_know_nothing_have_auroc_one_half(dummies):
@@ -176,6 +180,11 @@ def test_every_table_is_written(run):
         "table4_unconditional_fid",
         "appendix_f_smoothness",
         "appendix_g_identity",
+        "figure3_variation",
+        "figure6_denoising",
+        "appendix_c_memorisation",
+        "section5.5_cost",
+        "section5.5_times",
     }
     assert "overview" not in result.stderr
     assert (out / "tables" / "overview.md").read_text() in result.stdout
@@ -183,16 +192,24 @@ def test_every_table_is_written(run):
 
 def test_pictures_are_written(run):
     out, _ = run
-    for name in ("reconstruction-diffae", "samples-ddim-4", "interpolation-diffae"):
+    for name in (
+        "reconstruction-diffae",
+        "samples-ddim-4",
+        "interpolation-diffae",
+        "variation-diffae-x_T",
+        "denoising-ddim",
+        "memorisation-ddim",
+    ):
         with Image.open(out / "pictures" / f"{name}.png") as image:
             assert np.asarray(image).std() > 0
 
 
 def test_the_same_command_again_gives_the_same_bytes(run, cache, portraits, checkpoints):
     out, _ = run
-    before = (out / "records.csv").read_bytes()
+    files = (out / "records.csv", out / "times.csv")
+    before = [path.read_bytes() for path in files]
     everything(cache, portraits, checkpoints, out)
-    assert (out / "records.csv").read_bytes() == before
+    assert [path.read_bytes() for path in files] == before
 
 
 @pytest.mark.slow

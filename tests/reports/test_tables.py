@@ -231,11 +231,11 @@ def test_overview_gives_the_smallest_detectable_change(tmp_path):
 
 def test_other_benchmarks_get_a_plain_table(tmp_path):
     records = [
-        record("cost", "DiffAE", "decode", 100, "images_per_second", 12.3456, unit="images/s"),
+        record("cost", "DiffAE", "decode", 100, "frames_per_second", 12.3456, unit="images/s"),
         record("cost", "DiffAE", "decode", 100, "parameters", 12345678.0),
     ]
     markdown, _ = written(tmp_path, records, "cost")
-    assert "images_per_second (images/s) ↓" in markdown
+    assert "frames_per_second (images/s) ↓" in markdown
     assert cells(markdown, "DiffAE", "decode", "100")[3:] == ["12.35", "12,345,678"]
 
 

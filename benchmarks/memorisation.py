@@ -1,0 +1,202 @@
+"""Memorisation: are samples nearer to the training images than new images are? (paper, Appendix C)
+
+Every sample has a nearest training image, and so has every held-out image, which the model cannot know. The
+same distance for both is what a model that only generalises would give; a copied image is at distance 0.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.base import Benchmark
+from benchmarks.context import Context, Selection
+from benchmarks.images import THUMBNAIL, save_sheet, thumbnails
+from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.plan import Work, new_images, real_features
+from benchmarks.samples import draw, samples
+from benchmarks.store import Arrays, digest
+from benchmarks.systems.base import SAMPLE, System
+from reports.records import Record
+
+TABLE = "appendix_c_memorisation"
+QUANTILES = {"median": 0.5, "5th percentile": 0.05}
+NETWORKS = {"fid": "inception", "fd_effnet": "effnet"}
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a distance is taken: vectors of real images, the samples' by name, and the distance's unit."""
+
+    name: str
+    samples: str
+    real: Callable[[Selection], np.ndarray]
+    scale: float
+    protocol: dict[str, Any]
+
+
+def spaces(context: Context) -> tuple[Space, Space]:
+    """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
+    network = NETWORKS[context.features.metric_name]
+    described = context.features.describe()
+    pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
+    scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
+    return (
+        Space(network, "features", context.real_features, 1.0, described),
+        Space("pixels", "pixels", lambda s: real_pixels(context, s), scale, pixels),
+    )
+
+
+def real_pixels(context: Context, selection: Selection) -> np.ndarray:
+    """Thumbnails of real images, from the store: uint8 N x d."""
+    return context.store.array(
+        context.key("pixels", None, selection) | {"size": THUMBNAIL},
+        len(selection),
+        lambda positions: {"pixels": thumbnails(selection.batch(positions))},
+        "pixels",
+    )
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    # the samples of `unconditional`, so that they are drawn once
+    steps = context.profile.fid_steps[-1] if system.iterative else None
+    new = samples(context, system, steps, context.profile.fid_samples)
+    for space in spaces(context):
+        ours = neighbours(context, space, new[space.samples])
+        theirs = neighbours(context, space, space.real(_held_out(context)))
+        yield from _quantiles(context, space, system.title, steps, ours["distance"])
+        yield from _ratios(context, space, system, steps, ours["distance"], theirs["distance"])
+        if space.samples == "features":
+            _save_nearest(context, system, steps, ours)
+
+
+def references(context: Context) -> Iterator[Record]:
+    """Held-out images: how near an image lies that no model has seen."""
+    for space in spaces(context):
+        found = neighbours(context, space, space.real(_held_out(context)))
+        yield from _quantiles(context, space, "real images (test)", None, found["distance"])
+
+
+def _held_out(context: Context) -> Selection:
+    return context.select("test", context.profile.fid_samples)
+
+
+def _train(context: Context) -> Selection:
+    return context.select("train", context.profile.memorisation_train)
+
+
+def neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
+    """The nearest training image of each query, from the store: "distance" [N], "position" in `_train` [N]."""
+    corpus = space.real(_train(context))
+
+    def compute() -> Arrays:
+        distance, position = nearest(queries, corpus, context.device)
+        return {"distance": distance * space.scale, "position": position}
+
+    key = {
+        "work": "nearest",
+        "queries": digest(queries),
+        "corpus": digest(corpus),
+        "scale": space.scale,
+    }
+    return context.store.once(key, compute)
+
+
+def _quantiles(
+    context: Context, space: Space, title: str, steps: int | None, distance: np.ndarray
+) -> Iterator[Record]:
+    for setting, q in QUANTILES.items():
+        found = quantile_and_stderr(distance, q)
+        yield _record(context, space, title, f"nn_{space.name}", setting, steps, distance, found)
+
+
+def _ratios(
+    context: Context,
+    space: Space,
+    system: System,
+    steps: int | None,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+) -> Iterator[Record]:
+    for setting, q in QUANTILES.items():
+        ratio = ratio_and_stderr(quantile_and_stderr(ours, q), quantile_and_stderr(theirs, q))
+        metric = f"nn_ratio_{space.name}"
+        yield _record(context, space, system.title, metric, setting, steps, ours, ratio)
+
+
+def _record(
+    context: Context,
+    space: Space,
+    title: str,
+    metric: str,
+    setting: str,
+    steps: int | None,
+    distance: np.ndarray,
+    found: tuple[float, float | None],
+) -> Record:
+    protocol = context.protocol(
+        "memorisation",
+        n=len(distance),
+        train_n=len(_train(context)),
+        test_n=len(_held_out(context)),
+        distance="Euclidean, to the nearest training image",
+        decoding_steps=steps,
+        latent_steps=steps,
+        solver="ddim" if steps else None,
+        **space.protocol,
+    )
+    return context.record(
+        "memorisation",
+        TABLE,
+        title,
+        metric,
+        found[0],
+        setting=setting,
+        steps=steps,
+        stderr=found[1],
+        split="",
+        n=len(distance),
+        protocol=protocol,
+    )
+
+
+def _save_nearest(context: Context, system: System, steps: int | None, found: Arrays) -> None:
+    """The samples that are nearest to a training image, above these images, the nearest first."""
+    first = np.argsort(found["distance"], kind="stable")[:SHOWN]
+
+    def compute() -> Arrays:
+        return {"images": draw(context, system, first.tolist(), steps)[0].numpy()}
+
+    key = context.key("sampled", system, None) | {
+        "steps": steps,
+        "seed": context.seed,
+        "indices": first.tolist(),
+    }
+    images = torch.from_numpy(context.store.once(key, compute)["images"])
+    training = _train(context).batch(found["position"][first])
+    path = context.pictures / f"memorisation-{system.name}.png"
+    save_sheet(path, [images, training], scale=2)
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile, dim = context.profile, context.features.dim
+    steps = profile.fid_steps[-1] if system.iterative else None
+    yield new_images(system, profile.fid_samples, steps, dim)
+    for selection in (_held_out(context), _train(context)):
+        yield real_features(selection.split, len(selection), dim)
+
+
+BENCHMARK = Benchmark(
+    name="memorisation",
+    title="nearest training images of samples and of held-out images",
+    paper="Appendix C",
+    table=TABLE,
+    headline=lambda context: f"nn_ratio_{NETWORKS[context.features.metric_name]}",
+    needs=frozenset({SAMPLE}),
+    run=run,
+    plan=plan,
+    references=references,
+)

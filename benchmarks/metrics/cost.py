@@ -1,0 +1,85 @@
+"""What a computation costs: operations, network calls, time and memory."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+Work = Callable[[], object]
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def parameters(networks: Iterable[nn.Module]) -> int:
+    """Parameters of all networks together, shared ones once; buffers are none."""
+    return sum(parameter.numel() for parameter in nn.ModuleList(networks).parameters())
+
+
+def flops(work: Work) -> int:
+    """Floating-point operations of matrix products and convolutions, 2 per multiply-add, as PyTorch counts."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def network_calls(work: Work, networks: Iterable[nn.Module]) -> int:
+    """How often `work` calls one of `networks`."""
+    calls: list[nn.Module] = []
+    hooks = [
+        network.register_forward_pre_hook(lambda module, _: calls.append(module))
+        for network in networks
+    ]
+    try:
+        work()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return len(calls)
+
+
+def median_seconds(work: Work, repeats: int, device: torch.device) -> float:
+    """Median wall time of `repeats` runs after one that does not count."""
+    return statistics.median([_seconds(work, device) for _ in range(repeats + 1)][1:])
+
+
+def _seconds(work: Work, device: torch.device) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    work()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(work: Work, device: torch.device) -> float:
+    """Peak MiB while `work` runs: allocated on a GPU, else resident of the whole process (Linux; else nan)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        _CLEAR.write_text("5")  # resets the high-water mark, see proc(5)
+        work()
+        line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return float("nan")
+    return int(line.split()[1]) / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's or the processor's name, as the machine gives it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

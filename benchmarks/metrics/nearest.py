@@ -1,0 +1,73 @@
+"""Nearest neighbours, and quantiles of distances with their errors."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors held against each other at once
+
+
+def nearest(
+    queries: np.ndarray, corpus: np.ndarray, device: torch.device | str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each query the Euclidean distance (float64 [N]) and index (int64 [N]) of the nearest in `corpus`.
+
+    Takes N x d and M x d of any number type. The search multiplies matrices in float32, block by block, on
+    centred vectors; the distance of the pair that it finds is computed anew in float64, so that a copy is at
+    distance 0.
+    """
+    centre = corpus.mean(0, dtype=np.float64).astype(np.float32)
+    found = [
+        _nearest_in(torch.from_numpy(rows - centre).to(device), corpus, centre)
+        for rows in _blocks(queries, ROWS)
+    ]
+    index = np.concatenate(found)
+    return _distances(queries, corpus[index]), index
+
+
+def _nearest_in(rows: torch.Tensor, corpus: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    best = torch.full((len(rows),), torch.inf, device=rows.device)
+    index = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    start = 0
+    for block in _blocks(corpus, COLUMNS):
+        columns = torch.from_numpy(block - centre).to(rows.device)
+        # |r - c|^2 but for |r|^2, which is the same for every c
+        distance, place = (columns.square().sum(1) - 2 * rows @ columns.T).min(1)
+        closer = distance < best
+        best = torch.where(closer, distance, best)
+        index = torch.where(closer, place + start, index)
+        start += len(block)
+    return index.cpu().numpy()
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    pairs = zip(_blocks(a, ROWS), _blocks(b, ROWS), strict=True)
+    return np.concatenate(
+        [np.linalg.norm(x.astype(np.float64) - y.astype(np.float64), axis=1) for x, y in pairs]
+    )
+
+
+def _blocks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (array[start : start + size] for start in range(0, len(array), size))
+
+
+def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float]:
+    """The q-quantile of [N] values and its standard error.
+
+    The error is a quarter of Woodruff's 95 % interval (1952), which lies between the order statistics at
+    q +- 1.96 sqrt(q (1 - q) / N), to 1.96 for 2: no density is estimated and nothing is resampled.
+    """
+    half = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    low, value, high = np.quantile(values, np.clip([q - half, q, q + half], 0, 1))
+    return float(value), float((high - low) / (2 * 1.96))
+
+
+def ratio_and_stderr(
+    above: tuple[float, float], below: tuple[float, float]
+) -> tuple[float, float | None]:
+    """The ratio of two independent numbers, each with its standard error (the delta method)."""
+    (a, error_a), (b, error_b) = above, below
+    if not b:
+        return float("nan"), None
+    return a / b, float(np.hypot(error_a, error_b * a / b) / b)
