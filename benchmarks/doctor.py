@@ -60,6 +60,10 @@ def examine(arguments: list[str]) -> None:
     print(
         "\nput missing files under their own name into --weights-dir, or into torch.hub's checkpoints"
     )
+    print("SHA-256 of the published files:")
+    print("\n".join(f"  {w.sha256}  {w.filename}" for w in weights.KNOWN.values()))
+    print("with what is here, these benchmarks measure:")
+    print("\n".join(_consequences(folder)))
     print(f"packaged checkpoints: {', '.join(checkpoint.packaged_names()) or 'none'}")
     root = default_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
@@ -69,13 +73,21 @@ def examine(arguments: list[str]) -> None:
 def _state(weight: weights.Weight, folder: Path | None) -> str:
     path = weights.find(weight.name, folder)
     if path is None:
-        expected = weight.expected()
-        return f"missing: {weight.filename}, {weight.size_mb:g} MB" + (
-            f", SHA-256 {expected[:16]}" if expected else ""
-        )
-    if weight.verifies(weights.sha256(path)):
+        return f"missing: {weight.filename}, {weight.size_mb:g} MB"
+    if weights.sha256(path) == weight.sha256:
         return f"verified: {path}"
-    return f"found, hash not known: {path} (needs --allow-unknown-weights)"
+    return f"another file than the published one: {path} (needs --allow-unknown-weights)"
+
+
+def _consequences(folder: Path | None) -> list[str]:
+    """What each benchmark measures with the weights that are here."""
+    lines = []
+    for weight in weights.KNOWN.values():
+        if weight.benchmarks:
+            found = weights.find(weight.name, folder) is not None
+            metrics = weight.what_for.split(":")[0] if found else weight.instead
+            lines.append(f"  {weight.benchmarks}: {metrics}")
+    return lines
 
 
 def announce(context: Context, loaded: list[System], missing: dict[str, str]) -> None:

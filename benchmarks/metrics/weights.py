@@ -26,8 +26,8 @@ class NotAvailable(Exception):
 class Weight:
     """A file of pretrained weights.
 
-    Where no full hash is known, `sha256_prefix` holds its first digits as published; with neither,
-    no file can be verified. `package` names an installable package that holds the file.
+    `sha256` is that of the published file. `instead` says what is measured without it, and by which
+    `benchmarks`. `package` names an installable package that holds the file.
     """
 
     name: str
@@ -36,16 +36,10 @@ class Weight:
     published_at: str
     licence: str
     size_mb: float
-    sha256: str = ""
-    sha256_prefix: str = ""
+    sha256: str
+    benchmarks: str = ""
+    instead: str = ""
     package: str = ""
-
-    def expected(self) -> str:
-        """What a file's SHA-256 must begin with; empty if no hash is known."""
-        return self.sha256 or self.sha256_prefix
-
-    def verifies(self, digest: str) -> bool:
-        return bool(self.expected()) and digest.startswith(self.expected())
 
 
 KNOWN = {
@@ -57,8 +51,10 @@ KNOWN = {
             what_for="fid: Inception-v3 as of the original FID, ported by pytorch-fid",
             published_at="https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
             licence="Apache-2.0",
-            size_mb=95.7,
-            sha256_prefix="6726825d",
+            size_mb=95.6,
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            benchmarks="unconditional, fewshot, memorisation",
+            instead="fd_effnet, no column called fid",
         ),
         Weight(
             name="alexnet",
@@ -67,7 +63,9 @@ KNOWN = {
             published_at="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
             licence="BSD-3-Clause (torchvision)",
             size_mb=244.4,
-            sha256_prefix="7be5be79",
+            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            benchmarks="reconstruction, interpolation, variation",
+            instead="pd_effnet and ppl_effnet, no column called lpips or ppl",
         ),
         Weight(
             name="arcface",
@@ -76,6 +74,9 @@ KNOWN = {
             published_at="https://github.com/deepinsight/insightface/tree/master/model_zoo",
             licence="non-commercial research only",
             size_mb=174.4,
+            sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+            benchmarks="identity",
+            instead="id_portraits on the portraits, nothing on other data",
         ),
         Weight(
             name="efficientnet-lite0",
@@ -101,7 +102,7 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     """The file of weight `name`, verified.
 
     Raises UserError if it is missing or not what was published. `allow_unknown` accepts a file
-    whose hash differs or cannot be known; the protocol still records its own.
+    whose hash differs; the protocol still records its own.
     """
     weight, path = KNOWN[name], find(name, weights_dir)
     if path is None:
@@ -111,10 +112,9 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
         )
     if not path.is_file():
         raise UserError(f"{path}: must be a file, not a folder")
-    if not allow_unknown and not weight.verifies(sha256(path)):
-        published = f"{weight.expected()}..." if weight.expected() else "not known"
+    if not allow_unknown and sha256(path) != weight.sha256:
         raise UserError(
-            f"{path}: its SHA-256 is {sha256(path)}, the published one is {published}: "
+            f"{path}: its SHA-256 is {sha256(path)}, the published one is {weight.sha256}: "
             "get the file again, or pass --allow-unknown-weights to use it as it is"
         )
     return path

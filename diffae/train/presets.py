@@ -8,7 +8,14 @@ that teaches the encoder without noise, first alone (`encoder`) and then along (
 
 from dataclasses import dataclass, replace
 
-from diffae.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, LatentConfig, ModelConfig
+from diffae.config import (
+    ARCHITECTURES,
+    AUTOENCODER,
+    DDIM_BASELINE,
+    VELOCITY,
+    LatentConfig,
+    ModelConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -99,54 +106,178 @@ _PIXEL_WEIGHT = 4.0
 
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
 
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            "portraits",
-            "the packaged autoencoder with its latent DDIM, 32 px",
-            _SMALL,
-            _IMAGE,
-            _LATENT,
-            encoder=_ENCODER,
-            pixel_weight=_PIXEL_WEIGHT,
-            portraits=40_000,
+_SMALL_PRESETS = (
+    Preset(
+        "portraits",
+        "the packaged autoencoder with its latent DDIM, 32 px",
+        _SMALL,
+        _IMAGE,
+        _LATENT,
+        encoder=_ENCODER,
+        pixel_weight=_PIXEL_WEIGHT,
+        portraits=40_000,
+    ),
+    Preset(
+        "portraits-ddim",
+        "the packaged DDIM baseline: the same UNet without an encoder, 32 px",
+        _SMALL_DDIM,
+        _IMAGE,
+        portraits=40_000,
+    ),
+    Preset(
+        "fashion-mnist",
+        "autoencoder and latent DDIM on Fashion-MNIST, 32 px",
+        _SMALL,
+        replace(_IMAGE, samples=60_000),
+        _LATENT,
+        encoder=replace(_ENCODER, samples=60_000),
+        pixel_weight=_PIXEL_WEIGHT,
+        data_hint="a folder with Fashion-MNIST's IDX files",
+    ),
+    Preset(
+        "fashion-mnist-ddim",
+        "the DDIM baseline on Fashion-MNIST, 32 px",
+        _SMALL_DDIM,
+        replace(_IMAGE, samples=60_000),
+        data_hint="a folder with Fashion-MNIST's IDX files",
+    ),
+    Preset(
+        "smoke",
+        "proves in half a minute that training, the latent DDIM and export work; no useful model",
+        replace(
+            _SMALL, latent=LatentConfig(num_layers=3, hidden_channels=128, prediction=VELOCITY)
         ),
-        Preset(
-            "portraits-ddim",
-            "the packaged DDIM baseline: the same UNet without an encoder, 32 px",
-            _SMALL_DDIM,
-            _IMAGE,
-            portraits=40_000,
-        ),
-        Preset(
-            "fashion-mnist",
-            "autoencoder and latent DDIM on Fashion-MNIST, 32 px",
-            _SMALL,
-            replace(_IMAGE, samples=60_000),
-            _LATENT,
-            encoder=replace(_ENCODER, samples=60_000),
-            pixel_weight=_PIXEL_WEIGHT,
-            data_hint="a folder with Fashion-MNIST's IDX files",
-        ),
-        Preset(
-            "fashion-mnist-ddim",
-            "the DDIM baseline on Fashion-MNIST, 32 px",
-            _SMALL_DDIM,
-            replace(_IMAGE, samples=60_000),
-            data_hint="a folder with Fashion-MNIST's IDX files",
-        ),
-        Preset(
-            "smoke",
-            "proves in half a minute that training, the latent DDIM and export work; no useful model",
-            replace(
-                _SMALL, latent=LatentConfig(num_layers=3, hidden_channels=128, prediction=VELOCITY)
-            ),
-            _SMOKE,
-            replace(_LATENT, samples=8_192, warmup_samples=1_024),
-            encoder=_SMOKE,
-            pixel_weight=_PIXEL_WEIGHT,
-            portraits=256,
-        ),
+        _SMOKE,
+        replace(_LATENT, samples=8_192, warmup_samples=1_024),
+        encoder=_SMOKE,
+        pixel_weight=_PIXEL_WEIGHT,
+        portraits=256,
+    ),
+)
+
+# ----------------------------------------------------------------------------------------------
+# The released configurations, as the authors trained them (Appendix A and their code): Adam, rate 1e-4
+# without warm-up or decay, EMA 0.9999, random flips. `expect` is what the paper reports of them.
+
+_PAPER = Schedule(samples=130_000_000, batch_size=128, learning_rate=1e-4, bfloat16=True)
+_PAPER_LATENT = Schedule(
+    samples=101_000_000, batch_size=256, learning_rate=1e-4, weight_decay=0.01, bfloat16=True
+)
+_LSUN_LATENT = replace(_PAPER_LATENT, samples=2_001_000_000, batch_size=2048, weight_decay=0.0)
+
+
+def _paper(
+    name: str,
+    architecture: str,
+    data: str,
+    samples: int,
+    latent: Schedule | None,
+    expect: str,
+    batch_size: int = 128,
+) -> Preset:
+    model = ARCHITECTURES[architecture]
+    kind = "the DDIM baseline" if model.kind == DDIM_BASELINE else "autoencoder"
+    return Preset(
+        name,
+        f"{kind} of the paper, {model.image_size} px, {data}",
+        model,
+        replace(_PAPER, samples=samples, batch_size=batch_size),
+        latent,
+        data_hint=data,
+        flip=True,
+        expect=expect,
     )
-}
+
+
+def _ablation(size: int, ssim: float) -> Preset:
+    preset = _paper(
+        f"ffhq128-z{size}",
+        "ffhq128_autoenc_130M",
+        "FFHQ",
+        48_000_000,
+        None,
+        f"SSIM {ssim} on CelebA-HQ at T = 100 with random x_T (Table 2)",
+    )
+    return replace(preset, model=replace(preset.model, z_channels=size))
+
+
+_PAPER_PRESETS = (
+    _paper(
+        "ffhq128",
+        "ffhq128_autoenc_latent",
+        "FFHQ",
+        130_000_000,
+        _PAPER_LATENT,
+        "SSIM 0.991, LPIPS 0.011 on CelebA-HQ at T = 100 (Table 1); FID 16.70 at T = 20, 10.59 at T = 100 (Table 4)",
+    ),
+    _paper(
+        "ffhq128-ddim",
+        "ffhq128_ddpm_130M",
+        "FFHQ",
+        130_000_000,
+        None,
+        "SSIM 0.917, LPIPS 0.063 on CelebA-HQ at T = 100 (Table 1); FID 21.45 at T = 20, 12.03 at T = 100 (Table 4)",
+    ),
+    _paper(
+        "ffhq256",
+        "ffhq256_autoenc_latent",
+        "FFHQ",
+        200_000_000,
+        _PAPER_LATENT,
+        "the pictures of the paper; the released weights stopped at 100 M images",
+        batch_size=64,
+    ),
+    _paper(
+        "horse128",
+        "horse128_autoenc_latent",
+        "LSUN Horse",
+        130_000_000,
+        _LSUN_LATENT,
+        "FID 9.37 at T = 20, 6.71 at T = 100 (Table 4)",
+    ),
+    _paper(
+        "horse128-ddim",
+        "ffhq128_ddpm_130M",
+        "LSUN Horse",
+        130_000_000,
+        None,
+        "FID 12.92 at T = 20, 5.97 at T = 100 (Table 4)",
+    ),
+    _paper(
+        "bedroom128",
+        "bedroom128_autoenc_latent",
+        "LSUN Bedroom",
+        120_000_000,
+        _LSUN_LATENT,
+        "FID 8.19 at T = 20, 5.70 at T = 100 (Table 4)",
+    ),
+    _paper(
+        "bedroom128-ddim",
+        "ffhq128_ddpm_130M",
+        "LSUN Bedroom",
+        120_000_000,
+        None,
+        "FID 9.23 at T = 20, 5.94 at T = 100 (Table 4)",
+    ),
+    _paper(
+        "celeba64",
+        "celeba64d2c_autoenc_latent",
+        "CelebA with the D2C crop",
+        72_000_000,
+        replace(_PAPER_LATENT, samples=301_000_000, batch_size=512),
+        "FID 10.18 at T = 20, 5.30 at T = 100 (Table 4), and the rows of Table 3",
+    ),
+    _paper(
+        "celeba64-ddim",
+        "ffhq64_ddpm",
+        "CelebA with the D2C crop",
+        72_000_000,
+        None,
+        "FID 12.70 at T = 20, 5.83 at T = 100 (Table 4)",
+    ),
+    _ablation(64, 0.521),
+    _ablation(128, 0.582),
+    _ablation(256, 0.606),
+)
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_SMALL_PRESETS, *_PAPER_PRESETS)}

@@ -43,7 +43,7 @@ def test_what_cannot_be_verified_is_used_only_on_request(tmp_path, name):
         weights.load_path(name, tmp_path, allow_unknown=False)
     assert str(path) in str(error.value)
     assert hashlib.sha256(b"something else").hexdigest() in str(error.value)
-    assert (weights.KNOWN[name].expected() or "not known") in str(error.value)
+    assert weights.KNOWN[name].sha256 in str(error.value)
     assert weights.load_path(name, tmp_path, allow_unknown=True) == path
 
 
@@ -85,3 +85,12 @@ def test_every_metric_has_a_direction_and_a_source():
     for info in METRICS.values():
         assert info.direction in (HIGHER, LOWER, NEITHER) and info.title and info.reference
     assert set(METRIC_NAMES) | set(METRIC_NAMES.values()) <= set(METRICS)
+
+
+def test_the_published_names_hold_the_first_digits_of_the_published_hashes():
+    """PyTorch's convention: name-XXXXXXXX.pth."""
+    for weight in weights.KNOWN.values():
+        assert len(weight.sha256) == 64
+        _, dash, digits = weight.filename.removesuffix(".pth").rpartition("-")
+        if dash and weight.filename.endswith(".pth"):
+            assert weight.sha256.startswith(digits)

@@ -1,22 +1,28 @@
 """Training: a killed run goes on exactly, the average of the weights is the average, and the CLI works."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from diffae.errors import UserError
+from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS, Schedule
+from diffae.train.stages import PixelDecoder, _Images, pixel_loss
 from diffae.train.trainer import Training, batch_indices, fit, learning_rate
 
+ROOT = Path(__file__).parents[2]
 SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")
 
 
@@ -185,9 +191,63 @@ def test_a_folder_in_use_is_refused_and_sigterm_saves(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert "run the same command again to go on" in process.communicate()[1]
     assert process.returncode == 130
-    assert (out / "training-image.safetensors").exists()
+    assert list(out.glob("training-*.safetensors"))
     assert not (out / "model.safetensors").exists()
+
+
+def test_the_encoder_learns_from_its_pixel_decoder(tmp_path):
+    """A start of a few steps lowers the error of the decoder that is thrown away."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    data = _Images(images, False, "cpu")
+    torch.manual_seed(0)
+    model = DiffusionAutoencoder(PRESETS["smoke"].model)
+    pixels = PixelDecoder(PRESETS["smoke"].model)
+    network = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
+    loss, everything = pixel_loss(model, data, pixels), torch.arange(4)
+    before = float(loss(everything, torch.Generator()).detach())
+    x_0 = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = (pixels(model.encoder(x_0)) - x_0).square().mean()
+    assert before == pytest.approx(float(expected), rel=1e-5)
+    schedule = replace(SCHEDULE, samples=400, batch_size=4, learning_rate=1e-3)
+    fit(network, loss, 4, schedule, tmp_path / "state", "test", 0, "me")
+    assert float(loss(everything, torch.Generator()).detach()) < 0.9 * before
 
 
 def test_presets_are_named_by_their_keys():
     assert all(preset.name == name for name, preset in PRESETS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "parameters"),
+    [
+        ("ffhq128", 1_015_625, 182_654_851),
+        ("ffhq256", 3_125_000, 222_601_987),
+        ("bedroom128", 937_500, 245_651_331),
+        ("celeba64", 562_500, 144_948_931),
+        ("celeba64-ddim", 562_500, 67_841_539),
+        ("horse128-ddim", 1_015_625, 98_618_499),
+    ],
+)
+def test_the_paper_s_presets_have_the_authors_steps_and_parameters(name, steps, parameters):
+    preset = PRESETS[name]
+    assert preset.image.steps == steps
+    assert preset.flip and preset.expect and not preset.pixel_weight
+    with torch.device("meta"):
+        model = (DDIM if preset.model.kind == "ddim" else DiffusionAutoencoder)(preset.model)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [("ffhq128", 394_531), ("celeba64", 587_890), ("horse128", 977_050)]
+)
+def test_the_paper_s_latent_presets_have_the_authors_steps(name, steps):
+    assert PRESETS[name].latent.steps == steps
+
+
+def test_every_number_that_a_preset_promises_is_the_paper_s():
+    published = pd.read_csv(ROOT / "reports" / "published" / "diffae_2022.csv", dtype=str)
+    values = {float(value) for value in published["value"]}
+    for preset in PRESETS.values():
+        for number in re.findall(r"(?:SSIM|LPIPS|FID|,) (\d+\.\d+)", preset.expect):
+            assert float(number) in values, (preset.name, number)
