@@ -14,6 +14,7 @@ from benchmarks.systems.base import System
 from diffae import checkpoint, cli
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_dataset, open_portraits
+from diffae.data.transforms import CROPS
 from diffae.diffusion import timesteps
 from diffae.errors import UserError
 
@@ -26,6 +27,7 @@ class Options:
     systems: tuple[str, ...]
     checkpoints: dict[str, str]
     data: str | None
+    crop: str | None
     profile: Profile
     attributes: tuple[str, ...]
     seed: int
@@ -57,6 +59,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         systems=_system_names(args.systems),
         checkpoints=dict(_checkpoint(text) for text in args.ckpt),
         data=str(args.data) if args.data else None,
+        crop=args.crop,
         profile=profile,
         attributes=_names(args.attributes) if args.attributes else (),
         seed=args.seed,
@@ -82,6 +85,7 @@ def _parser(description: str | None) -> cli.Parser:
     )
     add("--systems", metavar="NAME,...|all", help=f"default: {','.join(systems.DEFAULT)}")
     add("--data", type=Path, help="data set (default: the procedural portraits)")
+    add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     add("--out", type=Path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
@@ -207,7 +211,7 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
     if options.data is None:
         dataset = open_portraits(options.profile.portraits, size)
     else:
-        dataset = _open_folder(options.data, size)
+        dataset = _open_folder(options.data, size, options.crop)
     for name in options.attributes:
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
@@ -215,8 +219,8 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
     return dataset
 
 
-def _open_folder(path: str, size: int) -> Dataset:
-    dataset = open_dataset(path, size)
+def _open_folder(path: str, size: int, crop: str | None) -> Dataset:
+    dataset = open_dataset(path, size, crop)
     native = min(dataset.source.read(0).size)
     native = max(native, dataset.transform.pad_to or 0)
     if native < size:

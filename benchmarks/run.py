@@ -176,6 +176,7 @@ def _settings(options: Options, dataset: Dataset) -> dict[str, Any]:
             "checkpoints": options.checkpoints,
             "data": options.data or "portraits",
             "data_sha256": dataset.fingerprint,
+            "crop": dataset.transform.crop,
             "profile": json.loads(json.dumps(asdict(options.profile))),
             "attributes": list(options.attributes),
             "seed": options.seed,
