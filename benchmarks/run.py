@@ -17,10 +17,11 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -33,6 +34,7 @@ from benchmarks.systems.base import System
 from diffae import cli, distributed
 from diffae.data import Dataset
 from diffae.errors import UserError
+from diffae.lock import lock_folder
 from reports.records import Record, write_records
 from reports.tables import write_tables
 
@@ -86,13 +88,12 @@ def run(options: Options) -> Path:
         if distributed.is_main():
             dry_run.print_report(context, options.benchmarks, loaded)
         return out
-    if distributed.is_main():
-        _claim(out, settings)
-    distributed.barrier()
-    _fit_systems(context, loaded)
-    results = Results(out, context, settings, loaded)
-    for name in options.benchmarks:
-        results.extend(name, _benchmark_rows(name, context, loaded, missing))
+    with _claim(out, settings) if distributed.is_main() else nullcontext():
+        distributed.barrier()
+        _fit_systems(context, loaded)
+        results = Results(out, context, settings, loaded)
+        for name in options.benchmarks:
+            results.extend(name, _benchmark_rows(name, context, loaded, missing))
     if distributed.is_main():
         print((out / TABLES / "overview.md").read_text(encoding="utf-8"))
         print(f"tables: {out / TABLES}")
@@ -193,8 +194,11 @@ def _default_out(options: Options, dataset: Dataset, settings: dict[str, Any]) -
     return Path("runs") / f"{dataset.name}-{options.profile.name}-{digest}"
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make `out` this run's folder. Raises UserError if it holds another run or anything else."""
+def _claim(out: Path, settings: dict[str, Any]) -> IO[str]:
+    """Make `out` this run's folder, locked while the file returned is open.
+
+    Raises UserError if it holds another run or anything else, or if another process runs in it.
+    """
     note = out / RUN
     if note.is_file():
         theirs = json.loads(note.read_text(encoding="utf-8")).get("settings", {})
@@ -210,8 +214,10 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from None
+    lock = lock_folder(out, "running")
     if not note.is_file():
         _write_json(note, settings)
+    return lock
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

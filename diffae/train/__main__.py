@@ -7,7 +7,6 @@ Run the same command again and it goes on where it stopped. The result is a chec
 model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`.
 """
 
-import fcntl
 import json
 import sys
 from dataclasses import asdict
@@ -19,6 +18,7 @@ import torch
 from diffae import cli
 from diffae.data import Dataset, open_dataset, open_portraits
 from diffae.errors import UserError
+from diffae.lock import lock_folder
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import train
 from diffae.train.trainer import identity_of
@@ -74,11 +74,7 @@ def _claim(out: Path, identity: str) -> IO[str]:
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists and is not a training folder; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    lock = open(out / "lock", "w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UserError(f"{out}: another process is training in this folder") from None
+    lock = lock_folder(out, "training")
     note.write_text(json.dumps(json.loads(identity), indent=2) + "\n")
     return lock
 

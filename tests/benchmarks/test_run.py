@@ -16,6 +16,7 @@ from benchmarks.options import parse
 from benchmarks.profiles import PROFILES
 from diffae.data.portraits import write_dataset
 from diffae.errors import UserError
+from diffae.lock import lock_folder
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 from reports.records import Record, read_records
@@ -139,13 +140,13 @@ def test_no_metric_is_named_after_a_network_that_is_not_there(dummies):
 # Real models, untrained: the run folder, resuming, processes
 
 
-def everything(cache, portraits, checkpoints, out, *more, processes=1):
+def everything(cache, portraits, checkpoints, out, *more, processes=1, check=True):
     result = command(
         "all", "--profile", "smoke", "--data", portraits, "--out", out,
         "--ckpt", checkpoints / "diffae", "--ckpt", f"ddim={checkpoints / 'ddim'}", *more,
         cache=cache, processes=processes,
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0 or not check, result.stderr
     return result
 
 
@@ -242,6 +243,45 @@ def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
     record = pick(read_records(tmp_path / "run" / "records.csv"), system="DDIM")
     assert record.value is None
     assert "--ckpt ddim=PATH" in record.note
+
+
+def test_several_checkpoints_of_one_system_are_rows_of_their_own(
+    cache, portraits, checkpoints, tmp_path
+):
+    result = command(
+        "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
+        "--ckpt", checkpoints / "diffae", "--ckpt", f"diffae:Again 64D={checkpoints / 'diffae'}",
+        "--crop", "none", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    values = [
+        pick(records, system=system, metric="auroc", setting="mean").value
+        for system in ("DiffAE", "Again 64D")
+    ]
+    assert values[0] == values[1]
+    protocols = json.loads((tmp_path / "run" / "run.json").read_text())["protocols"]
+    assert {protocol["transform"]["crop"] for protocol in protocols.values()} == {"none"}
+
+
+def test_the_same_title_twice_is_refused(cache, portraits, checkpoints, tmp_path):
+    path = checkpoints / "diffae"
+    result = command(
+        "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
+        "--ckpt", path, "--ckpt", f"diffae:DiffAE={path}", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2 and "give another TITLE" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_in_use_is_refused(run, cache, portraits, checkpoints):
+    out, _ = run
+    before = (out / "records.csv").read_bytes()
+    with lock_folder(out, "running"):
+        result = everything(cache, portraits, checkpoints, out, check=False)
+    assert result.returncode == 2
+    assert "another process is running in this folder" in result.stderr
+    assert (out / "records.csv").read_bytes() == before
 
 
 # ----------------------------------------------------------------------------------------------
