@@ -193,6 +193,6 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
                 if values.ndim != 1 or not np.isfinite(values).all():
                     raise ValueError(f"influence {number} is not a list of finite numbers")
                 found[key] = (*found.get(key, ()), Influence(units, values))
-    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as reason:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as reason:
         raise ValueError(f"{path}: not the influences of a run: {reason}") from None
     return found

@@ -7,6 +7,7 @@ With no more rows than dimensions on one side, A [n, d], the eigenvalues of S_A 
 matrix (A - mean) S_B (A - mean)' / (n - 1), and without a block of A those of a part of it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.metrics.frechet import Moments, frechet_distance
+from diffae.errors import UserError
 
 Floats = NDArray[np.floating]
 BLOCKS = 20
@@ -45,6 +47,8 @@ def jackknife(
         swapped = jackknife(reference, samples, reference_blocks, sample_blocks)
         return Jackknife(swapped.value, swapped.without_reference, swapped.without_samples)
     n, d = samples.shape
+    if n < 2:
+        raise UserError("a Frechet distance needs at least two images on each side")
     compute = _low_rank if n <= d else _full_rank
     return compute(samples, reference, sample_blocks, reference_blocks)
 
@@ -82,9 +86,13 @@ def _low_rank(
 def _left_out(
     blocks: NDArray, value: float, without: Callable[[NDArray], float]
 ) -> NDArray[np.float64]:
-    """`without` the rows of each block in turn; `value` for an empty block."""
-    rows = [blocks == block for block in range(BLOCKS)]
-    return np.array([without(some) if some.any() else value for some in rows])
+    """`without` the rows of each block in turn; `value` for an empty one, nan where no two rows are left."""
+    return np.array(
+        [
+            value if not rows.any() else without(rows) if (~rows).sum() > 1 else math.nan
+            for rows in (blocks == block for block in range(BLOCKS))
+        ]
+    )
 
 
 @dataclass(frozen=True)
