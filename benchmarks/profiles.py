@@ -117,11 +117,11 @@ PROFILES = {
         Profile(
             name="quick",
             description="ten minutes on two CPU cores: sees large changes only (see the overview)",
-            portraits=5_000,
+            portraits=10_000,
             steps=(10, 20, 50, 100),
             reconstruction_images=40,
             fit_images=2_048,
-            probe_train=3_000,
+            probe_train=6_000,
             probe_valid=500,
             probe_test=1_500,
             probe_adam_paper=False,
