@@ -27,6 +27,7 @@ from diffae import cli
 if __name__ == "__main__":
     cli.quit_on_signals()
 
+import numpy as np
 import torch
 
 from benchmarks import REGISTRY, doctor, dry_run
@@ -44,6 +45,7 @@ from reports.records import Record, write_records
 from reports.tables import write_tables
 
 RECORDS, RUN, TABLES, PICTURES = "records.csv", "run.json", "tables", "pictures"
+FIT_BATCH = 512  # at least so many images at a time, if there are
 ANOTHER_OUT = "or choose another --out"
 PACKAGES = (
     "torch",
@@ -115,13 +117,12 @@ def _benchmark_rows(
 
 
 def _fit_systems(context: Context, loaded: list[System]) -> None:
-    """Show training images to the systems that learn from them."""
-    learners = [system for system in loaded if type(system).fit is not System.fit]
-    if learners:
-        selection = context.select("train", context.profile.fit_images)
-        images = torch.from_numpy(context.dataset.load_all(selection.order))
-        for system in learners:
-            system.fit(images.permute(0, 3, 1, 2).float() / 127.5 - 1)
+    """Show training images to the systems that learn from them, a batch at a time."""
+    selection = context.select("train", context.profile.fit_images)
+    parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
+    for system in loaded:
+        if type(system).fit is not System.fit:
+            system.fit(selection.batch(part) for part in parts)
 
 
 class Results:
