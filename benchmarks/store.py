@@ -129,6 +129,6 @@ def _read(path: Path) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, BadZipFile, zlib.error):
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
         print(f"{path}: damaged, computing it anew", file=sys.stderr)
         return None
