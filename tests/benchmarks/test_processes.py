@@ -68,7 +68,7 @@ def wait_for(condition, seconds=300):
 def test_a_folder_in_use_ends_all_processes_in_one_line(patches, tmp_path):
     (tmp_path / "run").mkdir()
     with lock_folder(tmp_path / "run", "running"):
-        _, errors = sampling(patches, tmp_path, 2).communicate(timeout=120)
+        _, errors = sampling(patches, tmp_path, 2).communicate(timeout=300)
     ours = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert ours == [f"error: {tmp_path / 'run'}: another process is running in this folder"]
 
@@ -84,9 +84,9 @@ def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_pa
         process.terminate()
     else:
         os.kill(ranks.get(victim, process.pid), signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode != 0
-    wait_for(lambda: not any(alive(pid) for pid in ranks.values()), 60)
+    wait_for(lambda: not any(alive(pid) for pid in ranks.values()), 120)
     line = "the launcher has ended" if victim == "launcher" else "terminated"
     assert errors.count(f"{line}: run the same") + errors.count(f"{line}; run the same") >= 1
     assert errors.count("terminated: run the same command again to go on") <= 1
@@ -95,7 +95,7 @@ def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_pa
     finished = chunks(tmp_path)
     assert 0 < len(finished) < 10
     process = sampling(patches, tmp_path, 1)
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
     assert finished.items() <= chunks(tmp_path).items()
     assert not list(tmp_path.rglob("*.partial"))
