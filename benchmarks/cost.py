@@ -7,6 +7,7 @@ kept in the store, and written to `times.csv` and the table `section5.5_times` b
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from benchmarks.systems.base import (
     System,
 )
 from diffae import distributed
+from diffae.files import writing
 from reports.layout import build, choose
 from reports.records import Record, read_records, write_records
 from reports.tables import TABLES, write_table
@@ -241,6 +243,11 @@ def _write_times(context: Context, new: list[Record]) -> None:
     if not distributed.is_main() or not new:
         return
     folder = context.pictures.parent
+    with writing(folder, "or choose another --out"):
+        _rewrite_times(context, folder, new)
+
+
+def _rewrite_times(context: Context, folder: Path, new: list[Record]) -> None:
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
     path = folder / TIMES_FILE

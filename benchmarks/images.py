@@ -10,6 +10,7 @@ from torchvision.utils import make_grid, save_image
 
 from benchmarks.metrics.features import resize
 from diffae import distributed
+from diffae.files import writing
 
 THUMBNAIL = 32
 
@@ -28,8 +29,9 @@ def save_sheet(path: Path, rows: Sequence[Tensor], scale: int = 1) -> None:
     """Write rows of images (each n x 3 x S x S in [-1, 1], all of the same n) as one PNG."""
     if not distributed.is_main():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     images = torch.cat([row.cpu().float() for row in rows]).repeat_interleave(scale, -1)
     images = images.repeat_interleave(scale, -2)
     grid = make_grid((images.clamp(-1, 1) + 1) / 2, nrow=len(rows[0]), padding=2, pad_value=1.0)
-    save_image(grid, path)
+    with writing(path.parent, "or choose another --out"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_image(grid, path)

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import REGISTRY, systems
 from benchmarks.profiles import PROFILES, Profile, override
+from benchmarks.store import ELSEWHERE, default_root
 from benchmarks.systems.base import System
 from diffae import checkpoint, cli
 from diffae.config import AUTOENCODER
@@ -17,6 +18,7 @@ from diffae.data import Dataset, open_dataset, open_portraits
 from diffae.data.transforms import CROPS
 from diffae.diffusion import timesteps
 from diffae.errors import UserError
+from diffae.files import writing
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
     size = next(iter(sizes), 32)
     if options.data is None:
-        dataset = open_portraits(options.profile.portraits, size)
+        with writing(default_root().parent, ELSEWHERE):
+            dataset = open_portraits(options.profile.portraits, size)
     else:
         dataset = _open_folder(options.data, size, options.crop)
     for name in options.attributes:

@@ -12,7 +12,6 @@ of), run.json (protocols, versions, hashes), tables/ and pictures/. The same com
 """
 
 import json
-import os
 import platform
 import sys
 import time
@@ -23,6 +22,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from diffae import cli
+
+if __name__ == "__main__":
+    cli.quit_on_signals()
+
+import numpy as np
 import torch
 
 from benchmarks import REGISTRY, doctor, dry_run
@@ -31,16 +36,19 @@ from benchmarks.context import Context
 from benchmarks.options import Options, load_systems, open_data, parse
 from benchmarks.store import Store, default_root
 from benchmarks.systems.base import System
-from diffae import cli, distributed
+from diffae import distributed
 from diffae.data import Dataset
 from diffae.errors import UserError
-from diffae.lock import lock_folder
+from diffae.files import write_whole, writing
+from diffae.lock import foreign, lock_folder
 from reports.records import Record, write_records
 from reports.tables import write_tables
 from reports.uncertainty import write_uncertainties
 
 RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
 TABLES, PICTURES = "tables", "pictures"
+FIT_BATCH = 512  # at least so many images at a time, if there are
+ANOTHER_OUT = "or choose another --out"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -61,10 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         commands[arguments[0]](arguments[1:])
         return
     distributed.init()
-    try:
-        run(parse(arguments, __doc__))
-    finally:
-        distributed.shutdown()
+    run(parse(arguments, __doc__))
 
 
 def run(options: Options) -> Path:
@@ -85,13 +90,15 @@ def run(options: Options) -> Path:
         allow_unknown_weights=options.allow_unknown_weights,
         attributes=options.attributes,
     )
-    doctor.announce(context, loaded, missing)
+    if distributed.is_main():
+        doctor.announce(context, loaded, missing)
     if options.dry_run:
         if distributed.is_main():
             dry_run.print_report(context, options.benchmarks, loaded)
         return out
     with _claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
+        context.store.sweep()
         _fit_systems(context, loaded)
         results = Results(out, context, settings, loaded)
         for name in options.benchmarks:
@@ -112,13 +119,12 @@ def _benchmark_rows(
 
 
 def _fit_systems(context: Context, loaded: list[System]) -> None:
-    """Show training images to the systems that learn from them."""
-    learners = [system for system in loaded if type(system).fit is not System.fit]
-    if learners:
-        selection = context.select("train", context.profile.fit_images)
-        images = torch.from_numpy(context.dataset.load_all(selection.order))
-        for system in learners:
-            system.fit(images.permute(0, 3, 1, 2).float() / 127.5 - 1)
+    """Show training images to the systems that learn from them, a batch at a time."""
+    selection = context.select("train", context.profile.fit_images)
+    parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
+    for system in loaded:
+        if type(system).fit is not System.fit:
+            system.fit(selection.batch(part) for part in parts)
 
 
 class Results:
@@ -132,15 +138,21 @@ class Results:
 
     def extend(self, name: str, new: Iterator[Record]) -> None:
         """Take a benchmark's rows as they come; write records.csv as they come and tables at the end."""
-        print(f"== {name}", file=sys.stderr)
+        cli.say(f"== {name}")
         start = time.monotonic()
         for record in new:
             self.records.append(record)
             if distributed.is_main():
-                write_records(self.out / RECORDS, self.records)
+                with writing(self.out, ANOTHER_OUT):
+                    write_records(self.out / RECORDS, self.records)
         self.seconds[name] = round(time.monotonic() - start, 1)
-        print(f"== {name}: {self.seconds[name]:.0f} s", file=sys.stderr)
+        cli.say(f"== {name}: {self.seconds[name]:.0f} s")
         if distributed.is_main():
+            self._write_summary()
+
+    def _write_summary(self) -> None:
+        """Write run.json and the tables."""
+        with writing(self.out, ANOTHER_OUT):
             self._write_run()
             write_uncertainties(self.out / INFLUENCES, self.context.uncertainties)
             write_tables(
@@ -204,29 +216,33 @@ def _claim(out: Path, settings: dict[str, Any]) -> IO[str]:
     """
     note = out / RUN
     if note.is_file():
-        theirs = json.loads(note.read_text(encoding="utf-8")).get("settings", {})
-        ours = settings["settings"]
+        ours, theirs = settings["settings"], _settings_in(note)
         differing = sorted(key for key in ours if ours[key] != theirs.get(key))
         if differing:
             raise UserError(
                 f"--out {out}: holds another run (its {', '.join(differing)} differ); choose another folder"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or foreign(out)):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
-    try:
+    with writing(out, ANOTHER_OUT):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from None
-    lock = lock_folder(out, "running")
-    if not note.is_file():
-        _write_json(note, settings)
+        lock = lock_folder(out, "running")
+        for leftover in out.rglob("*.partial"):
+            leftover.unlink()
+        if not note.is_file():
+            _write_json(note, settings)
     return lock
 
 
+def _settings_in(note: Path) -> dict[str, Any]:
+    try:
+        return json.loads(note.read_text(encoding="utf-8")).get("settings", {})
+    except ValueError:
+        raise UserError(f"{note}: damaged; choose another --out, finished work is kept") from None
+
+
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -4,22 +4,31 @@ Work is a list of positions, cut into chunks of a fixed size. A key says everyth
 (weights, data, transform, steps, seed, metric networks ...); its hash names a folder, and a finished chunk is
 one npz file in it, written whole or not at all. So a killed run goes on where it stopped, a second run
 computes nothing twice, and any number of processes can share the work: chunk i belongs to rank i mod world.
+A file that was damaged since (its checksums say so) is computed anew.
 """
 
+import fcntl
 import hashlib
+import io
 import json
 import os
+import sys
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
 import diffae
 from diffae import distributed
+from diffae.files import write_whole, writing
 
-CHUNK = 64
+CHUNK = 64  # also the batch size of every network
+ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
 Compute = Callable[[np.ndarray], Arrays]  # positions -> arrays, one row a position
@@ -33,9 +42,24 @@ def default_root() -> Path:
 class Store:
     def __init__(self, root: Path):
         self.root = root
+        self._in_use: IO[str] | None = None
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written, unless another run is at work in the store."""
+        with writing(self.root, ELSEWHERE):
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._in_use = open(self.root / "lock", "w+")
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in self.root.rglob("*.partial"):
+                leftover.unlink(missing_ok=True)
+        except OSError:  # somebody is at work, or the file system has no locks: they do no harm
+            pass
+        with suppress(OSError):
+            fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
     def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
-        """Positions 0..count-1 in chunks, in order: computed by all ranks together, then read back.
+        """Positions 0..count-1 in chunks, in order: computed by all ranks together, then read back one by one.
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
@@ -45,20 +69,28 @@ class Store:
         if todo:
             title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
             total = sum(stop - start for start, stop in todo)
-            with tqdm(total=total, desc=title, unit="image", leave=False) as progress:
+            quiet = not distributed.is_main()
+            with tqdm(total=total, desc=title, unit="image", leave=False, disable=quiet) as bar:
                 for piece in todo:
                     self.chunk(key, piece, compute)
-                    progress.update(piece[1] - piece[0])
+                    bar.update(piece[1] - piece[0])
         distributed.barrier()
         for piece in pieces:
-            yield _read(self._file(key, piece))
+            yield self.chunk(key, piece, compute)
 
     def chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file or computed and filed."""
         path = self._file(key, piece)
-        if not path.exists():
-            _write(path, compute(np.arange(*piece)), key)
-        return _read(path)
+        if path.exists() and (arrays := _read(path)) is not None:
+            return arrays
+        computed = compute(np.arange(*piece))
+        with writing(self.root, ELSEWHERE):
+            _write(path, computed, key)
+        arrays = _read(
+            path
+        )  # not `computed`: what is read has one memory layout, whoever computed it
+        assert arrays is not None
+        return arrays
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
@@ -69,7 +101,7 @@ class Store:
         if distributed.is_main():
             self.chunk(key, (0, 1), lambda _: compute())
         distributed.barrier()
-        return _read(self._file(key, (0, 1)))
+        return self.chunk(key, (0, 1), lambda _: compute())
 
     def _file(self, key: dict[str, Any], piece: tuple[int, int]) -> Path:
         complete = {"version": diffae.__version__, **key}
@@ -79,26 +111,24 @@ class Store:
 
 def digest(array: np.ndarray) -> str:
     """SHA-256 of an array's content, for keys of work that depends on it."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     note = path.parent / "key.json"
     if not note.exists():
-        _replace(note, json.dumps(key, indent=1, sort_keys=True).encode())
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+        write_whole(note, json.dumps(key, indent=1, sort_keys=True).encode())
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_whole(path, buffer.getvalue())
 
 
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
-
-
-def _read(path: Path) -> Arrays:
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+def _read(path: Path) -> Arrays | None:
+    """The arrays of a chunk's file, or None if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
+        print(f"{path}: damaged, computing it anew", file=sys.stderr)
+        return None

@@ -2,12 +2,18 @@
 
 import argparse
 import difflib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import NoReturn
 
-from diffae.errors import UserError
+from diffae import distributed
+from diffae.errors import Terminated, UserError
+from diffae.files import REFUSALS, refusal
+
+INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,22 +53,65 @@ def positive(text: str) -> int:
     return value
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command: UserError is one line on standard error and status 2, Ctrl-C status 130.
+def say(text: str) -> None:
+    """Print on standard error, once however many processes there are."""
+    if distributed.is_main():
+        print(text, file=sys.stderr)
 
-    SIGTERM counts as Ctrl-C, and both do in a background job too, where a shell has them ignored.
+
+def quit_on_signals() -> None:
+    """End in one line on Ctrl-C and SIGTERM while modules are imported, which takes seconds; `run` takes over."""
+    for number in INTERRUPTED:
+        signal.signal(number, _quit)
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(_resume(number), file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command: an error is one line on standard error and status 2, Ctrl-C status 130, SIGTERM 143.
+
+    Both signals count in a background job too, where a shell has Ctrl-C ignored. Of several processes the first
+    to fail prints its line, and the others end quietly.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         status = main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 2
+        status = _give_up(2, f"error: {error}")
+    except Terminated:
+        status = _give_up(128 + signal.SIGTERM, _resume(signal.SIGTERM))
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        status = 130
+        status = _give_up(128 + signal.SIGINT, _resume(signal.SIGINT))
+    except distributed.Stopped:
+        status = 1
     except BrokenPipeError:
         sys.stderr.close()
         status = 141
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            distributed.fail()
+            raise
+        status = _give_up(2, f"error: {refusal(error, error.filename or 'a full disk')}")
+    except Exception:
+        distributed.fail()
+        raise
     sys.exit(status)
+
+
+def _resume(number: int) -> str:
+    return f"{INTERRUPTED[signal.Signals(number)]}: run the same command again to go on"
+
+
+def _give_up(status: int, line: str) -> int:
+    if distributed.fail():
+        print(line, file=sys.stderr)
+    return status

@@ -1,31 +1,62 @@
-"""The one place that knows about several processes (torch.distributed, started by torchrun).
+"""The one place that knows about several processes (started by torchrun).
 
-Work is divided by index, results meet as files, and so all that is needed is a rank, a world and a barrier.
-Without torchrun there is one process, and every function answers for it at once.
+Work is divided by index and results meet as files, so all that is needed is a rank, a world and a barrier. They
+use the key-value store that torchrun keeps and exchange no tensors: a process that ends leaves nobody hanging in
+a collective, on CPU and GPU alike. Without torchrun there is one process, and every function answers at once.
 """
 
+from __future__ import annotations
+
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-import torch.distributed as dist
+from diffae.errors import UserError
+
+if TYPE_CHECKING:
+    import torch.distributed as dist
+
+FAILED = "failed"
+LONGEST_NAP = 0.02  # seconds between two looks at a barrier
+
+
+class Stopped(Exception):
+    """Another process of this run has failed and said why."""
+
+
+@dataclass
+class _Group:
+    store: dist.Store
+    rank: int
+    world: int
+    barriers: int = 0
+
+
+_group: _Group | None = None
 
 
 def init() -> None:
-    """Join the process group that torchrun describes in the environment, if there is one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    """Join the processes that torchrun describes in the environment, if there are any."""
+    global _group
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _group is not None:
+        return
+    import torch
+    from torch.distributed.rendezvous import rendezvous
+
+    _group = _Group(*next(rendezvous("env://")))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
+    return 0 if _group is None else _group.rank
 
 
 def world() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return 1 if _group is None else _group.world
 
 
 def is_main() -> bool:
@@ -33,8 +64,31 @@ def is_main() -> bool:
 
 
 def barrier() -> None:
-    if dist.is_initialized():
-        dist.barrier()
+    """Wait for all processes. Raises Stopped if one of them has failed."""
+    if _group is None:
+        return
+    _group.barriers += 1
+    name, nap = f"barrier {_group.barriers}", 0.001
+    try:
+        arrived = _group.store.add(name, 1)
+        while arrived < _group.world:
+            if _group.store.check([FAILED]):
+                raise Stopped
+            time.sleep(nap)  # in Python, so that a signal is obeyed at once
+            nap = min(2 * nap, LONGEST_NAP)
+            arrived = _group.store.add(name, 0)
+    except RuntimeError:  # the store's; Stopped is none
+        raise UserError("the launcher has ended; run the same command again to go on") from None
+
+
+def fail() -> bool:
+    """Stop the others at their next barrier. True for the first to do so: its reason is worth printing."""
+    if _group is None:
+        return True
+    try:
+        return _group.store.add(FAILED, 1) == 1
+    except RuntimeError:
+        return is_main()
 
 
 @contextmanager
@@ -45,8 +99,3 @@ def main_first() -> Iterator[None]:
     yield
     if is_main():
         barrier()
-
-
-def shutdown() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The one exception that a person at the command line is meant to read."""
+"""The exceptions that a person at the command line is meant to read."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints the message on standard error and exits with status 2.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: like Ctrl-C, with the exit status that a batch system expects (143)."""

@@ -4,7 +4,7 @@ A system offers what it can and says so in `capabilities`; a benchmark states wh
 lines of a system of your own: subclass `System`, set the fields, and write the methods it is capable of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -64,8 +64,11 @@ class System:
     iterative: bool = False
     reference: ClassVar[bool] = False  # a row that gives a scale, not a contender
 
-    def fit(self, images: Tensor) -> None:
-        """See training images once before anything else. Only systems that learn from them do."""
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """See training images once before anything else, in batches of which one fits in memory.
+
+        Only systems that learn from them do.
+        """
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
         """The full code of `images`."""

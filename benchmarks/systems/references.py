@@ -1,6 +1,7 @@
 """Reference rows: what a code is worth that nobody would call a representation. They give the scale."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +28,21 @@ class PixelsPCA(System):
         self.latent_dim = _same_size_as(path)
         self.fingerprint = "unfitted"
 
-    def fit(self, images: Tensor) -> None:
-        from sklearn.decomposition import PCA
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        from sklearn.decomposition import IncrementalPCA
 
-        flat = images.flatten(1).numpy()
-        dim = min(self.latent_dim, len(flat))
-        pca = PCA(dim, svd_solver="randomized", random_state=0).fit(flat)
-        self.latent_dim = dim
+        pca, digest = IncrementalPCA(), hashlib.sha256()
+        for images in batches:
+            flat = images.flatten(1).numpy()
+            # twice as many as are kept, or what one batch drops is missing from the next
+            pca.n_components = pca.n_components or min(2 * self.latent_dim, *flat.shape)
+            pca.partial_fit(flat)
+            digest.update(np.ascontiguousarray(flat).data)
+            self.shape = images.shape[1:]
+        self.latent_dim = min(self.latent_dim, pca.n_components)
         self.mean = torch.from_numpy(pca.mean_).float()
-        self.components = torch.from_numpy(pca.components_).float()
-        self.shape = images.shape[1:]
-        digest = hashlib.sha256(np.ascontiguousarray(flat).tobytes())
-        self.fingerprint = f"pca-{dim}-{digest.hexdigest()}"
+        self.components = torch.from_numpy(pca.components_[: self.latent_dim]).float()
+        self.fingerprint = f"incremental-pca-{self.latent_dim}-{digest.hexdigest()}"
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return (images.flatten(1) - self.mean) @ self.components.T

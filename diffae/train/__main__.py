@@ -13,12 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from diffae import cli
+
+if __name__ == "__main__":
+    cli.quit_on_signals()
+
 import torch
 
-from diffae import cli
 from diffae.data import Dataset, open_dataset, open_portraits
 from diffae.errors import UserError
-from diffae.lock import lock_folder
+from diffae.files import write_whole, writing
+from diffae.lock import foreign, lock_folder
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import train
 from diffae.train.trainer import identity_of
@@ -48,8 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     lock = _claim(out, identity)
     if preset.expect:
         print(f"{preset.name}: expect {preset.expect}", file=sys.stderr)
-    with lock:
-        train(preset, data.load_all(indices), identity, out, args.seed, args.device)
+    images = data.load_all(indices)
+    with lock, writing(out, "or choose another --out"):
+        train(preset, images, identity, out, args.seed, args.device)
     print(out)
 
 
@@ -69,13 +75,18 @@ def _claim(out: Path, identity: str) -> IO[str]:
     """
     note = out / "training.json"
     if note.is_file():
-        if json.loads(note.read_text()) != json.loads(identity):
+        try:
+            theirs = json.loads(note.read_text())
+        except ValueError:
+            raise UserError(f"{note}: damaged; choose another --out") from None
+        if theirs != json.loads(identity):
             raise UserError(f"{out}: holds another training (see {note}); choose another --out")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or foreign(out)):
         raise UserError(f"{out}: exists and is not a training folder; choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    lock = lock_folder(out, "training")
-    note.write_text(json.dumps(json.loads(identity), indent=2) + "\n")
+    with writing(out, "or choose another --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = lock_folder(out, "training")
+        write_whole(note, (json.dumps(json.loads(identity), indent=2) + "\n").encode())
     return lock
 
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from diffae.errors import UserError
+from diffae.errors import Terminated, UserError
 from diffae.noise import generator
 from diffae.train.presets import Schedule
 
@@ -100,8 +100,14 @@ class Training:
                 tensors[f"adam.{key}.{name}"] = value
         tensors = {key: tensor.contiguous() for key, tensor in tensors.items()}
         partial = path.with_name(path.name + ".partial")
-        save_file(tensors, partial, metadata={"step": str(self.step), "identity": identity})
-        os.replace(partial, path)
+        try:
+            save_file(tensors, partial, metadata={"step": str(self.step), "identity": identity})
+            os.replace(partial, path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise UserError(
+                f"{path.parent}: cannot save ({error}); make room, then run the same command again to go on"
+            ) from None
 
     def load(self, path: Path, identity: str) -> None:
         """Go on from `path`. Raises UserError if the file belongs to another training or is damaged."""
@@ -170,8 +176,8 @@ def fit(
             if interrupted() or time.monotonic() - saved > SAVE_EVERY_SECONDS:
                 training.save(path, identity)
                 saved = time.monotonic()
-            if interrupted():
-                raise KeyboardInterrupt
+            if number := interrupted():
+                raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
     training.save(path, identity)
     training.use_ema()
 
@@ -189,19 +195,19 @@ def _progress(schedule: Schedule, step: int, title: str) -> tqdm:
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[Callable[[], bool]]:
+def interrupts_deferred() -> Iterator[Callable[[], int]]:
     """Note Ctrl-C and SIGTERM instead of obeying them, so that no step is cut in two.
 
-    Gives a function that says whether one came. Outside of the main thread nothing can be noted.
+    Gives a function that says which came first, or 0. Outside of the main thread nothing can be noted.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: 0
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
     try:
-        yield lambda: bool(came)
+        yield lambda: came[0] if came else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

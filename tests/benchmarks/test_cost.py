@@ -80,7 +80,7 @@ def test_the_rows_of_a_system(context, ddim):
 
 def test_a_linear_projection(context):
     system = load("pixels-pca")
-    system.fit(torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    system.fit([torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))])
     found = run(context, system)
     for verb in ("encode, semantic", "decode"):
         assert found["gflops", verb, None].value == 2 * 40 * 3072 / 1e9

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ from reports.records import Record, read_records
 ROOT = Path(__file__).parents[2]
 
 
-def command(*arguments, cache, module="benchmarks.run", processes=1):
+def command(*arguments, cache, module="benchmarks.run", processes=0):
+    """Run the command, under torchrun if `processes` are given."""
     launch = [sys.executable, "-m"]
-    if processes > 1:
+    if processes:
         launch += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(ROOT)
@@ -140,7 +142,7 @@ def test_no_metric_is_named_after_a_network_that_is_not_there(dummies):
 # Real models, untrained: the run folder, resuming, processes
 
 
-def everything(cache, portraits, checkpoints, out, *more, processes=1, check=True):
+def everything(cache, portraits, checkpoints, out, *more, processes=0, check=True):
     result = command(
         "all", "--profile", "smoke", "--data", portraits, "--out", out,
         "--ckpt", checkpoints / "diffae", "--ckpt", f"ddim={checkpoints / 'ddim'}", *more,
@@ -214,10 +216,40 @@ def test_the_same_command_again_gives_the_same_bytes(run, cache, portraits, chec
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_same_bytes_as_one(run, tmp_path, portraits, checkpoints):
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_any_number_of_processes_gives_the_same_bytes(
+    processes, run, tmp_path, portraits, checkpoints
+):
     out, _ = run
-    everything(tmp_path, portraits, checkpoints, tmp_path / "two", processes=2)
-    assert (tmp_path / "two" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
+    result = everything(tmp_path, portraits, checkpoints, tmp_path / "run", processes=processes)
+    assert (tmp_path / "run" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
+    assert result.stderr.count("data: ") == result.stderr.count("== cost\n") == 1
+
+
+@pytest.mark.slow
+def test_the_batch_size_changes_no_number(run, tmp_path, portraits, checkpoints):
+    """Chunks of 17 images, which are the batches of every network, against chunks of 64."""
+    (tmp_path / "small_chunks.py").write_text(
+        "import benchmarks.store\n\n"
+        "benchmarks.store.CHUNK = 17\n"
+        "from benchmarks import run\n"
+        "from diffae import cli\n\n"
+        "cli.run(run.main)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, tmp_path / "small_chunks.py", "all", "--profile", "smoke",
+         "--data", portraits, "--out", tmp_path / "run",
+         "--ckpt", checkpoints / "diffae", "--ckpt", f"ddim={checkpoints / 'ddim'}"],
+        env=os.environ
+        | {"DIFFAE_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert list(tmp_path.glob("store/sample-*/00000017-00000034.npz"))
+    theirs = read_records(run[0] / "records.csv")
+    for ours, other in zip(read_records(tmp_path / "run" / "records.csv"), theirs, strict=True):
+        assert replace(ours, value=None, stderr=None) == replace(other, value=None, stderr=None)
+        assert ours.value == pytest.approx(other.value, rel=1e-5, abs=1e-5), ours
 
 
 def test_another_runs_folder_is_left_alone(run, cache, portraits, checkpoints):
@@ -349,8 +381,6 @@ def test_a_corrupt_image_is_named(cache, portraits, tmp_path):
 
 
 def test_checkpoints_of_different_sizes(cache, portraits, checkpoints, tmp_path):
-    from dataclasses import replace
-
     model = DDIM(replace(PRESETS["portraits-ddim"].model, image_size=16))
     model.save_pretrained(tmp_path / "ddim16")
     result = command(

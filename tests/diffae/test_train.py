@@ -189,8 +189,8 @@ def test_a_folder_in_use_is_refused_and_sigterm_saves(tmp_path):
     assert status == 2
     assert "another process is training" in err
     process.send_signal(signal.SIGTERM)
-    assert "run the same command again to go on" in process.communicate()[1]
-    assert process.returncode == 130
+    assert "terminated: run the same command again to go on" in process.communicate()[1]
+    assert process.returncode == 143
     assert list(out.glob("training-*.safetensors"))
     assert not (out / "model.safetensors").exists()
 

@@ -1,0 +1,94 @@
+"""How much faster two processes sample than one, each with one thread.
+
+    python docs/results/scaling.py [--samples 512] [--steps 20] [--repeats 3] [--processes 1,2] [--system diffae]
+
+The samples of the benchmark `unconditional` are drawn into an empty store, by each number of processes in turn;
+the time is that between the last process's start and the last chunk. `--samples` should be a multiple of the
+chunk's 64 images times every number of processes. Run it on an idle machine.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+
+from benchmarks import systems
+from benchmarks.context import Context
+from benchmarks.profiles import PROFILES
+from benchmarks.samples import samples
+from benchmarks.store import Store
+from diffae import distributed
+from diffae.data import open_portraits
+
+
+def seconds(processes: int, args: argparse.Namespace) -> float:
+    """One measurement: `worker` in so many processes, with a store of its own."""
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    options = ["--samples", args.samples, "--steps", args.steps, "--system", args.system]
+    with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
+        result = subprocess.run(
+            [sys.executable, *launch, __file__, "--worker", folder, *map(str, options)],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return float(result.stdout)
+
+
+def worker(args: argparse.Namespace) -> None:
+    distributed.init()
+    with distributed.main_first():
+        dataset = open_portraits(100, 32)
+    profile = replace(PROFILES["smoke"], portraits=100)
+    folder = args.worker
+    device = torch.device("cpu")
+    context = Context(dataset, profile, 0, device, Store(folder / "store"), folder / "pictures")
+    system = systems.load(args.system)
+    system.sample([0], 0, 1)  # what a first call sets up is not timed
+    context.embed(torch.zeros(1, 3, 32, 32))
+    distributed.barrier()
+    start = time.perf_counter()
+    samples(context, system, args.steps, args.samples)
+    if distributed.is_main():
+        print(time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--samples", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--processes", default="1,2")
+    parser.add_argument("--system", default="diffae")
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        worker(args)
+        return
+    counts = [int(count) for count in args.processes.split(",")]
+    times: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(args.repeats):
+        for count in counts:
+            times[count].append(seconds(count, args))
+            print(f"{count} processes: {times[count][-1]:.2f} s", file=sys.stderr)
+    one = statistics.median(times[counts[0]])
+    rows = []
+    for count in counts:
+        all_times = ", ".join(f"{value:.2f}" for value in times[count])
+        middle = statistics.median(times[count])
+        rows.append([count, all_times, f"{middle:.2f}", f"{one / middle:.2f}"])
+    print(f"{args.samples} samples of {args.system}, T = {args.steps}, one thread a process\n")
+    print(tabulate(rows, ["processes", "seconds", "median", "times as fast"], "pipe"))
+
+
+if __name__ == "__main__":
+    main()
