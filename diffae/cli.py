@@ -2,6 +2,8 @@
 
 import argparse
 import difflib
+import io
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -47,6 +49,32 @@ def positive(text: str) -> int:
     return value
 
 
+def natural(text: str) -> int:
+    """The type of a flag that takes a whole number from zero, such as a seed."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
+    return value
+
+
+def device(text: str) -> str:
+    """The type of --device: "cpu", or "cuda" or "cuda:N" where there is such a GPU."""
+    match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither cpu nor cuda nor cuda:N")
+    if text != "cpu":
+        import torch
+
+        if int(match[1] or 0) >= torch.cuda.device_count():
+            raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use --device cpu")
+    return text
+
+
+def printable(text: str) -> str:
+    """`text` on one line and harmless to a terminal: what cannot be printed becomes an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command: UserError is one line on standard error and status 2, Ctrl-C status 130.
 
@@ -54,10 +82,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:
         status = main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
