@@ -41,6 +41,7 @@ def check_dataset(arguments: list[str]) -> None:
     indices = check.sample_indices(len(data))
     pixels = data.load_all(indices)
     print(check.row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
+    print(check.row("copies", check.describe_copies(pixels)))
     if args.sheet is not None:
         check.save_sheet(args.sheet, pixels)
         print(check.row("sheet", str(args.sheet)))
