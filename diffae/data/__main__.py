@@ -55,7 +55,7 @@ def make_portraits(arguments: list[str]) -> None:
     )
     parser.add_argument("--count", type=cli.positive, required=True, help="number of pictures")
     parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument("--workers", type=cli.positive, default=os.cpu_count())
     args = parser.parse(arguments)
     write_dataset(args.out, args.count, args.size, args.seed, args.workers)
