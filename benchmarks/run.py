@@ -7,8 +7,8 @@
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run doctor                       which weights are here, and where others go
 
-Results are in --out: records.csv (one row a number), run.json (protocols, versions, hashes), tables/ and
-pictures/. The same command goes on where a killed run stopped. Progress is on stderr, results on stdout.
+Results are in --out: records.csv (one row a number), influences.npz (what each number's uncertainty is made
+of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on where a killed run stopped. Progress is on stderr, results on stdout.
 """
 
 import json
@@ -37,8 +37,10 @@ from diffae.errors import UserError
 from diffae.lock import lock_folder
 from reports.records import Record, write_records
 from reports.tables import write_tables
+from reports.uncertainty import write_uncertainties
 
-RECORDS, RUN, TABLES, PICTURES = "records.csv", "run.json", "tables", "pictures"
+RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
+TABLES, PICTURES = "tables", "pictures"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -140,6 +142,7 @@ class Results:
         print(f"== {name}: {self.seconds[name]:.0f} s", file=sys.stderr)
         if distributed.is_main():
             self._write_run()
+            write_uncertainties(self.out / INFLUENCES, self.context.uncertainties)
             write_tables(
                 self.records,
                 self.out / TABLES,

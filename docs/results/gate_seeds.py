@@ -1,0 +1,98 @@
+"""How often does the gate call a checkpoint worse than itself? Runs of other seeds, every pair compared.
+
+    python docs/results/gate_seeds.py --seeds 50 --out runs/gate-seeds
+
+Nothing differs between the runs but the seed: which images, which noise, which labelled examples. So every
+verdict `regression` is a false alarm. Prints a table; the same command goes on where it was stopped.
+"""
+
+import argparse
+import itertools
+from collections import Counter
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks.run import main as run
+from reports.gate import REGRESSION, Run, compare, read_margins, read_run
+
+BENCHMARKS = (
+    "reconstruction",
+    "probes",
+    "identity",
+    "interpolation",
+    "fewshot",
+    "unconditional",
+    "variation",
+    "denoising",
+    "memorisation",
+)
+# As many images as profile `quick` where they are cheap, fewer steps and samples where they are not.
+SETTINGS = (
+    "portraits=5000",
+    "steps=5",
+    "reconstruction_images=40",
+    "probe_train=2000",
+    "probe_valid=500",
+    "probe_test=1500",
+    "identity_images=24",
+    "identity_strengths=0.3",
+    "identity_steps=5",
+    "interpolation_pairs=16",
+    "interpolation_steps=5",
+    "fid_samples=128",
+    "fid_reference=1024",
+    "fid_steps=5",
+    "fewshot_reference=1024",
+    "fewshot_samples=64",
+    "fewshot_pool=256",
+    "fewshot_steps=5",
+    "variation_images=8",
+    "variation_steps=5",
+    "memorisation_train=1024",
+)
+
+
+def settings() -> list[str]:
+    return [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--out", type=Path, default=Path("runs/gate-seeds"))
+    args = parser.parse_args()
+    folders = [args.out / f"seed-{seed}" for seed in range(args.seeds)]
+    for seed, folder in enumerate(folders):
+        arguments = ["--systems", "diffae", "--profile", "quick", *settings()]
+        run([*BENCHMARKS, *arguments, "--seed", str(seed), "--out", str(folder)])
+    report([read_run(folder) for folder in folders])
+
+
+def report(runs: list[Run]) -> None:
+    """All ordered pairs, with the margins that ship and without any."""
+    rows = []
+    for title, margins in (("as shipped", read_margins()), ("no margin", {})):
+        alarms, by_metric, numbers, pairs = 0, Counter[str](), 0, 0
+        for base, new in itertools.permutations(runs, 2):
+            found = [c for c in compare(base, new, margins) if c.verdict == REGRESSION]
+            pairs, numbers = pairs + 1, numbers + len(new.records)
+            alarms += bool(found)
+            by_metric.update(f"{c.record.benchmark} {c.record.metric}" for c in found)
+        worst = ", ".join(f"{name} {count}" for name, count in by_metric.most_common(3))
+        share = f"{alarms / pairs:.1%}"
+        rows.append((title, pairs, numbers, alarms, share, sum(by_metric.values()), worst))
+    headers = (
+        "margins",
+        "comparisons",
+        "numbers",
+        "false alarms",
+        "share",
+        "numbers wrong",
+        "most",
+    )
+    print(tabulate(rows, headers, tablefmt="pipe"))
+
+
+if __name__ == "__main__":
+    main()
