@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
 from benchmarks.profiles import PROFILES, Profile, override
 from diffae.checkpoint import CONFIG, WEIGHTS, open_checkpoint
-from diffae.config import AUTOENCODER
+from diffae.config import AUTOENCODER, LatentConfig
 from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, PARTITION_FILE, read_celeba_labels
 from diffae.data.idx import read_both
 from diffae.errors import UserError
@@ -254,6 +254,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 MODELS = [asdict(preset.model) for preset in PRESETS.values()]
+LATENT = sorted(field.name for field in fields(LatentConfig))
 SIZES = st.integers(-1, 70) | st.sampled_from([256, 4096, 10**6, 10**12, 64.0, True])
 
 
@@ -265,7 +266,7 @@ def config_file(draw) -> bytes:
     for name in draw(st.sets(st.sampled_from(sorted(data)), max_size=3)):
         data[name] = draw(values)
     if isinstance(data.get("latent"), dict) and draw(st.booleans()):
-        changed = {draw(st.sampled_from(sorted(data["latent"]))): draw(values)}
+        changed = {draw(st.sampled_from(LATENT)): draw(values)}
         data["latent"] = data["latent"] | changed
     if draw(st.booleans()) and draw(st.booleans()):
         data.pop(draw(st.sampled_from(sorted(data))))
