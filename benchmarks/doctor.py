@@ -74,6 +74,8 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
     path = weights.find(weight.name, folder)
     if path is None:
         return f"missing: {weight.filename}, {weight.size_mb:g} MB"
+    if not path.is_file():
+        return f"a folder where a file belongs: {path}"
     if weights.sha256(path) == weight.sha256:
         return f"verified: {path}"
     return f"another file than the published one: {path} (needs --allow-unknown-weights)"

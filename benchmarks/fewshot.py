@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.distances import distance
-from benchmarks.images import save_sheet
+from benchmarks.images import file_name, save_sheet
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Work, new_images, real_features, semantic_codes
@@ -246,6 +246,8 @@ def _one_seed(
         raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
     everything = context.select("all", context.profile.fewshot_reference)
     members = target.members(everything.labels)
+    if members.sum() < 2:
+        raise NotAvailable(f"class {target.name}: {members.sum()} real images to compare with")
     real, real_blocks = context.real_features(everything), everything.blocks(BLOCKS)
     pool_blocks = blocks_of(len(u))
     found = distance(
@@ -284,7 +286,7 @@ class Pool:
         key = self.context.key("sample-preview", self.system, None)
         key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
         images = torch.from_numpy(self.context.store.once(key, compute)["images"])
-        path = self.context.pictures / f"fewshot-{self.system.name}-{name}.png"
+        path = self.context.pictures / f"fewshot-{self.system.name}-{file_name(name)}.png"
         save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
-from benchmarks.images import save_sheet
+from benchmarks.images import file_name, save_sheet
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, codes, network_calls
@@ -86,7 +86,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
                     protocol=protocol,
                 )
         originals = selection.batch(np.arange(len(strips[0])))
-        path = context.pictures / f"edit-{system.name}-{attribute}.png"
+        path = context.pictures / f"edit-{system.name}-{file_name(attribute)}.png"
         save_sheet(path, [originals, *strips], scale=2)
 
 

@@ -1,5 +1,6 @@
 """Small helpers on images that several benchmarks share."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def to_uint8(images: Tensor) -> Tensor:
 def thumbnails(images: Tensor) -> np.ndarray:
     """Images in [-1, 1] as small flat vectors, for distances between pixels: uint8 N x 3 * 32 * 32."""
     return to_uint8(resize(images, THUMBNAIL)).flatten(1).cpu().numpy()
+
+
+def file_name(text: str) -> str:
+    """`text` from outside, such as the name of an attribute, as part of a file's name and no path."""
+    return re.sub(r"[^\w .+-]", "_", text)[:100]
 
 
 def save_sheet(path: Path, rows: Sequence[Tensor], scale: int = 1) -> None:

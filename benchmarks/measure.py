@@ -22,6 +22,7 @@ from benchmarks.context import mean_and_stderr
 from benchmarks.metrics import METRICS, features, identity, perceptual, pixel, ssim, weights
 from benchmarks.metrics.frechet import (
     Moments,
+    bias_note,
     frechet_distance,
     read_statistics,
     write_statistics,
@@ -44,8 +45,6 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(
             f"unknown metric {args.metric!r}{cli.did_you_mean(args.metric, (*SETS, *PAIRS))}"
         )
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda: no GPU is available here; use --device cpu")
     if args.save is not None and args.metric not in SETS:
         raise UserError(f"--save: {args.metric} compares pairs and has no statistics")
     if args.b is None and args.save is None:
@@ -65,7 +64,7 @@ def _parser() -> cli.Parser:
     add("--save", type=Path, metavar="FILE.npz", help="write the statistics of A (mu, sigma, n)")
     add("--weights-dir", type=Path, help="folder of metric weights, see benchmarks.run doctor")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
     add("--batch-size", type=cli.positive, default=32)
     return parser
 
@@ -120,12 +119,10 @@ def _measure_sets(
         return [f"{save}: mu, sigma and n of {_count(moments)}"]
     other = _moments(b, network, batch_size)
     for path, side in ((a, moments), (b, other)):
-        if not side.full_rank:
-            print(
-                f"warning: {path}: {side.n} images for {network.dim} dimensions: a Frechet distance "
-                "is biased upwards at this size; compare only with the same number of images",
-                file=sys.stderr,
-            )
+        if side.n == 1:
+            raise UserError(f"{path}: one image; a Frechet distance needs at least two")
+        if note := bias_note(side.n, network.dim):
+            print(f"warning: {path}: {note}", file=sys.stderr)
     value = frechet_distance(moments, other)
     return [
         f"network: {network.name}, sha256 {network.sha256}",
@@ -201,10 +198,7 @@ def _measure_pairs(
 
 def _pairs(a: Path, b: Path) -> list[tuple[Path, Path]]:
     """Files of the same name in both folders; the suffix does not count."""
-    sides = [
-        {str(PurePosixPath(n).with_suffix("")): folder / n for n in _names(folder)}
-        for folder in (a, b)
-    ]
+    sides = [_by_name(folder) for folder in (a, b)]
     for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
             raise UserError(
@@ -212,6 +206,20 @@ def _pairs(a: Path, b: Path) -> list[tuple[Path, Path]]:
                 "pairs are files of the same name"
             )
     return [(path, sides[1][name]) for name, path in sides[0].items()]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their name without the suffix."""
+    images: dict[str, Path] = {}
+    for name in _names(folder):
+        bare = str(PurePosixPath(name).with_suffix(""))
+        if bare in images:
+            raise UserError(
+                f"{folder / name}: has the name of {images[bare].name}, and pairs are files of the "
+                "same name; take one of the two out"
+            )
+        images[bare] = folder / name
+    return images
 
 
 def _read_pair(a: Path, b: Path) -> Tensor:

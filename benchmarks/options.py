@@ -52,14 +52,12 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         profile = replace(profile, steps=args.steps, fid_steps=args.steps, changed=("steps",))
     for text in args.set:
         profile = override(profile, text)
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda: no GPU is available here; use --device cpu")
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
     return Options(
         benchmarks=_benchmark_names(args.what),
         systems=_system_names(args.systems),
-        checkpoints=dict(_checkpoint(text) for text in args.ckpt),
+        checkpoints=_checkpoints(args.ckpt),
         data=str(args.data) if args.data else None,
         crop=args.crop,
         profile=profile,
@@ -99,8 +97,8 @@ def _parser(description: str | None) -> cli.Parser:
         help="change one setting of the profile, see benchmarks/profiles.py; may be repeated",
     )
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
-    add("--seed", type=int, default=0)
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--seed", type=cli.natural, default=0)
+    add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
     add("--weights-dir", type=Path, help="folder of metric weights, see doctor")
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
@@ -142,10 +140,27 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
+def _checkpoints(texts: list[str]) -> dict[str, str]:
+    """What --ckpt gave, by SYSTEM or SYSTEM:TITLE; two for one of them contradict each other."""
+    checkpoints: dict[str, str] = {}
+    for text in texts:
+        name, path = _checkpoint(text)
+        if name in checkpoints:
+            raise UserError(
+                f"--ckpt: two checkpoints for {name}, {checkpoints[name]} and {path}; "
+                f"give the second a title: --ckpt {name.partition(':')[0]}:TITLE={path}"
+            )
+        checkpoints[name] = path
+    return checkpoints
+
+
 def _checkpoint(text: str) -> tuple[str, str]:
     """`SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or `PATH` of a checkpoint whose kind tells the system."""
     name, separator, path = text.partition("=")
-    if separator and name.partition(":")[0] in systems.REGISTRY.names():
+    system, colon, title = name.partition(":")
+    if separator and system in systems.REGISTRY.names():
+        if not path or (colon and not (_slug(title) and title.isprintable())):
+            raise UserError(f"--ckpt {text}: expected SYSTEM=PATH or SYSTEM:TITLE=PATH")
         return name, path
     config = checkpoint.open_checkpoint(text).config
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
@@ -195,9 +210,13 @@ def _further(options: Options) -> list[System]:
         if separator:
             system = systems.load(name, path, options.device)
             system.title = title
-            system.name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+            system.name = _slug(title)
             loaded.append(system)
     return loaded
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def open_data(options: Options, loaded: list[System]) -> Dataset:

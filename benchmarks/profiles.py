@@ -4,11 +4,17 @@
 in ten minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from diffae.cli import did_you_mean
+from diffae.data.dataset import SPLITS
+from diffae.diffusion import NUM_TIMESTEPS
 from diffae.errors import UserError
+
+LARGEST = 10**9
+ACCEPTANCE = ("probability", "threshold", "reject")  # the rules of benchmarks/fewshot.py
 
 
 @dataclass(frozen=True)
@@ -207,7 +213,7 @@ PROFILES = {
             fewshot_pool=60_000,
             fewshot_seeds=3,
             fewshot_steps=100,
-            fewshot_acceptance=("probability", "threshold", "reject"),
+            fewshot_acceptance=ACCEPTANCE,
             reconstruction_split="all",
             fid_reference_split="all",
             variation_images=1_000,
@@ -227,7 +233,8 @@ PROFILES = {
 def override(profile: Profile, text: str) -> Profile:
     """`profile` with one field changed by `NAME=VALUE`. Raises UserError naming what is wrong.
 
-    Lists are separated by commas; a whole number is never below 1.
+    Lists are separated by commas, and a value that is there twice counts once. A whole number is at least
+    1; of steps, and of the timesteps that noise is added at, there are a thousand.
     """
     name, separator, value = text.partition("=")
     known = [f.name for f in fields(Profile) if f.name not in ("name", "description", "changed")]
@@ -235,6 +242,8 @@ def override(profile: Profile, text: str) -> Profile:
         raise UserError(f"--set {text}: no such setting{did_you_mean(name, known)}")
     try:
         parsed = _parse(value, getattr(profile, name))
+        for part in parsed if isinstance(parsed, tuple) else (parsed,):
+            _check(name, part)
     except ValueError as error:
         raise UserError(f"--set {text}: {error}") from None
     changed = tuple(dict.fromkeys((*profile.changed, name)))
@@ -244,12 +253,28 @@ def override(profile: Profile, text: str) -> Profile:
 def _parse(text: str, like: Any) -> Any:
     """`text` as a value of the type of `like`."""
     if isinstance(like, tuple):
-        return tuple(_parse(part.strip(), like[0]) for part in text.split(","))
+        return tuple(dict.fromkeys(_parse(part.strip(), like[0]) for part in text.split(",")))
     if isinstance(like, bool):
         if text.lower() not in ("true", "false"):
             raise ValueError("must be true or false")
         return text.lower() == "true"
-    value = type(like)(text)
-    if isinstance(value, int) and value < 1:
-        raise ValueError("must be at least 1")
-    return value
+    return type(like)(text)
+
+
+def _check(name: str, value: Any) -> None:
+    """ValueError if `value` is none that the setting `name` can have."""
+    if isinstance(value, str) and name.endswith("_split") and value not in (*SPLITS, "all"):
+        raise ValueError(f"must be one of {', '.join(SPLITS)}, all")
+    if name == "fewshot_acceptance" and value not in ACCEPTANCE:
+        raise ValueError(f"no rule {value!r}{did_you_mean(value, ACCEPTANCE)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if type(value) is int and not 1 <= value <= _largest(name):
+        bound = "at least 1" if value < 1 else f"at most {_largest(name)}"
+        raise ValueError(f"must be {bound}")
+
+
+def _largest(name: str) -> int:
+    if name == "denoising_timesteps":
+        return NUM_TIMESTEPS - 1
+    return NUM_TIMESTEPS if name.endswith("steps") else LARGEST

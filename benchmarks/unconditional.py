@@ -13,13 +13,14 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.distances import distance
 from benchmarks.images import save_sheet
+from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
 from benchmarks.plan import Calls, Work, network_calls, new_images, real_features
 from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
 from reports.records import Record
-from reports.uncertainty import of_jackknife, units_of
+from reports.uncertainty import UNKNOWN, of_jackknife, units_of
 
 TABLE = "table4_unconditional_fid"
 
@@ -86,10 +87,15 @@ def _record(
 ) -> Record:
     reference = _reference(context)
     real, real_blocks = context.real_features(reference), reference.blocks(BLOCKS)
-    found = distance(context, features, blocks, real, real_blocks)
-    # The reference images are a source of error of their own, which two runs of one seed have in common.
-    ours = of_jackknife(found.without_samples, f"blocks of {units}")
-    theirs = of_jackknife(found.without_reference, reference.units("blocks of reference"))
+    value, uncertainty, fewest = None, UNKNOWN, min(len(features), len(real))
+    note = f"a Frechet distance needs two images on each side, not {fewest}"
+    if fewest > 1:
+        found = distance(context, features, blocks, real, real_blocks)
+        # The reference images are a source of error of their own, which two runs of one seed have in common.
+        ours = of_jackknife(found.without_samples, f"blocks of {units}")
+        theirs = of_jackknife(found.without_reference, reference.units("blocks of reference"))
+        value, uncertainty = found.value, ours + theirs
+        note = bias_note(fewest, context.features.dim)
     protocol = context.protocol(
         "unconditional",
         n=len(features),
@@ -106,12 +112,13 @@ def _record(
         TABLE,
         title,
         context.features.metric_name,
-        found.value,
-        uncertainty=ours + theirs,
+        value,
+        uncertainty=uncertainty,
         split="",
         steps=steps,
         n=len(features),
         protocol=protocol,
+        note=note,
     )
 
 

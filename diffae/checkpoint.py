@@ -20,6 +20,7 @@ from diffae.official import OfficialCheckpoint
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 OFFICIAL = "last.ckpt"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PACKAGED = Path(__file__).parent / "pretrained"
 
 
@@ -41,7 +42,9 @@ class Folder:
         try:
             return load_file(file)
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{file}: not readable as safetensors ({error})") from None
+            raise UserError(
+                f"{file}: not readable as safetensors ({error}); copy or download it again"
+            ) from None
 
     def fingerprint(self) -> str:
         """SHA-256 over configuration and weights: what a cached result of this model is filed under."""
@@ -83,7 +86,7 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
 def _read_config(path: Path) -> ModelConfig:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold a JSON object")
@@ -102,13 +105,18 @@ def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
 
 
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
-    """Raise UserError naming the first tensors that are missing, left over, misshapen or not finite."""
+    """Raise UserError naming the first tensors that are missing, left over, misshapen or not finite.
+
+    A number too large for float32 is not finite there; whole numbers are no weights.
+    """
     shared = state.keys() & expected.keys()
+    floats = {name for name in shared if state[name].dtype in FLOATS}
     faults = {
         "missing": sorted(expected.keys() - state.keys()),
         "not part of the model": sorted(state.keys() - expected.keys()),
         "of another shape": sorted(k for k in shared if state[k].shape != expected[k].shape),
-        "not finite": sorted(k for k in shared if not torch.isfinite(state[k]).all()),
+        "of another dtype than float16, bfloat16, float32 or float64": sorted(shared - floats),
+        "not finite": sorted(k for k in floats if not torch.isfinite(state[k].float()).all()),
     }
     for fault, names in faults.items():
         if names:

@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -59,6 +61,32 @@ def say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
+def natural(text: str) -> int:
+    """The type of a flag that takes a whole number from zero, such as a seed."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
+    return value
+
+
+def device(text: str) -> str:
+    """The type of --device: "cpu", or "cuda" or "cuda:N" where there is such a GPU."""
+    match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither cpu nor cuda nor cuda:N")
+    if text != "cpu":
+        import torch
+
+        if int(match[1] or 0) >= torch.cuda.device_count():
+            raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use --device cpu")
+    return text
+
+
+def printable(text: str) -> str:
+    """`text` on one line and harmless to a terminal: what cannot be printed becomes an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def quit_on_signals() -> None:
     """End in one line on Ctrl-C and SIGTERM while modules are imported, which takes seconds; `run` takes over."""
     for number in INTERRUPTED:
@@ -83,10 +111,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:
         status = main() or 0
     except UserError as error:
-        status = _give_up(2, f"error: {error}")
+        status = _give_up(2, f"error: {printable(str(error))}")
     except Terminated:
         status = _give_up(128 + signal.SIGTERM, _resume(signal.SIGTERM))
     except KeyboardInterrupt:

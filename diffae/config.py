@@ -11,6 +11,48 @@ from diffae.errors import UserError
 AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
 EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
 
+# What each number may be: a file from a stranger must not ask for a network that fills the memory.
+DEEPEST, WIDEST = 12, 1 << 16
+RANGES = {
+    "image_size": (1, 4096),
+    "model_channels": (2, 4096),
+    "channel_mult": (1, 64),
+    "encoder_channel_mult": (1, 64),
+    "embed_channels": (1, WIDEST),
+    "z_channels": (1, WIDEST),
+    "num_res_blocks": (1, 32),
+    "attention_resolutions": (1, 4096),
+    "norm_groups": (1, 4096),
+    "dropout": (0, 1),
+    "num_layers": (1, 100),
+    "hidden_channels": (1, WIDEST),
+    "time_channels": (2, WIDEST),
+    "beta": (1e-6, 0.5),
+}
+
+
+def _check_numbers(config: Any) -> None:
+    """UserError unless each number of a configuration has its type and lies in its range."""
+    for field in fields(config):
+        if field.name not in RANGES:
+            continue
+        (low, high), value = RANGES[field.name], getattr(config, field.name)
+        several = field.type == tuple[int, ...]
+        if several and not (isinstance(value, tuple) and len(value) <= DEEPEST):
+            raise UserError(f"config: {field.name} must be a list of up to {DEEPEST} numbers")
+        kinds = (int, float) if field.type is float else (int,)
+        for number in value if several else (value,):
+            if type(number) not in kinds or not low <= number <= high:
+                what = "a number" if field.type is float else "a whole number"
+                raise UserError(
+                    f"config: {field.name} must be {what} from {low} to {high}, not {number!r:.40}"
+                )
+
+
+def _check_prediction(prediction: Any) -> None:
+    if prediction not in (EPSILON, VELOCITY):
+        raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
+
 
 @dataclass(frozen=True)
 class LatentConfig:
@@ -21,6 +63,12 @@ class LatentConfig:
     time_channels: int = 64
     beta: float = 0.008
     prediction: str = EPSILON
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        _check_prediction(self.prediction)
+        if self.time_channels % 2:
+            raise UserError(f"config: time_channels {self.time_channels} must be even")
 
 
 @dataclass(frozen=True)
@@ -53,15 +101,23 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.kind not in (AUTOENCODER, DDIM_BASELINE):
             raise UserError(
-                f"config: kind {self.kind!r} is neither {AUTOENCODER!r} nor {DDIM_BASELINE!r}"
+                f"config: kind {self.kind!r:.40} is neither {AUTOENCODER!r} nor {DDIM_BASELINE!r}"
             )
+        _check_numbers(self)
+        _check_prediction(self.prediction)
         if (self.kind == AUTOENCODER) != bool(self.encoder_channel_mult):
             raise UserError(
                 f"config: an encoder_channel_mult belongs to kind {AUTOENCODER!r} and no other"
             )
-        predictions = {self.prediction, self.latent.prediction if self.latent else EPSILON}
-        if not predictions <= {EPSILON, VELOCITY}:
-            raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
+        if not self.channel_mult:
+            raise UserError(
+                "config: channel_mult must have a factor for each resolution, at least one"
+            )
+        if self.model_channels % 2 or self.model_channels % self.norm_groups:
+            raise UserError(
+                f"config: model_channels {self.model_channels} must be even and a multiple of "
+                f"norm_groups {self.norm_groups}"
+            )
         deepest = max(len(self.channel_mult), len(self.encoder_channel_mult))
         if self.image_size % 2 ** (deepest - 1):
             raise UserError(
@@ -73,16 +129,20 @@ class ModelConfig:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "ModelConfig":
-        """The inverse of `to_json`. Raises UserError naming a field that is unknown or missing."""
-        unknown = set(data) - {field.name for field in fields(ModelConfig)}
+        """The inverse of `to_json`. Raises UserError naming a field that is unknown, missing or wrong."""
+        unknown = sorted(set(data) - {field.name for field in fields(ModelConfig)})
         if unknown:
-            raise UserError(f"config: unknown field(s) {', '.join(sorted(unknown))}")
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise UserError(f"config: unknown field(s) {', '.join(unknown[:3])}{more}")
+        latent = data.get("latent")
+        if latent is not None and not isinstance(latent, dict):
+            raise UserError("config: latent must be null or an object")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
         }
         try:
-            if values.get("latent") is not None:
-                values["latent"] = LatentConfig(**values["latent"])
+            if latent is not None:
+                values["latent"] = LatentConfig(**latent)
             return ModelConfig(**values)
         except TypeError as error:
             raise UserError(f"config: {error}") from None

@@ -179,24 +179,29 @@ def _guess(shapes: Shapes, source: Path | str) -> ModelConfig:
     attended = _attended_levels(bare, blocks_per_level)
     image_size = _image_size(shapes, attended, source)
     autoencoder = bool(mults["encoder."])
-    return ModelConfig(
-        AUTOENCODER if autoencoder else DDIM_BASELINE,
-        image_size,
-        model_channels,
-        mults[""],
-        mults["encoder."],
-        embed_channels=_most_common(bare, r".*\.emb_layers\.1\.weight", 1, source),
-        z_channels=(
-            _most_common(bare, r".*\.cond_emb_layers\.1\.weight", 1, source) if autoencoder else 512
-        ),
-        num_res_blocks=blocks_per_level - 1,
-        attention_resolutions=tuple(image_size >> level for level in attended),
-        latent=_guess_latent(bare, source),
-    )
+    embed_channels = _most_common(bare, r".*\.emb_layers\.1\.weight", 1, source)
+    z_channels = 512
+    if autoencoder:
+        z_channels = _most_common(bare, r".*\.cond_emb_layers\.1\.weight", 1, source)
+    try:
+        return ModelConfig(
+            AUTOENCODER if autoencoder else DDIM_BASELINE,
+            image_size,
+            model_channels,
+            mults[""],
+            mults["encoder."],
+            embed_channels=embed_channels,
+            z_channels=z_channels,
+            num_res_blocks=blocks_per_level - 1,
+            attention_resolutions=tuple(image_size >> level for level in attended),
+            latent=_guess_latent(bare, source),
+        )
+    except UserError as error:
+        raise UserError(f"{source}: not a network of the authors': {error}") from None
 
 
 def _guess_latent(bare: Shapes, source: Path | str) -> LatentConfig | None:
-    layers = _indices(bare, r"latent_net\.layers\.(\d+)\.")
+    layers = _indices(bare, r"latent_net\.layers\.(\d{1,3})\.")
     if not layers:
         return None
     return LatentConfig(
@@ -208,7 +213,8 @@ def _guess_latent(bare: Shapes, source: Path | str) -> LatentConfig | None:
 
 def _most_common(bare: Shapes, pattern: str, dim: int, source: Path | str) -> int:
     """What most tensors of this name say, so that one damaged tensor does not decide."""
-    votes = Counter(s[dim] for n, s in bare.items() if re.fullmatch(pattern, n) and len(s) > dim)
+    named = (s for n, s in bare.items() if re.fullmatch(pattern, n))
+    votes = Counter(s[dim] for s in named if len(s) > dim and s[dim] > 0)
     if not votes:
         raise UserError(f"{source}: tensors missing: {EMA}{pattern} (as a regular expression)")
     return votes.most_common(1)[0][0]
@@ -221,13 +227,13 @@ def _indices(names: Iterable[str], pattern: str) -> list[int]:
 def _blocks_per_level(bare: Shapes) -> int:
     """Of an output level: one more than its num_res_blocks. Its last block also holds the ResBlock that
     doubles the resolution."""
-    ups = _indices(bare, r"output_blocks\.(\d+)\.[12]\.in_layers\.")
+    ups = _indices(bare, r"output_blocks\.(\d{1,3})\.[12]\.in_layers\.")
     return ups[0] + 1 if ups else 3
 
 
 def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) -> tuple[int, ...]:
     """The width of each level, from the bias of its first convolution."""
-    count = len(_indices(bare, rf"{re.escape(part)}input_blocks\.(\d+)\."))
+    count = len(_indices(bare, rf"{re.escape(part)}input_blocks\.(\d{{1,3}})\."))
     mults = []
     for level in range(-(-count // per_level)):
         blocks = range(level * per_level + 1, (level + 1) * per_level)
@@ -240,7 +246,7 @@ def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) 
 
 
 def _attended_levels(bare: Shapes, per_level: int) -> list[int]:
-    blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d+)\.1\.qkv\.")
+    blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
     return sorted({block // per_level for block in blocks})
 
 

@@ -85,8 +85,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> StoredTensor:
-    if not isinstance(storage, _Storage):
-        raise pickle.UnpicklingError("a tensor without a storage")
+    if not isinstance(storage, _Storage) or len(shape) != len(stride):
+        raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
     return StoredTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
 
 
@@ -102,7 +102,7 @@ class TorchFile:
         try:
             self._zip = zipfile.ZipFile(path)
             self._folder = self._find_folder()
-            with self._zip.open(self._folder + "data.pkl") as file:
+            with self._zip.open(self._plain(self._folder + "data.pkl")) as file:
                 self.content: Any = _Unpickler(file).load()
         except UserError:
             raise
@@ -128,8 +128,9 @@ class TorchFile:
         last = tensor.offset + sum(
             (n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True)
         )
-        sane = min((*tensor.stride, tensor.offset), default=0) >= 0
-        if not sane or (tensor.shape.numel() and last >= storage.numel):
+        numel = tensor.shape.numel()
+        sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
+        if not sane or numel > storage.numel or (numel and last >= storage.numel):
             raise UserError(
                 f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
             )
@@ -137,12 +138,20 @@ class TorchFile:
         view = flat.as_strided(tensor.shape, tensor.stride, tensor.offset)
         return view if view.numel() == flat.numel() and view.is_contiguous() else view.clone()
 
+    def _plain(self, name: str) -> zipfile.ZipInfo:
+        """The entry `name`, which torch.save never compresses: it cannot be larger than the file."""
+        info = self._zip.getinfo(name)
+        stored = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
+        if not stored or info.file_size > self.path.stat().st_size:
+            raise UserError(f"{self.path}: damaged: {name} does not hold plain bytes")
+        return info
+
     def _read_storage(self, storage: _Storage) -> Tensor:
         name = f"{self._folder}data/{storage.key}"
         size = storage.numel * storage.dtype.itemsize
         try:
-            info = self._zip.getinfo(name)
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size != size:
+            info = self._plain(name)
+            if info.file_size != size:
                 raise UserError(f"{self.path}: damaged: {name} does not hold {size} plain bytes")
             data = np.empty(size, np.uint8)
             with self._zip.open(info) as file:

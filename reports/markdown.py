@@ -41,7 +41,9 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 
 def escape(text: str) -> str:
     """`text` from outside as literal Markdown on one line, inside or outside of a table."""
-    text = " ".join(text.split())
+    text = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
+    )
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\|*`\[\]$~])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)

@@ -251,8 +251,14 @@ def to_frame(table: Table) -> pd.DataFrame:
 
 
 def _safe(value: object) -> object:
-    """A spreadsheet runs text that begins like a formula; an apostrophe keeps it text."""
-    return "'" + value if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
+    """A spreadsheet runs text that begins like a formula; an apostrophe keeps it text.
+
+    A carriage return alone would end the row: the CSV writer quotes line feeds only.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return "'" + text if text.lstrip().startswith(tuple("=+-@")) else text
 
 
 def _other_specs(records: Sequence[Record]) -> list[TableSpec]:

@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
 from diffae.errors import UserError
 
 UNKNOWN = 0
+MOST_FEATURES, LARGEST = 8192, 1e100  # what is believed of a file
 
 Array = NDArray[np.floating]
 
@@ -161,17 +163,52 @@ def write_statistics(path: Path, moments: Moments) -> None:
 def read_statistics(path: Path) -> Moments:
     """Read statistics written here or by others. Raises UserError naming the file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            mean, covariance = (np.asarray(file[key], np.float64) for key in ("mu", "sigma"))
-            n = int(file["n"]) if "n" in file else UNKNOWN
-    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
+        with ZipFile(path) as archive:
+            mean = _read_array(archive, "mu", 1)
+            covariance = _read_array(archive, "sigma", 2)
+            n = _read_count(archive) if "n.npy" in archive.namelist() else UNKNOWN
+    except Exception as error:  # a damaged archive can raise whatever it likes
         raise UserError(
             f"{path}: not statistics of features (an npz with mu and sigma): {error}"
         ) from None
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+    if not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise UserError(
             f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together"
         )
-    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise UserError(f"{path}: mu or sigma hold numbers that are not finite")
+    if not (np.abs(mean).max() < LARGEST and np.abs(covariance).max() < LARGEST):
+        raise UserError(f"{path}: mu or sigma hold numbers that are not finite or far too large")
+    asymmetry, variances = np.abs(covariance - covariance.T).max(), covariance.diagonal()
+    if asymmetry > 1e-3 * variances.max() or variances.min() < 0:
+        raise UserError(f"{path}: sigma is not a covariance: not symmetric, or negative variances")
     return Moments(n, mean, covariance if n == UNKNOWN else covariance * (n - 1))
+
+
+def _read_array(archive: ZipFile, name: str, dimensions: int) -> Array:
+    """An array of an npz archive in float64; what its header promises is looked at first."""
+    with archive.open(f"{name}.npy") as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{name} is of version {version} of NumPy's format")
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = header(file)
+    if len(shape) != dimensions or max(shape, default=0) > MOST_FEATURES or dtype.kind not in "fiu":
+        raise ValueError(f"{name} is {dtype} {shape}")
+    with archive.open(f"{name}.npy") as file:
+        return np.asarray(npy.read_array(file, allow_pickle=False), np.float64)
+
+
+def _read_count(archive: ZipFile) -> int:
+    n = float(_read_array(archive, "n", 0))
+    if not (n.is_integer() and 1 <= n < 1e15):
+        raise ValueError(f"n is {n:g}")
+    return int(n)
+
+
+def bias_note(n: int, dim: int) -> str:
+    """What must be known of a distance over n images in `dim` dimensions; empty where n is enough."""
+    if n == UNKNOWN or n > dim:
+        return ""
+    return (
+        f"{n} images for {dim} dimensions: a Frechet distance is biased upwards at this size; "
+        "compare only with the same number of images"
+    )

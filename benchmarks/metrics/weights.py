@@ -7,7 +7,6 @@ before it is opened: torch.hub itself never checks a file that is already in its
 
 import hashlib
 import importlib.resources
-import pickle
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,30 +93,43 @@ KNOWN = {
 
 def find(name: str, weights_dir: Path | None) -> Path | None:
     """The file of weight `name`, or None. Its content is not looked at: see `load_path`."""
-    candidates = (folder / KNOWN[name].filename for folder in _folders(KNOWN[name], weights_dir))
-    return next((path for path in candidates if path.exists()), None)
+    return next(iter(_candidates(KNOWN[name], weights_dir)), None)
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     """The file of weight `name`, verified.
 
     Raises UserError if it is missing or not what was published. `allow_unknown` accepts a file
-    whose hash differs; the protocol still records its own.
+    whose hash differs, unless a second file of that name contradicts it; the protocol still records
+    its own.
     """
-    weight, path = KNOWN[name], find(name, weights_dir)
-    if path is None:
+    weight = KNOWN[name]
+    candidates = _candidates(weight, weights_dir)
+    if not candidates:
         raise UserError(
             f"{weight.filename} is missing: get it from {weight.published_at} and put it into "
             f"the folder given by --weights-dir or into {_hub_folder()}"
         )
+    path, *others = candidates
     if not path.is_file():
         raise UserError(f"{path}: must be a file, not a folder")
-    if not allow_unknown and sha256(path) != weight.sha256:
+    if sha256(path) == weight.sha256:
+        return path
+    if not allow_unknown:
         raise UserError(
             f"{path}: its SHA-256 is {sha256(path)}, the published one is {weight.sha256}: "
             "get the file again, or pass --allow-unknown-weights to use it as it is"
         )
+    for other in others:
+        if other.is_file() and sha256(other) != sha256(path):
+            raise UserError(f"{path} and {other} differ, and only one is {name}: remove the other")
     return path
+
+
+def _candidates(weight: Weight, weights_dir: Path | None) -> list[Path]:
+    """The files that claim to be `weight`, in the order in which they are looked for."""
+    paths = (folder / weight.filename for folder in _folders(weight, weights_dir))
+    return [path for path in paths if path.exists()]
 
 
 def _folders(weight: Weight, weights_dir: Path | None) -> list[Path]:
@@ -153,9 +165,18 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from a .pth file, on the CPU. Tensors only: code in the file is never run."""
+    """A state dict from a .pth file, on the CPU. Tensors only: code in the file is never run.
+
+    Raises UserError if the file is damaged, holds anything else, or numbers that are not finite.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise whatever it likes
         reason = str(error).splitlines()[0] if str(error) else "it is cut short"
         raise UserError(f"{path}: not readable as PyTorch weights: {reason}") from None
+    if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
+        raise UserError(f"{path}: not PyTorch weights: it must hold named tensors and nothing else")
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: tensor {name} is not finite; get the file again")
+    return state

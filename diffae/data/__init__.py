@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from diffae.cli import printable
 from diffae.data.celeba import is_celeba, open_celeba
 from diffae.data.celebahq import is_celebahq, open_celebahq
 from diffae.data.dataset import Dataset
@@ -56,7 +57,8 @@ def open_dataset(
     when the data is not as it should be.
     """
     try:
-        return find_reader(Path(path)).open(Path(path), image_size, crop, seed)
+        dataset = find_reader(Path(path)).open(Path(path), image_size, crop, seed)
+        return replace(dataset, name=printable(dataset.name))
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read this") from error
 

@@ -41,6 +41,7 @@ def check_dataset(arguments: list[str]) -> None:
     indices = check.sample_indices(len(data))
     pixels = data.load_all(indices)
     print(check.row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
+    print(check.row("copies", check.describe_copies(pixels)))
     if args.sheet is not None:
         check.save_sheet(args.sheet, pixels)
         print(check.row("sheet", str(args.sheet)))
@@ -54,7 +55,7 @@ def make_portraits(arguments: list[str]) -> None:
     )
     parser.add_argument("--count", type=cli.positive, required=True, help="number of pictures")
     parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument("--workers", type=cli.positive, default=os.cpu_count())
     args = parser.parse(arguments)
     write_dataset(args.out, args.count, args.size, args.seed, args.workers)

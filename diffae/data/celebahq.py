@@ -28,6 +28,7 @@ from diffae.data.label_files import (
     read_lines,
     read_numbers,
     refuse_difference,
+    whole_number,
 )
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
@@ -141,4 +142,4 @@ def read_mapping_row(line: str, where: str) -> tuple[str, str]:
     fields = line.split()
     if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
         raise UserError(f"{where}: expected idx, orig_idx and orig_file, three columns")
-    return str(int(fields[0])), fields[2]
+    return str(whole_number(fields[0], where)), fields[2]

@@ -60,6 +60,12 @@ def describe_identities(data: Dataset) -> str:
     return f"{len(people)}, {np.count_nonzero(splits > 1)} of them in more than one split"
 
 
+def describe_copies(pixels: np.ndarray) -> str:
+    """How many of uint8 N x S x S x 3 repeat another: a copy may be trained and tested on."""
+    copies = len(pixels) - len({image.tobytes() for image in pixels})
+    return f"{copies} of these have the pixels of another" if copies else "none among these"
+
+
 def sample_indices(count: int) -> np.ndarray:
     """Ascending int64: up to 256 of `count`, the same ones every time."""
     return np.sort(np.random.default_rng(SEED).permutation(count)[:DECODED])

@@ -43,7 +43,7 @@ class ImageFiles:
 
     def _content(self) -> Iterator[bytes]:
         for name in self.names:
-            yield f"{name} {os.stat(self.root / name).st_size}".encode()
+            yield os.fsencode(f"{name} {os.stat(self.root / name).st_size}")
         for path in self.label_files:
             yield path.name.encode()
             yield path.read_bytes()

@@ -22,6 +22,7 @@ from diffae.errors import UserError
 UNSIGNED_BYTE = 8
 CLASSES = 10
 PADDED_SIZE = 32
+LARGEST, PIECE = 1 << 31, 1 << 20  # bytes: a small gzip file may unpack to any size
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -121,13 +122,13 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     try:
         with open_maybe_gzip(path) as file:
             shape = read_shape(file, path, dimensions)
-            data = file.read()
+            data = read_up_to(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot read this IDX file ({error})") from error
-    if len(data) != math.prod(shape):
-        raise UserError(
-            f"{path}: its header promises {math.prod(shape)} bytes, but {len(data)} follow"
-        )
+    promised = math.prod(shape)
+    if len(data) != promised:
+        found = "more" if len(data) > promised else str(len(data))
+        raise UserError(f"{path}: its header promises {promised} bytes, but {found} follow")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -139,7 +140,19 @@ def read_shape(file: ByteFile, path: Path, dimensions: int) -> tuple[int, ...]:
         raise UserError(f"{path}: not {wanted} (it starts with {found})")
     if len(header) != 4 + 4 * dimensions:
         raise UserError(f"{path}: this IDX file ends within its header")
-    return struct.unpack(f">{dimensions}I", header[4:])
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    if math.prod(shape) > LARGEST:
+        raise UserError(f"{path}: its header promises {math.prod(shape)} bytes, too many to hold")
+    return shape
+
+
+def read_up_to(file: ByteFile, limit: int) -> bytes:
+    """What is left of the file, but no more than `limit` bytes."""
+    pieces, left = [], limit
+    while piece := file.read(min(left, PIECE)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def open_maybe_gzip(path: Path) -> ByteFile:

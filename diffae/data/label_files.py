@@ -15,6 +15,8 @@ from diffae.data.dataset import Dataset, ImageSource
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
 
+LONGEST_NUMBER = 18  # digits: less than 2^63
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -78,7 +80,17 @@ def read_header(path: Path, lines: list[str]) -> tuple[int, tuple[str, ...]]:
         )
     names = tuple(lines[1].split())
     refuse_duplicates(names, path, "attribute")
-    return int(lines[0]), names
+    for name in names:
+        if not name.isprintable():
+            raise UserError(f"{path}: line 2: attribute {name!r} cannot be printed; rename it")
+    return whole_number(lines[0], f"{path}: line 1"), names
+
+
+def whole_number(text: str, where: str) -> int:
+    """The number of decimal digits; `UserError` where int64 cannot hold it."""
+    if len(text.strip()) > LONGEST_NUMBER:
+        raise UserError(f"{where}: {text.strip():.20}... is too large a number")
+    return int(text)
 
 
 def check_values(values: list[str], count: int, where: str) -> None:
@@ -105,9 +117,10 @@ def read_row(line: str, allowed: tuple[int, ...] | None, where: str) -> tuple[st
     name, *values = line.split() or [""]
     if len(values) != 1 or not values[0].isdecimal():
         raise UserError(f"{where}: expected an image name and a number")
-    if allowed is not None and int(values[0]) not in allowed:
-        raise UserError(f"{where}: {values[0]} is not one of {', '.join(map(str, allowed))}")
-    return name, int(values[0])
+    number = whole_number(values[0], where)
+    if allowed is not None and number not in allowed:
+        raise UserError(f"{where}: {number} is not one of {', '.join(map(str, allowed))}")
+    return name, number
 
 
 def pick(numbers: dict[str, int], names: Sequence[str], path: Path) -> np.ndarray:
@@ -126,7 +139,7 @@ def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; the images of {attribute_file} belong there")
     present = set(os.listdir(folder))
-    by_stem = {os.path.splitext(name)[0]: name for name in present}
+    by_stem = {os.path.splitext(name)[0]: name for name in sorted(present)}
     names = [
         name if name in present else by_stem.get(os.path.splitext(name)[0], "") for name in listed
     ]
@@ -135,6 +148,9 @@ def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple
         raise UserError(
             f"{folder}: {len(missing)} of {len(listed)} listed images missing, first {missing[0]}"
         )
+    for file, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(f"{folder / file}: {attribute_file} lists this image {count} times")
     return tuple(names)
 
 

@@ -24,7 +24,10 @@ FILTERS = {
 }
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
-SMALLEST_SIZE = 8
+SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
+LARGEST_RESIZED = 1 << 26  # pixels: a strip of 1 x 1,000,000 must not become 64 x 64,000,000
+# What is decoded, whatever a file's suffix: Pillow would also run Ghostscript on PostScript.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -68,6 +71,8 @@ class Transform:
             raise UserError(f"filter {self.filter!r} is unknown; choose {', '.join(FILTERS)}")
         if self.image_size < SMALLEST_SIZE:
             raise UserError(f"image size {self.image_size}: use {SMALLEST_SIZE} or more")
+        if self.image_size > LARGEST_SIZE:
+            raise UserError(f"image size {self.image_size}: use {LARGEST_SIZE} or less")
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
         """RGB image to uint8 S x S x 3; `UserError` naming `where` if the crop does not fit it."""
@@ -78,6 +83,7 @@ class Transform:
             image = image.crop(D2C_BOX)
         elif self.crop == "none":
             require(image.width == image.height, image, where, "crop none needs square images")
+        refuse_strip(image, self.image_size, where)
         image = resize_shorter_side(image, self.image_size, FILTERS[self.filter])
         return np.asarray(center_crop(image, self.image_size))
 
@@ -90,6 +96,15 @@ def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
     if not fits:
         size = f"{image.width} x {image.height}"
         raise UserError(f"{where}: {what}, this image is {size}; try crop center")
+
+
+def refuse_strip(image: Image.Image, size: int, where: str) -> None:
+    """UserError if the image with its shorter side at `size` would fill the memory."""
+    if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
+        raise UserError(
+            f"{where}: {image.width} x {image.height} is too long and narrow for {size} px; "
+            "crop it or take it out"
+        )
 
 
 def pad(image: Image.Image, size: int) -> Image.Image:
@@ -117,7 +132,12 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
 
 
 def decode(path: Path) -> Image.Image:
-    """Read an image file as 8-bit RGB, upright; a damaged file is a `UserError` that names it."""
+    """Read an image file as 8-bit RGB, upright; a damaged file is a `UserError` that names it.
+
+    Of an animation this is the first frame.
+    """
+    if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
+        raise UserError(f"{path}: cannot read this image (not a regular file); take it out")
     return decode_from(path, str(path))
 
 
@@ -128,17 +148,21 @@ def decode_bytes(content: bytes, where: str) -> Image.Image:
 
 def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             image.load()
             return to_rgb(upright(image))
     except _DECODING_ERRORS as error:
-        raise UserError(f"{where}: cannot read this image ({reason(error)})") from error
+        raise UserError(
+            f"{where}: cannot read this image ({reason(error)}); replace it or take it out"
+        ) from error
 
 
 def reason(error: Exception) -> str:
     """Pillow's message without the path, which the caller names."""
     if isinstance(error, UnidentifiedImageError):
         return "empty, damaged or not an image"
+    if isinstance(error, Image.DecompressionBombError):
+        return str(error).partition(",")[0]
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -152,11 +176,21 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: transparency on white, 16-bit grey over 257 (Pillow's `convert` clips it)."""
+    """8-bit RGB, with transparency on white."""
     if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.float64)
-        image = Image.fromarray(np.rint(wide / 257).clip(0, 255).astype(np.uint8))
+        image = narrow(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def narrow(image: Image.Image) -> Image.Image:
+    """16-bit grey over 257, with alpha where one grey is transparent: Pillow clips and forgets."""
+    wide = np.asarray(image).astype(np.int64)
+    grey = np.rint(wide / 257).clip(0, 255).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if transparent is None:
+        return Image.fromarray(grey)
+    alpha = np.where(wide == transparent, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, alpha], axis=-1))

@@ -9,6 +9,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,6 +21,7 @@ from diffae.data.transforms import Transform, decode_bytes
 from diffae.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
+LARGEST_ENTRY = 1 << 28  # bytes: a small archive may unpack to any size
 
 _READING_ERRORS = (
     OSError,
@@ -40,7 +42,10 @@ class ZipImages:
         self.path = path
         self._archive = open_archive(path)
         self._lock = threading.Lock()
-        names = sorted({name for name in self._archive.namelist() if is_image_name(name)})
+        names = sorted(name for name in self._archive.namelist() if is_image_name(name))
+        for name, following in pairwise(names):
+            if name == following:
+                raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
         self.entries = tuple(self._archive.getinfo(name) for name in names)
 
     def __len__(self) -> int:
@@ -54,9 +59,15 @@ class ZipImages:
 
     def content(self, index: int) -> bytes:
         """The image file; zipfile checks its CRC. One thread reads while the others decode."""
+        entry = self.entries[index]
+        if entry.file_size > LARGEST_ENTRY:
+            raise UserError(
+                f"{self.where(index)}: {entry.file_size} bytes, too large for an image; take it out"
+            )
         try:
-            with self._lock:
-                return self._archive.read(self.entries[index])
+            # A read of so many bytes unpacks no more than that, whatever the entry holds.
+            with self._lock, self._archive.open(entry) as file:
+                return file.read(entry.file_size)
         except _READING_ERRORS as error:
             raise UserError(
                 f"{self.where(index)}: damaged, cannot be unpacked ({error})"

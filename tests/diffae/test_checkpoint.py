@@ -1,6 +1,7 @@
 """Checkpoints of ours: what is written loads again, and every fault of a file is named."""
 
 import json
+import struct
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def test_a_saved_model_loads_with_equal_outputs(folder):
     a.save_pretrained(folder.parent / "again")
     b = DiffusionAutoencoder.from_pretrained(folder.parent / "again")
     assert torch.equal(a.encode(images), b.encode(images))
-    assert torch.equal(a.z_mean, torch.full((1, 128), 0.25))
+    assert torch.equal(a.z_mean, torch.full_like(a.z_mean, 0.25))
     again = open_checkpoint(folder.parent / "again")
     assert open_checkpoint(folder).fingerprint() == again.fingerprint()
     assert not any(parameter.requires_grad for parameter in a.parameters())
@@ -53,7 +54,7 @@ def test_half_precision_files_give_single_precision_models(folder):
         (lambda s: {k: v for k, v in s.items() if k != "z_mean"}, "tensors missing: z_mean"),
         (lambda s: s | {"extra": torch.zeros(1)}, "not part of the model: extra"),
         (lambda s: s | {"z_mean": torch.zeros(1, 7)}, "of another shape: z_mean"),
-        (lambda s: s | {"z_mean": torch.full((1, 128), float("nan"))}, "not finite: z_mean"),
+        (lambda s: s | {"z_mean": s["z_mean"] * float("nan")}, "not finite: z_mean"),
     ],
 )
 def test_faulty_tensors_are_named(folder, change, message):
@@ -94,3 +95,122 @@ def test_sampling_latents_needs_a_latent_ddim(tmp_path):
     model = DiffusionAutoencoder(replace(PRESETS["smoke"].model, latent=None))
     with pytest.raises(UserError, match="no latent DDIM"):
         model.sample_latents(2)
+
+
+# ----------------------------------------------------------------------------------------------
+# What a stranger's checkpoint may hold
+
+
+def raw(header, data=b"", length=None):
+    """A safetensors file whose header says what it likes."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(start, end, dtype="F32", shape=(4,)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+
+
+LYING = {
+    "longer than the file": raw({}, length=10_000),
+    "longer than any memory": raw({}, length=2**63),
+    "not JSON": raw(b"{" * 100),
+    "nested": raw(b'{"a":' + b"[" * 50_000),
+    "offsets outside": raw({"a": tensor(0, 16)}, bytes(8)),
+    "offsets backwards": raw({"a": tensor(16, 0)}, bytes(16)),
+    "overlapping": raw({"a": tensor(0, 16), "b": tensor(8, 24)}, bytes(24)),
+    "a gap": raw({"a": tensor(0, 16), "b": tensor(24, 40)}, bytes(40)),
+    "more than it says": raw({"a": tensor(0, 16)}, bytes(99)),
+    "another shape": raw({"a": tensor(0, 16, shape=(2**40, 2**40))}, bytes(16)),
+    "a dtype of its own": raw({"a": tensor(0, 16, dtype="F31")}, bytes(16)),
+    "empty": b"",
+    "a pickle": b"\x80\x02cos\nmkdir\nX\x04\x00\x00\x00evil\x85R.",
+}
+
+
+@pytest.mark.parametrize("lie", LYING)
+def test_a_header_that_lies_is_one_line(folder, lie):
+    (folder / "model.safetensors").write_bytes(LYING[lie])
+    with pytest.raises(UserError, match="download it again") as error:
+        DiffusionAutoencoder.from_pretrained(folder)
+    assert str(error.value).startswith(f"{folder / 'model.safetensors'}: not readable as safetens")
+    assert "\n" not in str(error.value) and not (folder / "evil").exists()
+
+
+def test_only_named_tensors_of_the_right_shape_count(folder):
+    (folder / "model.safetensors").write_bytes(raw({"a": tensor(0, 16)}, bytes(16)))
+    with pytest.raises(UserError, match="tensors missing: "):
+        DiffusionAutoencoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (float("-inf"), torch.float32, "not finite: z_mean"),
+        (1e300, torch.float64, "not finite: z_mean"),
+        (1, torch.int64, "of another dtype than .*: z_mean"),
+        (1, torch.bool, "of another dtype than .*: z_mean"),
+        (1, torch.complex64, "of another dtype than .*: z_mean"),
+        (1, torch.float8_e4m3fn, "of another dtype than .*: z_mean"),
+    ],
+)
+def test_numbers_that_are_no_weights_are_named(folder, value, dtype, message):
+    edit(
+        folder,
+        lambda s: (
+            s | {"z_mean": torch.full(s["z_mean"].shape, value, dtype=torch.float64).to(dtype)}
+        ),
+    )
+    with pytest.raises(UserError, match=message):
+        DiffusionAutoencoder.from_pretrained(folder)
+
+
+def test_another_models_weights_are_named(folder, tmp_path):
+    DDIM(PRESETS["portraits-ddim"].model).save_pretrained(tmp_path / "ddim")
+    (tmp_path / "ddim" / "model.safetensors").replace(folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"model: tensors missing: encoder\..* and \d+ more"):
+        DiffusionAutoencoder.from_pretrained(folder)
+
+
+CONFIGS = [
+    ({"image_size": 0}, "image_size must be a whole number from 1 to 4096, not 0"),
+    ({"image_size": "32"}, "image_size must be a whole number from 1 to 4096, not '32'"),
+    ({"image_size": True}, "image_size must be a whole number"),
+    ({"image_size": 33}, "image_size 33 cannot be halved 3 times"),
+    ({"model_channels": 10**9}, "model_channels must be a whole number from 2 to 4096"),
+    ({"model_channels": 20}, "must be even and a multiple of norm_groups 8"),
+    ({"channel_mult": []}, "channel_mult must have a factor"),
+    ({"channel_mult": 1}, "channel_mult must be a list of up to 12 numbers"),
+    ({"channel_mult": [[1]]}, "channel_mult must be a whole number from 1 to 64"),
+    ({"channel_mult": [1] * 1000}, "channel_mult must be a list of up to 12 numbers"),
+    ({"num_res_blocks": 10**9}, "num_res_blocks must be a whole number from 1 to 32"),
+    ({"norm_groups": 0}, "norm_groups must be a whole number from 1"),
+    ({"dropout": 1.5}, "dropout must be a number from 0 to 1"),
+    ({"dropout": float("nan")}, "dropout must be a number from 0 to 1, not nan"),
+    ({"kind": [1]}, "kind .* is neither"),
+    ({"prediction": []}, "prediction must be"),
+    ({"latent": "x"}, "latent must be null or an object"),
+    ({"latent": {"layers": 3}}, "unexpected keyword argument 'layers'"),
+    ({"latent": {"time_channels": 63}}, "time_channels 63 must be even"),
+    ({"latent": {"num_layers": -1}}, "num_layers must be a whole number from 1 to 100"),
+    (
+        {f"field {i}": 0 for i in range(9)},
+        r"unknown field\(s\) field 0, field 1, field 2 and 6 more",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CONFIGS)
+def test_a_configuration_that_makes_no_network_is_refused(folder, change, message):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=message) as error:
+        open_checkpoint(folder)
+    assert str(error.value).startswith(f"{path}: config: ")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "[]", '"\ud800"', "\ufeff{}", ""])
+def test_json_that_is_no_configuration_is_refused(folder, text):
+    (folder / "config.json").write_text(text, errors="surrogatepass")
+    with pytest.raises(UserError, match=r"config\.json: (not readable as JSON|must hold)"):
+        open_checkpoint(folder)

@@ -1,5 +1,6 @@
 """CelebA's layout, made of real photographs cut into 178 x 218 JPEG tiles."""
 
+import re
 import shutil
 
 import numpy as np
@@ -8,9 +9,11 @@ import skimage.data
 import torch
 import torchvision.transforms as T
 from PIL import Image
+from refusal import refusal
 from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
+from diffae.data.__main__ import main
 from diffae.errors import UserError
 
 WIDTH, HEIGHT = 178, 218
@@ -223,3 +226,42 @@ def test_a_truncated_image_is_named_when_it_is_read(folder):
     data.images([0, 1, 2])
     with pytest.raises(UserError, match=rf"{path}: cannot read this image"):
         data.load_all(data.indices("all"), workers=2)
+
+
+# ----------------------------------------------------------------------------------------------
+# What a stranger's label files may hold
+
+
+HUGE = "9" * 5000
+HOSTILE_LABELS = [
+    ("list_attr_celeba.txt", replaced(1, HUGE), "line 1: 99999999999999999999... is too large"),
+    ("identity_CelebA.txt", replaced(2, f"000002.jpg {HUGE}"), "line 2: 9999.* is too large"),
+    ("identity_CelebA.txt", replaced(2, f"000002.jpg {2**63}"), "line 2: 9223.* is too large"),
+    (
+        "list_attr_celeba.txt",
+        replaced(2, "\x1b[2J " + " ".join(ATTRIBUTES[1:])),
+        "cannot be printed",
+    ),
+    (
+        "list_attr_celeba.txt",
+        replaced(3, "../000001.jpg " + "1 " * 40),
+        "1 of 10 listed images miss",
+    ),
+    ("list_attr_celeba.txt", replaced(3, "000002.png " + "1 " * 40), "000002.jpg: .* 2 times"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), HOSTILE_LABELS)
+def test_hostile_label_files_are_one_line(folder, capsys, name, change, message):
+    for other in ("list_eval_partition.txt", "identity_CelebA.txt"):
+        if other != name:
+            (folder / other).unlink()
+    edit(folder / name, change)
+    line = refusal(main, capsys, "check", folder)
+    assert re.search(message, line) and str(folder) in line
+
+
+def test_of_two_files_for_a_listed_name_the_exact_one_is_taken(folder):
+    images = folder / "img_align_celeba"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(images / "000001.png")
+    assert open_dataset(folder, 64).images([0]).max() > 0

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +127,10 @@ DAMAGE = [
     (IMAGES, lambda b: b"\0\0\x0d\x03" + b[4:], "not an IDX file of unsigned bytes"),
     (IMAGES, lambda b: b[:9], "ends within its header"),
     (IMAGES, lambda b: b[:-5], "promises 31360 bytes, but 31355 follow"),
-    (IMAGES, lambda b: b + b"\0", "promises 31360 bytes, but 31361 follow"),
+    (IMAGES, lambda b: b + b"\0", "promises 31360 bytes, but more follow"),
     (IMAGES, lambda b: gzip.compress(b)[:-400], "cannot read this IDX file"),
-    (IMAGES, lambda b: gzip.compress(b)[:20] + b"x" * 99, "cannot read this IDX file"),
-    (IMAGES, lambda b: b[:4] + b"\xff" * 12 + b[16:], "promises .* bytes, but 31360 follow"),
+    (IMAGES, lambda b: gzip.compress(b)[:20] + b"x" * 99, "too many to hold"),
+    (IMAGES, lambda b: b[:4] + b"\xff" * 12 + b[16:], "promises .* bytes, too many to hold"),
     (LABELS, lambda b: idx_bytes(np.zeros(39)), "39 labels for 40 images"),
     (LABELS, lambda b: idx_bytes(np.full(40, 11)), "label 11 is not a class, 0 to 9"),
 ]
@@ -141,6 +142,18 @@ def test_damaged_files_are_named(folder, name, damage, message):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=f"^{path}: .*{message}"):
         open_dataset(folder, 32)
+
+
+def test_no_more_is_unpacked_than_the_header_promises(folder):
+    """A bomb: 100 MB of zeros behind the images, in 100 kB."""
+    path = folder / IMAGES
+    path.write_bytes(gzip.compress(path.read_bytes() + bytes(100_000_000), 1))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=f"^{path}: .* promises 31360 bytes, but more follow"):
+        open_dataset(folder, 32)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 def test_a_missing_file_is_named(folder):

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from diffae.checkpoint import open_checkpoint
 from diffae.config import ARCHITECTURES, ModelConfig
 from diffae.errors import UserError
 from diffae.official import expected_shapes, infer_config, read_classifier, read_latents
+from diffae.torch_file import TorchFile, _rebuild_tensor, _Storage
 
 TINY = replace(
     ARCHITECTURES["celeba64d2c_autoenc_latent"],
@@ -257,11 +259,11 @@ def test_the_payload_would_have_run(tmp_path):
     assert (tmp_path / "it ran").exists()
 
 
-def rewrite(path: Path, change) -> None:
+def rewrite(path: Path, change, compression: int = zipfile.ZIP_STORED) -> None:
     """Write a zip archive again with the content of some entries, or their names, changed."""
     with zipfile.ZipFile(path) as file:
         entries = {name: file.read(name) for name in file.namelist()}
-    with zipfile.ZipFile(path, "w") as file:
+    with zipfile.ZipFile(path, "w", compression) as file:
         for name, data in change(entries).items():
             file.writestr(name, data)
 
@@ -306,6 +308,44 @@ def test_a_damaged_file_is_one_line(tiny, damage, message):
     with pytest.raises(UserError, match=message) as error:
         DiffusionAutoencoder.from_pretrained(tiny)
     assert str(tiny) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_pickle_that_unpacks_is_refused(tiny):
+    """torch.save compresses nothing, so no more is read than the file holds."""
+    rewrite(tiny, lambda entries: entries, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match=r"damaged: .*data\.pkl does not hold plain bytes"):
+        DiffusionAutoencoder.from_pretrained(tiny)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"), [((10**6, 10**6), (0, 0)), ((-1, 2), (2, 1)), ((2, 2), (1,))]
+)
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path, shape, stride):
+    """`expand` makes terabytes of one number."""
+    storage = _Storage("0", torch.float32, 4)
+    torch.save({"conds": torch.zeros(2, 2)}, tmp_path / "latent.pkl")
+    with TorchFile(tmp_path / "latent.pkl") as file, pytest.raises((UserError, UnpicklingError)):
+        file.read(_rebuild_tensor(storage, 0, shape, stride))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("ema_model.output_blocks.999999999.1.in_layers.2.weight", (1,)),
+        ("ema_model.output_blocks.900.1.in_layers.2.weight", (1,)),
+        ("x_T", (1, 3, 2**40, 2**40)),
+    ],
+)
+def test_names_and_shapes_do_not_ask_for_endless_networks(name, shape):
+    shapes = expected_shapes(TINY) | {name: torch.Size(shape)}
+    with pytest.raises(UserError, match=r"last\.ckpt: "):
+        infer_config(shapes, "last.ckpt")
+
+
+def test_a_checkpoint_of_no_channels_is_refused():
+    shapes = {name: torch.Size([0] * len(shape)) for name, shape in expected_shapes(TINY).items()}
+    with pytest.raises(UserError, match=r"last\.ckpt: tensors missing"):
+        infer_config(shapes, "last.ckpt")
 
 
 def test_a_flipped_bit_in_the_weights_is_found(tiny):

@@ -1,4 +1,6 @@
+import csv
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -253,6 +255,43 @@ def test_text_from_outside_is_harmless(tmp_path):
     assert row["system"] == "'" + nasty
     assert (str(row["setting"]), row["note"]) == ("'+1", "'@note | <b>")
     assert row["value"] == -0.25
+
+
+NASTY = [
+    "<script>alert(1)</script>",
+    'a, "quoted" name',
+    "a|b",
+    "=1+1",
+    " =1+1",
+    "\n+1",
+    "-2,@x",
+    "two\nlines",
+    "a\rb",
+    "\x1b[2J \x00 \u202eevil",
+    "`code` ~~x~~ $y$ # 1. <!-- --> ![x](http://y)",
+]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_any_name_is_one_harmless_cell(tmp_path, name):
+    records = [
+        record("table1_reconstruction", name, name, 100, "ssim", 0.5, note=name, dataset=name),
+        record("table1_reconstruction", "DiffAE", "", 100, "ssim", 0.25, dataset=name),
+    ]
+    write_tables(records, tmp_path, name, {"run": name})
+    page = (tmp_path / "table1_reconstruction.md").read_text(encoding="utf-8")
+    assert "<script" not in page and "<!--" not in page
+    assert all(c.isprintable() or c == "\n" for c in page)
+    assert re.search(r"(?<!\\)(~~|`|\$|!\[)", page) is None
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(rows) == 4  # the header, the line under it and the two systems
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    with (tmp_path / "table1_reconstruction.csv").open(newline="", encoding="utf-8") as file:
+        header, first, second = csv.reader(file, strict=True)
+    assert len(header) == len(first) == len(second)
+    cell = first[header.index("system")]
+    assert not cell.lstrip().startswith(("=", "+", "-", "@"))
+    assert cell.removeprefix("'") == name.replace("\r", "\n")
 
 
 def test_a_table_name_from_outside_stays_in_the_folder(tmp_path):

@@ -1,0 +1,242 @@
+"""Images as strangers hand them over: odd ones are read right, hostile ones are refused in one line."""
+
+import os
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from refusal import refusal
+
+from diffae.cli import printable
+from diffae.data import open_dataset
+from diffae.data.__main__ import main
+from diffae.data.folder import image_names
+from diffae.data.transforms import Transform, decode
+from diffae.errors import UserError
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, colour, rows, *more):
+    """A PNG to the letter of the format: what Pillow would not write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = [
+        chunk(b"IHDR", header),
+        *more,
+        chunk(b"IDAT", zlib.compress(rows)),
+        chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def write_images(folder, names=("a.png", "b.png", "c.png")):
+    folder.mkdir(parents=True, exist_ok=True)
+    for value, name in enumerate(names):
+        Image.new("RGB", (16, 16), (10 * value, 0, 0)).save(folder / name, format="PNG")
+    return folder
+
+
+def seen(path):
+    """The pixels that a model of 16 px would see of an image."""
+    return Transform(16).apply(decode(path), str(path))
+
+
+# ----------------------------------------------------------------------------------------------
+# Odd, and read
+
+
+@pytest.mark.parametrize(
+    ("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)], ids=["grey", "rgb", "la", "rgba"]
+)
+def test_16_bit_of_every_kind_is_scaled(tmp_path, colour, channels):
+    values = np.array([0x0000, 0x0100, 0x8000, 0xFEFF, 0xFFFF], ">u2")
+    rows = np.repeat(values[:, None], channels, axis=1)
+    if colour in (4, 6):
+        rows[:, -1] = 0xFFFF
+    (tmp_path / "deep.png").write_bytes(png(5, 1, 16, colour, b"\0" + rows.tobytes()))
+    pixels = np.asarray(decode(tmp_path / "deep.png"))
+    np.testing.assert_allclose(pixels[0, :, 0], [0, 1, 128, 254, 255], atol=1)
+    assert (pixels == pixels[..., :1]).all()
+
+
+def test_the_transparent_grey_of_a_16_bit_image_becomes_white(tmp_path):
+    rows = b"\0" + np.array([0, 0x80FF, 0x8100], ">u2").tobytes()
+    transparent = chunk(b"tRNS", struct.pack(">H", 0x80FF))
+    (tmp_path / "a.png").write_bytes(png(3, 1, 16, 0, rows, transparent))
+    np.testing.assert_array_equal(np.asarray(decode(tmp_path / "a.png"))[0, :, 0], [0, 255, 128])
+
+
+def test_grey_with_alpha_is_put_on_white(tmp_path):
+    Image.new("LA", (4, 4), (100, 51)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(
+        np.asarray(decode(tmp_path / "a.png")), 0.2 * 100 + 0.8 * 255, atol=1
+    )
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif", "mpo"])
+def test_of_an_animation_the_first_frame_is_seen(tmp_path, suffix):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
+    options = {"lossless": True} if suffix == "webp" else {}
+    written = tmp_path / f"moving.{suffix}"
+    frames[0].save(written, save_all=True, append_images=frames[1:], **options)
+    path = written.rename(written.with_suffix(".jpg" if suffix == "mpo" else ".png"))
+    np.testing.assert_allclose(seen(path), np.broadcast_to(RED, (16, 16, 3)), atol=1)
+
+
+def test_one_pixel_is_enlarged(tmp_path):
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "dot.png")
+    np.testing.assert_array_equal(
+        seen(tmp_path / "dot.png"), np.broadcast_to((1, 2, 3), (16, 16, 3))
+    )
+
+
+ODD_NAMES = ["två\nrader.png", "\x1b[2J.png", "絵 1.png", "=1+1,'\"|<script>.png", "a\r.png"]
+
+
+def test_any_name_that_a_file_can_have_is_read(tmp_path):
+    folder = write_images(tmp_path / "odd", ODD_NAMES)
+    Image.new("RGB", (16, 16)).save(os.fsencode(folder) + b"/\xff\xfe.png")  # no Unicode at all
+    data = open_dataset(folder, 16)
+    assert len(data) == 6 and len(data.fingerprint) == 64
+    np.testing.assert_array_equal(
+        np.sort(data.load_all(range(6))[:, 0, 0, 0]), [0, 0, 10, 20, 30, 40]
+    )
+
+
+@pytest.mark.parametrize("name", [b"two\nlines.png", b"\x1b[2J.png", b"\xff\xfe.png"])
+def test_a_bad_file_of_any_name_is_one_line(tmp_path, capsys, name):
+    write_images(tmp_path / "odd")
+    with open(os.fsencode(tmp_path / "odd") + b"/" + name, "wb"):
+        pass
+    line = refusal(main, capsys, "check", tmp_path / "odd")
+    assert f"/{printable(os.fsdecode(name))}: cannot read this image" in line
+    assert line[:-1].isprintable()
+
+
+def test_a_data_sets_name_is_one_line(tmp_path, capsys):
+    write_images(tmp_path / "two\nlines\x1b[2J")
+    assert open_dataset(tmp_path / "two\nlines\x1b[2J", 16).name == "two\\nlines\\x1b[2J"
+    main(["check", str(tmp_path / "two\nlines\x1b[2J")])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_copies_are_kept_and_counted(tmp_path, capsys):
+    folder = write_images(tmp_path / "set")
+    for name in ("d.png", "e.png"):
+        (folder / name).write_bytes((folder / "a.png").read_bytes())
+    (folder / "f.png").symlink_to(folder / "b.png")
+    assert len(open_dataset(folder, 16)) == 6
+    main(["check", str(folder), "--size", "16"])
+    assert "copies       3 of these have the pixels of another" in capsys.readouterr().out
+
+
+# ----------------------------------------------------------------------------------------------
+# Hostile, and refused
+
+
+def bomb():
+    """A PNG of 20,000 x 20,000 black pixels in 50 kB."""
+    rows = zlib.compressobj()
+    packed = b"".join(rows.compress(bytes(2501 * 1000)) for _ in range(20)) + rows.flush()
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), chunk(b"IDAT", packed), chunk(b"IEND", b"")]
+    )
+
+
+def jpeg(tmp_path):
+    Image.effect_noise((64, 64), 50).save(tmp_path / "whole.jpg")
+    return (tmp_path / "whole.jpg").read_bytes()
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
+HOSTILE = {
+    "truncated.jpg": (lambda tmp: jpeg(tmp)[:1000], r"cannot read this image \(.*truncated"),
+    "nothing.png": (lambda tmp: b"", "empty, damaged or not an image"),
+    "text.png": (lambda tmp: b"<html>404</html>", "empty, damaged or not an image"),
+    "program.png": (lambda tmp: POSTSCRIPT, "empty, damaged or not an image"),
+    "bomb.png": (lambda tmp: bomb(), r"400000000 pixels\) exceeds limit"),
+    "strip.png": (
+        lambda tmp: png(1, 2_000_000, 1, 0, bytes(4_000_000)),
+        "1 x 2000000 is too long and narrow for 64 px",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_image_is_one_line(tmp_path, capsys, name):
+    content, message = HOSTILE[name]
+    folder = write_images(tmp_path / "set")
+    (folder / name).write_bytes(content(tmp_path))
+    line = refusal(main, capsys, "check", folder)
+    assert line.startswith(f"error: {folder / name}: ")
+    with pytest.raises(UserError, match=message):
+        open_dataset(folder, 64).load_all(range(4))
+    assert "take it out" in line
+
+
+def test_a_named_pipe_is_refused_not_waited_for(tmp_path, capsys):
+    folder = write_images(tmp_path / "set")
+    os.mkfifo(folder / "pipe.png")
+    line = refusal(main, capsys, "check", folder)
+    assert f"{folder / 'pipe.png'}: cannot read this image (not a regular file)" in line
+
+
+def test_loops_of_links_end(tmp_path, capsys):
+    folder = write_images(tmp_path / "set")
+    (folder / "inside").symlink_to(folder)
+    (folder / "up").symlink_to(tmp_path)
+    assert image_names(folder) == ("a.png", "b.png", "c.png")
+    (folder / "self.png").symlink_to(folder / "self.png")
+    assert f"{folder / 'self.png'}: cannot read this image" in refusal(
+        main, capsys, "check", folder
+    )
+
+
+def test_an_enormous_size_is_refused(tmp_path, capsys):
+    folder = write_images(tmp_path / "set")
+    line = refusal(main, capsys, "check", folder, "--size", "100000000")
+    assert "image size 100000000: use 4096 or less" in line
+
+
+def write_zip(path, entries):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+def test_an_entry_that_unpacks_to_gigabytes_is_refused(tmp_path, capsys):
+    path = write_zip(tmp_path / "a.zip", [("a.png", bytes(1000))])
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\1\2")
+    content[directory + 24 : directory + 28] = struct.pack("<I", 1 << 31)
+    path.write_bytes(content)
+    assert f"{path}, entry a.png: 2147483648 bytes, too large" in refusal(
+        main, capsys, "check", path
+    )
+
+
+def test_an_entry_unpacks_to_no_more_than_it_says(tmp_path):
+    path = write_zip(tmp_path / "a.zip", [("a.png", bytes(50_000_000))])
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\1\2")
+    content[directory + 24 : directory + 28] = struct.pack("<I", 1000)
+    path.write_bytes(content)
+    data = open_dataset(path, 16)
+    with pytest.raises(UserError, match=r"entry a\.png: damaged, .*CRC"):
+        data.images([0])
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_twice_in_a_zip_file_is_refused(tmp_path, capsys):
+    content = write_images(tmp_path / "set") / "a.png"
+    path = write_zip(tmp_path / "a.zip", [("a.png", content.read_bytes())] * 2)
+    assert f"{path}, entry a.png: twice in this zip file" in refusal(main, capsys, "check", path)

@@ -1,0 +1,381 @@
+"""Fuzz the readers: whatever a file holds, it is read or refused with a `UserError`, and nothing else happens.
+
+    python tests/fuzz/fuzz_readers.py attributes --minutes 10
+
+The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz) and `configuration` (config.json,
+and --set). Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes
+at random. Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the
+run with the smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from benchmarks.metrics.frechet import frechet_distance, read_statistics
+from benchmarks.profiles import PROFILES, Profile, override
+from diffae.checkpoint import CONFIG, WEIGHTS, open_checkpoint
+from diffae.config import AUTOENCODER, LatentConfig
+from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, PARTITION_FILE, read_celeba_labels
+from diffae.data.idx import read_both
+from diffae.errors import UserError
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.train.presets import PRESETS
+
+SECONDS, MEMORY = 10, 1 << 30  # of one call: CPU time, and bytes beyond what is mapped at the start
+
+ROUND = 200  # inputs, after which the clock is looked at
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader under test: the inputs for it, and a call that raises UserError or returns something valid."""
+
+    inputs: st.SearchStrategy
+    read: Callable[[Path, object], None]
+
+
+# ----------------------------------------------------------------------------------------------
+# Damage that any file may have
+
+
+@st.composite
+def damaged(draw, whole: bytes) -> bytes:
+    """A file with up to four parts cut out, doubled, or written over."""
+    content = whole
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(content)))
+        end = start + draw(st.integers(0, 8))
+        patch = draw(
+            st.one_of(st.just(b""), st.binary(max_size=8), st.just(2 * content[start:end]))
+        )
+        content = content[:start] + patch + content[end:]
+    return content[: draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))]
+
+
+def or_damaged(whole: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    return st.one_of(whole, whole, whole.flatmap(damaged), st.binary(max_size=64))
+
+
+def write(folder: Path, files: Files) -> None:
+    """The files, and no others, into `folder`."""
+    for path in folder.iterdir():
+        path.unlink()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+# ----------------------------------------------------------------------------------------------
+# Attribute files
+
+WORDS = st.one_of(
+    st.sampled_from(["1", "-1", "0", "2", "a.jpg", "b.jpg", "../c.jpg", "Male", "Smiling", ""]),
+    st.integers().map(str),
+    st.integers(4000, 5000).map(lambda digits: "9" * digits),
+    st.text(max_size=6),
+)
+ENDS = st.sampled_from(["\n", "\n", "\r\n", "\r", "\u2028", ""])
+NAMES, ATTRIBUTES = ["a.jpg", "b.jpg", "c.png", "ü.jpg"], ["Male", "Smiling", "Young"]
+
+
+@st.composite
+def label_folder(draw) -> Files:
+    """CelebA's label files that fit together, but for a line or a byte here and there."""
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
+    attributes = draw(st.lists(st.sampled_from(ATTRIBUTES), min_size=1, max_size=3, unique=True))
+    signs = st.lists(
+        st.sampled_from(["1", "-1"]), min_size=len(attributes), max_size=len(attributes)
+    )
+    rows = [" ".join([name, *draw(signs)]) for name in names]
+    files = {ATTRIBUTE_FILE: [str(len(names)), " ".join(attributes), *rows]}
+    for name in draw(st.sets(st.sampled_from([PARTITION_FILE, IDENTITY_FILE]))):
+        files[name] = [f"{image} {draw(st.integers(0, 2))}" for image in names]
+    return {name: draw(or_damaged(text_file(lines))) for name, lines in files.items()}
+
+
+@st.composite
+def text_file(draw, lines: list[str]) -> bytes:
+    """The lines, at times with some replaced, in one of the encodings that editors write."""
+    changed = list(lines)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        at = draw(st.integers(0, len(lines)))
+        changed[at : at + 1] = [" ".join(draw(st.lists(WORDS, max_size=4)))]
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "latin-1", "utf-16"]))
+    return draw(ENDS).join(changed).encode(encoding, errors="replace")
+
+
+def read_labels(folder: Path, files: Files) -> None:
+    write(folder, files)
+    labels = read_celeba_labels(folder, seed=0)
+    count = len(set(labels.names))
+    assert labels.attributes.shape == (count, len(set(labels.attribute_names))) and count > 0
+    assert labels.partition.shape == (count,) and set(labels.partition) <= {0, 1, 2}
+    assert labels.identities is None or labels.identities.shape == (count,)
+
+
+# ----------------------------------------------------------------------------------------------
+# IDX
+
+
+@st.composite
+def idx_file(draw, dimensions: int) -> bytes:
+    """An IDX file whose header may promise anything, plain or gzipped."""
+    shape = draw(st.lists(st.integers(0, 4), min_size=dimensions, max_size=dimensions))
+    data = draw(st.binary(min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
+    promised = [draw(st.one_of(st.just(n), st.integers(0, 2**32 - 1))) for n in shape]
+    promised = draw(st.sampled_from([shape, shape, promised]))
+    kind = draw(st.sampled_from([8, 8, 8, 9, 13]))
+    content = struct.pack(f">4B{dimensions}I", 0, 0, kind, dimensions, *promised) + data
+    content += bytes(draw(st.sampled_from([0, 0, 0, 1, 1 << 16])))
+    return gzip.compress(content, 1, mtime=0) if draw(st.booleans()) else content
+
+
+@st.composite
+def idx_folder(draw) -> Files:
+    """Four files that fit together, with up to four of them exchanged."""
+    side = draw(st.integers(1, 3))
+    files = {}
+    for part in ("train", "t10k"):
+        count = draw(st.integers(1, 4))
+        pixels = draw(st.binary(min_size=count * side**2, max_size=count * side**2))
+        header = struct.pack(">4B3I", 0, 0, 8, 3, count, side, side)
+        files[f"{part}-images-idx3-ubyte"] = header + pixels
+        labels = bytes(draw(st.lists(st.integers(0, 11), min_size=count, max_size=count)))
+        files[f"{part}-labels-idx1-ubyte"] = struct.pack(">4BI", 0, 0, 8, 1, count) + labels
+    for name in draw(st.sets(st.sampled_from(sorted(files)))):
+        dimensions = 3 if "images" in name else 1
+        whole = st.one_of(idx_file(dimensions), st.just(files.pop(name)))
+        ending = draw(st.sampled_from(["", ".gz"]))
+        files[name + ending] = draw(or_damaged(whole))
+    return files
+
+
+def read_idx_folder(folder: Path, files: Files) -> None:
+    write(folder, files)
+    pixels, labels, (train, test) = read_both(folder)
+    assert pixels.dtype == labels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size > 0
+    assert len(pixels) == len(labels) == train + test and labels.max() < 10
+
+
+# ----------------------------------------------------------------------------------------------
+# Statistics
+
+KINDS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "<u1", "<c16", "|b1", "<U3", "|O", "<M8[s]"])
+SMALL = st.floats(-5, 5)
+NUMBERS = st.one_of(SMALL, st.floats(), st.sampled_from([np.nan, np.inf, -1.0, 0.0, 1e308]))
+
+
+@st.composite
+def npy_header(draw, shape: tuple[int, ...]) -> bytes:
+    """The header of an npy file: to the letter, or with a shape, dtype or text of another kind."""
+    wild = st.lists(st.integers(-1, 2**62), max_size=4).map(tuple)
+    claimed = draw(st.one_of(st.just(shape), st.just(shape), wild))
+    text = repr({"descr": draw(KINDS), "fortran_order": draw(st.booleans()), "shape": claimed})
+    text = draw(
+        st.one_of(st.just(text), st.text(max_size=40), st.integers(1, 9000).map("(".__mul__))
+    )
+    version = draw(st.sampled_from([(1, 0), (1, 0), (2, 0), (3, 0), (9, 9)]))
+    size = struct.pack("<H" if version == (1, 0) else "<I", len(text.encode()) + 1)
+    return b"\x93NUMPY" + bytes(version) + size + text.encode() + b"\n"
+
+
+@st.composite
+def npy_file(draw, shape: tuple[int, ...]) -> bytes:
+    count = int(np.prod(shape))
+    numbers = draw(st.sampled_from([SMALL, SMALL, SMALL, NUMBERS]))
+    values = np.array(draw(st.lists(numbers, min_size=count, max_size=count))).reshape(shape)
+    whole = io.BytesIO()
+    with np.errstate(all="ignore"):
+        if len(shape) == 2 and draw(st.integers(0, 3)):
+            values = values @ values.T  # symmetric, a covariance unless it overflows
+        if not shape and draw(st.integers(0, 3)):
+            values = np.abs(np.rint(values))  # a count
+        np.save(whole, values.astype(draw(st.sampled_from(["<f8", "<f4", "<i8"]))))
+    if draw(st.integers(0, 7)):
+        return whole.getvalue()
+    return draw(npy_header(shape)) + draw(
+        st.one_of(st.just(values.tobytes()), st.binary(max_size=40))
+    )
+
+
+@st.composite
+def npz_file(draw) -> bytes:
+    """An npz of mu, sigma and perhaps n, in any of zip's compressions."""
+    d = draw(st.sampled_from([1, 2, 3, 4, 0]))
+    arrays = {"mu": draw(npy_file((d,))), "sigma": draw(npy_file((d, d)))}
+    if draw(st.booleans()):
+        arrays["n"] = draw(npy_file(()))
+    whole = io.BytesIO()
+    method = draw(st.sampled_from([0, 8, 12, 14]))
+    with zipfile.ZipFile(whole, "w", method) as archive:
+        for name, content in arrays.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content, method)
+    return whole.getvalue()
+
+
+def read_npz(folder: Path, content: bytes) -> None:
+    path = folder / "statistics.npz"
+    path.write_bytes(content)
+    moments = read_statistics(path)
+    d = len(moments.mean)
+    assert moments.n >= 0 and d > 0 and moments.scatter.shape == (d, d)
+    if moments.n != 1:
+        distance = frechet_distance(moments, moments)
+        assert np.isfinite(distance) and np.isfinite(moments.covariance()).all()
+
+
+# ----------------------------------------------------------------------------------------------
+# Configuration
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10**20) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+MODELS = [asdict(preset.model) for preset in PRESETS.values()]
+LATENT = sorted(field.name for field in fields(LatentConfig))
+SIZES = st.integers(-1, 70) | st.sampled_from([256, 4096, 10**6, 10**12, 64.0, True])
+
+
+@st.composite
+def config_file(draw) -> bytes:
+    """The configuration of a preset with fields changed, left out or made up."""
+    data = dict(draw(st.sampled_from(MODELS)))
+    values = st.one_of(SIZES, st.lists(SIZES, max_size=5), JSON)
+    for name in draw(st.sets(st.sampled_from(sorted(data)), max_size=3)):
+        data[name] = draw(values)
+    if isinstance(data.get("latent"), dict) and draw(st.booleans()):
+        changed = {draw(st.sampled_from(LATENT)): draw(values)}
+        data["latent"] = data["latent"] | changed
+    if draw(st.booleans()) and draw(st.booleans()):
+        data.pop(draw(st.sampled_from(sorted(data))))
+    return json.dumps(data).encode()
+
+
+NESTED = st.integers(1, 100_000).map(lambda depth: b"[" * depth)
+SETTINGS = [field.name for field in fields(Profile)]
+SET = st.one_of(
+    st.tuples(
+        st.sampled_from(SETTINGS),
+        st.lists(st.one_of(SIZES.map(str), NUMBERS.map(str), WORDS), max_size=3).map(",".join),
+    ).map("=".join),
+    st.text(max_size=30),
+)
+CONFIGURATION = st.one_of(
+    or_damaged(config_file()), or_damaged(config_file()), JSON.map(json.dumps).map(str.encode), NESTED, SET
+)  # fmt: skip
+
+
+def read_configuration(folder: Path, content: bytes | str) -> None:
+    if isinstance(content, str):
+        assert override(PROFILES["quick"], content).changed
+        return
+    write(folder, {CONFIG: content, WEIGHTS: b""})
+    config = open_checkpoint(folder).config
+    model = DiffusionAutoencoder if config.kind == AUTOENCODER else DDIM
+    with torch.device(
+        "meta"
+    ):  # a configuration that is accepted is one that a model can be built of
+        model(config)
+
+
+TARGETS = {
+    "attributes": Target(label_folder(), read_labels),
+    "idx": Target(idx_folder(), read_idx_folder),
+    "statistics": Target(or_damaged(npz_file()), read_npz),
+    "configuration": Target(CONFIGURATION, read_configuration),
+}
+
+
+# ----------------------------------------------------------------------------------------------
+# Running
+
+
+def attempt(target: Target, folder: Path, content: object) -> str:
+    """Read one input: "read" or "refused". Everything else raises, a call that takes too long too."""
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError(f"took more than {SECONDS} s of CPU time")
+
+    signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        target.read(folder, content)
+        return "read"
+    except UserError as error:
+        assert str(error)
+        return "refused"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def limit_memory() -> None:
+    """Make an allocation of more than MEMORY beyond what is mapped now a MemoryError."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def fuzz(target: Target, examples: int, start: int, derandomize: bool = False) -> Counter[str]:
+    """Try `examples` inputs and count the outcomes. Raises what a reader raised, on its smallest input."""
+    outcomes: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=derandomize,
+            phases=[Phase.generate, Phase.target, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(target.inputs)
+        def run(content: object) -> None:
+            outcomes[attempt(target, Path(folder), content)] += 1
+
+        (run if derandomize else seed(start)(run))()
+    return outcomes
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--minutes", type=float, default=10)
+    args = parser.parse_args(arguments)
+    with torch.device("meta"):
+        DDIM(PRESETS["portraits-ddim"].model)  # what torch imports on first use counts for no call
+    limit_memory()
+    end, outcomes, start = time.monotonic() + 60 * args.minutes, Counter(), 0
+    while time.monotonic() < end:
+        outcomes += fuzz(TARGETS[args.target], ROUND, start)
+        start += 1
+        print(f"{args.target}: {dict(outcomes)}, {time.process_time():.0f} s", file=sys.stderr)
+    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()))
+    print(
+        f"{args.target}: {outcomes.total():,} inputs in {args.minutes:g} minutes: {counts}, 0 failures"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""The short version of `fuzz_readers.py`: the same few hundred inputs for each reader, every time."""
+
+import pytest
+from fuzz_readers import TARGETS, fuzz
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_reader_reads_or_refuses(name):
+    outcomes = fuzz(TARGETS[name], 200, start=0, derandomize=True)
+    assert outcomes["read"] >= 10 and outcomes["refused"] >= 10, outcomes
