@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffae.config import ModelConfig
@@ -39,7 +39,9 @@ class Folder:
         """Every tensor of the file; `expected` names what the model needs, which is checked later."""
         file = self.path / WEIGHTS
         try:
-            return load_file(file)
+            with safe_open(file, "pt") as opened:
+                names = list(opened.keys())
+            return {name: _read_tensor(file, name) for name in names}
         except (OSError, SafetensorError) as error:
             raise UserError(f"{file}: not readable as safetensors ({error})") from None
 
@@ -78,6 +80,16 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
             f"{OFFICIAL}"
         )
     return Folder(place)
+
+
+def _read_tensor(file: Path, name: str) -> Tensor:
+    """One tensor of a safetensors file, in memory of torch's own.
+
+    How a kernel rounds may depend on how its weights are aligned, which a mapped file leaves to chance. It is
+    opened for each tensor anew, so that the pages of those before do not stay in memory beside their copies.
+    """
+    with safe_open(file, "pt") as opened:
+        return opened.get_tensor(name).clone()
 
 
 def _read_config(path: Path) -> ModelConfig:

@@ -32,7 +32,7 @@ def test_a_saved_model_loads_with_equal_outputs(folder):
     a.save_pretrained(folder.parent / "again")
     b = DiffusionAutoencoder.from_pretrained(folder.parent / "again")
     assert torch.equal(a.encode(images), b.encode(images))
-    assert torch.equal(a.z_mean, torch.full((1, 128), 0.25))
+    assert torch.equal(a.z_mean, torch.full_like(a.z_mean, 0.25))
     again = open_checkpoint(folder.parent / "again")
     assert open_checkpoint(folder).fingerprint() == again.fingerprint()
     assert not any(parameter.requires_grad for parameter in a.parameters())
@@ -53,7 +53,10 @@ def test_half_precision_files_give_single_precision_models(folder):
         (lambda s: {k: v for k, v in s.items() if k != "z_mean"}, "tensors missing: z_mean"),
         (lambda s: s | {"extra": torch.zeros(1)}, "not part of the model: extra"),
         (lambda s: s | {"z_mean": torch.zeros(1, 7)}, "of another shape: z_mean"),
-        (lambda s: s | {"z_mean": torch.full((1, 128), float("nan"))}, "not finite: z_mean"),
+        (
+            lambda s: s | {"z_mean": torch.full_like(s["z_mean"], float("nan"))},
+            "not finite: z_mean",
+        ),
     ],
 )
 def test_faulty_tensors_are_named(folder, change, message):
