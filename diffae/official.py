@@ -273,16 +273,24 @@ class Classifier:
 
 
 def read_classifier(path: Path) -> Classifier:
-    """The raw classifier of an `*_autoenc_cls` checkpoint. Raises UserError naming what is wrong."""
+    """The raw classifier of an `*_autoenc_cls` checkpoint (the file, or the folder of its `last.ckpt`).
+
+    Raises UserError naming what is missing, left over, misshapen or not finite.
+    """
+    path = path / "last.ckpt" if path.is_dir() else path
     tensors = _state_dict(path)
     names = ("classifier.weight", "classifier.bias", "conds_mean", "conds_std")
     if missing := [name for name in names if name not in tensors]:
         raise UserError(f"{path}: not a classifier of the authors': it lacks {', '.join(missing)}")
+    copies = ("ema_classifier.weight", "ema_classifier.bias")
+    if extra := sorted(tensors.keys() - {*names, *copies}):
+        raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
     with TorchFile(path) as file:
         weight, bias, mean, std = (file.read(tensors[name]).float() for name in names)
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not _rows(mean, std, weight.shape[1]):
         shapes = ", ".join(f"{name} {list(tensors[name].shape)}" for name in names)
         raise UserError(f"{path}: shapes do not fit together: {shapes}")
+    _refuse_infinite(path, dict(zip(names, (weight, bias, mean, std), strict=True)))
     return Classifier(weight, bias, mean.reshape(1, -1), std.reshape(1, -1))
 
 
@@ -306,8 +314,17 @@ def read_latents(path: Path) -> Latents:
             raise UserError(f"{path}: not a latent.pkl: it lacks {', '.join(missing)}")
         z, mean, std = (file.read(t).float() for t in stored if isinstance(t, StoredTensor))
     if z.ndim != 2 or not _rows(mean, std, z.shape[1]):
-        raise UserError(f"{path}: shapes do not fit together")
+        shapes = ", ".join(
+            f"{n} {list(t.shape)}" for n, t in zip(names, (z, mean, std), strict=True)
+        )
+        raise UserError(f"{path}: shapes do not fit together: {shapes}")
+    _refuse_infinite(path, dict(zip(names, (z, mean, std), strict=True)))
     return Latents(z, mean.reshape(1, -1), std.reshape(1, -1))
+
+
+def _refuse_infinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
 
 
 def _rows(mean: Tensor, std: Tensor, d: int) -> bool:

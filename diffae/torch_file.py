@@ -108,7 +108,7 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 # A function has attributes too, its defaults among them.
 for _function in (_rebuild_tensor, _rebuild_parameter):
-    _function.__setstate__ = _refuse_state  # type: ignore[attr-defined]
+    _function.__setstate__ = _refuse_state  # type: ignore[union-attr, attr-defined]
 
 
 class TorchFile:

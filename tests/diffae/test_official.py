@@ -1,5 +1,6 @@
 """The authors' files: what they hold is loaded, and every tensor at fault is named."""
 
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -126,6 +127,12 @@ def test_classifiers_give_the_raw_weights_and_their_statistics(tmp_path):
     assert torch.equal(classifier.z_std, state["conds_std"])
     with pytest.raises(UserError, match="it holds a classifier"):
         DiffusionAutoencoder.from_pretrained(path)
+    other = write_lightning(tmp_path / "other.ckpt", state | {"surprise": torch.zeros(1)})
+    with pytest.raises(UserError, match="not part of a classifier: surprise"):
+        read_classifier(other)
+    odd = state | {"conds_std": torch.full((1, 512), float("nan"))}
+    with pytest.raises(UserError, match="not finite: conds_std"):
+        read_classifier(write_lightning(other, odd))
     del state["classifier.bias"]
     with pytest.raises(UserError, match="lacks classifier.bias"):
         read_classifier(write_lightning(path, state))
@@ -141,6 +148,9 @@ def test_latent_pkl(tmp_path):
     latents = read_latents(path)
     assert torch.equal(latents.z, z)
     assert torch.equal(latents.z_mean, z.mean(0, keepdim=True))
+    torch.save({"conds": z, "conds_mean": z.mean(0), "conds_std": z.std(0)[:5]}, path)
+    with pytest.raises(UserError, match=r"fit together: .* conds_std \[5\]"):
+        read_latents(path)
     torch.save({"conds": z}, path)
     with pytest.raises(UserError, match="lacks conds_mean, conds_std"):
         read_latents(path)
@@ -216,6 +226,16 @@ def test_a_converted_model_gives_identical_outputs(tiny, tmp_path, capsys):
     assert torch.equal(
         a.sample_latents(torch.ones(2, 64), steps=3), b.sample_latents(torch.ones(2, 64), steps=3)
     )
+
+
+def test_a_conversion_that_fails_leaves_nothing(tiny, tmp_path):
+    limited = "ulimit -f 64; exec " + shlex.join(
+        [sys.executable, "-m", "diffae.convert", str(tiny), str(tmp_path / "new")]
+    )
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {tmp_path / 'new'}: cannot be written")
+    assert [path.name for path in tmp_path.iterdir()] == [tiny.name]
 
 
 def test_weights_are_aligned_alike_wherever_they_came_from(tiny, tmp_path):
