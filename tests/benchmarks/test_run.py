@@ -387,7 +387,9 @@ def test_list_names_everything(cache):
 def test_doctor_says_where_weights_go(cache, tmp_path):
     result = command("doctor", "--weights-dir", tmp_path, cache=cache)
     assert result.returncode == 0
-    assert "missing: pt_inception-2015-12-05-6726825d.pth" in result.stdout
+    assert f"missing: put pt_inception-2015-12-05-6726825d.pth (95.6 MB) into {tmp_path}" in (
+        result.stdout
+    )
     assert "verified: " in result.stdout  # the network that ships with a package
 
 
