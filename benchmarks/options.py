@@ -57,7 +57,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     return Options(
         benchmarks=_benchmark_names(args.what),
         systems=_system_names(args.systems),
-        checkpoints=dict(_checkpoint(text) for text in args.ckpt),
+        checkpoints=_checkpoints(args.ckpt),
         data=str(args.data) if args.data else None,
         crop=args.crop,
         profile=profile,
@@ -138,6 +138,18 @@ def _system_names(text: str | None) -> tuple[str, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _checkpoints(texts: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, path in map(_checkpoint, texts):
+        if name in found:
+            raise UserError(
+                f"--ckpt: {found[name]} and {path} are both for {name}; "
+                f"give one of them a title: --ckpt {name.partition(':')[0]}:TITLE=PATH"
+            )
+        found[name] = path
+    return found
 
 
 def _checkpoint(text: str) -> tuple[str, str]:
