@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffae.config import ModelConfig
-from diffae.errors import UserError
+from diffae.errors import UserError, name_all
 from diffae.official import OfficialCheckpoint
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -114,7 +114,7 @@ def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
 
 
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
-    """Raise UserError naming the first tensors that are missing, left over, misshapen or not finite."""
+    """Raise UserError naming the tensors that are missing, left over, misshapen or not finite."""
     shared = state.keys() & expected.keys()
     faults = {
         "missing": sorted(expected.keys() - state.keys()),
@@ -122,10 +122,8 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
         "of another shape": sorted(k for k in shared if state[k].shape != expected[k].shape),
         "not finite": sorted(k for k in shared if not torch.isfinite(state[k]).all()),
     }
-    for fault, names in faults.items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UserError(f"{source}: tensors {fault}: {', '.join(names[:3])}{more}")
+    if text := name_all(faults):
+        raise UserError(f"{source}: tensors {text}")
 
 
 def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype) -> None:

@@ -1,8 +1,20 @@
 """The one exception that a person at the command line is meant to read."""
 
+from collections.abc import Mapping, Sequence
+
 
 class UserError(Exception):
     """Bad input: one clear line that names the file or flag and what to do about it.
 
     The command line prints the message on standard error and exits with status 2.
     """
+
+
+def name_all(faults: Mapping[str, Sequence[str]], most: int = 10) -> str:
+    """Faulty names by the kind of fault, as one line: "missing: a, b; left over: c". Empty if there are none."""
+    texts = []
+    for kind, names in faults.items():
+        more = f" and {len(names) - most} more" if len(names) > most else ""
+        if names:
+            texts.append(f"{kind}: {', '.join(names[:most])}{more}")
+    return "; ".join(texts)

@@ -27,7 +27,7 @@ from diffae.config import (
     LatentConfig,
     ModelConfig,
 )
-from diffae.errors import UserError
+from diffae.errors import UserError, name_all
 from diffae.latent_net import LatentNet
 from diffae.torch_file import StoredTensor, TorchFile
 from diffae.unet import SemanticEncoder, UNet
@@ -125,10 +125,8 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
         # One damaged tensor must not make all others look wrong: the nearest released model names it.
         guesses += [c for c in ARCHITECTURES.values() if c not in guesses]
     best = min(guesses, key=lambda config: _fault_count(config, shapes))
-    for kind, names in _faults(best, shapes).items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UserError(f"{source}: tensors {kind}: {', '.join(names[:3])}{more}")
+    if text := name_all(_faults(best, shapes)):
+        raise UserError(f"{source}: tensors {text}")
     return best
 
 

@@ -181,6 +181,15 @@ def test_latent_pkl(tmp_path):
             lambda s: s.update({"ema_model.extra": torch.zeros(1)}),
             r"not part of the model: ema_model\.extra$",
         ),
+        (
+            lambda s: s.update({"ema_model.renamed": s.pop("ema_model.encoder.out.3.bias")}),
+            r"tensors missing: ema_model\.encoder\.out\.3\.bias; "
+            r"not part of the model: ema_model\.renamed$",
+        ),
+        (
+            lambda s: [s.pop(f"ema_model.latent_net.layers.{i}.norm.bias") for i in range(5)],
+            ", ".join(rf"ema_model\.latent_net\.layers\.{i}\.norm\.bias" for i in range(5)) + "$",
+        ),
         (lambda s: s.update({"surprise": torch.zeros(1)}), "not part of the model: surprise$"),
         (
             lambda s: s.update({"ema_model.encoder.out.3.bias": torch.zeros(3)}),
