@@ -11,12 +11,23 @@ from reports.records import Record
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A metric that looks through a pretrained network: the name of its weights in `metrics.weights.KNOWN`,
+    its own name with them, and what is reported without them."""
+
+    weight: str
+    metric: str
+    instead: str
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One benchmark. `run` yields a system's rows, `references` rows that belong to no system.
 
     `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric, as it is
     called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
     `labelled` says that the data needs attributes. `plan` says what `run` would compute, for --dry-run.
+    `metrics` can always be measured; `seen` depends on the weights that are here. `doctor` prints both.
     """
 
     name: str
@@ -29,6 +40,8 @@ class Benchmark:
     labelled: bool = False
     references: Callable[[Context], Iterator[Record]] | None = None
     plan: Callable[[Context, System], Iterator[Work]] | None = None
+    metrics: tuple[str, ...] = ()
+    seen: Seen | None = None
 
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:

@@ -280,4 +280,5 @@ BENCHMARK = Benchmark(
     needs=frozenset(),
     run=run,
     plan=plan,
+    metrics=("parameters", "gflops", "network_calls", "images_per_second", "peak_memory"),
 )

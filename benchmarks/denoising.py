@@ -106,4 +106,5 @@ BENCHMARK = Benchmark(
     needs=frozenset({PREDICT_X0}),
     run=run,
     plan=plan,
+    metrics=METRICS,
 )

@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-from tabulate import tabulate
-
 from benchmarks import REGISTRY, systems
+from benchmarks.base import Benchmark
 from benchmarks.context import Context
 from benchmarks.metrics import weights
 from benchmarks.metrics.weights import NotAvailable
@@ -52,28 +51,34 @@ def examine(arguments: list[str]) -> None:
     folder = parser.parse(arguments).weights_dir
     if folder is not None and not folder.is_dir():
         raise UserError(f"--weights-dir {folder}: no such folder")
-    table = [
-        [weight.name, weight.what_for, _state(weight, folder), weight.licence, weight.published_at]
-        for weight in weights.KNOWN.values()
-    ]
-    print(tabulate(table, ["weights", "for", "state", "licence", "published at"], "simple"))
-    print(
-        "\nput missing files under their own name into --weights-dir, or into torch.hub's checkpoints"
-    )
-    print("SHA-256 of the published files:")
-    print("\n".join(f"  {w.sha256}  {w.filename}" for w in weights.KNOWN.values()))
-    print("with what is here, these benchmarks measure:")
-    print("\n".join(_consequences(folder)))
+    print("\n".join(weights_report(folder)))
     print(f"packaged checkpoints: {', '.join(checkpoint.packaged_names()) or 'none'}")
     root = default_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     print(f"store: {root} ({size / 1e6:.0f} MB; may be deleted, set DIFFAE_CACHE to move it)")
 
 
+def weights_report(folder: Path | None) -> list[str]:
+    """Every metric weight, and what the benchmarks will and will not report with those that are here."""
+    lines = ["Metric weights (nothing is downloaded):"]
+    for weight in weights.KNOWN.values():
+        lines += [
+            f"  {weight.name}: {weight.what_for}",
+            f"    {_state(weight, folder)}",
+            f"    published at {weight.published_at}",
+            f"    SHA-256 {weight.sha256}",
+            f"    licence: {weight.licence}",
+        ]
+    lines.append("Reported with what is here:")
+    names = REGISTRY.names()
+    return lines + [f"  {name}: {_reported(REGISTRY.get(name), folder)}" for name in names]
+
+
 def _state(weight: weights.Weight, folder: Path | None) -> str:
     path = weights.find(weight.name, folder)
     if path is None:
-        return f"missing: {weight.filename}, {weight.size_mb:g} MB"
+        places = f"{folder or 'the folder given by --weights-dir'}, or into {weights.hub_folder()}"
+        return f"missing: put {weight.filename} ({weight.size_mb:g} MB) into {places}"
     if not path.is_file():
         return f"a folder where a file belongs: {path}"
     if weights.sha256(path) == weight.sha256:
@@ -81,15 +86,14 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
     return f"another file than the published one: {path} (needs --allow-unknown-weights)"
 
 
-def _consequences(folder: Path | None) -> list[str]:
-    """What each benchmark measures with the weights that are here."""
-    lines = []
-    for weight in weights.KNOWN.values():
-        if weight.benchmarks:
-            found = weights.find(weight.name, folder) is not None
-            metrics = weight.what_for.split(":")[0] if found else weight.instead
-            lines.append(f"  {weight.benchmarks}: {metrics}")
-    return lines
+def _reported(benchmark: Benchmark, folder: Path | None) -> str:
+    """What a benchmark will report and, where weights are missing, what it will not."""
+    seen, metrics = benchmark.seen, list(benchmark.metrics)
+    if seen is None:
+        return ", ".join(metrics) or "it does not say what"
+    if weights.find(seen.weight, folder) is not None:
+        return ", ".join([*metrics, seen.metric])
+    return f"{', '.join([*metrics, seen.instead])}; not {seen.metric}: {seen.weight} is missing"
 
 
 def announce(context: Context, loaded: list[System], missing: dict[str, str]) -> None:
@@ -100,6 +104,7 @@ def announce(context: Context, loaded: list[System], missing: dict[str, str]) ->
     say.append(f"partition: {context.dataset.partition_source}")
     say.append(f"systems: {', '.join(system.title for system in loaded)}")
     say += [f"not run: {title}: {reason}" for title, reason in missing.items()]
+    say += weights_report(context.weights_dir)
     say.append(f"perceptual distance: {context.perceptual.metric_name} ({context.perceptual.name})")
     say.append(f"Frechet distance: {context.features.metric_name} ({context.features.name})")
     try:

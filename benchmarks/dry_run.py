@@ -29,6 +29,7 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
+from diffae.data.dataset import SPLITS
 
 BATCH = {"cpu": 4, "cuda": 64}
 
@@ -58,13 +59,30 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     rows.append(["total", "", "", "", "", *total.cells()])
     headers = ["benchmark", "system", "work", "T", "images"]
     headers += [f"{field.name} calls" for field in fields(Calls)] + ["TFLOP", "hours", "GB kept"]
-    lines = [tabulate(rows, headers, "simple", disable_numparse=True, colalign=_align(headers))]
+    lines = [
+        *_about(context),
+        tabulate(rows, headers, "simple", disable_numparse=True, colalign=_align(headers)),
+    ]
     lines += [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
     lines.append(
         f"hours: extrapolated from one batch of {_batch(context)} on {context.device} in float32; fitting of "
         "probes and Frechet distances is not counted; TFLOP: 10^12 multiplications and additions"
     )
     return "\n".join(lines)
+
+
+def _about(context: Context) -> list[str]:
+    """The data, its splits, and what the profile was changed by."""
+    dataset, profile = context.dataset, context.profile
+    splits = ", ".join(f"{name} {len(dataset.indices(name)):,}" for name in SPLITS)
+    changed = f", with another {', '.join(profile.changed)}" if profile.changed else ""
+    return [
+        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px, "
+        f"crop {dataset.transform.crop}",
+        f"splits: {splits} ({dataset.partition_source})",
+        f"profile: {profile.name}{changed}; seed {context.seed}",
+        "",
+    ]
 
 
 def _align(headers: list[str]) -> list[str]:

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.distances import distance
 from benchmarks.images import file_name, save_sheet
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.plan import Work, new_images, real_features, semantic_codes
+from benchmarks.plan import Calls, Work, new_images, real_features, semantic_codes
 from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
@@ -357,7 +357,20 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     train = context.select("train", profile.probe_train)
     yield semantic_codes(system, "train", len(train))
     yield new_images(system, profile.fewshot_pool, steps, dim)
-    yield real_features("all", len(context.select("all", profile.fewshot_reference)), dim)
+    everything = context.select("all", profile.fewshot_reference)
+    yield real_features("all", len(everything), dim)
+    rules = f"accepted by {', '.join(profile.fewshot_acceptance)}; {profile.fewshot_seeds} seeds"
+    labels = {
+        "binary": f"{profile.fewshot_binary_k} + {profile.fewshot_binary_k}",
+        "pu": f"{profile.fewshot_pu_positives} + {profile.fewshot_pu_unlabeled:,}",
+    }
+    for scenario in SCENARIOS:
+        for target in targets(context):
+            what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
+            yield Work(what, profile.fewshot_samples, Calls())
+    for target in targets(context):
+        what = f"naive: all images against {target.name}"
+        yield Work(what, len(everything), Calls(), shared=what, real=True)
 
 
 BENCHMARK = Benchmark(
@@ -371,4 +384,6 @@ BENCHMARK = Benchmark(
     plan=plan,
     labelled=True,
     references=references,
+    metrics=("acceptance_rate",),
+    seen=Seen("inception", "fid", "fd_effnet"),
 )

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import file_name, save_sheet
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, codes, network_calls
-from benchmarks.probes import fit
-from benchmarks.probes import plan as plan_probe
+from benchmarks.probes import fit, plan_fit
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from probes import LinearProbe
@@ -154,7 +153,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     profile = context.profile
     count = len(context.select("test", profile.identity_images))
     steps = profile.identity_steps if system.iterative else None
-    yield from plan_probe(context, system)
+    yield from plan_fit(context, system)
     yield codes(system, "test", count, steps)
     edits = len(_attributes(context)) * (1 + len(profile.identity_strengths))
     calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
@@ -171,4 +170,9 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     labelled=True,
+    seen=Seen(
+        "arcface",
+        "arcface, logit_change",
+        "id_portraits and logit_change on the portraits, nothing on other data",
+    ),
 )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.path_length import lerp, path_length, slerp
@@ -166,4 +166,5 @@ BENCHMARK = Benchmark(
     needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,
+    seen=Seen("alexnet", "ppl", "ppl_effnet"),
 )

@@ -84,16 +84,16 @@ class _Loader:
         return features.efficientnet_lite0(self.path("efficientnet-lite0"), self.device)
 
     def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
-        """The metric, and the network that it sees with."""
+        """The metric, and what measures it."""
         if metric == "lpips":
             distance = perceptual.lpips_alexnet(self.path("alexnet"), self.device)
-            return distance, distance.name
+            return distance, _network(distance)
         if metric == "pd_effnet":
             distance = perceptual.effnet_distance(self.path("efficientnet-lite0"), self.device)
-            return distance, distance.name
+            return distance, _network(distance)
         if metric in ("identity", "id_portraits"):
             face = self._face(metric)
-            return lambda a, b: identity.cosine_similarity(face(a), face(b)), face.name
+            return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
         plain = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid}
         plain |= {"mse": pixel.mse, "psnr": pixel.psnr}
         return plain[metric], METRICS[metric].title
@@ -102,6 +102,14 @@ class _Loader:
         if metric == "identity":
             return identity.arcface(self.path("arcface"), self.device)
         return identity.id_portraits(identity.PACKAGED, self.device)
+
+
+def _network(
+    seen: features.FeatureNetwork | perceptual.PerceptualDistance | identity.FaceEmbedding,
+) -> str:
+    """Its name and its weights, with a word if they are not the published ones."""
+    odd = [text for name, text in seen.describe().items() if name.endswith("_weights")]
+    return ", ".join([seen.name, f"sha256 {seen.sha256}", *map(str, odd)])
 
 
 # ----------------------------------------------------------------------------------------------
@@ -125,7 +133,7 @@ def _measure_sets(
             print(f"warning: {path}: {note}", file=sys.stderr)
     value = frechet_distance(moments, other)
     return [
-        f"network: {network.name}, sha256 {network.sha256}",
+        f"measured by: {_network(network)}",
         f"images: {_count(moments)} and {_count(other)}",
         f"{metric} {value:.8g}",
     ]

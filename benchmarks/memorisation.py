@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
@@ -199,4 +199,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     references=references,
+    metrics=("nn_pixels", "nn_ratio_pixels"),
+    seen=Seen("inception", "nn_inception and nn_ratio_inception", "nn_effnet and nn_ratio_effnet"),
 )

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.plan import Work, semantic_codes
+from benchmarks.plan import Calls, Work, semantic_codes
 from benchmarks.systems.base import SEMANTIC, System
 from probes import LinearProbe, choose_C, fit_adam_paper, fit_lbfgs, influences, summarise
 from reports.records import Record
@@ -118,9 +118,24 @@ def _weighted(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return influence[:, kept] @ (weights[kept] / weights[kept].sum())
 
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    for selection in selections(context):
+def plan_fit(context: Context, system: System) -> Iterator[Work]:
+    """What `fit` would compute."""
+    parts = selections(context)
+    for selection in parts:
         yield semantic_codes(system, selection.split, len(selection))
+    what = f"fit: joint L-BFGS, C of {len(GRID)} values; {_means(context)}"
+    yield Work(what, len(parts[0]), Calls(), shared=what)
+
+
+def _means(context: Context) -> str:
+    return f"{len(context.dataset.attribute_names)} attributes, {MEAN} and {WEIGHTED}"
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    yield from plan_fit(context, system)
+    if context.profile.probe_adam_paper:
+        train, _, _ = selections(context)
+        yield Work(f"fit: Adam, 9,375 steps of 32; {_means(context)}", len(train), Calls())
 
 
 BENCHMARK = Benchmark(
@@ -133,4 +148,5 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     labelled=True,
+    metrics=("auroc", "ap", "accuracy"),
 )

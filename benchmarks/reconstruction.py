@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics import pixel, ssim
@@ -154,4 +154,6 @@ BENCHMARK = Benchmark(
     needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,
+    metrics=("ssim", "ssim_valid", "mse", "psnr", "latent_dim"),
+    seen=Seen("alexnet", "lpips", "pd_effnet"),
 )

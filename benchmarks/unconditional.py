@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.distances import distance
 from benchmarks.images import save_sheet
@@ -145,4 +145,5 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     references=references,
+    seen=Seen("inception", "fid", "fd_effnet"),
 )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
@@ -152,4 +152,6 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
     run=run,
     plan=plan,
+    metrics=("pixel_std",),
+    seen=Seen("alexnet", "diversity_lpips", "diversity_effnet"),
 )

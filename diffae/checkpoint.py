@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffae.config import ModelConfig
-from diffae.errors import UserError
+from diffae.errors import UserError, name_all
 from diffae.official import OfficialCheckpoint
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -40,7 +40,9 @@ class Folder:
         """Every tensor of the file; `expected` names what the model needs, which is checked later."""
         file = self.path / WEIGHTS
         try:
-            return load_file(file)
+            with safe_open(file, "pt") as opened:
+                names = list(opened.keys())
+            return {name: _read_tensor(file, name) for name in names}
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"{file}: not readable as safetensors ({error}); copy or download it again"
@@ -83,6 +85,16 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     return Folder(place)
 
 
+def _read_tensor(file: Path, name: str) -> Tensor:
+    """One tensor of a safetensors file, in memory of torch's own.
+
+    How a kernel rounds may depend on how its weights are aligned, which a mapped file leaves to chance. It is
+    opened for each tensor anew, so that the pages of those before do not stay in memory beside their copies.
+    """
+    with safe_open(file, "pt") as opened:
+        return opened.get_tensor(name).clone()
+
+
 def _read_config(path: Path) -> ModelConfig:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -105,7 +117,7 @@ def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
 
 
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
-    """Raise UserError naming the first tensors that are missing, left over, misshapen or not finite.
+    """Raise UserError naming the tensors that are missing, left over, misshapen or not finite.
 
     A number too large for float32 is not finite there; whole numbers are no weights.
     """
@@ -118,10 +130,8 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
         "of another dtype than float16, bfloat16, float32 or float64": sorted(shared - floats),
         "not finite": sorted(k for k in floats if not torch.isfinite(state[k].float()).all()),
     }
-    for fault, names in faults.items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UserError(f"{source}: tensors {fault}: {', '.join(names[:3])}{more}")
+    if text := name_all(faults):
+        raise UserError(f"{source}: tensors {text}")
 
 
 def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype) -> None:

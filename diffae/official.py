@@ -27,7 +27,7 @@ from diffae.config import (
     LatentConfig,
     ModelConfig,
 )
-from diffae.errors import UserError
+from diffae.errors import UserError, name_all
 from diffae.latent_net import LatentNet
 from diffae.torch_file import StoredTensor, TorchFile
 from diffae.unet import SemanticEncoder, UNet
@@ -125,10 +125,8 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
         # One damaged tensor must not make all others look wrong: the nearest released model names it.
         guesses += [c for c in ARCHITECTURES.values() if c not in guesses]
     best = min(guesses, key=lambda config: _fault_count(config, shapes))
-    for kind, names in _faults(best, shapes).items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UserError(f"{source}: tensors {kind}: {', '.join(names[:3])}{more}")
+    if text := name_all(_faults(best, shapes)):
+        raise UserError(f"{source}: tensors {text}")
     return best
 
 
@@ -279,16 +277,24 @@ class Classifier:
 
 
 def read_classifier(path: Path) -> Classifier:
-    """The raw classifier of an `*_autoenc_cls` checkpoint. Raises UserError naming what is wrong."""
+    """The raw classifier of an `*_autoenc_cls` checkpoint (the file, or the folder of its `last.ckpt`).
+
+    Raises UserError naming what is missing, left over, misshapen or not finite.
+    """
+    path = path / "last.ckpt" if path.is_dir() else path
     tensors = _state_dict(path)
     names = ("classifier.weight", "classifier.bias", "conds_mean", "conds_std")
     if missing := [name for name in names if name not in tensors]:
         raise UserError(f"{path}: not a classifier of the authors': it lacks {', '.join(missing)}")
+    copies = ("ema_classifier.weight", "ema_classifier.bias")
+    if extra := sorted(tensors.keys() - {*names, *copies}):
+        raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
     with TorchFile(path) as file:
         weight, bias, mean, std = (file.read(tensors[name]).float() for name in names)
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not _rows(mean, std, weight.shape[1]):
         shapes = ", ".join(f"{name} {list(tensors[name].shape)}" for name in names)
         raise UserError(f"{path}: shapes do not fit together: {shapes}")
+    _refuse_infinite(path, dict(zip(names, (weight, bias, mean, std), strict=True)))
     return Classifier(weight, bias, mean.reshape(1, -1), std.reshape(1, -1))
 
 
@@ -312,8 +318,17 @@ def read_latents(path: Path) -> Latents:
             raise UserError(f"{path}: not a latent.pkl: it lacks {', '.join(missing)}")
         z, mean, std = (file.read(t).float() for t in stored if isinstance(t, StoredTensor))
     if z.ndim != 2 or not _rows(mean, std, z.shape[1]):
-        raise UserError(f"{path}: shapes do not fit together")
+        shapes = ", ".join(
+            f"{n} {list(t.shape)}" for n, t in zip(names, (z, mean, std), strict=True)
+        )
+        raise UserError(f"{path}: shapes do not fit together: {shapes}")
+    _refuse_infinite(path, dict(zip(names, (z, mean, std), strict=True)))
     return Latents(z, mean.reshape(1, -1), std.reshape(1, -1))
+
+
+def _refuse_infinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
 
 
 def _rows(mean: Tensor, std: Tensor, d: int) -> bool:

@@ -33,11 +33,18 @@ _DTYPES = {
 }
 
 
+def _refuse_state(*_: Any) -> None:
+    """A pickle may set attributes of what it has built; no file of torch.save does that to a tensor."""
+    raise pickle.UnpicklingError("it changes a tensor after building it")
+
+
 @dataclass(frozen=True)
 class _Storage:
     key: str
     dtype: torch.dtype
     numel: int
+
+    __setstate__ = _refuse_state
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class StoredTensor:
     shape: torch.Size
     stride: tuple[int, ...]
 
+    __setstate__ = _refuse_state
+
 
 class _StandIn:
     """In the place of every class and function that is not needed: takes anything, does nothing."""
@@ -57,6 +66,9 @@ class _StandIn:
         return super().__new__(cls)
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __call__(self, *_: Any, **__: Any) -> "_StandIn":
+        return self
+
     def __setstate__(self, _: Any) -> None: ...
     def __setitem__(self, _: Any, __: Any) -> None: ...
     def append(self, _: Any) -> None: ...
@@ -92,6 +104,11 @@ def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any)
 
 def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
     return tensor
+
+
+# A function has attributes too, its defaults among them.
+for _function in (_rebuild_tensor, _rebuild_parameter):
+    _function.__setstate__ = _refuse_state  # type: ignore[union-attr, attr-defined]
 
 
 class TorchFile:
@@ -153,12 +170,13 @@ class TorchFile:
             info = self._plain(name)
             if info.file_size != size:
                 raise UserError(f"{self.path}: damaged: {name} does not hold {size} plain bytes")
-            data = np.empty(size, np.uint8)
+            # torch's own memory: how a kernel rounds may depend on how its weights are aligned.
+            data = torch.empty(size, dtype=torch.uint8)
             with self._zip.open(info) as file:
-                _fill(data, file)
+                _fill(data.numpy(), file)
         except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
             raise UserError(f"{self.path}: damaged: {name} does not read ({error})") from None
-        return torch.from_numpy(data).view(storage.dtype)
+        return data.view(storage.dtype)
 
     def close(self) -> None:
         self._zip.close()

@@ -58,6 +58,7 @@ NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
         ("DiffAE", "x_T random"): ("DiffAE 512D (random x_T)", _LONG),
         ("DiffAE 512D", "x_T inverted"): ("DiffAE 512D", _LONG),
         ("DiffAE 512D", "x_T random"): ("DiffAE 512D (random x_T)", _LONG),
+        ("DiffAE 512D 48M", "x_T random"): ("DiffAE 512D (random x_T)", _SHORT),
     }
     | {
         (f"DiffAE {size}D", "x_T random"): (f"DiffAE {size}D (random x_T)", _SHORT)

@@ -59,6 +59,7 @@ class FeatureNetwork:
             "feature_input_size": self.input_size,
             "feature_resize": self.resize,
             "feature_dtype": "float32",
+            **weights.unpublished("feature", self.sha256),
         }
 
 

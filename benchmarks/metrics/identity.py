@@ -60,13 +60,16 @@ class FaceEmbedding:
 
     def describe(self) -> dict[str, str | int]:
         """What the protocol records: two similarities compare only where all of this is equal."""
-        return {
+        described: dict[str, str | int] = {
             "identity_network": self.name,
             "identity_sha256": self.sha256,
             "identity_input_size": self.input_size,
             "identity_resize": "bilinear, antialiased",
             "identity_alignment": "none",
         }
+        if self.metric_name == "arcface":
+            described |= weights.unpublished("identity", self.sha256)
+        return described
 
 
 def face_embedding(

@@ -50,6 +50,7 @@ class PerceptualDistance:
             "perceptual_sha256": self.sha256,
             "perceptual_resize": self.resize,
             "perceptual_dtype": "float32",
+            **weights.unpublished("perceptual", self.sha256),
         }
 
 

@@ -25,8 +25,7 @@ class NotAvailable(Exception):
 class Weight:
     """A file of pretrained weights.
 
-    `sha256` is that of the published file. `instead` says what is measured without it, and by which
-    `benchmarks`. `package` names an installable package that holds the file.
+    `sha256` is that of the published file. `package` names an installable package that holds it.
     """
 
     name: str
@@ -36,8 +35,6 @@ class Weight:
     licence: str
     size_mb: float
     sha256: str
-    benchmarks: str = ""
-    instead: str = ""
     package: str = ""
 
 
@@ -48,12 +45,11 @@ KNOWN = {
             name="inception",
             filename="pt_inception-2015-12-05-6726825d.pth",
             what_for="fid: Inception-v3 as of the original FID, ported by pytorch-fid",
-            published_at="https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
+            published_at="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+            "pt_inception-2015-12-05-6726825d.pth",
             licence="Apache-2.0",
             size_mb=95.6,
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-            benchmarks="unconditional, fewshot, memorisation",
-            instead="fd_effnet, no column called fid",
         ),
         Weight(
             name="alexnet",
@@ -63,19 +59,16 @@ KNOWN = {
             licence="BSD-3-Clause (torchvision)",
             size_mb=244.4,
             sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            benchmarks="reconstruction, interpolation, variation",
-            instead="pd_effnet and ppl_effnet, no column called lpips or ppl",
         ),
         Weight(
             name="arcface",
             filename="w600k_r50.onnx",
             what_for="arcface: face recognition, ResNet-50 on WebFace600K (buffalo_l)",
-            published_at="https://github.com/deepinsight/insightface/tree/master/model_zoo",
+            published_at="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip "
+            "(in it: w600k_r50.onnx)",
             licence="non-commercial research only",
             size_mb=174.4,
             sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
-            benchmarks="identity",
-            instead="id_portraits on the portraits, nothing on other data",
         ),
         Weight(
             name="efficientnet-lite0",
@@ -108,7 +101,7 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     if not candidates:
         raise UserError(
             f"{weight.filename} is missing: get it from {weight.published_at} and put it into "
-            f"the folder given by --weights-dir or into {_hub_folder()}"
+            f"the folder given by --weights-dir or into {hub_folder()}"
         )
     path, *others = candidates
     if not path.is_file():
@@ -136,10 +129,10 @@ def _folders(weight: Weight, weights_dir: Path | None) -> list[Path]:
     if weights_dir is not None and not weights_dir.is_dir():
         raise UserError(f"--weights-dir {weights_dir}: no such folder")
     given = [] if weights_dir is None else [weights_dir]
-    return [*given, _hub_folder(), *_package_folder(weight.package)]
+    return [*given, hub_folder(), *_package_folder(weight.package)]
 
 
-def _hub_folder() -> Path:
+def hub_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -162,6 +155,13 @@ def sha256(path: Path) -> str:
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpublished(part: str, digest: str) -> dict[str, str]:
+    """A protocol's field for weights that only --allow-unknown-weights lets in; none for published ones."""
+    if digest in {weight.sha256 for weight in KNOWN.values()}:
+        return {}
+    return {f"{part}_weights": "not the published file (--allow-unknown-weights)"}
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from diffae.train.trainer import identity_of
 
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser("python -m diffae.train", __doc__)
-    presets = "\n".join(f"  {p.name:20} {p.description}" for p in PRESETS.values())
+    presets = "\n".join(_line(preset) for preset in PRESETS.values())
     parser.epilog = f"presets:\n{presets}"
     parser.add_argument("preset", help="one of the presets below")
     parser.add_argument("--data", type=Path, help="data set to train on (default: the portraits)")
@@ -57,6 +57,11 @@ def main(arguments: list[str] | None = None) -> None:
     with lock, writing(out, "or choose another --out"):
         train(preset, images, identity, out, args.seed, args.device)
     print(out)
+
+
+def _line(preset: Preset) -> str:
+    expect = f"\n{'':23}expect {preset.expect}" if preset.expect else ""
+    return f"  {preset.name:20} {preset.description}{expect}"
 
 
 def _open(preset: Preset, path: Path | None) -> Dataset:

@@ -174,12 +174,14 @@ def _paper(
     latent: Schedule | None,
     expect: str,
     batch_size: int = 128,
+    released: str = "",
 ) -> Preset:
     model = ARCHITECTURES[architecture]
+    released = released or architecture.removesuffix("_latent")
     kind = "the DDIM baseline" if model.kind == DDIM_BASELINE else "autoencoder"
     return Preset(
         name,
-        f"{kind} of the paper, {model.image_size} px, {data}",
+        f"{kind} of the paper, {model.image_size} px, {data} (the authors' {released})",
         model,
         replace(_PAPER, samples=samples, batch_size=batch_size),
         latent,
@@ -196,7 +198,8 @@ def _ablation(size: int, ssim: float) -> Preset:
         "FFHQ",
         48_000_000,
         None,
-        f"SSIM {ssim} on CelebA-HQ at T = 100 with random x_T (Table 2)",
+        f"SSIM {ssim:.3f} on CelebA-HQ at T = 100 with random x_T (Table 2)",
+        released=f"code with style_ch = {size}",
     )
     return replace(preset, model=replace(preset.model, z_channels=size))
 
@@ -209,6 +212,16 @@ _PAPER_PRESETS = (
         130_000_000,
         _PAPER_LATENT,
         "SSIM 0.991, LPIPS 0.011 on CelebA-HQ at T = 100 (Table 1); FID 16.70 at T = 20, 10.59 at T = 100 (Table 4)",
+        released="ffhq128_autoenc_130M and ffhq128_autoenc_latent",
+    ),
+    _paper(
+        "ffhq128-72m",
+        "ffhq128_autoenc_130M",
+        "FFHQ",
+        72_000_000,
+        None,
+        "no number in the paper; at 48 M images SSIM 0.631, at 130 M 0.677 (Table 2, random x_T, T = 100)",
+        released="ffhq128_autoenc_72M",
     ),
     _paper(
         "ffhq128-ddim",
@@ -219,6 +232,15 @@ _PAPER_PRESETS = (
         "SSIM 0.917, LPIPS 0.063 on CelebA-HQ at T = 100 (Table 1); FID 21.45 at T = 20, 12.03 at T = 100 (Table 4)",
     ),
     _paper(
+        "ffhq128-ddim-72m",
+        "ffhq128_ddpm_130M",
+        "FFHQ",
+        72_000_000,
+        None,
+        "no number in the paper; at 130 M images those of ffhq128-ddim",
+        released="ffhq128_ddpm_72M",
+    ),
+    _paper(
         "ffhq256",
         "ffhq256_autoenc_latent",
         "FFHQ",
@@ -226,6 +248,7 @@ _PAPER_PRESETS = (
         _PAPER_LATENT,
         "the pictures of the paper; the released weights stopped at 100 M images",
         batch_size=64,
+        released="ffhq256_autoenc and ffhq256_autoenc_latent",
     ),
     _paper(
         "horse128",
@@ -234,6 +257,7 @@ _PAPER_PRESETS = (
         130_000_000,
         _LSUN_LATENT,
         "FID 9.37 at T = 20, 6.71 at T = 100 (Table 4)",
+        released="horse128_autoenc and horse128_autoenc_latent",
     ),
     _paper(
         "horse128-ddim",
@@ -242,6 +266,7 @@ _PAPER_PRESETS = (
         130_000_000,
         None,
         "FID 12.92 at T = 20, 5.97 at T = 100 (Table 4)",
+        released="horse128_ddpm",
     ),
     _paper(
         "bedroom128",
@@ -250,6 +275,7 @@ _PAPER_PRESETS = (
         120_000_000,
         _LSUN_LATENT,
         "FID 8.19 at T = 20, 5.70 at T = 100 (Table 4)",
+        released="bedroom128_autoenc and bedroom128_autoenc_latent",
     ),
     _paper(
         "bedroom128-ddim",
@@ -258,6 +284,7 @@ _PAPER_PRESETS = (
         120_000_000,
         None,
         "FID 9.23 at T = 20, 5.94 at T = 100 (Table 4)",
+        released="bedroom128_ddpm",
     ),
     _paper(
         "celeba64",
@@ -266,6 +293,7 @@ _PAPER_PRESETS = (
         72_000_000,
         replace(_PAPER_LATENT, samples=301_000_000, batch_size=512),
         "FID 10.18 at T = 20, 5.30 at T = 100 (Table 4), and the rows of Table 3",
+        released="celeba64d2c_autoenc_latent, never released",
     ),
     _paper(
         "celeba64-ddim",
@@ -274,10 +302,12 @@ _PAPER_PRESETS = (
         72_000_000,
         None,
         "FID 12.70 at T = 20, 5.83 at T = 100 (Table 4)",
+        released="celeba64d2c_ddpm, never released",
     ),
     _ablation(64, 0.521),
     _ablation(128, 0.582),
     _ablation(256, 0.606),
+    _ablation(512, 0.631),
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_SMALL_PRESETS, *_PAPER_PRESETS)}

@@ -1,13 +1,18 @@
-"""A small data set in a context of its own, for benchmarks that are tested on systems with known answers."""
+"""What several tests share: a small data set in a context of its own, for benchmarks that are tested on systems
+with known answers; and two folders of images, with weights of metric networks, for `benchmarks.measure`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from metric_weights import write_onnx, write_random_weights
 from PIL import Image
+from skimage import data
 
 from benchmarks.context import Context
+from benchmarks.measure import main
 from benchmarks.profiles import PROFILES
 from benchmarks.store import Store
 from diffae.data import open_dataset
@@ -43,3 +48,40 @@ def context(patches, tmp_path):
         store=Store(tmp_path / "store"),
         pictures=tmp_path / "run" / "pictures",
     )
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> tuple[Path, Path]:
+    """Crops of photographs, and the same with noise: 64 px PNG."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    sources = (data.astronaut(), data.chelsea(), data.coffee())
+    for i in range(12):
+        photo = sources[i % len(sources)]
+        y, x = (int(rng.integers(0, size - 64)) for size in photo.shape[:2])
+        crop = photo[y : y + 64, x : x + 64]
+        noisy = np.clip(crop + rng.normal(0, 20, crop.shape), 0, 255).astype(np.uint8)
+        for name, image in (("a", crop), ("b", noisy)):
+            (root / name).mkdir(exist_ok=True)
+            Image.fromarray(image).save(root / name / f"{i:03}.png")
+    return root / "a", root / "b"
+
+
+@pytest.fixture(scope="session")
+def weights_dir(tmp_path_factory) -> Path:
+    """Seeded random weights in torch.hub's layout; the folder serves as --weights-dir as well."""
+    folder = write_random_weights(tmp_path_factory.mktemp("home") / "hub" / "checkpoints")
+    write_onnx(folder / "w600k_r50.onnx")
+    return folder
+
+
+@pytest.fixture
+def measure(capsys, weights_dir):
+    def run(metric: str, *paths: Path, allow: bool = True) -> float:
+        flags = ["--allow-unknown-weights"] if allow else []
+        main([metric, *map(str, paths), "--weights-dir", str(weights_dir), *flags])
+        name, value = capsys.readouterr().out.splitlines()[-1].split(" ")
+        assert name == metric
+        return float(value)
+
+    return run

@@ -91,6 +91,7 @@ def test_which_embedding_is_used(tmp_path, faces):
         face_embedding(tmp_path, allow_unknown=False, device=CPU, dataset_name="celeba")
     found = face_embedding(tmp_path, allow_unknown=True, device=CPU, dataset_name="celeba")
     assert found.metric_name == "arcface"
+    assert "--allow-unknown-weights" in found.describe()["identity_weights"]
 
 
 def test_portrait_embedding_from_a_file(tmp_path, faces):
@@ -103,6 +104,7 @@ def test_portrait_embedding_from_a_file(tmp_path, faces):
     with torch.inference_mode():
         torch.testing.assert_close(embedding(faces), network(faces))
     torch.testing.assert_close(embedding(faces).norm(dim=1), torch.ones(3))
+    assert "identity_weights" not in embedding.describe()
     assert embedding.describe()["identity_sha256"] == weights.sha256(path)
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="net.safetensors"):

@@ -12,7 +12,6 @@ import pytest
 import torch
 import torchvision
 from metric_weights import alexnet, write_random_weights
-from pytorch_fid.inception import InceptionV3
 from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
@@ -57,18 +56,17 @@ def signed(images: torch.Tensor) -> torch.Tensor:
     return images.float() / 127.5 - 1
 
 
-def test_inception_is_pytorch_fid_s(hub, photographs):
-    network = feature_network(None, allow_unknown=True, device=CPU)
-    assert (network.name, network.metric_name) == ("inception-v3 (pytorch-fid)", "fid")
-    ours = network(photographs[:2])
-    with torch.inference_mode():
-        theirs = InceptionV3([3]).eval()(photographs[:2].float() / 255)[0].flatten(1)
-    assert ours.shape == (2, network.dim)
-    assert ours.std() > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
-    assert network.describe()["feature_sha256"] == weights.sha256(
-        hub / weights.KNOWN["inception"].filename
-    )
+def test_unknown_weights_are_recorded(hub):
+    features = feature_network(None, allow_unknown=True, device=CPU).describe()
+    assert features["feature_sha256"] == weights.sha256(hub / weights.KNOWN["inception"].filename)
+    assert "--allow-unknown-weights" in features["feature_weights"]
+    perceptual = perceptual_distance(None, allow_unknown=True, device=CPU).describe()
+    assert "--allow-unknown-weights" in perceptual["perceptual_weights"]
+
+
+def test_published_weights_need_no_remark(empty):
+    assert "feature_weights" not in feature_network(None, False, CPU).describe()
+    assert "perceptual_weights" not in perceptual_distance(None, False, CPU).describe()
 
 
 def test_unknown_weights_are_refused_and_never_replaced_by_another_network(hub):

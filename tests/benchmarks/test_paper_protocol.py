@@ -115,6 +115,28 @@ def test_table_3_draws_its_pool_at_T_100_and_table_4_shares_it(planned):
     assert row(planned, "fewshot", "real images", "features of all") == [COUNT, COUNT]
 
 
+@pytest.mark.parametrize("name", ["Male", "Female", "Blond", "Non-Blond"])
+def test_table_3_asks_for_5_000_samples_of_every_class_by_every_rule_and_seed(planned, name):
+    how = "labels, accepted by probability, threshold, reject; 3 seeds"
+    for scenario, labels in (("binary", "50 + 50"), ("pu", "100 + 10,000")):
+        what = f"{scenario}/{name} of {labels} {how}"
+        assert row(planned, "fewshot", "DiffAE", what) == [5_000]
+    assert row(planned, "fewshot", "real images", f"naive: all images against {name}") == [COUNT]
+
+
+def test_section_5_3_has_both_probes_and_both_means(planned):
+    means = "40 attributes, mean and prevalence-weighted mean"
+    for probe in ("joint L-BFGS, C of 4 values", "Adam, 9,375 steps of 32"):
+        found = row(planned, "probes", "DiffAE", f"fit: {probe}; {means}")
+        assert found == [round(0.6 * COUNT)]
+
+
+def test_data_splits_and_seed_are_said(planned):
+    assert "data: celeba-hq, 30,000 images, 128 px, crop center" in planned
+    assert "splits: train 18,000, valid 3,000, test 9,000 (seeded by image" in planned
+    assert "profile: paper; seed 0" in planned
+
+
 @pytest.mark.parametrize("T", [10, 20, 50, 100])
 def test_table_4_has_50_000_samples_at_every_T(planned, T):
     found = row(planned, "unconditional", "DDIM", "samples", T=T)

@@ -296,6 +296,13 @@ def test_several_checkpoints_of_one_system_are_rows_of_their_own(
     assert {protocol["transform"]["crop"] for protocol in protocols.values()} == {"none"}
 
 
+def test_a_second_checkpoint_without_a_title_is_refused():
+    with pytest.raises(
+        UserError, match=r"both for diffae; give one of them a title: --ckpt diffae:"
+    ):
+        parse(["probes", "--ckpt", "portraits", "--ckpt", "diffae=other"], None)
+
+
 def test_the_same_title_twice_is_refused(cache, portraits, checkpoints, tmp_path):
     path = checkpoints / "diffae"
     result = command(
@@ -417,7 +424,9 @@ def test_list_names_everything(cache):
 def test_doctor_says_where_weights_go(cache, tmp_path):
     result = command("doctor", "--weights-dir", tmp_path, cache=cache)
     assert result.returncode == 0
-    assert "missing: pt_inception-2015-12-05-6726825d.pth" in result.stdout
+    assert f"missing: put pt_inception-2015-12-05-6726825d.pth (95.6 MB) into {tmp_path}" in (
+        result.stdout
+    )
     assert "verified: " in result.stdout  # the network that ships with a package
 
 

@@ -54,7 +54,10 @@ def test_half_precision_files_give_single_precision_models(folder):
         (lambda s: {k: v for k, v in s.items() if k != "z_mean"}, "tensors missing: z_mean"),
         (lambda s: s | {"extra": torch.zeros(1)}, "not part of the model: extra"),
         (lambda s: s | {"z_mean": torch.zeros(1, 7)}, "of another shape: z_mean"),
-        (lambda s: s | {"z_mean": s["z_mean"] * float("nan")}, "not finite: z_mean"),
+        (
+            lambda s: s | {"z_mean": torch.full_like(s["z_mean"], float("nan"))},
+            "not finite: z_mean",
+        ),
     ],
 )
 def test_faulty_tensors_are_named(folder, change, message):

@@ -78,11 +78,11 @@ def test_public_verbs_have_the_documented_shapes(small):
     z = small.encode(images)
     x_T = small.encode_stochastic(images, z, steps=3)
     out = small.decode(z, x_T, steps=3)
-    assert z.shape == (2, small.latent_dim) == (2, 128)
+    assert z.shape == (2, small.latent_dim)
     assert x_T.shape == out.shape == images.shape
     assert out.abs().max() <= 1
     assert small.predict_noise(images, 5, z).shape == images.shape
-    assert small.sample_latents(4, steps=2).shape == (4, 128)
+    assert small.sample_latents(4, steps=2).shape == (4, small.latent_dim)
 
 
 def test_results_do_not_depend_on_the_batch(small):
@@ -97,7 +97,7 @@ def test_results_do_not_depend_on_the_batch(small):
 
 def test_z_and_time_reach_the_output(small):
     x = torch.randn(2, 3, 32, 32)
-    z = torch.randn(2, 128)
+    z = torch.randn(2, small.latent_dim)
     base = small.predict_noise(x, 10, z)
     assert not torch.allclose(base, small.predict_noise(x, 900, z), atol=1e-4)
     assert not torch.allclose(base, small.predict_noise(x, 10, -z), atol=1e-4)
@@ -105,7 +105,7 @@ def test_z_and_time_reach_the_output(small):
 
 def test_a_velocity_network_predicts_noise_all_the_same(small):
     """Whatever the network says, eps = sqrt(1 - a) x_t + sqrt(a) v."""
-    x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, 128), torch.tensor([250, 700])
+    x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, small.latent_dim), torch.tensor([250, 700])
     with torch.no_grad():
         v = small.unet(x, t, z)
     a = small.alphas[t].float().reshape(-1, 1, 1, 1)

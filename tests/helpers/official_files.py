@@ -3,12 +3,17 @@
 import sys
 import types
 import zlib
+from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+from diffae.config import ARCHITECTURES, ModelConfig
+from diffae.official import expected_shapes
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"
 
@@ -47,11 +52,37 @@ def state_dict(configuration: str, image_size: int, complete: bool = False) -> d
     return state | {f"ema_model.{n}": t for n, t in ema.items()}
 
 
+TINY = replace(
+    ARCHITECTURES["celeba64d2c_autoenc_latent"],
+    model_channels=32,
+    channel_mult=(1, 2),
+    encoder_channel_mult=(1, 2, 2),
+    z_channels=64,
+    image_size=32,
+    latent=replace(ARCHITECTURES["celeba64d2c_autoenc_latent"].latent, hidden_channels=64),
+)
+
+
+def tiny_state(config: ModelConfig = TINY) -> dict[str, torch.Tensor]:
+    """A small model's state_dict, as Lightning saves it."""
+    state: dict[str, torch.Tensor] = {"x_T": torch.zeros(32, 3, 32, 32)}
+    for seed, (name, shape) in enumerate(expected_shapes(config).items()):
+        generator = torch.Generator().manual_seed(seed)
+        state[name] = 0.1 * torch.randn(shape, generator=generator)
+    for name in state:
+        if ".linear_emb." in name:
+            state[name] = state[name.replace(".linear_emb.", ".cond_layers.1.")]
+    ema = {n: t for n, t in state.items() if n.startswith("ema_model.")}
+    return state | {n.removeprefix("ema_"): t + 1 for n, t in ema.items()}
+
+
 def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
     """Write a Lightning 1.4.5 checkpoint around a state dict.
 
     Its `callbacks` are keyed by a class of a package that is gone by the time the file is read.
     """
+    state = OrderedDict(state)
+    state._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
     module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
     callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
     module.ModelCheckpoint = callback  # type: ignore[attr-defined]
@@ -62,6 +93,7 @@ def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
         "state_dict": state,
         "callbacks": {callback: {"monitor": "loss", "best_model_score": torch.tensor(0.5)}},
         "optimizer_states": [],
+        "native_amp_scaling_state": {"scale": 65536.0, "_growth_tracker": 3},
         "lr_schedulers": [],
         "hparams_name": "conf",
         "hyper_parameters": {"img_size": 128, "name": "x"},

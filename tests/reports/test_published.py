@@ -31,6 +31,7 @@ def record(**changes):
         ("table2_ablation", "DiffAE", "x_T inverted", 20, "ssim", 0.927),
         ("table2_ablation", "DiffAE", "x_T random", 10, "ssim", 0.707),
         ("table2_ablation", "DiffAE 64D", "x_T random", 50, "mse", 0.020),
+        ("table2_ablation", "DiffAE 512D 48M", "x_T random", 100, "ssim", 0.631),
         ("section5.3_probe", "DiffAE", "mean", None, "auroc", 0.925),
         ("section5.3_probe", "StyleGAN2 (W)", "mean", None, "auroc", 0.891),
         ("table3_fewshot_fid", "DiffAE", "binary/Male", 100, "fid", 11.52),

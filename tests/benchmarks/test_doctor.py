@@ -1,0 +1,53 @@
+"""What is said of metric weights, by `doctor` and again before a run computes anything."""
+
+import pytest
+from metric_weights import write_onnx
+
+from benchmarks import doctor
+from benchmarks.metrics import weights
+
+
+@pytest.fixture(autouse=True)
+def empty_hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
+    doctor.examine(["--weights-dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    for weight in weights.KNOWN.values():
+        for text in (weight.published_at, f"SHA-256 {weight.sha256}", f"licence: {weight.licence}"):
+            assert text in printed
+    place = f"into {tmp_path}, or into {weights.hub_folder()}"
+    assert f"missing: put w600k_r50.onnx (174.4 MB) {place}" in printed
+    assert "verified: " in printed  # the network that ships as a package
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "reconstruction: ssim, ssim_valid, mse, psnr, latent_dim, pd_effnet; not lpips: alexnet is missing",
+        "probes: auroc, ap, accuracy",
+        "identity: id_portraits and logit_change on the portraits, nothing on other data; "
+        "not arcface, logit_change: arcface is missing",
+        "interpolation: ppl_effnet; not ppl: alexnet is missing",
+        "fewshot: acceptance_rate, fd_effnet; not fid: inception is missing",
+        "unconditional: fd_effnet; not fid: inception is missing",
+        "denoising: mse, ssim",
+    ],
+)
+def test_every_benchmark_says_what_it_will_and_will_not_report(line):
+    assert f"  {line}" in doctor.weights_report(None)
+
+
+def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
+    path = write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
+    report = doctor.weights_report(tmp_path)
+    assert "  identity: arcface, logit_change" in report
+    unknown = f"another file than the published one: {path} (needs --allow-unknown-weights)"
+    assert f"    {unknown}" in report
+
+
+def test_a_run_says_the_same_before_it_computes(context, capsys):
+    doctor.announce(context, [], {})
+    assert "\n".join(doctor.weights_report(None)) in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""Every metric equals the program that defines it: one test for each row of this table.
+
+    FID features and distance     `python -m pytorch_fid A B` on the same PNG folders    1e-3 relative
+    LPIPS                         `lpips.LPIPS(net="alex")`                              1e-5
+    ssim                          its definition by a direct convolution in float64      1e-5
+    ssim_valid                    `piq.ssim(downsample=False)`                           1e-5
+    AUROC, AP                     scikit-learn                                           1e-9
+    DeLong's standard errors      a bootstrap with 2,000 resamples                       5 %
+    PPL                           a linear decoder with a squared-error distance         1e-3
+    identity                      insightface's `get_feat` on the same ONNX file         1e-5
+
+The published weights cannot be had in a test: seeded random ones stand under their names, in torch.hub's
+cache and in --weights-dir.
+"""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import lpips
+import numpy as np
+import piq
+import pytest
+import torch
+import torchvision
+from insightface.model_zoo import get_model
+from metric_weights import alexnet
+from PIL import Image
+from pytorch_fid.inception import InceptionV3
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from benchmarks.measure import main
+from benchmarks.metrics.features import feature_network
+from benchmarks.metrics.path_length import path_length
+from probes import auroc, average_precision, delong
+
+ALLOW = "--allow-unknown-weights"
+
+# pytorch-fid 0.3.0 asks SciPy for `sqrtm(disp=False)`, which SciPy 1.18 no longer takes.
+PYTORCH_FID = """
+import inspect, runpy
+from scipy import linalg
+root = linalg.sqrtm
+if "disp" not in inspect.signature(root).parameters:
+    linalg.sqrtm = lambda matrix, disp: (root(matrix), None)
+runpy.run_module("pytorch_fid", run_name="__main__")
+"""
+
+
+def pytorch_fid(weights_dir: Path, *arguments: Path) -> float:
+    command = [sys.executable, "-W", "ignore", "-c", PYTORCH_FID, *map(str, arguments)]
+    command += ["--device", "cpu", "--num-workers", "0", "--batch-size", "4"]
+    environment = os.environ | {"TORCH_HOME": str(weights_dir.parents[1])}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return float(result.stdout.split()[-1])
+
+
+def load(folder: Path) -> torch.Tensor:
+    """float64 N x 3 x 64 x 64 in [0, 1]."""
+    images = [np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
+
+
+def test_fid(measure, folders, weights_dir, tmp_path):
+    a, b = folders
+    theirs = pytorch_fid(weights_dir, a, b)
+    assert theirs > 1
+    assert measure("fid", a, b) == pytest.approx(theirs, rel=1e-3)
+    statistics = tmp_path / "a.npz"
+    main(["fid", str(a), "--save", str(statistics), "--weights-dir", str(weights_dir), ALLOW])
+    assert pytorch_fid(weights_dir, statistics, b) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_fid_features(folders, weights_dir, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(weights_dir.parents[1]))  # found in the cache as well
+    images = (load(folders[0])[:2] * 255).round().byte()
+    ours = feature_network(None, allow_unknown=True, device=torch.device("cpu"))(images)
+    with torch.inference_mode():
+        theirs = InceptionV3([3]).eval()(images.float() / 255)[0].flatten(1)
+    assert ours.std() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_lpips(measure, folders, weights_dir):
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore", UserWarning)
+        patch.setattr(torchvision.models, "alexnet", lambda pretrained: alexnet(weights_dir))
+        theirs = lpips.LPIPS(net="alex", verbose=False)
+    a, b = (load(folder).float() * 2 - 1 for folder in folders)
+    with torch.inference_mode():
+        expected = float(theirs(a, b).double().mean())
+    assert expected > 0.01
+    assert measure("lpips", *folders) == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim(measure, folders):
+    """11 x 11 Gaussian, sigma 1.5, zero padding, [0, 1]: a direct convolution in float64."""
+    x = torch.arange(11, dtype=torch.float64) - 5
+    line = torch.exp(-(x**2) / (2 * 1.5**2))
+    window = (line[:, None] * line / line.sum() ** 2).expand(3, 1, 11, 11)
+
+    def local(images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(images, window, padding=5, groups=3)
+
+    a, b = map(load, folders)
+    ma, mb = local(a), local(b)
+    va, vb, vab = local(a * a) - ma**2, local(b * b) - mb**2, local(a * b) - ma * mb
+    top = (2 * ma * mb + 1e-4) * (2 * vab + 9e-4)
+    expected = float((top / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))).mean())
+    assert measure("ssim", *folders) == pytest.approx(expected, abs=1e-5)
+    assert abs(expected - measure("ssim_valid", *folders)) > 1e-3  # the two must not be mixed up
+
+
+def test_ssim_valid(measure, folders):
+    a, b = map(load, folders)
+    expected = float(piq.ssim(a, b, data_range=1.0, downsample=False))
+    assert measure("ssim_valid", *folders) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def scores() -> tuple[np.ndarray, np.ndarray]:
+    """Scores with ties and labels of 1,000 images, one attribute rare and one common."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((1000, 3)) < (0.1, 0.5, 0.9)
+    return (rng.normal(size=(1000, 3)) + labels * (1.5, 0.3, 0.8)).round(2), labels
+
+
+def test_auroc_and_ap(scores):
+    for s, y in zip(scores[0].T, scores[1].T, strict=True):
+        assert auroc(s, y) == pytest.approx(roc_auc_score(y, s), abs=1e-9)
+        assert average_precision(s, y) == pytest.approx(average_precision_score(y, s), abs=1e-9)
+
+
+def test_delong(scores):
+    values, labels = scores
+    rng = np.random.default_rng(1)
+    resampled = np.empty((2000, 3))
+    for r in range(2000):
+        index = rng.integers(0, len(values), len(values))
+        y, ranks = labels[index], rankdata(values[index], axis=0)
+        m, n = y.sum(0), (~y).sum(0)
+        resampled[r] = ((ranks * y).sum(0) - m * (m + 1) / 2) / (m * n)
+    stderr = np.sqrt(np.diag(delong(values, labels).covariance))
+    np.testing.assert_allclose(stderr, resampled.std(0, ddof=1), rtol=0.05)
+
+
+def test_ppl():
+    """decode(z) = W z and d(x, y) = |x - y|^2 give |W (b - a)|^2 for every t and epsilon."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(10, 64, generator=generator) / 8
+    a, b = torch.randn(2, 32, 64, generator=generator)
+    t = torch.rand(32, generator=generator)
+    lengths = path_length(
+        lambda z: z @ weight.T, a, b, lambda x, y: (x - y).square().sum(1), t, 1e-4
+    )
+    expected = ((b - a) @ weight.T).square().sum(1).double()
+    torch.testing.assert_close(lengths.mean(), expected.mean(), rtol=1e-3, atol=0)
+
+
+def test_identity(measure, tmp_path, weights_dir):
+    rng = np.random.default_rng(1)
+    recogniser = get_model(str(weights_dir / "w600k_r50.onnx"), providers=["CPUExecutionProvider"])
+    recogniser.prepare(ctx_id=-1)
+    embeddings = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        faces = rng.integers(0, 256, (4, 112, 112, 3), dtype=np.uint8)
+        for i, face in enumerate(faces):
+            Image.fromarray(face).save(tmp_path / name / f"{i}.png")
+        embeddings.append(recogniser.get_feat([face[:, :, ::-1] for face in faces]))
+    a, b = embeddings
+    cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    ours = measure("identity", tmp_path / "a", tmp_path / "b")
+    assert ours == pytest.approx(float(cosines.mean()), abs=1e-5)

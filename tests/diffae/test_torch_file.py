@@ -1,0 +1,204 @@
+"""Files of torch.save that somebody made or damaged: nothing in them runs, and one line says what is wrong."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+
+import pytest
+import torch
+from official_files import tiny_state, write_lightning
+
+from diffae import DiffusionAutoencoder, torch_file
+from diffae.errors import UserError
+from diffae.official import read_classifier, read_latents
+from diffae.torch_file import TorchFile, _rebuild_tensor, _Storage
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_lightning(tmp_path / "last.ckpt", tiny_state())
+
+
+class Payload:
+    """Creates a file when it is unpickled by a loader that trusts it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("where", ["callbacks", "hyper_parameters", "state_dict"])
+def test_a_hostile_pickle_runs_nothing(tiny, where):
+    proof = tiny.parent / "it ran"
+    more = {where: {"x": Payload(proof)}}
+    if where == "state_dict":
+        more = {where: tiny_state() | {"x": Payload(proof)}}
+    write_lightning(tiny, tiny_state(), **more)
+    if where == "state_dict":
+        with pytest.raises(UserError, match="holds x, which is not a tensor"):
+            DiffusionAutoencoder.from_pretrained(tiny)
+    else:
+        DiffusionAutoencoder.from_pretrained(tiny)
+    assert not proof.exists()
+
+
+def test_the_payload_would_have_run(tmp_path):
+    """The test above can fail: a loader that trusts the file does run it."""
+    torch.save({"x": Payload(tmp_path / "it ran")}, tmp_path / "file")
+    torch.load(tmp_path / "file", weights_only=False)
+    assert (tmp_path / "it ran").exists()
+
+
+class Keyed(Payload):
+    """A payload that is the key of a dictionary, as Lightning's callback classes are."""
+
+    def __hash__(self):
+        return 0
+
+
+def test_a_payload_in_a_key_runs_nothing(tiny):
+    proof = tiny.parent / "it ran"
+    write_lightning(tiny, tiny_state(), callbacks={Keyed(proof): {"nested": [Payload(proof)]}})
+    DiffusionAutoencoder.from_pretrained(tiny)
+    assert not proof.exists()
+
+
+def text(value: str) -> bytes:
+    return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+
+def gadgets(proof: Path) -> dict[str, bytes]:
+    """Pickles by hand, one for each way in which an opcode gets something called or changed."""
+    command = text(f"touch {proof}")
+    popen = b"subprocess\nPopen\n" + text("touch") + text(str(proof)) + b"\x86\x85"
+    return {
+        "REDUCE": b"\x80\x02cos\nsystem\n" + command + b"\x85R.",
+        "REDUCE eval": b"\x80\x02cbuiltins\neval\n"
+        + text(f"open({str(proof)!r}, 'w')")
+        + b"\x85R.",
+        "INST": b"(" + command + b"ios\nsystem\n.",
+        "OBJ": b"(cos\nsystem\n" + command + b"o.",
+        "NEWOBJ": b"\x80\x02c" + popen + b"\x81.",
+        "NEWOBJ_EX": b"\x80\x04c" + popen + b"}\x92.",
+        "STACK_GLOBAL": b"\x80\x04" + text("os") + text("system") + b"\x93" + command + b"\x85R.",
+        "a dotted name": b"\x80\x04"
+        + text("torch")
+        + text("os.system")
+        + b"\x93"
+        + command
+        + b"\x85R.",
+        "getattr": b"\x80\x02cbuiltins\ngetattr\ncos\n__dict__\n"
+        + text("system")
+        + b"\x86R"
+        + command
+        + b"\x85R.",
+        "torch.load": b"\x80\x02ctorch.serialization\nload\n" + text(str(proof)) + b"\x85R.",
+        "BUILD": b"\x80\x02ccollections\nOrderedDict\n)RN}"
+        + text("update")
+        + b"cos\nsystem\ns\x86b.",
+        "BUILD on a function": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}"
+        + text("__defaults__")
+        + b"(K\x01K\x02ts\x86b.",
+        "persistent id": b"\x80\x02(cos\nsystem\n" + command + b"tQ.",
+    }
+
+
+@pytest.mark.parametrize("name", gadgets(Path("x")))
+def test_no_opcode_runs_anything(tiny, name):
+    proof = tiny.parent / "it ran"
+    data = gadgets(proof)[name]
+    rewrite(tiny, with_pickle(data))
+    bare, legacy = tiny.parent / "bare.ckpt", tiny.parent / "legacy.ckpt"
+    bare.write_bytes(data)  # and in a file that is no zip archive, as torch.save wrote them once
+    preamble = io.BytesIO()
+    torch.save({}, preamble, _use_new_zipfile_serialization=False)
+    legacy.write_bytes(preamble.getvalue() + data)
+    for path in (tiny, bare, legacy):
+        for load in (DiffusionAutoencoder.from_pretrained, read_classifier, read_latents):
+            with pytest.raises(UserError, match=path.name):
+                load(path)
+    assert not proof.exists()
+    assert torch_file._rebuild_tensor.__defaults__ is None
+
+
+def rewrite(path: Path, change, compression: int = zipfile.ZIP_STORED) -> None:
+    """Write a zip archive again with the content of some entries, or their names, changed."""
+    with zipfile.ZipFile(path) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in change(entries).items():
+            file.writestr(name, data)
+
+
+def with_pickle(data: bytes):
+    return lambda entries: {n: data if n.endswith("data.pkl") else d for n, d in entries.items()}
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]), "not a zip archive"),
+        (lambda p: p.write_bytes(b""), "not a zip archive"),
+        (lambda p: p.write_bytes(b"not a checkpoint"), "not a zip archive"),
+        (lambda p: rewrite(p, lambda e: {"readme": b""}), "not one that torch.save wrote"),
+        (
+            lambda p: rewrite(p, lambda e: {"../" + n: d for n, d in e.items()}),
+            "not one that torch",
+        ),
+        (lambda p: rewrite(p, with_pickle(b"\x80\x02garbage")), "its pickle does not load"),
+        (lambda p: rewrite(p, with_pickle(b"")), "its pickle does not load"),
+        (lambda p: rewrite(p, with_pickle(pickle.dumps([1, 2]))), "it has no state_dict"),
+        (lambda p: rewrite(p, with_pickle(b"r\xff\xff\xff\xff.")), "its pickle does not load"),
+        (
+            lambda p: rewrite(p, lambda e: {n: d for n, d in e.items() if "data/1" not in n}),
+            "does not read",
+        ),
+        (
+            lambda p: rewrite(
+                p,
+                lambda e: (
+                    {n: d[: len(d) // 2] for n, d in e.items() if 1}
+                    | {n: d for n, d in e.items() if n.endswith("data.pkl")}
+                ),
+            ),
+            "plain bytes",
+        ),
+    ],
+)
+def test_a_damaged_file_is_one_line(tiny, damage, message):
+    damage(tiny)
+    with pytest.raises(UserError, match=message) as error:
+        DiffusionAutoencoder.from_pretrained(tiny)
+    assert str(tiny) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_flipped_bit_in_the_weights_is_found(tiny):
+    data = bytearray(tiny.read_bytes())
+    wanted = tiny_state()["ema_model.encoder.out.3.weight"].numpy().tobytes()
+    data[data.index(wanted)] ^= 1
+    tiny.write_bytes(data)
+    with pytest.raises(UserError, match="CRC"):
+        DiffusionAutoencoder.from_pretrained(tiny)
+
+
+def test_a_pickle_that_unpacks_is_refused(tiny):
+    """torch.save compresses nothing, so no more is read than the file holds."""
+    rewrite(tiny, lambda entries: entries, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match=r"damaged: .*data\.pkl does not hold plain bytes"):
+        DiffusionAutoencoder.from_pretrained(tiny)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"), [((10**6, 10**6), (0, 0)), ((-1, 2), (2, 1)), ((2, 2), (1,))]
+)
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path, shape, stride):
+    """`expand` makes terabytes of one number."""
+    storage = _Storage("0", torch.float32, 4)
+    torch.save({"conds": torch.zeros(2, 2)}, tmp_path / "latent.pkl")
+    with TorchFile(tmp_path / "latent.pkl") as file, pytest.raises((UserError, UnpicklingError)):
+        file.read(_rebuild_tensor(storage, 0, shape, stride))
