@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,11 +20,21 @@ from benchmarks.metrics.features import FeatureNetwork, feature_network
 from benchmarks.metrics.identity import FaceEmbedding, face_embedding
 from benchmarks.metrics.perceptual import PerceptualDistance, perceptual_distance
 from benchmarks.profiles import Profile
-from benchmarks.store import Arrays, Store
+from benchmarks.store import Arrays, Store, digest
 from benchmarks.systems.base import Code, System
 from diffae.data import Dataset
 from reports.published import attach
 from reports.records import Record
+from reports.uncertainty import (
+    UNKNOWN,
+    Error,
+    Uncertainty,
+    by_group,
+    of_mean,
+    record_key,
+    units_of,
+)
+from reports.uncertainty import error as standard_error
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,33 @@ class Selection:
         assert self.dataset.attributes is not None
         return self.dataset.attributes[self.order]
 
+    @property
+    def groups(self) -> np.ndarray:
+        """What is independent of each other, int N: persons where they are known, else images."""
+        known = self.dataset.identities
+        return self.order if known is None else known[self.order]
+
+    def uncertainty(self, influence: np.ndarray) -> Uncertainty:
+        """The uncertainty of a number that the images moved by `influence` [N]."""
+        kind = "images" if self.dataset.identities is None else "persons"
+        groups = self.groups
+        return by_group(influence, groups, units_of(kind, self.dataset.fingerprint, digest(groups)))
+
+    def mean(self, values: np.ndarray) -> tuple[float, Uncertainty]:
+        """The mean of a score [N] over the images, and its uncertainty."""
+        mean = float(np.mean(values, dtype=np.float64))
+        parts = of_mean(values, "")
+        return mean, self.uncertainty(parts[0].values) if parts else UNKNOWN
+
+    def units(self, kind: str) -> str:
+        """The name of what is made of these images in their order, e.g. pairs."""
+        return units_of(kind, self.dataset.fingerprint, digest(self.order))
+
+    def blocks(self, count: int) -> np.ndarray:
+        """The jackknife block of each image, int N; no person is in two blocks."""
+        _, member = np.unique(self.groups, return_inverse=True)
+        return member % count
+
 
 @dataclass
 class Context:
@@ -73,6 +111,7 @@ class Context:
     allow_unknown_weights: bool = False
     attributes: tuple[str, ...] = ()
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+    uncertainties: dict[str, Uncertainty] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------
     # Metric networks: the real ones where their weights are, else the honestly named stand-ins
@@ -171,16 +210,22 @@ class Context:
         split: str = "test",
         setting: str = "",
         steps: int | None = None,
+        uncertainty: Uncertainty = UNKNOWN,
         stderr: float | None = None,
         n: int | None = None,
         protocol: str = "",
         note: str = "",
     ) -> Record:
-        """A row, with the metric's direction and unit and the paper's number for the same cell."""
+        """A row, with the metric's direction and unit and the paper's number for the same cell.
+
+        The standard error is that of `uncertainty`, which is kept for comparisons, or `stderr` where the
+        influences of single units are not known. The interval has 95 %, by Student's t.
+        """
         info = METRICS[metric]
         if stderr is not None and not np.isfinite(stderr):
             stderr = None
-        half = 1.96 * stderr if value is not None and stderr is not None else None
+        error = standard_error(uncertainty) or (stderr is not None and Error(stderr, math.inf))
+        half = error.quantile(0.975) if value is not None and error else None
         row = Record(
             benchmark,
             table,
@@ -191,7 +236,7 @@ class Context:
             steps,
             metric,
             value,
-            stderr=stderr,
+            stderr=error.stderr if error else None,
             ci_low=None if half is None or value is None else value - half,
             ci_high=None if half is None or value is None else value + half,
             n=n,
@@ -200,6 +245,8 @@ class Context:
             protocol=protocol,
             note=note,
         )
+        if uncertainty:
+            self.uncertainties[record_key(row)] = uncertainty
         return attach(
             row, comparable_reason=self._incomparable(table), dataset=self._paper_dataset()
         )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.base import Benchmark
-from benchmarks.context import Context, Selection, mean_and_stderr
+from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics import pixel, ssim
 from benchmarks.plan import Calls, Work, semantic_codes
@@ -74,7 +74,7 @@ def _records(
         ssim="11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]",
     )
     for metric in METRICS:
-        value, stderr = mean_and_stderr(scores[metric])
+        value, uncertainty = selection.mean(scores[metric])
         yield context.record(
             "denoising",
             TABLE,
@@ -82,7 +82,7 @@ def _records(
             metric,
             value,
             setting=f"t = {t}",
-            stderr=stderr,
+            uncertainty=uncertainty,
             n=len(selection),
             protocol=protocol,
         )

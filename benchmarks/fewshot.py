@@ -14,12 +14,13 @@ from torch import Tensor
 
 from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
+from benchmarks.distances import distance
 from benchmarks.images import save_sheet
-from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Work, new_images, real_features, semantic_codes
 from benchmarks.samples import decode_latents, samples
-from benchmarks.store import Arrays, digest
+from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
 from diffae import noise
 from diffae.cli import did_you_mean
@@ -35,6 +36,7 @@ from probes import (
     pu_split,
 )
 from reports.records import Record
+from reports.uncertainty import Uncertainty, of_jackknife, of_mean, units_of
 
 TABLE = "table3_fewshot_fid"
 # Attribute, the paper's name of its positive class, of its negative class.
@@ -124,25 +126,38 @@ def references(context: Context) -> Iterator[Record]:
     """Two scales: all real images against those of the class, and as many real images of the class as are
     sampled against the rest of them, which no sampler can do better than at this size."""
     everything = context.select("all", context.profile.fewshot_reference)
-    features = context.real_features(everything)
+    features, blocks = context.real_features(everything), everything.blocks(BLOCKS)
     for target in targets(context):
-        members = features[target.members(everything.labels)]
+        members = np.flatnonzero(target.members(everything.labels))
         wanted = context.profile.fewshot_samples
         for title, one, other in (
-            ("naive", features, members),
+            ("naive", np.arange(len(everything)), members),
             ("real images of the class", members[:wanted], members[wanted:]),
         ):
             if min(len(one), len(other)) < 2:
                 continue
-            value = _distance(context, one, other)
-            yield from _reference_records(context, title, target, value, len(one), len(other))
+            found = distance(context, features[one], blocks[one], features[other], blocks[other])
+            # The same persons' images are on both sides: a block is left out of both at once.
+            both = found.without_samples + found.without_reference - found.value
+            uncertainty = of_jackknife(both, everything.units("blocks"))
+            sizes = {"n": len(one), "reference_n": len(other)}
+            yield from _reference_records(context, title, target, found.value, uncertainty, sizes)
 
 
 def _reference_records(
-    context: Context, title: str, target: Target, value: float, n: int, reference_n: int
+    context: Context,
+    title: str,
+    target: Target,
+    value: float,
+    uncertainty: Uncertainty,
+    sizes: dict[str, int],
 ) -> Iterator[Record]:
     protocol = context.protocol(
-        "fewshot", reference_row=title, n=n, reference_n=reference_n, **context.features.describe()
+        "fewshot",
+        reference_row=title,
+        images=context.profile.fewshot_reference,
+        samples=context.profile.fewshot_samples,
+        **context.features.describe(),
     )
     for scenario in SCENARIOS:
         yield context.record(
@@ -153,8 +168,10 @@ def _reference_records(
             value,
             split="all",
             setting=f"{scenario}/{target.name}",
-            n=n,
+            uncertainty=uncertainty,
+            n=sizes["n"],
             protocol=protocol,
+            note=f"against {sizes['reference_n']:,} images",
         )
 
 
@@ -164,8 +181,10 @@ def _reference_records(
 
 @dataclass(frozen=True)
 class _Result:
-    distance: float
-    acceptance: float
+    """One seed's distance and share of accepted latents, and both without each block of the pool."""
+
+    distance: Jackknife
+    acceptance: Jackknife
     accepted: np.ndarray
 
 
@@ -226,20 +245,22 @@ def _one_seed(
     if len(wanted) < 2:
         raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
     everything = context.select("all", context.profile.fewshot_reference)
-    real = context.real_features(everything)[target.members(everything.labels)]
-    distance = _distance(context, pool.features[wanted], real)
-    return _Result(distance, len(accepted) / len(u), wanted)
+    members = target.members(everything.labels)
+    real, real_blocks = context.real_features(everything), everything.blocks(BLOCKS)
+    pool_blocks = blocks_of(len(u))
+    found = distance(
+        context, pool.features[wanted], pool_blocks[wanted], real[members], real_blocks[members]
+    )
+    return _Result(found, _acceptance(accepted, pool_blocks), accepted)
 
 
-def _distance(context: Context, a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet distance between two sets of features, kept in the store."""
-
-    def compute() -> Arrays:
-        value = frechet_distance(Moments.from_features(a), Moments.from_features(b))
-        return {"distance": np.array(value)}
-
-    key = {"work": "distance", "a": digest(a), "b": digest(b)}
-    return float(context.store.once(key, compute)["distance"])
+def _acceptance(accepted: np.ndarray, pool_blocks: np.ndarray) -> Jackknife:
+    """The share of the pool that is accepted, as a distance is given; no reference plays a part."""
+    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS)
+    sizes = np.bincount(pool_blocks, minlength=BLOCKS)
+    value = len(accepted) / len(pool_blocks)
+    without = (len(accepted) - taken) / np.maximum(len(pool_blocks) - sizes, 1)
+    return Jackknife(value, without, np.full(BLOCKS, value))
 
 
 class Pool:
@@ -294,27 +315,38 @@ def _records(
         **labelled,
         **context.features.describe(),
     )
-    fewest = min(len(result.accepted) for result in results)
+    fewest = min(min(len(result.accepted), profile.fewshot_samples) for result in results)
     short = f"only {fewest} of {profile.fewshot_samples} samples accepted"
     for metric, name in (
         (context.features.metric_name, "distance"),
         ("acceptance_rate", "acceptance"),
     ):
-        values = np.array([getattr(result, name) for result in results])
+        found = [getattr(result, name) for result in results]
         yield context.record(
             "fewshot",
             TABLE,
             title,
             metric,
-            float(values.mean()),
+            float(np.mean([one.value for one in found])),
             split="all",
             setting=f"{setup.scenario}/{setup.target.name}",
             steps=steps,
-            stderr=float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None,
+            uncertainty=_uncertainty(context, found),
             n=fewest,
             protocol=protocol,
             note=short if fewest < profile.fewshot_samples else "",
         )
+
+
+def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
+    """Of a mean over seeds: which images were labelled, which latents were drawn, which images are real."""
+    profile = context.profile
+    everything = context.select("all", profile.fewshot_reference)
+    seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
+    pool = units_of("blocks of samples", context.seed, profile.fewshot_pool)
+    drawn = of_jackknife(np.mean([one.without_samples for one in found], axis=0), pool)
+    real = np.mean([one.without_reference for one in found], axis=0)
+    return seeds + drawn + of_jackknife(real, everything.units("blocks of reference"))
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.base import Benchmark
-from benchmarks.context import Context, Selection, mean_and_stderr
+from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
@@ -72,7 +72,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
                 (face.metric_name, "similarity"),
                 ("logit_change", "logit_change"),
             ):
-                value, stderr = mean_and_stderr(scores[name])
+                value, uncertainty = selection.mean(scores[name])
                 yield context.record(
                     "identity",
                     TABLE,
@@ -81,7 +81,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
                     value,
                     setting=f"{attribute} {strength:g}",
                     steps=steps,
-                    stderr=stderr,
+                    uncertainty=uncertainty,
                     n=len(selection),
                     protocol=protocol,
                 )

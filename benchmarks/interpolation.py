@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.base import Benchmark
-from benchmarks.context import Context, Selection, mean_and_stderr
+from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.path_length import lerp, path_length, slerp
 from benchmarks.plan import Calls, Work, codes, network_calls
@@ -19,6 +19,7 @@ from benchmarks.store import CHUNK, Arrays
 from benchmarks.systems.base import DECODE, ENCODE, Code, System
 from diffae import noise
 from reports.records import Record
+from reports.uncertainty import of_mean
 
 TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4
@@ -30,7 +31,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
     pairs = len(selection) // 2
     steps = context.profile.interpolation_steps if system.iterative else None
     lengths = path_lengths(context, system, selection, pairs, steps)
-    value, stderr = mean_and_stderr(lengths)
+    mean = float(np.mean(lengths, dtype=np.float64))
     protocol = context.protocol(
         "interpolation",
         n=pairs,
@@ -48,9 +49,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
         TABLE,
         system.title,
         "ppl" if context.perceptual.metric_name == "lpips" else "ppl_effnet",
-        value,
+        mean,
         steps=steps,
-        stderr=stderr,
+        uncertainty=of_mean(lengths, selection.units("pairs")),
         n=pairs,
         protocol=protocol,
     )

@@ -15,8 +15,9 @@ from benchmarks.context import Context, Selection
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Work, semantic_codes
 from benchmarks.systems.base import SEMANTIC, System
-from probes import LinearProbe, Summary, choose_C, fit_adam_paper, fit_lbfgs, summarise
+from probes import LinearProbe, choose_C, fit_adam_paper, fit_lbfgs, influences, summarise
 from reports.records import Record
+from reports.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
 GRID = (1e-2, 1e-1, 1.0, 10.0)
@@ -75,11 +76,12 @@ def _records(
     protocol: str,
     title: str,
 ) -> Iterator[Record]:
-    names = context.dataset.attribute_names
-    summary = summarise(probe.logits(features).numpy(), test.labels, names)
-    note = f"undefined: {', '.join(summary.excluded)}" if summary.excluded else ""
+    names, logits = context.dataset.attribute_names, probe.logits(features).numpy()
+    summary = summarise(logits, test.labels, names)
+    influence = influences(logits, test.labels)
+    excluded = f"undefined: {', '.join(summary.excluded)}" if summary.excluded else ""
 
-    def row(metric: str, value: float, setting: str, stderr: float | None, note: str) -> Record:
+    def row(metric: str, value: float, setting: str, moved: np.ndarray, note: str = "") -> Record:
         known = np.isfinite(value)
         return context.record(
             "probes",
@@ -88,25 +90,32 @@ def _records(
             metric,
             value if known else None,
             setting=setting,
-            stderr=stderr if known else None,
+            uncertainty=test.uncertainty(moved) if known else UNKNOWN,
             n=len(test),
             protocol=protocol,
             note=note,
         )
 
-    yield row("auroc", summary.mean_auroc, MEAN, summary.mean_auroc_stderr, note)
-    yield row("auroc", summary.weighted_auroc, WEIGHTED, summary.weighted_auroc_stderr, note)
-    yield row("ap", summary.mean_ap, MEAN, None, note)
-    yield row("accuracy", summary.mean_accuracy, MEAN, None, note)
-    yield from _attribute_rows(summary, row)
-
-
-def _attribute_rows(summary: Summary, row) -> Iterator[Record]:
-    for score in summary.attributes:
+    defined = np.array([score.name not in summary.excluded for score in summary.attributes])
+    weights = np.array([score.prevalence for score in summary.attributes])
+    for metric, value, setting, weight in (
+        ("auroc", summary.mean_auroc, MEAN, 1.0 * defined),
+        ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined),
+        ("ap", summary.mean_ap, MEAN, 1.0 * defined),
+        ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names))),
+    ):
+        yield row(metric, value, setting, _weighted(influence[metric], weight), excluded)
+    for column, score in enumerate(summary.attributes):
         one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
-        yield row("auroc", score.auroc, score.name, score.auroc_stderr, one_class)
-        yield row("ap", score.ap, score.name, None, one_class)
-        yield row("accuracy", score.accuracy, score.name, None, "")
+        yield row("auroc", score.auroc, score.name, influence["auroc"][:, column], one_class)
+        yield row("ap", score.ap, score.name, influence["ap"][:, column], one_class)
+        yield row("accuracy", score.accuracy, score.name, influence["accuracy"][:, column])
+
+
+def _weighted(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Influence [N] on the weighted mean of attributes, of that [N, A] on each; weight 0 leaves one out."""
+    kept = weights > 0
+    return influence[:, kept] @ (weights[kept] / weights[kept].sum())
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from benchmarks.base import Benchmark
-from benchmarks.context import Context, Selection, mean_and_stderr
+from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics import pixel, ssim
 from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from reports.records import Record
+from reports.uncertainty import UNKNOWN
 
 TABLE1, TABLE2 = "table1_reconstruction", "table2_ablation"
 INVERTED, RANDOM = "x_T inverted", "x_T random"
@@ -103,13 +104,13 @@ def _records(
         **context.perceptual.describe(),
     )
     names = ("ssim", "ssim_valid", context.perceptual.metric_name, "mse", "psnr")
-    values = {name: mean_and_stderr(scores[name]) for name in names}
+    values = {name: selection.mean(scores[name]) for name in names}
     values["latent_dim"] = (
         float(system.semantic_dim if setting == RANDOM else system.latent_dim),
-        None,
+        UNKNOWN,
     )
     for table in [TABLE2] * bool(steps) + [TABLE1] * table1:
-        for metric, (value, stderr) in values.items():
+        for metric, (value, uncertainty) in values.items():
             yield context.record(
                 "reconstruction",
                 table,
@@ -118,7 +119,7 @@ def _records(
                 value,
                 setting=setting,
                 steps=steps,
-                stderr=stderr,
+                uncertainty=uncertainty,
                 split=selection.split,
                 n=len(selection),
                 protocol=protocol,

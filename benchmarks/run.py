@@ -7,8 +7,9 @@
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run doctor                       which weights are here, and where others go
 
-Results are in --out: records.csv (one row a number), run.json (protocols, versions, hashes), tables/ and
-pictures/. The same command goes on where a killed run stopped. Progress is on stderr, results on stdout.
+Results are in --out: records.csv (one row a number), influences.npz (what each number's uncertainty is made
+of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on where a killed run
+stopped. Progress is on stderr, results on stdout.
 """
 
 import json
@@ -43,8 +44,10 @@ from diffae.files import write_whole, writing
 from diffae.lock import foreign, lock_folder
 from reports.records import Record, write_records
 from reports.tables import write_tables
+from reports.uncertainty import write_uncertainties
 
-RECORDS, RUN, TABLES, PICTURES = "records.csv", "run.json", "tables", "pictures"
+RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
+TABLES, PICTURES = "tables", "pictures"
 FIT_BATCH = 512  # at least so many images at a time, if there are
 ANOTHER_OUT = "or choose another --out"
 PACKAGES = (
@@ -149,9 +152,10 @@ class Results:
             self._write_summary()
 
     def _write_summary(self) -> None:
-        """Write run.json and the tables."""
+        """Write run.json, influences.npz and the tables."""
         with writing(self.out, ANOTHER_OUT):
             self._write_run()
+            write_uncertainties(self.out / INFLUENCES, self.context.uncertainties)
             write_tables(
                 self.records,
                 self.out / TABLES,

@@ -11,48 +11,56 @@ import torch
 
 from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
+from benchmarks.distances import distance
 from benchmarks.images import save_sheet
-from benchmarks.metrics.frechet import Moments, frechet_distance, jackknife_stderr, merge_all
+from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
 from benchmarks.plan import Calls, Work, network_calls, new_images, real_features
 from benchmarks.samples import decode_latents, samples
-from benchmarks.store import Arrays, digest
+from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
 from reports.records import Record
+from reports.uncertainty import of_jackknife, units_of
 
 TABLE = "table4_unconditional_fid"
-BLOCKS = 20
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    reference = context.real_features(_reference(context))
+    count = context.profile.fid_samples
     for steps in context.profile.fid_steps if system.iterative else (None,):
-        new = samples(context, system, steps, context.profile.fid_samples)
-        yield _record(context, system.title, steps, new["features"], reference)
+        new = samples(context, system, steps, count)
+        units = units_of("samples", context.seed, count)
+        yield _record(context, system.title, steps, new["features"], units, blocks_of(count))
         preview = torch.from_numpy(new["preview"])
         save_sheet(
             context.pictures / f"samples-{system.name}-{steps}.png", preview.chunk(4), scale=2
         )
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
-            features = autoencoded(context, system, steps)
+            held_out = _held_out(context)
+            features = autoencoded(context, system, steps, held_out)
             title = f"{system.title} + autoencoding"
-            yield _record(context, title, steps, features, reference, autoencoding=True)
+            units, blocks = held_out.units("decoded"), held_out.blocks(BLOCKS)
+            yield _record(context, title, steps, features, units, blocks, autoencoding=True)
 
 
 def references(context: Context) -> Iterator[Record]:
     """Held-out real images against the reference: what no model can do better than at this size."""
-    reference = context.real_features(_reference(context))
-    features = context.real_features(context.select("test", context.profile.fid_samples))
-    yield _record(context, "real images (test)", None, features, reference)
+    images = context.select("test", context.profile.fid_samples)
+    features, blocks = context.real_features(images), images.blocks(BLOCKS)
+    yield _record(context, "real images (test)", None, features, images.units("test"), blocks)
 
 
 def _reference(context: Context) -> Selection:
     return context.select(context.profile.fid_reference_split, context.profile.fid_reference)
 
 
-def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarray:
-    """Features of held-out images decoded from their z_sem and a random x_T: N x d."""
-    profile = context.profile
-    selection = context.select(profile.autoencoding_split, profile.fid_samples)
+def _held_out(context: Context) -> Selection:
+    return context.select(context.profile.autoencoding_split, context.profile.fid_samples)
+
+
+def autoencoded(
+    context: Context, system: System, steps: int | None, selection: Selection
+) -> np.ndarray:
+    """Features of images decoded from their z_sem and a random x_T: N x d."""
     key = context.key("autoencoded", system, selection) | {
         "steps": steps,
         "seed": context.seed,
@@ -67,32 +75,21 @@ def autoencoded(context: Context, system: System, steps: int | None) -> np.ndarr
     return context.store.array(key, len(selection), compute, "features")
 
 
-def distance(context: Context, features: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Frechet distance between two sets of features, kept in the store, and its standard error.
-
-    The error is a delete-a-block jackknife over the blocks of `features`; never a bootstrap.
-    """
-
-    def compute() -> Arrays:
-        target = Moments.from_features(reference)
-        blocks = [Moments.from_features(block) for block in np.array_split(features, BLOCKS)]
-        value = frechet_distance(merge_all(blocks), target)
-        return {"distance": np.array([value, jackknife_stderr(blocks, target)])}
-
-    key = {"work": "distance", "a": digest(features), "b": digest(reference), "blocks": BLOCKS}
-    value, stderr = context.store.once(key, compute)["distance"]
-    return float(value), float(stderr)
-
-
 def _record(
     context: Context,
     title: str,
     steps: int | None,
     features: np.ndarray,
-    reference: np.ndarray,
+    units: str,
+    blocks: np.ndarray,
     autoencoding: bool = False,
 ) -> Record:
-    value, stderr = distance(context, features, reference)
+    reference = _reference(context)
+    real, real_blocks = context.real_features(reference), reference.blocks(BLOCKS)
+    found = distance(context, features, blocks, real, real_blocks)
+    # The reference images are a source of error of their own, which two runs of one seed have in common.
+    ours = of_jackknife(found.without_samples, f"blocks of {units}")
+    theirs = of_jackknife(found.without_reference, reference.units("blocks of reference"))
     protocol = context.protocol(
         "unconditional",
         n=len(features),
@@ -109,8 +106,8 @@ def _record(
         TABLE,
         title,
         context.features.metric_name,
-        value,
-        stderr=stderr,
+        found.value,
+        uncertainty=ours + theirs,
         split="",
         steps=steps,
         n=len(features),
@@ -123,7 +120,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     reference = _reference(context)
     yield real_features(reference.split, len(reference), dim)
     yield real_features("test", len(context.select("test", profile.fid_samples)), dim)
-    held_out = len(context.select(profile.autoencoding_split, profile.fid_samples))
+    held_out = len(_held_out(context))
     for steps in profile.fid_steps if system.iterative else (None,):
         yield new_images(system, profile.fid_samples, steps, dim)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:

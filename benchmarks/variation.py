@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.base import Benchmark
-from benchmarks.context import Context, Selection, mean_and_stderr
+from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
@@ -19,6 +19,7 @@ from benchmarks.plan import Calls, Work, network_calls, semantic_codes
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
 from reports.records import Record
+from reports.uncertainty import of_mean
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
@@ -38,7 +39,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
     steps = profile.variation_steps if system.iterative else None
     for setting in (VARY_X_T, VARY_Z_SEM):
         scores = score(context, system, selection, setting, steps)
-        yield from _records(context, system, setting, steps, scores)
+        yield from _records(context, system, selection, setting, steps, scores)
         _save_preview(context, system, selection, setting, scores)
 
 
@@ -80,30 +81,34 @@ def score(
 
 
 def _records(
-    context: Context, system: System, setting: str, steps: int | None, scores: Arrays
+    context: Context,
+    system: System,
+    selection: Selection,
+    setting: str,
+    steps: int | None,
+    scores: Arrays,
 ) -> Iterator[Record]:
-    n = len(scores["pixel_std"])
+    n, draws = len(scores["pixel_std"]), context.profile.variation_draws
     protocol = context.protocol(
         "variation",
         n=n,
         varies=setting,
-        draws=context.profile.variation_draws,
+        draws=draws,
         pairs="consecutive draws, cyclically",
         decoding_steps=steps,
         solver="ddim" if steps else None,
         **context.perceptual.describe(),
     )
     for metric in (METRIC_NAMES[context.perceptual.metric_name], "pixel_std"):
-        value, stderr = mean_and_stderr(scores[metric])
         yield context.record(
             "variation",
             TABLE,
             system.title,
             metric,
-            value,
+            float(np.mean(scores[metric], dtype=np.float64)),
             setting=setting,
             steps=steps,
-            stderr=stderr,
+            uncertainty=of_mean(scores[metric], selection.units(f"groups of {draws}")),
             n=n,
             protocol=protocol,
         )

@@ -72,6 +72,55 @@ def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.floa
     return auc, influence
 
 
+def ap_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
+    """Average precision of scores [N], and the influence [N] of each image on it.
+
+    AP is the mean over positives i of the precision P_i = TP_i / N_i among the images scored at least as
+    high. Its derivative by the weight of image k (Efron's infinitesimal jackknife) is, over m positives,
+
+        ( [k positive] (P_k - AP) + sum over positives i with s_i <= s_k of ([k positive] - P_i) / N_i ) / m
+
+    whose sum of squares is the variance. With one class all is nan.
+    """
+    m = int(labels.sum())
+    if m == 0 or m == len(labels):
+        return math.nan, np.full(len(labels), math.nan)
+    _, level = np.unique(-scores, return_inverse=True)  # 0 is the highest score; ties share a level
+    positives = np.bincount(level, weights=labels)
+    found, taken = np.cumsum(positives), np.cumsum(np.bincount(level))
+    precision = found / taken
+    ap = float(precision @ positives / m)
+    # Sums over the levels from k's own downwards.
+    hits = np.cumsum((positives / taken)[::-1])[::-1]
+    misses = np.cumsum((positives * precision / taken)[::-1])[::-1]
+    own = np.where(labels, precision[level] - ap + hits[level], 0.0)
+    return ap, (own - misses[level]) / m
+
+
+def accuracy_influence(logits: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
+    """Accuracy of logits [N] and the influence [N] of each image on it: (correct - accuracy) / sqrt(N (N - 1))."""
+    n = len(labels)
+    value = accuracy(logits, labels)
+    if n < 2:
+        return value, np.full(n, math.nan)
+    return value, (((logits > 0) == labels) - value) / math.sqrt(n * (n - 1))
+
+
+def influences(logits: Floats, labels: Bools) -> dict[str, NDArray[np.float64]]:
+    """Influence [N, A] of each image on "auroc", "ap" and "accuracy" of A attributes; nan where undefined.
+
+    The variance of a score is the sum of its squared influences over images drawn independently, and a
+    (weighted) mean of scores has the same mean of influences.
+    """
+    _check(logits, labels)
+    parts = {"auroc": auc_influence, "ap": ap_influence, "accuracy": accuracy_influence}
+    columns = range(logits.shape[1])
+    return {
+        name: np.stack([part(logits[:, a], labels[:, a])[1] for a in columns], axis=1)
+        for name, part in parts.items()
+    }
+
+
 def delong(scores: Floats, labels: Bools) -> DeLong:
     """AUROCs of scores [N, A] for boolean labels [N, A], with their covariance.
 

@@ -79,7 +79,7 @@ def error_text(record: Record) -> str:
     """` ± ` and the standard error, in the notation of the value; empty where there is none."""
     if record.value is None or record.stderr is None:
         return ""
-    return f" ± {_error_digits(record.stderr, record.value, record.metric)}"
+    return f" ± {error_digits(record.stderr, record.value, record.metric)}"
 
 
 def published_text(record: Record) -> str:
@@ -117,7 +117,7 @@ def _is_scientific(number: float, decimals: int) -> bool:
     return decimals > 0 and 0 < abs(number) < 10 ** (1 - decimals)
 
 
-def _error_digits(stderr: float, value: float, metric: str) -> str:
+def error_digits(stderr: float, value: float, metric: str) -> str:
     style = STYLES.get(metric)
     if style is None or not math.isfinite(stderr):
         return f"{stderr:.2g}"

@@ -101,7 +101,7 @@ _LATENT = Schedule(
     bfloat16=True,
 )
 
-_ENCODER = replace(_IMAGE, samples=160_000)
+_ENCODER = replace(_IMAGE, samples=240_000)
 _PIXEL_WEIGHT = 4.0
 
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
@@ -111,7 +111,7 @@ _SMALL_PRESETS = (
         "portraits",
         "the packaged autoencoder with its latent DDIM, 32 px",
         _SMALL,
-        _IMAGE,
+        replace(_IMAGE, samples=140_000),
         _LATENT,
         encoder=_ENCODER,
         pixel_weight=_PIXEL_WEIGHT,
@@ -128,7 +128,7 @@ _SMALL_PRESETS = (
         "fashion-mnist",
         "autoencoder and latent DDIM on Fashion-MNIST, 32 px",
         _SMALL,
-        replace(_IMAGE, samples=60_000),
+        replace(_IMAGE, samples=40_000),
         _LATENT,
         encoder=replace(_ENCODER, samples=60_000),
         pixel_weight=_PIXEL_WEIGHT,
@@ -138,7 +138,7 @@ _SMALL_PRESETS = (
         "fashion-mnist-ddim",
         "the DDIM baseline on Fashion-MNIST, 32 px",
         _SMALL_DDIM,
-        replace(_IMAGE, samples=60_000),
+        replace(_IMAGE, samples=40_000),
         data_hint="a folder with Fashion-MNIST's IDX files",
     ),
     Preset(

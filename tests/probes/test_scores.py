@@ -12,10 +12,12 @@ from probes import (
     auroc,
     average_precision,
     delong,
+    influences,
     mean_stderr,
     score_attributes,
     summarise,
 )
+from probes.scores import ap_influence, auc_influence
 
 
 def problem(n: int, shifts: list[float], prevalence: list[float], seed: int = 0):
@@ -70,6 +72,67 @@ def test_standard_errors_match_a_bootstrap_of_images(digits):
     assert mean_stderr(result.covariance, weights) == pytest.approx(of_weighted, rel=0.08)
     independent = np.sqrt((stderr**2).sum()) / 4
     assert of_mean > 1.15 * independent  # Correlation matters in this problem.
+
+
+def bootstrap(metric, scores, labels, groups, resamples=1000):
+    """Standard deviation of a metric over resampled groups of images, drawn with replacement."""
+    rng = np.random.default_rng(5)
+    names, member = np.unique(groups, return_inverse=True)
+    images = [np.flatnonzero(member == g) for g in range(len(names))]
+    values = []
+    for _ in range(resamples):
+        drawn = np.concatenate([images[g] for g in rng.integers(0, len(names), len(names))])
+        values.append(metric(scores[drawn], labels[drawn]))
+    return np.std(values, ddof=1)
+
+
+@pytest.mark.parametrize("digits", [8, 1], ids=["continuous", "ties"])
+def test_average_precision_and_its_error(digits):
+    scores, labels = problem(500, [1.0], [0.3])
+    s, y = scores[:, 0].round(digits), labels[:, 0]
+    value, influence = ap_influence(s, y)
+    assert value == pytest.approx(metrics.average_precision_score(y, s), abs=1e-12)
+    assert influence.sum() == pytest.approx(0, abs=1e-12)
+    expected = bootstrap(average_precision, s, y, np.arange(500))
+    assert np.sqrt((influence**2).sum()) == pytest.approx(expected, rel=0.08)
+
+
+def test_influence_on_average_precision_is_its_derivative():
+    """By the weight of an image, against scikit-learn's weighted average precision."""
+    scores, labels = problem(60, [1.0], [0.4])
+    s, y = scores[:, 0].round(1), labels[:, 0]
+    _, influence = ap_influence(s, y)
+    for image in range(0, 60, 7):
+        up, down = np.ones(60), np.ones(60)
+        up[image] += 1e-5
+        down[image] -= 1e-5
+        above, below = (metrics.average_precision_score(y, s, sample_weight=w) for w in (up, down))
+        assert influence[image] == pytest.approx((above - below) / 2e-5, abs=1e-6)
+
+
+def test_influences_give_the_errors_of_every_score():
+    scores, labels = problem(300, [0.5, 1.0], [0.3, 0.6])
+    found = influences(scores, labels)
+    covariance = found["auroc"].T @ found["auroc"]
+    np.testing.assert_allclose(covariance, delong(scores, labels).covariance)
+    share = ((scores > 0) == labels).mean(0)
+    stderr = np.sqrt(share * (1 - share) / 299)
+    np.testing.assert_allclose(np.sqrt((found["accuracy"] ** 2).sum(0)), stderr)
+    labels[:, 1] = True
+    assert np.isnan(influences(scores, labels)["ap"][:, 1]).all()
+
+
+def test_pictures_of_one_person_count_as_one():
+    """Summed by person, DeLong's influences give the error that a bootstrap of persons has."""
+    rng = np.random.default_rng(6)
+    persons = np.repeat(np.arange(120), 4)
+    y = (rng.random(120) < 0.4)[persons]
+    s = y + rng.normal(size=120)[persons] + 0.3 * rng.normal(size=480)
+    _, influence = auc_influence(s, y)
+    by_person = np.bincount(persons, weights=influence)
+    expected = bootstrap(auroc, s, y, persons)
+    assert np.sqrt((by_person**2).sum()) == pytest.approx(expected, rel=0.1)
+    assert np.sqrt((influence**2).sum()) < 0.7 * expected  # what ignoring persons would claim
 
 
 def textbook_delong(scores, labels):

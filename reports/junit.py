@@ -1,0 +1,50 @@
+"""Verdicts as JUnit XML: one test suite a benchmark, one test case a number."""
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from xml.etree import ElementTree
+
+from reports.gate import NOT_COMPARED, Comparison
+
+
+def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Comparison]) -> None:
+    """Write all comparisons to `path`; those of `failing` are failures."""
+    failed = {id(c) for c in failing}
+    root = ElementTree.Element("testsuites", name="regression gate")
+    ordered = sorted(found, key=lambda c: c.record.benchmark)
+    for benchmark, group in groupby(ordered, key=lambda c: c.record.benchmark):
+        cases = list(group)
+        failures = sum(id(c) in failed for c in cases)
+        skipped = sum(c.verdict == NOT_COMPARED for c in cases)
+        attributes = {
+            "name": _text(benchmark),
+            "tests": str(len(cases)),
+            "failures": str(failures),
+            "errors": "0",
+            "skipped": str(skipped),
+        }
+        suite = ElementTree.SubElement(root, "testsuite", attributes)
+        for comparison in cases:
+            _case(suite, comparison, id(comparison) in failed)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _case(suite: ElementTree.Element, c: Comparison, failed: bool) -> None:
+    r = c.record
+    steps = "" if r.steps is None else f"T = {r.steps}"
+    title = ", ".join(part for part in (r.setting, steps, r.metric) if part)
+    names = {"classname": _text(f"{r.benchmark}.{r.system}"), "name": _text(title)}
+    case = ElementTree.SubElement(suite, "testcase", names)
+    message = f"{c.verdict}: {c.base} -> {c.new}, margin {c.margin:.3g}, p {c.p:.3g} {c.note}"
+    if failed:
+        ElementTree.SubElement(case, "failure", message=_text(message.strip()))
+    elif c.verdict == NOT_COMPARED:
+        ElementTree.SubElement(case, "skipped", message=_text(c.note))
+
+
+def _text(text: str) -> str:
+    """`text` without the control characters that XML 1.0 has no way to write."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -1,0 +1,198 @@
+"""How sure a number is, kept so that two numbers can be compared on what they share.
+
+A number is estimated from units that were drawn independently: images, persons, pairs, blocks of samples,
+seeds. The influence of a unit is how far it alone moved the number, scaled so that
+
+    variance of the number = sum over units of influence^2
+
+for a mean, an AUROC (DeLong) and a jackknife alike. Two runs on the same units differ by
+
+    variance of the difference = sum over units of (influence_new - influence_base)^2
+
+which is the paired comparison: what both share cancels. Numbers of different units are independent, and
+their variances add. Sources of error that are independent of each other (samples, reference images) are
+kept apart, each with units of its own.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student_t
+
+from reports.records import Record
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """The influence of each of k independent units on a number, `values` [k].
+
+    `units` says which units these are: equal only if they are the same ones in the same order. `df` is
+    the degrees of freedom of the variance, k - 1 unless said otherwise.
+    """
+
+    units: str
+    values: Floats
+
+    @property
+    def variance(self) -> float:
+        return float(np.square(self.values).sum())
+
+    @property
+    def df(self) -> int:
+        return len(self.values) - 1
+
+
+Uncertainty = tuple[Influence, ...]
+UNKNOWN: Uncertainty = ()
+
+
+# ----------------------------------------------------------------------------------------------
+# Influences
+
+
+def of_mean(values: ArrayLike, units: str) -> Uncertainty:
+    """The uncertainty of the mean of [k] values: (x - mean) / sqrt(k (k - 1)).
+
+    UNKNOWN for a single value or one that is not finite.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2 or not np.isfinite(x).all():
+        return UNKNOWN
+    return (Influence(units, (x - x.mean()) / math.sqrt(len(x) * (len(x) - 1))),)
+
+
+def of_jackknife(left_out: ArrayLike, units: str) -> Uncertainty:
+    """The uncertainty of a number from its values [k] without each of k blocks (Efron and Stein, 1981)."""
+    d = np.asarray(left_out, dtype=np.float64)
+    if len(d) < 2 or not np.isfinite(d).all():
+        return UNKNOWN
+    return (Influence(units, (d.mean() - d) * math.sqrt((len(d) - 1) / len(d))),)
+
+
+def by_group(influence: ArrayLike, groups: ArrayLike, units: str) -> Uncertainty:
+    """Influences [n] of images summed over the groups [n] that they belong to, in ascending order.
+
+    The pictures of one person are not independent, persons are. The small-sample factor becomes that of the
+    groups, so that groups of one image change nothing (Liang and Zeger, 1986; for AUROC, Obuchowski, 1997).
+    """
+    x = np.asarray(influence, dtype=np.float64)
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    k, n = len(names), len(x)
+    if k < 2 or not np.isfinite(x).all():
+        return UNKNOWN
+    sums = np.bincount(member, weights=x, minlength=k)
+    return (Influence(units, sums * math.sqrt(k / (k - 1) * (n - 1) / n)),)
+
+
+def units_of(kind: str, *what: object) -> str:
+    """A short name for units: equal for equal `what`."""
+    parts = [part.tolist() if isinstance(part, np.ndarray) else part for part in what]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    return f"{kind}:{digest.hexdigest()[:16]}"
+
+
+# ----------------------------------------------------------------------------------------------
+# Standard errors
+
+
+@dataclass(frozen=True)
+class Error:
+    """A standard error and the degrees of freedom that it has (infinite where they are not known)."""
+
+    stderr: float
+    df: float
+
+    def quantile(self, p: float) -> float:
+        """The p-quantile of the error, by Student's t."""
+        return float(student_t.ppf(p, self.df)) * self.stderr
+
+
+def error(uncertainty: Uncertainty) -> Error | None:
+    """The standard error of a number; None where the uncertainty is unknown.
+
+    Degrees of freedom by Welch and Satterthwaite: those of the source that dominates.
+    """
+    if not uncertainty:
+        return None
+    return _combined([(part.variance, part.df) for part in uncertainty])
+
+
+def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
+    """The standard error of new - base, paired over the units that both have; None where one is unknown."""
+    if not base or not new:
+        return None
+    theirs = {part.units: part for part in base}
+    parts = []
+    for part in new:
+        shared = theirs.pop(part.units, None)
+        if shared is None:
+            parts.append((part.variance, part.df))
+        else:
+            parts.append((float(np.square(part.values - shared.values).sum()), part.df))
+    parts += [(part.variance, part.df) for part in theirs.values()]
+    return _combined(parts)
+
+
+def paired(base: Uncertainty, new: Uncertainty) -> bool:
+    """Whether two numbers share all of their units."""
+    return bool(base) and {part.units for part in base} == {part.units for part in new}
+
+
+def _combined(parts: Sequence[tuple[float, int]]) -> Error:
+    """Independent (variance, degrees of freedom) together."""
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return Error(0.0, math.inf)
+    df = total**2 / sum(variance**2 / df for variance, df in parts if variance)
+    return Error(math.sqrt(total), df)
+
+
+# ----------------------------------------------------------------------------------------------
+# Beside the records: influences.npz
+
+
+def record_key(record: Record) -> str:
+    """What a record measures, whatever its value and table: the same in every run."""
+    fields = ("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
+    return json.dumps([getattr(record, name) for name in fields])
+
+
+def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) -> None:
+    """Write uncertainties by `record_key` to the npz file `path`, whole or not at all, in float32."""
+    index: list[tuple[str, str]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for key, uncertainty in uncertainties.items():
+        for part in uncertainty:
+            arrays[f"{len(index)}"] = part.values.astype(np.float32)
+            index.append((key, part.units))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(buffer.getvalue())
+    os.replace(partial, path)
+
+
+def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
+    """Read what `write_uncertainties` wrote. Raises ValueError naming the file if it is something else."""
+    found: dict[str, Uncertainty] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for number, (key, units) in enumerate(json.loads(str(file["index"]))):
+                values = np.asarray(file[str(number)], dtype=np.float64)
+                if values.ndim != 1 or not np.isfinite(values).all():
+                    raise ValueError(f"influence {number} is not a list of finite numbers")
+                found[key] = (*found.get(key, ()), Influence(units, values))
+    except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as reason:
+        raise ValueError(f"{path}: not the influences of a run: {reason}") from None
+    return found

@@ -1,0 +1,124 @@
+"""Influences: closed forms, Student's t and Welch's degrees of freedom by SciPy, and the file beside the records."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from reports.records import Record
+from reports.uncertainty import (
+    by_group,
+    difference_error,
+    error,
+    of_jackknife,
+    of_mean,
+    paired,
+    read_uncertainties,
+    record_key,
+    units_of,
+    write_uncertainties,
+)
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=30), RNG.normal(size=12)
+
+
+def test_error_of_a_mean_is_the_textbooks():
+    found = error(of_mean(X, "images"))
+    assert found.stderr == pytest.approx(X.std(ddof=1) / math.sqrt(30))
+    low, high = stats.t.interval(0.95, 29, X.mean(), stats.sem(X))
+    assert X.mean() + found.quantile(0.975) == pytest.approx(high)
+    assert X.mean() - found.quantile(0.975) == pytest.approx(low)
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, math.nan], [1.0, math.inf], []])
+def test_too_little_is_unknown(values):
+    assert of_mean(values, "images") == () and error(()) is None
+
+
+def test_a_jackknife_of_a_mean_is_the_error_of_the_mean():
+    left_out = (X.sum() - X) / 29
+    a, b = of_jackknife(left_out, "images"), of_mean(X, "images")
+    np.testing.assert_allclose(a[0].values, b[0].values, rtol=1e-9)
+
+
+def test_groups_of_one_change_nothing():
+    (images,) = of_mean(X, "images")
+    order = RNG.permutation(30)
+    (persons,) = by_group(images.values[order], order, "persons")
+    np.testing.assert_allclose(persons.values, images.values)
+
+
+def test_copies_of_an_image_add_no_information():
+    (images,) = of_mean(np.repeat(X, 4), "images")
+    copies = error(by_group(images.values, np.repeat(np.arange(30), 4), "persons"))
+    assert copies.stderr == pytest.approx(error(of_mean(X, "images")).stderr)
+    assert copies.df == 29
+
+
+def test_equal_units_are_paired():
+    base, new = of_mean(X, "images"), of_mean(X + 0.1 * RNG.normal(size=30), "images")
+    assert paired(base, new)
+    assert difference_error(base, new).stderr < 0.3 * error(base).stderr
+    assert difference_error(base, base).stderr == 0
+
+    y = RNG.normal(size=30)
+    expected = stats.ttest_rel(X, y)
+    found = difference_error(of_mean(X, "images"), of_mean(y, "images"))
+    t = (X.mean() - y.mean()) / found.stderr
+    assert t == pytest.approx(expected.statistic)
+    assert 2 * stats.t.sf(abs(t), found.df) == pytest.approx(expected.pvalue)
+
+
+def test_other_units_are_welchs_test():
+    expected = stats.ttest_ind(X, Y, equal_var=False)
+    found = difference_error(of_mean(X, "images a"), of_mean(Y, "images b"))
+    assert (X.mean() - Y.mean()) / found.stderr == pytest.approx(expected.statistic)
+    assert found.df == pytest.approx(expected.df)
+
+
+def test_sources_add_up_and_pair_each_for_itself():
+    base = of_mean(X, "samples") + of_mean(Y, "reference")
+    new = of_mean(-X, "other samples") + of_mean(Y, "reference")
+    assert error(base).stderr == pytest.approx(math.hypot(stats.sem(X), stats.sem(Y)))
+    assert difference_error(base, new).stderr == pytest.approx(math.sqrt(2) * stats.sem(X))
+    assert not paired(base, new)
+    assert difference_error(base, ()) is None
+
+
+def test_names_of_units_tell_contents_apart():
+    one = units_of("images", "data", np.arange(3))
+    assert one == units_of("images", "data", np.arange(3))
+    assert (
+        one != units_of("images", "data", np.arange(4)) != units_of("pairs", "data", np.arange(4))
+    )
+
+
+def test_written_and_read_again(tmp_path):
+    record = Record("probes", "t", 'A, "B" | <script>', "d", "test", "", 10, "auroc", 0.5)
+    given = {record_key(record): of_mean(X, "images") + of_mean(Y, "é\n"), "other": of_mean(Y, "u")}
+    write_uncertainties(tmp_path / "a.npz", given)
+    write_uncertainties(tmp_path / "b.npz", given)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    found = read_uncertainties(tmp_path / "a.npz")
+    assert list(found) == list(given)
+    for key, parts in given.items():
+        assert [part.units for part in found[key]] == [part.units for part in parts]
+        for a, b in zip(found[key], parts, strict=True):
+            np.testing.assert_allclose(a.values, b.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"text"])
+def test_another_file_is_named(tmp_path, content):
+    path = tmp_path / "influences.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"influences\.npz: not the influences"):
+        read_uncertainties(path)
+
+
+def test_pickled_arrays_are_not_read(tmp_path):
+    path = tmp_path / "influences.npz"
+    np.savez(path, index=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="not the influences"):
+        read_uncertainties(path)
