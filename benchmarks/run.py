@@ -8,7 +8,8 @@
     python -m benchmarks.run doctor                       which weights are here, and where others go
 
 Results are in --out: records.csv (one row a number), influences.npz (what each number's uncertainty is made
-of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on where a killed run stopped. Progress is on stderr, results on stdout.
+of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on where a killed run
+stopped. Progress is on stderr, results on stdout.
 """
 
 import json
@@ -151,7 +152,7 @@ class Results:
             self._write_summary()
 
     def _write_summary(self) -> None:
-        """Write run.json and the tables."""
+        """Write run.json, influences.npz and the tables."""
         with writing(self.out, ANOTHER_OUT):
             self._write_run()
             write_uncertainties(self.out / INFLUENCES, self.context.uncertainties)

@@ -31,7 +31,7 @@ def start(*arguments, cache):
 
 def finish(process):
     """(status, the last line on stderr); whatever happened, there must be no traceback."""
-    _, errors = process.communicate(timeout=900)
+    _, errors = process.communicate(timeout=3600)
     assert "Traceback" not in errors and "Exception" not in errors, errors
     return process.returncode, errors.strip().splitlines()[-1] if errors else ""
 

@@ -58,7 +58,7 @@ def chunks(tmp_path):
     return {path: path.stat().st_mtime_ns for path in tmp_path.glob("store/sample-*/*.npz")}
 
 
-def wait_for(condition, seconds=1200):
+def wait_for(condition, seconds=3600):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -68,7 +68,7 @@ def wait_for(condition, seconds=1200):
 def test_a_folder_in_use_ends_all_processes_in_one_line(patches, tmp_path):
     (tmp_path / "run").mkdir()
     with lock_folder(tmp_path / "run", "running"):
-        _, errors = sampling(patches, tmp_path, 2).communicate(timeout=900)
+        _, errors = sampling(patches, tmp_path, 2).communicate(timeout=3600)
     ours = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert ours == [f"error: {tmp_path / 'run'}: another process is running in this folder"]
 
@@ -84,7 +84,7 @@ def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_pa
         process.terminate()
     else:
         os.kill(ranks.get(victim, process.pid), signal.SIGKILL)
-    _, errors = process.communicate(timeout=900)
+    _, errors = process.communicate(timeout=3600)
     assert process.returncode != 0
     wait_for(lambda: not any(alive(pid) for pid in ranks.values()))
     line = "the launcher has ended" if victim == "launcher" else "terminated"
@@ -95,7 +95,7 @@ def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_pa
     finished = chunks(tmp_path)
     assert 0 < len(finished) < 10
     process = sampling(patches, tmp_path, 1)
-    _, errors = process.communicate(timeout=900)
+    _, errors = process.communicate(timeout=3600)
     assert process.returncode == 0, errors
     assert finished.items() <= chunks(tmp_path).items()
     assert not list(tmp_path.rglob("*.partial"))
