@@ -72,6 +72,7 @@ class Store:
             quiet = not distributed.is_main()
             with tqdm(total=total, desc=title, unit="image", leave=False, disable=quiet) as bar:
                 for piece in todo:
+                    distributed.check()
                     self.chunk(key, piece, compute)
                     bar.update(piece[1] - piece[0])
         distributed.barrier()

@@ -69,15 +69,30 @@ def barrier() -> None:
         return
     _group.barriers += 1
     name, nap = f"barrier {_group.barriers}", 0.001
-    try:
+    with _launcher_alive():
         arrived = _group.store.add(name, 1)
-        while arrived < _group.world:
-            if _group.store.check([FAILED]):
-                raise Stopped
-            time.sleep(nap)  # in Python, so that a signal is obeyed at once
-            nap = min(2 * nap, LONGEST_NAP)
+    while arrived < _group.world:
+        check()
+        time.sleep(nap)  # in Python, so that a signal is obeyed at once
+        nap = min(2 * nap, LONGEST_NAP)
+        with _launcher_alive():
             arrived = _group.store.add(name, 0)
-    except RuntimeError:  # the store's; Stopped is none
+
+
+def check() -> None:
+    """Raise Stopped if another process has failed: to be called now and then in long work."""
+    if _group is not None:
+        with _launcher_alive():
+            failed = _group.store.check([FAILED])
+        if failed:
+            raise Stopped
+
+
+@contextmanager
+def _launcher_alive() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError:  # what the store raises when nobody answers
         raise UserError("the launcher has ended; run the same command again to go on") from None
 
 
