@@ -116,7 +116,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         status = main() or 0
     except UserError as error:
-        status = _give_up(2, f"error: {printable(str(error))}")
+        status = _give_up(2, f"error: {error}")
     except Terminated:
         status = _give_up(128 + signal.SIGTERM, _resume(signal.SIGTERM))
     except KeyboardInterrupt:
@@ -143,5 +143,5 @@ def _resume(number: int) -> str:
 
 def _give_up(status: int, line: str) -> int:
     if distributed.fail():
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return status

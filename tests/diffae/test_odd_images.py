@@ -1,5 +1,6 @@
 """Images as strangers hand them over: odd ones are read right, hostile ones are refused in one line."""
 
+import errno
 import os
 import struct
 import zipfile
@@ -108,6 +109,13 @@ def test_any_name_that_a_file_can_have_is_read(tmp_path):
     np.testing.assert_array_equal(
         np.sort(data.load_all(range(6))[:, 0, 0, 0]), [0, 0, 10, 20, 30, 40]
     )
+
+
+def test_a_full_disk_under_an_odd_name_is_one_line(capsys):
+    def write(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "two\nlines.csv")
+
+    assert "two\\nlines.csv" in refusal(write, capsys)
 
 
 @pytest.mark.parametrize("name", [b"two\nlines.png", b"\x1b[2J.png", b"\xff\xfe.png"])
