@@ -99,21 +99,35 @@ def targets(context: Context) -> list[Target]:
 
 def run(context: Context, system: System) -> Iterator[Record]:
     pool = Pool(context, system)
-    train = context.select("train", context.profile.probe_train)
-    features = context.semantic(system, train)
     for rule_name in context.profile.fewshot_acceptance:
+        rule, first = _rule(rule_name), rule_name == context.profile.fewshot_acceptance[0]
+        title = system.title if first else f"{system.title}, {rule_name} rule"
         for scenario in SCENARIOS:
             for target in targets(context):
-                setup = _Setup(scenario, _rule(rule_name), target)
-                results = [
-                    _one_seed(context, pool, features, train, setup, seed)
-                    for seed in range(context.profile.fewshot_seeds)
-                ]
-                first = rule_name == context.profile.fewshot_acceptance[0]
-                title = system.title if first else f"{system.title}, {rule_name} rule"
-                yield from _records(context, system, title, setup, results)
-                if first:
-                    pool.save_picture(f"{scenario}-{target.name}", results[0].accepted)
+                yield from _one_class(context, pool, title, _Setup(scenario, rule, target), first)
+
+
+def _one_class(
+    context: Context, pool: "Pool", title: str, setup: "_Setup", picture: bool
+) -> Iterator[Record]:
+    """The rows of one class; one with the reason if it has too few images or samples."""
+    train = context.select("train", context.profile.probe_train)
+    features = context.semantic(pool.system, train)
+    setting = f"{setup.scenario}/{setup.target.name}"
+    try:
+        results = [
+            _one_seed(context, pool, features, train, setup, seed)
+            for seed in range(context.profile.fewshot_seeds)
+        ]
+    except NotAvailable as reason:
+        metric = context.features.metric_name
+        yield context.record(
+            "fewshot", TABLE, title, metric, None, split="all", setting=setting, note=str(reason)
+        )
+        return
+    yield from _records(context, pool.system, title, setup, results)
+    if picture:
+        pool.save_picture(f"{setup.scenario}-{setup.target.name}", results[0].accepted)
 
 
 def _rule(name: str) -> Rule:

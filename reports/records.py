@@ -78,7 +78,8 @@ def read_records(path: Path) -> list[Record]:
 def _cell(value: str | float | None) -> str:
     if value is None:
         return ""
-    return repr(value) if isinstance(value, float) else str(value)
+    # a lone \r in a cell would end the row
+    return repr(value) if isinstance(value, float) else str(value).replace("\r", " ")
 
 
 def _parse(row: dict[str, str]) -> Record:

@@ -36,8 +36,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("preset", help="one of the presets below")
     parser.add_argument("--data", type=Path, help="data set to train on (default: the portraits)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=cli.natural, default=0)
+    parser.add_argument(
+        "--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     args = parser.parse(arguments)
     if args.preset not in PRESETS:
         raise UserError(f"unknown preset {args.preset!r}{cli.did_you_mean(args.preset, PRESETS)}")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -69,7 +70,14 @@ def write_dataset(
         mapped: Iterable[int] = map(draw, chunks)
         if workers > 1 and len(chunks) > WORTH_PROCESSES:
             context = get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+            pool = stack.enter_context(
+                ProcessPoolExecutor(
+                    workers,
+                    mp_context=context,
+                    initializer=signal.signal,
+                    initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the parent's to answer
+                )
+            )
             mapped = pool.map(draw, chunks)
         title = "drawing portraits"
         progress = stack.enter_context(tqdm(total=len(missing), desc=title, unit="image", delay=1))
