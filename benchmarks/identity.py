@@ -1,6 +1,7 @@
 """Identity: is the person the same after an attribute was edited? (paper, Appendix G)
 
-An edit moves the normalised z_sem along the probe's weight vector, away from the attribute's present value:
+An edit moves the normalised z_sem along the weight vector of the paper's classifier, away from the attribute's
+present value:
 
     z' = z + s sqrt(d) w / |w|
 
@@ -22,7 +23,7 @@ from benchmarks.images import file_name, save_sheet
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, codes, network_calls
-from benchmarks.probes import fit, plan_fit
+from benchmarks.probes import ADAM, fit_adam, plan_fit, selections
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from probes import LinearProbe
@@ -35,7 +36,7 @@ PREVIEW = 8
 
 def run(context: Context, system: System) -> Iterator[Record]:
     face = context.face
-    probe, C = fit(context, system)
+    probe, labels = fit_adam(context, system), selections(context)[0].labels
     selection = context.select("test", context.profile.identity_images)
     steps = context.profile.identity_steps if system.iterative else None
     protocol = context.protocol(
@@ -46,12 +47,13 @@ def run(context: Context, system: System) -> Iterator[Record]:
         inversion_steps=steps,
         decoding_steps=steps,
         solver="ddim" if steps else None,
+        probe=ADAM,
         probe_train=context.profile.probe_train,
         **face.describe(),
     )
     for attribute in _attributes(context):
         column = context.dataset.attribute_names.index(attribute)
-        if not probe.weight[column].any():
+        if labels[:, column].all() or not labels[:, column].any():
             note = f"{attribute}: only one class among the probe's training images"
             yield context.record(
                 "identity",
@@ -65,7 +67,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
             continue
         strips = []
         for strength in (0.0, *context.profile.identity_strengths):
-            scores = edit_scores(context, system, selection, probe, C, attribute, strength, steps)
+            scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
             strips.append(torch.from_numpy(scores["preview"]))
             for metric, name in (
                 (face.metric_name, "similarity"),
@@ -110,7 +112,6 @@ def edit_scores(
     system: System,
     selection: Selection,
     probe: LinearProbe,
-    C: float,
     attribute: str,
     strength: float,
     steps: int | None,
@@ -124,7 +125,7 @@ def edit_scores(
         "attribute": attribute,
         "strength": strength,
         "steps": steps,
-        "C": C,
+        "probe": ADAM,
         "probe_train": context.profile.probe_train,
         "face": context.face.describe(),
     }

@@ -21,6 +21,7 @@ from reports.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
 GRID = (1e-2, 1e-1, 1.0, 10.0)
+ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
 MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
 
 
@@ -37,7 +38,7 @@ def selections(context: Context) -> tuple[Selection, Selection, Selection]:
 
 
 def fit(context: Context, system: System) -> tuple[LinearProbe, float]:
-    """The probe of a system's semantic code and the C it was fitted with. Also used to edit images."""
+    """The probe of a system's semantic code and the C it was fitted with."""
     train, valid, _ = selections(context)
     features, labels = context.semantic(system, train), torch.from_numpy(train.labels)
     valid_features, valid_labels = context.semantic(system, valid), torch.from_numpy(valid.labels)
@@ -46,6 +47,13 @@ def fit(context: Context, system: System) -> tuple[LinearProbe, float]:
     except ValueError as error:
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
     return fit_lbfgs(features, labels, C=C), C
+
+
+def fit_adam(context: Context, system: System) -> LinearProbe:
+    """The paper's classifier of a system's semantic code, which also edits images."""
+    train, _, _ = selections(context)
+    labels = torch.from_numpy(train.labels)
+    return fit_adam_paper(context.semantic(system, train), labels, seed=context.seed)
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -57,13 +65,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
     protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
     yield from _records(context, probe, features, test, protocol, system.title)
     if context.profile.probe_adam_paper:
-        labels = torch.from_numpy(train.labels)
-        probe = fit_adam_paper(context.semantic(system, train), labels, seed=context.seed)
-        protocol = context.protocol(
-            "probes",
-            probe="Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)",
-            **sizes,
-        )
+        probe = fit_adam(context, system)
+        protocol = context.protocol("probes", probe=ADAM, **sizes)
         title = f"{system.title}, Adam probe"
         yield from _records(context, probe, features, test, protocol, title)
 
