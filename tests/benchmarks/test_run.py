@@ -296,13 +296,6 @@ def test_several_checkpoints_of_one_system_are_rows_of_their_own(
     assert {protocol["transform"]["crop"] for protocol in protocols.values()} == {"none"}
 
 
-def test_a_second_checkpoint_without_a_title_is_refused():
-    with pytest.raises(
-        UserError, match=r"both for diffae; give one of them a title: --ckpt diffae:"
-    ):
-        parse(["probes", "--ckpt", "portraits", "--ckpt", "diffae=other"], None)
-
-
 def test_the_same_title_twice_is_refused(cache, portraits, checkpoints, tmp_path):
     path = checkpoints / "diffae"
     result = command(

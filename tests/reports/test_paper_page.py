@@ -95,7 +95,7 @@ def test_the_snippet_makes_a_latex_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (snippet,) = re.findall(r"^    import pandas as pd\n(?:    .*\n)+", PAGE, re.MULTILINE)
     exec("\n".join(line[4:] for line in snippet.splitlines()), {})
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.strip().splitlines()
     assert lines[1] == r"\toprule" and lines[-1] == r"\end{tabular}"
     assert any(
         line.endswith(r"& x\_T inverted & 49,664 & 0.991 & 0.011 & 6.07e-05 \\") for line in lines
