@@ -35,7 +35,7 @@ PREVIEW = 8
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    face = context.face
+    attributes, face = _attributes(context), context.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     selection = context.select("test", context.profile.identity_images)
     steps = context.profile.identity_steps if system.iterative else None
@@ -51,7 +51,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         probe_train=context.profile.probe_train,
         **face.describe(),
     )
-    for attribute in _attributes(context):
+    for attribute in attributes:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
             note = f"{attribute}: only one class among the probe's training images"
@@ -96,7 +96,10 @@ def _attributes(context: Context) -> list[str]:
     chosen = context.attributes or ATTRIBUTES
     known = [name for name in chosen if name in context.dataset.attribute_names]
     if not known:
-        raise NotAvailable(f"{context.dataset.name} has none of {', '.join(chosen)}: --attributes")
+        raise NotAvailable(
+            f"not applicable: {context.dataset.name} has none of the attributes {', '.join(chosen)} "
+            "(--attributes names others)"
+        )
     return known
 
 
