@@ -7,7 +7,7 @@ Heusel et al., "GANs trained by a two time-scale update rule converge to a local
 
 With S_b = L L', the eigenvalues of S_a S_b are those of the symmetric L' S_a L, so the last trace
 needs no matrix square root. The distance is biased upwards at small n and the bias grows when
-images repeat: a bootstrap, which repeats them, is wrong here. `jackknife_stderr` leaves blocks out
+images repeat: a bootstrap, which repeats them, is wrong here. `frechet_jackknife` leaves blocks out
 instead.
 """
 
@@ -132,23 +132,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     delta = a.mean - b.mean
     traces = np.trace(covariance) + np.trace(b.covariance())
     return float(delta @ delta + traces - 2 * np.sqrt(eigenvalues.clip(min=0)).sum())
-
-
-def jackknife_stderr(blocks: list[Moments], reference: Moments) -> float:
-    """Standard error of the distance between all `blocks` together and `reference`.
-
-    Delete-a-block jackknife (Efron and Stein, 1981) over k blocks of about equal size, k ~ 20:
-    sqrt((k - 1) / k sum (d_i - mean d)^2). The reference is taken as fixed; its covariance is
-    factored once.
-    """
-    k = len(blocks)
-    if k < 2:
-        raise ValueError(f"a jackknife needs at least two blocks, not {k}")
-    everything = merge_all(blocks)
-    left_out = np.array(
-        [frechet_distance(everything.without(block), reference) for block in blocks]
-    )
-    return float(np.sqrt((k - 1) / k * np.square(left_out - left_out.mean()).sum()))
 
 
 def write_statistics(path: Path, moments: Moments) -> None:

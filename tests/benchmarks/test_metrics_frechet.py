@@ -12,7 +12,6 @@ from benchmarks.metrics.frechet import (
     UNKNOWN,
     Moments,
     frechet_distance,
-    jackknife_stderr,
     merge_all,
     read_statistics,
     write_statistics,
@@ -113,19 +112,6 @@ def test_features_in_float32_are_summed_in_float64():
     np.testing.assert_allclose(
         Moments.from_features(x).covariance(), np.cov(x.double().numpy().T), rtol=1e-9
     )
-
-
-def test_jackknife_matches_the_spread_over_repeated_draws():
-    """Against the standard deviation of the distance over independent sets of the same size."""
-    rng = np.random.default_rng(14)
-    reference = Moments.from_features(rng.standard_normal((4000, 4)))
-    draws = [rng.standard_normal((400, 4)) + 0.5 for _ in range(100)]
-    truth = np.std([frechet_distance(Moments.from_features(x), reference) for x in draws])
-    errors = [
-        jackknife_stderr([Moments.from_features(part) for part in np.split(x, 20)], reference)
-        for x in draws[:20]
-    ]
-    assert np.mean(errors) == pytest.approx(truth, rel=0.25)
 
 
 def test_statistics_survive_a_file(tmp_path):
