@@ -222,9 +222,9 @@ class Context:
         influences of single units are not known. The interval has 95 %, by Student's t.
         """
         info = METRICS[metric]
-        if stderr is not None and not np.isfinite(stderr):
-            stderr = None
-        error = standard_error(uncertainty) or (stderr is not None and Error(stderr, math.inf))
+        error = standard_error(uncertainty)
+        if error is None and stderr is not None and np.isfinite(stderr):
+            error = Error(stderr, math.inf)
         half = error.quantile(0.975) if value is not None and error else None
         row = Record(
             benchmark,

@@ -49,13 +49,16 @@ def main(arguments: list[str] | None = None) -> int:
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
     page = render(found, failing, str(args.base), str(args.new), everything=args.all)
-    print(page)
     try:
+        print(page, flush=True)
         if args.junit:
             write_junit(args.junit, found, failing)
         if os.environ.get("GITHUB_STEP_SUMMARY"):
             with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
                 file.write(page + "\n")
+    except BrokenPipeError:  # whoever read the page has seen enough
+        sys.stderr.close()
+        return 141
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
