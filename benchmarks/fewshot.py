@@ -5,7 +5,7 @@ against unlabelled ones). Latents of the latent DDIM are then accepted by its pr
 against all real images of the class. All scenarios draw from one pool of latents, decoded once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.distances import distance
+from benchmarks.fewshot_classes import SCENARIOS, Setup, Target, classifier, labelled, rule, targets
 from benchmarks.images import file_name, save_sheet
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of
 from benchmarks.metrics.weights import NotAvailable
@@ -23,97 +24,29 @@ from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
 from diffae import noise
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
-from probes import (
-    LinearProbe,
-    accept_probability,
-    accept_threshold,
-    accept_threshold_and_probability,
-    binary_split,
-    fit_binary,
-    fit_pu,
-    pu_split,
-)
 from reports.records import Record
 from reports.uncertainty import Uncertainty, of_jackknife, of_mean, units_of
 
 TABLE = "table3_fewshot_fid"
-# Attribute, the paper's name of its positive class, of its negative class.
-CLASSES = (("Male", "Male", "Female"), ("Blond_Hair", "Blond", "Non-Blond"))
 PREVIEW = 16
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How latents are accepted, and how the classifier that decides is trained (reference: Table 3).
-
-    `accept` takes the probability of the wanted class and a uniform number. With `ema`, the classifier is
-    the moving average of the weights, as in the authors' code; `steps` are those of (binary, PU).
-    """
-
-    description: str
-    accept: Callable[[Tensor, Tensor], Tensor]
-    steps: tuple[int, int] = (1_562, 3_125)
-    ema: bool = False
-
-
-# The paper's text gives the first; the authors' code, at different times, the others. Which of them made
-# Table 3 is not recorded.
-RULES = {
-    "probability": Rule("u < p (the paper's text)", accept_probability),
-    "threshold": Rule("p > 0.5 (the authors' code)", lambda p, u: accept_threshold(p)),
-    "reject": Rule(
-        "p > 0.5 and u < p, EMA classifier of 18,750 steps (the authors' code)",
-        accept_threshold_and_probability,
-        steps=(18_750, 18_750),
-        ema=True,
-    ),
-}
-EMA_DECAY = 0.9999
-
-
-@dataclass(frozen=True)
-class Target:
-    """A class to sample: the images whose attribute `column` equals `positive`."""
-
-    name: str
-    column: int
-    positive: bool
-
-    def members(self, labels: np.ndarray) -> np.ndarray:
-        return labels[:, self.column] == self.positive
-
-
-def targets(context: Context) -> list[Target]:
-    """The paper's four classes, or the first two attributes and their opposites."""
-    names = context.dataset.attribute_names
-    classes = [entry for entry in CLASSES if entry[0] in names]
-    classes = classes or [(name, name, f"not {name}") for name in names[:2]]
-    return [
-        Target(title, names.index(attribute), positive)
-        for attribute, *titles in classes
-        for title, positive in zip(titles, (True, False), strict=True)
-    ]
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
     pool = Pool(context, system)
     for rule_name in context.profile.fewshot_acceptance:
-        rule, first = _rule(rule_name), rule_name == context.profile.fewshot_acceptance[0]
+        chosen, first = rule(rule_name), rule_name == context.profile.fewshot_acceptance[0]
         title = system.title if first else f"{system.title}, {rule_name} rule"
         for scenario in SCENARIOS:
             for target in targets(context):
-                yield from _one_class(context, pool, title, _Setup(scenario, rule, target), first)
+                yield from _one_class(context, pool, title, Setup(scenario, chosen, target), first)
 
 
 def _one_class(
-    context: Context, pool: "Pool", title: str, setup: "_Setup", picture: bool
+    context: Context, pool: "Pool", title: str, setup: Setup, picture: bool
 ) -> Iterator[Record]:
     """The rows of one class; one with the reason if it has too few images or samples."""
     train = context.select("train", context.profile.probe_train)
     features = context.semantic(pool.system, train)
-    setting = f"{setup.scenario}/{setup.target.name}"
     try:
         results = [
             _one_seed(context, pool, features, train, setup, seed)
@@ -122,18 +55,19 @@ def _one_class(
     except NotAvailable as reason:
         metric = context.features.metric_name
         yield context.record(
-            "fewshot", TABLE, title, metric, None, split="all", setting=setting, note=str(reason)
+            "fewshot",
+            TABLE,
+            title,
+            metric,
+            None,
+            split="all",
+            setting=setup.setting,
+            note=str(reason),
         )
         return
     yield from _records(context, pool.system, title, setup, results)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", results[0].accepted)
-
-
-def _rule(name: str) -> Rule:
-    if name not in RULES:
-        raise UserError(f"fewshot_acceptance: no rule {name!r}{did_you_mean(name, RULES)}")
-    return RULES[name]
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -202,52 +136,12 @@ class _Result:
     accepted: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Setup:
-    scenario: str
-    rule: Rule
-    target: Target
-
-
-def _binary(
-    context: Context, features: Tensor, members: np.ndarray, rule: Rule, seed: int
-) -> LinearProbe:
-    split = binary_split(members, context.profile.fewshot_binary_k, seed)
-    return fit_binary(
-        features,
-        split.positives,
-        split.negatives,
-        steps=rule.steps[0],
-        seed=seed,
-        ema_decay=EMA_DECAY if rule.ema else None,
-    )
-
-
-def _pu(
-    context: Context, features: Tensor, members: np.ndarray, rule: Rule, seed: int
-) -> LinearProbe:
-    profile = context.profile
-    split = pu_split(members, profile.fewshot_pu_positives, profile.fewshot_pu_unlabeled, seed)
-    return fit_pu(
-        features,
-        split.positives,
-        split.negatives,
-        steps=rule.steps[1],
-        seed=seed,
-        ema_decay=EMA_DECAY if rule.ema else None,
-    )
-
-
-SCENARIOS = {"binary": _binary, "pu": _pu}
-
-
 def _one_seed(
-    context: Context, pool: "Pool", features: Tensor, train: Selection, setup: _Setup, seed: int
+    context: Context, pool: "Pool", features: Tensor, train: Selection, setup: Setup, seed: int
 ) -> _Result:
     target = setup.target
     try:
-        classifier = SCENARIOS[setup.scenario]
-        probe = classifier(context, features, target.members(train.labels), setup.rule, seed)
+        probe = classifier(context.profile, setup, features, train.labels, seed)
     except ValueError as error:
         raise NotAvailable(f"class {target.name}: {error}") from None
     probability = torch.sigmoid(probe.logits(pool.latents)[:, 0])
@@ -305,17 +199,10 @@ class Pool:
 
 
 def _records(
-    context: Context, system: System, title: str, setup: _Setup, results: list[_Result]
+    context: Context, system: System, title: str, setup: Setup, results: list[_Result]
 ) -> Iterator[Record]:
     profile = context.profile
     steps = profile.fewshot_steps if system.iterative else None
-    labelled = {
-        "binary": {"k": profile.fewshot_binary_k},
-        "pu": {
-            "positives": profile.fewshot_pu_positives,
-            "unlabeled": profile.fewshot_pu_unlabeled,
-        },
-    }[setup.scenario]
     protocol = context.protocol(
         "fewshot",
         scenario=setup.scenario,
@@ -328,7 +215,7 @@ def _records(
         latent_steps=steps,
         decoding_steps=steps,
         probe_train=profile.probe_train,
-        **labelled,
+        **labelled(profile, setup.scenario),
         **context.features.describe(),
     )
     fewest = min(min(len(result.accepted), profile.fewshot_samples) for result in results)
@@ -345,7 +232,7 @@ def _records(
             metric,
             float(np.mean([one.value for one in found])),
             split="all",
-            setting=f"{setup.scenario}/{setup.target.name}",
+            setting=setup.setting,
             steps=steps,
             uncertainty=_uncertainty(context, found),
             n=fewest,

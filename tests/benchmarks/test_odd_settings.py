@@ -8,7 +8,7 @@ import torch
 from refusal import refusal
 from safetensors.torch import load_file, save_file
 
-from benchmarks import fewshot, measure, probes, run, unconditional
+from benchmarks import fewshot_classes, measure, probes, run, unconditional
 from benchmarks.base import rows
 from benchmarks.images import file_name
 from benchmarks.metrics import weights
@@ -121,7 +121,7 @@ def test_a_value_that_is_there_twice_counts_once():
 
 
 def test_the_acceptance_rules_are_those_that_there_are():
-    assert tuple(fewshot.RULES) == ACCEPTANCE
+    assert tuple(fewshot_classes.RULES) == ACCEPTANCE
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks import dry_run
 from benchmarks.context import Context
-from benchmarks.fewshot import RULES
+from benchmarks.fewshot_classes import RULES
 from benchmarks.options import parse
 from benchmarks.plan import Calls, Work, distinct
 from benchmarks.profiles import PROFILES, override
