@@ -4,7 +4,8 @@ One logistic regression an attribute, all fitted jointly on the training split; 
 on the validation split and its scores are taken on the test split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context, Selection
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, semantic_codes
+from benchmarks.store import Arrays, digest
 from benchmarks.systems.base import SEMANTIC, System
-from probes import LinearProbe, choose_C, fit_adam_paper, fit_lbfgs, influences, summarise
+from probes import LinearProbe, fit_adam_paper, fit_best, influences, summarise
 from reports.records import Record
 from reports.uncertainty import UNKNOWN
 
@@ -37,23 +39,50 @@ def selections(context: Context) -> tuple[Selection, Selection, Selection]:
     return train, valid, test
 
 
-def fit(context: Context, system: System) -> tuple[LinearProbe, float]:
-    """The probe of a system's semantic code and the C it was fitted with."""
+def fit(context: Context, system: System) -> LinearProbe:
+    """The probe of a system's semantic code, with the C that does best on the validation split."""
     train, valid, _ = selections(context)
-    features, labels = context.semantic(system, train), torch.from_numpy(train.labels)
-    valid_features, valid_labels = context.semantic(system, valid), torch.from_numpy(valid.labels)
+    data = {
+        "features": context.semantic(system, train),
+        "labels": torch.from_numpy(train.labels),
+        "valid_features": context.semantic(system, valid),
+        "valid_labels": torch.from_numpy(valid.labels),
+    }
     try:
-        C = choose_C(features, labels, valid_features, valid_labels, grid=GRID)
+        return _kept(
+            context, {"probe": "L-BFGS", "grid": GRID}, data, lambda: fit_best(**data, grid=GRID)[0]
+        )
     except ValueError as error:
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
-    return fit_lbfgs(features, labels, C=C), C
 
 
 def fit_adam(context: Context, system: System) -> LinearProbe:
     """The paper's classifier of a system's semantic code, which also edits images."""
     train, _, _ = selections(context)
-    labels = torch.from_numpy(train.labels)
-    return fit_adam_paper(context.semantic(system, train), labels, seed=context.seed)
+    features, labels = context.semantic(system, train), torch.from_numpy(train.labels)
+    return _kept(
+        context,
+        {"probe": ADAM, "seed": context.seed},
+        {"features": features, "labels": labels},
+        lambda: fit_adam_paper(features, labels, seed=context.seed),
+    )
+
+
+def _kept(
+    context: Context,
+    settings: dict[str, object],
+    data: dict[str, Tensor],
+    fitted: Callable[[], LinearProbe],
+) -> LinearProbe:
+    """A fit from the store, filed under its settings and the data that it was made from."""
+
+    def compute() -> Arrays:
+        return {name: tensor.numpy() for name, tensor in asdict(fitted()).items()}
+
+    key = {"work": "probe"} | settings
+    key |= {name: digest(tensor.numpy()) for name, tensor in data.items()}
+    arrays = context.store.once(key, compute)
+    return LinearProbe(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -61,7 +90,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
     features = context.semantic(system, test)
     sizes = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
 
-    probe, _ = fit(context, system)
+    probe = fit(context, system)
     protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
     yield from _records(context, probe, features, test, protocol, system.title)
     if context.profile.probe_adam_paper:

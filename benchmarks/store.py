@@ -98,9 +98,16 @@ class Store:
         return np.concatenate([arrays[name] for arrays in self.chunks(key, count, compute)])
 
     def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-        """Work that is not a list of positions: computed by the first rank, read by all."""
+        """Work that is not a list of positions: computed by the first rank, read by all.
+
+        A ValueError of `compute` is one of the data: every rank raises it.
+        """
         if distributed.is_main():
-            self.chunk(key, (0, 1), lambda _: compute())
+            try:
+                self.chunk(key, (0, 1), lambda _: compute())
+            except ValueError:
+                distributed.barrier()
+                raise
         distributed.barrier()
         return self.chunk(key, (0, 1), lambda _: compute())
 

@@ -4,8 +4,7 @@
 network's code), `scores` measures the fits with standard errors, and `fewshot` trains the small
 classifiers that turn an unconditional latent sampler into a class-conditional one:
 
-    C = choose_C(z_train, y_train, z_valid, y_valid)
-    probe = fit_lbfgs(z_train, y_train, C=C)
+    probe, C = fit_best(z_train, y_train, z_valid, y_valid)
     summary = summarise(probe.logits(z_test).numpy(), y_test.numpy(), names)
 
 Features are float tensors [N, d] and labels are boolean or 0/1 [N, A]; a caller decides what
@@ -22,7 +21,7 @@ from probes.fewshot import (
     fit_pu,
     pu_split,
 )
-from probes.linear import LinearProbe, choose_C, fit_adam_paper, fit_lbfgs
+from probes.linear import LinearProbe, fit_adam_paper, fit_best, fit_lbfgs
 from probes.scores import (
     AttributeScore,
     DeLong,
@@ -50,9 +49,9 @@ __all__ = [
     "auroc",
     "average_precision",
     "binary_split",
-    "choose_C",
     "delong",
     "fit_adam_paper",
+    "fit_best",
     "fit_binary",
     "fit_lbfgs",
     "fit_pu",

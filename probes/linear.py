@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 from probes.scores import auroc
 
 FLOAT32_EPS = torch.finfo(torch.float32).eps
+WIDEST_ROTATED = 1024  # features; the principal axes of more take longer than they save
 
 
 def normalise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -116,19 +117,40 @@ def log_odds(labels: Tensor) -> Tensor:
     return torch.log((positives + 0.5) / (len(labels) - positives + 0.5))
 
 
+def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances [d] of centred features [N, d] along their principal axes [d, d], its columns."""
+    x = features.double()
+    variances, axes = torch.linalg.eigh(x.T @ x / len(x))
+    return variances.clamp(min=0).to(features.dtype), axes.to(features.dtype)
+
+
 def _minimise(
     features: Tensor, labels: Tensor, penalty: float, max_iter: int, tol: float
 ) -> Tensor:
-    """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and the prior's log odds."""
-    weights = features.new_zeros(features.shape[1] + 1, labels.shape[1])
-    weights[-1] = log_odds(labels)
-    weights.requires_grad_()
+    """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and the prior's log odds.
+
+    Features are correlated and attributes rare or frequent, on which L-BFGS is slow. It works on u
+    instead, w = axes (scale * u): along principal axes, which leaves the penalty as it is, and
+    scaled so that every attribute's Hessian at the start is the identity.
+    """
+    d = features.shape[1]
+    if d <= WIDEST_ROTATED:
+        variances, axes = principal_axes(features)
+        features = features @ axes
+    else:
+        variances, axes = features.square().mean(0), None
+    odds = log_odds(labels)
+    slope = torch.sigmoid(odds) * torch.sigmoid(-odds)
+    scale = torch.cat([variances[:, None] * slope + penalty, slope[None]]).rsqrt()
+    u = torch.zeros_like(scale)
+    u[-1] = odds / scale[-1]
+    u.requires_grad_()
     two_classes = (labels != labels[0]).any(0)
     optimizer = torch.optim.LBFGS(
-        [weights],
+        [u],
         max_iter=max_iter,
         max_eval=2 * max_iter,
-        tolerance_grad=tol,
+        tolerance_grad=tol * float(scale.min()),
         tolerance_change=0,
         history_size=10,
         line_search_fn="strong_wolfe",
@@ -136,17 +158,18 @@ def _minimise(
 
     @torch.no_grad()
     def loss() -> Tensor:
-        value, gradient = logistic_loss(weights, features, labels, penalty)
-        weights.grad = gradient * two_classes
+        value, gradient = logistic_loss(scale * u, features, labels, penalty)
+        u.grad = scale * gradient * two_classes
         return value
 
     optimizer.step(loss)
     loss()  # The line search may have looked at another point last.
-    assert weights.grad is not None
-    worst = float(weights.grad.abs().max())
+    assert u.grad is not None
+    worst = float((u.grad / scale).abs().max())
     if not worst <= 10 * tol:  # Within that, float32's line search has run out of digits.
         warnings.warn(f"L-BFGS stopped at gradient {worst:.1e}, tol is {tol:.1e}", stacklevel=3)
-    return weights.detach()
+    weights = (scale * u).detach()
+    return weights if axes is None else torch.cat([axes @ weights[:-1], weights[-1:]])
 
 
 def fit_lbfgs(
@@ -163,8 +186,9 @@ def fit_lbfgs(
     Minimises C * sum of log losses + |w|^2 / 2 for each attribute, the intercept free of penalty,
     on `features` [N, d] normalised by their own moments: scikit-learn's `LogisticRegression(C=C)`
     on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
-    gradient of the objective divided by C * N, as there; float32 may end a little above 1e-5, and a
-    gradient above 10 * tol gives a warning. `dtype=torch.float64` computes in double precision.
+    gradient of the objective divided by C * N, as there, along the features' principal axes;
+    float32 may end a little above 1e-5, and a gradient above 10 * tol gives a warning.
+    `dtype=torch.float64` computes in double precision.
 
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
     bias the log odds of its counts plus a half.
@@ -185,14 +209,14 @@ def mean_auroc(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def choose_C(
+def fit_best(
     features: Tensor,
     labels: Tensor,
     valid_features: Tensor,
     valid_labels: Tensor,
     grid: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
-) -> float:
-    """The C of `grid` whose `fit_lbfgs` has the best mean AUROC on the validation split.
+) -> tuple[LinearProbe, float]:
+    """The `fit_lbfgs` with the best mean AUROC on the validation split, and its C of `grid`.
 
     Attributes with one class among the validation labels are skipped; of equal values the first
     wins. Raises ValueError if no attribute has both.
@@ -200,11 +224,8 @@ def choose_C(
     truth = check_labels(valid_labels, len(valid_features))
     if not (truth != truth[:1]).any():
         raise ValueError("no attribute has both classes in the validation split")
-
-    def score(C: float) -> float:
-        return mean_auroc(fit_lbfgs(features, labels, C=C), valid_features, truth)
-
-    return max(grid, key=score)
+    fits = [(fit_lbfgs(features, labels, C=C), C) for C in grid]
+    return max(fits, key=lambda fit: mean_auroc(fit[0], valid_features, truth))
 
 
 # Adam --------------------------------------------------------------------------------------------

@@ -73,6 +73,19 @@ def test_a_folder_in_use_ends_all_processes_in_one_line(patches, tmp_path):
     assert ours == [f"error: {tmp_path / 'run'}: another process is running in this folder"]
 
 
+def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
+    arguments = ["probes", "--profile", "smoke", "--set", "probe_valid=1"]
+    records = []
+    for processes in (1, 2):
+        out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"
+        process = start(*arguments, "--out", out, cache=cache, processes=processes)
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+        records.append((out / "records.csv").read_bytes())
+    assert b"no attribute has both classes in the validation split" in records[0]
+    assert records[0] == records[1]
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
 @pytest.mark.parametrize("victim", ["0", "1", "launcher", "terminated"])
 def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_path):

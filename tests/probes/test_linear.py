@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from probes import LinearProbe, choose_C, fit_adam_paper, fit_lbfgs
+from probes import LinearProbe, fit_adam_paper, fit_best, fit_lbfgs
 from probes.linear import (
     adam_logistic,
     feature_moments,
@@ -146,9 +146,11 @@ def test_choice_of_C_is_that_of_scikit_learn_fits():
     grid = (1e-3, 1e-2, 1e-1, 1.0, 100.0)
     *_, (second, _), (value, best) = sorted((score(C), C) for C in grid)
     assert best not in (grid[0], grid[-1]) and value > second + 5e-4  # The choice is a real one.
-    assert choose_C(x, y, valid_x, valid_y, grid) == best
+    probe, C = fit_best(x, y, valid_x, valid_y, grid)
+    assert C == best
+    torch.testing.assert_close(probe.weight, fit_lbfgs(x, y, C=best).weight, rtol=0, atol=0)
     with pytest.raises(ValueError, match="both classes"):
-        choose_C(x, y[:, 3:], valid_x, valid_y[:, 3:])
+        fit_best(x, y[:, 3:], valid_x, valid_y[:, 3:])
 
 
 def adam_reference(start: Tensor, x: Tensor, y: Tensor, batches: Tensor) -> nn.Linear:
