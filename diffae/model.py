@@ -57,7 +57,10 @@ class _Model(nn.Module):
         with torch.device("meta"):  # the weights are read straight into place, never held twice
             model = cls(found.config)
         checkpoint.load_weights(model, found)
-        return model.to(device).eval().requires_grad_(False)
+        model = model.to(device).eval().requires_grad_(False)
+        if model.device.type == "cpu":  # there, convolutions are about a fifth faster channels last
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `model.safetensors` (in `dtype`) and `config.json` into `folder`."""
