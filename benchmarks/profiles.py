@@ -1,7 +1,7 @@
 """Profiles: how much of everything is computed, in one place.
 
 `paper` is the paper's protocol; `standard` is what a machine with a GPU does in an hour or two; `quick` ends
-in about twelve minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
+in about nine minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
 """
 
 import math
@@ -14,7 +14,7 @@ from diffae.diffusion import NUM_TIMESTEPS
 from diffae.errors import UserError
 
 LARGEST = 10**9
-ACCEPTANCE = ("probability", "threshold", "reject")  # the rules of benchmarks/fewshot.py
+ACCEPTANCE = ("probability", "threshold", "reject")  # the rules of benchmarks/fewshot_classes.py
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Profile:
     fid_reference      images on the other side of an unconditional Frechet distance
     fewshot_reference  images among which the real ones of a class are looked for
     fewshot_pool       latents sampled before rejection; fewshot_samples of a class are wanted from it
-    fewshot_acceptance rules by which latents are accepted, see fewshot.RULES
+    fewshot_acceptance rules by which latents are accepted, see fewshot_classes.RULES
     changed            fields that --set or --steps changed
     variation_draws    decodes of each image with one of its two codes exchanged
     denoising_timesteps  the t that images are noised to
@@ -122,10 +122,10 @@ PROFILES = {
         ),
         Profile(
             name="quick",
-            description="about twelve minutes on two CPU cores: sees large changes only (see the overview)",
+            description="about nine minutes on two CPU cores: sees large changes only (see the overview)",
             portraits=10_000,
             steps=(10, 20, 50, 100),
-            reconstruction_images=40,
+            reconstruction_images=32,
             fit_images=2_048,
             probe_train=6_000,
             probe_valid=500,
