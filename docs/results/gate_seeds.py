@@ -1,6 +1,6 @@
 """How often does the gate call a checkpoint worse than itself? Runs of other seeds, every pair compared.
 
-    python docs/results/gate_seeds.py --seeds 50 --out runs/gate-seeds
+    OMP_NUM_THREADS=1 python docs/results/gate_seeds.py --seeds 50 --processes 2 --out runs/gate-seeds
 
 Nothing differs between the runs but the seed: which images, which noise, which labelled examples. So every
 verdict `regression` is a false alarm. Prints a table; the same command goes on where it was stopped.
@@ -9,6 +9,9 @@ verdict `regression` is a false alarm. Prints a table; the same command goes on 
 import argparse
 import itertools
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from tabulate import tabulate
@@ -60,13 +63,20 @@ def settings() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/gate-seeds"))
     args = parser.parse_args()
-    folders = [args.out / f"seed-{seed}" for seed in range(args.seeds)]
-    for seed, folder in enumerate(folders):
-        arguments = ["--systems", "diffae", "--profile", "quick", *settings()]
-        run([*BENCHMARKS, *arguments, "--seed", str(seed), "--out", str(folder)])
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
+        folders = list(pool.map(partial(measure, args.out), range(args.seeds)))
     report([read_run(folder) for folder in folders])
+
+
+def measure(out: Path, seed: int) -> Path:
+    """The run folder of one seed."""
+    folder = out / f"seed-{seed}"
+    arguments = ["--systems", "diffae", "--profile", "quick", *settings()]
+    run([*BENCHMARKS, *arguments, "--seed", str(seed), "--out", str(folder)])
+    return folder
 
 
 def report(runs: list[Run]) -> None:
