@@ -34,8 +34,8 @@ from diffae.train.stages import _Images, autoencoder_loss
 from diffae.train.trainer import Training, batch_indices
 from reports.gate import REGRESSION, compare, read_margins, read_run
 
-BENCHMARKS = ("reconstruction", "probes", "unconditional")
-SETTINGS = ("steps=10,20", "fid_samples=256", "fid_reference=1024", "fid_steps=10")
+BENCHMARKS = ("reconstruction", "probes", "unconditional", "denoising")
+SETTINGS = ("steps=20,50", "fid_samples=256", "fid_reference=1024", "fid_steps=10")
 TRAINING_STEPS = 150
 
 Change = Callable[[DiffusionAutoencoder], None]
@@ -118,18 +118,19 @@ def wrong_filter() -> AbstractContextManager[object]:
     return patch.object(transforms, "FILTERS", nearest)
 
 
-def inversion_off_by_one() -> AbstractContextManager[object]:
-    """Call the network one step too early while encoding: at t_(i-1) for t_i."""
+def inversion_off_by_one(later: bool) -> AbstractContextManager[object]:
+    """Call the network with its neighbour's timestep while encoding: t_(i+1), or t_(i-1), for t_i."""
     right = diffae.model.encode_steps
 
     def wrong(predict, x_0: Tensor, alphas: Tensor, steps: int, clip: bool = True):
         ts = timesteps(steps)
-        earlier = dict(zip(ts, [ts[0], *ts[:-1]], strict=True))
+        neighbours = [*ts[1:], ts[-1]] if later else [ts[0], *ts[:-1]]
+        given = dict(zip(ts, neighbours, strict=True))
 
-        def late(x: Tensor, t: Tensor) -> Tensor:
-            return predict(x, torch.full_like(t, earlier[int(t[0])]))
+        def off(x: Tensor, t: Tensor) -> Tensor:
+            return predict(x, torch.full_like(t, given[int(t[0])]))
 
-        return right(late, x_0, alphas, steps, clip)
+        return right(off, x_0, alphas, steps, clip)
 
     return patch.object(diffae.model, "encode_steps", wrong)
 
@@ -140,7 +141,8 @@ PLANTED = (
     Planted("noise of 1 % on the encoder's weights", ("auroc", "mse"), weights=noisy_encoder),
     Planted("Male and Smiling swapped", ("auroc",), code=swapped_attributes),
     Planted("resize without antialiasing", ("ssim", "pd_effnet", "auroc"), code=wrong_filter),
-    Planted("inversion off by one step", ("ssim", "mse"), code=inversion_off_by_one),
+    Planted("inversion one step late", ("ssim", "mse"), code=partial(inversion_off_by_one, True)),
+    Planted("inversion one step early", ("ssim", "mse"), code=partial(inversion_off_by_one, False)),
     Planted("trained on, EMA", (), weights=trained_on(use_ema=True)),
     Planted(
         "an EMA copy that is not the EMA",
