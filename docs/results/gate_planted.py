@@ -32,7 +32,7 @@ from diffae.diffusion import timesteps
 from diffae.train.presets import PRESETS
 from diffae.train.stages import _Images, autoencoder_loss
 from diffae.train.trainer import Training, batch_indices
-from reports.gate import REGRESSION, compare, read_margins, read_run
+from reports.gate import IMPROVEMENT, REGRESSION, compare, read_margins, read_run
 
 BENCHMARKS = ("reconstruction", "probes", "unconditional", "denoising")
 SETTINGS = ("steps=20,50", "fid_samples=256", "fid_reference=1024", "fid_steps=10")
@@ -199,11 +199,12 @@ def main() -> None:
                 planted.name,
                 "caught" if caught else "MISSED",
                 len(worse),
+                sum(c.verdict == IMPROVEMENT for c in found),
                 ", ".join(metrics[:5]),
                 ", ".join(planted.seen_by),
             )
         )
-    headers = ("planted", "verdict", "numbers worse", "metrics", "should be seen by")
+    headers = ("planted", "verdict", "worse", "better", "worse in", "should be seen by")
     print(tabulate(rows, headers, tablefmt="pipe"))
 
 

@@ -30,14 +30,14 @@ BENCHMARKS = (
     "denoising",
     "memorisation",
 )
-# As many images as profile `quick` where they are cheap, fewer steps and samples where they are not.
+# Fewer steps and samples than profile `quick`, and few images of each split, so that seeds share few of them.
 SETTINGS = (
-    "portraits=5000",
+    "portraits=10000",
     "steps=5",
     "reconstruction_images=40",
     "probe_train=2000",
     "probe_valid=500",
-    "probe_test=1500",
+    "probe_test=600",
     "identity_images=24",
     "identity_strengths=0.3",
     "identity_steps=5",
@@ -50,6 +50,7 @@ SETTINGS = (
     "fewshot_samples=64",
     "fewshot_pool=256",
     "fewshot_steps=5",
+    "denoising_images=256",
     "variation_images=8",
     "variation_steps=5",
     "memorisation_train=1024",
