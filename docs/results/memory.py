@@ -1,6 +1,6 @@
 """Peak memory of a run with so many images, and with ten times as many.
 
-    python docs/results/memory.py [--images 640] [--factor 10] [BENCHMARK ...]
+    python docs/results/memory.py [--images 256] [--factor 10] [BENCHMARK ...]
 
 The system is a dummy that costs nothing, on portraits of 128 px, of which one takes 0.19 MiB as the networks see
 it. If a benchmark held its images, the peak would grow by that much an image; what does grow is what is kept of
@@ -63,7 +63,7 @@ def main() -> None:
         worker(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, default=640)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--factor", type=int, default=10)
     parser.add_argument("benchmarks", nargs="*", default=BENCHMARKS)
     args = parser.parse_args()
