@@ -74,7 +74,10 @@ def find_reader(path: Path) -> Reader:
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
-    """`count` procedural portraits, drawn on first use, with 40 attributes and identities."""
+    """`count` procedural portraits, drawn on first use, with 40 attributes and identities.
+
+    Several processes draw: a script that calls this needs `if __name__ == "__main__":`. Raises UserError if one dies.
+    """
     from diffae.data import portraits
 
     folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)

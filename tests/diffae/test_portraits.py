@@ -133,3 +133,17 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert message in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_script_without_a_main_guard_is_told_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    imports = "from diffae.data import open_portraits\n"
+    call = "print(len(open_portraits(600, 8)))\n"
+    script = tmp_path / "script.py"
+    script.write_text(imports + call)
+    bare = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert bare.returncode == 1 and bare.stdout == ""
+    assert 'put the calls under `if __name__ == "__main__":`' in bare.stderr.splitlines()[-1]
+    script.write_text(imports + 'if __name__ == "__main__":\n    ' + call)
+    guarded = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert guarded.stdout == "600\n", guarded.stderr

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
@@ -31,6 +32,10 @@ ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE = (
     "identity_CelebA.txt",
 )
 CHUNK = 64
+DEAD_PROCESS = (
+    "portraits: a process that draws died; make memory free, or, in a script without it,"
+    ' put the calls under `if __name__ == "__main__":`; run again, it goes on'
+)
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
 
@@ -81,8 +86,11 @@ def write_dataset(
             mapped = pool.map(draw, chunks)
         title = "drawing portraits"
         progress = stack.enter_context(tqdm(total=len(missing), desc=title, unit="image", delay=1))
-        for drawn in mapped:
-            progress.update(drawn)
+        try:
+            for drawn in mapped:
+                progress.update(drawn)
+        except BrokenProcessPool:
+            raise UserError(DEAD_PROCESS) from None
     _write_labels(out, count, seed)
 
 
