@@ -60,8 +60,12 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     for record in records:
         writer.writerow({name: _cell(value) for name, value in asdict(record).items()})
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(buffer.getvalue(), encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_records(path: Path) -> list[Record]:

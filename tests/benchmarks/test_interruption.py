@@ -118,7 +118,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(which, size, patches, tmp_p
         assert status == 2
         assert line.startswith(f"error: {tmp_path / which}")  # or a folder in it
         assert ": No space left on device; make room or " in line
-        assert not list(tmp_path.glob("store/*/*.partial"))
+        assert not list(tmp_path.rglob("*.partial"))
         finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("store/*/*.npz")}
         assert finished
         subprocess.run(["mount", "-o", "remount,size=20m", str(tmp_path / which)], check=True)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.errors import UserError
+from diffae.files import write_whole
 
 PORTRAITS_VERSION = "1"
 SMALLEST_SIZE = 8
@@ -105,9 +106,9 @@ def ensure(count: int, size: int, seed: int = 0) -> Path:
 
 def _draw(images: Path, size: int, seed: int, indices: list[int]) -> int:
     for i in indices:
-        partial_file = images / f"{_name(i)}.{os.getpid()}.partial"
-        _image(portrait(seed, i), size).save(partial_file, format="PNG")
-        os.replace(partial_file, images / _name(i))
+        png = io.BytesIO()
+        _image(portrait(seed, i), size).save(png, format="PNG")
+        write_whole(images / _name(i), png.getvalue())
     return len(indices)
 
 
@@ -142,7 +143,4 @@ def _write_labels(out: Path, count: int, seed: int) -> None:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file whole or not at all."""
-    partial_file = path.with_name(path.name + ".partial")
-    partial_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(partial_file, path)
+    write_whole(path, "".join(f"{line}\n" for line in lines).encode())
