@@ -1,10 +1,11 @@
 """Peak memory of a run with so many images, and with ten times as many.
 
-    python docs/results/memory.py [--images 256] [--factor 10] [BENCHMARK ...]
+    python docs/results/memory.py [--images 256] [--factor 10] [BENCHMARK | pixels-pca ...]
 
 The system is a dummy that costs nothing, on portraits of 128 px, of which one takes 0.19 MiB as the networks see
 it. If a benchmark held its images, the peak would grow by that much an image; what does grow is what is kept of
-each: features, thumbnails and codes. Every benchmark is a process of its own.
+each: features, thumbnails and codes. `pixels-pca` is the fit of pixels + PCA, on 1,024 images and up. Every
+measurement is a process of its own.
 """
 
 import argparse
@@ -21,11 +22,19 @@ from benchmarks.systems import dummy
 from diffae import cli
 
 SIZE = 128
-BENCHMARKS = ("reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot")
+FIT, FIT_IMAGES = "pixels-pca", 1024  # two of its batches, from which on every batch is the same
+ALL = (
+    "reconstruction",
+    "probes",
+    "denoising",
+    "unconditional",
+    "memorisation",
+    "fewshot",
+    FIT,
+)
 COUNTS = (
     "reconstruction_images",
     "denoising_images",
-    "fit_images",
     "probe_train",
     "probe_valid",
     "probe_test",
@@ -37,18 +46,19 @@ COUNTS = (
 )
 
 
-def peak(benchmark: str, images: int, data: Path) -> float:
-    """Peak resident MiB of `benchmark` on so many images of everything, in an empty cache."""
-    settings = [part for name in COUNTS for part in ("--set", f"{name}={images}")]
+def peak(what: str, images: int, data: Path) -> float:
+    """Peak resident MiB of a benchmark (or of FIT) on so many images of everything, in an empty cache."""
+    fit = what == FIT
+    benchmark, systems = ("probes", f"dummy-constant,{FIT}") if fit else (what, "dummy-constant")
+    settings = [f"--set={name}={images}" for name in (["fit_images"] if fit else COUNTS)]
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         command = [sys.executable, __file__, "--worker", benchmark, "--profile", "smoke"]
-        command += ["--systems", "dummy-constant,pixels-pca", "--data", str(data)]
-        command += ["--out", f"{folder}/run", *settings]
+        command += ["--systems", systems, "--data", str(data), "--out", f"{folder}/run", *settings]
         environment = os.environ | {"DIFFAE_CACHE": folder, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(f"{benchmark} with {images} images: status {os.waitstatus_to_exitcode(status)}")
+        sys.exit(f"{what} with {images} images: status {os.waitstatus_to_exitcode(status)}")
     return usage.ru_maxrss / 1024
 
 
@@ -65,21 +75,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--factor", type=int, default=10)
-    parser.add_argument("benchmarks", nargs="*", default=BENCHMARKS)
+    parser.add_argument("benchmarks", nargs="*", default=ALL)
     args = parser.parse_args()
-    more = args.images * args.factor
+    counts = {what: FIT_IMAGES if what == FIT else args.images for what in args.benchmarks}
     rows = []
     with tempfile.TemporaryDirectory(prefix="memory-data-") as data:
-        # a third of the portraits are in the test split, so that every split has enough
-        draw = ["portraits", "--out", data, "--count", str(4 * more), "--size", str(SIZE)]
+        # 60 % of the portraits are in the training split, a third in the test split
+        portraits = args.factor * max(4 * args.images, 7 * counts.get(FIT, 0) // 4)
+        draw = ["portraits", "--out", data, "--count", str(portraits), "--size", str(SIZE)]
         subprocess.run([sys.executable, "-m", "diffae.data", *draw], check=True)
-        for benchmark in args.benchmarks:
-            one, many = (peak(benchmark, count, Path(data)) for count in (args.images, more))
-            growth = (many - one) * 1024 / (more - args.images)
-            rows.append([benchmark, f"{one:.0f}", f"{many:.0f}", f"{growth:.1f}"])
-            print(f"{benchmark}: {one:.0f} -> {many:.0f} MiB", file=sys.stderr)
-    headers = ["benchmark", f"MiB, {args.images:,} images", f"MiB, {more:,} images"]
-    print(tabulate(rows, [*headers, "KiB an image more"], "pipe", disable_numparse=True))
+        for what, images in counts.items():
+            more = args.factor * images
+            one, many = (peak(what, count, Path(data)) for count in (images, more))
+            growth = (many - one) * 1024 / (more - images)
+            rows.append([what, images, more, f"{one:.0f}", f"{many:.0f}", f"{growth:.1f}"])
+            print(f"{what}: {one:.0f} -> {many:.0f} MiB", file=sys.stderr)
+    headers = ["", "images", "and then", "MiB", "and then", "KiB an image more"]
+    print(tabulate(rows, headers, "pipe", intfmt=",", disable_numparse=[3, 4, 5]))
     print(f"\none image as float32: {3 * SIZE**2 * 4 / 1024:.0f} KiB")
 
 
