@@ -1,7 +1,7 @@
 """Profiles: how much of everything is computed, in one place.
 
 `paper` is the paper's protocol; `standard` is what a machine with a GPU does in an hour or two; `quick` ends
-in about nine minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
+in just under ten minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
 """
 
 import math
@@ -122,7 +122,7 @@ PROFILES = {
         ),
         Profile(
             name="quick",
-            description="about nine minutes on two CPU cores: sees large changes only (see the overview)",
+            description="under ten minutes on two CPU cores: sees large changes only (see the overview)",
             portraits=10_000,
             steps=(10, 20, 50, 100),
             reconstruction_images=32,
