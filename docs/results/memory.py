@@ -22,7 +22,7 @@ from benchmarks.systems import dummy
 from diffae import cli
 
 SIZE = 128
-FIT, FIT_IMAGES = "pixels-pca", 1024  # two of its batches, from which on every batch is the same
+FIT, FIT_IMAGES = "pixels-pca", 1024  # two of its batches
 ALL = (
     "reconstruction",
     "probes",

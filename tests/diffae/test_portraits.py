@@ -1,5 +1,6 @@
 """The portraits: the same everywhere, labelled truly, and every label visible."""
 
+import os
 import subprocess
 import sys
 
@@ -135,6 +136,7 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one process draws by itself")
 def test_a_script_without_a_main_guard_is_told_what_it_lacks(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     imports = "from diffae.data import open_portraits\n"
