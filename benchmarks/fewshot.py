@@ -145,9 +145,8 @@ def _one_seed(
     except ValueError as error:
         raise NotAvailable(f"class {target.name}: {error}") from None
     probability = torch.sigmoid(probe.logits(pool.latents)[:, 0])
-    u = torch.rand(
-        len(probability), generator=noise.generator(context.seed, f"acceptance {target.name}", seed)
-    )
+    source = noise.generator(context.seed, f"acceptance {target.name}", seed)
+    u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
     wanted = accepted[: context.profile.fewshot_samples]
     if len(wanted) < 2:

@@ -81,9 +81,7 @@ def path_lengths(
 
     def compute(positions: np.ndarray) -> Arrays:
         a, b = _endpoints(context, system, selection, positions, steps)
-        t = [
-            torch.rand((), generator=noise.generator(context.seed, "t", int(p))) for p in positions
-        ]
+        t = [noise.uniforms(noise.generator(context.seed, "t", int(p)), ()) for p in positions]
         lengths = path_length(
             lambda code: system.decode(code, steps or 1),
             a,

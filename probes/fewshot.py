@@ -94,7 +94,7 @@ def fit_binary(
     With `ema_decay` (the authors': 0.9999) the result is the moving average of the weights. It
     still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562 steps.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     start = initial_weights(features.shape[1], 1, generator)
     n = len(positives) + len(negatives)
     batches = shuffled_batches(n, batch_size, steps, generator, max(BINARY_EPOCH, n))
@@ -119,7 +119,7 @@ def fit_pu(
     Each step has `batch_size` of both, so the classes are balanced. The authors' trainer counts
     only one of the two: their 100,000 samples are 3,125 steps, their long run of 600,000 is 18,750.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     start = initial_weights(features.shape[1], 1, generator)
     longer = max(len(positives), len(unlabeled))
     positive_batches, unlabeled_batches = (

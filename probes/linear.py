@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -232,7 +233,7 @@ def fit_best(
 
 
 def shuffled_batches(
-    n: int, batch_size: int, steps: int, generator: torch.Generator, epoch: int | None = None
+    n: int, batch_size: int, steps: int, generator: np.random.Generator, epoch: int | None = None
 ) -> Tensor:
     """Indices [steps, batch_size] into n examples: shuffled epochs, one after another.
 
@@ -240,13 +241,13 @@ def shuffled_batches(
     """
     length = epoch or n
     epochs = math.ceil(steps * batch_size / length)
-    order = [torch.randperm(length, generator=generator) % n for _ in range(epochs)]
-    return torch.cat(order)[: steps * batch_size].view(steps, batch_size)
+    order = [generator.permutation(length) % n for _ in range(epochs)]
+    return torch.from_numpy(np.concatenate(order))[: steps * batch_size].view(steps, batch_size)
 
 
-def initial_weights(d: int, n_attributes: int, generator: torch.Generator) -> Tensor:
+def initial_weights(d: int, n_attributes: int, generator: np.random.Generator) -> Tensor:
     """Weights [A, d + 1], bias last, drawn as `torch.nn.Linear` does: U(-1/sqrt(d), 1/sqrt(d))."""
-    uniform = torch.rand(n_attributes, d + 1, generator=generator)
+    uniform = torch.from_numpy(generator.random((n_attributes, d + 1), dtype=np.float32))
     return (2 * uniform - 1) / math.sqrt(d)
 
 
@@ -313,7 +314,7 @@ def fit_adam_paper(
     check_features(features)
     y = check_labels(labels, len(features))
     mean, std = given_or_own_moments(features, mean, std)
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     start = initial_weights(features.shape[1], y.shape[1], generator).to(features.device)
     batches = shuffled_batches(len(features), batch_size, steps, generator)
     w = adam_logistic(start, normalise(features.float(), mean, std), y, batches, lr)

@@ -14,6 +14,7 @@ from diffae.config import VELOCITY, ModelConfig
 from diffae.diffusion import add_noise, velocity
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
+from diffae.noise import normals, uniforms
 from diffae.train.presets import Preset
 from diffae.train.trainer import Loss, fit
 
@@ -111,10 +112,10 @@ class _Images:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, indices: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def batch(self, indices: Tensor, noise: np.random.Generator | None = None) -> Tensor:
         x = self.images[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
         if self.flip and noise is not None:
-            mirrored = torch.rand(len(x), 1, 1, 1, generator=noise) < 0.5
+            mirrored = uniforms(noise, (len(x), 1, 1, 1)) < 0.5
             x = torch.where(mirrored, x.flip(-1), x)
         return x.to(self.device).contiguous(memory_format=torch.channels_last)
 
@@ -132,10 +133,10 @@ class Noised:
     target: Tensor
 
 
-def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: torch.Generator) -> Noised:
+def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: np.random.Generator) -> Noised:
     """Draw t uniformly and eps; the target is eps or the velocity."""
-    t = torch.randint(len(alphas), (len(x_0),), generator=noise)
-    eps = torch.randn(x_0.shape, generator=noise).to(x_0.device)
+    t = torch.from_numpy(noise.integers(len(alphas), size=len(x_0)))
+    eps = normals(noise, x_0.shape).to(x_0.device)
     target = velocity(x_0, eps, alphas[t]) if prediction == VELOCITY else eps
     return Noised(add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target)
 
@@ -148,7 +149,7 @@ def autoencoder_loss(
     Unless `pixel_weight` is 0, as in the paper, that much of the `pixel_loss` is added.
     """
 
-    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x_0 = data.batch(indices, noise)
         batch = noised(x_0, model.alphas, model.config.prediction, noise)
         z = model.encoder(x_0)
@@ -163,7 +164,7 @@ def autoencoder_loss(
 def pixel_loss(model: DiffusionAutoencoder, data: _Images, pixels: nn.Module) -> Loss:
     """|| pixels(Enc(x_0)) - x_0 ||^2, the mean over pixels."""
 
-    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x_0 = data.batch(indices, noise)
         return F.mse_loss(pixels(model.encoder(x_0)).float(), x_0)
 
@@ -198,7 +199,7 @@ def _norm_conv(channels: int, out: int) -> tuple[nn.Module, ...]:
 def baseline_loss(model: DDIM, data: _Images) -> Loss:
     """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels (or the same of the velocity)."""
 
-    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x_0 = data.batch(indices, noise)
         batch = noised(x_0, model.alphas, model.config.prediction, noise)
         return F.mse_loss(model.unet(batch.x_t, batch.t).float(), batch.target)
@@ -211,7 +212,7 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     net = model.latent_net
     assert net is not None
 
-    def loss(indices: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         batch = noised(z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise)
         return F.l1_loss(net(batch.x_t, batch.t).float(), batch.target)
 

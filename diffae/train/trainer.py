@@ -27,7 +27,9 @@ from diffae.errors import Terminated, UserError
 from diffae.noise import generator
 from diffae.train.presets import Schedule
 
-Loss = Callable[[Tensor, torch.Generator], Tensor]  # (indices of the batch, noise) -> scalar loss
+Loss = Callable[
+    [Tensor, np.random.Generator], Tensor
+]  # (indices of the batch, noise) -> scalar loss
 
 SAVE_EVERY_SECONDS = 120.0
 
@@ -64,11 +66,13 @@ class Training:
             fused=True,
         )
         self.step = 0
+        self._dropout_seed = int(generator(seed, "dropout", 0).integers(2**32))
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
         """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1) and return its loss."""
         noise = generator(self.seed, "training", self.step)
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=noise)))  # dropout
+        # For dropout: torch takes 32 bits of it, so that consecutive numbers are the ones that never meet.
+        torch.manual_seed(self._dropout_seed + self.step)
         device = self.parameters[0].device
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step)
