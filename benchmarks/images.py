@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
 from benchmarks.metrics.features import resize
+from benchmarks.metrics.pixel import seen
 from diffae import distributed
 from diffae.files import writing
 
@@ -18,12 +19,12 @@ THUMBNAIL = 32
 
 def to_uint8(images: Tensor) -> Tensor:
     """Images in [-1, 1] as a PNG would keep them: rounded to 0..255."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return ((seen(images) + 1) * 127.5).round().to(torch.uint8)
 
 
 def thumbnails(images: Tensor) -> np.ndarray:
     """Images in [-1, 1] as small flat vectors, for distances between pixels: uint8 N x 3 * 32 * 32."""
-    return to_uint8(resize(images, THUMBNAIL)).flatten(1).cpu().numpy()
+    return to_uint8(resize(seen(images), THUMBNAIL)).flatten(1).cpu().numpy()
 
 
 def file_name(text: str) -> str:

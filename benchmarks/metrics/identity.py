@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import resize
-from benchmarks.metrics.pixel import to_unit
+from benchmarks.metrics.pixel import seen, to_unit
 from benchmarks.metrics.weights import NotAvailable
 from diffae.errors import UserError
 
@@ -43,8 +43,9 @@ ARITHMETIC = {"Sub", "Add", "Mul", "Div"}
 class FaceEmbedding:
     """Maps faces to embeddings: float32 N x 3 x H x W in [-1, 1] -> float32 [N, dim].
 
-    Embeddings are compared by `cosine_similarity`. `metric_name` is the only name that similarities
-    of these embeddings may be reported under.
+    Images are clamped first, as for every metric (`pixel.seen`). Embeddings are compared by
+    `cosine_similarity`. `metric_name` is the only name that similarities of these embeddings may be
+    reported under.
     """
 
     name: str
@@ -56,7 +57,7 @@ class FaceEmbedding:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        return self.embed(images)
+        return self.embed(seen(images))
 
     def describe(self) -> dict[str, str | int]:
         """What the protocol records: two similarities compare only where all of this is equal."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
+from benchmarks.metrics.pixel import seen
 from diffae.errors import UserError
 
 
@@ -29,7 +30,8 @@ from diffae.errors import UserError
 class PerceptualDistance:
     """d(a, b) for pairs of images, float32 N x 3 x H x W in [-1, 1] -> float32 [N] on `device`.
 
-    `metric_name` is the only name that the distance may be reported under.
+    Images are clamped first, as for every metric (`pixel.seen`). `metric_name` is the only name that the
+    distance may be reported under.
     """
 
     name: str
@@ -41,7 +43,7 @@ class PerceptualDistance:
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.module(a.to(self.device), b.to(self.device)).flatten()
+        return self.module(seen(a.to(self.device)), seen(b.to(self.device))).flatten()
 
     def describe(self) -> dict[str, str]:
         """What the protocol records: two distances compare only where all of this is equal."""

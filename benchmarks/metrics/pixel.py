@@ -1,15 +1,21 @@
-"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2."""
+"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2; and what every metric sees of an image."""
 
 import torch
 from torch import Tensor
 
 
-def to_unit(images: Tensor) -> Tensor:
-    """Map images from [-1, 1] to [0, 1].
+def seen(images: Tensor) -> Tensor:
+    """Images as every metric sees them: clamped to [-1, 1].
 
-    Clamped: a decoder that overshoots is scored on the picture that would be seen or saved.
+    A decoder that overshoots is scored on the picture that would be seen or saved, by each metric alike. Nothing
+    is rounded to 8 bits here: that is the business of the metrics that say so.
     """
-    return images.add(1).div(2).clamp(0, 1)
+    return images.clamp(-1, 1)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Map images from [-1, 1] to [0, 1], clamped as `seen` says."""
+    return seen(images).add(1).div(2)
 
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
