@@ -360,21 +360,25 @@ def fuzz(target: Target, examples: int, start: int, derandomize: bool = False) -
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("target", choices=TARGETS)
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], default="all")
+    parser.add_argument("--minutes", type=float, default=10, help="for each target (default: 10)")
     args = parser.parse_args(arguments)
     with torch.device("meta"):
         DDIM(PRESETS["portraits-ddim"].model)  # what torch imports on first use counts for no call
     limit_memory()
-    end, outcomes, start = time.monotonic() + 60 * args.minutes, Counter(), 0
+    for name in TARGETS if args.target == "all" else [args.target]:
+        fuzz_for(name, args.minutes)
+
+
+def fuzz_for(name: str, minutes: float) -> None:
+    """Fuzz one target for so many minutes and print what came of it."""
+    end, outcomes, start = time.monotonic() + 60 * minutes, Counter(), 0
     while time.monotonic() < end:
-        outcomes += fuzz(TARGETS[args.target], ROUND, start)
+        outcomes += fuzz(TARGETS[name], ROUND, start)
         start += 1
-        print(f"{args.target}: {dict(outcomes)}, {time.process_time():.0f} s", file=sys.stderr)
+        print(f"{name}: {dict(outcomes)}, {time.process_time():.0f} s", file=sys.stderr)
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()))
-    print(
-        f"{args.target}: {outcomes.total():,} inputs in {args.minutes:g} minutes: {counts}, 0 failures"
-    )
+    print(f"{name}: {outcomes.total():,} inputs in {minutes:g} minutes: {counts}, 0 failures")
 
 
 if __name__ == "__main__":
