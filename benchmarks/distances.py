@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.context import Context
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, jackknife
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, jackknife, shares_of
 from benchmarks.store import Arrays, digest
 
 
@@ -34,4 +34,10 @@ def distance(
         )
     }
     found = context.store.once(key, compute)
-    return Jackknife(float(found["value"]), found["without_samples"], found["without_reference"])
+    return Jackknife(
+        float(found["value"]),
+        found["without_samples"],
+        found["without_reference"],
+        shares_of(sample_blocks),
+        shares_of(reference_blocks),
+    )

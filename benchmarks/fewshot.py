@@ -6,7 +6,7 @@ against all real images of the class. All scenarios draw from one pool of latent
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from benchmarks.context import Context, Selection
 from benchmarks.distances import distance
 from benchmarks.fewshot_classes import SCENARIOS, Setup, Target, classifier, labelled, rule, targets
 from benchmarks.images import file_name, save_sheet
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of, shares_of
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, new_images, real_features, semantic_codes
 from benchmarks.samples import decode_latents, samples
@@ -25,7 +25,7 @@ from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
 from diffae import noise
 from reports.records import Record
-from reports.uncertainty import Uncertainty, of_jackknife, of_mean, units_of
+from reports.uncertainty import Uncertainty, of_influences, of_mean, units_of
 
 TABLE = "table3_fewshot_fid"
 PREVIEW = 16
@@ -86,8 +86,8 @@ def references(context: Context) -> Iterator[Record]:
                 continue
             found = distance(context, features[one], blocks[one], features[other], blocks[other])
             # The same persons' images are on both sides: a block is left out of both at once.
-            both = found.without_samples + found.without_reference - found.value
-            uncertainty = of_jackknife(both, everything.units("blocks"))
+            both = found.of_samples + found.of_reference
+            uncertainty = of_influences(both, everything.units("blocks"))
             sizes = {"n": len(one), "reference_n": len(other)}
             yield from _reference_records(context, title, target, found.value, uncertainty, sizes)
 
@@ -129,7 +129,7 @@ def _reference_records(
 
 @dataclass(frozen=True)
 class _Result:
-    """One seed's distance and share of accepted latents, and both without each block of the pool."""
+    """One seed's distance and share of accepted latents, each with the influences of blocks of the pool."""
 
     distance: Jackknife
     acceptance: Jackknife
@@ -160,16 +160,19 @@ def _one_seed(
     found = distance(
         context, pool.features[wanted], pool_blocks[wanted], real[members], real_blocks[members]
     )
+    if len(wanted) < context.profile.fewshot_samples:
+        # How many are accepted is chance too: what would be drawn again is the pool, not so many samples.
+        found = replace(found, sample_shares=shares_of(pool_blocks))
     return _Result(found, _acceptance(accepted, pool_blocks), accepted)
 
 
 def _acceptance(accepted: np.ndarray, pool_blocks: np.ndarray) -> Jackknife:
     """The share of the pool that is accepted, as a distance is given; no reference plays a part."""
-    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS)
-    sizes = np.bincount(pool_blocks, minlength=BLOCKS)
+    shares, nothing = shares_of(pool_blocks), np.zeros(BLOCKS)
     value = len(accepted) / len(pool_blocks)
-    without = (len(accepted) - taken) / np.maximum(len(pool_blocks) - sizes, 1)
-    return Jackknife(value, without, np.full(BLOCKS, value))
+    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS) / len(pool_blocks)
+    without = (value - taken) / (1 - shares)
+    return Jackknife(value, without, np.full(BLOCKS, value), shares, nothing)
 
 
 class Pool:
@@ -245,10 +248,10 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
     profile = context.profile
     everything = context.select("all", profile.fewshot_reference)
     seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
-    pool = units_of("blocks of samples", context.seed, profile.fewshot_pool)
-    drawn = of_jackknife(np.mean([one.without_samples for one in found], axis=0), pool)
-    real = np.mean([one.without_reference for one in found], axis=0)
-    return seeds + drawn + of_jackknife(real, everything.units("blocks of reference"))
+    pool = units_of("blocks of a pool, dealt in turn", context.seed, profile.fewshot_pool)
+    drawn = of_influences(np.mean([one.of_samples for one in found], axis=0), pool)
+    real = np.mean([one.of_reference for one in found], axis=0)
+    return seeds + drawn + of_influences(real, everything.units("blocks of reference"))
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

@@ -20,7 +20,7 @@ from benchmarks.samples import decode_latents, samples
 from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
 from reports.records import Record
-from reports.uncertainty import UNKNOWN, of_jackknife, units_of
+from reports.uncertainty import UNKNOWN, of_influences, units_of
 
 TABLE = "table4_unconditional_fid"
 
@@ -92,8 +92,8 @@ def _record(
     if fewest > 1:
         found = distance(context, features, blocks, real, real_blocks)
         # The reference images are a source of error of their own, which two runs of one seed have in common.
-        ours = of_jackknife(found.without_samples, f"blocks of {units}")
-        theirs = of_jackknife(found.without_reference, reference.units("blocks of reference"))
+        ours = of_influences(found.of_samples, f"blocks of {units}")
+        theirs = of_influences(found.of_reference, reference.units("blocks of reference"))
         value, uncertainty = found.value, ours + theirs
         note = bias_note(fewest, context.features.dim)
     protocol = context.protocol(

@@ -72,12 +72,12 @@ def of_mean(values: ArrayLike, units: str) -> Uncertainty:
     return (Influence(units, (x - x.mean()) / math.sqrt(len(x) * (len(x) - 1))),)
 
 
-def of_jackknife(left_out: ArrayLike, units: str) -> Uncertainty:
-    """The uncertainty of a number from its values [k] without each of k blocks (Efron and Stein, 1981)."""
-    d = np.asarray(left_out, dtype=np.float64)
-    if len(d) < 2 or not np.isfinite(d).all():
+def of_influences(values: ArrayLike, units: str) -> Uncertainty:
+    """The uncertainty of a number from the influences [k] of its units; UNKNOWN if one is not finite."""
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2 or not np.isfinite(x).all():
         return UNKNOWN
-    return (Influence(units, (d.mean() - d) * math.sqrt((len(d) - 1) / len(d))),)
+    return (Influence(units, x),)
 
 
 def by_group(influence: ArrayLike, groups: ArrayLike, units: str) -> Uncertainty:
