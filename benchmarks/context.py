@@ -110,6 +110,7 @@ class Context:
     weights_dir: Path | None = None
     allow_unknown_weights: bool = False
     attributes: tuple[str, ...] = ()
+    precision: str = "float32"  # of the systems' networks, see benchmarks/precision.py
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     uncertainties: dict[str, Uncertainty] = field(default_factory=dict)
 
@@ -141,8 +142,9 @@ class Context:
         return Selection(self.dataset, split, order[:count], self.seed)
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The start of a store key: what kind of work, by which weights, on which images, in which dtype."""
-        parts: dict[str, Any] = {"work": work, "dtype": "float32", "device": self.device.type}
+        """The start of a store key: what kind of work, by which weights, on which images, how exactly."""
+        parts: dict[str, Any] = {"work": work, "device": self.device.type}
+        parts["precision"] = self.precision
         if system is not None:
             parts |= {"system": system.name, "weights": system.fingerprint}
         return parts | (selection.key if selection is not None else {})
@@ -190,7 +192,7 @@ class Context:
             "transform": self.dataset.transform.describe(),
             "partition": self.dataset.partition_source,
             "seed": self.seed,
-            "dtype": "float32",
+            "precision": self.precision,
             "device": self.device.type,
             **fields,
         }
@@ -219,9 +221,14 @@ class Context:
         """A row, with the metric's direction and unit and the paper's number for the same cell.
 
         The standard error is that of `uncertainty`, which is kept for comparisons, or `stderr` where the
-        influences of single units are not known. The interval has 95 %, by Student's t.
+        influences of single units are not known. The interval has 95 %, by Student's t. A value that is not a
+        finite number becomes no value, and the note says what it was.
         """
         info = METRICS[metric]
+        if value is not None and not math.isfinite(value):
+            note = "; ".join(filter(None, [f"the value is {_in_words(value)}", note]))
+            value, uncertainty, stderr = None, UNKNOWN, None
+        uncertainty = _finite(uncertainty)
         error = standard_error(uncertainty)
         if error is None and stderr is not None and np.isfinite(stderr):
             error = Error(stderr, math.inf)
@@ -303,6 +310,15 @@ def _code(system: System, selection: Selection, positions: np.ndarray, steps: in
     code = system.encode(selection.batch(positions), steps)
     parts = {"semantic": code.semantic, "x_T": code.x_T}
     return {name: part.cpu().numpy() for name, part in parts.items() if part is not None}
+
+
+def _in_words(value: float) -> str:
+    return "not a number" if math.isnan(value) else "infinite"
+
+
+def _finite(uncertainty: Uncertainty) -> Uncertainty:
+    """The uncertainty, or UNKNOWN if a part of it is not finite."""
+    return uncertainty if all(np.isfinite(part.values).all() for part in uncertainty) else UNKNOWN
 
 
 def mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:

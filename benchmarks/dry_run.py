@@ -65,7 +65,7 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     ]
     lines += [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
     lines.append(
-        f"hours: extrapolated from one batch of {_batch(context)} on {context.device} in float32; fitting of "
+        f"hours: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
         "probes and Frechet distances is not counted; TFLOP: 10^12 multiplications and additions"
     )
     return "\n".join(lines)

@@ -27,6 +27,7 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
+from benchmarks.precision import full_precision
 from diffae import cli
 from diffae.data.folder import image_names
 from diffae.data.transforms import decode
@@ -51,7 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"{args.metric} needs two folders, A and B")
     loader = _Loader(args.weights_dir, args.allow_unknown_weights, torch.device(args.device))
     measure = _measure_sets if args.metric in SETS else _measure_pairs
-    lines = measure(args.metric, args.a, args.b, args.save, loader, args.batch_size)
+    with full_precision():
+        lines = measure(args.metric, args.a, args.b, args.save, loader, args.batch_size)
     print("\n".join(lines))
 
 

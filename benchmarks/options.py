@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import REGISTRY, systems
+from benchmarks.precision import PRECISIONS
 from benchmarks.profiles import PROFILES, Profile, override
 from benchmarks.store import ELSEWHERE, default_root
 from benchmarks.systems.base import System
@@ -37,6 +38,7 @@ class Options:
     weights_dir: Path | None
     allow_unknown_weights: bool
     out: Path | None
+    precision: str = "float32"
     dry_run: bool = False
 
 
@@ -67,6 +69,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         weights_dir=args.weights_dir,
         allow_unknown_weights=args.allow_unknown_weights,
         out=args.out,
+        precision=args.precision,
         dry_run=args.dry_run,
     )
 
@@ -99,6 +102,12 @@ def _parser(description: str | None) -> cli.Parser:
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=cli.natural, default=0)
     add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="how exactly systems' networks compute (default: float32, with TF32 off); metrics: always float32",
+    )
     add("--weights-dir", type=Path, help="folder of metric weights, see doctor")
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")

@@ -35,6 +35,7 @@ from benchmarks import REGISTRY, doctor, dry_run
 from benchmarks.base import not_run, rows
 from benchmarks.context import Context
 from benchmarks.options import Options, load_systems, open_data, parse
+from benchmarks.precision import precision
 from benchmarks.store import Store, default_root
 from benchmarks.systems.base import System
 from diffae import distributed
@@ -70,7 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
         commands[arguments[0]](arguments[1:])
         return
     distributed.init()
-    run(parse(arguments, __doc__))
+    options = parse(arguments, __doc__)
+    with precision(options.precision):
+        run(options)
 
 
 def run(options: Options) -> Path:
@@ -90,6 +93,7 @@ def run(options: Options) -> Path:
         weights_dir=options.weights_dir,
         allow_unknown_weights=options.allow_unknown_weights,
         attributes=options.attributes,
+        precision=options.precision,
     )
     if distributed.is_main():
         doctor.announce(context, loaded, missing)
@@ -198,6 +202,7 @@ def _settings(options: Options, dataset: Dataset) -> dict[str, Any]:
             "attributes": list(options.attributes),
             "seed": options.seed,
             "device": options.device,
+            "precision": options.precision,
         }
     }
 

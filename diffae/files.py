@@ -1,8 +1,13 @@
-"""Files that are written whole or not at all, and what is said when a disk refuses them."""
+"""Files from outside, read with suspicion; and ours, written whole or not at all.
+
+Whatever a person gives the path of may be a pipe that nobody writes to, a device without end, or a file of
+terabytes: `read_file` looks at what it is and how large before it opens it.
+"""
 
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +25,63 @@ REFUSALS = {
     errno.ENOTDIR: "give a folder",
     errno.EEXIST: "give a folder",
 }
+
+
+MOST = 2**26  # bytes of a text that a person may have written: labels, settings, notes
+
+
+def file_size(path: Path, most: int | None = None) -> int:
+    """Bytes of the regular file at `path`; links are followed.
+
+    Raises UserError, and opens nothing, if it is a pipe, folder or device, is not there, may not be looked at, or
+    holds more than `most` bytes. To be called before anything opens a file from outside.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise UserError(f"{path}: cannot be read: {_reason(error)}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: {_kind(status.st_mode)}, not a file")
+    if most is not None and status.st_size > most:
+        raise UserError(f"{path}: {status.st_size:,} bytes, and at most {most:,} are read")
+    return status.st_size
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes. Raises UserError as `file_size` does."""
+    file_size(path, most)
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            data = file.read(most + 1)  # files under /proc say that they have 0 bytes
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {_reason(error)}") from None
+    if len(data) > most:
+        raise UserError(f"{path}: more than {most:,} bytes, and no more are read")
+    return data
+
+
+def read_text(path: Path, most: int = MOST) -> str:
+    """The text of a regular file, UTF-8 with or without a byte order mark, its line ends as they are."""
+    try:
+        return read_file(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file that may have become a pipe since it was looked at."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def write_whole(path: Path, data: bytes) -> None:

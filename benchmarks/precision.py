@@ -1,0 +1,96 @@
+"""How exactly a system's networks compute: one setting of a run, never a default of the machine's.
+
+    float32    TF32 off, for matrix products and for convolutions (which PyTorch computes in TF32 unless told not to)
+    tf32       products of 10 bits on GPUs that have TensorFloat-32; the sums stay float32
+    bfloat16   autocast: products of 7 bits where PyTorch thinks it safe, on CPU and GPU alike
+
+Only the networks of a system are meant. Metric networks always compute in float32, and so does everything under
+`full_precision`, such as path length: it divides a difference of images by 10^-8, and TF32, emulated, turns a
+path length of 6.9 into 1,379.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import backends
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+EXACT, TF32 = "ieee", "tf32"  # PyTorch's own words
+
+_of_networks = "float32"  # the precision of systems' networks at the moment
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within the block, systems' networks compute in `name` (of PRECISIONS), and all else in float32."""
+    global _of_networks
+    before, _of_networks = _of_networks, name
+    try:
+        with _products(EXACT), _autocast(False):
+            yield
+    finally:
+        _of_networks = before
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """Within the block everything computes in float32, systems' networks too."""
+    return precision("float32")
+
+
+@contextmanager
+def of_networks() -> Iterator[None]:
+    """To be put around every call of a system: its networks compute in the precision that was set."""
+    with _products(TF32 if _of_networks == "tf32" else EXACT):
+        with _autocast(_of_networks == "bfloat16"):
+            yield
+
+
+@contextmanager
+def _autocast(on: bool) -> Iterator[None]:
+    """Autocast to bfloat16, on all devices, or none at all whatever is around the block."""
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    with ExitStack() as stack:
+        for device in devices:
+            stack.enter_context(torch.autocast(device, torch.bfloat16, enabled=on))
+        yield
+
+
+@contextmanager
+def _products(mode: str) -> Iterator[None]:
+    """Products of float32 numbers on GPUs in `mode`; on the CPU always exact."""
+    before = _read_switches()
+    _turn_switches((mode, mode, mode, EXACT, EXACT))
+    try:
+        yield
+    finally:
+        _turn_switches(before)
+
+
+# ----------------------------------------------------------------------------------------------
+# PyTorch's switches, the old ones (for matrix products and cuDNN) and the new ones (one an operator, since 2.9)
+
+
+def _switches() -> tuple[Any, ...]:
+    """Matrix products, convolutions and recurrent networks on GPUs; the first two on CPUs. None before 2.9."""
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):
+        return ()
+    mkldnn: Any = backends.mkldnn
+    cudnn: Any = backends.cudnn
+    return backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv
+
+
+def _read_switches() -> tuple[str, ...]:
+    if switches := _switches():
+        return tuple(switch.fp32_precision for switch in switches)
+    old = (backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32)
+    return tuple(TF32 if on else EXACT for on in old)
+
+
+def _turn_switches(modes: tuple[str, ...]) -> None:
+    """Turn the old ones, then the new: the last one turned counts, and PyTorch refuses to read two that differ."""
+    backends.cuda.matmul.allow_tf32 = modes[0] == TF32
+    backends.cudnn.allow_tf32 = modes[1] == TF32
+    for switch, mode in zip(_switches(), modes, strict=False):
+        switch.fp32_precision = mode

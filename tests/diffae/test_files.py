@@ -1,0 +1,76 @@
+"""Files from outside: looked at before they are opened, and bounded before they are read."""
+
+import os
+import socket
+
+import pytest
+
+from diffae.errors import UserError
+from diffae.files import file_size, read_file, read_text
+
+
+def test_a_file_and_a_link_to_it_are_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"\0\xff content")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for name in ("a", "b"):
+        assert read_file(tmp_path / name, 10) == b"\0\xff content"
+        assert file_size(tmp_path / name) == 10
+
+
+def test_one_byte_too_many_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    with pytest.raises(UserError, match=r"/a: 5 bytes, and at most 4 are read"):
+        read_file(tmp_path / "a", 4)
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(2**42)  # 4 TB of holes: read, it would not fit
+    with pytest.raises(UserError, match=r"/huge: 4,398,046,511,104 bytes"):
+        read_text(tmp_path / "huge")
+
+
+def test_a_file_that_hides_its_size_is_bounded_all_the_same():
+    assert os.stat("/proc/self/status").st_size == 0
+    with pytest.raises(UserError, match="more than 8 bytes"):
+        read_file("/proc/self/status", 8)
+
+
+def test_pipes_folders_and_devices_are_not_opened(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)
+        server.bind("socket")
+    for path, kind in {
+        tmp_path / "pipe": "a pipe",
+        tmp_path / "link": "a pipe",
+        tmp_path: "a folder",
+        tmp_path / "socket": "a socket",
+        "/dev/zero": "a device",
+    }.items():
+        with pytest.raises(UserError) as error:
+            read_file(path, 10)
+        assert str(error.value) == f"{path}: {kind}, not a file"
+
+
+def test_what_is_not_there_or_may_not_be_read_is_one_line(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for path, reason in {
+        tmp_path / "nothing": "no such file",
+        tmp_path / "dangling": "no such file",
+        tmp_path / "loop": "too many levels of symbolic links",
+        tmp_path / ("x" * 300): "file name too long",
+        "a\0b": "embedded null byte",
+    }.items():
+        with pytest.raises(UserError) as error:
+            read_file(path, 10)
+        assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+def test_text_has_a_mark_or_none_and_is_utf8(tmp_path):
+    path = tmp_path / "a.txt"
+    for data, text in {b"\xef\xbb\xbfa\r\nb": "a\r\nb", "é".encode(): "é", b"": ""}.items():
+        path.write_bytes(data)
+        assert read_text(path) == text
+    path.write_bytes(b"abc\xff")
+    with pytest.raises(UserError, match=r"a\.txt: byte 3 is not UTF-8 text"):
+        read_text(path)
