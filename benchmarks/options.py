@@ -15,7 +15,7 @@ from benchmarks.store import ELSEWHERE, default_root
 from benchmarks.systems.base import System
 from diffae import checkpoint, cli
 from diffae.config import AUTOENCODER
-from diffae.data import Dataset, open_dataset, open_portraits
+from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import CROPS
 from diffae.diffusion import timesteps
 from diffae.errors import UserError
@@ -251,14 +251,7 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
 
 
 def _open_folder(path: str, size: int, crop: str | None) -> Dataset:
-    dataset = open_dataset(path, size, crop)
-    native = min(dataset.source.read(0).size)
-    native = max(native, dataset.transform.pad_to or 0)
-    if native < size:
-        raise UserError(
-            f"{path}: images of {native} px, but the checkpoint is for {size} px; "
-            "give larger images or a smaller checkpoint"
-        )
+    dataset = open_for_model(path, size, crop)
     if not len(dataset.indices("test")):
         raise UserError(f"{path}: no images in the test split")
     return dataset

@@ -20,7 +20,7 @@ from diffae.data.transforms import Transform
 from diffae.data.zip_archive import is_zip, open_zip
 from diffae.errors import UserError
 
-__all__ = ["Dataset", "Transform", "open_dataset", "open_portraits"]
+__all__ = ["Dataset", "Transform", "open_dataset", "open_for_model", "open_portraits"]
 
 Detector = Callable[[Path], bool]
 Opener = Callable[[Path, int, str | None, int], Dataset]
@@ -61,6 +61,21 @@ def open_dataset(
         return replace(dataset, name=printable(dataset.name))
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read this") from error
+
+
+def open_for_model(path: str | Path, image_size: int, crop: str | None = None) -> Dataset:
+    """`open_dataset` for a model of `image_size` px: `UserError` where it would see enlarged images.
+
+    Only the first image is looked at.
+    """
+    dataset = open_dataset(path, image_size, crop)
+    native = dataset.transform.native_side(*dataset.source.read(0).size)
+    if native < image_size:
+        raise UserError(
+            f"{path}: images of {native} px, but the model is for {image_size} px; "
+            "give larger images or a smaller model"
+        )
+    return dataset
 
 
 def find_reader(path: Path) -> Reader:

@@ -1,6 +1,6 @@
 """Look at a data set, or make one.
 
-python -m diffae.data check PATH [--size 64] [--sheet FILE.png]
+python -m diffae.data check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
 python -m diffae.data portraits --out DIR --count N [--size 64]
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from diffae import cli
 from diffae.data import check, find_reader, open_dataset
 from diffae.data.portraits import write_dataset
+from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 
 
@@ -31,11 +32,12 @@ def check_dataset(arguments: list[str]) -> None:
     parser = cli.Parser("python -m diffae.data check", check_dataset.__doc__)
     parser.add_argument("path", type=Path, help="folder or zip file, as for --data")
     parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
+    parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
     parser.add_argument(
         "--sheet", type=Path, help="PNG file to write: 64 images as models see them"
     )
     args = parser.parse(arguments)
-    data = open_dataset(args.path, args.size)
+    data = open_dataset(args.path, args.size, args.crop)
     for line in check.describe(data, find_reader(args.path).title):
         print(line, flush=True)
     indices = check.sample_indices(len(data))

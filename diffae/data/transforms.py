@@ -87,6 +87,13 @@ class Transform:
         image = resize_shorter_side(image, self.image_size, FILTERS[self.filter])
         return np.asarray(center_crop(image, self.image_size))
 
+    def native_side(self, width: int, height: int) -> int:
+        """Pixels a side that a file of this size has for a model, before it is resized."""
+        if self.crop == "d2c":
+            left, top, right, bottom = D2C_BOX
+            return min(right - left, bottom - top)
+        return max(min(width, height), self.pad_to or 0)
+
     def describe(self) -> dict[str, str | int | bool | None]:
         """What two runs must share to see the same pixels: every field, and the resampler."""
         return {**asdict(self), "resampler": "PIL", "antialias": True}

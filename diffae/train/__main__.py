@@ -20,7 +20,8 @@ if __name__ == "__main__":
 
 import torch
 
-from diffae.data import Dataset, open_dataset, open_portraits
+from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import write_whole, writing
 from diffae.lock import foreign, lock_folder
@@ -35,6 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.epilog = f"presets:\n{presets}"
     parser.add_argument("preset", help="one of the presets below")
     parser.add_argument("--data", type=Path, help="data set to train on (default: the portraits)")
+    parser.add_argument(
+        "--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)"
+    )
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument(
@@ -45,12 +49,16 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"unknown preset {args.preset!r}{cli.did_you_mean(args.preset, PRESETS)}")
     preset = PRESETS[args.preset]
     out = args.out or Path("runs") / preset.name
-    data = _open(preset, args.data)
+    data = _open(preset, args.data, args.crop)
     indices = data.indices("train")
     if not len(indices):
         raise UserError(f"{data.root}: no training images")
     identity = identity_of(
-        preset=asdict(preset), data=data.fingerprint, size=len(indices), seed=args.seed
+        preset=asdict(preset),
+        data=data.fingerprint,
+        transform=data.transform.describe(),
+        size=len(indices),
+        seed=args.seed,
     )
     lock = _claim(out, identity)
     if preset.expect:
@@ -66,10 +74,12 @@ def _line(preset: Preset) -> str:
     return f"  {preset.name:20} {preset.description}{expect}"
 
 
-def _open(preset: Preset, path: Path | None) -> Dataset:
+def _open(preset: Preset, path: Path | None, crop: str | None) -> Dataset:
     size = preset.model.image_size
     if path is not None:
-        return open_dataset(path, size)
+        return open_for_model(path, size, crop)
+    if crop is not None:
+        raise UserError("--crop: says how --data is cut, and there is no --data")
     if not preset.portraits:
         raise UserError(f"preset {preset.name} needs --data: {preset.data_hint}")
     return open_portraits(preset.portraits, size)
