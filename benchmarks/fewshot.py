@@ -5,6 +5,7 @@ against unlabelled ones). Latents of the latent DDIM are then accepted by its pr
 against all real images of the class. All scenarios draw from one pool of latents, decoded once.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -241,6 +242,36 @@ def _records(
             protocol=protocol,
             note=short if fewest < profile.fewshot_samples else "",
         )
+    values = [result.distance.value for result in results]
+    yield _over_seeds(context, title, setup, steps, values, protocol)
+
+
+def _over_seeds(
+    context: Context,
+    title: str,
+    setup: Setup,
+    steps: int | None,
+    values: list[float],
+    protocol: str,
+) -> Record:
+    """The standard deviation over seeds, which is the paper's ±: only the labelled images differ."""
+    several = len(values) > 1
+    spread = float(np.std(values, ddof=1)) if several else None
+    return context.record(
+        "fewshot",
+        TABLE,
+        title,
+        f"{context.features.metric_name}_seed_std",
+        spread,
+        split="all",
+        setting=setup.setting,
+        steps=steps,
+        # of the standard deviation of normal values
+        stderr=None if spread is None else spread / math.sqrt(2 * (len(values) - 1)),
+        n=len(values),
+        protocol=protocol,
+        note="" if several else "one seed has no spread",
+    )
 
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
@@ -288,5 +319,5 @@ BENCHMARK = Benchmark(
     labelled=True,
     references=references,
     metrics=("acceptance_rate",),
-    seen=Seen("inception", "fid", "fd_effnet"),
+    seen=Seen("inception", "fid and fid_seed_std", "fd_effnet and fd_effnet_seed_std"),
 )

@@ -32,6 +32,8 @@ STYLES = {
     "accuracy": Style("accuracy", 4, 3),
     "fid": Style("FID", 2, 2),
     "fd_effnet": Style("fd_effnet", 2, 2),
+    "fid_seed_std": Style("sd of FID over seeds", 2, 2),
+    "fd_effnet_seed_std": Style("sd of fd_effnet over seeds", 2, 2),
     "acceptance_rate": Style("acceptance rate", 4, 4),
     "ppl": Style("PPL", 2, 2),
     "ppl_effnet": Style("ppl_effnet", 2, 2),

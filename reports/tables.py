@@ -92,7 +92,9 @@ TABLES = [
         title="Table 3: few-shot conditional samples",
         caption=(
             "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
-            "unlabelled images (pu), against the images of the class; ± is over seeds. "
+            "unlabelled images (pu), against the images of the class: the mean over seeds, which draw the "
+            "labelled images. ± holds the labels, the samples and the real images; the standard deviation "
+            "over seeds alone, the paper's ±, stands beside it. "
             "naive: all images against those of the class, no model; real images of the class: as many as "
             "are sampled, against the rest of them."
         ),
@@ -100,7 +102,7 @@ TABLES = [
         rows=("setting",),
         setting_header="class",
         columns=("metric", "system"),
-        metrics=(*_FID, "acceptance_rate"),
+        metrics=(*_FID, "fid_seed_std", "fd_effnet_seed_std", "acceptance_rate"),
         headline=_FID,
     ),
     TableSpec(

@@ -44,6 +44,15 @@ METRICS = {
     "fd_effnet": MetricInfo(
         LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6"
     ),
+    "fid_seed_std": MetricInfo(
+        NEITHER,
+        "",
+        "Standard deviation of the FID over seeds",
+        "Preechakul et al. 2022, Table 3: seeds draw the labelled images",
+    ),
+    "fd_effnet_seed_std": MetricInfo(
+        NEITHER, "", "Standard deviation of fd_effnet over seeds", "as fid_seed_std"
+    ),
     "ppl": MetricInfo(LOWER, "", "Perceptual path length (LPIPS)", "Karras et al. 2019, eq. 2"),
     "ppl_effnet": MetricInfo(
         LOWER, "", "Perceptual path length (EfficientNet-lite0)", "Karras et al. 2019, eq. 2"

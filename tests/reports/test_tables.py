@@ -176,11 +176,19 @@ def test_fewshot_has_the_naive_distance_beside_it_and_never_bold(tmp_path):
     records = [
         record(table, "DiffAE", "binary/Male", 100, "fid", 11.5, stderr=0.4),
         record(table, "naive", "binary/Male", None, "fid", 1.25),
+        record(table, "DiffAE", "binary/Male", 100, "fid_seed_std", 1.19, direction="neither"),
         record(table, "DiffAE", "binary/Male", 100, "acceptance_rate", 0.43),
     ]
     markdown, _ = written(tmp_path, records, table)
-    assert cells(markdown, "class")[1:] == ["DiffAE FID ↓", "naive FID ↓", "DiffAE acceptance rate"]
-    assert cells(markdown, "binary/Male")[1:] == ["11.50 ± 0.40", "1.25", "0.4300"]
+    headers = [
+        "DiffAE FID ↓",
+        "naive FID ↓",
+        "DiffAE sd of FID over seeds",
+        "DiffAE acceptance rate",
+    ]
+    assert cells(markdown, "class")[1:] == headers
+    assert cells(markdown, "binary/Male")[1:] == ["11.50 ± 0.40", "1.25", "1.19", "0.4300"]
+    assert "± is over seeds" not in markdown and "the paper's ±" in markdown
 
 
 def test_probes_split_into_means_and_attributes(tmp_path):
