@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import io
 import json
-import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 import diffae
 from diffae import distributed
-from diffae.files import write_whole, writing
+from diffae.files import cache_root, write_whole, writing
 
 CHUNK = 64  # also the batch size of every network
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
@@ -36,7 +35,7 @@ Compute = Callable[[np.ndarray], Arrays]  # positions -> arrays, one row a posit
 
 def default_root() -> Path:
     """$DIFFAE_CACHE/store, or ~/.cache/diffae/store."""
-    return Path(os.environ.get("DIFFAE_CACHE", Path.home() / ".cache" / "diffae")) / "store"
+    return cache_root() / "store"
 
 
 class Store:

@@ -84,6 +84,15 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
+def cache_root() -> Path:
+    """Where work is kept between runs: $DIFFAE_CACHE, or ~/.cache/diffae where that is unset or empty."""
+    folder = os.environ.get("DIFFAE_CACHE") or "~/.cache/diffae"
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise UserError(f"{folder}: no home folder here; set DIFFAE_CACHE to a folder") from None
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write `path`, so that whoever looks finds all of it or nothing, even if two write it at once."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")

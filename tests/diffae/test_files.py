@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from diffae.errors import UserError
-from diffae.files import file_size, read_file, read_text
+from diffae.files import cache_root, file_size, read_file, read_text
 
 
 def test_a_file_and_a_link_to_it_are_read(tmp_path):
@@ -74,3 +74,27 @@ def test_text_has_a_mark_or_none_and_is_utf8(tmp_path):
     path.write_bytes(b"abc\xff")
     with pytest.raises(UserError, match=r"a\.txt: byte 3 is not UTF-8 text"):
         read_text(path)
+
+
+# ----------------------------------------------------------------------------------------------
+# The cache folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "folder"),
+    [(None, "{home}/.cache/diffae"), ("", "{home}/.cache/diffae"), ("~/x", "{home}/x"), ("y", "y")],
+)
+def test_the_cache_is_where_a_shell_would_put_it(monkeypatch, tmp_path, setting, folder):
+    """Empty made `./store`, and `~/x` a folder called `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if setting is None:
+        monkeypatch.delenv("DIFFAE_CACHE", raising=False)
+    else:
+        monkeypatch.setenv("DIFFAE_CACHE", setting)
+    assert str(cache_root()) == folder.format(home=tmp_path)
+
+
+def test_without_a_home_the_cache_must_be_named(monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", "~nobody-of-this-name/x")
+    with pytest.raises(UserError, match="no home folder here; set DIFFAE_CACHE"):
+        cache_root()

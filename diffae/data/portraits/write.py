@@ -20,7 +20,7 @@ from tqdm import tqdm
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.errors import UserError
-from diffae.files import write_whole
+from diffae.files import cache_root, write_whole
 
 PORTRAITS_VERSION = "1"
 SMALLEST_SIZE = 8
@@ -97,8 +97,7 @@ def write_dataset(
 
 def ensure(count: int, size: int, seed: int = 0) -> Path:
     """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn if it is not there."""
-    root = Path(os.environ.get("DIFFAE_CACHE", Path.home() / ".cache" / "diffae"))
-    out = root / "data" / f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
+    out = cache_root() / "data" / f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
     if not (out / ATTRIBUTE_FILE).exists():
         write_dataset(out, count, size, seed)
     return out
