@@ -102,6 +102,8 @@ def announce(context: Context, loaded: list[System], missing: dict[str, str]) ->
         f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
     ]
     say.append(f"partition: {context.dataset.partition_source}")
+    if context.dataset.survey.note:
+        say.append(f"files: {context.dataset.survey.note}")
     say.append(f"systems: {', '.join(system.title for system in loaded)}")
     say += [f"not run: {title}: {reason}" for title, reason in missing.items()]
     say += weights_report(context.weights_dir)
