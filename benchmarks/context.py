@@ -56,7 +56,7 @@ class Selection:
             "data": self.dataset.fingerprint,
             "transform": self.dataset.transform.describe(),
             "split": self.split,
-            "selection_seed": self.seed,
+            "selection_seed": _stream(self.split, self.seed),
         }
 
     def batch(self, positions: np.ndarray) -> Tensor:
@@ -138,7 +138,7 @@ class Context:
     def select(self, split: str, count: int) -> Selection:
         """The first `count` images of a split in the run's order, or all if there are fewer."""
         indices = self.dataset.indices(split)
-        order = np.random.default_rng(self.seed).permutation(indices)
+        order = np.random.default_rng(_stream(split, self.seed)).permutation(indices)
         return Selection(self.dataset, split, order[:count], self.seed)
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
@@ -151,6 +151,8 @@ class Context:
 
     def semantic(self, system: System, selection: Selection) -> Tensor:
         """Semantic codes of a selection, from the store: N x d."""
+        if not len(selection):
+            return torch.zeros(0, system.semantic_dim)
         codes = self.store.array(
             self.key("semantic", system, selection),
             len(selection),
@@ -169,6 +171,8 @@ class Context:
 
     def real_features(self, selection: Selection) -> np.ndarray:
         """Features of real images for Frechet distances, from the store: float32 N x d."""
+        if not len(selection):
+            return np.zeros((0, self.features.dim), np.float32)
         return self.store.array(
             self.key("features", None, selection) | self.features.describe(),
             len(selection),
@@ -222,15 +226,12 @@ class Context:
 
         The standard error is that of `uncertainty`, which is kept for comparisons, or `stderr` where the
         influences of single units are not known. The interval has 95 %, by Student's t. A value that is not a
-        finite number becomes no value, and the note says what it was. So does it say of files that other software
-        reads otherwise, such as images with an alpha channel.
+        finite number becomes no value, and the note says what it was.
         """
         info = METRICS[metric]
         if value is not None and not math.isfinite(value):
             note = "; ".join(filter(None, [f"the value is {_in_words(value)}", note]))
             value, uncertainty, stderr = None, UNKNOWN, None
-        if value is not None:
-            note = "; ".join(filter(None, [note, self.dataset.survey.note]))
         uncertainty = _finite(uncertainty)
         error = standard_error(uncertainty)
         if error is None and stderr is not None and np.isfinite(stderr):
@@ -330,6 +331,15 @@ def mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:
     if len(values) < 2 or not np.isfinite(values).all():
         return mean, None
     return mean, float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
+
+
+def _stream(split: str, seed: int) -> int | list[int]:
+    """What seeds the order of a split.
+
+    A data set without a split of its own is divided by the permutation of default_rng(0): all of its images in
+    that order would be those to train on, then those to validate on, then those to test on.
+    """
+    return [seed, 1] if split == "all" else seed
 
 
 Rows = Iterator[Record]

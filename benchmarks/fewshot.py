@@ -26,7 +26,7 @@ from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
 from diffae import noise
 from reports.records import Record
-from reports.uncertainty import Uncertainty, of_influences, of_mean, units_of
+from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
 
 TABLE = "table3_fewshot_fid"
 PREVIEW = 16
@@ -83,28 +83,35 @@ def references(context: Context) -> Iterator[Record]:
             ("naive", np.arange(len(everything)), members),
             ("real images of the class", members[:wanted], members[wanted:]),
         ):
+            value, uncertainty = None, UNKNOWN
+            note = f"against {len(other):,} images"
             if min(len(one), len(other)) < 2:
-                continue
-            found = distance(context, features[one], blocks[one], features[other], blocks[other])
-            # The same persons' images are on both sides: a block is left out of both at once.
-            both = found.of_samples + found.of_reference
-            uncertainty = of_influences(both, everything.units("blocks"))
-            sizes = {"n": len(one), "reference_n": len(other)}
-            yield from _reference_records(context, title, target, found.value, uncertainty, sizes)
+                note = f"{len(members)} images of class {target.name} are too few"
+            else:
+                found = distance(
+                    context, features[one], blocks[one], features[other], blocks[other]
+                )
+                # The same persons' images are on both sides: a block is left out of both at once.
+                both = found.of_samples + found.of_reference
+                value, uncertainty = found.value, of_influences(both, everything.units("blocks"))
+            yield from _reference_records(
+                context, title, target, value, uncertainty, len(one), note
+            )
 
 
 def _reference_records(
     context: Context,
     title: str,
     target: Target,
-    value: float,
+    value: float | None,
     uncertainty: Uncertainty,
-    sizes: dict[str, int],
+    n: int,
+    note: str,
 ) -> Iterator[Record]:
     protocol = context.protocol(
         "fewshot",
         reference_row=title,
-        images=context.profile.fewshot_reference,
+        images=len(context.select("all", context.profile.fewshot_reference)),
         samples=context.profile.fewshot_samples,
         **context.features.describe(),
     )
@@ -118,9 +125,9 @@ def _reference_records(
             split="all",
             setting=f"{scenario}/{target.name}",
             uncertainty=uncertainty,
-            n=sizes["n"],
+            n=n,
             protocol=protocol,
-            note=f"against {sizes['reference_n']:,} images",
+            note=note,
         )
 
 
@@ -214,7 +221,7 @@ def _records(
         pool=profile.fewshot_pool,
         seeds=profile.fewshot_seeds,
         reference="all images of the class",
-        reference_n=profile.fewshot_reference,
+        reference_n=len(context.select("all", profile.fewshot_reference)),
         latent_steps=steps,
         decoding_steps=steps,
         probe_train=profile.probe_train,

@@ -15,6 +15,7 @@ from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Work, new_images, real_features
 from benchmarks.samples import draw, samples
 from benchmarks.store import Arrays, digest
@@ -25,6 +26,7 @@ TABLE = "appendix_c_memorisation"
 QUANTILES = {"median": 0.5, "5th percentile": 0.05}
 NETWORKS = {"fid": "inception", "fd_effnet": "effnet"}
 SHOWN = 8
+REAL = "real images (test)"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def real_pixels(context: Context, selection: Selection) -> np.ndarray:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
+    if reason := _lacking(context):
+        raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
     steps = context.profile.fid_steps[-1] if system.iterative else None
     new = samples(context, system, steps, context.profile.fid_samples)
@@ -75,9 +79,24 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: how near an image lies that no model has seen."""
+    if reason := _lacking(context):
+        for setting in QUANTILES:
+            metric = f"nn_{spaces(context)[0].name}"
+            yield context.record(
+                "memorisation", TABLE, REAL, metric, None, setting=setting, split="", note=reason
+            )
+        return
     for space in spaces(context):
         found = neighbours(context, space, space.real(_held_out(context)))
-        yield from _quantiles(context, space, "real images (test)", None, found["distance"])
+        yield from _quantiles(context, space, REAL, None, found["distance"])
+
+
+def _lacking(context: Context) -> str:
+    """Why nothing can be measured: a data set of few images may have none in a split."""
+    name = context.dataset.name
+    if not len(_train(context)):
+        return f"{name} has no training images to look among"
+    return "" if len(_held_out(context)) else f"{name} has no test images to compare with"
 
 
 def _held_out(context: Context) -> Selection:
@@ -135,7 +154,7 @@ def _record(
     setting: str,
     steps: int | None,
     distance: np.ndarray,
-    found: tuple[float, float | None],
+    found: tuple[float | None, float | None],
 ) -> Record:
     protocol = context.protocol(
         "memorisation",
@@ -160,6 +179,7 @@ def _record(
         split="",
         n=len(distance),
         protocol=protocol,
+        note="" if found[0] is not None else "held-out images are at distance 0: no ratio",
     )
 
 

@@ -52,22 +52,24 @@ def _blocks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
     return (array[start : start + size] for start in range(0, len(array), size))
 
 
-def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float]:
-    """The q-quantile of [N] values and its standard error.
+def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | None]:
+    """The q-quantile of [N] values and its standard error (None of a single value).
 
     The error is a quarter of Woodruff's 95 % interval (1952), which lies between the order statistics at
     q +- 1.96 sqrt(q (1 - q) / N), to 1.96 for 2: no density is estimated and nothing is resampled.
     """
     half = 1.96 * np.sqrt(q * (1 - q) / len(values))
     low, value, high = np.quantile(values, np.clip([q - half, q, q + half], 0, 1))
-    return float(value), float((high - low) / (2 * 1.96))
+    return float(value), float((high - low) / (2 * 1.96)) if len(values) > 1 else None
 
 
 def ratio_and_stderr(
-    above: tuple[float, float], below: tuple[float, float]
-) -> tuple[float, float | None]:
-    """The ratio of two independent numbers, each with its standard error (the delta method)."""
+    above: tuple[float, float | None], below: tuple[float, float | None]
+) -> tuple[float | None, float | None]:
+    """The ratio of two independent numbers, each with its standard error (the delta method); None of zero."""
     (a, error_a), (b, error_b) = above, below
     if not b:
-        return float("nan"), None
+        return None, None
+    if error_a is None or error_b is None:
+        return a / b, None
     return a / b, float(np.hypot(error_a, error_b * a / b) / b)

@@ -6,8 +6,7 @@ instead of noise prediction, a higher learning rate that decays, an EMA that war
 that teaches the encoder without noise, first alone (`encoder`) and then along (`pixel_weight`).
 """
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from diffae.config import (
     ARCHITECTURES,
@@ -47,9 +46,7 @@ class Preset:
     baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
 
     `portraits` is the number of procedural portraits to train on when no `--data` is given; 0 means that
-    the preset is meant for `data_hint` and `--data` is required. `split` is the part of the data to train on:
-    "all" for data sets that have no split of their own, as the authors do. `dtype` is that of the weights
-    that are written.
+    the preset is meant for `data_hint` and `--data` is required.
     """
 
     name: str
@@ -61,16 +58,8 @@ class Preset:
     pixel_weight: float = 0.0
     portraits: int = 0
     data_hint: str = ""
-    split: str = "train"
     flip: bool = False
-    dtype: str = "float32"
     expect: str = ""
-
-    @property
-    def decides(self) -> dict[str, Any]:
-        """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
-        names = ("model", "image", "latent", "encoder", "pixel_weight", "flip")
-        return {name: value for name, value in asdict(self).items() if name in names}
 
 
 _SMALL = ModelConfig(
@@ -127,7 +116,6 @@ _SMALL_PRESETS = (
         encoder=_ENCODER,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=40_000,
-        dtype="float16",
     ),
     Preset(
         "portraits-ddim",
@@ -135,7 +123,6 @@ _SMALL_PRESETS = (
         _SMALL_DDIM,
         _IMAGE,
         portraits=40_000,
-        dtype="float16",
     ),
     Preset(
         "fashion-mnist",
@@ -146,7 +133,6 @@ _SMALL_PRESETS = (
         encoder=replace(_ENCODER, samples=60_000),
         pixel_weight=_PIXEL_WEIGHT,
         data_hint="a folder with Fashion-MNIST's IDX files",
-        dtype="float16",
     ),
     Preset(
         "fashion-mnist-ddim",
@@ -154,7 +140,6 @@ _SMALL_PRESETS = (
         _SMALL_DDIM,
         replace(_IMAGE, samples=40_000),
         data_hint="a folder with Fashion-MNIST's IDX files",
-        dtype="float16",
     ),
     Preset(
         "smoke",
@@ -167,7 +152,6 @@ _SMALL_PRESETS = (
         encoder=_SMOKE,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=256,
-        dtype="float16",
     ),
 )
 
@@ -202,7 +186,6 @@ def _paper(
         replace(_PAPER, samples=samples, batch_size=batch_size),
         latent,
         data_hint=data,
-        split="train" if data.startswith("CelebA") else "all",
         flip=True,
         expect=expect,
     )

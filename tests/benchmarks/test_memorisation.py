@@ -13,6 +13,7 @@ from benchmarks.metrics import nearest as module
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.systems import load
 from benchmarks.systems.base import SAMPLE, System
+from diffae.data import open_dataset
 
 
 class Copier(System):
@@ -58,12 +59,14 @@ def test_error_of_a_quantile():
         errors = [quantile_and_stderr(rng.normal(size=2000), q)[1] for _ in range(50)]
         assert np.mean(errors) == pytest.approx(factor / np.sqrt(2000), rel=0.05)
     assert quantile_and_stderr(np.arange(101.0), 0.05)[0] == 5
+    assert quantile_and_stderr(np.array([3.0]), 0.5) == (3, None)
 
 
 def test_ratio():
     value, error = ratio_and_stderr((2.0, 0.06), (4.0, 0.16))
     assert value == 0.5
     assert error == pytest.approx(0.5 * np.hypot(0.03, 0.04))
+    assert ratio_and_stderr((2.0, 0.06), (0.0, 0.1)) == (None, None)
 
 
 def test_a_system_that_copies_is_found_out(context):
@@ -91,6 +94,23 @@ def test_distance_of_grey_and_of_held_out_pixels(context):
         assert theirs.value == pytest.approx(np.quantile(held_out, q), rel=1e-6)
         ratio = found["dummy: constant", "nn_ratio_pixels", setting]
         assert ratio.value == pytest.approx(ours.value / theirs.value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
+    for index in range(count):
+        Image.new("RGB", (32, 32), (index, 90, 90)).save(tmp_path / f"{index}.png")
+    context.dataset = open_dataset(tmp_path, 32)
+    found = values(context, load("dummy-constant"))
+    assert {system for system, _, _ in found} == {"dummy: constant", "real images (test)"}
+    for row in found.values():
+        assert row.value is not None or "images to" in row.note
+
+
+def test_held_out_images_that_are_copies_of_training_images_give_no_ratio(context, monkeypatch):
+    monkeypatch.setattr(module, "_distances", lambda a, b: np.zeros(len(a)))
+    row = values(context, load("dummy-constant"))["dummy: constant", "nn_ratio_pixels", "median"]
+    assert (row.value, row.note) == (None, "held-out images are at distance 0: no ratio")
 
 
 def test_thumbnails_are_the_pixels_of_small_images(context):

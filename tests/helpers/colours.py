@@ -1,0 +1,91 @@
+"""A world where every Frechet distance is known: images of one colour, features that are the mean colour, and
+systems whose code is the colour. What a benchmark draws, keeps and compares can then be counted by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.linalg import sqrtm
+
+from benchmarks.metrics.features import FeatureNetwork
+from benchmarks.systems.base import (
+    DECODE,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+)
+from diffae.data import open_dataset
+
+SIZE = 8
+
+
+class MeanColour(torch.nn.Module):
+    def forward(self, images):
+        return images.mean((2, 3))
+
+
+def features() -> FeatureNetwork:
+    """uint8 images -> mean colours in [0, 1], under the name that the stand-in network has."""
+    cpu = torch.device("cpu")
+    return FeatureNetwork("colour", "fd_effnet", 3, SIZE, "none", "0" * 64, cpu, MeanColour())
+
+
+def colours(count: int, red: bool, rng) -> np.ndarray:
+    """uint8 N x 3: red images lie about (180, 120, 120), the others about (70, 140, 110)."""
+    centre = (180, 120, 120) if red else (70, 140, 110)
+    return np.clip(rng.normal(centre, (9, 14, 5), (count, 3)).round(), 0, 255).astype(np.uint8)
+
+
+def dataset(folder, red: np.ndarray):
+    """One image for each of bool [N], with the attribute Male where it is red; 60 % of them to train on."""
+    rng = np.random.default_rng(0)
+    for index, is_red in enumerate(red):
+        colour = tuple(map(int, colours(1, is_red, rng)[0]))
+        Image.new("RGB", (SIZE, SIZE), colour).save(folder / f"{index:04d}.png")
+    found = open_dataset(folder, SIZE)
+    return replace(found, attribute_names=("Male",), attributes=np.array(red)[:, None])
+
+
+def colours_of(dataset, indices) -> np.ndarray:
+    """uint8 N x 3: the colours of these images."""
+    return dataset.images(indices)[:, 0, 0]
+
+
+class Painter(System):
+    """Its code is the colour; its samples are red or not by turns, so that a class can be picked from them."""
+
+    name = title = fingerprint = "painter"
+    capabilities = frozenset({DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS})
+    image_size, latent_dim, semantic_dim = SIZE, 3, 3
+
+    def encode_semantic(self, images):
+        return images.mean((2, 3))
+
+    def decode(self, code: Code, steps=100):
+        return code.semantic[:, :, None, None].expand(-1, 3, SIZE, SIZE).clone()
+
+    def sample_latents(self, indices, seed, steps):
+        rows = [self.colour(index, seed) for index in indices]
+        return torch.tensor(np.array(rows), dtype=torch.float32) / 127.5 - 1
+
+    def sample(self, indices, seed, steps):
+        return self.decode(Code(self.sample_latents(indices, seed, steps)))
+
+    @staticmethod
+    def colour(index: int, seed: int) -> np.ndarray:
+        """uint8 3: the colour of the sample of this index, red where it is even and a little too red."""
+        found = colours(1, index % 2 == 0, np.random.default_rng((seed, index, 77)))[0]
+        return np.clip(found + np.array([12, -9, 0]), 0, 255).astype(np.uint8)
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """Heusel et al., eq. 6, by the matrix square root, of colours uint8 [n, 3] and [m, 3]."""
+    a, b = a / 255.0, b / 255.0
+    s, t = np.cov(a.T), np.cov(b.T)
+    return float(
+        np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
+    )
