@@ -226,12 +226,15 @@ class Context:
 
         The standard error is that of `uncertainty`, which is kept for comparisons, or `stderr` where the
         influences of single units are not known. The interval has 95 %, by Student's t. A value that is not a
-        finite number becomes no value, and the note says what it was.
+        finite number becomes no value, and the note says what it was. So does it say of files that other software
+        reads otherwise, such as images with an alpha channel.
         """
         info = METRICS[metric]
         if value is not None and not math.isfinite(value):
             note = "; ".join(filter(None, [f"the value is {_in_words(value)}", note]))
             value, uncertainty, stderr = None, UNKNOWN, None
+        if value is not None:
+            note = "; ".join(filter(None, [note, self.dataset.survey.note]))
         uncertainty = _finite(uncertainty)
         error = standard_error(uncertainty)
         if error is None and stderr is not None and np.isfinite(stderr):

@@ -96,14 +96,26 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     return f"{', '.join([*metrics, seen.instead])}; not {seen.metric}: {seen.weight} is missing"
 
 
+def seen_in_training(context: Context, loaded: list[System]) -> dict[str, str]:
+    """Systems by title whose checkpoint was trained on test images of this run's data, and what to say of it."""
+    return {
+        system.title: f"evaluated on images that this checkpoint was trained on ({known.split} of {known.data})"
+        for system in loaded
+        if (known := system.trained_on) is not None and known.saw(context.dataset, "test")
+    }
+
+
 def announce(context: Context, loaded: list[System], missing: dict[str, str]) -> None:
     """Say on stderr, before anything is computed, what the run will and will not report."""
     say = [
         f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
     ]
     say.append(f"partition: {context.dataset.partition_source}")
+    if context.dataset.survey.note:
+        say.append(f"files: {context.dataset.survey.note}")
     say.append(f"systems: {', '.join(system.title for system in loaded)}")
     say += [f"not run: {title}: {reason}" for title, reason in missing.items()]
+    say += [f"{title}: {text}" for title, text in seen_in_training(context, loaded).items()]
     say += weights_report(context.weights_dir)
     say.append(f"perceptual distance: {context.perceptual.metric_name} ({context.perceptual.name})")
     say.append(f"Frechet distance: {context.features.metric_name} ({context.features.name})")

@@ -13,9 +13,10 @@ from benchmarks.precision import PRECISIONS
 from benchmarks.profiles import PROFILES, Profile, override
 from benchmarks.store import ELSEWHERE, default_root
 from benchmarks.systems.base import System
-from diffae import checkpoint, cli
+from diffae import checkpoint, cli, distributed
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.survey import forget
 from diffae.data.transforms import CROPS
 from diffae.diffusion import timesteps
 from diffae.errors import UserError
@@ -40,6 +41,7 @@ class Options:
     out: Path | None
     precision: str = "float32"
     dry_run: bool = False
+    verify_data: bool = False
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
@@ -71,6 +73,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         out=args.out,
         precision=args.precision,
         dry_run=args.dry_run,
+        verify_data=args.verify_data,
     )
 
 
@@ -89,6 +92,7 @@ def _parser(description: str | None) -> cli.Parser:
     add("--systems", metavar="NAME,...|all", help=f"default: {','.join(systems.DEFAULT)}")
     add("--data", type=Path, help="data set (default: the procedural portraits)")
     add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
+    add("--verify-data", action="store_true", help="read all of --data again, changed or not")
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     add("--out", type=Path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
@@ -247,6 +251,9 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
+    if options.verify_data and distributed.is_main():
+        forget(dataset.source)
+    _ = dataset.survey  # now, while the other processes wait: they find what this one kept
     return dataset
 
 

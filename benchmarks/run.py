@@ -138,6 +138,7 @@ class Results:
     def __init__(self, out: Path, context: Context, settings: dict[str, Any], loaded: list[System]):
         self.out, self.context, self.settings = out, context, settings
         self.weights = {system.name: system.fingerprint for system in loaded}
+        self.seen = doctor.seen_in_training(context, loaded)
         self.records: list[Record] = []
         self.seconds: dict[str, float] = {}
 
@@ -174,6 +175,7 @@ class Results:
     def _write_run(self) -> None:
         content = self.settings | {
             "weights": self.weights,
+            "seen_in_training": self.seen,
             "seconds": self.seconds,
             "protocols": self.context.protocols,
             "versions": {name: version(name) for name in PACKAGES},

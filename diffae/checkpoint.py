@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from diffae.config import ModelConfig
 from diffae.errors import UserError, name_all
 from diffae.official import OfficialCheckpoint
+from diffae.trained_on import TrainedOn
+from diffae.trained_on import read as trained_on_record
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 OFFICIAL = "last.ckpt"
@@ -85,6 +87,15 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     return Folder(place)
 
 
+def trained_on(path: str | Path) -> TrainedOn | None:
+    """What a checkpoint was trained on, None where that is not recorded (as in the authors' files).
+
+    Takes what `open_checkpoint` takes. Raises UserError if there is no such checkpoint or its record is damaged.
+    """
+    found = open_checkpoint(path)
+    return trained_on_record(found.path) if isinstance(found, Folder) else None
+
+
 def _read_tensor(file: Path, name: str) -> Tensor:
     """One tensor of a safetensors file, in memory of torch's own.
 
@@ -134,11 +145,22 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
         raise UserError(f"{source}: tensors {text}")
 
 
+def write_tensors(
+    tensors: dict[str, Tensor], path: Path, notes: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file with the permissions of any new file: safetensors makes it the owner's alone."""
+    path.unlink(missing_ok=True)  # a file that is mapped somewhere must not be cut under its reader
+    with open(path, "wb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, notes)
+    path.chmod(mode & 0o777)
+
+
 def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype) -> None:
     """Write the two files of a checkpoint, the weights whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
+    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
     partial = folder / (WEIGHTS + ".partial")
-    save_file(state, partial)
+    write_tensors(state, partial)
     (folder / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder / WEIGHTS)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffae import noise
 from diffae.diffusion import add_noise, linear_alphas
+from diffae.trained_on import TrainedOn
 
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
     "encode",  # images -> code
@@ -62,6 +63,7 @@ class System:
     semantic_dim: int = 0
     fingerprint: str
     iterative: bool = False
+    trained_on: TrainedOn | None = None  # the record of its training, where there is one
     reference: ClassVar[bool] = False  # a row that gives a scale, not a contender
 
     def fit(self, batches: Iterable[Tensor]) -> None:

@@ -32,6 +32,7 @@ class DiffAESystem(System):
         self.model = DiffusionAutoencoder.from_pretrained(source, device)
         self.device = device
         self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
+        self.trained_on = checkpoint.trained_on(source)
         self.image_size = self.model.image_size
         self.semantic_dim = self.model.latent_dim
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
@@ -85,6 +86,7 @@ class DDIMSystem(System):
         self.model = DDIM.from_pretrained(source, device)
         self.device = device
         self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
+        self.trained_on = checkpoint.trained_on(source)
         self.image_size = self.model.image_size
         self.latent_dim = 3 * self.image_size**2
 

@@ -6,7 +6,6 @@ fetch one image. Nothing is decoded before it is asked for.
 
 from __future__ import annotations
 
-import hashlib
 import operator
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from diffae.data.survey import Survey, survey
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
 
@@ -43,8 +43,11 @@ class ImageSource(Protocol):
     def where(self, index: int) -> str:
         """The place of image `index`, for messages: a full path."""
 
-    def digest(self) -> str:
-        """SHA-256 of the content, labels included: the same wherever and whenever it was copied."""
+    def files(self) -> Iterable[tuple[str, Path]]:
+        """Every file of the data set, labels included, under its name; none if `look` is cheap."""
+
+    def look(self) -> Survey:
+        """Read everything, labels included: the same wherever and whenever it was copied."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +83,14 @@ class Dataset:
         return self.transform.image_size
 
     @cached_property
+    def survey(self) -> Survey:
+        """What a look at every byte found; it is kept, and read again when a file has changed."""
+        return survey(self.source)
+
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 of names, sizes, labels and content; path and time of change play no part."""
-        return self.source.digest()
+        """SHA-256 of names, labels and all content; path and time of change play no part."""
+        return self.survey.fingerprint
 
     def indices(self, split: str) -> np.ndarray:
         """Ascending indices (int64) of "train", "valid", "test" or "all"."""
@@ -140,12 +148,3 @@ def seeded_source(unit: str, seed: int) -> str:
     """`partition_source` of a `seeded_partition`, e.g. "seeded by identity 60/10/30, seed 0"."""
     shares = "/".join(f"{100 * fraction:.0f}" for fraction in SEEDED_FRACTIONS)
     return f"seeded by {unit} {shares}, seed {seed}"
-
-
-def digest_parts(parts: Iterable[bytes]) -> str:
-    """SHA-256 of byte strings, each preceded by its length, so that boundaries count."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(len(part).to_bytes(8, "little"))
-        sha.update(part)
-    return sha.hexdigest()

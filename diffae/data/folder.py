@@ -1,7 +1,7 @@
 """A folder of image files, without labels: FFHQ as PNG, LSUN exported, or one's own pictures."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -9,12 +9,13 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import Dataset, digest_parts, seeded_partition, seeded_source
-from diffae.data.transforms import Transform, decode
+from diffae.data.dataset import Dataset, seeded_partition, seeded_source
+from diffae.data.survey import Survey, look_at
+from diffae.data.transforms import LARGEST_IMAGE, Transform, decode
 from diffae.errors import UserError
+from diffae.files import MOST, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FINGERPRINT_SAMPLE = 256
 
 
 @dataclass(frozen=True)
@@ -34,22 +35,24 @@ class ImageFiles:
     def where(self, index: int) -> str:
         return str(self.root / self.names[index])
 
-    def digest(self) -> str:
-        """Names, sizes, the label files, and the bytes of 256 images spread over the list."""
-        try:
-            return digest_parts(self._content())
-        except OSError as error:
-            raise UserError(f"{error.filename}: cannot read ({error.strerror})") from error
+    def files(self) -> Iterator[tuple[str, Path]]:
+        yield from ((name, self.root / name) for name in self.names)
+        yield from ((path.name, path) for path in self.label_files)
 
-    def _content(self) -> Iterator[bytes]:
-        for name in self.names:
-            yield os.fsencode(f"{name} {os.stat(self.root / name).st_size}")
-        for path in self.label_files:
-            yield path.name.encode()
-            yield path.read_bytes()
-        count = min(len(self), FINGERPRINT_SAMPLE)
-        for index in np.linspace(0, len(self) - 1, count).round().astype(int):
-            yield (self.root / self.names[index]).read_bytes()
+    def look(self) -> Survey:
+        """The label files, and name and bytes of every image."""
+        return look_at(self.root.name, read_labels(self.label_files), len(self), self._fetch)
+
+    def _fetch(self, index: int) -> tuple[bytes, bytes]:
+        name = self.names[index]
+        return os.fsencode(name), read_file(self.root / name, LARGEST_IMAGE)
+
+
+def read_labels(files: Iterable[Path]) -> Iterator[bytes]:
+    """Name and content of each label file, for a fingerprint."""
+    for path in files:
+        yield path.name.encode()
+        yield read_file(path, MOST)
 
 
 def is_image_folder(path: Path) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import TEST, TRAIN, VALID, Dataset, digest_parts
+from diffae.data.dataset import TEST, TRAIN, VALID, Dataset
+from diffae.data.survey import Survey, digest_parts
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
 
@@ -48,10 +49,15 @@ class IdxImages:
     def where(self, index: int) -> str:
         return f"{self.root}, image {index}"
 
-    def digest(self) -> str:
+    def files(self) -> list[tuple[str, Path]]:
+        """None: all of it is in memory already."""
+        return []
+
+    def look(self) -> Survey:
         """Every byte of images and labels, decompressed: gzipped or plain makes no difference."""
         shape = str(self.pixels.shape).encode()
-        return digest_parts([shape, self.pixels.tobytes(), self.labels.tobytes()])
+        parts = [shape, self.pixels.tobytes(), self.labels.tobytes()]
+        return Survey(digest_parts(parts), len(self))
 
 
 def is_idx(path: Path) -> bool:

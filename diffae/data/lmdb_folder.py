@@ -23,9 +23,10 @@ from PIL import Image
 from diffae.data import celeba, celebahq
 from diffae.data.celeba import default_crop, read_celeba_labels
 from diffae.data.celebahq import read_celebahq_labels
-from diffae.data.dataset import Dataset, digest_parts, seeded_partition, seeded_source
-from diffae.data.folder import FINGERPRINT_SAMPLE
+from diffae.data.dataset import Dataset, seeded_partition, seeded_source
+from diffae.data.folder import read_labels
 from diffae.data.label_files import Labels, honest_name, read_header, read_lines
+from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import Transform, decode_bytes
 from diffae.errors import UserError
 
@@ -69,18 +70,20 @@ class LmdbImages:
             )
         return content
 
-    def digest(self) -> str:
-        """The number of images, the label files, and the bytes of 256 images spread over all."""
-        return digest_parts(self._parts())
+    def files(self) -> Iterator[tuple[str, Path]]:
+        yield DATA_FILE, self.root / DATA_FILE
+        yield from ((path.name, path) for path in self.label_files)
 
-    def _parts(self) -> Iterator[bytes]:
+    def look(self) -> Survey:
+        """The size and number of images, the label files, and the bytes of every image."""
+        return look_at(self.root.name, self._heading(), len(self), self._fetch)
+
+    def _heading(self) -> Iterator[bytes]:
         yield f"{self.resolution} {self.length}".encode()
-        for path in self.label_files:
-            yield path.name.encode()
-            yield path.read_bytes()
-        count = min(self.length, FINGERPRINT_SAMPLE)
-        for index in np.linspace(0, self.length - 1, count).round().astype(int):
-            yield self.content(int(index))
+        yield from read_labels(self.label_files)
+
+    def _fetch(self, index: int) -> tuple[bytes, bytes]:
+        return b"", self.content(index)
 
 
 def is_lmdb(path: Path) -> bool:

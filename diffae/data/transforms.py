@@ -25,6 +25,7 @@ FILTERS = {
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
+LARGEST_IMAGE = 1 << 28  # bytes of a file: a small archive may unpack to any size
 LARGEST_RESIZED = 1 << 26  # pixels: a strip of 1 x 1,000,000 must not become 64 x 64,000,000
 # What is decoded, whatever a file's suffix: Pillow would also run Ghostscript on PostScript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -38,7 +39,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     OSError,
     SyntaxError,  # Pillow's word for a broken PNG
     ValueError,
@@ -158,7 +159,7 @@ def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
         with Image.open(file, formats=FORMATS) as image:
             image.load()
             return to_rgb(upright(image))
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise UserError(
             f"{where}: cannot read this image ({reason(error)}); replace it or take it out"
         ) from error

@@ -8,20 +8,19 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import Dataset, digest_parts, seeded_partition, seeded_source
+from diffae.data.dataset import Dataset, seeded_partition, seeded_source
 from diffae.data.folder import IMAGE_SUFFIXES
-from diffae.data.transforms import Transform, decode_bytes
+from diffae.data.survey import Survey, look_at
+from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
 from diffae.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
-LARGEST_ENTRY = 1 << 28  # bytes: a small archive may unpack to any size
 
 _READING_ERRORS = (
     OSError,
@@ -60,7 +59,7 @@ class ZipImages:
     def content(self, index: int) -> bytes:
         """The image file; zipfile checks its CRC. One thread reads while the others decode."""
         entry = self.entries[index]
-        if entry.file_size > LARGEST_ENTRY:
+        if entry.file_size > LARGEST_IMAGE:
             raise UserError(
                 f"{self.where(index)}: {entry.file_size} bytes, too large for an image; take it out"
             )
@@ -73,13 +72,15 @@ class ZipImages:
                 f"{self.where(index)}: damaged, cannot be unpacked ({error})"
             ) from error
 
-    def digest(self) -> str:
-        """Name, size and CRC-32 of every image, however well it is compressed."""
-        return digest_parts(self._parts())
+    def files(self) -> list[tuple[str, Path]]:
+        return [(self.path.name, self.path)]
 
-    def _parts(self) -> Iterator[bytes]:
-        for entry in self.entries:
-            yield f"{entry.filename} {entry.file_size} {entry.CRC:08x}".encode()
+    def look(self) -> Survey:
+        """Name and bytes of every image, however well it is compressed."""
+        return look_at(self.path.name, [], len(self), self._fetch)
+
+    def _fetch(self, index: int) -> tuple[bytes, bytes]:
+        return self.entries[index].filename.encode(errors="surrogateescape"), self.content(index)
 
 
 def is_zip(path: Path) -> bool:

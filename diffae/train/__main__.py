@@ -4,14 +4,14 @@
     python -m diffae.train fashion-mnist --data /usr/share/datasets/fashion-mnist --out runs/fashion
 
 Run the same command again and it goes on where it stopped. The result is a checkpoint in DIR:
-model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`.
+model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`, and training.json, which
+says what it was trained on.
 """
 
 import json
-import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from diffae import cli
 
@@ -20,14 +20,17 @@ if __name__ == "__main__":
 
 import torch
 
+from diffae.cli import say
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import write_whole, writing
 from diffae.lock import foreign, lock_folder
+from diffae.train import precision
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import train
-from diffae.train.trainer import identity_of
+from diffae.train.trainer import Run, identity_of
+from diffae.trained_on import NOTE, TrainedOn
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,29 +47,41 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu"
     )
+    parser.add_argument(
+        "--precision",
+        choices=precision.CHOICES,
+        default=precision.AUTO,
+        help="auto (default): bfloat16 where the processor multiplies it, else float32",
+    )
     args = parser.parse(arguments)
     if args.preset not in PRESETS:
         raise UserError(f"unknown preset {args.preset!r}{cli.did_you_mean(args.preset, PRESETS)}")
     preset = PRESETS[args.preset]
     out = args.out or Path("runs") / preset.name
     data = _open(preset, args.data, args.crop)
-    indices = data.indices("train")
+    indices = data.indices(preset.split)
     if not len(indices):
-        raise UserError(f"{data.root}: no training images")
-    identity = identity_of(
-        preset=asdict(preset),
-        data=data.fingerprint,
-        transform=data.transform.describe(),
-        size=len(indices),
-        seed=args.seed,
-    )
-    lock = _claim(out, identity)
+        raise UserError(
+            f"{data.root}: no images in split {preset.split}, which the preset trains on"
+        )
+    trained_on = TrainedOn.describe(preset.name, data, preset.split, args.seed)
+    note = _Note(out, trained_on, preset.decides)
+    lock = _claim(note)
+    run = Run(args.seed, note.identity, _precision(preset, args.precision, args.device))
     if preset.expect:
-        print(f"{preset.name}: expect {preset.expect}", file=sys.stderr)
+        say(f"{preset.name}: expect {preset.expect}")
     images = data.load_all(indices)
     with lock, writing(out, "or choose another --out"):
-        train(preset, images, identity, out, args.seed, args.device)
+        outcomes = train(preset, images, out, run, args.device)
+        note.write({name: asdict(outcome) for name, outcome in outcomes.items()})
     print(out)
+
+
+def _precision(preset: Preset, asked: str, device: str) -> str:
+    """The precision of this training, which is said."""
+    chosen, why = precision.choose(asked, device)
+    say(f"{preset.name}: training in {chosen} ({why})")
+    return chosen
 
 
 def _line(preset: Preset) -> str:
@@ -85,25 +100,56 @@ def _open(preset: Preset, path: Path | None, crop: str | None) -> Dataset:
     return open_portraits(preset.portraits, size)
 
 
-def _claim(out: Path, identity: str) -> IO[str]:
-    """Make `out` this training's folder, locked while the file returned is open.
+@dataclass(frozen=True)
+class _Note:
+    """`training.json`: what a folder's training is, for people, for going on, and for who evaluates the result."""
+
+    out: Path
+    trained_on: TrainedOn
+    decides: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.out / NOTE
+
+    @property
+    def identity(self) -> str:
+        """What decides the result: not the wording of a preset, nor the name of the data."""
+        return identity_of(trained_on=self.trained_on.decides, settings=self.decides)
+
+    def write(self, stages: dict[str, Any] | None = None) -> None:
+        """`stages` says how each stage went, once all have ended."""
+        content = {
+            "trained_on": self.trained_on.to_json(),
+            "settings": self.decides,
+            "identity": self.identity,
+            "stages": stages,
+        }
+        write_whole(self.path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _claim(note: _Note) -> IO[str]:
+    """Make the note's folder this training's, locked while the file returned is open.
 
     Raises UserError if it holds something else, or if another process is training in it.
     """
-    note = out / "training.json"
-    if note.is_file():
+    out, known = note.out, note.path.is_file()
+    if known:
         try:
-            theirs = json.loads(note.read_text())
-        except ValueError:
-            raise UserError(f"{note}: damaged; choose another --out") from None
-        if theirs != json.loads(identity):
-            raise UserError(f"{out}: holds another training (see {note}); choose another --out")
+            theirs = json.loads(note.path.read_text(encoding="utf-8"))["identity"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UserError(f"{note.path}: damaged; choose another --out") from None
+        if theirs != note.identity:
+            raise UserError(
+                f"{out}: holds another training (see {note.path}); choose another --out"
+            )
     elif out.exists() and (not out.is_dir() or foreign(out)):
         raise UserError(f"{out}: exists and is not a training folder; choose another --out")
     with writing(out, "or choose another --out"):
         out.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(out, "training")
-        write_whole(note, (json.dumps(json.loads(identity), indent=2) + "\n").encode())
+        if not known:
+            note.write()
     return lock
 
 

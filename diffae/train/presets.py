@@ -6,7 +6,8 @@ instead of noise prediction, a higher learning rate that decays, an EMA that war
 that teaches the encoder without noise, first alone (`encoder`) and then along (`pixel_weight`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from diffae.config import (
     ARCHITECTURES,
@@ -46,7 +47,9 @@ class Preset:
     baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
 
     `portraits` is the number of procedural portraits to train on when no `--data` is given; 0 means that
-    the preset is meant for `data_hint` and `--data` is required.
+    the preset is meant for `data_hint` and `--data` is required. `split` is the part of the data to train on:
+    "all" for data sets that have no split of their own, as the authors do. `dtype` is that of the weights
+    that are written.
     """
 
     name: str
@@ -58,8 +61,16 @@ class Preset:
     pixel_weight: float = 0.0
     portraits: int = 0
     data_hint: str = ""
+    split: str = "train"
     flip: bool = False
+    dtype: str = "float32"
     expect: str = ""
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
+        names = ("model", "image", "latent", "encoder", "pixel_weight", "flip")
+        return {name: value for name, value in asdict(self).items() if name in names}
 
 
 _SMALL = ModelConfig(
@@ -116,6 +127,7 @@ _SMALL_PRESETS = (
         encoder=_ENCODER,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=40_000,
+        dtype="float16",
     ),
     Preset(
         "portraits-ddim",
@@ -123,6 +135,7 @@ _SMALL_PRESETS = (
         _SMALL_DDIM,
         _IMAGE,
         portraits=40_000,
+        dtype="float16",
     ),
     Preset(
         "fashion-mnist",
@@ -133,6 +146,7 @@ _SMALL_PRESETS = (
         encoder=replace(_ENCODER, samples=60_000),
         pixel_weight=_PIXEL_WEIGHT,
         data_hint="a folder with Fashion-MNIST's IDX files",
+        dtype="float16",
     ),
     Preset(
         "fashion-mnist-ddim",
@@ -140,6 +154,7 @@ _SMALL_PRESETS = (
         _SMALL_DDIM,
         replace(_IMAGE, samples=40_000),
         data_hint="a folder with Fashion-MNIST's IDX files",
+        dtype="float16",
     ),
     Preset(
         "smoke",
@@ -152,6 +167,7 @@ _SMALL_PRESETS = (
         encoder=_SMOKE,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=256,
+        dtype="float16",
     ),
 )
 
@@ -186,6 +202,7 @@ def _paper(
         replace(_PAPER, samples=samples, batch_size=batch_size),
         latent,
         data_hint=data,
+        split="train" if data.startswith("CelebA") else "all",
         flip=True,
         expect=expect,
     )

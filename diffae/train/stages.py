@@ -1,7 +1,7 @@
 """From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,91 +12,112 @@ from tqdm import tqdm
 
 from diffae.config import VELOCITY, ModelConfig
 from diffae.diffusion import add_noise, velocity
+from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import normals, uniforms
-from diffae.train.presets import Preset
-from diffae.train.trainer import Loss, fit
+from diffae.train.presets import Preset, Schedule
+from diffae.train.trainer import Loss, Run, fit
 
 ENCODING_BATCH = 256
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage went: the precision of its steps, and how many were not taken."""
+
+    precision: str
+    skipped: int
+
+
 def train(
-    preset: Preset, images: np.ndarray, identity: str, out: Path, seed: int, device: str
-) -> None:
+    preset: Preset, images: np.ndarray, out: Path, run: Run, device: str
+) -> dict[str, Outcome]:
     """Train everything that `preset` asks for on `images` (uint8 N x S x S x 3) and export it to `out`.
 
-    `identity` describes preset, data and seed: checkpoints of another training are refused.
+    Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
     """
-    torch.manual_seed(seed)
-    data = _Images(images, preset.flip, device)
-    if preset.model.encoder_channel_mult:
-        _train_autoencoder(preset, data, identity, out, seed)
-    else:
-        _train_baseline(preset, data, identity, out, seed)
-
-
-def _train_autoencoder(
-    preset: Preset, data: "_Images", identity: str, out: Path, seed: int
-) -> None:
-    model = DiffusionAutoencoder(preset.model).to(data.device)
-    pixels = PixelDecoder(preset.model).to(data.device)
-    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder, "pixels": pixels})
-    _channels_last(networks)
-    if preset.encoder is not None:
-        fit(
-            nn.ModuleDict({"encoder": model.encoder, "pixels": pixels}),
-            pixel_loss(model, data, pixels),
-            len(data),
-            preset.encoder,
-            out / "training-encoder.safetensors",
-            f"{preset.name}: encoder",
-            seed,
-            identity,
+    if preset.latent is not None and len(images) < 2:
+        raise UserError(
+            f"preset {preset.name} needs at least 2 training images, there is {len(images)}: the latent "
+            "DDIM learns how z_sem differs from image to image"
         )
-    if not preset.pixel_weight:
-        del networks["pixels"]
-    fit(
-        networks,
-        autoencoder_loss(model, data, pixels, preset.pixel_weight),
-        len(data),
-        preset.image,
-        out / "training-image.safetensors",
-        f"{preset.name}: autoencoder",
-        seed,
-        identity,
-    )
+    torch.manual_seed(run.seed)
+    stages = _Stages(preset, _Images(images, preset.flip, device), out, run)
+    if preset.model.encoder_channel_mult:
+        _train_autoencoder(stages)
+    else:
+        _train_baseline(stages)
+    return stages.outcomes
+
+
+@dataclass
+class _Stages:
+    """The stages of one training, in order; each keeps its state in a file of its own."""
+
+    preset: Preset
+    data: "_Images"
+    out: Path
+    run: Run
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def fit(
+        self, name: str, title: str, network: nn.Module, schedule: Schedule, loss: Loss
+    ) -> None:
+        path = self.out / f"training-{name}.safetensors"
+        title = f"{self.preset.name}: {title}"
+        training = fit(network, loss, len(self.data), schedule, path, title, self.run)
+        self.outcomes[name] = Outcome(training.precisions, training.skipped)
+
+
+def _train_autoencoder(stages: _Stages) -> None:
+    preset, data = stages.preset, stages.data
+    model = DiffusionAutoencoder(preset.model).to(data.device)
+    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    pixels = PixelDecoder(preset.model).to(data.device) if _uses_pixels(preset) else None
+    if pixels is not None and preset.pixel_weight:
+        networks["pixels"] = pixels
+    _channels_last(networks)
+    if pixels is not None and preset.encoder is not None:
+        _channels_last(pixels)
+        start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
+        stages.fit("encoder", "encoder", start, preset.encoder, pixel_loss(model, data, pixels))
+    loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
+    stages.fit("image", "autoencoder", networks, preset.image, loss)
     if model.latent_net is not None and preset.latent is not None:
         z = encode_all(model, data)
-        model.z_mean.copy_(z.mean(0, keepdim=True))
-        model.z_std.copy_(z.std(0, keepdim=True))
-        fit(
-            model.latent_net,
-            latent_loss(model, model.normalise(z)),
-            len(z),
-            preset.latent,
-            out / "training-latent.safetensors",
-            f"{preset.name}: latent DDIM",
-            seed,
-            identity,
+        set_moments(model, z)
+        loss = latent_loss(model, model.normalise(z))
+        stages.fit("latent", "latent DDIM", model.latent_net, preset.latent, loss)
+    model.save_pretrained(stages.out, getattr(torch, preset.dtype))
+
+
+def _uses_pixels(preset: Preset) -> bool:
+    """Whether a `PixelDecoder` is trained along: for `ffhq256` it would have 269 million parameters."""
+    return preset.encoder is not None or preset.pixel_weight > 0
+
+
+def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
+    """Mean and standard deviation of z_sem (N x d) over the training images, for `normalise`.
+
+    Raises UserError if a number of z_sem is the same for all images: nothing could be divided by its deviation.
+    """
+    std = z.std(0, keepdim=True)
+    if not (std > 0).all():
+        raise UserError(
+            f"{int((~(std > 0)).sum())} of {z.shape[1]} numbers of z_sem are the same for all {len(z)} "
+            "training images: the latent DDIM cannot be trained; take more images that differ"
         )
-    model.save_pretrained(out, torch.float16)
+    model.z_mean.copy_(z.mean(0, keepdim=True))
+    model.z_std.copy_(std)
 
 
-def _train_baseline(preset: Preset, data: "_Images", identity: str, out: Path, seed: int) -> None:
-    model = DDIM(preset.model).to(data.device)
+def _train_baseline(stages: _Stages) -> None:
+    model = DDIM(stages.preset.model).to(stages.data.device)
     _channels_last(model.unet)
-    fit(
-        model.unet,
-        baseline_loss(model, data),
-        len(data),
-        preset.image,
-        out / "training-image.safetensors",
-        f"{preset.name}: DDIM baseline",
-        seed,
-        identity,
-    )
-    model.save_pretrained(out, torch.float16)
+    loss = baseline_loss(model, stages.data)
+    stages.fit("image", "DDIM baseline", model.unet, stages.preset.image, loss)
+    model.save_pretrained(stages.out, getattr(torch, stages.preset.dtype))
 
 
 def _channels_last(network: nn.Module) -> None:
@@ -142,7 +163,7 @@ def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: np.random.Genera
 
 
 def autoencoder_loss(
-    model: DiffusionAutoencoder, data: _Images, pixels: nn.Module, pixel_weight: float
+    model: DiffusionAutoencoder, data: _Images, pixels: nn.Module | None, pixel_weight: float
 ) -> Loss:
     """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity).
 
@@ -154,7 +175,7 @@ def autoencoder_loss(
         batch = noised(x_0, model.alphas, model.config.prediction, noise)
         z = model.encoder(x_0)
         error = F.mse_loss(model.unet(batch.x_t, batch.t, z).float(), batch.target)
-        if pixel_weight:
+        if pixels is not None and pixel_weight:
             error = error + pixel_weight * F.mse_loss(pixels(z).float(), x_0)
         return error
 

@@ -83,7 +83,7 @@ def trained_on(use_ema: bool) -> Change:
         dataset = open_portraits(5_000, model.image_size)
         images = _Images(dataset.load_all(dataset.indices("train")), False, "cpu")
         networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
-        training = Training(networks.requires_grad_(True).train(), schedule, seed=0)
+        training = Training(networks.requires_grad_(True).train(), schedule, 0, "bfloat16")
         loss = autoencoder_loss(model, images, nn.Identity(), 0.0)
         for step in range(TRAINING_STEPS):
             training.advance(loss, batch_indices(len(images), schedule.batch_size, 0, step))

@@ -5,6 +5,8 @@ from metric_weights import write_onnx
 
 from benchmarks import doctor
 from benchmarks.metrics import weights
+from benchmarks.systems import dummy
+from diffae.trained_on import TrainedOn
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +49,15 @@ def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
     assert "  identity: arcface, logit_change" in report
     unknown = f"another file than the published one: {path} (needs --allow-unknown-weights)"
     assert f"    {unknown}" in report
+
+
+@pytest.mark.parametrize(("split", "said"), [("all", True), ("test", True), ("train", False)])
+def test_evaluation_on_training_images_is_said(split, said, context, capsys):
+    system = dummy.Perfect(None, context.device)
+    system.trained_on = TrainedOn.describe("ffhq128", context.dataset, split, 0)
+    doctor.announce(context, [system], {})
+    line = f"{system.title}: evaluated on images that this checkpoint was trained on ({split} of "
+    assert (line in capsys.readouterr().err) == said
 
 
 def test_a_run_says_the_same_before_it_computes(context, capsys):

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from PIL import Image
 from benchmarks import REGISTRY
 from benchmarks.options import parse
 from benchmarks.profiles import PROFILES
+from benchmarks.run import main
 from diffae.data.portraits import write_dataset
 from diffae.errors import UserError
 from diffae.lock import lock_folder
@@ -25,15 +27,15 @@ from reports.records import Record, read_records
 ROOT = Path(__file__).parents[2]
 
 
-def command(*arguments, cache, module="benchmarks.run", processes=0):
-    """Run the command, under torchrun if `processes` are given."""
-    launch = [sys.executable, "-m"]
-    if processes:
-        launch += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+def command(*arguments, cache, processes=0):
+    """Run the command: in this process, or under torchrun if `processes` are given."""
+    if not processes:
+        return in_process.command(main, *arguments, cache=cache)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(ROOT)
     return subprocess.run(
-        [*launch, module, *map(str, arguments)],
+        [*launch, f"--nproc-per-node={processes}", "-m", "benchmarks.run", *map(str, arguments)],
         env=environment,
         cwd=cache,
         capture_output=True,

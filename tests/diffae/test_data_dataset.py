@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from diffae.data import open_dataset
-from diffae.data.dataset import digest_parts, seeded_partition
+from diffae.data.dataset import seeded_partition
+from diffae.data.survey import digest_parts
 from diffae.errors import UserError
 
 

@@ -16,11 +16,12 @@ CELEBA = (178, 218)
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What the training would have begun with: images uint8 N x S x S x 3, and its identity."""
+    """What the training would have begun with: images uint8 N x S x S x 3."""
     seen = {}
 
-    def begin(preset, images, identity, out, seed, device):
-        seen.update(images=images, identity=json.loads(identity))
+    def begin(preset, images, *_):
+        seen.update(images=images)
+        return {}
 
     monkeypatch.setattr(command, "train", begin)
     return seen
@@ -60,7 +61,8 @@ def test_the_crop_that_was_asked_for_is_trained_on(tmp_path, trained):
         out = tmp_path / crop
         command.main(["smoke", "--data", str(folder), "--crop", crop, "--out", str(out)])
         assert trained["images"].mean() / 255 == pytest.approx(white, abs=1e-3), crop
-        assert trained["identity"]["transform"]["crop"] == crop
+        known = json.loads((out / "training.json").read_text())["trained_on"]
+        assert known["transform"]["crop"] == crop
 
 
 def test_a_crop_without_data_is_refused(tmp_path, capsys):

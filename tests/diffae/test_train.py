@@ -13,15 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from refusal import refusal
 from safetensors.torch import load_file
 from torch import nn
 
-from diffae.errors import UserError
+from diffae.errors import Terminated, UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import generator, normals
+from diffae.train import __main__ as command
 from diffae.train.presets import PRESETS, Schedule
 from diffae.train.stages import PixelDecoder, _Images, pixel_loss
-from diffae.train.trainer import Training, batch_indices, fit, learning_rate
+from diffae.train.trainer import Run, Training, batch_indices, fit, learning_rate
 
 ROOT = Path(__file__).parents[2]
 SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")
@@ -95,7 +98,7 @@ def test_training_learns(tmp_path):
     schedule = replace(SCHEDULE, samples=4_000, ema_decay=0.9)
     everything = torch.arange(64)
     before = float(loss(everything, generator(0, "test", 0)).detach())
-    fit(network, loss, 64, schedule, tmp_path / "state", "test", 0, "me")
+    fit(network, loss, 64, schedule, tmp_path / "state", "test", Run(0, "me"))
     after = float(loss(everything, generator(0, "test", 0)).detach())
     assert after < 0.1 * before
 
@@ -149,6 +152,15 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """A folder of forty pictures of noise, 32 px."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3))):
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:02d}.png")
+    return folder
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -156,44 +168,45 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(tmp_path):
         (["fashion-mnist"], "needs --data"),
         (["smoke", "--dat", "x"], "did you mean --data?"),
         (["smoke", "--data", "/nowhere"], "/nowhere"),
+        (["smoke", "--precision", "float16"], "--precision"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
-    status, out, err = train(*arguments, cache=tmp_path)
-    assert status == 2
-    assert out == ""
-    assert err.startswith("error: ") and err.count("\n") == 1
-    assert message in err
+def test_bad_input_is_one_line_and_status_2(arguments, message, capsys):
+    assert message in refusal(command.main, capsys, *arguments)
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    status, _, err = train("smoke", "--out", tmp_path / "out", cache=tmp_path / "cache")
-    assert status == 2
-    assert "choose another --out" in err.splitlines()[-1]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, pictures, capsys):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    line = refusal(command.main, capsys, "smoke", "--data", pictures, "--out", tmp_path)
+    assert "choose another --out" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_in_use_is_refused_and_sigterm_saves(tmp_path):
-    out, cache = tmp_path / "out", tmp_path / "cache"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "diffae.train", "smoke", "--out", str(out)],
-        env=os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    while not (out / "training.json").exists() and process.poll() is None:
-        time.sleep(0.05)
-    status, _, err = train("smoke", "--out", out, cache=cache)
-    assert status == 2
-    assert "another process is training" in err
-    process.send_signal(signal.SIGTERM)
-    assert "terminated: run the same command again to go on" in process.communicate()[1]
-    assert process.returncode == 143
-    assert list(out.glob("training-*.safetensors"))
-    assert not (out / "model.safetensors").exists()
+def test_a_folder_in_use_is_refused(tmp_path, pictures, monkeypatch):
+    arguments = ["smoke", "--data", str(pictures), "--out", str(tmp_path / "out")]
+
+    def train_meanwhile(*_):
+        with pytest.raises(UserError, match="another process is training"):
+            command.main(arguments)
+        return {}
+
+    monkeypatch.setattr(command, "train", train_meanwhile)
+    command.main(arguments)
+
+
+def test_sigterm_saves_and_ends(tmp_path):
+    network, loss = regression()
+
+    def interrupted(indices, noise):
+        if not (tmp_path / "state").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(indices, noise)
+
+    with pytest.raises(Terminated):
+        fit(network, interrupted, 64, SCHEDULE, tmp_path / "state", "test", Run(0, "me"))
+    again = Training(network, SCHEDULE, seed=0)
+    again.load(tmp_path / "state", "me")
+    assert again.step == 1
 
 
 def test_the_encoder_learns_from_its_pixel_decoder(tmp_path):
@@ -211,7 +224,7 @@ def test_the_encoder_learns_from_its_pixel_decoder(tmp_path):
         expected = (pixels(model.encoder(x_0)) - x_0).square().mean()
     assert before == pytest.approx(float(expected), rel=1e-5)
     schedule = replace(SCHEDULE, samples=160, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
-    fit(network, loss, 4, schedule, tmp_path / "state", "test", 0, "me")
+    fit(network, loss, 4, schedule, tmp_path / "state", "test", Run(0, "me"))
     assert float(loss(everything, generator(0, "test", 0)).detach()) < 0.9 * before
 
 

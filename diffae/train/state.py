@@ -1,0 +1,92 @@
+"""The state of a training on disk: safetensors, written whole or not at all, the last two of them kept.
+
+A state that does not read, because a disk or a copy has damaged it, gives way to the one before.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from diffae.checkpoint import write_tensors
+from diffae.cli import say
+from diffae.errors import UserError
+
+PREVIOUS = ".previous"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a file holds: tensors by name, and how far the training was."""
+
+    tensors: dict[str, Tensor]
+    step: int
+    skipped: int
+    precision: str
+
+
+class _Damaged(Exception):
+    """A file that is no state of a training."""
+
+
+def save(path: Path, state: State, identity: str) -> None:
+    """Make `state` the newest, and what was the newest the previous one. Raises UserError if the disk refuses."""
+    notes = {
+        "step": str(state.step),
+        "skipped": str(state.skipped),
+        "precision": state.precision,
+        "identity": identity,
+    }
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write_tensors(state.tensors, partial, notes)
+        if path.exists():
+            os.replace(path, previous(path))
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"{path.parent}: cannot save ({error}); make room, then run the same command again to go on"
+        ) from None
+
+
+def load(path: Path, names: set[str], identity: str) -> State | None:
+    """The newest state that is whole, or None if there is none.
+
+    `names` are the tensors that it must hold. Raises UserError if it belongs to another training, or if all
+    that is there is damaged.
+    """
+    found = [place for place in (path, previous(path)) if place.exists()]
+    for place in found:
+        try:
+            return _read(place, names, identity)
+        except _Damaged as error:
+            say(f"{place}: damaged ({error}); looking for the state before it")
+    if found:
+        raise UserError(
+            f"{path}: damaged, and no state before it is whole; remove it to start anew"
+        )
+    return None
+
+
+def previous(path: Path) -> Path:
+    """Where the state before that of `path` is."""
+    return path.with_name(path.name + PREVIOUS)
+
+
+def _read(path: Path, names: set[str], identity: str) -> State:
+    try:
+        with safe_open(path, "pt") as file:
+            notes = file.metadata() or {}
+            if notes.get("identity", identity) != identity:
+                raise UserError(f"{path}: belongs to another training; choose another --out")
+            if missing := names - set(file.keys()):
+                raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
+            tensors = {name: file.get_tensor(name) for name in names}
+        return State(tensors, int(notes["step"]), int(notes["skipped"]), notes["precision"])
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _Damaged(str(error)) from None
+    except KeyError as error:
+        raise _Damaged(f"it does not say its {error}") from None

@@ -1,0 +1,376 @@
+"""A training that loses nothing: gradients that are not finite, damaged states, other settings, permissions."""
+
+import json
+import math
+import os
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import nn
+
+from diffae import checkpoint
+from diffae.config import LatentConfig, ModelConfig
+from diffae.data import open_dataset, portraits
+from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
+from diffae.errors import UserError
+from diffae.train import __main__ as command
+from diffae.train import precision, stages, state, trainer
+from diffae.train.presets import PRESETS, Preset, Schedule
+from diffae.train.stages import set_moments, train
+from diffae.train.trainer import Run, Training, batch_indices, fit, identity_of
+from diffae.trained_on import TrainedOn
+
+SCHEDULE = Schedule(samples=24, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
+TINY = Preset(
+    "tiny",
+    "a model of some thousand weights",
+    ModelConfig(
+        "diffusion_autoencoder",
+        8,
+        8,
+        (1,),
+        (1,),
+        embed_channels=8,
+        z_channels=4,
+        num_res_blocks=1,
+        attention_resolutions=(),
+        norm_groups=4,
+        dropout=0.5,
+        latent=LatentConfig(num_layers=2, hidden_channels=8, time_channels=4),
+    ),
+    SCHEDULE,
+    SCHEDULE,
+)
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
+
+
+class Slope(nn.Module):
+    """One weight; the loss of a step is `slopes[step] * weight`, so that its gradient is the slope."""
+
+    def __init__(self, slopes):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.slopes, self.calls = slopes, 0
+
+    def loss(self, indices, noise):
+        slope = self.slopes[min(self.calls, len(self.slopes) - 1)]
+        self.calls += 1
+        return (Backward.apply(self.weight, slope)).sum()
+
+
+class Backward(torch.autograd.Function):
+    """1 whatever the weight, with the gradient given: a finite loss whose gradient need not be."""
+
+    @staticmethod
+    def forward(ctx, weight, slope):
+        ctx.slope = slope
+        return torch.ones_like(weight)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.slope, None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_is_counted_and_not_taken(bad, tmp_path, capsys):
+    with_bad, without = Slope([1.0, bad, 1.0]), Slope([1.0])
+    a = fit(with_bad, with_bad.loss, 8, SCHEDULE, tmp_path / "a", "test", Run(0, "me"))
+    short = replace(SCHEDULE, samples=20)
+    fit(without, without.loss, 8, short, tmp_path / "b", "test", Run(0, "me"))
+    assert a.skipped == 1
+    assert torch.equal(with_bad.weight, without.weight)
+    assert "1 of 6 steps not taken" in capsys.readouterr().err
+    again = Training(with_bad, SCHEDULE, 0)
+    again.load(tmp_path / "a", "me")
+    assert (again.step, again.skipped) == (6, 1)
+
+
+def test_a_training_without_finite_gradients_gives_up_and_keeps_its_state(tmp_path):
+    good = Slope([1.0])
+    training = Training(good, SCHEDULE, 0)
+    training.advance(good.loss, torch.arange(4))
+    training.save(tmp_path / "state", "me")
+    before = (tmp_path / "state").read_bytes()
+    bad, schedule = Slope([math.nan]), replace(SCHEDULE, samples=4_000)
+    with pytest.raises(UserError, match=r"no finite gradient in 100 steps.*lower the rate"):
+        fit(bad, bad.loss, 8, schedule, tmp_path / "state", "test", Run(0, "me"))
+    assert (tmp_path / "state").read_bytes() == before
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    training = Training(Slope([1.0]), SCHEDULE, 0)
+    with torch.no_grad():
+        training.parameters[0].fill_(math.inf)
+    with pytest.raises(UserError, match="weight is not finite at step 0"):
+        training.save(tmp_path / "state", "me")
+    assert not (tmp_path / "state").exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# The last two states
+
+
+def two_states(path):
+    slope = Slope([1.0])
+    training = Training(slope, SCHEDULE, 0)
+    for _ in range(2):
+        training.advance(slope.loss, torch.arange(4))
+        training.save(path, "me")
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "removed", "no step"])
+def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
+    path = tmp_path / "state"
+    two_states(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-3])
+    elif damage == "foreign":
+        checkpoint.write_tensors({"x": torch.zeros(1)}, path, {"identity": "me"})
+    elif damage == "no step":
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        checkpoint.write_tensors(tensors, path, {"identity": "me"})
+    else:
+        path.unlink()
+    training = Training(Slope([1.0]), SCHEDULE, 0)
+    training.load(path, "me")
+    assert training.step == 1
+    said = capsys.readouterr().err
+    assert (
+        said == "" if damage == "removed" else f"{path}: damaged" in said and said.count("\n") == 1
+    )
+
+
+def test_two_damaged_states_are_refused(tmp_path):
+    path = tmp_path / "state"
+    two_states(path)
+    path.write_bytes(b"nothing")
+    state.previous(path).write_bytes(b"nothing")
+    with pytest.raises(UserError, match="damaged, and no state before it is whole"):
+        Training(Slope([1.0]), SCHEDULE, 0).load(path, "me")
+
+
+# ----------------------------------------------------------------------------------------------
+# Identity, order of the examples, what is built
+
+
+def test_the_wording_of_a_preset_is_no_part_of_its_identity():
+    preset = PRESETS["ffhq128"]
+    reworded = replace(preset, name="x", description="y", expect="z", data_hint="FFHQ, 70,000")
+    assert identity_of(settings=reworded.decides) == identity_of(settings=preset.decides)
+    for change in (
+        {"flip": False},
+        {"pixel_weight": 1.0},
+        {"model": replace(preset.model, dropout=0.2)},
+        {"image": replace(preset.image, learning_rate=2e-4)},
+        {"latent": None},
+        {"encoder": preset.image},
+    ):
+        other = replace(preset, **change)
+        assert identity_of(settings=other.decides) != identity_of(settings=preset.decides), change
+
+
+def test_the_data_decides_by_content_split_and_crop():
+    known = TrainedOn("p", "celeba", "train", 9, 0, "official", {"crop": "d2c"}, "print")
+    assert replace(known, preset="q", data="a copy").decides == known.decides
+    for change in (
+        {"split": "all"},
+        {"count": 8},
+        {"seed": 1},
+        {"partition": "seeded"},
+        {"transform": {"crop": "center"}},
+        {"fingerprint": "x"},
+    ):
+        assert replace(known, **change).decides != known.decides, change
+
+
+def test_an_epoch_s_order_is_drawn_once(monkeypatch):
+    drawn = []
+    permutation = np.random.default_rng
+
+    def counting(seed):
+        drawn.append(seed)
+        return permutation(seed)
+
+    trainer._order.cache_clear()
+    monkeypatch.setattr(trainer.np.random, "default_rng", counting)
+    batches = [batch_indices(10, 4, 5, step).tolist() for step in range(10)]
+    assert drawn == [[5, 0], [5, 1], [5, 2], [5, 3]]
+    orders = np.concatenate([permutation([5, epoch]).permutation(10) for epoch in range(4)])
+    assert batches == orders.reshape(10, 4).tolist()
+
+
+def test_the_pixel_decoder_is_built_only_where_it_is_used(tmp_path, monkeypatch):
+    built = []
+
+    class Spy(stages.PixelDecoder):
+        def __init__(self, config):
+            built.append(config)
+            super().__init__(config)
+
+    monkeypatch.setattr(stages, "PixelDecoder", Spy)
+    train(TINY, pictures(8), tmp_path, Run(0, "me"), "cpu")
+    assert not built
+    for used in ({"pixel_weight": 1.0}, {"encoder": SCHEDULE}):
+        (tmp_path / str(used)).mkdir()
+        train(replace(TINY, **used), pictures(8), tmp_path / str(used), Run(0, "me"), "cpu")
+    assert len(built) == 2
+
+
+def test_one_training_image_is_refused_at_once(tmp_path):
+    with pytest.raises(UserError, match="at least 2 training images, there is 1"):
+        train(TINY, pictures(1), tmp_path, Run(0, "me"), "cpu")
+
+
+def test_images_that_are_all_one_are_refused():
+    model = stages.DiffusionAutoencoder(TINY.model)
+    with pytest.raises(UserError, match="4 of 4 numbers of z_sem are the same for all 6"):
+        set_moments(model, torch.ones(6, 4))
+
+
+def test_files_have_the_permissions_of_any_new_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        train(TINY, pictures(8), tmp_path, Run(0, "me"), "cpu")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {"0o640"}, modes
+
+
+# ----------------------------------------------------------------------------------------------
+# Precision
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "chosen"),
+    [({"avx2", "avx512_bf16"}, "bfloat16"), ({"amx_bf16"}, "bfloat16"), ({"avx2"}, "float32")],
+)
+def test_bfloat16_is_taken_where_the_processor_has_it(capabilities, chosen, monkeypatch):
+    monkeypatch.setattr(precision, "capabilities", lambda: capabilities)
+    assert precision.choose("auto", "cpu")[0] == chosen
+    for asked in ("bfloat16", "float32"):
+        assert precision.choose(asked, "cpu")[0] == asked
+
+
+@pytest.mark.parametrize(
+    ("run", "allowed", "autocast"),
+    [("bfloat16", True, True), ("float32", True, False), ("bfloat16", False, False)],
+)
+def test_a_step_computes_in_the_precision_of_the_run(run, allowed, autocast, tmp_path):
+    network, seen = nn.Linear(2, 1), set()
+
+    def loss(indices, noise):
+        out = network(torch.ones(len(indices), 2))
+        seen.add(out.dtype)
+        return out.float().mean()
+
+    schedule = replace(SCHEDULE, bfloat16=allowed)
+    fit(network, loss, 8, schedule, tmp_path / "s", "test", Run(0, "me", run))
+    assert seen == {torch.bfloat16 if autocast else torch.float32}
+
+
+def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
+    slope = Slope([1.0])
+    first = Training(slope, SCHEDULE, 0, "bfloat16")
+    first.advance(slope.loss, torch.arange(4))
+    first.save(tmp_path / "state", "me")
+    second = Training(Slope([1.0]), SCHEDULE, 0, "float32")
+    second.load(tmp_path / "state", "me")
+    text = "bfloat16 to step 1, then float32"
+    assert text in capsys.readouterr().err
+    second.save(tmp_path / "state", "me")
+    third = Training(Slope([1.0]), SCHEDULE, 0, "float32")
+    third.load(tmp_path / "state", "me")
+    assert third.precisions == text and capsys.readouterr().err == ""
+
+
+# ----------------------------------------------------------------------------------------------
+# What a checkpoint was trained on
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A folder of a training on twenty pictures: `(preset's split, folder, data)`."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for i, pixels in enumerate(pictures(20)):
+        Image.fromarray(pixels).save(data / f"{i:02d}.png")
+
+    def run(split: str):
+        monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
+        out = tmp_path / split
+        command.main(["tiny", "--data", str(data), "--out", str(out), "--precision", "float32"])
+        return out, open_dataset(data, 8)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("split", "saw", "did_not_see"),
+    [("train", ("train", "all"), ("test", "valid")), ("all", ("train", "test", "all"), ())],
+)
+def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, trained, tmp_path):
+    out, data = trained(split)
+    known = checkpoint.trained_on(out)
+    assert known == checkpoint.trained_on(out / "model.safetensors")
+    assert (known.preset, known.data, known.split, known.seed) == ("tiny", data.name, split, 0)
+    assert known.fingerprint == data.fingerprint and known.transform == data.transform.describe()
+    assert known.count == len(data.indices(split)) == {"all": 20}.get(split, known.count)
+    assert all(known.saw(data, other) for other in saw)
+    assert not any(known.saw(data, other) for other in did_not_see)
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    Image.fromarray(pictures(1)[0]).save(elsewhere / "a.png")
+    assert not known.saw(open_dataset(elsewhere, 8), "all")
+    assert known.saw(open_dataset(tmp_path / "data", 8, seed=1), "test")  # another split of them
+    stages_of = json.loads((out / "training.json").read_text())["stages"]
+    assert stages_of["image"] == {"precision": "float32", "skipped": 0}
+
+
+def test_the_packaged_models_know_their_portraits(tmp_path, monkeypatch):
+    """However many are drawn: the training split of 40,000 begins as that of 12 does."""
+    portraits.write_dataset(tmp_path / "p", 12, 8)
+    drawn = open_dataset(tmp_path / "p", 8)
+    per_identity, persons = PICTURES_PER_IDENTITY, range(40_000 // PICTURES_PER_IDENTITY)
+    for name in ("portraits", "portraits-ddim"):
+        known = checkpoint.trained_on(name)
+        assert known.count == per_identity * sum(partition(0, person) == 0 for person in persons)
+        assert known.saw(drawn, "train") and not known.saw(drawn, "test")
+    portraits.write_dataset(tmp_path / "q", 12, 8, seed=1)
+    assert not known.saw(open_dataset(tmp_path / "q", 8), "train")
+
+
+def test_a_checkpoint_without_a_record_or_with_a_damaged_one(trained, tmp_path):
+    out, _ = trained("train")
+    (out / "training.json").write_text('{"trained_on": {"preset": 1}}')
+    with pytest.raises(UserError, match=r"training\.json: not the record of a training"):
+        checkpoint.trained_on(out)
+    (out / "training.json").unlink()
+    assert checkpoint.trained_on(out) is None
+
+
+def test_presets_of_data_without_a_split_train_on_all_of_it_in_float32():
+    for preset in PRESETS.values():
+        if preset.expect:
+            assert preset.dtype == "float32"
+            assert preset.split == ("train" if "celeba" in preset.name else "all")
+
+
+def test_the_settings_of_a_stage_are_all_in_the_identity():
+    assert set(asdict(TINY)) - set(TINY.decides) == {
+        "name",
+        "description",
+        "expect",
+        "data_hint",
+        "portraits",  # of the data, whose count is in the record
+        "split",  # in the record too
+        "dtype",  # of what is written
+    }

@@ -1,0 +1,40 @@
+"""A command in this process instead of a new one: PyTorch is imported already, which takes seconds a launch."""
+
+import contextlib
+import io
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from diffae import cli
+
+Main = Callable[[list[str]], int | None]
+
+
+def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str]:
+    """Run `main` as `python -m` would, in the folder `cache` and with it as DIFFAE_CACHE: status and output.
+
+    An exception that a real process would end with by a traceback is raised here too.
+    """
+    words = list(map(str, arguments))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(cache),
+    ):
+        patch.setitem(os.environ, "DIFFAE_CACHE", str(cache))
+        try:
+            cli.run(lambda: main(words))
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return CompletedProcess(words, status, out.getvalue(), err.getvalue())
