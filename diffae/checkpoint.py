@@ -62,11 +62,12 @@ class Folder:
 def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     """A folder of ours, the authors' `last.ckpt` (or the folder that holds it), or a packaged name.
 
-    What is on disk comes before a packaged model of the same name. The configuration is read, the weights
-    are not. Raises UserError.
+    A bare name that is that of a packaged model means the packaged model, whatever lies in the current folder;
+    `./portraits` is a folder. A `Path`, which knows no "./", is a folder where that holds a checkpoint. The
+    configuration is read, the weights are not. Raises UserError.
     """
     place = Path(path)
-    if not place.exists() and str(path) in packaged_names():
+    if str(path) in packaged_names() and not (isinstance(path, Path) and _holds_checkpoint(place)):
         return Folder(PACKAGED / str(path))
     if not place.exists():
         raise UserError(
@@ -79,12 +80,16 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
         return OfficialCheckpoint(place)
     if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
         return OfficialCheckpoint(place / OFFICIAL)
-    if not all((place / name).is_file() for name in (WEIGHTS, CONFIG)):
+    if not _holds_checkpoint(place):
         raise UserError(
             f"{path}: not a checkpoint: it must be a folder with {WEIGHTS} and {CONFIG}, or the authors' "
             f"{OFFICIAL}"
         )
     return Folder(place)
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (WEIGHTS, CONFIG))
 
 
 def trained_on(path: str | Path) -> TrainedOn | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
+from diffae.checks import whole
 
 NUM_TIMESTEPS = 1000
 
@@ -41,8 +41,7 @@ def timesteps(steps: int) -> list[int]:
     same way, rounded down; a single step is taken from the noisiest timestep, the only one from which
     noise can be decoded.
     """
-    if not 1 <= steps <= NUM_TIMESTEPS:
-        raise UserError(f"steps must be from 1 to {NUM_TIMESTEPS}, not {steps}")
+    steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
     if steps == 1:
         return [NUM_TIMESTEPS - 1]
     stride = -(-NUM_TIMESTEPS // steps)

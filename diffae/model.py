@@ -5,8 +5,9 @@
     x_T   = model.encode_stochastic(images, z, steps=100)   # the stochastic subcode
     out   = model.decode(z, x_T, steps=100)                 # back to images in [-1, 1]
 
-Every verb works on the batch that it is given, without gradients and in evaluation mode. The networks
-(`unet`, `encoder`, `latent_net`) are ordinary modules for training.
+Every verb works on the batch that it is given, without gradients and in evaluation mode, and refuses in one line
+(UserError) what it cannot work on. What comes out are ordinary tensors: a network of your own may learn from them.
+The networks (`unet`, `encoder`, `latent_net`) are ordinary modules for training.
 """
 
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from diffae import checkpoint
+from diffae import checkpoint, checks
 from diffae.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.diffusion import (
+    NUM_TIMESTEPS,
     NoisePredictor,
     Step,
     constant_alphas,
@@ -31,6 +33,8 @@ from diffae.diffusion import (
 from diffae.errors import UserError
 from diffae.latent_net import LatentNet
 from diffae.unet import SemanticEncoder, UNet
+
+MOST = 1 << 31  # samples at once: what a number may be, not what a memory holds
 
 
 class _Model(nn.Module):
@@ -72,7 +76,20 @@ class _Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.unet.out[0].weight.device  # type: ignore[union-attr, return-value]
+        return self._like.device
+
+    def _pixels(self, value: Tensor, name: str) -> Tensor:
+        """x_t or x_T, checked: N x 3 x S x S of any range."""
+        size = self.image_size
+        return checks.batch(value, name, (3, size, size), self._like)
+
+    def _images(self, images: Tensor) -> Tensor:
+        return checks.images(images, self.image_size, self._like)
+
+    @property
+    def _like(self) -> Tensor:
+        """A weight: what a batch must be on the device of."""
+        return self.unet.out[2].weight  # type: ignore[union-attr, return-value]
 
     def _noise(self, x_t: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
         """eps_theta, whichever the UNet predicts."""
@@ -102,44 +119,56 @@ class DiffusionAutoencoder(_Model):
     def latent_dim(self) -> int:
         return self.config.z_channels
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """z_sem of images: N x 3 x S x S in [-1, 1] -> N x d."""
-        return self.encoder(images)
+        return self.encoder(self._images(images))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_stochastic(self, images: Tensor, z: Tensor, steps: int = 100) -> Tensor:
         """x_T of images given their z_sem, by inverting the decoder (paper, Eq. 8): N x 3 x S x S."""
+        images, z = self._images(images), self._codes(z)
+        checks.as_many(z, "z", images, "images")
         return last(encode_steps(self._predictor(z), images, self.alphas, steps))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, z: Tensor, x_T: Tensor, steps: int = 100) -> Tensor:
         """Images of codes: z N x d and x_T N x 3 x S x S -> N x 3 x S x S in [-1, 1]."""
         return last(self.decode_steps(z, x_T, steps))
 
     def decode_steps(self, z: Tensor, x_T: Tensor, steps: int) -> Iterator[Step]:
         """The decoding as a trajectory: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
+        x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
+        checks.as_many(z, "z", x_T, "x_T")
         return decode_steps(self._predictor(z), x_T, self.alphas, steps)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict_noise(self, x_t: Tensor, t: Tensor | int, z: Tensor) -> Tensor:
         """eps_theta(x_t, t, z_sem): one network call. `t` is one integer from 0 to 999, or one an image."""
-        return self._noise(x_t, _as_timesteps(t, x_t), z)
+        x_t, z = self._pixels(x_t, "x_t"), self._codes(z)
+        checks.as_many(z, "z", x_t, "x_t")
+        return self._noise(x_t, checks.timesteps_of(t, x_t, NUM_TIMESTEPS), z)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict_latent_noise(self, z_t: Tensor, t: Tensor | int) -> Tensor:
         """eps_omega(z_t, t) of the latent DDIM, on normalised z_sem."""
-        return self._latent_noise(z_t, _as_timesteps(t, z_t))
+        z_t = self._codes(z_t, "z_t")
+        return self._latent_noise(z_t, checks.timesteps_of(t, z_t, NUM_TIMESTEPS))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample_latents(self, n_or_noise: int | Tensor, steps: int = 100) -> Tensor:
         """New z_sem (denormalised) from the latent DDIM: N x d. Takes N, or the noise N x d to start from."""
         self._latent_net()
-        noise = n_or_noise
-        if isinstance(noise, int):
-            noise = torch.randn(noise, self.latent_dim, device=self.device)
+        if isinstance(n_or_noise, Tensor) and n_or_noise.ndim:
+            noise = self._codes(n_or_noise, "noise")
+        else:
+            n = checks.whole(n_or_noise, "n", 1, MOST)
+            noise = torch.randn(n, self.latent_dim, device=self.device)
         trajectory = decode_steps(self._latent_noise, noise, self.latent_alphas, steps, clip=False)
         return self.denormalise(last(trajectory))
+
+    def _codes(self, z: Tensor, name: str = "z") -> Tensor:
+        return checks.batch(z, name, (self.latent_dim,), self._like)
 
     def normalise(self, z: Tensor) -> Tensor:
         """z_sem to zero mean and unit standard deviation over the training images."""
@@ -172,25 +201,22 @@ class DDIM(_Model):
 
     kind = DDIM_BASELINE
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_stochastic(self, images: Tensor, steps: int = 100) -> Tensor:
         """x_T of images by inverting the decoder: N x 3 x S x S in [-1, 1] -> N x 3 x S x S."""
-        return last(encode_steps(self._noise, images, self.alphas, steps))
+        return last(encode_steps(self._noise, self._images(images), self.alphas, steps))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, x_T: Tensor, steps: int = 100) -> Tensor:
         """Images of x_T: N x 3 x S x S -> N x 3 x S x S in [-1, 1]."""
         return last(self.decode_steps(x_T, steps))
 
     def decode_steps(self, x_T: Tensor, steps: int) -> Iterator[Step]:
         """The decoding as a trajectory: each step's x_{t-1} and predicted x_0."""
-        return decode_steps(self._noise, x_T, self.alphas, steps)
+        return decode_steps(self._noise, self._pixels(x_T, "x_T"), self.alphas, steps)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict_noise(self, x_t: Tensor, t: Tensor | int) -> Tensor:
         """eps_theta(x_t, t): one network call. `t` is one integer from 0 to 999, or one an image."""
-        return self._noise(x_t, _as_timesteps(t, x_t))
-
-
-def _as_timesteps(t: Tensor | int, x: Tensor) -> Tensor:
-    return torch.full((len(x),), t, device=x.device) if isinstance(t, int) else t
+        x_t = self._pixels(x_t, "x_t")
+        return self._noise(x_t, checks.timesteps_of(t, x_t, NUM_TIMESTEPS))

@@ -127,8 +127,8 @@ def test_the_acceptance_rules_are_those_that_there_are():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "0"], "steps must be from 1 to 1000, not 0"),
-        (["--steps", "1001"], "steps must be from 1 to 1000, not 1001"),
+        (["--steps", "0"], "steps must be a whole number from 1 to 1000, not 0"),
+        (["--steps", "1001"], "steps must be a whole number from 1 to 1000, not 1001"),
         (["--seed", "-1"], "--seed: must be at least 0, not -1"),
         (["--device", "gpu"], "--device: 'gpu' is neither cpu nor cuda nor cuda:N"),
         (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use --device cpu"),

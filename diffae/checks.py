@@ -1,0 +1,74 @@
+"""What the verbs of a model take, checked: each fault is one line that names the argument and what it must be."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffae.errors import UserError
+
+BRIGHTEST = (
+    2.0  # images are in [-1, 1], and an overshoot is none the worse; 0 to 255 is another scale
+)
+
+
+def whole(value: Any, name: str, low: int, high: int) -> int:
+    """A whole number from `low` to `high`: a Python or numpy integer, or a tensor of one."""
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, bool) or not low <= number <= high:
+        raise UserError(f"{name} must be a whole number from {low} to {high}, not {_shown(value)}")
+    return number
+
+
+def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
+    """`t` as int64 N on the device of `x`: one whole number from 0 to count - 1, or a tensor of one an image."""
+    if not isinstance(t, Tensor) or t.ndim == 0:
+        return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
+    if t.is_floating_point() or t.dtype == torch.bool or t.shape != (len(x),):
+        raise UserError(f"t must be one whole number, or {len(x)}, one an image, not {_shown(t)}")
+    if len(t) and not 0 <= int(t.min()) <= int(t.max()) < count:
+        wrong = next(int(value) for value in t if not 0 <= int(value) < count)
+        raise UserError(f"t must be from 0 to {count - 1}, not {wrong}")
+    return t.to(x.device, torch.int64)
+
+
+def batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+    """A tensor N x *shape of floating point on the device of `like`, in its dtype."""
+    text = " x ".join(map(str, ("N", *shape)))
+    if not isinstance(value, Tensor) or value.shape[1:] != tuple(shape) or value.ndim == 0:
+        raise UserError(f"{name} must be a tensor {text}, not {_shown(value)}")
+    if not value.is_floating_point():
+        raise UserError(f"{name} must be of floating point, not {value.dtype}")
+    if value.device != like.device:
+        raise UserError(f"{name}: on {value.device}, the model on {like.device}; move one of them")
+    return value.to(like.dtype)
+
+
+def images(value: Any, size: int, like: Tensor) -> Tensor:
+    """Images N x 3 x size x size in [-1, 1], as `batch`."""
+    checked = batch(value, "images", (3, size, size), like)
+    if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
+        raise UserError(
+            f"images must be in [-1, 1]; these go from {float(checked.min()):.4g} to "
+            f"{float(checked.max()):.4g} (pixels of 8 bits: x / 127.5 - 1)"
+        )
+    return checked
+
+
+def as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
+    """UserError unless two batches are of one length."""
+    if len(value) != len(of):
+        raise UserError(f"{name} and {others} must be as many, not {len(value)} and {len(of)}")
+
+
+def _shown(value: Any) -> str:
+    """A value in an error message: the shape of a tensor, anything else cut short."""
+    if isinstance(value, Tensor) and value.ndim:
+        return f"a tensor {' x '.join(map(str, value.shape))} of {value.dtype}"
+    shown = value.item() if isinstance(value, Tensor) else value
+    return f"{shown!r:.40}"
