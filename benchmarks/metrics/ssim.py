@@ -35,11 +35,11 @@ def _window(size: int, device: torch.device) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """SSIM per image in the paper's convention: zero padding, mean over map and channels.
 
-    Takes N x 3 x H x W in [-1, 1], compared in [0, 1], and returns [N] in [-1, 1]. The variances
-    are small differences of large numbers: in float32 a bright flat background alone is wrong by
-    1e-4, so this is float64.
+    Takes N x 3 x H x W in [-1, 1], compared in [0, 1], and returns float64 [N] in [-1, 1]. The
+    variances are small differences of large numbers: in float32 a bright flat background alone is
+    wrong by 1e-4, so this is float64.
     """
-    a, b = to_unit(a).double(), to_unit(b).double()
+    a, b = to_unit(a.double()), to_unit(b.double())
     rows, columns = (_window(size, a.device) for size in a.shape[-2:])
 
     def local_mean(images: Tensor) -> Tensor:
@@ -51,14 +51,16 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     covariance = local_mean(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a * mean_a + mean_b * mean_b + C1)
     structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
-    return (luminance * structure).flatten(1).mean(1).float()
+    return (luminance * structure).flatten(1).mean(1)
 
 
 def ssim_valid(a: Tensor, b: Tensor) -> Tensor:
     """SSIM per image over the windows inside the image: piq's, without its downsampling.
 
-    Takes float32 N x 3 x H x W in [-1, 1] with H, W >= 11 and returns [N] in [-1, 1].
+    Takes N x 3 x H x W in [-1, 1] with H, W >= 11 and returns float64 [N] in [-1, 1]: float64 for the
+    reason that `ssim` gives, and equal to scikit-image's to 1e-9.
     """
     from piq import ssim as piq_ssim
 
-    return piq_ssim(to_unit(a), to_unit(b), data_range=1.0, downsample=False, reduction="none")
+    a, b = to_unit(a.double()), to_unit(b.double())
+    return piq_ssim(a, b, data_range=1.0, downsample=False, reduction="none")

@@ -7,8 +7,9 @@ import piq
 import pytest
 import torch
 from scipy.signal import convolve2d
+from skimage.metrics import structural_similarity
 
-from benchmarks.metrics.pixel import mse, psnr
+from benchmarks.metrics.pixel import mse, psnr, to_unit
 from benchmarks.metrics.ssim import ssim, ssim_valid
 
 
@@ -20,6 +21,10 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     noise = torch.randn(images.shape, generator=generator)
     scale = torch.tensor([0.0, 0.02, 0.2, 0.6]).view(4, 1, 1, 1)
     return images.clamp(-1, 1), (images + scale * noise).clamp(-1, 1)
+
+
+def randn(side: int) -> torch.Tensor:
+    return torch.randn(3, side, side, generator=torch.Generator().manual_seed(1))
 
 
 def ssim_by_definition(a: np.ndarray, b: np.ndarray) -> float:
@@ -73,12 +78,27 @@ def test_ssim_of_flat_images_equals_a_direct_convolution():
 
 
 def test_ssim_with_itself_is_one(pair):
-    assert torch.equal(ssim(pair[0], pair[0]), torch.ones(4))
-    torch.testing.assert_close(ssim_valid(pair[0], pair[0]), torch.ones(4))
+    for metric in (ssim, ssim_valid):
+        torch.testing.assert_close(metric(pair[0], pair[0]), torch.ones(4).double())
+
+
+def test_ssim_valid_equals_scikit_image(pair):
+    """In float32 it was wrong by 1e-5 where an image is flat and bright."""
+    pairs = [*zip(*pair, strict=True)]
+    pairs.append((torch.full((3, 24, 24), 0.9), torch.full((3, 24, 24), 0.9) - 1e-3 * randn(24)))
+    for a, b in pairs:
+        expected = structural_similarity(
+            *(((x.double() + 1) / 2).numpy() for x in (a, b)),
+            data_range=1.0,
+            channel_axis=0,
+            gaussian_weights=True,
+            use_sample_covariance=False,
+        )
+        assert ssim_valid(a[None], b[None]).item() == pytest.approx(expected, abs=1e-8)
 
 
 def test_ssim_valid_is_piq_and_not_the_paper_s(pair):
-    a, b = (x / 2 + 0.5 for x in pair)
+    a, b = (to_unit(x.double()) for x in pair)
     expected = piq.ssim(a, b, data_range=1.0, downsample=False, reduction="none")
     torch.testing.assert_close(ssim_valid(*pair), expected)
     assert (ssim_valid(*pair) - ssim(*pair))[2].abs() > 0.01
