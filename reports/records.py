@@ -9,7 +9,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
@@ -55,10 +55,10 @@ _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: _cell(value) for name, value in asdict(record).items()})
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for record in records:  # not by `asdict`, which copies every cell: this is done after every row
+        writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_text(buffer.getvalue(), encoding="utf-8", newline="")
