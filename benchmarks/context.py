@@ -19,6 +19,7 @@ from benchmarks.metrics import METRICS
 from benchmarks.metrics.features import FeatureNetwork, feature_network
 from benchmarks.metrics.identity import FaceEmbedding, face_embedding
 from benchmarks.metrics.perceptual import PerceptualDistance, perceptual_distance
+from benchmarks.metrics.weights import NotAvailable
 from benchmarks.profiles import Profile
 from benchmarks.store import Arrays, Store, digest
 from benchmarks.systems.base import Code, System
@@ -131,6 +132,18 @@ class Context:
         return face_embedding(
             self.weights_dir, self.allow_unknown_weights, self.device, self.dataset.name
         )
+
+    def metric_networks(self) -> dict[str, dict[str, Any] | None]:
+        """What every metric network of this run is, its weights by hash: what a run folder belongs to."""
+        try:
+            face = self.face.describe()
+        except NotAvailable:
+            face = None
+        return {
+            "perceptual": self.perceptual.describe(),
+            "features": self.features.describe(),
+            "face": face,
+        }
 
     # ------------------------------------------------------------------------------------------
     # Images and codes

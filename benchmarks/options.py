@@ -2,8 +2,10 @@
 
 import argparse
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -40,8 +42,10 @@ class Options:
     allow_unknown_weights: bool
     out: Path | None
     precision: str = "float32"
+    fresh: bool = False
     dry_run: bool = False
     verify_data: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
@@ -62,18 +66,20 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         benchmarks=_benchmark_names(args.what),
         systems=_system_names(args.systems),
         checkpoints=_checkpoints(args.ckpt),
-        data=str(args.data) if args.data else None,
+        data=None if args.data is None else str(args.data),
         crop=args.crop,
         profile=profile,
-        attributes=_names(args.attributes) if args.attributes else (),
+        attributes=_attribute_names(args.attributes),
         seed=args.seed,
         device=args.device,
         weights_dir=args.weights_dir,
         allow_unknown_weights=args.allow_unknown_weights,
         out=args.out,
         precision=args.precision,
+        fresh=args.fresh,
         dry_run=args.dry_run,
         verify_data=args.verify_data,
+        arguments=tuple(sys.argv[1:] if arguments is None else arguments),
     )
 
 
@@ -90,11 +96,11 @@ def _parser(description: str | None) -> cli.Parser:
         "own for each further checkpoint of one system",
     )
     add("--systems", metavar="NAME,...|all", help=f"default: {','.join(systems.DEFAULT)}")
-    add("--data", type=Path, help="data set (default: the procedural portraits)")
+    add("--data", type=cli.path, help="data set (default: the procedural portraits)")
     add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
     add("--verify-data", action="store_true", help="read all of --data again, changed or not")
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
-    add("--out", type=Path, help="run folder (default: runs/DATA-PROFILE-ID)")
+    add("--out", type=cli.path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
     add(
         "--set",
@@ -112,7 +118,8 @@ def _parser(description: str | None) -> cli.Parser:
         default="float32",
         help="how exactly systems' networks compute (default: float32, with TF32 off); metrics: always float32",
     )
-    add("--weights-dir", type=Path, help="folder of metric weights, see doctor")
+    add("--weights-dir", type=cli.path, help="folder of metric weights, see doctor")
+    add("--fresh", action="store_true", help="compute everything anew, whatever the store holds")
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
     return parser
@@ -129,11 +136,10 @@ def _steps(text: str) -> tuple[int, ...]:
 
 
 def _benchmark_names(what: list[str]) -> tuple[str, ...]:
-    if "all" in what:
-        return tuple(REGISTRY.names())
     for name in what:
-        REGISTRY.get(name)
-    return tuple(dict.fromkeys(what))
+        if name != "all":
+            REGISTRY.get(name)
+    return tuple(REGISTRY.names() if "all" in what else dict.fromkeys(what))
 
 
 def _system_names(text: str | None) -> tuple[str, ...]:
@@ -146,6 +152,14 @@ def _system_names(text: str | None) -> tuple[str, ...]:
         systems.REGISTRY.get(name)
     if not names:
         raise UserError("--systems: names no system")
+    return names
+
+
+def _attribute_names(text: str | None) -> tuple[str, ...]:
+    """The attributes to edit; none: those of the paper's that the data has."""
+    names = _names(text or "")
+    if text is not None and not names:
+        raise UserError("--attributes: names no attribute")
     return names
 
 
@@ -209,7 +223,8 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
     loaded += _further(options)
     if not loaded:
         raise UserError("no system is left to run: " + "; ".join(missing.values()))
-    for name, count in Counter(system.name for system in loaded).items():
+    names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
+    for name, count in chain(*(Counter(kind).items() for kind in names)):
         if count > 1:
             raise UserError(f"--ckpt: two systems would be called {name!r}; give another TITLE")
     return loaded, missing
@@ -230,6 +245,18 @@ def _further(options: Options) -> list[System]:
 
 def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def refuse_data_and_out_in_one(data: str | None, out: Path) -> None:
+    """Raise UserError if one lies in the other: a run's pictures must not become its data."""
+    if data is None:
+        return
+    inner, outer = (Path(path).resolve() for path in (data, out))
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise UserError(
+            f"--out {out}: lies in --data {data} or around it, and a run's pictures must not become its data; "
+            "choose an --out elsewhere"
+        )
 
 
 def open_data(options: Options, loaded: list[System]) -> Dataset:

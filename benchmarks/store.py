@@ -5,12 +5,16 @@ Work is a list of positions, cut into chunks of a fixed size. A key says everyth
 one npz file in it, written whole or not at all. So a killed run goes on where it stopped, a second run
 computes nothing twice, and any number of processes can share the work: chunk i belongs to rank i mod world.
 A file that was damaged since (its checksums say so) is computed anew.
+
+A fresh store (`--fresh`) takes nothing that was there before the run: it computes every chunk anew and files it in
+the old one's place, whole, so that runs at work beside it read the one or the other. Killed, it begins again.
 """
 
 import fcntl
 import hashlib
 import io
 import json
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,9 +28,11 @@ from tqdm import tqdm
 
 import diffae
 from diffae import distributed
-from diffae.files import cache_root, write_whole, writing
+from diffae.files import cache_root, is_partial, write_whole, writing
+from diffae.lock import LOCK, open_lock
 
 CHUNK = 64  # also the batch size of every network
+FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
@@ -39,19 +45,21 @@ def default_root() -> Path:
 
 
 class Store:
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, fresh: bool = False):
+        self.root, self.fresh = root, fresh
+        self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._in_use: IO[str] | None = None
 
     def sweep(self) -> None:
         """Remove what killed processes left half written, unless another run is at work in the store."""
         with writing(self.root, ELSEWHERE):
             self.root.mkdir(parents=True, exist_ok=True)
-            self._in_use = open(self.root / "lock", "w+")
+            self._in_use = open_lock(self.root / LOCK)
         try:
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in self.root.rglob("*.partial"):
-                leftover.unlink(missing_ok=True)
+            for leftover in filter(is_partial, self.root.glob("*/*.partial")):
+                if FOLDER.fullmatch(leftover.parent.name):
+                    leftover.unlink(missing_ok=True)
         except OSError:  # somebody is at work, or the file system has no locks: they do no harm
             pass
         with suppress(OSError):
@@ -64,28 +72,32 @@ class Store:
         """
         pieces = [(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
         mine = pieces[distributed.rank() :: distributed.world()]
-        todo = [piece for piece in mine if not self._file(key, piece).exists()]
+        todo = [piece for piece in mine if not self._has(self._file(key, piece))]
         if todo:
             title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
             total = sum(stop - start for start, stop in todo)
             quiet = not distributed.is_main()
-            with tqdm(total=total, desc=title, unit="image", leave=False, disable=quiet) as bar:
+            with tqdm(
+                total=total, desc=title, unit="image", leave=False, disable=quiet or None
+            ) as bar:
                 for piece in todo:
                     distributed.check()
                     self.chunk(key, piece, compute)
                     bar.update(piece[1] - piece[0])
         distributed.barrier()
+        self._renewed |= {self._file(key, piece) for piece in pieces}
         for piece in pieces:
             yield self.chunk(key, piece, compute)
 
     def chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file or computed and filed."""
         path = self._file(key, piece)
-        if path.exists() and (arrays := _read(path)) is not None:
+        if self._has(path) and (arrays := _read(path)) is not None:
             return arrays
         computed = compute(np.arange(*piece))
         with writing(self.root, ELSEWHERE):
             _write(path, computed, key)
+        self._renewed.add(path)
         arrays = _read(
             path
         )  # not `computed`: what is read has one memory layout, whoever computed it
@@ -108,7 +120,12 @@ class Store:
                 distributed.barrier()
                 raise
         distributed.barrier()
+        self._renewed.add(self._file(key, (0, 1)))
         return self.chunk(key, (0, 1), lambda _: compute())
+
+    def _has(self, path: Path) -> bool:
+        """Whether there is a file that may be read instead of computing."""
+        return path.exists() and (not self.fresh or path in self._renewed)
 
     def _file(self, key: dict[str, Any], piece: tuple[int, int]) -> Path:
         complete = {"version": diffae.__version__, **key}

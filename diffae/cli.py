@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -53,6 +54,13 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
+
+
+def path(text: str) -> Path:
+    """The type of a flag that takes a path: an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a path (. is the current folder)")
+    return Path(text)
 
 
 def say(text: str) -> None:

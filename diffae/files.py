@@ -6,6 +6,7 @@ terabytes: `read_file` looks at what it is and how large before it opens it.
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ REFUSALS = {
     errno.EPERM: "make it writable",
     errno.ENOTDIR: "give a folder",
     errno.EEXIST: "give a folder",
+    errno.EISDIR: "move the folder away",
+    errno.ELOOP: "give a folder",
+    errno.ENOENT: "give a folder that can be made",
+    errno.ENAMETOOLONG: "give a shorter name",
 }
 
 
@@ -93,6 +98,9 @@ def cache_root() -> Path:
         raise UserError(f"{folder}: no home folder here; set DIFFAE_CACHE to a folder") from None
 
 
+PARTIAL = re.compile(r".+\.[0-9a-f]{8}\.partial", re.DOTALL)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write `path`, so that whoever looks finds all of it or nothing, even if two write it at once."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
@@ -103,6 +111,11 @@ def write_whole(path: Path, data: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def is_partial(path: Path) -> bool:
+    """Whether `path` is what `write_whole` leaves behind when it is killed: nobody else's, to judge by its name."""
+    return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Settings and data at their limits: a row that says so, or a line before anything is computed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from benchmarks import fewshot_classes, measure, probes, run, unconditional
 from benchmarks.base import rows
 from benchmarks.images import file_name
 from benchmarks.metrics import weights
-from benchmarks.options import parse
+from benchmarks.options import load_systems, parse, refuse_data_and_out_in_one
 from benchmarks.profiles import ACCEPTANCE, PROFILES, override
 from benchmarks.systems.dummy import Perfect
 from diffae.errors import UserError
@@ -129,6 +130,12 @@ def test_the_acceptance_rules_are_those_that_there_are():
     [
         (["--steps", "0"], "steps must be a whole number from 1 to 1000, not 0"),
         (["--steps", "1001"], "steps must be a whole number from 1 to 1000, not 1001"),
+        (["nosuch"], "unknown benchmark 'nosuch'"),
+        (["--attributes", ","], "--attributes: names no attribute"),
+        (["--attributes", ""], "--attributes: names no attribute"),
+        (["--data", ""], "--data: is empty; give a path"),
+        (["--out", ""], "--out: is empty; give a path"),
+        (["--weights-dir", ""], "--weights-dir: is empty; give a path"),
         (["--seed", "-1"], "--seed: must be at least 0, not -1"),
         (["--device", "gpu"], "--device: 'gpu' is neither cpu nor cuda nor cuda:N"),
         (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use --device cpu"),
@@ -149,6 +156,32 @@ def test_the_acceptance_rules_are_those_that_there_are():
 def test_options_that_contradict_or_overstep_are_one_line(capsys, arguments, message):
     line = refusal(lambda given: parse(given, None), capsys, "all", *arguments)
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [("set", "set/runs/a"), ("set", "set"), ("runs/a/pictures", "runs/a"), (".", "runs/a")],
+)
+def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "link").symlink_to("set")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"--out {out}: lies in --data {data} or around it"):
+        refuse_data_and_out_in_one(data, Path(out))
+    if data == "set":
+        with pytest.raises(UserError):
+            refuse_data_and_out_in_one("link", Path(out))
+    refuse_data_and_out_in_one(data, Path("/elsewhere"))
+    refuse_data_and_out_in_one(None, Path(out))
+
+
+def test_two_systems_of_one_title_are_refused(tmp_path):
+    DDIM.from_pretrained("portraits-ddim").save_pretrained(tmp_path / "model")
+    ours = ["--systems", "ddim", "--ckpt", f"ddim={tmp_path / 'model'}"]
+    for title in ("DDIM", "ddim"):
+        more = ["--ckpt", f"ddim:{title}={tmp_path / 'model'}"]
+        with pytest.raises(UserError, match="two systems would be called 'DDIM|ddim'"):
+            load_systems(parse(["all", *ours, *more], None))
 
 
 def test_an_unknown_metric_is_one_line(tmp_path, capsys):

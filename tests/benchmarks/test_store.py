@@ -117,7 +117,7 @@ def test_a_single_result_that_was_damaged_is_computed_anew(store, tmp_path):
 
 def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):
     store.array({"work": "test"}, 4, squares([]), "square")
-    leftover = next(tmp_path.rglob("*.npz")).parent / "00000004-00000008.npz.1234.partial"
+    leftover = next(tmp_path.rglob("*.npz")).parent / "00000004-00000008.npz.0a1b2c3d.partial"
     leftover.touch()
     with open(tmp_path / "lock", "w+") as other:
         fcntl.flock(other, fcntl.LOCK_SH)  # what every run holds

@@ -1,0 +1,80 @@
+"""Where a run comes from: the code, the command, the machine and the time, for run.json."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import diffae
+from diffae import distributed
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+    "pandas",
+    "lpips",
+    "piq",
+)
+SECONDS_FOR_GIT = 10
+
+
+def describe(arguments: Sequence[str], device: torch.device) -> dict[str, Any]:
+    """The command's arguments, the code's commit, versions, and what it runs on."""
+    return {
+        "arguments": list(arguments),
+        **checkout(Path(diffae.__file__).parents[1]),
+        "versions": {"diffae-bench": diffae.__version__}
+        | {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": _device(device),
+        "processes": distributed.world(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def checkout(root: Path) -> dict[str, Any]:
+    """`commit` of the checkout at `root`, and whether files were changed since (`dirty`); both None elsewhere.
+
+    An installed package lies in no checkout of its own, even if a project around it has one.
+    """
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None}
+    commit, changed = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
+
+
+def _git(root: Path, *command: str) -> str | None:
+    """What git answers, None if it does not."""
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(root), "--no-optional-locks", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_FOR_GIT,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"{device}: {platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"
