@@ -139,7 +139,7 @@ class Results:
         out: Path,
         context: Context,
         ours: Settings,
-        loaded: Sequence[System],
+        loaded: list[System],
         arguments: Sequence[str],
     ):
         self.out, self.context, self.loaded = out, context, loaded
