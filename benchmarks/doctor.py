@@ -111,6 +111,7 @@ def announce(context: Context, loaded: list[System], missing: dict[str, str]) ->
         f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
     ]
     say.append(f"partition: {context.dataset.partition_source}")
+    say += [f"left out: {line}" for line in context.dataset.left_out]
     if context.dataset.survey.note:
         say.append(f"files: {context.dataset.survey.note}")
     say.append(f"systems: {', '.join(system.title for system in loaded)}")

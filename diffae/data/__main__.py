@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def check_dataset(arguments: list[str]) -> None:
-    """Print what a data set is taken for, and decode a sample: status 2 if an image is damaged."""
+    """Print what a data set is taken for, decode a sample, and read all files: status 2 if one is damaged."""
     parser = cli.Parser("python -m diffae.data check", check_dataset.__doc__)
     parser.add_argument("path", type=Path, help="folder or zip file, as for --data")
     parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
@@ -43,7 +43,9 @@ def check_dataset(arguments: list[str]) -> None:
     indices = check.sample_indices(len(data))
     pixels = data.load_all(indices)
     print(check.row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
-    print(check.row("copies", check.describe_copies(pixels)))
+    print(check.row("copies", check.describe_copies(pixels)), flush=True)
+    for line in check.describe_content(data):
+        print(line, flush=True)
     if args.sheet is not None:
         check.save_sheet(args.sheet, pixels)
         print(check.row("sheet", str(args.sheet)))

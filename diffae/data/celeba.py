@@ -5,7 +5,9 @@
     list_eval_partition.txt     "name 0|1|2" rows, optional
     identity_CelebA.txt         "name number" rows, optional
 
-The attribute file defines the data set: images that it does not list are left out.
+or as Kaggle has it, with list_attr_celeba.csv, list_eval_partition.csv and the images in
+img_align_celeba/img_align_celeba/. The attribute file defines the data set: images that it does not
+list are left out.
 """
 
 from collections.abc import Sequence
@@ -17,8 +19,10 @@ from PIL import Image
 from diffae.data.dataset import SPLITS, Dataset, seeded_partition, seeded_source
 from diffae.data.folder import ImageFiles
 from diffae.data.label_files import (
+    CELEBA_ATTRIBUTES,
     Labels,
     files_of,
+    find_label_file,
     honest_name,
     names_on_disk,
     pick,
@@ -29,7 +33,7 @@ from diffae.data.label_files import (
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
 
 IMAGE_FOLDER = "img_align_celeba"
-ATTRIBUTE_FILE = "list_attr_celeba.txt"
+ATTRIBUTE_FILE = CELEBA_ATTRIBUTES
 PARTITION_FILE = "list_eval_partition.txt"
 IDENTITY_FILE = "identity_CelebA.txt"
 CELEBA_IMAGES = 202_599
@@ -37,7 +41,7 @@ SPLIT_NUMBERS = tuple(SPLITS.values())
 
 
 def is_celeba(path: Path) -> bool:
-    return (path / ATTRIBUTE_FILE).is_file()
+    return find_label_file(path, ATTRIBUTE_FILE) is not None
 
 
 def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -46,8 +50,8 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     It is named "celeba" when it has as many images as CelebA, else after the folder.
     """
     labels = read_celeba_labels(path, seed)
-    folder = path / IMAGE_FOLDER
-    names = names_on_disk(folder, labels.names, ATTRIBUTE_FILE)
+    folder = image_folder(path)
+    names = names_on_disk(folder, labels.names, labels.files[0].name)
     return labels.dataset(
         name=honest_name("celeba", len(names) == CELEBA_IMAGES, path.resolve().name),
         root=path,
@@ -56,13 +60,21 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     )
 
 
+def image_folder(path: Path) -> Path:
+    """Where the images lie: Kaggle's archive has a folder of that name within the folder."""
+    nested = path / IMAGE_FOLDER / IMAGE_FOLDER
+    return nested if nested.is_dir() else path / IMAGE_FOLDER
+
+
 def default_crop(first_image: Image.Image) -> str:
     return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
 
 
 def read_celeba_labels(folder: Path, seed: int) -> Labels:
-    names, attribute_names, attributes = read_attributes(folder / ATTRIBUTE_FILE)
-    identities = read_column(folder / IDENTITY_FILE, names)
+    """The labels of `folder`, which has an attribute file: the first of `files`."""
+    files = files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
+    names, attribute_names, attributes = read_attributes(files[0])
+    identities = read_column(folder, IDENTITY_FILE, names)
     partition, partition_source = read_partition(folder, names, identities, seed)
     return Labels(
         names=names,
@@ -71,29 +83,31 @@ def read_celeba_labels(folder: Path, seed: int) -> Labels:
         identities=identities,
         partition=partition,
         partition_source=partition_source,
-        files=files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE)),
+        files=files,
     )
 
 
 def read_partition(
-    path: Path, names: Sequence[str], identities: np.ndarray | None, seed: int
+    folder: Path, names: Sequence[str], identities: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, str]:
     """The file's partition, else a seeded one; with identities it keeps a person in one split."""
-    partition = read_column(path / PARTITION_FILE, names, SPLIT_NUMBERS)
+    partition = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS)
     if partition is not None:
-        return partition.astype(np.int8), PARTITION_FILE
+        [file] = files_of(folder, [PARTITION_FILE])
+        return partition.astype(np.int8), file.name
     if identities is not None:
         return seeded_partition(identities, seed), seeded_source("identity", seed)
     return seeded_partition(np.arange(len(names)), seed), seeded_source("image", seed)
 
 
 def read_column(
-    path: Path, names: Sequence[str], allowed: tuple[int, ...] | None = None
+    folder: Path, file: str, names: Sequence[str], allowed: tuple[int, ...] | None = None
 ) -> np.ndarray | None:
     """int64 N: the number of each of `names` in a file of "name number" rows; None without one."""
-    numbers = read_numbers(path, allowed)
-    if numbers is None:
+    path = find_label_file(folder, file)
+    if path is None:
         return None
+    numbers = read_numbers(path, allowed)
     column = pick(numbers, names, path)
     refuse_difference(path, f"lists what {ATTRIBUTE_FILE} does not:", set(numbers) - set(names))
     return column

@@ -10,6 +10,7 @@ The mapping says which picture of CelebA each image was made of, and so who it s
 CelebA puts it in. Without it the same person may be trained and tested on.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from diffae.data.folder import ImageFiles
 from diffae.data.label_files import (
     Labels,
     files_of,
+    find_label_file,
     honest_name,
     names_on_disk,
     pick,
@@ -41,18 +43,18 @@ CELEBAHQ_IMAGES = 30_000
 
 def is_celebahq(path: Path) -> bool:
     """Not where CelebA's own images lie: its label files may be copied from one to the other."""
-    own = (path / IMAGE_FOLDER).is_dir() or (path / ATTRIBUTE_FILE).is_file()
+    own = (path / IMAGE_FOLDER).is_dir() or find_label_file(path, ATTRIBUTE_FILE) is not None
     return own and not (is_celeba(path) and (path / celeba.IMAGE_FOLDER).is_dir())
 
 
 def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Crop "center": the images are square. Named "celeba-hq" when all 30,000 are there."""
-    if not (path / ATTRIBUTE_FILE).is_file():
+    if find_label_file(path, ATTRIBUTE_FILE) is None:
         raise UserError(
             f"{path / ATTRIBUTE_FILE}: no such file; to do without attributes, give {IMAGE_FOLDER}"
         )
     labels = read_celebahq_labels(path, seed)
-    names = names_on_disk(path / IMAGE_FOLDER, labels.names, ATTRIBUTE_FILE)
+    names = names_on_disk(path / IMAGE_FOLDER, labels.names, labels.files[0].name)
     return labels.dataset(
         name=honest_name("celeba-hq", len(names) == CELEBAHQ_IMAGES, path.resolve().name),
         root=path,
@@ -63,9 +65,10 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
 
 def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
-    names, attribute_names, attributes = read_attributes(folder / ATTRIBUTE_FILE)
+    [attribute_file] = files_of(folder, [ATTRIBUTE_FILE])
+    names, attribute_names, attributes = read_attributes(attribute_file)
     originals = read_originals(folder / MAPPING_FILE, names)
-    identities = read_through(originals, folder / IDENTITY_FILE)
+    identities = read_through(originals, folder, IDENTITY_FILE)
     partition, partition_source = read_partition(folder, originals, identities, len(names), seed)
     files = [ATTRIBUTE_FILE]
     if originals is not None:
@@ -89,9 +92,10 @@ def read_partition(
     seed: int,
 ) -> tuple[np.ndarray, str]:
     """int8 N and its source: CelebA's through the mapping, else by identity, else by image."""
-    partition = read_through(originals, folder / PARTITION_FILE, SPLIT_NUMBERS)
+    partition = read_through(originals, folder, PARTITION_FILE, SPLIT_NUMBERS)
     if partition is not None:
-        return partition.astype(np.int8), f"{PARTITION_FILE} through {MAPPING_FILE}"
+        [file] = files_of(folder, [PARTITION_FILE])
+        return partition.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
     if identities is not None:
         return seeded_partition(identities, seed), seeded_source("identity", seed)
     source = seeded_source("image", seed)
@@ -100,13 +104,13 @@ def read_partition(
 
 
 def read_through(
-    originals: list[str] | None, path: Path, allowed: tuple[int, ...] | None = None
+    originals: list[str] | None, folder: Path, file: str, allowed: tuple[int, ...] | None = None
 ) -> np.ndarray | None:
     """int64 N: what a file of CelebA says of each original; None without file or originals."""
-    if originals is None:
+    path = find_label_file(folder, file)
+    if originals is None or path is None:
         return None
-    numbers = read_numbers(path, allowed)
-    return None if numbers is None else pick(numbers, originals, path)
+    return pick(read_numbers(path, allowed), originals, path)
 
 
 def read_originals(path: Path, names: list[str]) -> list[str] | None:
@@ -114,7 +118,7 @@ def read_originals(path: Path, names: list[str]) -> list[str] | None:
 
     The mapping may list more images than there are, so that a subset needs no mapping of its own.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     mapping = read_mapping(path)
     stems = [Path(name).stem for name in names]

@@ -25,11 +25,18 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
     yield row("images", str(len(data)))
     width, height = data.source.read(0).size
     yield row("first image", f"{width} x {height}")
+    yield row("left out", "; ".join(data.left_out) or "nothing")
     yield row("crop", describe_crop(data.transform))
     yield row("attributes", describe_attributes(data))
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)
     yield row("splits", ", ".join(f"{split} {len(data.indices(split))}" for split in SPLITS))
+
+
+def describe_content(data: Dataset) -> Iterator[str]:
+    """Lines of text, for which every file is read, unless that was done before."""
+    yield row("odd files", data.survey.note or "none")
+    yield row("fingerprint", data.fingerprint)
 
 
 def describe_crop(transform: Transform) -> str:

@@ -56,6 +56,7 @@ class Dataset:
 
     `attributes` is bool N x A with the columns of `attribute_names`, `identities` int64 N,
     `partition` int8 N (0 train, 1 valid, 2 test); `partition_source` says where that comes from.
+    `left_out` says, a line each, which files lie there and are no part of it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dataset:
     attribute_names: tuple[str, ...] = ()
     attributes: np.ndarray | None = None
     identities: np.ndarray | None = None
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("partition", "attributes", "identities"):

@@ -1,6 +1,10 @@
-"""A folder of image files, without labels: FFHQ as PNG, LSUN exported, or one's own pictures."""
+"""A folder of image files, without labels: FFHQ as PNG, LSUN exported, or one's own pictures.
+
+What this software writes is no data: run folders with their pictures, and the cache, are left out.
+"""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +14,19 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import Dataset, seeded_partition, seeded_source
+from diffae.data.label_files import CELEBA_ATTRIBUTES, find_label_file
 from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import LARGEST_IMAGE, Transform, decode
+from diffae.data.transforms import ALIGNED_CELEBA, LARGEST_IMAGE, Transform, decode, size_of
 from diffae.errors import UserError
-from diffae.files import MOST, read_file
+from diffae.files import MOST, cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+# Formats of pictures that are not read, by suffix: they are counted, for they may have been meant.
+UNREAD = {
+    **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
+    **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
+    **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
+}
 
 
 @dataclass(frozen=True)
@@ -61,43 +72,138 @@ def is_image_folder(path: Path) -> bool:
 
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Every image below `path`, sorted by relative path; split by image with `seed`."""
-    names = image_names(path)
+    found = find_images(path)
+    names = found.names
     if not names:
-        suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
-        raise UserError(f"{path}: no images in this folder (looked for {suffixes})")
+        raise UserError(nothing_in(path, "folder", found.left_out))
+    sample = (size_of(path / names[index]) for index in sample_of(len(names)))
     return Dataset(
         name=path.resolve().name,
         root=path,
         source=ImageFiles(path, names),
-        transform=Transform(image_size, crop or "center"),
+        transform=Transform(image_size, crop or crop_without_labels(path, sample)),
         partition=seeded_partition(np.arange(len(names)), seed),
         partition_source=seeded_source("image", seed),
+        left_out=found.left_out,
     )
+
+
+def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
+    suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    more = "".join(f"; {line}" for line in left_out)
+    return f"{path}: no images in this {kind} (looked for {suffixes}){more}"
+
+
+# ----------------------------------------------------------------------------------------------
+# CelebA without its labels
+
+
+def sample_of(count: int) -> Iterable[int]:
+    """A few positions, spread over `count`."""
+    return sorted(set(np.linspace(0, count - 1, 8).round().astype(int).tolist()))
+
+
+def crop_without_labels(path: Path, sizes: Iterable[tuple[int, int] | None]) -> str:
+    """The crop of unlabelled images: UserError if some look like CelebA's, for which it is "d2c".
+
+    With its attribute file the same images would be cut otherwise, and every number would move.
+    """
+    if ALIGNED_CELEBA not in sizes:
+        return "center"
+    above = path.absolute().parent
+    labels = find_label_file(above, CELEBA_ATTRIBUTES)
+    there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
+    raise UserError(
+        f"{path}: images of 178 x 218, as CelebA's aligned ones, without their attributes; {there} (see "
+        "docs/data.md), or say how to cut them: --crop d2c (the face, as DiffAE's authors do) or --crop center"
+    )
+
+
+# ----------------------------------------------------------------------------------------------
+# Which files count
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images below a folder, by relative path, sorted; and what was left out, a line each."""
+
+    names: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def image_names(root: Path) -> tuple[str, ...]:
     """Relative paths of the images below `root`, sorted; hidden files are left out."""
-    return tuple(
-        sorted(
-            (folder / file).relative_to(root).as_posix()
-            for folder, files in walk(root)
-            for file in files
-            if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith(".")
+    return find_images(root).names
+
+
+def find_images(root: Path) -> Found:
+    if is_run_folder(os.listdir(root)):
+        raise UserError(
+            f"{root}: a run folder of this software; its pictures are results and no data, give the folder of yours"
         )
+    names, suffixes, runs = [], [], 0
+    for folder, files in walk(root):
+        if is_run_folder(files):
+            runs += 1
+            continue
+        visible = [file for file in files if not file.startswith(".")]
+        suffixes += [suffix_of(file) for file in visible]
+        names += [
+            (folder / file).relative_to(root).as_posix()
+            for file in visible
+            if file.lower().endswith(IMAGE_SUFFIXES)
+        ]
+    return Found(tuple(sorted(names)), (*unread(suffixes), *left_out_runs(runs)))
+
+
+def suffix_of(name: str) -> str:
+    return name.lower().rpartition(".")[2]
+
+
+def unread(suffixes: Iterable[str]) -> tuple[str, ...]:
+    """E.g. "12 files of formats that are not read: tiff 10, gif 2"; nothing without any."""
+    counts = Counter(UNREAD[suffix] for suffix in suffixes if suffix in UNREAD)
+    each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    files = (
+        "1 file of a format that is"
+        if counts.total() == 1
+        else f"{counts.total()} files of formats that are"
     )
+    return (f"{files} not read: {each}",) if counts else ()
+
+
+def left_out_runs(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (f"the pictures of {count} run folder{'s' if count > 1 else ''} of this software",)
+
+
+def is_run_folder(files: Iterable[str]) -> bool:
+    """Whether `benchmarks.run` made the folder of these files: it writes `lock` at its start."""
+    names = set(files)
+    return "run.json" in names and not names.isdisjoint(("records.csv", "lock"))
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder below `root` once, with its files; links are followed, loops of links end."""
-    seen = set()
+    """Each folder below `root` once, with its files; links are followed, loops of links end.
+
+    Not the insides of run folders, nor the cache, unless `root` is within it.
+    """
+    seen = {identity_of(path) for path in [cache_root()] if path.is_dir()} - {identity_of(root)}
     for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        if identity_of(folder) in seen:
             subfolders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(identity_of(folder))
+        if is_run_folder(files):
+            subfolders.clear()
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         yield Path(folder), files
+
+
+def identity_of(folder: Path | str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def refuse(error: OSError) -> NoReturn:

@@ -6,6 +6,7 @@ as a big-endian uint32, and the values.
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from diffae.data.dataset import TEST, TRAIN, VALID, Dataset
 from diffae.data.survey import Survey, digest_parts
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
+from diffae.files import file_size
 
 UNSIGNED_BYTE = 8
 CLASSES = 10
@@ -61,7 +63,7 @@ class IdxImages:
 
 
 def is_idx(path: Path) -> bool:
-    return any((path / f"train-images-idx3-ubyte{suffix}").is_file() for suffix in ("", ".gz"))
+    return any(os.path.lexists(path / f"train-images-idx3-ubyte{suffix}") for suffix in ("", ".gz"))
 
 
 def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -118,7 +120,7 @@ def read_labelled(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 def find_idx(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
+        if os.path.lexists(path):
             return path
     raise UserError(f"{folder / name}[.gz] is missing; four files are needed")
 
@@ -163,6 +165,7 @@ def read_up_to(file: ByteFile, limit: int) -> bytes:
 
 def open_maybe_gzip(path: Path) -> ByteFile:
     """Told apart by content: browsers unpack files and leave `.gz` in the name."""
+    file_size(path)  # a pipe would be waited for
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     return gzip.open(path) if zipped else path.open("rb")

@@ -1,6 +1,8 @@
 """Label files of CelebA and of what descends from it: attributes, one number an image, names.
 
-Every reader here answers a damaged file with a `UserError` that names the file and the line.
+A file has fields between blanks, as its authors publish it, or between commas and under a header, as
+Kaggle does (`list_attr_celeba.csv`). Every reader here answers a damaged file, or one that is no file,
+with a `UserError` that names it and the line.
 """
 
 import os
@@ -14,7 +16,9 @@ import numpy as np
 from diffae.data.dataset import Dataset, ImageSource
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
+from diffae.files import read_text
 
+CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
@@ -57,33 +61,53 @@ def honest_name(known: str, complete: bool, folder: str) -> str:
     return f"{known}-subset" if folder == known else folder
 
 
+def find_label_file(folder: Path, name: str) -> Path | None:
+    """The file `name` of `folder`, or that of the same name as .csv; None without either.
+
+    Whatever has the name counts, a link to nothing too: who put it there does not want to do without.
+    """
+    forms = [folder / name, (folder / name).with_suffix(".csv")]
+    there = [path for path in forms if os.path.lexists(path)]
+    if len(there) > 1:
+        raise UserError(f"{folder}: has {there[0].name} and {there[1].name}; take one of them out")
+    return there[0] if there else None
+
+
 def read_attributes(path: Path) -> tuple[list[str], tuple[str, ...], np.ndarray]:
     """Image names (N), attribute names (A) and bool N x A of an attribute file."""
-    lines = read_lines(path)
-    count, attribute_names = read_header(path, lines)
-    if len(lines) - 2 != count:
-        raise UserError(f"{path}: line 1 promises {count} images, but {len(lines) - 2} rows follow")
+    rows = read_rows(path)
+    count, attribute_names, first = read_header(path, rows)
+    if len(rows) - first != count:
+        found = len(rows) - first
+        raise UserError(f"{path}: line 1 promises {count} images, but {found} rows follow")
     names, attributes = [], np.empty((count, len(attribute_names)), bool)
-    for row, line in enumerate(lines[2:]):
-        name, *values = line.split() or [""]
-        check_values(values, len(attribute_names), f"{path}: line {row + 3}")
+    for row, (name, *values) in enumerate(rows[first:]):
+        check_values(values, len(attribute_names), f"{path}: line {first + row + 1}")
         names.append(name)
         attributes[row] = [value == "1" for value in values]
     refuse_duplicates(names, path, "image")
     return names, attribute_names, attributes
 
 
-def read_header(path: Path, lines: list[str]) -> tuple[int, tuple[str, ...]]:
-    if len(lines) < 3 or not lines[0].strip().isdecimal() or not lines[1].strip():
-        raise UserError(
-            f"{path}: expected a number of images, a line of attribute names, then rows"
-        )
-    names = tuple(lines[1].split())
+def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:
+    """The number of images, the names of the attributes, and how many rows the header has."""
+    if is_csv(path):
+        if len(rows) < 2 or len(rows[0]) < 2:
+            raise UserError(f"{path}: expected a line image_id,ATTRIBUTE,..., then rows")
+        count, names, first = len(rows) - 1, tuple(rows[0][1:]), 1
+    else:
+        if len(rows) < 3 or len(rows[0]) > 1 or not rows[0][0].isdecimal() or rows[1] == [""]:
+            raise UserError(
+                f"{path}: expected a number of images, a line of attribute names, then rows"
+            )
+        count, names, first = whole_number(rows[0][0], f"{path}: line 1"), tuple(rows[1]), 2
     refuse_duplicates(names, path, "attribute")
     for name in names:
-        if not name.isprintable():
-            raise UserError(f"{path}: line 2: attribute {name!r} cannot be printed; rename it")
-    return whole_number(lines[0], f"{path}: line 1"), names
+        if not name or not name.isprintable():
+            raise UserError(
+                f"{path}: line {first}: attribute {name!r} cannot be printed; rename it"
+            )
+    return count, names, first
 
 
 def whole_number(text: str, where: str) -> int:
@@ -101,20 +125,20 @@ def check_values(values: list[str], count: int, where: str) -> None:
         raise UserError(f"{where}: value {min(strange)!r} is neither -1 nor 1")
 
 
-def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str, int] | None:
-    """A file of "name number" rows; None without one."""
-    if not path.is_file():
-        return None
-    rows = [
-        read_row(line, allowed, f"{path}: line {number}")
-        for number, line in enumerate(read_lines(path), start=1)
+def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str, int]:
+    """A file of "name number" rows; in a .csv file under a line that names the columns."""
+    rows = read_rows(path)
+    first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
+    numbers = [
+        read_number(row, allowed, f"{path}: line {line}")
+        for line, row in enumerate(rows[first:], start=first + 1)
     ]
-    refuse_duplicates([name for name, _ in rows], path, "image")
-    return dict(rows)
+    refuse_duplicates([name for name, _ in numbers], path, "image")
+    return dict(numbers)
 
 
-def read_row(line: str, allowed: tuple[int, ...] | None, where: str) -> tuple[str, int]:
-    name, *values = line.split() or [""]
+def read_number(row: list[str], allowed: tuple[int, ...] | None, where: str) -> tuple[str, int]:
+    name, *values = row
     if len(values) != 1 or not values[0].isdecimal():
         raise UserError(f"{where}: expected an image name and a number")
     number = whole_number(values[0], where)
@@ -130,8 +154,8 @@ def pick(numbers: dict[str, int], names: Sequence[str], path: Path) -> np.ndarra
 
 
 def files_of(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """Those of the files `names` that `folder` has."""
-    return tuple(folder / name for name in names if (folder / name).is_file())
+    """Those of the label files `names` that `folder` has, in whichever form."""
+    return tuple(path for name in names if (path := find_label_file(folder, name)))
 
 
 def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple[str, ...]:
@@ -156,13 +180,22 @@ def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple
 
 def read_lines(path: Path) -> list[str]:
     """Lines of a text file without the empty ones at its end, whatever the line ends."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot read this text file ({error})") from error
+    lines = read_text(path).splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The fields of each line, at least one: between commas in a .csv file, else between blanks."""
+    lines = read_lines(path)
+    if is_csv(path):
+        return [[field.strip().strip('"') for field in line.split(",")] for line in lines]
+    return [line.split() or [""] for line in lines]
+
+
+def is_csv(path: Path) -> bool:
+    return path.suffix == ".csv"
 
 
 def refuse_duplicates(names: Sequence[str], path: Path, what: str) -> None:

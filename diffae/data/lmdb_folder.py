@@ -25,10 +25,18 @@ from diffae.data.celeba import default_crop, read_celeba_labels
 from diffae.data.celebahq import read_celebahq_labels
 from diffae.data.dataset import Dataset, seeded_partition, seeded_source
 from diffae.data.folder import read_labels
-from diffae.data.label_files import Labels, honest_name, read_header, read_lines
+from diffae.data.label_files import (
+    Labels,
+    find_label_file,
+    honest_name,
+    is_csv,
+    read_header,
+    read_rows,
+)
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import Transform, decode_bytes
 from diffae.errors import UserError
+from diffae.files import file_size
 
 if TYPE_CHECKING:
     import lmdb
@@ -87,7 +95,7 @@ class LmdbImages:
 
 
 def is_lmdb(path: Path) -> bool:
-    return (path / DATA_FILE).is_file()
+    return os.path.lexists(path / DATA_FILE)
 
 
 def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -155,23 +163,22 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
 
 def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
     """Name, whether that is all of it, and labels, from a file in `folder` that lists `count`."""
-    if lists(folder / celebahq.ATTRIBUTE_FILE, count):
+    if lists(folder, celebahq.ATTRIBUTE_FILE, count):
         labels = read_celebahq_labels(folder, seed)
         ordered = [str(index) for index in range(count)]
-        refuse_other_order(folder / celebahq.ATTRIBUTE_FILE, labels.names, ordered)
+        refuse_other_order(labels.files[0], labels.names, ordered)
         return "celeba-hq", count == celebahq.CELEBAHQ_IMAGES, labels
-    if lists(folder / celeba.ATTRIBUTE_FILE, count):
+    if lists(folder, celeba.ATTRIBUTE_FILE, count):
         labels = read_celeba_labels(folder, seed)
         ordered = sorted(Path(name).stem for name in labels.names)
-        refuse_other_order(folder / celeba.ATTRIBUTE_FILE, labels.names, ordered)
+        refuse_other_order(labels.files[0], labels.names, ordered)
         return "celeba", count == celeba.CELEBA_IMAGES, labels
     return None
 
 
-def lists(attribute_file: Path, count: int) -> bool:
-    return attribute_file.is_file() and (
-        read_header(attribute_file, read_lines(attribute_file))[0] == count
-    )
+def lists(folder: Path, attribute_file: str, count: int) -> bool:
+    path = find_label_file(folder, attribute_file)
+    return path is not None and read_header(path, read_rows(path))[0] == count
 
 
 def refuse_other_order(path: Path, names: list[str], ordered: list[str]) -> None:
@@ -179,7 +186,7 @@ def refuse_other_order(path: Path, names: list[str], ordered: list[str]) -> None
     for row, (name, expected) in enumerate(zip(names, ordered, strict=True)):
         if Path(name).stem != expected:
             raise UserError(
-                f"{path}: line {row + 3}: {name} where {expected} belongs; "
+                f"{path}: line {row + (2 if is_csv(path) else 3)}: {name} where {expected} belongs; "
                 "image i of an LMDB file is row i"
             )
 
@@ -201,6 +208,7 @@ def environment(root: Path) -> "lmdb.Environment":
 @cache
 def _open_once(root: Path) -> "lmdb.Environment":
     """LMDB refuses to open a file twice in one process; nothing is cached when this raises."""
+    file_size(root / DATA_FILE)  # a pipe would be waited for
     lmdb = import_lmdb(root)
     try:
         opened = lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)

@@ -165,6 +165,17 @@ def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
         ) from error
 
 
+def size_of(file: Path | io.BytesIO) -> tuple[int, int] | None:
+    """Width and height by an image file's header; None where it has none, which `decode` will say."""
+    if isinstance(file, Path) and not file.is_file():
+        return None
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return image.size
+    except DECODING_ERRORS:
+        return None
+
+
 def reason(error: Exception) -> str:
     """Pillow's message without the path, which the caller names."""
     if isinstance(error, UnidentifiedImageError):

@@ -3,6 +3,7 @@
 Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 """
 
+import io
 import lzma
 import struct
 import threading
@@ -15,9 +16,16 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import Dataset, seeded_partition, seeded_source
-from diffae.data.folder import IMAGE_SUFFIXES
+from diffae.data.folder import (
+    IMAGE_SUFFIXES,
+    crop_without_labels,
+    nothing_in,
+    sample_of,
+    suffix_of,
+    unread,
+)
 from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
+from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes, size_of
 from diffae.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
@@ -41,7 +49,9 @@ class ZipImages:
         self.path = path
         self._archive = open_archive(path)
         self._lock = threading.Lock()
-        names = sorted(name for name in self._archive.namelist() if is_image_name(name))
+        visible = [name for name in self._archive.namelist() if not is_hidden(name)]
+        names = sorted(name for name in visible if name.lower().endswith(IMAGE_SUFFIXES))
+        self.left_out = unread(map(suffix_of, visible))
         for name, following in pairwise(names):
             if name == following:
                 raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
@@ -55,6 +65,13 @@ class ZipImages:
 
     def where(self, index: int) -> str:
         return f"{self.path}, entry {self.entries[index].filename}"
+
+    def size_of(self, index: int) -> tuple[int, int] | None:
+        """Width and height by the image's header; None where it is damaged, which `read` will say."""
+        try:
+            return size_of(io.BytesIO(self.content(index)))
+        except UserError:
+            return None
 
     def content(self, index: int) -> bytes:
         """The image file; zipfile checks its CRC. One thread reads while the others decode."""
@@ -91,18 +108,19 @@ def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     """Every image in the zip file, named after it; split by image with `seed`."""
     source = ZipImages(path)
     if not source.entries:
-        suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
-        raise UserError(f"{path}: no images in this zip file (looked for {suffixes})")
+        raise UserError(nothing_in(path, "zip file", source.left_out))
     for index, entry in enumerate(source.entries):
         if entry.flag_bits & ENCRYPTED:
             raise UserError(f"{source.where(index)}: encrypted; unpack it and give the folder")
+    sizes = (source.size_of(index) for index in sample_of(len(source)))
     return Dataset(
         name=path.resolve().stem,
         root=path,
         source=source,
-        transform=Transform(image_size, crop or "center"),
+        transform=Transform(image_size, crop or crop_without_labels(path, sizes)),
         partition=seeded_partition(np.arange(len(source)), seed),
         partition_source=seeded_source("image", seed),
+        left_out=source.left_out,
     )
 
 
@@ -117,7 +135,6 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         ) from error
 
 
-def is_image_name(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Hidden files are left out, and macOS's doubles of every file, as in a folder."""
-    hidden = any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
-    return name.lower().endswith(IMAGE_SUFFIXES) and not hidden
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)

@@ -64,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(
             f"{data.root}: no images in split {preset.split}, which the preset trains on"
         )
+    for line in filter(None, (*data.left_out, data.survey.note)):
+        say(f"{data.name}: {line}")
     trained_on = TrainedOn.describe(preset.name, data, preset.split, args.seed)
     note = _Note(out, trained_on, preset.decides)
     lock = _claim(note)

@@ -1,5 +1,6 @@
 """CelebA's layout, made of real photographs cut into 178 x 218 JPEG tiles."""
 
+import os
 import re
 import shutil
 
@@ -202,7 +203,7 @@ def test_broken_label_files_are_refused(folder, name, change, message):
 
 def test_binary_label_file_is_refused(folder):
     (folder / "list_attr_celeba.txt").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(UserError, match=r"list_attr_celeba\.txt: cannot read this text file"):
+    with pytest.raises(UserError, match=r"list_attr_celeba\.txt: byte 0 is not UTF-8 text"):
         open_dataset(folder, 64)
 
 
@@ -265,3 +266,111 @@ def test_of_two_files_for_a_listed_name_the_exact_one_is_taken(folder):
     images = folder / "img_align_celeba"
     Image.new("RGB", (WIDTH, HEIGHT)).save(images / "000001.png")
     assert open_dataset(folder, 64).images([0]).max() > 0
+
+
+# ----------------------------------------------------------------------------------------------
+# Kaggle's archive, and CelebA's images without their labels
+
+
+def as_csv(path, header):
+    """Replace a label file by its CSV form."""
+    rows = [",".join(row.split()) for row in path.read_text().splitlines()]
+    rows = rows[2:] if header is None else rows
+    head = "image_id," + ",".join(ATTRIBUTES) if header is None else header
+    write_rows(path.with_suffix(".csv"), [head, *rows], newline="\r\n")
+    path.unlink()
+
+
+@pytest.fixture
+def kaggle(folder):
+    """As `kaggle datasets download jessicali9530/celeba-dataset` unpacks."""
+    as_csv(folder / "list_attr_celeba.txt", None)
+    as_csv(folder / "list_eval_partition.txt", "image_id,partition")
+    (folder / "img_align_celeba").rename(folder / "nested")
+    (folder / "img_align_celeba").mkdir()
+    (folder / "nested").rename(folder / "img_align_celeba" / "img_align_celeba")
+    return folder
+
+
+def test_kaggles_archive_is_celeba(kaggle, original):
+    before, after = open_dataset(original, 64), open_dataset(kaggle, 64)
+    assert after.transform == before.transform and after.transform.crop == "d2c"
+    assert after.attribute_names == before.attribute_names
+    np.testing.assert_array_equal(after.attributes, before.attributes)
+    np.testing.assert_array_equal(after.identities, before.identities)
+    np.testing.assert_array_equal(after.partition, before.partition)
+    assert after.partition_source == "list_eval_partition.csv"
+    np.testing.assert_array_equal(after.images(range(10)), before.images(range(10)))
+
+
+def test_kaggles_files_are_part_of_the_fingerprint(kaggle):
+    before = open_dataset(kaggle, 64).fingerprint
+    partition = kaggle / "list_eval_partition.csv"
+    partition.write_text(partition.read_text().replace("000002.jpg,0", "000002.jpg,2"))
+    assert open_dataset(kaggle, 64).fingerprint != before
+
+
+BROKEN_CSV = [
+    ("list_attr_celeba.csv", lambda rows: [], "expected a line image_id,ATTRIBUTE"),
+    ("list_attr_celeba.csv", replaced(2, "000001.jpg,1"), "line 2: 1 values for 40 attributes"),
+    ("list_attr_celeba.csv", replaced(3, "000002.jpg" + ",0" * 40), "line 3: value '0' is neither"),
+    ("list_attr_celeba.csv", replaced(1, "image_id,A,A"), "attribute A is listed 2 times"),
+    ("list_attr_celeba.csv", replaced(1, "image_id,A,"), "line 1: attribute '' cannot be printed"),
+    ("list_eval_partition.csv", replaced(3, "000002.jpg,3"), "line 3: 3 is not one of 0, 1, 2"),
+    ("list_eval_partition.csv", replaced(3, "000002.jpg"), "line 3: expected an image name and"),
+    ("list_eval_partition.csv", lambda rows: rows[:-1], "has no row for 000010.jpg"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), BROKEN_CSV)
+def test_broken_csv_files_are_refused(kaggle, name, change, message):
+    edit(kaggle / name, change)
+    with pytest.raises(UserError) as caught:
+        open_dataset(kaggle, 64)
+    assert str(caught.value).startswith(f"{kaggle / name}: {message}")
+
+
+def test_both_forms_of_one_file_contradict_each_other(kaggle, original):
+    shutil.copy(original / "list_attr_celeba.txt", kaggle)
+    with pytest.raises(
+        UserError, match=r"list_attr_celeba\.txt and list_attr_celeba\.csv; take one"
+    ):
+        open_dataset(kaggle, 64)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_celebas_images_without_labels_are_not_cut_in_silence(folder, tmp_path, packed, capsys):
+    (folder / "list_attr_celeba.txt").unlink()
+    Image.new("RGB", (64, 64)).save(folder / "img_align_celeba" / "000000.png")
+    path = shutil.make_archive(tmp_path / "faces", "zip", folder) if packed else folder
+    line = refusal(main, capsys, "check", path)
+    assert (
+        f"{path}: images of 178 x 218, as CelebA's aligned ones, without their attributes" in line
+    )
+    assert "put list_attr_celeba.txt there" in line and "--crop d2c" in line
+    for crop in ("center", "d2c"):
+        assert open_dataset(path, 64, crop).transform.crop == crop
+
+
+def test_who_gives_the_image_folder_is_told_of_the_folder_above(folder, original):
+    with pytest.raises(UserError, match=rf"give {folder}, which has list_attr_celeba\.txt"):
+        open_dataset(folder / "img_align_celeba", 64)
+    assert open_dataset(folder, 64).transform.crop == "d2c"
+
+
+LABEL_FILES = ["list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt"]
+
+
+@pytest.mark.parametrize("name", LABEL_FILES)
+@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a folder"])
+def test_a_label_file_that_is_no_file_is_refused_by_name(folder, capsys, name, kind):
+    """It was taken for missing, and a split of our own took its place."""
+    path = folder / name
+    path.unlink()
+    if kind == "a link to nothing":
+        path.symlink_to(folder / "nothing")
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    assert str(path) in refusal(main, capsys, "check", folder)

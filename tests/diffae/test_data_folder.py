@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from refusal import refusal
 
 from diffae.data import open_dataset
+from diffae.data.__main__ import main
 from diffae.data.folder import image_names
 from diffae.errors import UserError
 
@@ -113,3 +115,69 @@ def test_zero_byte_image_is_named(folder):
 def test_bad_settings_are_refused(folder, image_size, crop, message):
     with pytest.raises(UserError, match=message):
         open_dataset(folder, image_size, crop=crop)
+
+
+# ----------------------------------------------------------------------------------------------
+# What is no data
+
+
+def test_formats_that_are_not_read_are_counted(folder, capsys):
+    for index in range(10):
+        (folder / f"{index}.TIFF").touch()
+    for name in ("a.gif", "a/b.gif", ".hidden.gif"):
+        (folder / name).touch()
+    line = "12 files of formats that are not read: tiff 10, gif 2"
+    assert open_dataset(folder, 16).left_out == (line,)
+    main(["check", str(folder), "--size", "16"])
+    assert f"left out     {line}" in capsys.readouterr().out
+    archive = shutil.make_archive(folder, "zip", folder)
+    assert open_dataset(archive, 16).left_out == (line,)
+
+
+def test_a_folder_of_nothing_but_those_says_so(tmp_path):
+    (tmp_path / "scan.heic").touch()
+    with pytest.raises(
+        UserError, match="no images in .*; 1 file of a format that is not read: heic 1"
+    ):
+        open_dataset(tmp_path, 16)
+
+
+def write_run(folder, *more):
+    """What `benchmarks.run` leaves in a run folder."""
+    for name in ("pictures/a.png", "pictures/deep/b.png"):
+        write_image(folder / name)
+    for name in ("run.json", *more):
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("begun", ["lock", "records.csv"])
+def test_pictures_of_runs_are_no_data(folder, begun):
+    """A second run on `--data .` measured 41 images, where the first had measured 40."""
+    names = image_names(folder)
+    for run in ("runs/one", "runs/two"):
+        write_run(folder / run, begun)
+    data = open_dataset(folder, 16)
+    assert image_names(folder) == names and len(data) == len(names)
+    assert data.left_out == ("the pictures of 2 run folders of this software",)
+
+
+def test_a_folder_with_a_run_json_of_its_own_is_data(folder):
+    before = len(open_dataset(folder, 16))
+    write_run(folder / "somebody's")
+    assert len(open_dataset(folder, 16)) == before + 2
+
+
+def test_a_run_folder_is_refused_and_its_pictures_may_be_asked_for(tmp_path, capsys):
+    run = write_run(tmp_path / "run", "records.csv")
+    assert f"{run}: a run folder of this software" in refusal(main, capsys, "check", run)
+    assert len(open_dataset(run / "pictures", 16)) == 2
+
+
+def test_the_cache_is_no_data_unless_it_is_asked_for(folder, monkeypatch):
+    names = image_names(folder)
+    monkeypatch.setenv("DIFFAE_CACHE", str(folder / "cache"))
+    write_image(folder / "cache" / "data" / "portraits" / "000001.png")
+    assert image_names(folder) == names
+    assert image_names(folder / "cache" / "data" / "portraits") == ("000001.png",)
+    assert len(image_names(folder / "cache")) == 1

@@ -1,6 +1,7 @@
 """IDX files written to the letter of the format; torchvision reads the same files as oracle."""
 
 import gzip
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -169,3 +170,22 @@ def test_debians_fashion_mnist():
     np.testing.assert_array_equal(np.bincount(data.partition), [54000, 6000, 10000])
     np.testing.assert_array_equal(data.attributes.sum(axis=0), 7000)
     np.testing.assert_array_equal(data.attributes[60000:].sum(axis=0), 1000)
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a folder"])
+def test_a_part_that_is_no_file_is_refused_by_name(folder, kind):
+    """Without its first file the folder was none of IDX, and opened as one of images."""
+    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        path = folder / name
+        content = path.read_bytes()
+        path.unlink()
+        if kind == "a link to nothing":
+            path.symlink_to(folder / "nothing")
+        elif kind == "a pipe":
+            os.mkfifo(path)
+        else:
+            path.mkdir()
+        with pytest.raises(UserError, match=rf"^{path}: "):
+            open_dataset(folder, 32)
+        path.rmdir() if kind == "a folder" else path.unlink()
+        path.write_bytes(content)

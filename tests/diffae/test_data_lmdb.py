@@ -1,6 +1,7 @@
 """LMDB files written as the authors' scripts write them: keys, zeros, encoders, transactions."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -271,3 +272,17 @@ cli.run(lambda: open_dataset({str(original)!r}, 64))
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == 2
     assert re.search(r"^error: .*ffhq256\.lmdb.* pip install 'diffae-bench\[lmdb\]'", result.stderr)
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a folder"])
+def test_a_data_file_that_is_no_file_is_refused_by_name(faces, kind):
+    path = faces / "data.mdb"
+    path.unlink()
+    if kind == "a link to nothing":
+        path.symlink_to(faces / "nothing")
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=rf"^{path}: "):
+        open_dataset(faces, 64)
