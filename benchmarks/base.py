@@ -1,7 +1,7 @@
 """What a benchmark is, and how one is run over systems that may not offer what it needs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.context import Context
 from benchmarks.metrics.weights import NotAvailable
@@ -58,11 +58,12 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
             yield not_run(benchmark, context, system.title, reason)
             continue
         try:
-            yield from benchmark.run(context, system)
+            for row in benchmark.run(context, system):
+                yield replace(row, reference=row.reference or system.reference)
         except NotAvailable as reason:
             yield not_run(benchmark, context, system.title, str(reason))
     if benchmark.references is not None:
-        yield from benchmark.references(context)
+        yield from (replace(row, reference=True) for row in benchmark.references(context))
 
 
 def not_run(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,14 +24,13 @@ from benchmarks.store import Arrays, Store, digest
 from benchmarks.systems.base import Code, System
 from diffae.data import Dataset
 from reports.published import attach
-from reports.records import Record
+from reports.records import Record, record_key
 from reports.uncertainty import (
     UNKNOWN,
     Error,
     Uncertainty,
     by_group,
     of_mean,
-    record_key,
     units_of,
 )
 from reports.uncertainty import error as standard_error
@@ -205,6 +203,7 @@ class Context:
         full = {
             "benchmark": benchmark,
             "dataset": self.dataset.name,
+            "dataset_images": len(self.dataset),
             "data_sha256": self.dataset.fingerprint,
             "transform": self.dataset.transform.describe(),
             "partition": self.dataset.partition_source,
@@ -234,6 +233,7 @@ class Context:
         n: int | None = None,
         protocol: str = "",
         note: str = "",
+        reference: bool = False,
     ) -> Record:
         """A row, with the metric's direction and unit and the paper's number for the same cell.
 
@@ -271,55 +271,11 @@ class Context:
             unit=info.unit,
             protocol=protocol,
             note=note,
+            reference=reference,
         )
         if uncertainty:
             self.uncertainties[record_key(row)] = uncertainty
-        return attach(
-            row, comparable_reason=self._incomparable(table), dataset=self._paper_dataset()
-        )
-
-    def _paper_dataset(self) -> str:
-        """This data set as the paper's tables call it, e.g. "FFHQ 128"; its own name if it is none of theirs."""
-        title = PAPER_DATASETS.get(re.sub(r"[^a-z]", "", self.dataset.name.lower()), "")
-        return f"{title} {self.dataset.image_size}" if title else self.dataset.name
-
-    def _incomparable(self, table: str) -> str:
-        """Why this run's numbers must not be compared with the paper's, or nothing."""
-        name, ours, theirs = self.dataset.name, self._paper_dataset(), PAPER_DATA.get(table, "")
-        reasons = []
-        if name in ("portraits", "fashion-mnist"):
-            reasons.append(f"measured on {name}, not on the paper's data")
-        elif ours == name:
-            reasons.append(f"{name} is not known to be one of the paper's data sets")
-        elif not ours.startswith(theirs):
-            reasons.append(f"measured on {ours}, published on {theirs}")
-        elif table == "table3_fewshot_fid" and self.dataset.transform.crop != "d2c":
-            reasons.append("published with the D2C crop")
-        changed = [name for name in self.profile.changed if name != "steps"]
-        if self.profile.name != "paper":
-            reasons.append(f"profile {self.profile.name}, not paper")
-        elif changed:
-            reasons.append(f"profile paper with another {', '.join(changed)}")
-        return "; ".join(reasons)
-
-
-# The paper's data sets: the letters of the names that readers and folders give them, and their names in Table 4.
-PAPER_DATASETS = {
-    "celeba": "CelebA",
-    "celebahq": "CelebA-HQ",
-    "ffhq": "FFHQ",
-    "horse": "Horse",
-    "lsunhorse": "Horse",
-    "bedroom": "Bedroom",
-    "lsunbedroom": "Bedroom",
-}
-# What each table was measured on; Table 4 names its data set in every row.
-PAPER_DATA = {
-    "table1_reconstruction": "CelebA-HQ 128",
-    "table2_ablation": "CelebA-HQ 128",
-    "section5.3_probe": "CelebA-HQ",  # at a size that it does not give
-    "table3_fewshot_fid": "CelebA 64",
-}
+        return attach(row, self.protocols.get(protocol, {}))
 
 
 def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:

@@ -23,14 +23,14 @@ from typing import Any
 
 from scipy.stats import t as student_t
 
-from reports.records import HIGHER, NEITHER, Record, read_records
+from reports.reading import Refused
+from reports.records import HIGHER, NEITHER, Record, read_records, record_key
 from reports.uncertainty import (
     Error,
     Uncertainty,
     difference_error,
     paired,
     read_uncertainties,
-    record_key,
 )
 
 REGRESSION, MISSING, IMPROVEMENT = "regression", "missing", "improvement"
@@ -42,10 +42,6 @@ VERDICTS = (REGRESSION, MISSING, IMPROVEMENT, CHANGED, UNRESOLVED, NOT_COMPARED,
 
 MEANS = ("mean", "prevalence-weighted mean")
 FREE_FIELDS = {"seed"}  # protocols may differ in what only chooses the images and the noise
-
-
-class Refused(Exception):
-    """The two runs cannot be compared: one line that names the file or the field."""
 
 
 @dataclass(frozen=True)

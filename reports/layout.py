@@ -13,8 +13,6 @@ from reports.numbers import heading, metric_label
 from reports.records import HIGHER, LOWER, Record
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
-# How the names of rows begin that give the scale and stand for no contender: never the best.
-REFERENCE_SYSTEMS = ("naive", "real", "dummy", "pixels", "random encoder", "imagenet")
 # What tells records apart where a table's own keys do not, in the order in which it is tried.
 DISTINGUISHING = ("setting", "steps", "protocol")
 
@@ -211,9 +209,8 @@ def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]
 
 
 def _competes(record: Record) -> bool:
-    real = not record.system.lower().startswith(REFERENCE_SYSTEMS)
     measured = record.value is not None and math.isfinite(record.value)
-    return real and measured and record.direction in (HIGHER, LOWER)
+    return not record.reference and measured and record.direction in (HIGHER, LOWER)
 
 
 def _winners(rivals: Sequence[Record]) -> list[Record]:

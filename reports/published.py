@@ -1,16 +1,20 @@
 """The numbers that Preechakul et al. 2022 (Diffusion Autoencoders, CVPR) published, beside ours.
 
-`lookup` finds the paper's value for a cell of one of its tables, named as the harness names it;
-`attach` writes it into a record together with the reason, if any, why the two must not be compared.
+`lookup` finds the paper's value for a cell of one of its tables, named as the harness names it; `attach`
+writes it into a record together with the reasons, if any, why the two must not be compared. The reasons come
+from the protocol that the record was measured by, held against what the paper did (`reports.comparable`).
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import pandas as pd
 
+from reports.comparable import STAND_INS, differences, paper_dataset
 from reports.records import Record
 
 FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
@@ -23,14 +27,6 @@ SOURCES = {
     "table4_unconditional_fid": "Preechakul et al. 2022, Table 4",
     "appendix_f_smoothness": "Preechakul et al. 2022, Appendix F",
     "appendix_g_identity": "Preechakul et al. 2022, Appendix G",
-}
-
-# A metric of ours on another feature network -> the paper's metric that it stands in for.
-STAND_INS = {
-    "fd_effnet": "fid",
-    "pd_effnet": "lpips",
-    "ppl_effnet": "ppl",
-    "id_portraits": "arcface",
 }
 
 # Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
@@ -123,50 +119,35 @@ def lookup(
     return found[0]
 
 
-def attach(record: Record, *, comparable_reason: str, dataset: str = "") -> Record:
+def attach(record: Record, protocol: Mapping[str, Any]) -> Record:
     """`record` with the paper's value for its cell; unchanged where the paper has none.
 
-    `dataset` is the record's data set as the paper calls it, e.g. "FFHQ 128" (default: its own name).
-
-    `comparable_reason` is the caller's reason why the two must not be compared, empty if there is
-    none. What names alone show (feature network, T, data set, a second-hand value) is added to it.
+    `protocol` holds the fields that the record was measured by, with the `transform` and number (`dataset_images`)
+    of the data set's images. `not_comparable` becomes what parts them from the paper's, and is empty only if
+    nothing does: a field that is not there counts as another value.
     """
+    data = paper_dataset(record.dataset, protocol)
     found = lookup(
         record.table,
         record.system,
         setting=record.setting,
         steps=record.steps,
         metric=record.metric,
-        dataset=dataset or record.dataset,
+        dataset=data,
     )
     if found is None:
         return record
-    reasons = [comparable_reason] if comparable_reason else []
-    reasons += [
-        why
-        for why in _differences(record, found, dataset or record.dataset)
-        if why not in comparable_reason
-    ]
     return replace(
         record,
         published=found.value,
         published_metric=found.metric,
         published_source=found.source,
-        not_comparable="; ".join(reasons),
+        not_comparable="; ".join(differences(record, protocol, found.dataset, found.steps)),
     )
 
 
-def _differences(record: Record, found: Published, dataset: str) -> list[str]:
-    reasons = []
-    if record.metric in STAND_INS:
-        reasons.append("another feature network")
-    if found.secondhand:
-        reasons.append("published protocol not known at first hand")
-    if None not in (found.steps, record.steps) and found.steps != record.steps:
-        reasons.append(f"published at T = {found.steps}")
-    if record.table in NEAREST_DATASET and _plain(found.dataset) != _plain(dataset):
-        reasons.append(f"published on {found.dataset}")
-    return reasons
+# ----------------------------------------------------------------------------------------------
+# Looking up
 
 
 def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:

@@ -7,10 +7,15 @@ the protocol that it was measured by, and the published value that it may or may
 
 import csv
 import io
+import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
+
+from reports.reading import Refused, read_text, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
@@ -22,6 +27,7 @@ class Record:
     `direction` says which way is better (`higher`, `lower` or `neither`). `protocol` is the id of an entry
     of `protocols` in the run's `run.json`. `published` is the paper's value for the same cell of its table and
     `not_comparable` the reason why the two must not be compared (empty: dataset and protocol agree).
+    `reference` marks a row that gives a scale, such as real images: no contender, and never the best.
     """
 
     benchmark: str
@@ -45,15 +51,31 @@ class Record:
     not_comparable: str = ""
     protocol: str = ""
     note: str = ""
+    reference: bool = False
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
+ADDED = ("reference",)  # columns that files of 0.1 do not have
 _INTEGERS = ("steps", "n")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
+LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
+
+
+_identity = attrgetter("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
+
+
+def record_key(record: Record) -> str:
+    """What a record measures, whatever its value and table: the same in every run."""
+    return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write `records` to the CSV file `path`, whole or not at all."""
+    """Write `records` to the CSV file `path`, whole or not at all.
+
+    Raises Refused if two of them are the same number: nobody could tell them apart again.
+    """
+    records = list(records)
+    check_distinct(((r, f"row {row}") for row, r in enumerate(records, 1)), path)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -69,25 +91,104 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read a `records.csv`. Raises ValueError naming the file if its columns are not a record's."""
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(
-                f"{path}: not a records.csv of this version (columns {reader.fieldnames})"
-            )
-        return [_parse(row) for row in reader]
+    """Read a `records.csv`. Raises Refused, a ValueError, naming the file and the line that is not as it should be."""
+    return [record for record, _ in numbered_records(path)]
+
+
+def numbered_records(path: Path) -> list[tuple[Record, str]]:
+    """The records of a `records.csv`, each with where it stands: `line 7`."""
+    rows = read_csv(path)
+    names = tuple(rows[0][0]) if rows else ()
+    if names not in (COLUMNS, COLUMNS[: -len(ADDED)]):
+        raise Refused(f"{path}: not a records.csv of this version (columns {short(list(names))})")
+    records = []
+    for cells, where in rows[1:]:
+        try:
+            records.append((_parse(dict(zip(names, cells, strict=True))), where))
+        except ValueError as error:
+            raise Refused(f"{path}, {where}: {error}") from None
+    check_distinct(records, path)
+    return records
+
+
+def read_csv(path: Path) -> list[tuple[list[str], str]]:
+    """The rows of a CSV file as long as its first one, each with where it stands. Raises Refused naming the line.
+
+    A cell is one line: one that is not comes of a quote that is not closed, and holds the rows that follow.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    rows: list[tuple[list[str], str]] = []
+    try:
+        for cells in reader:
+            where = f"line {reader.line_num}"
+            if rows and len(cells) != len(rows[0][0]):
+                raise Refused(f"{path}, {where}: {len(cells)} cells, not {len(rows[0][0])}")
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                raise Refused(
+                    f"{path}, {where}: a quote that an earlier line opened is closed here"
+                )
+            if max(map(len, cells), default=0) > LONGEST_CELL:
+                raise Refused(f"{path}, {where}: a cell of over {LONGEST_CELL:,} characters")
+            rows.append((cells, where))
+    except csv.Error as error:
+        raise Refused(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+    return rows
+
+
+def check_distinct(records: Iterable[tuple[Record, str]], path: Path) -> None:
+    """Raise Refused if a number is there twice; in two tables it may be, if it is the same in both."""
+    first: dict[tuple[object, ...], tuple[Record, str]] = {}
+    tables: set[tuple[object, ...]] = set()
+    for record, where in records:
+        key = _identity(record)
+        other, there = first.setdefault(key, (record, where))
+        same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
+        if (record.table, key) in tables or not same:
+            raise Refused(f"{path}, {where}: the number of {there} again: {short(list(key), 200)}")
+        tables.add((record.table, key))
 
 
 def _cell(value: str | float | None) -> str:
-    if value is None:
+    if value is None or value is False:
         return ""
-    # a lone \r in a cell would end the row
-    return repr(value) if isinstance(value, float) else str(value).replace("\r", " ")
+    return repr(value) if isinstance(value, float) else _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def _parse(row: dict[str, str]) -> Record:
     cells: dict[str, object] = dict(row)
-    cells |= {name: int(row[name]) if row[name] else None for name in _INTEGERS}
-    cells |= {name: float(row[name]) if row[name] else None for name in _FLOATS}
+    cells |= {name: _integer(name, row[name]) for name in _INTEGERS}
+    cells |= {name: _float(name, row[name]) for name in _FLOATS}
+    cells["reference"] = _choice("reference", row.get("reference", ""), ("", "True")) == "True"
+    _choice("direction", row["direction"], (HIGHER, LOWER, NEITHER))
     return Record(**cells)  # type: ignore[arg-type]
+
+
+def _integer(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST_INTEGER):
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a whole number")
+    return int(text)
+
+
+def _float(name: str, text: str) -> float | None:
+    """A number; a value may be one that is not finite, its error and interval may not."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a number") from None
+    if name == "stderr" and not 0 <= number < math.inf:
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number from 0 up")
+    return number
+
+
+def _choice(name: str, text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        raise ValueError(f"{name} is {short(text, 40)!r}, not one of {', '.join(known)}")
+    return text

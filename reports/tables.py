@@ -294,9 +294,9 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]]) -> Table:
     )
     rows = tuple(_overview_row(record, fields) for record in records)
     caption = (
-        "The headline of each benchmark, at the largest T. The smallest detectable change is "
-        "1.96 √2 times the standard error: a smaller difference between two independent runs is "
-        "within the noise."
+        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
+        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
+        "4 times in 5."
     )
     panel = Panel("", headers, rows)
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset())

@@ -28,8 +28,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 
-from reports.records import Record
-
 Floats = NDArray[np.floating]
 
 
@@ -160,12 +158,6 @@ def _combined(parts: Sequence[tuple[float, int]]) -> Error:
 
 # ----------------------------------------------------------------------------------------------
 # Beside the records: influences.npz
-
-
-def record_key(record: Record) -> str:
-    """What a record measures, whatever its value and table: the same in every run."""
-    fields = ("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
-    return json.dumps([getattr(record, name) for name in fields])
 
 
 def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) -> None:

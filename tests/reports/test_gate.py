@@ -19,8 +19,8 @@ from reports.gate import (
     read_margins,
     read_run,
 )
-from reports.records import HIGHER, LOWER, NEITHER, Record, write_records
-from reports.uncertainty import error, of_mean, record_key, write_uncertainties
+from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
+from reports.uncertainty import error, of_mean, write_uncertainties
 
 DIRECTIONS = {
     "ssim": HIGHER,

@@ -1,5 +1,18 @@
-import pytest
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+import torch
+
+import benchmarks
+from benchmarks.context import Context
+from benchmarks.fewshot_classes import RULES
+from benchmarks.probes import ADAM
+from benchmarks.profiles import PROFILES
+from diffae.data.survey import Survey
+from diffae.data.transforms import Transform
+from reports.comparable import PROTOCOLS, STEPS
 from reports.published import attach, lookup
 from reports.records import Record
 
@@ -85,48 +98,179 @@ def test_spread_over_seeds_is_kept():
     assert (found.value, found.std) == (16.10, 2.00)
 
 
+# ----------------------------------------------------------------------------------------------
+# Comparability: decided by the protocol alone
+
+FULL = {
+    "precision": "float32",
+    "dataset_images": 30_000,
+    "transform": {"image_size": 128, "crop": "center"},
+    "split": "all",
+    "inversion_steps": 100,
+    "decoding_steps": 100,
+    "solver": "ddim",
+}
+ROW = {"dataset": "celeba-hq", "split": "all", "n": 30_000}
+SAMPLED = {
+    "precision": "float32",
+    "decoding_steps": 100,
+    "latent_steps": 100,
+    "solver": "ddim",
+    "reference_n": 50_000,
+}
+FFHQ = SAMPLED | {"dataset_images": 70_000, "transform": {"image_size": 128, "crop": "none"}}
+CELEBA = SAMPLED | {"dataset_images": 202_599, "transform": {"image_size": 64, "crop": "d2c"}}
+FEWSHOT = CELEBA | {
+    "reference": "all images of the class",
+    "reference_n": 202_599,
+    "acceptance": RULES["probability"].description,
+    "k": 50,
+}
+TABLE4 = {"table": "table4_unconditional_fid", "setting": "", "metric": "fid", "n": 50_000}
+TABLE3 = {"table": "table3_fewshot_fid", "setting": "binary/Male", "metric": "fid", "n": 5_000}
+
+
+@pytest.mark.parametrize(
+    ("row", "protocol", "published"),
+    [
+        (ROW, FULL, 0.991),
+        (ROW | {"metric": "lpips"}, FULL | {"perceptual_sha256": "the published one"}, 0.011),
+        (ROW | {"metric": "mse", "setting": "x_T random"}, FULL | {"inversion_steps": None}, 0.007),
+        (TABLE4 | {"dataset": "ffhq"}, FFHQ, 10.59),
+        (TABLE4 | {"dataset": "celeba"}, CELEBA, 5.30),
+        (TABLE4 | {"dataset": "ffhq", "system": "DiffAE + autoencoding"}, FFHQ, 4.56),
+        (TABLE3 | {"dataset": "celeba"}, FEWSHOT, 11.52),
+        (
+            TABLE3 | {"dataset": "celeba", "system": "naive", "steps": None, "n": 202_599},
+            {"precision": "float32"} | {k: CELEBA[k] for k in ("dataset_images", "transform")},
+            23.83,
+        ),
+    ],
+)
+def test_the_papers_protocol_compares(row, protocol, published):
+    found = attach(record(**row), protocol)
+    assert (found.published, found.not_comparable) == (published, "")
+
+
+@pytest.mark.parametrize(
+    ("row", "protocol", "reason"),
+    [
+        (ROW | {"dataset": "portraits"}, FULL, "measured on portraits, published on CelebA-HQ 128"),
+        (ROW, FULL | {"dataset_images": 60}, "celeba-hq has 60 images here, CelebA-HQ has 30,000"),
+        (ROW | {"n": 16}, FULL, "n 16, published with 30,000"),
+        (ROW, FULL | {"split": "test"}, "split test, published with all"),
+        (ROW | {"steps": 20}, FULL | {"decoding_steps": 20}, "published at T = 100"),
+        (ROW, FULL | {"inversion_steps": 250}, "inversion steps 250, published at T = 100"),
+        (ROW, FULL | {"solver": "fast"}, "solver fast, published with ddim"),
+        (ROW, FULL | {"precision": "bfloat16"}, "precision bfloat16, not float32"),
+        (
+            ROW,
+            FULL | {"transform": {"image_size": 64, "crop": "center"}},
+            "measured on CelebA-HQ 64",
+        ),
+        (
+            ROW | {"metric": "lpips"},
+            FULL | {"perceptual_weights": "not the published file"},
+            "weights",
+        ),
+        (ROW | {"metric": "pd_effnet"}, FULL, "another feature network"),
+        (ROW, {}, "no protocol recorded"),
+        # a folder of the right name with a part of the images
+        (TABLE4 | {"dataset": "ffhq"}, FFHQ | {"dataset_images": 60}, "ffhq has 60 images here"),
+        (TABLE4 | {"dataset": "ffhq", "n": 5_000}, FFHQ, "n 5,000, published with 50,000"),
+        (TABLE4 | {"dataset": "ffhq"}, FFHQ | {"reference_n": 10_000}, "reference n 10,000"),
+        (
+            TABLE4 | {"dataset": "celeba"},
+            CELEBA | {"transform": {"image_size": 64, "crop": "center"}},
+            "crop center, published with d2c",
+        ),
+        (
+            TABLE4 | {"dataset": "ffhq", "system": "DiffAE + autoencoding", "n": 14_000},
+            FFHQ,
+            "n 14,000, published with 50,000",
+        ),
+        (TABLE4 | {"dataset": "portraits"}, FFHQ, "measured on portraits, published on CelebA 64"),
+        (TABLE3 | {"dataset": "celeba", "n": 12}, FEWSHOT, "n 12, published with 5,000"),
+        (
+            TABLE3 | {"dataset": "celeba"},
+            FEWSHOT | {"acceptance": RULES["threshold"].description},
+            "acceptance p > 0.5",
+        ),
+        (TABLE3 | {"dataset": "celeba"}, FEWSHOT | {"k": 10}, "k 10, published with 50"),
+    ],
+)
+def test_each_field_that_differs_is_a_reason_of_its_own(row, protocol, reason):
+    found = attach(record(**row), protocol)
+    assert found.published is not None
+    assert reason in found.not_comparable and ";" not in found.not_comparable
+
+
+@pytest.mark.parametrize("setting", ["mean", "prevalence-weighted mean"])
+@pytest.mark.parametrize("probe", [ADAM, "joint L-BFGS, C of 4 values by validation"])
+def test_section_5_3_is_never_comparable_for_nobody_knows_its_split_and_mean(setting, probe):
+    row = record(table="section5.3_probe", setting=setting, metric="auroc", dataset="celeba-hq")
+    found = attach(row, FULL | {"probe": probe})
+    assert (found.published, found.metric) == (0.925, "auroc")
+    assert "neither how its images were split nor how it averaged" in found.not_comparable
+    assert ("probe joint L-BFGS" in found.not_comparable) == (probe != ADAM)
+
+
 def test_secondhand_values_say_so_and_are_never_comparable():
-    ours = record(table="appendix_f_smoothness", setting="", metric="ppl", value=600.0)
-    attached = attach(ours, comparable_reason="")
+    ours = record(table="appendix_f_smoothness", setting="", metric="ppl", **ROW)
+    attached = attach(ours, FULL)
     assert attached.published == 613.73
     assert "second-hand summary of the appendix, unverified" in attached.published_source
-    assert "not known at first hand" in attached.not_comparable
+    assert attached.not_comparable == "published protocol not known at first hand"
 
 
 def test_attach_keeps_the_number_and_names_the_source():
-    attached = attach(record(), comparable_reason="")
+    attached = attach(record(**ROW), FULL)
     assert attached.value == 0.98
     assert (attached.published, attached.published_metric) == (0.991, "ssim")
     assert attached.published_source == "Preechakul et al. 2022, Table 1"
-    assert attached.not_comparable == ""
 
 
 def test_attach_leaves_alone_what_the_paper_lacks():
     ours = record(metric="psnr")
-    assert attach(ours, comparable_reason="another data set") == ours
+    assert attach(ours, FULL) == ours
+
+
+# ----------------------------------------------------------------------------------------------
+# As a run records it
+
+
+def context_of(images: int, crop: str = "center", **protocol) -> tuple[Context, str]:
+    """A context on a data set of so many images called celeba-hq, which nobody reads, and a protocol of it."""
+    facts = {
+        "name": "celeba-hq",
+        "fingerprint": "0",
+        "partition_source": "",
+        "survey": Survey("0", images),
+    }
+    kind = type("Data", (SimpleNamespace,), {"__len__": lambda self: images})
+    dataset = kind(transform=Transform(128, crop), **facts)
+    context = Context(dataset, PROFILES["quick"], 0, torch.device("cpu"), None, Path())
+    return context, context.protocol("reconstruction", **protocol)
 
 
 @pytest.mark.parametrize(
-    ("table", "metric", "setting", "theirs"),
-    [
-        ("table1_reconstruction", "pd_effnet", "x_T inverted", "lpips"),
-        ("table4_unconditional_fid", "fd_effnet", "", "fid"),
-        ("appendix_g_identity", "id_portraits", "Male +0.3", "arcface"),
-    ],
+    ("images", "n", "plain"), [(30_000, 30_000, True), (30_000, 32, False), (60, 30_000, False)]
 )
-def test_another_feature_network_is_never_comparable(table, metric, setting, theirs):
-    ours = record(table=table, metric=metric, setting=setting, dataset="FFHQ 128")
-    attached = attach(ours, comparable_reason="")
-    assert attached.published_metric == theirs
-    assert "another feature network" in attached.not_comparable
-    twice = attach(ours, comparable_reason="another feature network").not_comparable
-    assert twice.count("another feature network") == 1
+def test_a_run_compares_by_what_it_measured_whatever_its_profile(images, n, plain):
+    fields = {k: FULL[k] for k in ("split", "inversion_steps", "decoding_steps", "solver")}
+    context, protocol = context_of(images, **fields)
+    row = context.record(
+        "reconstruction", "table1_reconstruction", "DiffAE", "ssim", 0.98,
+        split="all", setting="x_T inverted", steps=100, n=n, protocol=protocol,
+    )  # fmt: skip
+    assert row.published == 0.991
+    assert (row.not_comparable == "") == plain, row.not_comparable
 
 
-def test_reasons_that_the_names_show_are_added():
-    short = attach(record(steps=20), comparable_reason="another crop")
-    assert short.not_comparable == "another crop; published at T = 100"
-    elsewhere = record(
-        table="table4_unconditional_fid", metric="fid", setting="", dataset="portraits 32"
-    )
-    assert attach(elsewhere, comparable_reason="").not_comparable == "published on CelebA 64"
+def test_the_benchmarks_say_what_the_papers_protocol_asks_for():
+    """A name that no benchmark writes would make every number incomparable, for ever."""
+    source = "".join(path.read_text() for path in Path(benchmarks.__file__).parent.glob("*.py"))
+    asked = {name for theirs in PROTOCOLS.values() for name in theirs.fields} - {"n"}
+    for name in asked | {"dataset_images", "transform"} | set(STEPS):
+        assert re.search(rf"\b{name}=|\"{name}\":", source), name
+    assert PROTOCOLS["section5.3_probe", ""].fields["probe"] == ADAM

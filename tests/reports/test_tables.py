@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from reports.records import HIGHER, LOWER, NEITHER, Record
 from reports.tables import build_tables, write_tables
@@ -41,10 +42,22 @@ def reconstruction(table):
     systems = [("DDIM", "x_T inverted", 0.8), ("DiffAE", "x_T inverted", 0.9)]
     systems += [("dummy: perfect", "", 0.95)]
     for system, setting, base in systems:
+        scale = system.startswith("dummy")
         for steps in STEPS:
             ssim = base + steps / 1000
-            yield record(table, system, setting, steps, "ssim", ssim, stderr=0.0012)
-            yield record(table, system, setting, steps, "mse", (1 - ssim) / 1000, stderr=2e-6)
+            yield record(
+                table, system, setting, steps, "ssim", ssim, stderr=0.0012, reference=scale
+            )
+            yield record(
+                table,
+                system,
+                setting,
+                steps,
+                "mse",
+                (1 - ssim) / 1000,
+                stderr=2e-6,
+                reference=scale,
+            )
 
 
 def written(tmp_path, records, name, context=None):
@@ -95,6 +108,14 @@ def test_the_best_real_system_is_bold_by_direction(tmp_path):
     assert "**" not in "".join(cells(markdown, "DDIM", "x_T inverted", "20"))
     assert "**" not in "".join(cells(markdown, "dummy: perfect", "", "20"))
     assert set(frame[frame["best"]]["system"]) == {"DiffAE"}
+
+
+@pytest.mark.parametrize("name", ["RealNVP", "Naive Bayes VAE", "pixelsnail", "ImageNet-AE"])
+def test_a_contender_is_no_reference_row_by_the_letters_of_its_name(tmp_path, name):
+    table = "table1_reconstruction"
+    rivals = [record(table, system, "", 10, "ssim", v) for system, v in ((name, 0.9), ("VAE", 0.8))]
+    markdown, _ = written(tmp_path, rivals, table)
+    assert cells(markdown, name, "10")[2] == "**0.9000**"
 
 
 def test_table_1_shows_the_largest_t_and_keeps_the_latent_size(tmp_path):
@@ -175,7 +196,7 @@ def test_fewshot_has_the_naive_distance_beside_it_and_never_bold(tmp_path):
     table = "table3_fewshot_fid"
     records = [
         record(table, "DiffAE", "binary/Male", 100, "fid", 11.5, stderr=0.4),
-        record(table, "naive", "binary/Male", None, "fid", 1.25),
+        record(table, "naive", "binary/Male", None, "fid", 1.25, reference=True),
         record(table, "DiffAE", "binary/Male", 100, "fid_seed_std", 1.19, direction="neither"),
         record(table, "DiffAE", "binary/Male", 100, "acceptance_rate", 0.43),
     ]
@@ -232,10 +253,12 @@ def test_overview_gives_the_smallest_detectable_change(tmp_path):
     table = "table1_reconstruction"
     markdown, frame = written(tmp_path, reconstruction(table), "overview")
     row = frame[(frame["system"] == "DiffAE") & (frame["metric"] == "ssim")].iloc[0]
-    assert row["detectable_change"] == pytest.approx(1.96 * math.sqrt(2) * 0.0012)
+    error = math.sqrt(2) * 0.0012  # of the difference of two runs
+    seen = norm.sf(norm.isf(0.025), loc=row["detectable_change"] / error)
+    assert seen == pytest.approx(0.8, abs=1e-4)
     assert set(frame["steps"]) == {20}
     line = next(text for text in markdown.splitlines() if "DiffAE" in text and "SSIM" in text)
-    for part in ("0.9200 ± 0.0012", "0.0033", "1,000", "3f9a"):
+    for part in ("0.9200 ± 0.0012", "0.0048", "1,000", "3f9a"):
         assert part in line
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.records import Record
+from reports.records import Record, record_key
 from reports.uncertainty import (
     by_group,
     difference_error,
@@ -15,7 +15,6 @@ from reports.uncertainty import (
     of_mean,
     paired,
     read_uncertainties,
-    record_key,
     units_of,
     write_uncertainties,
 )
