@@ -1,0 +1,168 @@
+"""Are the standard errors true? Every number of every benchmark measured many times on nothing but fresh draws.
+
+    OMP_NUM_THREADS=1 python docs/results/error_spread.py --replicates 24 --out runs/error-spread
+
+A replicate has portraits that no other has (another drawing seed), other noise, other labelled images and other training
+images for the probes; the checkpoint is the packaged one. So the standard deviation of a number over replicates is what
+its standard error claims to be. Sizes are tiny: how large the errors are does not matter here, whether they are true does.
+Prints the table of `error_spread.md`. There is a file for each benchmark of each replicate: the same command goes on where
+it was stopped, and measures anew what was removed; --report prints what there is.
+"""
+
+import argparse
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import chi2
+from tabulate import tabulate
+
+from benchmarks.run import main as run
+from diffae.data.portraits import write_dataset
+from reports.records import Record, read_records, write_records
+
+BENCHMARKS = (
+    "reconstruction",
+    "probes",
+    "identity",
+    "interpolation",
+    "fewshot",
+    "unconditional",
+    "variation",
+    "denoising",
+    "memorisation",
+)
+PORTRAITS, SIZE = 1_500, 32
+SETTINGS = (
+    "steps=3",
+    "reconstruction_images=48",
+    "fit_images=600",
+    "probe_train=800",
+    "probe_valid=150",
+    "probe_test=400",
+    "identity_images=24",
+    "identity_strengths=0.3",
+    "identity_steps=2",
+    "interpolation_pairs=24",
+    "interpolation_steps=2",
+    "fid_samples=96",
+    "fid_reference=320",
+    "fid_steps=2",
+    "fewshot_reference=480",
+    "fewshot_samples=48",
+    "fewshot_pool=192",
+    "fewshot_seeds=3",
+    "fewshot_steps=2",
+    "fewshot_binary_k=20",
+    "fewshot_pu_positives=20",
+    "fewshot_pu_unlabeled=200",
+    "variation_images=16",
+    "variation_draws=4",
+    "variation_steps=2",
+    "denoising_images=96",
+    "denoising_timesteps=100,500,900",
+    "memorisation_train=320",
+)
+MEANS = ("mean", "prevalence-weighted mean")
+FEWEST = 3  # replicates that a spread is taken of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replicates", type=int, default=24)
+    parser.add_argument("--out", type=Path, default=Path("runs/error-spread"))
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing, print what there is"
+    )
+    args = parser.parse_args()
+    for number in range(args.replicates):
+        folder = args.out / f"replicate-{number:03d}"
+        todo = [name for name in BENCHMARKS if not (folder / f"{name}.csv").exists()]
+        if todo and not args.report:
+            measure(folder, todo, number + 1)
+    found = [
+        read_records(path) for name in BENCHMARKS for path in sorted(args.out.glob(f"*/{name}.csv"))
+    ]
+    print(table(found))
+
+
+def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
+    """One replicate: portraits, a run on them, and nothing of either left but the run's numbers."""
+    scratch = folder.with_name(folder.name + "-scratch")
+    shutil.rmtree(scratch, ignore_errors=True)
+    data = scratch / "portraits"
+    write_dataset(data, PORTRAITS, SIZE, seed=10_000 + seed, workers=1)
+    os.environ["DIFFAE_CACHE"] = str(scratch / "cache")
+    words = [word for setting in SETTINGS for word in ("--set", setting)]
+    where = ["--data", str(data), "--seed", str(seed), "--out", str(scratch / "run")]
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        run([*benchmarks, "--systems", "diffae", "--profile", "quick", *words, *where])
+    folder.mkdir(parents=True, exist_ok=True)
+    measured = read_records(scratch / "run" / "records.csv")
+    for name in benchmarks:
+        write_records(folder / f"{name}.csv", [r for r in measured if r.benchmark == name])
+    shutil.rmtree(scratch)
+
+
+# ----------------------------------------------------------------------------------------------
+# The table
+
+
+def table(replicates: list[list[Record]]) -> str:
+    """A row for each number with a standard error; the 40 attributes of a score are one row."""
+    headers = (
+        "benchmark",
+        "row",
+        "setting",
+        "metric",
+        "stated",
+        "spread",
+        "ratio",
+        "95 % interval",
+        "replicates",
+    )
+    return tabulate(rows(replicates), headers, tablefmt="pipe", disable_numparse=True)
+
+
+def rows(replicates: list[list[Record]]) -> Iterator[tuple[str, ...]]:
+    groups: dict[tuple[str, ...], dict[str, list[Record]]] = {}
+    for records in replicates:
+        for record in records:
+            if record.value is not None and record.stderr:
+                numbers = groups.setdefault(_row(record), {})
+                numbers.setdefault(record.setting, []).append(record)
+    for key, numbers in groups.items():
+        found = [one for one in numbers.values() if len(one) >= FEWEST]
+        if not found:
+            continue
+        stated = np.mean([math.sqrt(np.mean(np.square([r.stderr for r in one]))) for one in found])
+        spread = np.mean([np.std([r.value for r in one], ddof=1) for one in found])
+        fewest, ratio = min(map(len, found)), float(stated / spread)
+        yield (
+            *key,
+            f"{stated:.3g}",
+            f"{spread:.3g}",
+            f"{ratio:.2f}",
+            _interval(ratio, fewest) if len(found) == 1 else f"{len(found)} numbers",
+            str(fewest),
+        )
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    one_of_many = record.benchmark == "probes" and record.setting not in MEANS
+    setting = "an attribute" if one_of_many else record.setting
+    return record.benchmark, record.system, setting, record.metric
+
+
+def _interval(ratio: float, count: int) -> str:
+    """What the ratio may be, from the spread of a spread over `count` normal values."""
+    low, high = (math.sqrt(chi2.ppf(q, count - 1) / (count - 1)) for q in (0.025, 0.975))
+    return f"{ratio * low:.2f} to {ratio * high:.2f}"
+
+
+if __name__ == "__main__":
+    main()
