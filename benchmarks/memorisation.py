@@ -5,7 +5,7 @@ same distance for both is what a model that only generalises would give; a copie
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
     for space in spaces(context):
         ours = neighbours(context, space, new[space.samples])
         theirs = neighbours(context, space, space.real(_held_out(context)))
-        yield from _quantiles(context, space, system.title, steps, ours["distance"])
-        yield from _ratios(context, space, system, steps, ours["distance"], theirs["distance"])
+        row = Row(system.title, steps, _training(context, system))
+        yield from _quantiles(context, space, row, ours["distance"])
+        yield from _ratios(context, space, row, ours["distance"], theirs["distance"])
         if space.samples == "features":
             _save_nearest(context, system, steps, ours)
 
@@ -88,7 +89,21 @@ def references(context: Context) -> Iterator[Record]:
         return
     for space in spaces(context):
         found = neighbours(context, space, space.real(_held_out(context)))
-        yield from _quantiles(context, space, REAL, None, found["distance"])
+        yield from _quantiles(context, space, Row(REAL, None), found["distance"])
+
+
+def _training(context: Context, system: System) -> str:
+    """What must be known of the images that a system was trained on; nothing where they are those looked among."""
+    known, data = system.trained_on, context.dataset
+    if system.reference:
+        return ""
+    if known is None:
+        return (
+            f"not known to be trained on these images: what {system.title} copied may lie elsewhere"
+        )
+    if not known.saw(data, "train"):
+        return f"trained on {known.data}, not on these images: what it copied lies elsewhere"
+    return "trained on the held-out images too: no scale" if known.saw(data, "test") else ""
 
 
 def _lacking(context: Context) -> str:
@@ -124,62 +139,64 @@ def neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
     return context.store.once(key, compute)
 
 
-def _quantiles(
-    context: Context, space: Space, title: str, steps: int | None, distance: np.ndarray
-) -> Iterator[Record]:
+@dataclass(frozen=True)
+class Row:
+    """Whose samples were looked at, drawn with which T, and what must be known of all their numbers."""
+
+    title: str
+    steps: int | None
+    note: str = ""
+
+
+def _quantiles(context: Context, space: Space, row: Row, distance: np.ndarray) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
         found = quantile_and_stderr(distance, q)
-        yield _record(context, space, title, f"nn_{space.name}", setting, steps, distance, found)
+        yield _record(context, space, row, f"nn_{space.name}", setting, len(distance), found)
 
 
 def _ratios(
-    context: Context,
-    space: Space,
-    system: System,
-    steps: int | None,
-    ours: np.ndarray,
-    theirs: np.ndarray,
+    context: Context, space: Space, row: Row, ours: np.ndarray, theirs: np.ndarray
 ) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
         ratio = ratio_and_stderr(quantile_and_stderr(ours, q), quantile_and_stderr(theirs, q))
-        metric = f"nn_ratio_{space.name}"
-        yield _record(context, space, system.title, metric, setting, steps, ours, ratio)
+        none = replace(row, note="held-out images are at distance 0: no ratio")
+        said = none if ratio[0] is None else row
+        yield _record(context, space, said, f"nn_ratio_{space.name}", setting, len(ours), ratio)
 
 
 def _record(
     context: Context,
     space: Space,
-    title: str,
+    row: Row,
     metric: str,
     setting: str,
-    steps: int | None,
-    distance: np.ndarray,
+    n: int,
     found: tuple[float | None, float | None],
 ) -> Record:
     protocol = context.protocol(
         "memorisation",
-        n=len(distance),
+        n=n,
         train_n=len(_train(context)),
         test_n=len(_held_out(context)),
         distance="Euclidean, to the nearest training image",
-        decoding_steps=steps,
-        latent_steps=steps,
-        solver="ddim" if steps else None,
+        decoding_steps=row.steps,
+        latent_steps=row.steps,
+        solver="ddim" if row.steps else None,
         **space.protocol,
     )
     return context.record(
         "memorisation",
         TABLE,
-        title,
+        row.title,
         metric,
         found[0],
         setting=setting,
-        steps=steps,
+        steps=row.steps,
         stderr=found[1],
         split="",
-        n=len(distance),
+        n=n,
         protocol=protocol,
-        note="" if found[0] is not None else "held-out images are at distance 0: no ratio",
+        note=row.note,
     )
 
 

@@ -1,8 +1,11 @@
 """Nearest training images, by another library and by systems that copy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from colours import features
 from PIL import Image
 from scipy.spatial.distance import cdist
 
@@ -14,6 +17,7 @@ from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_s
 from benchmarks.systems import load
 from benchmarks.systems.base import SAMPLE, System
 from diffae.data import open_dataset
+from diffae.trained_on import TrainedOn
 
 
 class Copier(System):
@@ -79,6 +83,26 @@ def test_a_system_that_copies_is_found_out(context):
     assert np.array_equal(sheet[2:66], sheet[68:132])
 
 
+def test_what_is_not_known_of_the_training_images_is_said(context):
+    """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test images too."""
+    context.features, copier = features(), Copier(context.select("train", 90))
+    told = TrainedOn.describe("preset", context.dataset, "train", 0)
+    for known, note in (
+        (None, "not known to be trained on these images: what copier copied may lie elsewhere"),
+        (
+            replace(told, fingerprint="another", data="horses"),
+            "trained on horses, not on these images: what it copied lies elsewhere",
+        ),
+        (told, ""),
+        (replace(told, split="all"), "trained on the held-out images too: no scale"),
+    ):
+        copier.trained_on = known
+        found = values(context, copier)
+        notes = {row.note for (system, _, _), row in found.items() if system == "copier"}
+        assert notes == {note}
+        assert found["real images (test)", "nn_effnet", "median"].note == ""
+
+
 def test_distance_of_grey_and_of_held_out_pixels(context):
     found = values(context, load("dummy-constant"))
     train, test = (
@@ -108,6 +132,7 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
 
 
 def test_held_out_images_that_are_copies_of_training_images_give_no_ratio(context, monkeypatch):
+    context.features = features()
     monkeypatch.setattr(module, "_distances", lambda a, b: np.zeros(len(a)))
     row = values(context, load("dummy-constant"))["dummy: constant", "nn_ratio_pixels", "median"]
     assert (row.value, row.note) == (None, "held-out images are at distance 0: no ratio")
