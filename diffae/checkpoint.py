@@ -6,7 +6,7 @@ Nothing in either is ever executed.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from diffae.config import ModelConfig
 from diffae.errors import UserError, name_all
+from diffae.files import read_text
 from diffae.official import OfficialCheckpoint
 from diffae.trained_on import TrainedOn
 from diffae.trained_on import read as trained_on_record
@@ -23,6 +24,9 @@ from diffae.trained_on import read as trained_on_record
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 OFFICIAL = "last.ckpt"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
+LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
+UNREAD = torch.empty(0)  # in the place of a tensor that is not part of the model
 PACKAGED = Path(__file__).parent / "pretrained"
 
 
@@ -39,12 +43,14 @@ class Folder:
         self.config = _read_config(path / CONFIG)
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
-        """Every tensor of the file; `expected` names what the model needs, which is checked later."""
+        """The tensors of the file by name; those that are not `expected` are named and not read."""
         file = self.path / WEIGHTS
         try:
             with safe_open(file, "pt") as opened:
                 names = list(opened.keys())
-            return {name: _read_tensor(file, name) for name in names}
+            wanted = set(expected)
+            read = _read_tensors(file, [name for name in names if name in wanted])
+            return {name: read.get(name, UNREAD) for name in names}
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"{file}: not readable as safetensors ({error}); copy or download it again"
@@ -101,20 +107,35 @@ def trained_on(path: str | Path) -> TrainedOn | None:
     return trained_on_record(found.path) if isinstance(found, Folder) else None
 
 
-def _read_tensor(file: Path, name: str) -> Tensor:
-    """One tensor of a safetensors file, in memory of torch's own.
+def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, in memory of torch's own.
 
-    How a kernel rounds may depend on how its weights are aligned, which a mapped file leaves to chance. It is
-    opened for each tensor anew, so that the pages of those before do not stay in memory beside their copies.
+    How a kernel rounds may depend on how its weights are aligned, which a mapped file leaves to chance. The file
+    is opened anew after each GROUP of bytes, so that the pages of those before do not stay in memory beside
+    their copies.
     """
+    tensors: dict[str, Tensor] = {}
+    remaining = iter(names)
+    while group := _read_group(file, remaining):
+        tensors |= group
+    return tensors
+
+
+def _read_group(file: Path, names: Iterator[str]) -> dict[str, Tensor]:
+    """The tensors of the next names, until they have GROUP bytes; none if there are no more names."""
+    group: dict[str, Tensor] = {}
+    size = 0
     with safe_open(file, "pt") as opened:
-        return opened.get_tensor(name).clone()
+        while size < GROUP and (name := next(names, None)) is not None:
+            group[name] = opened.get_tensor(name).clone()
+            size += group[name].nbytes
+    return group
 
 
 def _read_config(path: Path) -> ModelConfig:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold a JSON object")
@@ -146,6 +167,9 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
         "of another dtype than float16, bfloat16, float32 or float64": sorted(shared - floats),
         "not finite": sorted(k for k in floats if not torch.isfinite(state[k].float()).all()),
     }
+    faults[f"of more than {LARGEST:g}, with which float32 cannot compute"] = sorted(
+        k for k in floats - set(faults["not finite"]) if (state[k].float().abs() > LARGEST).any()
+    )
     if text := name_all(faults):
         raise UserError(f"{source}: tensors {text}")
 

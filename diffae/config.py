@@ -3,7 +3,7 @@
 A `ModelConfig` is all that is needed to build a model; it is saved as `config.json` beside the weights.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from diffae.errors import UserError
@@ -47,6 +47,17 @@ def _check_numbers(config: Any) -> None:
                 raise UserError(
                     f"config: {field.name} must be {what} from {low} to {high}, not {number!r:.40}"
                 )
+
+
+def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
+    """UserError naming what of `data` is no field of a configuration, or what it lacks."""
+    known = {field.name: field for field in fields(kind)}
+    if unknown := sorted(set(data) - set(known)):
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise UserError(f"config: {where}unknown field(s) {', '.join(unknown[:3])}{more}")
+    needed = [name for name, field in known.items() if field.default is MISSING]
+    if missing := [name for name in needed if name not in data]:
+        raise UserError(f"config: {where}missing field(s) {', '.join(missing)}")
 
 
 def _check_prediction(prediction: Any) -> None:
@@ -130,22 +141,18 @@ class ModelConfig:
     @staticmethod
     def from_json(data: dict[str, Any]) -> "ModelConfig":
         """The inverse of `to_json`. Raises UserError naming a field that is unknown, missing or wrong."""
-        unknown = sorted(set(data) - {field.name for field in fields(ModelConfig)})
-        if unknown:
-            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            raise UserError(f"config: unknown field(s) {', '.join(unknown[:3])}{more}")
+        _check_names(ModelConfig, data, "")
         latent = data.get("latent")
         if latent is not None and not isinstance(latent, dict):
             raise UserError("config: latent must be null or an object")
+        if latent is not None:
+            _check_names(LatentConfig, latent, "latent: ")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
         }
-        try:
-            if latent is not None:
-                values["latent"] = LatentConfig(**latent)
-            return ModelConfig(**values)
-        except TypeError as error:
-            raise UserError(f"config: {error}") from None
+        if latent is not None:
+            values["latent"] = LatentConfig(**latent)
+        return ModelConfig(**values)
 
 
 # ----------------------------------------------------------------------------------------------

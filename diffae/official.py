@@ -15,7 +15,9 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -148,7 +150,8 @@ def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
     }
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, torch.Size]:
+@cache
+def expected_shapes(config: ModelConfig) -> Shapes:
     """Every tensor that a `last.ckpt` of this configuration holds, beside the raw copy and `x_T`."""
     with torch.device("meta"):
         parts = nn.ModuleDict({"unet": UNet(config)})
@@ -163,7 +166,7 @@ def expected_shapes(config: ModelConfig) -> dict[str, torch.Size]:
             shapes[name] = tensor.shape
     if config.latent:
         shapes |= dict.fromkeys(("conds_mean", "conds_std"), torch.Size((1, config.z_channels)))
-    return shapes
+    return MappingProxyType(shapes)
 
 
 def _guess(shapes: Shapes, source: Path | str) -> ModelConfig:

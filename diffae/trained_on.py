@@ -7,6 +7,7 @@ from typing import Any
 
 from diffae.data import Dataset
 from diffae.errors import UserError
+from diffae.files import read_text
 
 NOTE = "training.json"
 PORTRAITS_NOTE = "portraits.json"
@@ -75,9 +76,9 @@ def read(folder: Path) -> TrainedOn | None:
     if not note.is_file():
         return None
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))["trained_on"]
+        known = json.loads(read_text(note))["trained_on"]
         values = {field.name: known[field.name] for field in fields(TrainedOn)}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
             f"{note}: not the record of a training; move it away if the checkpoint is yours"
         ) from None
@@ -87,8 +88,10 @@ def read(folder: Path) -> TrainedOn | None:
 def _generator(dataset: Dataset) -> dict[str, Any] | None:
     """The settings of the generator of portraits, if `dataset` is a set of them."""
     note = Path(dataset.root) / PORTRAITS_NOTE
-    try:
-        found = json.loads(note.read_text(encoding="utf-8"))
-        return {name: found[name] for name in ("version", "seed", "count")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    if not note.is_file():
         return None
+    try:
+        found = json.loads(read_text(note))
+        return {name: found[name] for name in ("version", "seed", "count")}
+    except (UserError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # a file of that name that is none of ours

@@ -24,7 +24,7 @@ from diffae.cli import say
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
-from diffae.files import write_whole, writing
+from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from diffae.train import precision
 from diffae.train.presets import PRESETS, Preset
@@ -138,7 +138,7 @@ def _claim(note: _Note) -> IO[str]:
     out, known = note.out, note.path.is_file()
     if known:
         try:
-            theirs = json.loads(note.path.read_text(encoding="utf-8"))["identity"]
+            theirs = json.loads(read_text(note.path))["identity"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(f"{note.path}: damaged; choose another --out") from None
         if theirs != note.identity:

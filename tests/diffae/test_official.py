@@ -54,7 +54,7 @@ def _shapes_of(path: Path) -> dict[str, torch.Tensor]:
     ids=str,
 )
 def test_every_configuration_is_inferred_from_its_own_shapes(config):
-    shapes = expected_shapes(config) | {"x_T": torch.Size((32, 3, *[config.image_size] * 2))}
+    shapes = {**expected_shapes(config)} | {"x_T": torch.Size((32, 3, *[config.image_size] * 2))}
     assert infer_config(shapes, "x") == config
 
 

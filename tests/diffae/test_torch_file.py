@@ -177,6 +177,38 @@ def test_a_damaged_file_is_one_line(tiny, damage, message):
     assert str(tiny) in str(error.value) and "\n" not in str(error.value)
 
 
+AMPLIFIED = {
+    "memo": b"\x80\x02Nr\x00\x00\x00\x04.",  # LONG_BINPUT 2^26: C makes room for as many
+    "bytes": b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b".",  # BINBYTES8 of a terabyte
+    "bytearray": b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".",
+    "text": b"\x80\x04\x8d" + (1 << 40).to_bytes(8, "little") + b".",
+    "number": b"\x80\x02\x8b\xff\xff\xff\x7f.",  # LONG4 of 2 GB
+    "frame": b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
+    "stand-ins": b"\x80\x02" + b"cx\ny\n0" * 50_000 + b"N.",
+}
+
+
+@pytest.mark.parametrize("what", AMPLIFIED)
+def test_a_small_pickle_takes_little_memory(tiny, what):
+    rewrite(tiny, with_pickle(AMPLIFIED[what]))
+    before = peak()
+    with pytest.raises(UserError, match=r"last\.ckpt"):
+        DiffusionAutoencoder.from_pretrained(tiny)
+    assert peak() - before < 30e6
+
+
+def peak() -> int:
+    """The most memory that this process has had mapped or in use, bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("VmPeak", "VmHWM"))) << 10
+
+
+def test_a_pickle_larger_than_any_of_theirs_is_refused(tiny, monkeypatch):
+    monkeypatch.setattr(torch_file, "MOST_PICKLE", 1000)
+    with pytest.raises(UserError, match=r"its pickle has .* bytes, and at most 1,000 are read"):
+        DiffusionAutoencoder.from_pretrained(tiny)
+
+
 def test_a_flipped_bit_in_the_weights_is_found(tiny):
     data = bytearray(tiny.read_bytes())
     wanted = tiny_state()["ema_model.encoder.out.3.weight"].numpy().tobytes()
