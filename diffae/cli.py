@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
@@ -119,6 +120,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image is said by us
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:

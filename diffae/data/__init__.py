@@ -4,6 +4,7 @@ A format is one module with a test (does this folder look like it?) and an opene
 `READERS`.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,10 +83,21 @@ def find_reader(path: Path) -> Reader:
     """The format of `path`; `UserError` when it is none that is known."""
     if not path.exists():
         raise UserError(f"{path}: no such folder or zip file")
+    if path.is_dir():
+        refuse_closed(path)
     for reader in READERS:
         if reader.recognises(path):
             return reader
     raise UserError(f"{path}: a file, not a folder or a zip file; give what holds the images")
+
+
+def refuse_closed(folder: Path) -> None:
+    """UserError for a folder that may not be listed or entered: else the first file looked for is blamed."""
+    try:
+        os.listdir(folder)
+        os.stat(f"{folder}/.")
+    except PermissionError:
+        raise UserError(f"{folder}: no permission to read this folder") from None
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:

@@ -14,6 +14,8 @@ from diffae.data.portraits import write_dataset
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 
+LARGEST_SIZE = 1024
+
 
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -37,7 +39,13 @@ def check_dataset(arguments: list[str]) -> None:
         "--sheet", type=Path, help="PNG file to write: 64 images as models see them"
     )
     args = parser.parse(arguments)
+    if args.size > LARGEST_SIZE:
+        raise UserError(
+            f"--size {args.size}: many images are held at once; use {LARGEST_SIZE} or less"
+        )
     data = open_dataset(args.path, args.size, args.crop)
+    if args.sheet is not None:
+        check.refuse_sheet(args.sheet, args.path)
     for line in check.describe(data, find_reader(args.path).title):
         print(line, flush=True)
     indices = check.sample_indices(len(data))

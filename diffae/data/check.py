@@ -1,21 +1,26 @@
 """What a data set is taken for: the lines of `python -m diffae.data check`, and a contact sheet."""
 
+import io
+import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from diffae.data.dataset import SPLITS, Dataset
-from diffae.data.transforms import Transform
+from diffae.data.transforms import DECODING_ERRORS, Transform
 from diffae.errors import UserError
+from diffae.files import write_whole
 
 DECODED = 256
 SHEET_SIDE = 8
 SEED = 0
 LABEL_WIDTH = 13
 LINE_WIDTH = 100
+MARK, MADE_BY = "Software", "python -m diffae.data check"
 
 
 def describe(data: Dataset, format_title: str) -> Iterator[str]:
@@ -88,8 +93,31 @@ def contact_sheet(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(grid.reshape(rows * size, SHEET_SIDE * size, 3))
 
 
-def save_sheet(path: Path, pixels: np.ndarray) -> None:
+def refuse_sheet(path: Path, root: Path) -> None:
+    """UserError unless a sheet at `path` would write over nothing but another sheet, outside the data."""
+    place = Path(os.path.realpath(path))
+    if place.is_relative_to(os.path.realpath(root)):
+        raise UserError(f"--sheet {path}: is inside the data, which stays as it is; choose another")
+    if os.path.lexists(place) and not is_sheet(place):
+        raise UserError(f"--sheet {path}: is there and is no contact sheet of ours; choose another")
+
+
+def is_sheet(path: Path) -> bool:
+    if not path.is_file():
+        return False
     try:
-        contact_sheet(pixels).save(path, format="PNG")
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get(MARK) == MADE_BY
+    except DECODING_ERRORS:
+        return False
+
+
+def save_sheet(path: Path, pixels: np.ndarray) -> None:
+    """Write the contact sheet, marked as one, so that the next may take its place."""
+    mark, content = PngInfo(), io.BytesIO()
+    mark.add_text(MARK, MADE_BY)
+    contact_sheet(pixels).save(content, format="PNG", pnginfo=mark)
+    try:
+        write_whole(path, content.getvalue())
     except OSError as error:
         raise UserError(f"--sheet {path}: cannot write it ({error.strerror or error})") from error

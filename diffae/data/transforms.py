@@ -160,9 +160,44 @@ def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
             image.load()
             return to_rgb(upright(image))
     except DECODING_ERRORS as error:
+        if isinstance(error, UnidentifiedImageError) and (kind := foreign_format(file)):
+            raise UserError(
+                f"{where}: a {kind} file, whatever its name says, and that format is not read; "
+                "convert it to PNG or take it out"
+            ) from None
         raise UserError(
             f"{where}: cannot read this image ({reason(error)}); replace it or take it out"
         ) from error
+
+
+# The first bytes of what people take for pictures that Pillow would read. A box "ftyp" is ISO media.
+SIGNATURES = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"\0\0\1\0": "ICO",
+    b"<svg": "SVG",
+}
+BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIC", b"msf1": "HEIC"}  # and heic, heix, ...
+
+
+def foreign_format(file: Path | io.BytesIO) -> str | None:
+    """The format of a picture that is not read, by its first bytes; None if they say nothing."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    else:
+        start = file.getvalue()[:16]
+    if start[4:8] == b"ftyp":
+        return "HEIC" if start[8:11] in (b"hei", b"hev") else BRANDS.get(start[8:12], "video")
+    return next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), None)
 
 
 def size_of(file: Path | io.BytesIO) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from refusal import refusal
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
@@ -116,8 +117,8 @@ def test_the_sample_is_fixed_and_spread():
     assert np.bincount(indices // 10_000).min() > 60
 
 
-def test_the_sheet_shows_64_images_as_models_see_them(folder, tmp_path, capsys):
-    sheet = tmp_path / "sheet"
+def test_the_sheet_shows_64_images_as_models_see_them(folder, tmp_path_factory, capsys):
+    sheet = tmp_path_factory.mktemp("out") / "sheet"
     rows = printed(capsys, folder, "--size", 8, "--sheet", sheet)
     assert rows["sheet"] == str(sheet)
     pixels = np.asarray(Image.open(sheet))
@@ -150,6 +151,36 @@ def test_mistakes_are_answered(arguments, message):
         main(arguments)
 
 
-def test_a_sheet_that_cannot_be_written_is_named(folder):
+def test_a_sheet_that_cannot_be_written_is_named(folder, tmp_path_factory):
+    sheet = tmp_path_factory.mktemp("out") / "missing" / "s.png"
     with pytest.raises(UserError, match=r"--sheet .*missing/s\.png: cannot write it \(No such"):
-        main(["check", str(folder), "--sheet", str(folder / "missing" / "s.png")])
+        main(["check", str(folder), "--sheet", str(sheet)])
+
+
+@pytest.mark.parametrize("name", ["000.bmp", "new.png", "deep/../001.bmp"])
+def test_a_sheet_is_not_written_into_the_data(folder, capsys, name, monkeypatch):
+    """It took the place of the image."""
+    (folder / "deep").mkdir()
+    before = {path: path.read_bytes() for path in folder.glob("*.bmp")}
+    monkeypatch.chdir(folder)
+    for sheet in (folder / name, name):
+        line = refusal(main, capsys, "check", ".", "--size", 8, "--sheet", sheet)
+        assert f"--sheet {sheet}: is inside the data" in line
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_sheet_takes_no_place_but_of_another_sheet(folder, tmp_path_factory, capsys):
+    out = tmp_path_factory.mktemp("out")
+    Image.new("RGB", (4, 4)).save(out / "holiday.png")
+    (out / "thesis.png").write_text("years of work")
+    (out / "link.png").symlink_to(folder / "000.bmp")
+    (out / "folder.png").mkdir()
+    before = (out / "holiday.png").read_bytes()
+    for name in ("holiday.png", "thesis.png", "folder.png", "link.png"):
+        assert f"--sheet {out / name}: is " in refusal(
+            main, capsys, "check", folder, "--size", 8, "--sheet", out / name
+        )
+    assert (out / "holiday.png").read_bytes() == before
+    for size in (8, 16):
+        main(["check", str(folder), "--size", str(size), "--sheet", str(out / "sheet.png")])
+        assert Image.open(out / "sheet.png").size == (8 * size, 8 * size)

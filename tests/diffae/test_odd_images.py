@@ -3,6 +3,7 @@
 import errno
 import os
 import struct
+import tempfile
 import zipfile
 import zlib
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from refusal import refusal
 
+from diffae import cli
 from diffae.cli import printable
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
@@ -169,7 +171,7 @@ HOSTILE = {
     "truncated.jpg": (lambda tmp: jpeg(tmp)[:1000], r"cannot read this image \(.*truncated"),
     "nothing.png": (lambda tmp: b"", "empty, damaged or not an image"),
     "text.png": (lambda tmp: b"<html>404</html>", "empty, damaged or not an image"),
-    "program.png": (lambda tmp: POSTSCRIPT, "empty, damaged or not an image"),
+    "program.png": (lambda tmp: POSTSCRIPT, "a PostScript file, whatever its name says"),
     "bomb.png": (lambda tmp: bomb(), r"400000000 pixels\) exceeds limit"),
     "strip.png": (
         lambda tmp: png(1, 2_000_000, 1, 0, bytes(4_000_000)),
@@ -211,7 +213,9 @@ def test_loops_of_links_end(tmp_path, capsys):
 def test_an_enormous_size_is_refused(tmp_path, capsys):
     folder = write_images(tmp_path / "set")
     line = refusal(main, capsys, "check", folder, "--size", "100000000")
-    assert "image size 100000000: use 4096 or less" in line
+    assert "--size 100000000: many images are held at once; use 1024 or less" in line
+    with pytest.raises(UserError, match="image size 100000000: use 4096 or less"):
+        open_dataset(folder, 100_000_000)
 
 
 def write_zip(path, entries):
@@ -248,3 +252,74 @@ def test_a_name_twice_in_a_zip_file_is_refused(tmp_path, capsys):
     content = write_images(tmp_path / "set") / "a.png"
     path = write_zip(tmp_path / "a.zip", [("a.png", content.read_bytes())] * 2)
     assert f"{path}, entry a.png: twice in this zip file" in refusal(main, capsys, "check", path)
+
+
+# ----------------------------------------------------------------------------------------------
+# Pictures of other formats under a name that is read
+
+
+def iso_media(brand):
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("AVIF", "AVIF"),
+        ("TIFF", "TIFF"),
+        ("JPEG 2000", "JPEG2000"),
+        ("ICO", "ICO"),
+        ("HEIC", iso_media(b"heic")),
+        ("HEIC", iso_media(b"heix")),
+        ("HEIC", iso_media(b"mif1")),
+        ("video", iso_media(b"isom")),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_picture_of_another_format_is_called_what_it_is(tmp_path, capsys, kind, content, packed):
+    """It was called damaged. Pillow writes the formats that it can."""
+    folder = write_images(tmp_path / "set")
+    path = folder / "phone.jpg"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        Image.new("RGB", (32, 32)).save(path, format=content)
+    if packed:
+        entries = [(file.name, file.read_bytes()) for file in sorted(folder.iterdir())]
+        folder = write_zip(tmp_path / "set.zip", entries)
+    line = refusal(main, capsys, "check", folder)
+    assert f"phone.jpg: a {kind} file, whatever its name says" in line and "damaged" not in line
+
+
+def test_pillow_warns_of_nothing(tmp_path, capsys, recwarn):
+    """An image of 100 million pixels is read, and what Pillow thinks of that is no line of ours."""
+    folder = write_images(tmp_path / "set")
+    (folder / "large.png").write_bytes(png(10_000, 10_000, 1, 0, bytes(1251 * 10_000)))
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda: main(["check", str(folder), "--size", "16"]))
+    assert ended.value.code == 0 and not recwarn.list
+    assert "Warning" not in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------------------
+# Folders without permission
+
+
+@pytest.fixture
+def nobody():
+    """As another user, for whom permissions count: root may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+def test_a_folder_without_permission_is_named_itself(capsys, nobody):
+    """`CelebA-HQ-img` was blamed, which nobody had spoken of."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o000)
+        line = refusal(main, capsys, "check", folder)
+        assert line == f"error: {folder}: no permission to read this folder\n"
+        os.chmod(folder, 0o700)

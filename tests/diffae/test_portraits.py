@@ -123,7 +123,7 @@ def test_other_folders_are_left_alone(tmp_path):
     [
         (["portrait", "--out", "x", "--count", "1"], "did you mean portraits?"),
         (["portraits", "--out", "x", "--count", "0"], "at least 1"),
-        (["portraits", "--out", "x", "--count", "1", "--size", "4"], "at least 8"),
+        (["portraits", "--out", "x", "--count", "1", "--size", "4"], "size must be 8 to"),
         (["portraits", "--count", "1"], "--out"),
     ],
 )
@@ -149,3 +149,19 @@ def test_a_script_without_a_main_guard_is_told_what_it_lacks(tmp_path, monkeypat
     script.write_text(imports + 'if __name__ == "__main__":\n    ' + call)
     guarded = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert guarded.stdout == "600\n", guarded.stderr
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "message"),
+    [
+        (0, 64, "count must be 1 to 1,000,000, not 0"),
+        (10**12, 64, "count must be 1 to 1,000,000, not 1,000,000,000,000"),
+        (1, 7, "size must be 8 to 4096, not 7"),
+        (1, 10**6, "size must be 8 to 4096, not 1,000,000"),
+    ],
+)
+def test_numbers_that_would_fill_the_machine_are_refused(tmp_path, count, size, message):
+    """A million pixels a side ended with SIGABRT, 10^12 portraits not at all."""
+    with pytest.raises(UserError, match=message):
+        write_dataset(tmp_path / "out", count, size)
+    assert not (tmp_path / "out").exists()

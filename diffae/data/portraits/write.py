@@ -23,7 +23,7 @@ from diffae.errors import UserError
 from diffae.files import cache_root, write_whole
 
 PORTRAITS_VERSION = "1"
-SMALLEST_SIZE = 8
+SMALLEST_SIZE, LARGEST_SIZE, LARGEST_COUNT = 8, 4096, 1_000_000
 BLUR_RADIUS = 4.5  # in units of the drawing
 
 IMAGES, NOTE = "img_align_celeba", "portraits.json"
@@ -63,8 +63,10 @@ def write_dataset(
     The label files come last, so that a set that was not finished does not pass for one; run again, it is
     finished without drawing twice. Raises UserError, and writes nothing, if `out` holds anything else.
     """
-    if count < 1 or size < SMALLEST_SIZE:
-        raise UserError(f"portraits: count must be at least 1 and size at least {SMALLEST_SIZE}")
+    if not 1 <= count <= LARGEST_COUNT:
+        raise UserError(f"portraits: count must be 1 to {LARGEST_COUNT:,}, not {count:,}")
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise UserError(f"portraits: size must be {SMALLEST_SIZE} to {LARGEST_SIZE}, not {size:,}")
     _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
     images = out / IMAGES
     images.mkdir(exist_ok=True)
