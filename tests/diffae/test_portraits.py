@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from refusal import refusal
 
 from diffae.data import open_dataset
+from diffae.data.__main__ import main
 from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute, write_dataset
 from diffae.data.portraits.attributes import BEARDS, HAIR_COLOURS
 from diffae.errors import UserError
@@ -127,13 +129,37 @@ def test_other_folders_are_left_alone(tmp_path):
         (["portraits", "--count", "1"], "--out"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
-    command = [sys.executable, "-m", "diffae.data", *arguments]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
-    assert message in result.stderr
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in refusal(main, capsys, *arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    """Names that a movie's download may have are left alone, and so is what another process is writing now."""
+    images = tmp_path / "set" / "img_align_celeba"
+    write_dataset(tmp_path / "set", 2, 16, workers=1)
+    old, new, movie = "000001.png.0123abcd.partial", "000002.png.0123abcd.partial", "movie.partial"
+    for name in (old, new, movie):
+        (images / name).touch()
+    for name in (old, movie):
+        os.utime(images / name, (0, 0))
+    write_dataset(tmp_path / "set", 2, 16, workers=1)
+    assert {path.name for path in images.iterdir()} == {"000001.png", "000002.png", new, movie}
+
+
+def test_a_folder_that_was_killed_before_its_note_is_taken(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "portraits.json.0123abcd.partial").touch()
+    write_dataset(tmp_path / "set", 2, 16, workers=1)
+    assert len(open_dataset(tmp_path / "set", 16)) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 9000])
+def test_a_damaged_note_is_named(tmp_path, content):
+    (tmp_path / "portraits.json").write_text(content)
+    with pytest.raises(UserError, match=r"portraits\.json: damaged; choose another folder"):
+        write_dataset(tmp_path, 2, 16)
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one process draws by itself")

@@ -4,10 +4,11 @@ import io
 import json
 import os
 import signal
+import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.errors import UserError
-from diffae.files import cache_root, write_whole
+from diffae.files import cache_root, is_partial, read_text, write_whole
 
 PORTRAITS_VERSION = "1"
 SMALLEST_SIZE, LARGEST_SIZE, LARGEST_COUNT = 8, 4096, 1_000_000
@@ -37,6 +38,7 @@ DEAD_PROCESS = (
     "portraits: a process that draws died; make memory free, or, in a script without it,"
     ' put the calls under `if __name__ == "__main__":`; run again, it goes on'
 )
+LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
 
@@ -70,6 +72,7 @@ def write_dataset(
     _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
     images = out / IMAGES
     images.mkdir(exist_ok=True)
+    _sweep(images)
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, seed)
@@ -120,14 +123,29 @@ def _name(index: int) -> str:
 def _claim(out: Path, settings: dict[str, object]) -> None:
     """Make `out` the folder of this set."""
     note = out / NOTE
-    if note.is_file():
-        if json.loads(note.read_text()) != settings:
+    if os.path.lexists(note):
+        if _settings_in(note) != settings:
             raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or not all(map(is_partial, out.iterdir()))):
         raise UserError(f"{out}: exists and holds something else; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     _write(note, [json.dumps(settings)])
+
+
+def _settings_in(note: Path) -> object:
+    try:
+        return json.loads(read_text(note, LARGEST_NOTE))
+    except (ValueError, RecursionError):
+        raise UserError(f"{note}: damaged; choose another folder") from None
+
+
+def _sweep(images: Path) -> None:
+    """Remove what killed processes left half written, long ago: others may be drawing here now."""
+    for leftover in filter(is_partial, images.glob("*.partial")):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFT_FOR_GOOD:
+                leftover.unlink()
 
 
 def _write_labels(out: Path, count: int, seed: int) -> None:
