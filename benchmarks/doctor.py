@@ -1,6 +1,5 @@
 """`list` and `doctor`: what there is, what is missing, and where it would go."""
 
-import sys
 from pathlib import Path
 
 from benchmarks import REGISTRY, systems
@@ -124,4 +123,4 @@ def announce(context: Context, loaded: list[System], missing: dict[str, str]) ->
         say.append(f"identity: {context.face.metric_name} ({context.face.name})")
     except NotAvailable as reason:
         say.append(f"identity: not reported: {reason}")
-    print("\n".join(say), file=sys.stderr)
+    cli.say("\n".join(say))

@@ -4,7 +4,6 @@ The work of every benchmark is added up from its `plan`. Times are an extrapolat
 a small batch, and its seconds an image are multiplied by the calls. Nothing is written.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
 
@@ -29,6 +28,7 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
+from diffae import cli
 from diffae.data.dataset import SPLITS
 
 BATCH = {"cpu": 4, "cuda": 64}
@@ -203,5 +203,5 @@ def _cost(context: Context, call: Callable[[], object]) -> Cost:
 
 
 def print_report(context: Context, names: tuple[str, ...], systems: list[System]) -> None:
-    print("timing one batch of every network", file=sys.stderr)
+    cli.say("timing one batch of every network")
     print(report(context, names, systems))

@@ -10,7 +10,6 @@ suffix, and the mean over them is printed. The last line on stdout is METRIC VAL
 how it was measured. A metric whose weights are not here is refused, never replaced by another.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -132,7 +131,7 @@ def _measure_sets(
         if side.n == 1:
             raise UserError(f"{path}: one image; a Frechet distance needs at least two")
         if note := bias_note(side.n, network.dim):
-            print(f"warning: {path}: {note}", file=sys.stderr)
+            cli.say(f"warning: {path}: {note}")
     value = frechet_distance(moments, other)
     return [
         f"measured by: {_network(network)}",

@@ -127,7 +127,7 @@ def _parser(description: str | None) -> cli.Parser:
 
 def _steps(text: str) -> tuple[int, ...]:
     try:
-        steps = tuple(int(part) for part in text.split(","))
+        steps = tuple(cli.whole_number(part) for part in text.split(","))
         for number in steps:
             timesteps(number)
     except (ValueError, UserError) as error:

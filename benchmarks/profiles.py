@@ -8,12 +8,13 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from diffae.cli import did_you_mean
+from diffae.cli import did_you_mean, whole_number
 from diffae.data.dataset import SPLITS
 from diffae.diffusion import NUM_TIMESTEPS
 from diffae.errors import UserError
 
 LARGEST = 10**9
+MOST_PORTRAITS = 10**6  # of which each is drawn and kept
 ACCEPTANCE = ("probability", "threshold", "reject")  # the rules of benchmarks/fewshot_classes.py
 
 
@@ -258,6 +259,8 @@ def _parse(text: str, like: Any) -> Any:
         if text.lower() not in ("true", "false"):
             raise ValueError("must be true or false")
         return text.lower() == "true"
+    if isinstance(like, int):
+        return whole_number(text)
     return type(like)(text)
 
 
@@ -275,6 +278,8 @@ def _check(name: str, value: Any) -> None:
 
 
 def _largest(name: str) -> int:
+    if name == "portraits":
+        return MOST_PORTRAITS
     if name == "denoising_timesteps":
         return NUM_TIMESTEPS - 1
     return NUM_TIMESTEPS if name.endswith("steps") else LARGEST

@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 import diffae
-from diffae import distributed
+from diffae import cli, distributed
 from diffae.files import cache_root, is_partial, write_whole, writing
 from diffae.lock import LOCK, open_lock
 
@@ -154,5 +153,5 @@ def _read(path: Path) -> Arrays | None:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
-        print(f"{path}: damaged, computing it anew", file=sys.stderr)
+        cli.say(f"{path}: damaged, computing it anew")
         return None

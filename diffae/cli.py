@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from diffae import distributed
 from diffae.errors import Terminated, UserError
 from diffae.files import REFUSALS, refusal
 
+MOST_DIGITS = 20
+LONGEST_WORD = 300  # characters
 INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -49,11 +51,35 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
 
 
+def whole_number(text: str) -> int:
+    """A number such as "-20" that a person typed. Raises ValueError with the reason."""
+    match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a whole number" if text.strip() else "a number is missing"
+        )
+    if len(match[2]) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(match[2]):,} digits is too large")
+    return int(match[1] + match[2])
+
+
 def positive(text: str) -> int:
     """The type of a flag that takes a whole number above zero."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """The type of a flag that takes a whole number from zero, such as a seed."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = whole_number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
     return value
 
 
@@ -65,17 +91,9 @@ def path(text: str) -> Path:
 
 
 def say(text: str) -> None:
-    """Print on standard error, once however many processes there are."""
+    """Print on standard error, once however many processes there are; what it does not take is not missed."""
     if distributed.is_main():
-        print(text, file=sys.stderr)
-
-
-def natural(text: str) -> int:
-    """The type of a flag that takes a whole number from zero, such as a seed."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
-    return value
+        _complain(text)
 
 
 def device(text: str) -> str:
@@ -89,6 +107,15 @@ def device(text: str) -> str:
         if int(match[1] or 0) >= torch.cuda.device_count():
             raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use --device cpu")
     return text
+
+
+def shortened(text: str) -> str:
+    """`text` with words that nobody would read, such as a number of 5,000 digits, cut in their middle."""
+    return re.sub(
+        rf"\S{{{LONGEST_WORD + 1},}}",
+        lambda word: f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}",
+        text,
+    )
 
 
 def printable(text: str) -> str:
@@ -113,10 +140,11 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command: an error is one line on standard error and status 2, Ctrl-C status 130, SIGTERM 143.
+    """Run a command, and end it: the one place where an exit status is made.
 
-    Both signals count in a background job too, where a shell has Ctrl-C ignored. Of several processes the first
-    to fail prints its line, and the others end quietly.
+    0 or what the command returned; 2 and one line on standard error for an error; 130 for Ctrl-C, 143 for SIGTERM,
+    141 for a reader of standard output that has gone. Both signals count in a background job too, where a shell has
+    Ctrl-C ignored. Of several processes the first to fail prints its line, and the others end quietly.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
@@ -125,6 +153,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:
         status = main() or 0
+        sys.stdout.flush()  # here a full disk can still be told of
     except UserError as error:
         status = _give_up(2, f"error: {error}")
     except Terminated:
@@ -134,7 +163,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except distributed.Stopped:
         status = 1
     except BrokenPipeError:
-        sys.stderr.close()
         status = 141
     except OSError as error:
         if error.errno not in REFUSALS:
@@ -144,6 +172,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except Exception:
         distributed.fail()
         raise
+    _let_go(sys.stdout)
     sys.exit(status)
 
 
@@ -153,5 +182,21 @@ def _resume(number: int) -> str:
 
 def _give_up(status: int, line: str) -> int:
     if distributed.fail():
-        print(printable(line), file=sys.stderr)
+        _complain(printable(shortened(line)))
     return status
+
+
+def _complain(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # a full disk, a closed terminal: the exit status must do
+        _let_go(sys.stderr)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Flush a standard stream; one that takes no more leads nowhere from now on, or Python would end with 120."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        if stream in (sys.__stdout__, sys.__stderr__):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

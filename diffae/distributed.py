@@ -8,10 +8,12 @@ a collective, on CPU and GPU alike. Without torchrun there is one process, and e
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from diffae.errors import UserError
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     import torch.distributed as dist
 
 FAILED = "failed"
+PATIENCE = "DIFFAE_RENDEZVOUS_SECONDS"  # how long to wait for the other processes to start
+DEFAULT_PATIENCE = 300
+LONGEST_ENDING = (
+    60  # seconds; PyTorch's own wait must not end while Python does: the process would abort
+)
 LONGEST_NAP = 0.02  # seconds between two looks at a barrier
 
 
@@ -39,16 +46,59 @@ _group: _Group | None = None
 
 
 def init() -> None:
-    """Join the processes that torchrun describes in the environment, if there are any."""
+    """Join the processes that torchrun describes in the environment, if there are any.
+
+    Raises UserError if the description makes no sense, or if they do not come within $DIFFAE_RENDEZVOUS_SECONDS.
+    """
     global _group
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _group is not None:
+    world = _number("WORLD_SIZE", 1, default=1)
+    if world < 2 or _group is not None:
         return
+    rank, patience = _number("RANK", 0), _number(PATIENCE, 1, default=DEFAULT_PATIENCE)
+    if rank >= world:
+        raise UserError(f"RANK={rank}: of WORLD_SIZE={world} the last rank is {world - 1}")
     import torch
     from torch.distributed.rendezvous import rendezvous
 
-    _group = _Group(*next(rendezvous("env://")))
+    def join() -> _Group:
+        longer = timedelta(seconds=patience + LONGEST_ENDING)
+        return _Group(*next(rendezvous("env://", timeout=longer)))
+
+    _group = _within(patience, join, f"RANK={rank}: {world} processes")
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_number("LOCAL_RANK", 0, default=rank))
+
+
+def _number(name: str, least: int, default: int | None = None) -> int:
+    """A whole number from the environment."""
+    text = os.environ.get(name, "" if default is None else str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        given = f"{name}={text}" if name in os.environ else f"{name} is not set"
+        raise UserError(
+            f"{given}: must be a whole number from {least}, as torchrun sets it; unset WORLD_SIZE to run alone"
+        )
+    return int(text)
+
+
+def _within(seconds: int, join: Callable[[], _Group], who: str) -> _Group:
+    """What `join` returns. It waits where no signal reaches it, so that is done by a thread, and here in naps."""
+    joined: list[_Group] = []
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            joined.append(join())
+        except Exception as error:
+            failed.append(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    end = time.monotonic() + seconds
+    while not (joined or failed) and time.monotonic() < end:
+        time.sleep(LONGEST_NAP)
+    if joined:
+        return joined[0]
+    reason = f"({failed[0]})".splitlines()[0] if failed else f"within {seconds} s ({PATIENCE})"
+    raise UserError(f"{who} did not meet {reason}; start all of them, or use torchrun")
 
 
 def rank() -> int:

@@ -27,9 +27,10 @@ REFUSALS = {
     errno.EEXIST: "give a folder",
     errno.EISDIR: "move the folder away",
     errno.ELOOP: "give a folder",
-    errno.ENOENT: "give a folder that can be made",
     errno.ENAMETOOLONG: "give a shorter name",
 }
+# What means the same only where something is being written.
+UNMADE = {errno.ENOENT: "give a folder that can be made"}
 
 
 MOST = 2**26  # bytes of a text that a person may have written: labels, settings, notes
@@ -124,13 +125,12 @@ def writing(folder: Path, otherwise: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if error.errno not in REFUSALS | UNMADE:
             raise
         raise UserError(refusal(error, folder, otherwise)) from None
 
 
 def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
     """A disk's refusal in one line."""
-    assert error.errno is not None
-    remedy = " ".join(filter(None, [REFUSALS[error.errno], otherwise]))
+    remedy = " ".join(filter(None, [(REFUSALS | UNMADE)[error.errno or 0], otherwise]))
     return f"{folder}: {error.strerror}; {remedy}, then run the same command again to go on"

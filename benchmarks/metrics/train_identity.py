@@ -75,7 +75,7 @@ def train(
     parameters = [*network.parameters(), centres]
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    progress = tqdm(range(steps), desc="identity", unit="step", file=sys.stderr)
+    progress = tqdm(range(steps), desc="identity", unit="step", file=sys.stderr, disable=None)
     for _ in progress:
         chosen = torch.randint(0, len(images), (BATCH,), generator=generator)
         batch = augment(to_signed(images[chosen]), generator).to(device)

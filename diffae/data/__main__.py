@@ -1,8 +1,4 @@
-"""Look at a data set, or make one.
-
-python -m diffae.data check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
-python -m diffae.data portraits --out DIR --count N [--size 64]
-"""
+"""Look at a data set, or make one: see USAGE."""
 
 import os
 import sys
@@ -15,6 +11,10 @@ from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 
 LARGEST_SIZE = 1024
+USAGE = """Look at a data set, or make one.
+
+python -m diffae.data check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
+python -m diffae.data portraits --out DIR --count N [--size 64]"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     command, *rest = arguments or ["--help"]
     commands = {"check": check_dataset, "portraits": make_portraits}
     if command in ("-h", "--help"):
-        print(__doc__.strip())
+        print(USAGE)  # no docstring: python -OO has none
     elif command in commands:
         commands[command](rest)
     else:

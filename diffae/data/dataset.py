@@ -121,7 +121,9 @@ class Dataset:
         starts = range(0, len(indices), chunk)
         with (
             ThreadPoolExecutor(workers) as pool,
-            tqdm(total=len(indices), desc=f"reading {self.name}", unit="img", delay=1) as bar,
+            tqdm(
+                total=len(indices), desc=f"reading {self.name}", unit="img", delay=1, disable=None
+            ) as bar,
         ):
             parts = pool.map(lambda start: self.images(indices[start : start + chunk]), starts)
             for start, part in zip(starts, parts, strict=True):

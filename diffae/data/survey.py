@@ -121,7 +121,7 @@ def look_at(
     odd = []
     with (
         ThreadPoolExecutor(WORKERS) as pool,
-        tqdm(total=count, desc=f"fingerprint of {title}", unit="img", delay=1) as bar,
+        tqdm(total=count, desc=f"fingerprint of {title}", unit="img", delay=1, disable=None) as bar,
     ):
         for seen in pool.map(look_at_some, range(0, count, CHUNK)):
             for part, oddity in seen:

@@ -248,6 +248,10 @@ def encode_all(model: DiffusionAutoencoder, data: _Images) -> Tensor:
 
 def _batches(data: _Images) -> Iterator[Tensor]:
     for start in tqdm(
-        range(0, len(data), ENCODING_BATCH), desc="encoding", unit="batch", leave=False
+        range(0, len(data), ENCODING_BATCH),
+        desc="encoding",
+        unit="batch",
+        leave=False,
+        disable=None,
     ):
         yield data.batch(torch.arange(start, min(start + ENCODING_BATCH, len(data))))

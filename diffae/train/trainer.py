@@ -241,6 +241,7 @@ def _progress(schedule: Schedule, step: int, title: str) -> tqdm:
         unit_scale=True,
         file=sys.stderr,
         mininterval=1.0,
+        disable=None,
     )
 
 

@@ -91,7 +91,9 @@ def write_dataset(
             )
             mapped = pool.map(draw, chunks)
         title = "drawing portraits"
-        progress = stack.enter_context(tqdm(total=len(missing), desc=title, unit="image", delay=1))
+        progress = stack.enter_context(
+            tqdm(total=len(missing), desc=title, unit="image", delay=1, disable=None)
+        )
         try:
             for drawn in mapped:
                 progress.update(drawn)

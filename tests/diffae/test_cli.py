@@ -1,0 +1,196 @@
+"""Where every command ends: one line, an exit status, and nothing that a person cannot read."""
+
+import argparse
+import ast
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from refusal import refusal
+
+from benchmarks.options import parse
+from benchmarks.profiles import PROFILES, override
+from diffae import cli
+from diffae.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("20", 20), (" -3 ", -3), ("+7", 7), ("0" * 5000 + "1", 1)]
+)
+def test_whole_numbers(text, value):
+    assert cli.whole_number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1e3", "'1e3' is not a whole number"),
+        ("1.0", "'1.0' is not a whole number"),
+        ("1_000", "'1_000' is not a whole number"),
+        ("１０", "'１０' is not a whole number"),
+        ("", "a number is missing"),
+        (" ", "a number is missing"),
+        ("9" * 5000, "a number of 5,000 digits is too large"),
+    ],
+)
+def test_what_is_no_whole_number_is_said_in_words(text, message):
+    with pytest.raises(ValueError) as error:
+        cli.whole_number(text)
+    assert str(error.value) == message
+    for kind in (cli.positive, cli.natural):
+        with pytest.raises(argparse.ArgumentTypeError, match=message.replace("+", r"\+")):
+            kind(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "1e3"], "--steps: '1e3': '1e3' is not a whole number"),
+        (["--steps", ""], "--steps: '': a number is missing"),
+        (["--steps", "10,,20"], "--steps: '10,,20': a number is missing"),
+        (["--seed", "1e3"], "--seed: '1e3' is not a whole number"),
+        (["--seed", "7" * 5000], "--seed: a number of 5,000 digits is too large"),
+        (["--set", "fid_samples=1e3"], "--set fid_samples=1e3: '1e3' is not a whole number"),
+        (["--set", "fid_steps=10,,20"], "--set fid_steps=10,,20: a number is missing"),
+        (["--set", "portraits=1000000000"], "portraits=1000000000: must be at most 1000000"),
+    ],
+)
+def test_numbers_on_the_command_line(arguments, message, capsys):
+    assert message in refusal(lambda given: parse(given, None), capsys, "all", *arguments)
+
+
+def test_a_number_of_5000_digits_is_not_echoed(capsys):
+    for arguments in (["--set", "fid_samples=" + "9" * 5000], ["--profile", "9" * 5000]):
+        line = refusal(lambda given: parse(given, None), capsys, "all", *arguments)
+        assert len(line) < 300 and "characters)..." in line, line
+
+
+def test_a_number_in_range_is_taken():
+    assert override(PROFILES["quick"], "portraits=1000000").portraits == 10**6
+
+
+def fails(error):
+    def main(arguments):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("a\nb\x1b[31m"), "error: a\\nb\\x1b[31m\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "error: a full disk: No space left on device; make room, then run the same command again to go on\n",
+        ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "x" * 5000),
+            f"error: {'x' * 40}...(5,001 characters)...{'x' * 19}:: File name too long; give a shorter "
+            "name, then run the same command again to go on\n",
+        ),
+    ],
+)
+def test_an_error_is_one_line(error, line, capsys):
+    assert refusal(fails(error), capsys) == line.replace("::", ":")
+
+
+def test_an_error_of_ours_is_not_hidden(capsys):
+    with pytest.raises(FileNotFoundError):
+        cli.run(lambda: open("/nowhere/at/all"))
+
+
+def test_a_path_may_not_be_empty():
+    assert cli.path("a/b") == Path("a/b") and cli.path(".") == Path()
+    with pytest.raises(argparse.ArgumentTypeError, match="is empty"):
+        cli.path("")
+
+
+SCRIPT = """
+import sys
+from diffae import cli
+from diffae.errors import UserError
+
+def main():
+    cli.say("progress")
+    if "bad" in sys.argv:
+        raise UserError("bad input")
+    print("results\\n" * 10_000)
+
+cli.run(main)
+"""
+
+
+def shell(command, tmp_path):
+    (tmp_path / "main.py").write_text(SCRIPT)
+    command = command.replace("COMMAND", f"{sys.executable} -S {tmp_path / 'main.py'}")
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+
+
+def test_a_full_standard_error_changes_no_exit_status(tmp_path):
+    assert shell("COMMAND bad 2>/dev/full", tmp_path).returncode == 2
+    assert shell("COMMAND 2>/dev/full >/dev/null", tmp_path).returncode == 0
+
+
+def test_a_full_standard_output_is_one_line(tmp_path):
+    ended = shell("COMMAND >/dev/full", tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("progress\nerror: a full disk: No space left on device")
+    assert ended.stderr.count("\n") == 2
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path):
+    ended = shell("COMMAND | head -1; exit ${PIPESTATUS[0]}", tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (141, "results\n", "progress\n")
+
+
+def calls_of_tqdm(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "tqdm":
+            yield {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+
+
+def test_progress_bars_are_for_terminals():
+    """`disable=None` is tqdm's word for: not where standard error is no terminal."""
+    packages = ("diffae", "benchmarks", "probes", "reports")
+    paths = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    bars = [(path.name, given) for path in paths for given in calls_of_tqdm(path)]
+    assert len(bars) >= 6
+    for name, given in bars:
+        assert "None" in given.get("disable", ""), (name, given)
+
+
+def test_without_docstrings_a_command_still_says_how_to_use_it():
+    ended = subprocess.run(
+        [sys.executable, "-OO", "-m", "diffae.data", "--help"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert ended.returncode == 0 and "diffae.data check PATH" in ended.stdout, ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "module",
+    [
+        "benchmarks.run",
+        "benchmarks.measure",
+        "reports.compare",
+        "diffae.train",
+        "diffae.data check",
+        "diffae.data portraits",
+        "diffae.convert",
+        "benchmarks.metrics.train_identity",
+    ],
+)
+def test_every_command_answers_help_without_docstrings(module):
+    ended = subprocess.run(
+        [sys.executable, "-OO", "-m", *module.split(), "--help"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert ended.returncode == 0 and ended.stdout.startswith("usage: "), ended.stderr
