@@ -3,73 +3,148 @@
     python -m reports.compare BASE NEW                 two run folders; BASE may be a small committed copy
     python -m reports.compare BASE NEW --junit gate.xml
 
-Exit status 0: no regression. 1: a number became worse by more than its margin and by more than noise, or is
-gone. 2: the runs cannot be compared. The verdicts are on stdout as Markdown, in $GITHUB_STEP_SUMMARY where that
-is set, and as annotations on GitHub. docs/numbers.md says what they mean.
+Exit status:
+
+    0   no regression
+    1   a number became worse by more than its margin and by more than noise, is no longer finite, or is gone
+    2   the runs cannot be compared, or a flag is wrong: one line on stderr says why
+    3   the gate itself failed
+
+The verdicts are on stdout as Markdown, in $GITHUB_STEP_SUMMARY where that is set, and as annotations on GitHub. The
+JUnit file and the summary are written for status 2 and 3 too, with the reason. docs/numbers.md says what it means.
 """
 
 import argparse
+import io
 import os
 import sys
-from collections import Counter
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from tabulate import tabulate
+REFUSED, FAILED, PIPE_CLOSED = 2, 3, 141
 
-from reports.gate import (
-    FAILING,
-    MISSING,
-    SAME,
-    UNRESOLVED,
-    VERDICTS,
-    Comparison,
-    Refused,
-    compare,
-    read_margins,
-    read_run,
-)
-from reports.junit import write_junit
-from reports.markdown import escape
-from reports.numbers import error_digits, metric_label, number_text
-from reports.records import Record
 
-SHOWN = 40
+class _Unwritable(Exception):
+    """A report could not be written; the message says which."""
 
 
 def main(arguments: list[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every letter
     args = _parser().parse_args(arguments)
     try:
-        margins = read_margins(args.margins)
-        found = compare(read_run(args.base), read_run(args.new), margins, args.alpha)
+        return _gate(args)
+    except BrokenPipeError:  # whoever read the page has seen enough
+        sys.stdout = open(os.devnull, "w")
+        return PIPE_CLOSED
+    except (
+        Exception
+    ) as error:  # the last resort: a crash must not look like a regression, which is status 1
+        reason = f"the gate itself failed: {type(error).__name__}: {str(error)[:200]}"
+        _say(f"error: {' '.join(reason.split())}\n{traceback.format_exc()}")
+        return _report_failure(args, reason, FAILED)
+
+
+def _gate(args: argparse.Namespace) -> int:
+    """Compare, report, and return the exit status."""
+    # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
+    from reports.gate import FAILING, MISSING, compare
+    from reports.gate_page import annotation, ordered, render, summary
+    from reports.junit import write_junit
+    from reports.reading import Refused
+    from reports.run_folder import read_margins, read_run
+
+    try:
+        base, new = read_run(args.base), read_run(args.new)
+        measured = {r.metric for run in (base, new) for r in run.records.values()}
+        found = compare(base, new, read_margins(args.margins, measured), args.alpha)
     except Refused as reason:
-        print(f"error: {reason}", file=sys.stderr)
-        return 2
-    failing = [c for c in found if c.verdict in FAILING]
+        _say(f"error: {reason}")
+        return _report_failure(args, str(reason), REFUSED)
+    failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
     page = render(found, failing, str(args.base), str(args.new), everything=args.all)
     try:
-        print(page, flush=True)
+        _write("standard output", lambda: print(page, flush=True))
         if args.junit:
-            write_junit(args.junit, found, failing)
-        if os.environ.get("GITHUB_STEP_SUMMARY"):
-            with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
-                file.write(page + "\n")
-    except BrokenPipeError:  # whoever read the page has seen enough
-        sys.stderr.close()
-        return 141
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+            _write(args.junit, lambda: write_junit(args.junit, found, failing))
+        _append_summary(summary(found, page))
+    except _Unwritable as error:
+        _say(f"error: {error}")
+        return REFUSED
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for comparison in failing:
             print(annotation(comparison))
     return 1 if failing else 0
 
 
+# ----------------------------------------------------------------------------------------------
+# Where things are written
+
+
+def _report_failure(args: argparse.Namespace, reason: str, status: int) -> int:
+    """Write a comparison that was not made to the JUnit file and the summary; returns `status`."""
+    try:
+        from reports.gate_page import refusal
+        from reports.junit import write_refusal
+    except ImportError:  # that is what failed
+        return status
+    try:
+        if args.junit:
+            _write(args.junit, lambda: write_refusal(args.junit, reason))
+        _append_summary(refusal(reason))
+    except _Unwritable as error:
+        _say(f"error: {error}")
+    return status
+
+
+def _append_summary(page: str) -> None:
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+
+    def append() -> None:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(page)
+
+    _write(path, append)
+
+
+def _write(where: object, write: Callable[[], None]) -> None:
+    """Raises _Unwritable naming `where`."""
+    try:
+        write()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if where == "standard output":
+            sys.stdout = open(os.devnull, "w")  # Python would complain again at its end
+        raise _Unwritable(f"{where}: {error.strerror}") from None
+
+
+def _say(text: str) -> None:
+    """A line on standard error, and nothing if that cannot be written: the exit status says enough."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")
+
+
+# ----------------------------------------------------------------------------------------------
+# Flags
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _say(f"error: {message[:300]}")
+        sys.exit(REFUSED)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m reports.compare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -85,78 +160,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-missing", action="store_true", help="numbers that NEW lacks do not fail"
     )
-    parser.add_argument("--all", action="store_true", help=f"every row, not the first {SHOWN}")
+    parser.add_argument(
+        "--all", action="store_true", help="every row, those that say nothing included"
+    )
     return parser
 
 
 def _probability(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number between 0 and 1")
     return value
-
-
-# ----------------------------------------------------------------------------------------------
-# Text
-
-
-def render(
-    found: Sequence[Comparison],
-    failing: Sequence[Comparison],
-    base: str,
-    new: str,
-    everything: bool = False,
-) -> str:
-    """The verdicts as a page of Markdown: what fails first, rows that are the same only counted."""
-    counts = Counter(c.verdict for c in found)
-    title = f"Regression gate: {len(failing)} worse" if failing else "Regression gate: passed"
-    listed = [c for c in found if everything or c.verdict != SAME]
-    listed.sort(key=lambda c: (VERDICTS.index(c.verdict), c.p))
-    shown = listed if everything else listed[:SHOWN]
-    parts = [
-        f"# {title}",
-        f"{escape(new)} against {escape(base)}: {len(found)} numbers, "
-        + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-        + ".",
-    ]
-    if shown:
-        headers = ["verdict", "number", "base", "new", "change", "margin", "p", ""]
-        parts.append(tabulate([_row(c) for c in shown], headers, tablefmt="pipe"))
-    if len(shown) < len(listed):
-        parts.append(f"{len(listed) - len(shown)} more; --all shows every row.")
-    if counts[UNRESOLVED]:
-        parts.append(
-            "Unresolved: the number of images is too small to show or to exclude a loss above the margin."
-        )
-    return "\n\n".join(parts)
-
-
-def name(record: Record) -> str:
-    """What a record measures, in words."""
-    at = "" if record.steps is None else f"T = {record.steps}"
-    parts = (record.benchmark, record.system, record.setting, at, metric_label(record.metric))
-    return ", ".join(part for part in parts if part)
-
-
-def _row(c: Comparison) -> list[str]:
-    metric = c.record.metric
-    base, new = ("" if v is None else number_text(v, metric) for v in (c.base, c.new))
-    change = margin = p = ""
-    if c.base is not None and c.new is not None:
-        change = f"{c.new - c.base:+.2g}"
-        if c.error is not None:
-            change += f" ± {error_digits(c.error.stderr, c.new - c.base, metric)}"
-        margin, p = f"{c.margin:.2g}", f"{c.p:.2g}"
-    kind = "paired" if c.paired else c.note
-    return [c.verdict, escape(name(c.record)), base, new, change, margin, p, escape(kind)]
-
-
-def annotation(c: Comparison) -> str:
-    """A GitHub workflow command that marks a failing number."""
-    text = f"{name(c.record)}: {c.base} became {c.new}"
-    for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        text = text.replace(character, code)
-    return f"::error title=Regression gate ({c.verdict})::{text}"
 
 
 if __name__ == "__main__":

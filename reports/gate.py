@@ -12,60 +12,34 @@ called worse with probability `alpha` at most: alpha is divided equally among th
 metric of a system in a benchmark, and its means), and Holm's procedure (1979) shares it within each.
 """
 
-import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
-from typing import Any
 
-from scipy.stats import t as student_t
+from scipy.optimize import brentq
 
-from reports.reading import Refused
-from reports.records import HIGHER, NEITHER, Record, read_records, record_key
-from reports.uncertainty import (
-    Error,
-    Uncertainty,
-    difference_error,
-    paired,
-    read_uncertainties,
-)
+from reports.reading import Refused, short
+from reports.records import HIGHER, NEITHER, Record
+from reports.run_folder import Margin, Run, read_margins, read_run
+from reports.settings import changes
+from reports.uncertainty import Error, combined, difference_error, paired, t_quantile, t_tail
+
+__all__ = ["Refused", "Run", "compare", "read_margins", "read_run"]
 
 REGRESSION, MISSING, IMPROVEMENT = "regression", "missing", "improvement"
 UNRESOLVED, CHANGED, NEW, NOT_COMPARED = "unresolved", "changed", "new", "not compared"
 SAME = "same"
 FAILING = (REGRESSION, MISSING)
+NO_VERDICT = (NEW, NOT_COMPARED, MISSING)  # these have no p
 # In the order of their interest to a reader.
 VERDICTS = (REGRESSION, MISSING, IMPROVEMENT, CHANGED, UNRESOLVED, NOT_COMPARED, NEW, SAME)
 
 MEANS = ("mean", "prevalence-weighted mean")
-FREE_FIELDS = {"seed"}  # protocols may differ in what only chooses the images and the noise
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the gate reads of a run folder."""
-
-    folder: Path
-    records: dict[str, Record]
-    uncertainties: dict[str, Uncertainty]
-    protocols: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Margin:
-    """A loss of this size does not matter: in the metric's unit, or as a share of the baseline's value."""
-
-    size: float
-    is_share: bool
-
-    def at(self, value: float) -> float:
-        return self.size * abs(value) if self.is_share else self.size
-
+# Protocols may differ in what only chooses the images and the noise, and in what the gate is there to judge.
+FREE_FIELDS = {"seed", "model"}
 
 NO_MARGIN = Margin(0.0, False)
+MANY = 1e5  # degrees of freedom that are as good as infinite
 
 
 @dataclass(frozen=True)
@@ -73,6 +47,7 @@ class Comparison:
     """One number of both runs. `loss` is new - base where lower is better, base - new where higher is.
 
     `p` is that of a regression (of any change, for a metric without a better side), after Holm's correction.
+    `pairing_lost`: the runs had images and noise in common, but what says so is not there.
     """
 
     record: Record
@@ -82,6 +57,7 @@ class Comparison:
     margin: float = 0.0
     error: Error | None = None
     paired: bool = False
+    pairing_lost: bool = False
     p: float = math.nan
     verdict: str = SAME
     note: str = ""
@@ -90,43 +66,6 @@ class Comparison:
     def family(self) -> tuple[str, ...]:
         kind = "means" if self.record.setting in MEANS else ""
         return (self.record.benchmark, self.record.system, self.record.metric, kind)
-
-
-# ----------------------------------------------------------------------------------------------
-# Reading
-
-
-def read_run(folder: Path) -> Run:
-    """Read a run folder, or a baseline kept of one. Raises Refused naming the file that is not as it should be."""
-    try:
-        records = read_records(folder / "records.csv")
-        notes = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        path = folder / "influences.npz"
-        uncertainties = read_uncertainties(path) if path.exists() else {}
-        protocols = {str(name): dict(fields) for name, fields in notes["protocols"].items()}
-    except FileNotFoundError as error:
-        raise Refused(
-            f"{error.filename}: no such file; give the folder of a finished run"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(f"{folder}: not the folder of a finished run: {error}") from None
-    if not records:
-        raise Refused(f"{folder}: records.csv has no rows")
-    return Run(folder, {record_key(r): r for r in records}, uncertainties, protocols)
-
-
-def read_margins(path: Path | None = None) -> dict[str, Margin]:
-    """Margins by metric from a CSV file (default: the one that ships). Raises Refused naming what is wrong."""
-    source = resources.files("reports") / "margins.csv" if path is None else path
-    try:
-        rows = list(csv.DictReader(source.read_text(encoding="utf-8").splitlines()))
-        margins = {r["metric"]: Margin(float(r["margin"]), r["of"] == "share") for r in rows}
-        kinds = {r["of"] for r in rows}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise Refused(f"{source}: not a file of margins (metric,margin,of,why): {error}") from None
-    if not kinds <= {"value", "share"} or any(not 0 <= m.size < math.inf for m in margins.values()):
-        raise Refused(f"{source}: a margin is a number from 0 up, of 'value' or of 'share'")
-    return margins
 
 
 # ----------------------------------------------------------------------------------------------
@@ -139,9 +78,10 @@ def compare(
     """Every number of both runs, with its verdict. Raises Refused if a number was measured differently."""
     shared = [key for key in base.records if key in new.records]
     if not shared:
-        raise Refused(f"{base.folder} and {new.folder} have no number in common")
+        raise Refused(f"{_folders(base, new)} have no number in common{_changed(base, new)}")
     for key in shared:
         check_protocols(base, new, key)
+        check_uncertainty(base, new, key)
     found = [_differ(base, new, key, margins) for key in shared]
     found = judge(found, alpha)
     lost = [r for key, r in base.records.items() if key not in new.records and r.value is not None]
@@ -151,18 +91,50 @@ def compare(
 
 
 def check_protocols(base: Run, new: Run, key: str) -> None:
-    """Raise Refused, naming the field, if the number `key` was measured by different protocols."""
+    """Raise Refused, naming what a person changed and the field, if `key` was measured by different protocols."""
     ours, theirs = new.records[key], base.records[key]
-    if None in (ours.value, theirs.value) or ours.protocol == theirs.protocol:
+    if None in (ours.value, theirs.value):
         return
-    a, b = base.protocols.get(theirs.protocol, {}), new.protocols.get(ours.protocol, {})
+    a = base.protocols.get(theirs.protocol, {}) | {"direction": theirs.direction}
+    b = new.protocols.get(ours.protocol, {}) | {"direction": ours.direction}
     for field in sorted(set(a) | set(b)):
         if field not in FREE_FIELDS and a.get(field) != b.get(field):
-            what = f"{theirs.benchmark}, {theirs.system}, {theirs.metric}"
             raise Refused(
-                f"the protocols differ in {field}: {a.get(field)!r} in {base.folder}, "
-                f"{b.get(field)!r} in {new.folder} ({what})"
+                f"{_folders(base, new)} were not measured alike{_changed(base, new)}; "
+                f"the protocols differ in {short(field, 40)}: {_quoted(a.get(field))} in {base.folder}, "
+                f"{_quoted(b.get(field))} in {new.folder} ({_named(theirs)})"
             )
+
+
+def check_uncertainty(base: Run, new: Run, key: str) -> None:
+    """Raise Refused if the new run has lost the uncertainty of a number: without it nothing can be seen to fall."""
+    theirs, ours = base.records[key], new.records[key]
+    if ours.value is None or not math.isfinite(ours.value):
+        return
+    lost_error = theirs.stderr is not None and ours.stderr is None
+    if lost_error or (key in base.uncertainties and key not in new.uncertainties):
+        where = new.folder / "influences.npz"
+        what = "does not hold" if new.has_influences else "is not there to hold"
+        raise Refused(
+            f"{where}: {what} the uncertainty of {_named(theirs)}, which {base.folder} has; give a whole run folder"
+        )
+
+
+def _folders(base: Run, new: Run) -> str:
+    return f"{new.folder} and {base.folder}"
+
+
+def _changed(base: Run, new: Run) -> str:
+    found = "; ".join(changes(base.settings, new.settings))
+    return f": {found}" if found else ""
+
+
+def _named(record: Record) -> str:
+    return short(f"{record.benchmark}, {record.system}, {record.metric}", 120)
+
+
+def _quoted(value: object) -> str:
+    return short(repr(value), 60)
 
 
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
@@ -170,33 +142,73 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     theirs, ours = base.records[key], new.records[key]
     if theirs.value is None or ours.value is None:
         return _without_value(theirs, ours)
+    if not (math.isfinite(theirs.value) and math.isfinite(ours.value)):
+        return _not_finite(theirs, theirs.value, ours.value)
     difference = ours.value - theirs.value
     loss = -difference if theirs.direction == HIGHER else difference
     a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
     margin = margins.get(theirs.metric, NO_MARGIN).at(theirs.value)
+    same, known = _same_images_and_noise(base, new, key), a or b or not base.has_influences
     found = Comparison(theirs, theirs.value, ours.value, loss, margin, paired=paired(a, b))
-    found = replace(found, error=difference_error(a, b) or _unpaired(theirs, ours))
+    found = replace(found, error=difference_error(a, b) or unpaired_error(theirs, ours))
     if found.error is not None:
-        return found
-    if theirs.protocol == ours.protocol:  # the same images and noise: what is left is no chance
+        return replace(found, pairing_lost=bool(same and known and not found.paired))
+    if same:  # what is left is no chance
         return replace(found, error=Error(0.0, math.inf), paired=True)
     return replace(
         found, verdict=NOT_COMPARED, note="another seed, and the number has no uncertainty"
     )
 
 
+def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:
+    """Whether the protocols are equal in the seed too."""
+    a = base.protocols.get(base.records[key].protocol, {})
+    b = new.protocols.get(new.records[key].protocol, {})
+    return a.get("seed") == b.get("seed")
+
+
 def _without_value(theirs: Record, ours: Record) -> Comparison:
     found = Comparison(theirs, theirs.value, ours.value)
     if theirs.value is None:
         return replace(found, verdict=SAME if ours.value is None else NEW)
+    if not math.isfinite(theirs.value):
+        return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
     return replace(found, verdict=MISSING, note=ours.note)
 
 
-def _unpaired(theirs: Record, ours: Record) -> Error | None:
-    """From the standard errors in the records, where influences are not known."""
-    if theirs.stderr is None or ours.stderr is None:
+def _not_finite(record: Record, theirs: float, ours: float) -> Comparison:
+    """A number that stopped being one is a regression, whichever side is better: SSIM of infinity is no gain."""
+    found = Comparison(record, theirs, ours)
+    if math.isfinite(theirs):
+        note = "no longer a finite number"
+        return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
+    return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
+
+
+def unpaired_error(theirs: Record, ours: Record) -> Error | None:
+    """From the standard errors in the records, where influences are not known; one stands for both at need."""
+    known = [r for r in (theirs, ours) if r.stderr is not None]
+    if not known:
         return None
-    return Error(math.hypot(theirs.stderr, ours.stderr), math.inf)
+    return combined([_variance_and_df(r) for r in (known[0], known[-1])])
+
+
+def _variance_and_df(record: Record) -> tuple[float, float]:
+    assert record.stderr is not None
+    return record.stderr * record.stderr, degrees_of_freedom(record)
+
+
+def degrees_of_freedom(record: Record) -> float:
+    """Those of a record's standard error: of its 95 % interval, else n - 1, and 1 if it has neither."""
+    if record.stderr and None not in (record.ci_low, record.ci_high):
+        assert record.ci_low is not None and record.ci_high is not None
+        quantile = (record.ci_high - record.ci_low) / (2 * record.stderr)
+        if quantile >= t_quantile(0.975, 1):
+            return 1.0
+        if quantile <= t_quantile(0.975, MANY):
+            return math.inf
+        return float(brentq(lambda df: t_quantile(0.975, df) - quantile, 1, MANY))
+    return max(record.n - 1.0, 1.0) if record.n is not None else 1.0
 
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
@@ -220,7 +232,7 @@ def _p(comparison: Comparison, sign: int) -> float:
     excess = sign * comparison.loss - comparison.margin
     if comparison.error.stderr == 0:
         return 0.0 if excess > 1e-12 * max(abs(comparison.base or 0), 1e-300) else 1.0
-    return float(student_t.sf(excess / comparison.error.stderr, comparison.error.df))
+    return t_tail(excess / comparison.error.stderr, comparison.error.df)
 
 
 def _verdict(comparison: Comparison, worse: float, better: float, level: float) -> Comparison:

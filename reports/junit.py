@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
 
+from reports import gate_page
 from reports.gate import NOT_COMPARED, Comparison
 
 
@@ -28,6 +29,21 @@ def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Compa
         suite = ElementTree.SubElement(root, "testsuite", attributes)
         for comparison in cases:
             _case(suite, comparison, id(comparison) in failed)
+    _write(path, root)
+
+
+def write_refusal(path: Path, reason: str) -> None:
+    """Write a comparison that could not be made to `path`: one test case, an error with the reason."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    root = ElementTree.Element("testsuites", name="regression gate")
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "regression gate"} | counts)
+    names = {"classname": "reports.compare", "name": "the runs can be compared"}
+    case = ElementTree.SubElement(suite, "testcase", names)
+    ElementTree.SubElement(case, "error", message=_text(reason))
+    _write(path, root)
+
+
+def _write(path: Path, root: ElementTree.Element) -> None:
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
@@ -38,7 +54,8 @@ def _case(suite: ElementTree.Element, c: Comparison, failed: bool) -> None:
     title = ", ".join(part for part in (r.setting, steps, r.metric) if part)
     names = {"classname": _text(f"{r.benchmark}.{r.system}"), "name": _text(title)}
     case = ElementTree.SubElement(suite, "testcase", names)
-    message = f"{c.verdict}: {c.base} -> {c.new}, margin {c.margin:.3g}, p {c.p:.3g} {c.note}"
+    base, new, change = gate_page.change(c)
+    message = f"{c.verdict}: {base} -> {new or 'no value'} ({change}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
     if failed:
         ElementTree.SubElement(case, "failure", message=_text(message.strip()))
     elif c.verdict == NOT_COMPARED:

@@ -111,6 +111,19 @@ def number_text(number: float, metric: str) -> str:
     return f"{number:,.{style.decimals}f}"
 
 
+def to_error(value: float, error: float) -> str:
+    """`value` down to the second digit of `error`, and two digits of its own at least."""
+    if not math.isfinite(value) or not 0 < error < math.inf:
+        return f"{value:.6g}"
+    last = math.floor(math.log10(error)) - 1
+    if value:
+        last = min(last, math.floor(math.log10(abs(value))) - 1)
+    if -6 <= last < 12:
+        return f"{value:,.{max(0, -last)}f}"
+    digits = math.floor(math.log10(abs(value))) - last if value else 0
+    return f"{value:.{min(digits, 15)}e}"
+
+
 def detectable_change(stderr: float | None) -> float | None:
     """The difference of two systems that two independent runs show, at the 5 % level, in 4 of 5 cases.
 

@@ -59,6 +59,7 @@ ADDED = ("reference",)  # columns that files of 0.1 do not have
 _INTEGERS = ("steps", "n")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
+LARGEST_ERROR = 1e150  # its square is a number too
 
 
 _identity = attrgetter("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
@@ -183,8 +184,10 @@ def _float(name: str, text: str) -> float | None:
         number = float(text)
     except ValueError:
         raise ValueError(f"{name} is {short(text, 40)!r}, not a number") from None
-    if name == "stderr" and not 0 <= number < math.inf:
+    if name == "stderr" and not 0 <= number < LARGEST_ERROR:
         raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number from 0 up")
+    if name in ("ci_low", "ci_high") and not math.isfinite(number):
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number")
     return number
 
 

@@ -1,23 +1,27 @@
-"""The regression gate on runs with known differences, as the command is used: real folders, a real process."""
+"""The regression gate on runs with known differences: verdicts, and what a CI system reads of them."""
 
 import json
 import math
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from reports import compare as command_line
 from reports.gate import (
     Refused,
+    Run,
     compare,
+    degrees_of_freedom,
     holm,
     read_margins,
     read_run,
+    unpaired_error,
 )
 from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
 from reports.uncertainty import error, of_mean, write_uncertainties
@@ -31,45 +35,66 @@ DIRECTIONS = {
 }
 
 
-def write_run(folder: Path, scores: dict, *, seed: int = 0, protocol: dict | None = None) -> Path:
-    """A run folder of means: `scores` maps (system, setting, metric) to values per image, or to one number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    records, uncertainties = [], {}
+def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **settings) -> Run:
+    """A run of means: `scores` maps (system, setting, metric) to values per image, or to one number."""
+    records, uncertainties = {}, {}
     for (system, setting, metric), values in scores.items():
-        uncertainty = (
-            ()
-            if values is None or np.isscalar(values)
-            else of_mean(values, f"images of seed {seed}")
-        )
-        found = error(uncertainty)
+        one = values is None or np.isscalar(values)
+        uncertainty = () if one else of_mean(values, f"images of seed {seed}")
+        found, value = error(uncertainty), None if values is None else float(np.mean(values))
+        half = found.quantile(0.975) if found else None
         record = Record(
-            "reconstruction", "table", system, "portraits", "test", setting, None, metric,
-            None if values is None else float(np.mean(values)),
+            "reconstruction", "table", system, "portraits", "test", setting, None, metric, value,
             stderr=found.stderr if found else None, direction=DIRECTIONS[metric], protocol=f"p{seed}",
-            note="no value" if values is None else "",
+            ci_low=value - half if found else None, ci_high=value + half if found else None,
+            n=None if one else len(values), note="no value" if values is None else "",
         )  # fmt: skip
-        records.append(record)
-        uncertainties[record_key(record)] = uncertainty
-    write_records(folder / "records.csv", records)
-    write_uncertainties(folder / "influences.npz", uncertainties)
+        records[record_key(record)] = record
+        if uncertainty:
+            uncertainties[record_key(record)] = uncertainty
     fields = {"benchmark": "reconstruction", "ssim": "zero padding", "seed": seed} | (
         protocol or {}
     )
-    (folder / "run.json").write_text(json.dumps({"protocols": {f"p{seed}": fields}}))
+    return Run(Path("run"), records, uncertainties, {f"p{seed}": fields}, settings)
+
+
+def write_run(folder: Path, scores: dict, **more) -> Path:
+    """The same as a run folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = make_run(scores, **more)
+    write_records(folder / "records.csv", run.records.values())
+    write_uncertainties(folder / "influences.npz", run.uncertainties)
+    notes = {"protocols": run.protocols, "settings": run.settings, "complete": True}
+    (folder / "run.json").write_text(json.dumps(notes))
     return folder
 
 
 def verdicts(base: Path, new: Path, alpha: float = 0.05) -> dict:
-    found = compare(read_run(base), read_run(new), read_margins(), alpha)
+    return verdicts_of(read_run(base), read_run(new), alpha)
+
+
+def verdicts_of(base: Run, new: Run, alpha: float = 0.05) -> dict:
+    found = compare(base, new, read_margins(), alpha)
     return {(c.record.system, c.record.setting, c.record.metric): c.verdict for c in found}
 
 
-def command(*arguments, **environment):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
-    return subprocess.run(
-        [sys.executable, "-m", "reports.compare", *map(str, arguments)],
-        capture_output=True, text=True, env=clean | environment,
-    )  # fmt: skip
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """The command in this process, with the environment of no CI system but what is given."""
+
+    def run(*arguments, **environment):
+        for name in [name for name in os.environ if name.startswith("GITHUB_")]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        try:
+            status = command_line.main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = ended.code
+        written = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=written.out, stderr=written.err)
+
+    return run
 
 
 RNG = np.random.default_rng(0)
@@ -118,7 +143,7 @@ def test_pairing_sees_what_independent_images_hide(base, tmp_path):
     assert verdicts(base, other) == {KEY: "unresolved"}
 
 
-def test_what_is_neither_better_nor_worse_is_never_a_regression(tmp_path):
+def test_what_is_neither_better_nor_worse_is_never_a_regression(tmp_path, command):
     spread, size = ("DiffAE", "", "pixel_std"), ("DiffAE", "", "latent_dim")
     base = write_run(tmp_path / "base", {spread: SSIM, size: 512.0})
     new = write_run(tmp_path / "new", {spread: SSIM - 0.1, size: 256.0})
@@ -136,7 +161,7 @@ def test_a_number_without_uncertainty_is_exact_with_the_same_seed_and_unknown_wi
     assert verdicts(base, other) == {KEY: "not compared"}
 
 
-def test_a_lost_number_fails_and_a_new_one_does_not(base, tmp_path):
+def test_a_lost_number_fails_and_a_new_one_does_not(base, tmp_path, command):
     lost = write_run(tmp_path / "lost", {KEY: None, ("DDIM", "", "ssim"): SSIM})
     assert verdicts(base, lost) == {KEY: "missing", ("DDIM", "", "ssim"): "new"}
     assert command(base, lost).returncode == 1
@@ -149,16 +174,16 @@ def test_holm_is_the_textbooks():
 
 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "other images"])
-def test_false_alarms_are_rarer_than_alpha(tmp_path, paired, monkeypatch):
+def test_false_alarms_are_rarer_than_alpha(paired):
     """400 comparisons of runs that differ by chance alone, 40 attributes and a mean each, no margin."""
     rng = np.random.default_rng(7)
     alarms = 0
     for i in range(400):
         shared = rng.normal(size=(60, 1))
         base, new = (shared * paired + rng.normal(size=(60, 40)) for _ in range(2))
-        a = write_run(tmp_path / "a", as_attributes(base))
-        b = write_run(tmp_path / "b", as_attributes(new), seed=0 if paired else i + 1)
-        found = compare(read_run(a), read_run(b), {}, 0.05)
+        a = make_run(as_attributes(base))
+        b = make_run(as_attributes(new), seed=0 if paired else i + 1)
+        found = compare(a, b, {}, 0.05)
         alarms += any(c.verdict == "regression" for c in found)
     assert 3 <= alarms <= 31  # 20 expected; beyond these with probability below 1 in 100
 
@@ -169,10 +194,222 @@ def as_attributes(values):
 
 
 # ----------------------------------------------------------------------------------------------
+# Numbers that are none
+
+
+@pytest.mark.parametrize("metric", ["ssim", "mse", "pixel_std"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_no_longer_finite_is_a_regression(tmp_path, command, metric, value):
+    key = ("DiffAE", "", metric)
+    base = write_run(tmp_path / "base", {key: SSIM, ("DDIM", "", "ssim"): SSIM})
+    new = write_run(tmp_path / "new", {key: value, ("DDIM", "", "ssim"): SSIM})
+    edit(new, f"{metric},{value!r},", f"{metric},{value!r},0.001")
+    (new / "influences.npz").write_bytes((base / "influences.npz").read_bytes())
+    assert verdicts(base, new) == {key: "regression", ("DDIM", "", "ssim"): "same"}
+    assert command(base, new).returncode == 1
+    assert verdicts(new, base)[key] == "not compared", "and getting better than nan is no gain"
+    assert verdicts(new, new)[key] == "not compared"
+
+
+@pytest.mark.parametrize("stderr", ["nan", "inf", "-0.1", "1e200", "x"])
+def test_a_standard_error_that_is_none_hides_no_regression(base, tmp_path, command, stderr):
+    new = write_run(tmp_path / "new", {KEY: SSIM - 0.1})
+    line = (new / "records.csv").read_text().splitlines()[1].split(",")
+    line[9] = stderr
+    edit(new, (new / "records.csv").read_text().splitlines()[1], ",".join(line))
+    result = command(base, new)
+    assert result.returncode == 2
+    assert f"records.csv, line 2: stderr is '{stderr}', not a" in result.stderr
+
+
+def edit(folder: Path, old: str, new: str, file: str = "records.csv") -> None:
+    text = (folder / file).read_text()
+    assert text.count(old) == 1
+    (folder / file).write_text(text.replace(old, new))
+
+
+# ----------------------------------------------------------------------------------------------
+# Without influences
+
+
+DAMAGED = {
+    ("DiffAE", f"attribute {a}", "auroc"): RNG.normal(0.9 - 0.02 * a, 0.05, 300) for a in range(10)
+}
+
+
+def test_a_run_that_lost_its_influences_is_refused(tmp_path, command):
+    base = write_run(tmp_path / "base", {KEY: SSIM})
+    new = write_run(tmp_path / "new", {KEY: SSIM - 0.003})
+    (new / "influences.npz").unlink()
+    result = command(base, new)
+    assert result.returncode == 2 and "new/influences.npz: is not there" in result.stderr
+    write_uncertainties(new / "influences.npz", {})
+    result = command(base, new)
+    assert result.returncode == 2 and "does not hold the uncertainty of reconstr" in result.stderr
+
+
+def test_a_baseline_without_influences_still_fails_a_damaged_model_and_says_the_pairing_is_lost(
+    tmp_path, command
+):
+    base = write_run(tmp_path / "base", DAMAGED)
+    new = write_run(tmp_path / "new", {key: values - 0.05 for key, values in DAMAGED.items()})
+    (base / "influences.npz").unlink()
+    assert set(verdicts(base, new).values()) == {"regression"} and len(verdicts(base, new)) == 10
+    result = command(base, new)
+    assert result.returncode == 1
+    assert "**The pairing is lost** for 10 numbers" in result.stdout
+    slight = write_run(tmp_path / "slight", {key: v - 0.001 for key, v in DAMAGED.items()})
+    assert set(verdicts(base, slight).values()) == {"unresolved"}
+
+
+def test_without_influences_the_error_is_welchs_with_the_degrees_of_freedom_of_the_interval():
+    values = RNG.normal(size=8), RNG.normal(size=5)
+    a, b = (next(iter(make_run({KEY: v}).records.values())) for v in values)
+    expected = stats.ttest_ind(*values, equal_var=False)
+    found = unpaired_error(a, b)
+    assert (a.value - b.value) / found.stderr == pytest.approx(expected.statistic)
+    assert found.df == pytest.approx(expected.df, rel=1e-4)
+    assert degrees_of_freedom(replace(a, ci_low=None)) == 7
+    assert degrees_of_freedom(replace(a, ci_low=None, n=None)) == 1
+    assert unpaired_error(a, replace(b, stderr=None)).stderr == pytest.approx(
+        math.sqrt(2) * a.stderr
+    )
+
+
+def test_influences_of_another_run_are_refused(base, tmp_path, command):
+    new = write_run(tmp_path / "new", {KEY: 0.5 * SSIM})
+    other = write_run(tmp_path / "other", {KEY: SSIM})
+    (new / "influences.npz").write_bytes((other / "influences.npz").read_bytes())
+    result = command(base, new)
+    assert result.returncode == 2 and "influences.npz: not of this records.csv" in result.stderr
+
+
+# ----------------------------------------------------------------------------------------------
 # Refusals
 
 
-def test_another_protocol_is_refused_and_the_field_named(base, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lines: [*lines, lines[1]], "line 4: the number of line 2 again"),
+        (
+            lambda lines: [*lines, lines[1].replace(",table,", ",t2,").replace("0.95", "0.96")],
+            "again",
+        ),
+        (lambda lines: [lines[0], lines[1][:60], lines[2]], "line 2: 9 cells, not 22"),
+        (lambda lines: [lines[0], lines[1] + ",x", lines[2]], "line 2: 23 cells, not 22"),
+        (
+            lambda lines: [lines[0], lines[1] + '"', lines[2][:-1] + '"'],
+            "line 3: a quote that an earlier line opened",
+        ),
+        (lambda lines: [lines[0], lines[1] + '"', lines[2]], "not CSV: unexpected end of data"),
+        (lambda lines: [lines[0], lines[1].replace("higher", "up"), lines[2]], "direction is 'up'"),
+        (
+            lambda lines: [lines[0], lines[1].replace(",200,", ",2e2,"), lines[2]],
+            "n is '2e2', not a",
+        ),
+        (
+            lambda lines: [lines[0], lines[1].replace(",200,", f",{'9' * 5000},"), lines[2]],
+            "99 ...'",
+        ),
+        (
+            lambda lines: [lines[0], lines[1] + "x" * 2_000_000, lines[2]],
+            "line 2: not CSV: field larger",
+        ),
+        (lambda lines: [lines[0], lines[1] + "x" * 20_000, lines[2]], "a cell of over 10,000"),
+        (
+            lambda lines: [lines[0], lines[1].replace("p0", "p7"), lines[2]],
+            "run.json has no protocol p7",
+        ),
+        (lambda lines: lines[:1], "records.csv: no rows"),
+        (lambda lines: [], "not a records.csv of this version"),
+    ],
+)
+def test_rows_that_are_none_are_refused_by_line(base, tmp_path, command, change, reason):
+    new = write_run(tmp_path / "new", {KEY: SSIM, ("DDIM", "", "ssim"): SSIM})
+    lines = (new / "records.csv").read_text().splitlines()
+    (new / "records.csv").write_text("\n".join(change(lines)) + "\n")
+    result = command(base, new)
+    assert result.returncode == 2 and result.stdout == ""
+    assert reason in result.stderr and str(new / "records.csv") in result.stderr
+    assert len(result.stderr) < 600 and result.stderr.count("\n") == 1
+
+
+def test_two_rows_for_one_number_are_not_written(tmp_path):
+    (record,) = make_run({KEY: SSIM}).records.values()
+    with pytest.raises(Refused, match="row 2: the number of row 1 again"):
+        write_records(tmp_path / "records.csv", [record, replace(record, value=0.5)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_a_run_that_is_not_complete_is_refused(base, tmp_path, command, side):
+    other = write_run(tmp_path / "other", {KEY: SSIM})
+    edit(other, '"complete": true', '"complete": false', "run.json")
+    result = command(*((other, base) if side == "base" else (base, other)))
+    assert result.returncode == 2 and "other/run.json: the run is not complete" in result.stderr
+    edit(other, ', "complete": false', "", "run.json")  # written by an older version
+    assert command(base, other).returncode == 0
+
+
+def profile(name: str, changed: tuple = (), **fields) -> dict:
+    return {
+        "profile": {"name": name, "changed": list(changed), "steps": [10, 20], "fid_samples": 384}
+        | fields
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (profile("smoke", fid_samples=64), "profile smoke against quick; the protocols"),
+        (
+            profile("quick", ["fid_samples"], fid_samples=64),
+            "--set fid_samples=64 against 384; the",
+        ),
+        (profile("quick", ["steps"], steps=[5]), "--steps 5 against 10,20; the protocols"),
+        (
+            profile("smoke", ["steps"], steps=[5], fid_samples=9),
+            "quick; --steps 5 against 10,20; the",
+        ),
+        (profile("quick") | {"data": "faces"}, "--data faces against portraits; the protocols"),
+        (profile("quick") | {"seed": 3}, "alike; the protocols"),
+    ],
+)
+def test_a_refusal_says_first_what_a_person_changed(tmp_path, command, settings, said):
+    base = write_run(tmp_path / "base", {KEY: SSIM}, data="portraits", **profile("quick"))
+    more = {"data": "portraits"} | settings
+    seed = more.pop("seed", 0)
+    new = write_run(tmp_path / "new", {KEY: SSIM}, protocol={"n": 16}, seed=seed, **more)
+    line = command(base, new).stderr
+    assert said in line and f"differ in n: None in {base}, 16 in {new}" in line
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["x", "0", "1", "nan", "", "9" * 5000])
+def test_an_alpha_that_is_none(base, command, value):
+    result = command(base, base, f"--alpha={value}")
+    assert result.returncode == 2 and "is not a number between 0 and 1" in result.stderr
+    assert len(result.stderr) < 200 and "_probability" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["ssim,0.1,value,", "sssim,0.1,value,"], "line 3: no metric 'sssim' was measured"),
+        (["ssim,0.1,value,", "ssim,0.2,value,"], "line 3: ssim is there twice"),
+        (["ssim,0.1,value"], "line 2: 3 cells, not 4"),
+        (["ssim,nan,value,"], "line 2: a margin is a number from 0 up"),
+    ],
+)
+def test_margins_are_refused_by_line(base, tmp_path, command, lines, reason):
+    path = tmp_path / "margins.csv"
+    path.write_text("\n".join(["metric,margin,of,why", *lines]) + "\n")
+    result = command(base, base, "--margins", path)
+    assert result.returncode == 2 and f"margins.csv, {reason}" in result.stderr
+
+
+def test_another_protocol_is_refused_and_the_field_named(base, tmp_path, command):
     new = write_run(tmp_path / "new", {KEY: SSIM}, protocol={"ssim": "valid windows"}, seed=1)
     result = command(base, new)
     assert result.returncode == 2 and result.stdout == ""
@@ -189,7 +426,7 @@ def test_a_damaged_folder_is_refused_by_name(base, tmp_path, file, content):
         read_run(new)
 
 
-def test_folders_that_are_none(base, tmp_path):
+def test_folders_that_are_none(base, tmp_path, command):
     result = command(base, tmp_path / "nowhere")
     assert result.returncode == 2
     assert "nowhere" in result.stderr and "no such file" in result.stderr
@@ -229,7 +466,7 @@ def regression(tmp_path):
     )
 
 
-def test_a_regression_is_told_in_every_form(regression, tmp_path):
+def test_a_regression_is_told_in_every_form(regression, tmp_path, command):
     junit, summary = tmp_path / "gate.xml", tmp_path / "summary.md"
     summary.write_text("before\n")
     result = command(
@@ -240,7 +477,8 @@ def test_a_regression_is_told_in_every_form(regression, tmp_path):
     annotations = [line for line in result.stdout.splitlines() if line.startswith("::")]
     assert len(annotations) == 1 and annotations[0].startswith("::error title=Regression gate")
     assert summary.read_text().startswith("before\n# Regression gate: 1 worse")
-    for text in (result.stdout.split("\n::error title")[0], summary.read_text()):
+    assert "<summary>1 rows that say nothing" in summary.read_text()
+    for text in (result.stdout.split("\n::error title")[0], summary.read_text().split("<det")[0]):
         assert "<script>" not in text
         (row,) = [line for line in text.splitlines() if line.startswith("| regression")]
         assert row.replace("\\|", "").count("|") == 9
@@ -250,7 +488,7 @@ def test_a_regression_is_told_in_every_form(regression, tmp_path):
     assert failed.get("classname").startswith("reconstruction.<script>")
 
 
-def test_an_unwritable_report_is_one_line(base, tmp_path):
+def test_an_unwritable_report_is_one_line(base, tmp_path, command):
     result = command(base, base, "--junit", tmp_path / "missing" / "gate.xml")
     assert result.returncode == 2
     assert "gate.xml: No such file" in result.stderr and "Traceback" not in result.stderr
@@ -263,3 +501,61 @@ def test_records_of_two_tables_are_one_number(tmp_path):
     (record,) = run.records.values()
     write_records(folder / "records.csv", [record, replace(record, table="table2")])
     assert len(read_run(folder).records) == 1
+
+
+@pytest.mark.parametrize("where", ["junit", "summary"])
+def test_a_refusal_is_told_to_ci_too(base, tmp_path, command, where):
+    junit, summary = tmp_path / "gate.xml", tmp_path / "summary.md"
+    result = command(base, tmp_path / "nowhere", "--junit", junit, GITHUB_STEP_SUMMARY=str(summary))
+    assert result.returncode == 2 and result.stdout == ""
+    if where == "summary":
+        assert summary.read_text().startswith("# Regression gate: not compared\n\n")
+        assert "nowhere/records.csv: no such file" in summary.read_text()
+    else:
+        suite = ElementTree.parse(junit).getroot()[0]
+        assert suite.get("errors") == "1"
+        assert "no such file" in suite[0].find("error").get("message")
+
+
+def test_a_crash_of_the_gate_is_no_regression(base, tmp_path, command, monkeypatch):
+    def crash(*_):
+        raise ZeroDivisionError("in the\ngate")
+
+    monkeypatch.setattr("reports.gate.compare", crash)
+    result = command(base, base, "--junit", tmp_path / "gate.xml")
+    assert result.returncode == 3 and result.stdout == ""
+    first, second, *_ = result.stderr.splitlines()
+    assert first == "error: the gate itself failed: ZeroDivisionError: in the gate"
+    assert second.startswith("Traceback")
+    assert "ZeroDivisionError" in (tmp_path / "gate.xml").read_text()
+
+
+def test_the_worst_comes_first_with_the_digits_that_its_error_leaves_and_silence_is_folded(
+    tmp_path, command
+):
+    noise = RNG.normal(0, 0.001, 200)
+    old = {("DiffAE", f"a{i}", "ssim"): SSIM for i in range(30)} | {("x", "", "mse"): SSIM / 1e4}
+    losses = {"a3": 0.01, "a7": 0.02, "a9": 0.005}
+    new = {
+        key: values - losses.get(key[1], 0) + noise * (key[1] in losses)
+        for key, values in old.items()
+    }
+    base, run = write_run(tmp_path / "base", old), write_run(tmp_path / "new", new)
+    result = command(base, run)
+    rows = [line for line in result.stdout.splitlines() if line.startswith("| regression")]
+    assert [row.split("|")[2].strip() for row in rows] == [
+        f"reconstruction, DiffAE, {name}, SSIM" for name in ("a7", "a3", "a9")
+    ]
+    change = np.mean(noise) - 0.02
+    stderr = stats.sem(noise)
+    assert f"| {change:.6f} ± {stderr:.6f} |" in rows[0]
+    assert f"| {SSIM.mean():.6f} | {SSIM.mean() + change:.6f} |" in rows[0]
+    assert "| same" not in result.stdout and "28 of 31 rows not listed" in result.stdout
+    everything = command(base, run, "--all").stdout
+    assert everything.count("| same") == 28
+
+
+def test_the_exit_statuses_are_in_the_help(command):
+    text = " ".join(command("--help").stdout.split())
+    for status in ("0 no regression", "1 a number became worse", "2 the runs", "3 the gate itself"):
+        assert status in text

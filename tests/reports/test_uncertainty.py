@@ -15,6 +15,8 @@ from reports.uncertainty import (
     of_mean,
     paired,
     read_uncertainties,
+    t_quantile,
+    t_tail,
     units_of,
     write_uncertainties,
 )
@@ -63,6 +65,15 @@ def test_equal_units_are_paired():
     t = (X.mean() - y.mean()) / found.stderr
     assert t == pytest.approx(expected.statistic)
     assert 2 * stats.t.sf(abs(t), found.df) == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize("df", [1, 2.5, 19, 1e4, math.inf])
+@pytest.mark.parametrize("x", [-3.0, 0.0, 1.96, 8.0, 60.0])
+def test_students_t_is_scipys(df, x):
+    assert t_tail(x, df) == pytest.approx(stats.t.sf(x, df), rel=1e-9)
+    assert t_quantile(stats.t.cdf(min(x, 5), df), df) == pytest.approx(
+        min(x, 5), rel=1e-6, abs=1e-9
+    )
 
 
 def test_other_units_are_welchs_test():

@@ -1,0 +1,137 @@
+"""What the gate reads of a run folder, or of a baseline kept of one: records.csv, influences.npz and run.json.
+
+A folder that is damaged, unfinished or lacks a part is refused, for what is not there cannot fail.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from reports.reading import Refused, read_json, short
+from reports.records import Record, numbered_records, read_csv, record_key
+from reports.uncertainty import Uncertainty, error, read_uncertainties
+
+RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
+SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the gate reads of a run folder. `settings` are what a person asked for, by name."""
+
+    folder: Path
+    records: dict[str, Record]
+    uncertainties: dict[str, Uncertainty]
+    protocols: dict[str, dict[str, Any]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    has_influences: bool = True
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder, or a baseline kept of one. Raises Refused naming the file that is not as it should be."""
+    numbered = numbered_records(folder / RECORDS)
+    if not numbered:
+        raise Refused(f"{folder / RECORDS}: no rows")
+    notes = read_json(folder / RUN)
+    if notes.get("complete", True) is not True:
+        raise Refused(
+            f"{folder / RUN}: the run is not complete; run its command again to finish it"
+        )
+    protocols = _objects(folder / RUN, notes, "protocols")
+    for record, where in numbered:
+        if record.protocol and record.protocol not in protocols:
+            known = f"{RUN} has no protocol {short(record.protocol, 40)}"
+            raise Refused(f"{folder / RECORDS}, {where}: {known}")
+    path = folder / INFLUENCES
+    has_influences = path.exists() or path.is_symlink()
+    uncertainties = read_uncertainties(path) if has_influences else {}
+    records = {record_key(record): record for record, _ in numbered}
+    _check_errors(path, records, uncertainties)
+    settings = notes.get("settings", {})
+    if not isinstance(settings, dict):
+        raise Refused(f"{folder / RUN}: settings is no object")
+    return Run(folder, records, uncertainties, protocols, settings, has_influences)
+
+
+def _objects(path: Path, notes: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    found = notes.get(name)
+    if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+        raise Refused(f"{path}: no {name}; give the folder of a finished run")
+    return found
+
+
+def _check_errors(
+    path: Path, records: Mapping[str, Record], uncertainties: Mapping[str, Uncertainty]
+) -> None:
+    """Influences of another run, or none where the row has an error of theirs, are not this run's."""
+    for key, uncertainty in uncertainties.items():
+        ours, record = error(uncertainty), records.get(key)
+        if (
+            record is None
+            or record.value is None
+            or not math.isfinite(record.value)
+            or ours is None
+        ):
+            continue
+        stderr = record.stderr
+        if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
+            raise Refused(
+                f"{path}: not of this records.csv: a standard error of {ours.stderr:.3g} where "
+                f"the row has {stderr if stderr is None else f'{stderr:.3g}'} ({short(key, 200)})"
+            )
+
+
+# ----------------------------------------------------------------------------------------------
+# Margins
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A loss of this size does not matter: in the metric's unit, or as a share of the baseline's value."""
+
+    size: float
+    is_share: bool
+
+    def at(self, value: float) -> float:
+        return self.size * abs(value) if self.is_share else self.size
+
+
+def read_margins(path: Path | None = None, measured: Iterable[str] = ()) -> dict[str, Margin]:
+    """Margins by metric from a CSV file (default: the one that ships).
+
+    Raises Refused naming the file and line of what is wrong, and of a metric that is neither in the shipped file
+    nor among those `measured`: a margin of a misspelt metric would count for nothing.
+    """
+    with resources.as_file(resources.files("reports") / "margins.csv") as shipped:
+        margins = dict(_margins(shipped))
+    if path is None:
+        return {name: margin for name, (margin, _) in margins.items()}
+    known, found = set(margins) | set(measured), {}
+    for name, (margin, where) in _margins(path):
+        if name in found:
+            raise Refused(f"{path}, {where}: {name} is there twice")
+        if name not in known:
+            raise Refused(f"{path}, {where}: no metric {short(name, 40)!r} was measured")
+        found[name] = margin
+    return found
+
+
+def _margins(path: Path) -> Iterable[tuple[str, tuple[Margin, str]]]:
+    rows = read_csv(path)
+    if not rows or rows[0][0] != ["metric", "margin", "of", "why"]:
+        raise Refused(f"{path}: not a file of margins: its first line is not metric,margin,of,why")
+    for (name, size, of, _), where in rows[1:]:
+        yield name, (_margin(size, of, f"{path}, {where}"), where)
+
+
+def _margin(size: str, of: str, where: str) -> Margin:
+    try:
+        number = float(size)
+    except ValueError:
+        number = math.nan
+    if of not in ("value", "share") or not 0 <= number < math.inf:
+        raise Refused(f"{where}: a margin is a number from 0 up, of 'value' or of 'share'")
+    return Margin(number, of == "share")
