@@ -14,6 +14,7 @@ from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context, Selection
 from benchmarks.images import save_sheet
 from benchmarks.metrics.path_length import lerp, path_length, slerp
+from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.store import CHUNK, Arrays
 from benchmarks.systems.base import DECODE, ENCODE, Code, System
@@ -29,6 +30,8 @@ STRIPS, POINTS = 4, 9
 def run(context: Context, system: System) -> Iterator[Record]:
     selection = context.select("test", 2 * context.profile.interpolation_pairs)
     pairs = len(selection) // 2
+    if not pairs:
+        raise NotAvailable("one test image makes no pair")
     steps = context.profile.interpolation_steps if system.iterative else None
     lengths = path_lengths(context, system, selection, pairs, steps)
     mean = float(np.mean(lengths, dtype=np.float64))
