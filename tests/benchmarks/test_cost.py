@@ -1,6 +1,7 @@
 """What is counted, against closed forms and the authors' networks; what is timed, once."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def ddim(tmp_path):
     torch.manual_seed(0)
-    DDIM(PRESETS["portraits-ddim"].model).save_pretrained(tmp_path / "ddim")
+    narrow = {"model_channels": 16, "channel_mult": (1, 1), "attention_resolutions": ()}
+    DDIM(replace(PRESETS["portraits-ddim"].model, **narrow)).save_pretrained(tmp_path / "ddim")
     return load("ddim", tmp_path / "ddim")
 
 
@@ -57,6 +59,10 @@ def test_shared_parameters_count_once():
     assert cost.parameters([layer, nn.Sequential(layer)]) == 20
 
 
+def test_buffers_are_no_parameters():
+    assert cost.parameters([nn.BatchNorm2d(7)]) == 14  # and three buffers of 15 numbers
+
+
 def test_calls_are_counted_and_the_network_is_left_as_it_was(ddim):
     x_T = torch.zeros(2, 3, 32, 32)
     for steps in (1, 3):
@@ -76,6 +82,20 @@ def test_the_rows_of_a_system(context, ddim):
     expected = cost.flops(lambda: ddim.model.unet(x, t))
     assert found["gflops", "decode", None].value == expected / 1e9
     assert {metric for metric, _, _ in found} == {"parameters", "gflops", "network_calls"}
+
+
+def test_the_parts_of_a_system_add_up(context, tmp_path):
+    """The packaged architecture: a semantic encoder, a UNet and a latent network, each called by its own verb."""
+    DiffusionAutoencoder(PRESETS["smoke"].model).save_pretrained(tmp_path / "diffae")
+    system = load("diffae", tmp_path / "diffae")
+    parts = {name: cost.parameters([network]) for name, network in system.networks().items()}
+    found = {
+        r.setting: r.value
+        for r in benchmark._parameters(context, system)
+        if r.metric == "parameters"
+    }
+    assert len(parts) == 3 and min(parts.values()) > 0
+    assert found == parts | {"total": sum(parts.values())}
 
 
 def test_a_linear_projection(context):
@@ -114,6 +134,11 @@ def run_of_another(context):
         patch.setattr(cost, "median_seconds", lambda work, repeats, device: 0.5)
         found = run(context, load("dummy-perfect"))
     assert found["gflops", "decode", None].value == 0
+    speeds = [
+        r for r in read_records(context.pictures.parent / "times.csv") if "perfect" in r.system
+    ]
+    found = {r.value for r in speeds if r.metric == "images_per_second"}
+    assert found == {context.profile.cost_batch / 0.5}
 
 
 def test_median_leaves_out_the_warm_up(monkeypatch):

@@ -1,12 +1,14 @@
 """The predicted x_0 against closed forms."""
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks import store
 from benchmarks.base import rows
 from benchmarks.denoising import BENCHMARK
 from benchmarks.systems import load
-from benchmarks.systems.base import PREDICT_X0, System
+from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
 from diffae.diffusion import add_noise, linear_alphas, x_0_of_noise
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
@@ -32,6 +34,54 @@ def test_mse_of_a_system_that_removes_no_noise(context):
         assert record.value == pytest.approx((1 - a) / a / 4, rel=0.02)
         assert record.n == 40
     assert found["t = 20", "ssim"].value > found["t = 50", "ssim"].value
+
+
+class Told(NoNoiseAtAll):
+    """Its semantic code is the image, which it predicts whatever it is shown."""
+
+    name = title = fingerprint = "told"
+    capabilities = frozenset({PREDICT_X0, SEMANTIC})
+    latent_dim = semantic_dim = 3 * 32 * 32
+
+    def encode_semantic(self, images):
+        return images.flatten(1)
+
+    def predict_x0(self, images_noised, t, semantic):
+        return semantic.reshape(images_noised.shape)
+
+
+def test_a_system_is_given_the_z_sem_of_each_image_and_the_protocol_says_so(context, monkeypatch):
+    monkeypatch.setattr(store, "CHUNK", 16)
+    for record in rows(BENCHMARK, context, [Told()]):
+        assert record.value == pytest.approx({"mse": 0, "ssim": 1}[record.metric], abs=1e-6)
+        assert context.protocols[record.protocol]["semantic"] == "of the image itself"
+    for record in rows(BENCHMARK, context, [NoNoiseAtAll()]):
+        assert context.protocols[record.protocol]["semantic"] is None
+
+
+def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monkeypatch):
+    """eps = (x_t - sqrt(a) x_0) / sqrt(1 - a): standard normal, no two images alike, one for all t and systems."""
+    monkeypatch.setattr(store, "CHUNK", 16)
+    shown = {}
+
+    class Spy(NoNoiseAtAll):
+        def predict_x0(self, images_noised, t, semantic):
+            shown.setdefault(t, []).append(images_noised)
+            return super().predict_x0(images_noised, t, semantic)
+
+    list(rows(BENCHMARK, context, [Spy()]))
+    images = context.select("test", 40).batch(np.arange(40))
+    alphas = linear_alphas()
+    noises = {
+        t: (torch.cat(x_t) - alphas[t].sqrt() * images) / (1 - alphas[t]).sqrt()
+        for t, x_t in shown.items()
+    }
+    assert sorted(noises) == [20, 50]
+    torch.testing.assert_close(noises[20], noises[50], rtol=0, atol=1e-4)
+    eps = noises[50].flatten(1)
+    assert abs(eps.mean()) < 0.01 and abs(eps.std() - 1) < 0.01
+    correlation = torch.corrcoef(eps).fill_diagonal_(0)
+    assert correlation.abs().max() < 6 / eps.shape[1] ** 0.5
 
 
 def test_x_0_of_noise_undoes_add_noise():
