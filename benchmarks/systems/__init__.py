@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.registry import Registry
-from benchmarks.systems.base import Code, System
-from diffae.errors import UserError
+from benchmarks.systems import checked
+from benchmarks.systems.base import Code, System, SystemFailed
 
-__all__ = ["REGISTRY", "Code", "System", "describe", "load"]
+__all__ = ["REGISTRY", "Code", "System", "SystemFailed", "describe", "load"]
 
 REGISTRY = Registry(
     "system",
@@ -30,16 +30,12 @@ DEFAULT = ("diffae", "ddim", "pixels-pca", "random-encoder")
 
 
 def load(name: str, path: str | Path | None = None, device: str | torch.device = "cpu") -> System:
-    """The system `name` from the checkpoint `path` (None: what ships with the package, if it does).
+    """The system `name` from the checkpoint `path` (None: what ships with the package, if it does), `checked`.
 
-    Raises UserError if there is no such system or its checkpoint cannot be used.
+    Raises UserError if there is no such system or its checkpoint cannot be used, SystemFailed if it is there
+    and not what a system must be.
     """
-    system = REGISTRY.get(name)(path, torch.device(device))
-    if not isinstance(system, System):
-        raise UserError(
-            f"system {name!r}: {type(system).__name__} is not a benchmarks.systems.System"
-        )
-    return system
+    return checked.build(name, REGISTRY.get(name), path, torch.device(device))
 
 
 def describe(name: str) -> str:

@@ -4,14 +4,15 @@ A system offers what it can and says so in `capabilities`; a benchmark states wh
 lines of a system of your own: subclass `System`, set the fields, and write the methods it is capable of.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
 from diffae import noise
 from diffae.diffusion import add_noise, linear_alphas
+from diffae.errors import UserError
 from diffae.trained_on import TrainedOn
 
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
@@ -34,6 +35,13 @@ IN_WORDS = {
 }
 
 
+class SystemFailed(UserError):
+    """A system broke its contract or raised: which, in which method, and how, in one line."""
+
+    def __init__(self, system: str, method: str, reason: str):
+        super().__init__(f"system {system!r}, {method}: {reason}")
+
+
 @dataclass(frozen=True)
 class Code:
     """A code of N images: what the system says of them (`semantic`) and the rest (`x_T`), where it has it."""
@@ -42,17 +50,30 @@ class Code:
     x_T: Tensor | None = None
 
 
-class System:
-    """Base class of systems. Images are N x 3 x S x S in [-1, 1]; all methods run without gradients.
+def needed(part: Tensor | None, what: str) -> Tensor:
+    """A part of a code that a method cannot do without. Raises UserError if it is not there."""
+    if part is None:
+        raise UserError(f"the code has no {what}, which is needed here")
+    return part
 
-    name          the name it is asked for by, e.g. "diffae"
+
+class System:
+    """Base class of systems. Images are N x 3 x S x S in [-1, 1].
+
+    name          the name it is asked for by, e.g. "diffae"; a plug-in's is that of its entry point
     title         its name in tables, the paper's where it has one, e.g. "DiffAE"
     capabilities  what it can do, see above
     image_size    S, or None if any size will do
     latent_dim    numbers in a code, in all
-    semantic_dim  numbers in its semantic part, 0 without one
-    fingerprint   changes whenever its outputs may change: results are filed under it
+    semantic_dim  numbers in its semantic part; 0: none, or, without x_T, all of `latent_dim`
+    fingerprint   changes whenever its outputs may change: results are filed under it. A plug-in's need only tell
+                  its weights apart, its source is added
     iterative     whether `steps` (network calls a direction) means anything to it
+    reference     whether it is a row that gives a scale, and no contender
+    trained_on    the record of its training, where there is one
+
+    `systems.load` puts every system behind `checked.Checked`: methods are called without gradients, with copies
+    of tensors on the device that `__init__` was given (`fit`: on the CPU), and what they return is checked.
     """
 
     name: str
@@ -63,8 +84,17 @@ class System:
     semantic_dim: int = 0
     fingerprint: str
     iterative: bool = False
-    trained_on: TrainedOn | None = None  # the record of its training, where there is one
-    reference: ClassVar[bool] = False  # a row that gives a scale, not a contender
+    reference: bool = False
+    trained_on: TrainedOn | None = None
+
+    @property
+    def learns_from_data(self) -> bool:
+        """Whether `fit` does anything, and the system is of no use before it."""
+        return type(self).fit is not System.fit
+
+    def describe(self) -> Mapping[str, Any]:
+        """What of the model decides how its numbers are to be read, by name: recorded as "model" in protocols."""
+        return {}
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """See training images once before anything else, in batches of which one fits in memory.
@@ -115,10 +145,9 @@ class System:
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         """x_T drawn from N(0, I), the one of index i from a generator of its own."""
         size = self.image_size
-        assert size is not None  # systems with a stochastic code have a size
+        if size is None:
+            raise UserError("a system whose image_size is None must draw its x_T itself")
         return noise.normal(seed, "x_T", indices, (3, size, size))
 
     def _cannot(self, what: str) -> Exception:
-        return TypeError(
-            f"{self.name} cannot {what}; its capabilities are {sorted(self.capabilities)}"
-        )
+        return UserError(f"{type(self).__name__} cannot {what}")

@@ -16,6 +16,7 @@ from benchmarks.systems.base import (
     STOCHASTIC,
     Code,
     System,
+    needed,
 )
 from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
 from diffae.diffusion import x_0_of_noise
@@ -43,16 +44,12 @@ class DiffAESystem(System):
         return self.model.encode(images.to(self.device))
 
     def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
-        assert semantic is not None
-        return self.model.encode_stochastic(
-            images.to(self.device), semantic.to(self.device), steps=steps
-        )
+        z = needed(semantic, "z_sem").to(self.device)
+        return self.model.encode_stochastic(images.to(self.device), z, steps=steps)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        assert code.semantic is not None and code.x_T is not None
-        return self.model.decode(
-            code.semantic.to(self.device), code.x_T.to(self.device), steps=steps
-        )
+        z, x_T = needed(code.semantic, "z_sem"), needed(code.x_T, "x_T")
+        return self.model.decode(z.to(self.device), x_T.to(self.device), steps=steps)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         start = noise.normal(seed, "latent", indices, (self.model.latent_dim,))
@@ -63,9 +60,8 @@ class DiffAESystem(System):
         return self.decode(Code(semantic, self.random_x_T(indices, seed)), steps)
 
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
-        assert semantic is not None
         x_t = images_noised.to(self.device)
-        eps = self.model.predict_noise(x_t, t, semantic.to(self.device))
+        eps = self.model.predict_noise(x_t, t, needed(semantic, "z_sem").to(self.device))
         return x_0_of_noise(x_t, eps, self.model.alphas[t].repeat(len(x_t))).clamp(-1, 1)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -94,8 +90,7 @@ class DDIMSystem(System):
         return self.model.encode_stochastic(images.to(self.device), steps=steps)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        assert code.x_T is not None
-        return self.model.decode(code.x_T.to(self.device), steps=steps)
+        return self.model.decode(needed(code.x_T, "x_T").to(self.device), steps=steps)
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return self.decode(Code(x_T=self.random_x_T(indices, seed)), steps)

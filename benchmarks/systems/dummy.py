@@ -15,6 +15,7 @@ from benchmarks.systems.base import (
     SEMANTIC,
     Code,
     System,
+    needed,
 )
 from diffae import noise
 
@@ -40,8 +41,7 @@ class Perfect(_Dummy):
         return images.flatten(1)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        assert code.semantic is not None
-        return code.semantic.reshape(-1, 3, SIZE, SIZE)
+        return needed(code.semantic, "semantic part").reshape(-1, 3, SIZE, SIZE)
 
 
 class Constant(_Dummy):
@@ -55,8 +55,7 @@ class Constant(_Dummy):
         return torch.zeros(len(images), CODE_DIM)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        assert code.semantic is not None
-        return torch.zeros(len(code.semantic), 3, SIZE, SIZE)
+        return torch.zeros(len(needed(code.semantic, "semantic part")), 3, SIZE, SIZE)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return torch.zeros(len(indices), CODE_DIM)

@@ -1,0 +1,288 @@
+"""Every system behind one contract: what it is given, what it must return, and what is said if it does not.
+
+`systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
+0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
+float32, on the run's device, without gradients, finite, of the promised shape, and images within [-1, 1].
+"""
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.overshoot import Overshoot
+from benchmarks.precision import of_networks
+from benchmarks.systems import contract
+from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, SystemFailed
+from benchmarks.systems.contract import Fields, kind
+from benchmarks.systems.source import source_digest
+from diffae.errors import UserError
+
+T = TypeVar("T")
+
+ROUNDING = 1e-5  # beyond -1 and 1: no overshoot yet
+# Images that go further than this are of another range (0..255, logits), not of a decoder that overshoots: one of
+# a few standard deviations of the data does not get there. Clamping them would make numbers of what are none.
+FARTHEST = 5.0
+LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
+
+
+def build(
+    name: str, factory: Callable[..., System], path: str | Path | None, device: torch.device
+) -> "Checked":
+    """The system that `factory` makes, checked. Raises SystemFailed if it makes none or says what cannot be;
+    UserError and NotAvailable are its own words to the user."""
+    system = calling(name, "__init__", lambda: factory(path, device))
+    if not isinstance(system, System):
+        raise SystemFailed(name, "__init__", f"{kind(system)} is not a benchmarks.systems.System")
+    return Checked(name, system, device)
+
+
+def calling(name: str, method: str, call: Callable[[], T]) -> T:
+    """What the call of a system's method returns. Whatever it raises becomes SystemFailed, but what is meant for
+    the user (UserError, NotAvailable) in `__init__`, and Ctrl-C."""
+    try:
+        with torch.no_grad(), of_networks():
+            return call()
+    except SystemFailed:
+        raise
+    except (UserError, NotAvailable) as error:
+        if method == "__init__":
+            raise
+        raise SystemFailed(name, method, str(error)) from error
+    except (Exception, SystemExit) as error:
+        raise SystemFailed(name, method, raised(error)) from error
+
+
+def raised(error: BaseException) -> str:
+    """An exception in one line: its kind, its words, and the line of code that it comes from."""
+    words = " ".join(str(error).split())[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"raised {type(error).__name__}{': ' + words if words else ''}{place}"
+
+
+class Checked(System):
+    """A system that keeps its contract: `inner`, with everything that goes in and out of it checked."""
+
+    def __init__(self, name: str, inner: System, device: torch.device):
+        self.name, self.inner, self.device = name, inner, device
+        self._source = source_digest(type(inner))
+        self.overshoot = Overshoot()
+        self._take(calling(name, "fields", lambda: contract.read_fields(inner, name)))
+        self.title = self._fields.title
+
+    def _take(self, fields: Fields) -> None:
+        self._fields = fields
+        self.capabilities, self.image_size = fields.capabilities, fields.image_size
+        self.latent_dim, self.semantic_dim = fields.latent_dim, fields.semantic_dim
+        self.fingerprint = fields.fingerprint + self._source
+        self.iterative, self.reference = fields.iterative, fields.reference
+
+    @property
+    def learns_from_data(self) -> bool:
+        return self._fields.learns_from_data
+
+    def describe(self) -> Mapping[str, Any]:
+        return self._fields.description
+
+    # ------------------------------------------------------------------------------------------
+    # The verbs
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """An image that cannot be read is not the system's fault: what `batches` raises is raised again."""
+        shown = _Shown(batches)
+        try:
+            self._call("fit", lambda: self.inner.fit(shown))
+        except SystemFailed:
+            if shown.error is not None:
+                raise shown.error from None
+            raise
+        self._take(self._call("fit", lambda: contract.read_fields(self.inner, self.name)))
+
+    def encode(self, images: Tensor, steps: int = 100) -> Code:
+        given = self._images_in("encode", images)
+        code = self._call("encode", lambda: self.inner.encode(given, steps))
+        if not isinstance(code, Code):
+            raise self._wrong("encode", f"returned {kind(code)}, not a Code")
+        return self._code("encode", code, images)
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        given = self._images_in("encode_semantic", images)
+        semantic = self._call("encode_semantic", lambda: self.inner.encode_semantic(given))
+        return self._semantic("encode_semantic", semantic, len(images))
+
+    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+        name, given = "encode_stochastic", self._images_in("encode_stochastic", images)
+        z = self._in(semantic)
+        x_T = self._call(name, lambda: self.inner.encode_stochastic(given, z, steps))
+        return self._x_T(name, x_T, images)
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        given = Code(self._in(code.semantic), self._in(code.x_T))
+        parts = [part for part in (code.semantic, code.x_T) if part is not None]
+        if not parts:
+            raise UserError("decode: was given a code without parts")
+        images = self._call("decode", lambda: self.inner.decode(given, steps))
+        return self._images("decode", images, len(parts[0]))
+
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        name = "sample_latents"
+        latents = self._call(name, lambda: self.inner.sample_latents(list(indices), seed, steps))
+        return self._semantic(name, latents, len(indices))
+
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        images = self._call("sample", lambda: self.inner.sample(list(indices), seed, steps))
+        return self._images("sample", images, len(indices))
+
+    def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        given, noise = self._images_in("add_noise", images), eps.to(self.device, copy=True)
+        x_t = self._call("add_noise", lambda: self.inner.add_noise(given, t, noise))
+        return self._tensor("add_noise", x_t, tuple(images.shape))
+
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+        given, z = self._images_in("predict_x0", images_noised), self._in(semantic)
+        images = self._call("predict_x0", lambda: self.inner.predict_x0(given, t, z))
+        return self._images("predict_x0", images, len(images_noised))
+
+    def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
+        x_T = self._call("random_x_T", lambda: self.inner.random_x_T(list(indices), seed))
+        shape = None if self.image_size is None else (3, self.image_size, self.image_size)
+        return self._tensor("random_x_T", x_T, (len(indices), *(shape or x_T.shape[1:])))
+
+    def networks(self) -> dict[str, nn.Module]:
+        parts = self._call("networks", lambda: self.inner.networks())
+        if not isinstance(parts, dict) or not all(
+            isinstance(part, str) and isinstance(network, nn.Module)
+            for part, network in parts.items()
+        ):
+            raise self._wrong("networks", "returned something else than torch modules by name")
+        return parts
+
+    # ------------------------------------------------------------------------------------------
+    # In
+
+    def _call(self, method: str, call: Callable[[], T]) -> T:
+        return calling(self.name, method, call)
+
+    def _wrong(self, method: str, reason: str) -> SystemFailed:
+        return SystemFailed(self.name, method, reason)
+
+    def _in(self, part: Tensor | None) -> Tensor | None:
+        """A copy of its own, so that a system that writes into what it is given changes nothing of ours."""
+        return None if part is None else part.detach().to(self.device, copy=True)
+
+    def _images_in(self, method: str, images: Tensor) -> Tensor:
+        size = self.image_size
+        whole = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
+        if not whole or (size is not None and tuple(images.shape[2:]) != (size, size)):
+            side = "S" if size is None else size
+            raise UserError(
+                f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}, was given "
+                f"{_shape(images.shape)} of {_dtype(images)}"
+            )
+        return images.detach().to(self.device, copy=True)
+
+    # ------------------------------------------------------------------------------------------
+    # Out
+
+    def _code(self, method: str, code: Code, images: Tensor) -> Code:
+        """A code with the parts that the capabilities promise, and `latent_dim` numbers an image in all."""
+        semantic, x_T = code.semantic, code.x_T
+        if SEMANTIC in self.capabilities:
+            semantic = self._semantic(method, semantic, len(images))
+        elif semantic is not None:
+            semantic = self._free(method, semantic, len(images))
+        if STOCHASTIC in self.capabilities:
+            x_T = self._x_T(method, x_T, images)
+        elif x_T is not None:
+            x_T = self._free(method, x_T, len(images))
+        count = sum(part[0].numel() for part in (semantic, x_T) if part is not None and len(part))
+        if len(images) and count != self.latent_dim:
+            raise self._wrong(
+                method, f"returned {count} numbers an image, but latent_dim is {self.latent_dim}"
+            )
+        return Code(semantic, x_T)
+
+    def _semantic(self, method: str, value: object, count: int) -> Tensor:
+        return self._coded(self._tensor(method, value, (count, self.semantic_dim)), method)
+
+    def _x_T(self, method: str, value: object, images: Tensor) -> Tensor:
+        return self._coded(self._tensor(method, value, tuple(images.shape)), method)
+
+    def _free(self, method: str, value: object, count: int) -> Tensor:
+        """A part of a code that no capability says anything of: any shape, one row an image."""
+        shape = tuple(value.shape[1:]) if isinstance(value, Tensor) else ()
+        return self._coded(self._tensor(method, value, (count, *shape)), method)
+
+    def _coded(self, code: Tensor, method: str) -> Tensor:
+        if code.numel() and float(code.abs().max()) > LARGEST_CODE:
+            raise self._wrong(method, f"returned numbers beyond {LARGEST_CODE:g}")
+        return code
+
+    def _images(self, method: str, value: object, count: int) -> Tensor:
+        """Images within [-1, 1]: a little outside is clamped and counted, another range is refused."""
+        size, shape = self.image_size, value.shape if isinstance(value, Tensor) else ()
+        side = size if size is not None else (shape[-1] if len(shape) == 4 else 0)
+        images = self._tensor(method, value, (count, 3, side, side))
+        if not images.numel():
+            return images
+        low, high = (float(bound) for bound in images.aminmax())
+        if low < -FARTHEST or high > FARTHEST:
+            raise self._wrong(
+                method,
+                f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and what goes beyond "
+                f"{FARTHEST:g} is of another range (clamp it yourself if it is meant)",
+            )
+        outside = 0
+        if low < -1 or high > 1:
+            outside = int((images.abs() > 1 + ROUNDING).sum())
+            images = images.clamp(-1, 1)
+        self.overshoot.add(method, outside, images.numel())
+        return images
+
+    def _tensor(self, method: str, value: object, shape: tuple[int, ...]) -> Tensor:
+        """float32 of that shape, finite, on the run's device, without gradients."""
+        if not isinstance(value, Tensor):
+            raise self._wrong(method, f"returned {kind(value)}, not a tensor")
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise self._wrong(method, "returned a tensor without ordinary values (sparse, meta, ...)")
+        if not value.is_floating_point():
+            raise self._wrong(method, f"returned {_dtype(value)}, not floating point")
+        if tuple(value.shape) != shape:
+            raise self._wrong(method, f"returned {_shape(value.shape)}, not {_shape(shape)}")
+        value = value.detach().to(self.device, torch.float32)
+        if value.is_inference():
+            value = value.clone()  # an ordinary tensor, that may be written into and go through autograd
+        if value.numel() and not all(torch.isfinite(bound) for bound in value.aminmax()):
+            count = int((~torch.isfinite(value)).sum())
+            raise self._wrong(method, f"returned {count:,} of {value.numel():,} values not finite")
+        return value
+
+
+@dataclass
+class _Shown:
+    """Batches on their way to a system, and what went wrong in reading them."""
+
+    batches: Iterable[Tensor]
+    error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        try:
+            yield from self.batches
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

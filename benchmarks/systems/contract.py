@@ -1,0 +1,182 @@
+"""What a system must say of itself, read once and checked: `Fields`.
+
+Nothing that a system says reaches a table, a file's name or the store before it has been through here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    IN_WORDS,
+    PREDICT_X0,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    System,
+    SystemFailed,
+)
+from diffae.cli import did_you_mean
+
+LONGEST = 200  # characters of a title or a fingerprint
+LARGEST = 2**31  # numbers in a code, pixels of a side: beyond, something else was meant
+
+# The methods of which a system must have written one of its own to be capable of something.
+METHODS = {
+    ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
+    DECODE: ("decode",),
+    SEMANTIC: ("encode_semantic",),
+    STOCHASTIC: ("encode_stochastic", "encode"),
+    SAMPLE: ("sample",),
+    SAMPLE_LATENTS: ("sample_latents",),
+    PREDICT_X0: ("predict_x0",),
+}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of `System`, checked: see there for what they mean."""
+
+    title: str
+    capabilities: frozenset[str]
+    image_size: int | None
+    latent_dim: int
+    semantic_dim: int
+    fingerprint: str
+    iterative: bool
+    reference: bool
+    learns_from_data: bool
+    description: dict[str, Any]
+
+
+def read_fields(system: System, name: str) -> Fields:
+    """The fields of `system`. Raises SystemFailed, naming the field, where one is missing or of a wrong kind."""
+    read = _Reader(system, name)
+    capabilities = read.capabilities()
+    latent_dim = read.whole("latent_dim", 1)
+    fields = Fields(
+        title=read.text("title"),
+        capabilities=capabilities,
+        image_size=read.image_size(capabilities),
+        latent_dim=latent_dim,
+        semantic_dim=read.semantic_dim(capabilities, latent_dim),
+        fingerprint=read.text("fingerprint"),
+        iterative=read.flag("iterative"),
+        reference=read.flag("reference"),
+        learns_from_data=read.flag("learns_from_data"),
+        description=read.description(),
+    )
+    read.check_methods(capabilities)
+    return fields
+
+
+class _Reader:
+    """Reads the fields of one system; every message names it and the field."""
+
+    def __init__(self, system: System, name: str):
+        self.system, self.name = system, name
+
+    def get(self, field: str) -> Any:
+        if not hasattr(self.system, field):
+            raise self.wrong(field, "is missing")
+        return getattr(self.system, field)
+
+    def wrong(self, field: str, reason: str) -> SystemFailed:
+        return SystemFailed(self.name, field, reason)
+
+    def text(self, field: str) -> str:
+        value = self.get(field)
+        if not isinstance(value, str):
+            raise self.wrong(field, f"must be text, not {kind(value)}")
+        if not value.strip() or not value.isprintable() or len(value) > LONGEST:
+            raise self.wrong(
+                field, f"must be one printable line of 1 to {LONGEST} characters, not {brief(value)}"
+            )
+        return value
+
+    def flag(self, field: str) -> bool:
+        value = self.get(field)
+        if not isinstance(value, bool):
+            raise self.wrong(field, f"must be True or False, not {brief(value)}")
+        return value
+
+    def whole(self, field: str, least: int) -> int:
+        value = self.get(field)
+        if isinstance(value, np.integer):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < LARGEST:
+            raise self.wrong(field, f"must be a whole number from {least}, not {brief(value)}")
+        return value
+
+    def capabilities(self) -> frozenset[str]:
+        """A set of known words; a list or tuple of them will do."""
+        value = self.get("capabilities")
+        if not isinstance(value, (frozenset, set, list, tuple)):
+            raise self.wrong("capabilities", f"must be a set of words, not {kind(value)}")
+        for word in value:
+            if not isinstance(word, str) or word not in IN_WORDS:
+                hint = did_you_mean(str(word)[:LONGEST], IN_WORDS)
+                raise self.wrong("capabilities", f"unknown: {brief(word)}{hint}")
+        if not value:
+            raise self.wrong("capabilities", f"there are none; there are: {', '.join(IN_WORDS)}")
+        return frozenset(value)
+
+    def image_size(self, capabilities: frozenset[str]) -> int | None:
+        if self.get("image_size") is not None:
+            return self.whole("image_size", 1)
+        if STOCHASTIC in capabilities and not self.overrides("random_x_T"):
+            raise self.wrong(
+                "image_size", "must be a whole number where x_T is drawn at random, not None"
+            )
+        return None
+
+    def semantic_dim(self, capabilities: frozenset[str], latent_dim: int) -> int:
+        """Without x_T the semantic part is the whole code, and need not be counted twice."""
+        count = self.whole("semantic_dim", 0)
+        if SEMANTIC not in capabilities:
+            if count and SAMPLE_LATENTS not in capabilities:
+                raise self.wrong("semantic_dim", f"is {count}, but {SEMANTIC!r} is no capability")
+            return count
+        if not count and STOCHASTIC not in capabilities:
+            return latent_dim
+        if not 1 <= count <= latent_dim:
+            raise self.wrong(
+                "semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}"
+            )
+        return count
+
+    def description(self) -> dict[str, Any]:
+        """What `describe` says: plain values by name."""
+        value = self.system.describe()
+        plain = isinstance(value, Mapping) and all(
+            isinstance(k, str) and isinstance(v, str | int | float | None) for k, v in value.items()
+        )
+        if not plain:
+            raise self.wrong("describe", "must return texts and numbers by name")
+        return dict(value)
+
+    def check_methods(self, capabilities: frozenset[str]) -> None:
+        for capability in sorted(capabilities):
+            methods = METHODS[capability]
+            if not any(self.overrides(method) for method in methods):
+                reason = f"{capability!r} is claimed, but there is no method {' or '.join(methods)}"
+                raise self.wrong("capabilities", reason)
+
+    def overrides(self, method: str) -> bool:
+        return getattr(type(self.system), method, None) is not getattr(System, method)
+
+
+def kind(value: object) -> str:
+    """What a value is, for a message."""
+    return "None" if value is None else type(value).__name__
+
+
+def brief(value: object) -> str:
+    """A value itself, on one line and short."""
+    text = ascii(value) if isinstance(value, str | int | float | bool | None) else kind(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
