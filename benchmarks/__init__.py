@@ -17,4 +17,5 @@ REGISTRY = Registry(
         "memorisation": "benchmarks.memorisation:BENCHMARK",
         "cost": "benchmarks.cost:BENCHMARK",
     },
+    accept="benchmarks.base:accepted",
 )

@@ -1,13 +1,21 @@
-"""What a benchmark is, and how one is run over systems that may not offer what it needs."""
+"""What a benchmark is, and how one is run over systems that may not offer what it needs, or fail."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from benchmarks.context import Context
+from benchmarks import REGISTRY
+from benchmarks.context import Context, Failure
+from benchmarks.metrics import METRICS, MetricInfo, register
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Work
-from benchmarks.systems.base import IN_WORDS, System
+from benchmarks.systems.base import IN_WORDS, System, SystemFailed
+from benchmarks.systems.checked import Checked, raised
+from diffae import distributed
+from diffae.errors import UserError
 from reports.records import Record
+from reports.tables import TABLES
+from reports.uncertainty import record_key
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Benchmark:
     called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
     `labelled` says that the data needs attributes. `plan` says what `run` would compute, for --dry-run.
     `metrics` can always be measured; `seen` depends on the weights that are here. `doctor` prints both.
+    `infos` are the metrics that a plug-in brings and the table of `benchmarks.metrics` does not have. `of_images`
+    says that its numbers are of what systems draw, so that a row tells how much of it had to be clamped.
     """
 
     name: str
@@ -42,6 +52,26 @@ class Benchmark:
     plan: Callable[[Context, System], Iterator[Work]] | None = None
     metrics: tuple[str, ...] = ()
     seen: Seen | None = None
+    infos: Mapping[str, MetricInfo] = field(default_factory=dict)
+    of_images: bool = True
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name in REGISTRY.own
+
+
+def accepted(name: str, found: object) -> Benchmark:
+    """The benchmark of a plug-in, its metrics made known. Raises UserError if it cannot be one."""
+    if not isinstance(found, Benchmark):
+        raise UserError(f"{type(found).__name__} is not a benchmarks.base.Benchmark")
+    if found.name != name:
+        raise UserError(f"calls itself {found.name!r}")
+    if not _is_table(found.table):
+        raise UserError(f"cannot write a table called {found.table!r}")
+    if unknown := sorted(set(found.needs) - set(IN_WORDS)):
+        raise UserError(f"needs what no system has: {', '.join(unknown)}")
+    register(name, found.infos)
+    return found
 
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:
@@ -51,24 +81,98 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
             benchmark, context, "all systems", f"{context.dataset.name} has no attributes"
         )
         return
+    seen: set[str] = set()
     for system in systems:
         missing = sorted(benchmark.needs - system.capabilities)
         if missing:
             reason = f"{system.title} cannot {' or '.join(IN_WORDS[name] for name in missing)}"
             yield not_run(benchmark, context, system.title, reason)
             continue
-        try:
-            for row in benchmark.run(context, system):
-                yield replace(row, reference=row.reference or system.reference)
-        except NotAvailable as reason:
-            yield not_run(benchmark, context, system.title, str(reason))
+        found = _measured(benchmark, context, system)
+        yield from _guarded(benchmark, context, system.title, found, seen)
     if benchmark.references is not None:
-        yield from (replace(row, reference=True) for row in benchmark.references(context))
+        found = (replace(row, reference=True) for row in benchmark.references(context))
+        yield from _guarded(benchmark, context, "references", found, seen)
+
+
+def _measured(benchmark: Benchmark, context: Context, system: System) -> Iterator[Record]:
+    """A system's rows, with what was clamped in the images behind them."""
+    overshoot = context.store.overshoot
+    if isinstance(system, Checked):
+        system.overshoot = overshoot
+    with context.measuring(system):
+        found = benchmark.run(context, system)
+        for row in overshoot.told(found) if benchmark.of_images else found:
+            yield replace(row, reference=row.reference or system.reference)
+
+
+def _guarded(
+    benchmark: Benchmark, context: Context, title: str, found: Iterator[Record], seen: set[str]
+) -> Iterator[Record]:
+    """The rows, and where they end early one that says why: a system failed, or the benchmark of a plug-in did.
+
+    Errors that are the user's, and those of our own benchmarks, go through.
+    """
+    try:
+        yield from found if benchmark.is_ours else _checked(benchmark, found, seen)
+    except NotAvailable as obstacle:
+        yield not_run(benchmark, context, title, str(obstacle))
+    except SystemFailed as failure:
+        yield failed(benchmark, context, title, str(failure))
+    except (UserError, distributed.Stopped):
+        raise
+    except Exception as error:
+        if benchmark.is_ours:
+            raise
+        reason = f"benchmark {benchmark.name!r} {raised(error)}"
+        if (
+            distributed.world() > 1
+        ):  # the other processes may not have failed: this one cannot go on
+            raise UserError(reason) from error
+        yield failed(benchmark, context, title, reason)
+
+
+def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> Iterator[Record]:
+    """The rows of a plug-in, if they are rows of its own and none twice; else they would spoil all tables."""
+    for record in found:
+        if not isinstance(record, Record):
+            raise TypeError(f"yielded {type(record).__name__}, not a Record")
+        if record.benchmark != benchmark.name or not _is_table(record.table):
+            raise ValueError(f"yielded a row of {record.benchmark!r} for {record.table!r}")
+        if (key := record_key(record)) in seen:
+            raise ValueError(f"yielded two rows for one number ({record.metric})")
+        seen.add(key)
+        yield record
+
+
+def _is_table(name: object) -> bool:
+    """Whether a plug-in may write a table of that name: fit for a file's name, and none of ours."""
+    fit = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
+    return bool(fit) and name not in {"overview", *(spec.name for spec in TABLES)}
+
+
+def failed(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
+    """The row of what should have run and did not, noted for the end of the run."""
+    context.failures.append(Failure(benchmark.name, system, reason))
+    return not_run(benchmark, context, system, reason)
 
 
 def not_run(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
     """The row of a benchmark that a system could not run: no value, and why."""
-    metric = benchmark.headline(context)
+    metric = _headline(benchmark, context)
+    if metric not in METRICS:
+        name, dataset = benchmark.name, context.dataset.name
+        return Record(name, benchmark.table, system, dataset, "", "", None, "", None, note=reason)
     return context.record(
         benchmark.name, benchmark.table, system, metric, None, split="", note=reason
     )
+
+
+def _headline(benchmark: Benchmark, context: Context) -> str:
+    """The metric that stands for the benchmark; "" for a plug-in that cannot say it."""
+    try:
+        return benchmark.headline(context)
+    except Exception:
+        if benchmark.is_ours:
+            raise
+        return ""

@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,6 +97,14 @@ class Selection:
         return member % count
 
 
+class Failure(NamedTuple):
+    """A system that failed a benchmark, or the benchmark of a plug-in that did; there is a row that says so."""
+
+    benchmark: str
+    system: str
+    reason: str
+
+
 @dataclass
 class Context:
     """One run: data, sizes, seed, store and metric networks, shared by all of its benchmarks."""
@@ -112,6 +121,10 @@ class Context:
     precision: str = "float32"  # of the systems' networks, see benchmarks/precision.py
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     uncertainties: dict[str, Uncertainty] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    model: dict[str, Any] = field(
+        default_factory=dict
+    )  # of the system that is measured now, see `measuring`
 
     # ------------------------------------------------------------------------------------------
     # Metric networks: the real ones where their weights are, else the honestly named stand-ins
@@ -142,6 +155,15 @@ class Context:
             "features": self.features.describe(),
             "face": face,
         }
+
+    @contextmanager
+    def measuring(self, system: System) -> Iterator[None]:
+        """Within the block, protocols are of this system: they say what `System.describe` says."""
+        before, self.model = self.model, dict(system.describe())
+        try:
+            yield
+        finally:
+            self.model = before
 
     # ------------------------------------------------------------------------------------------
     # Images and codes
@@ -210,6 +232,7 @@ class Context:
             "seed": self.seed,
             "precision": self.precision,
             "device": self.device.type,
+            **({"model": self.model} if self.model else {}),
             **fields,
         }
         text = json.dumps(full, sort_keys=True)

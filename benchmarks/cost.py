@@ -281,4 +281,5 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     metrics=("parameters", "gflops", "network_calls", "images_per_second", "peak_memory"),
+    of_images=False,
 )

@@ -7,6 +7,7 @@ from benchmarks.base import Benchmark
 from benchmarks.context import Context
 from benchmarks.metrics import weights
 from benchmarks.metrics.weights import NotAvailable
+from benchmarks.options import Missing
 from benchmarks.profiles import PROFILES
 from benchmarks.store import default_root
 from benchmarks.systems.base import System
@@ -27,9 +28,9 @@ DATASETS = {
 def list_everything(arguments: list[str]) -> None:
     """Print benchmarks, systems, packaged checkpoints, data sets and profiles, a line each."""
     cli.Parser("python -m benchmarks.run list", None).parse(arguments)
-    benchmarks = [REGISTRY.get(name) for name in REGISTRY.names()]
+    benchmarks = [REGISTRY.get(name) for name in REGISTRY.usable()]
     _section("Benchmarks", {b.name: f"{b.title} ({b.paper})" for b in benchmarks})
-    _section("Systems (--systems)", {n: systems.describe(n) for n in systems.REGISTRY.names()})
+    _section("Systems (--systems)", {n: systems.describe(n) for n in systems.REGISTRY.usable()})
     configs = {n: checkpoint.open_checkpoint(n).config for n in checkpoint.packaged_names()}
     _section(
         "Packaged checkpoints (--ckpt)",
@@ -40,7 +41,8 @@ def list_everything(arguments: list[str]) -> None:
 
 
 def _section(title: str, entries: dict[str, str]) -> None:
-    print(f"{title}\n" + "\n".join(f"  {name:18}{text}" for name, text in entries.items()) + "\n")
+    lines = [cli.printable(f"  {name:18}{text}") for name, text in entries.items()]
+    print("\n".join([title, *lines]) + "\n")
 
 
 def examine(arguments: list[str]) -> None:
@@ -69,7 +71,7 @@ def weights_report(folder: Path | None) -> list[str]:
             f"    licence: {weight.licence}",
         ]
     lines.append("Reported with what is here:")
-    names = REGISTRY.names()
+    names = REGISTRY.usable()
     return lines + [f"  {name}: {_reported(REGISTRY.get(name), folder)}" for name in names]
 
 
@@ -87,7 +89,7 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     """What a benchmark will report and, where weights are missing, what it will not."""
-    seen, metrics = benchmark.seen, list(benchmark.metrics)
+    seen, metrics = benchmark.seen, list(dict.fromkeys((*benchmark.metrics, *benchmark.infos)))
     if seen is None:
         return ", ".join(metrics) or "it does not say what"
     if weights.find(seen.weight, folder) is not None:
@@ -104,7 +106,7 @@ def seen_in_training(context: Context, loaded: list[System]) -> dict[str, str]:
     }
 
 
-def announce(context: Context, loaded: list[System], missing: dict[str, str]) -> None:
+def announce(context: Context, loaded: list[System], missing: Missing) -> None:
     """Say on stderr, before anything is computed, what the run will and will not report."""
     say = [
         f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"

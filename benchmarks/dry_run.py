@@ -168,7 +168,7 @@ def _metric_costs(context: Context) -> Costs:
 
 def _system_costs(context: Context, system: System) -> Costs:
     """One call of each of the system's networks; a system that must see data first counts as free."""
-    if type(system).fit is not System.fit:
+    if system.learns_from_data:
         return {}
     return {name: _cost(context, call) for name, call in _system_calls(context, system)}
 

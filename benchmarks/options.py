@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from benchmarks import REGISTRY, systems
+from benchmarks.metrics.weights import NotAvailable
 from benchmarks.precision import PRECISIONS
 from benchmarks.profiles import PROFILES, Profile, override
 from benchmarks.store import ELSEWHERE, default_root
-from benchmarks.systems.base import System
+from benchmarks.systems.base import System, SystemFailed
 from diffae import checkpoint, cli, distributed
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_for_model, open_portraits
@@ -139,14 +140,14 @@ def _benchmark_names(what: list[str]) -> tuple[str, ...]:
     for name in what:
         if name != "all":
             REGISTRY.get(name)
-    return tuple(REGISTRY.names() if "all" in what else dict.fromkeys(what))
+    return tuple(REGISTRY.usable() if "all" in what else dict.fromkeys(what))
 
 
 def _system_names(text: str | None) -> tuple[str, ...]:
     if text is None:
         return systems.DEFAULT
     if text == "all":
-        return tuple(systems.REGISTRY.names())
+        return tuple(systems.REGISTRY.usable())
     names = _names(text)
     for name in names:
         systems.REGISTRY.get(name)
@@ -197,8 +198,11 @@ def _checkpoint(text: str) -> tuple[str, str]:
 # From options to objects
 
 
-def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
-    """The systems asked for, and the reasons why others of them cannot be had in this run.
+Missing = dict[str, str | SystemFailed]  # by title: why a system is not there
+
+
+def load_systems(options: Options) -> tuple[list[System], Missing]:
+    """The systems asked for, and the reasons why others of them cannot be had in this run, or failed.
 
     A baseline that ships with the package does not stand in for one that was not given: with --ckpt for
     one system, a system without a checkpoint of its own is not run, and says so.
@@ -206,7 +210,8 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
     for key in options.checkpoints:
         if key.partition(":")[0] not in options.systems:
             raise UserError(f"--ckpt {key}=...: not among --systems")
-    loaded, missing = [], {}
+    loaded: list[System] = []
+    missing: Missing = {}
     for name in options.systems:
         path = options.checkpoints.get(name)
         if path is None and any(key.startswith(f"{name}:") for key in options.checkpoints):
@@ -219,10 +224,13 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
             continue
         if path is None and name in ("pixels-pca", "random-encoder"):
             path = options.checkpoints.get("diffae")  # they take its size and shape
-        loaded.append(systems.load(name, path, options.device))
-    loaded += _further(options)
+        try:
+            loaded.append(systems.load(name, path, options.device))
+        except (SystemFailed, NotAvailable) as reason:
+            missing[name] = reason if isinstance(reason, SystemFailed) else str(reason)
+    loaded += _further(options, missing)
     if not loaded:
-        raise UserError("no system is left to run: " + "; ".join(missing.values()))
+        raise UserError("no system is left to run: " + "; ".join(map(str, missing.values())))
     names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
     for name, count in chain(*(Counter(kind).items() for kind in names)):
         if count > 1:
@@ -230,13 +238,17 @@ def load_systems(options: Options) -> tuple[list[System], dict[str, str]]:
     return loaded, missing
 
 
-def _further(options: Options) -> list[System]:
+def _further(options: Options, missing: Missing) -> list[System]:
     """Systems of `--ckpt SYSTEM:TITLE=PATH`: the same kind of model again, under a title of its own."""
     loaded = []
     for key, path in options.checkpoints.items():
         name, separator, title = key.partition(":")
         if separator:
-            system = systems.load(name, path, options.device)
+            try:
+                system = systems.load(name, path, options.device)
+            except SystemFailed as failure:
+                missing[title] = failure
+                continue
             system.title = title
             system.name = _slug(title)
             loaded.append(system)

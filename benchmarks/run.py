@@ -26,14 +26,22 @@ import numpy as np
 import torch
 
 from benchmarks import REGISTRY, doctor, dry_run, run_folder
-from benchmarks.base import not_run, rows
+from benchmarks.base import failed, not_run, rows
 from benchmarks.context import Context
-from benchmarks.options import Options, load_systems, open_data, parse, refuse_data_and_out_in_one
+from benchmarks.options import (
+    Missing,
+    Options,
+    load_systems,
+    open_data,
+    parse,
+    refuse_data_and_out_in_one,
+)
 from benchmarks.precision import precision
 from benchmarks.run_folder import PICTURES, TABLES, Results
 from benchmarks.store import Store, default_root
-from benchmarks.systems.base import System
+from benchmarks.systems.base import System, SystemFailed
 from diffae import distributed
+from diffae.errors import UserError
 from reports.records import Record
 
 FIT_BATCH = 512  # at least so many images at a time, if there are
@@ -82,32 +90,52 @@ def run(options: Options) -> Path:
         distributed.barrier()
         context.store.sweep()
         results = Results(out, context, settings, loaded, options.arguments)
-        _fit_systems(context, loaded)
+        _fit_systems(context, loaded, missing)
         for name in options.benchmarks:
             results.extend(name, _benchmark_rows(name, context, loaded, missing))
         results.finish()
     if distributed.is_main():
         print((out / TABLES / "overview.md").read_text(encoding="utf-8"))
         print(f"tables: {out / TABLES}")
+    _tell_failures(context, out)
     return out
 
 
 def _benchmark_rows(
-    name: str, context: Context, loaded: list[System], missing: dict[str, str]
+    name: str, context: Context, loaded: list[System], missing: Missing
 ) -> Iterator[Record]:
     benchmark = REGISTRY.get(name)
     yield from rows(benchmark, context, loaded)
     for title, reason in missing.items():
-        yield not_run(benchmark, context, title, reason)
+        row = failed if isinstance(reason, SystemFailed) else not_run
+        yield row(benchmark, context, title, str(reason))
 
 
-def _fit_systems(context: Context, loaded: list[System]) -> None:
-    """Show training images to the systems that learn from them, a batch at a time."""
+def _fit_systems(context: Context, loaded: list[System], missing: Missing) -> None:
+    """Show training images to the systems that learn from them, a batch at a time; one that fails is missing."""
     selection = context.select("train", context.profile.fit_images)
     parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
-    for system in loaded:
-        if type(system).fit is not System.fit:
+    for system in [system for system in loaded if system.learns_from_data]:
+        try:
             system.fit(selection.batch(part) for part in parts)
+        except SystemFailed as failure:
+            loaded.remove(system)
+            missing[system.title] = failure
+
+
+def _tell_failures(context: Context, out: Path) -> None:
+    """Say on stderr what failed. Raises UserError if anything did: a run without its numbers is no success."""
+    benchmarks: dict[tuple[str, str], list[str]] = {}
+    for failure in context.failures:
+        benchmarks.setdefault((failure.system, failure.reason), []).append(failure.benchmark)
+    for (system, reason), names in benchmarks.items():
+        cli.say(cli.printable(f"failed: {system}: {reason} ({', '.join(names)})"))
+    if context.failures:
+        distributed.barrier()
+        count = len(context.failures)
+        raise UserError(
+            f"{count} measurement{'s' * (count > 1)} failed, see above; the others are in {out}"
+        )
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ class Results:
         self.seconds: dict[str, float] = {}
         self._about = {
             "settings": ours,
+            "models": {system.name: dict(system.describe()) for system in loaded},
             "seen_in_training": doctor.seen_in_training(context, loaded),
             "precision": context.precision,
             "started": provenance.now(),
@@ -170,9 +171,11 @@ class Results:
             self._write_summary()
 
     def finish(self) -> None:
-        """Say in run.json that nothing is missing, and which weights (of systems that were fitted, too) it was."""
+        """Say in run.json that nothing is left to do, what failed, and which weights (fitted systems' too) it was."""
         fitted = {system.name: system.fingerprint for system in self.loaded}
-        self._write_run({"weights": fitted, "ended": provenance.now(), "complete": True})
+        failed = [failure._asdict() for failure in self.context.failures]
+        ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
+        self._write_run(ending)
 
     def _write_summary(self) -> None:
         """Write influences.npz and the tables."""

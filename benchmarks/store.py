@@ -26,7 +26,10 @@ import numpy as np
 from tqdm import tqdm
 
 import diffae
+from benchmarks.overshoot import Overshoot
+from benchmarks.systems.base import SystemFailed
 from diffae import cli, distributed
+from diffae.errors import UserError
 from diffae.files import cache_root, is_partial, write_whole, writing
 from diffae.lock import LOCK, open_lock
 
@@ -46,6 +49,7 @@ def default_root() -> Path:
 class Store:
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
+        self.overshoot = Overshoot()  # of the images behind what was read last, see `told`
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._in_use: IO[str] | None = None
 
@@ -72,6 +76,7 @@ class Store:
         pieces = [(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
         mine = pieces[distributed.rank() :: distributed.world()]
         todo = [piece for piece in mine if not self._has(self._file(key, piece))]
+        failure = None
         if todo:
             title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
             total = sum(stop - start for start, stop in todo)
@@ -79,11 +84,14 @@ class Store:
             with tqdm(
                 total=total, desc=title, unit="image", leave=False, disable=quiet or None
             ) as bar:
-                for piece in todo:
-                    distributed.check()
-                    self.chunk(key, piece, compute)
-                    bar.update(piece[1] - piece[0])
-        distributed.barrier()
+                try:
+                    for piece in todo:
+                        distributed.check()
+                        self._file_chunk(key, piece, compute)
+                        bar.update(piece[1] - piece[0])
+                except SystemFailed as error:
+                    failure = error
+        _agree(failure)
         self._renewed |= {self._file(key, piece) for piece in pieces}
         for piece in pieces:
             yield self.chunk(key, piece, compute)
@@ -91,17 +99,21 @@ class Store:
     def chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file or computed and filed."""
         path = self._file(key, piece)
-        if self._has(path) and (arrays := _read(path)) is not None:
-            return arrays
-        computed = compute(np.arange(*piece))
+        arrays = _read(path) if self._has(path) else None
+        if arrays is None:
+            self._file_chunk(key, piece, compute)
+            # not what was computed: what is read has one memory layout, whoever computed it
+            arrays = _read(path)
+        if arrays is None:
+            raise UserError(f"{path}: cannot be read back; is the disk sound? {ELSEWHERE[3:]}")
+        return self.overshoot.unpack(arrays)
+
+    def _file_chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> None:
+        path = self._file(key, piece)
+        computed = self.overshoot.beside(lambda: compute(np.arange(*piece)))
         with writing(self.root, ELSEWHERE):
             _write(path, computed, key)
         self._renewed.add(path)
-        arrays = _read(
-            path
-        )  # not `computed`: what is read has one memory layout, whoever computed it
-        assert arrays is not None
-        return arrays
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
@@ -112,13 +124,17 @@ class Store:
 
         A ValueError of `compute` is one of the data: every rank raises it.
         """
+        failure = None
         if distributed.is_main():
             try:
-                self.chunk(key, (0, 1), lambda _: compute())
+                if not self._has(self._file(key, (0, 1))):
+                    self._file_chunk(key, (0, 1), lambda _: compute())
             except ValueError:
-                distributed.barrier()
+                _agree(None)
                 raise
-        distributed.barrier()
+            except SystemFailed as error:
+                failure = error
+        _agree(failure)
         self._renewed.add(self._file(key, (0, 1)))
         return self.chunk(key, (0, 1), lambda _: compute())
 
@@ -130,6 +146,14 @@ class Store:
         complete = {"version": diffae.__version__, **key}
         name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
         return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
+
+
+def _agree(failure: SystemFailed | None) -> None:
+    """Wait for all ranks. If a system failed one of them, it has failed them all, and each raises SystemFailed:
+    else they would part, and wait for each other at different places."""
+    said = distributed.agree(None if failure is None else str(failure))
+    if said is not None:
+        raise failure or SystemFailed(said)
 
 
 def digest(array: np.ndarray) -> str:

@@ -129,6 +129,19 @@ def barrier() -> None:
             arrived = _group.store.add(name, 0)
 
 
+def agree(trouble: str | None) -> str | None:
+    """A barrier at which all processes learn of a trouble that one of them had and that must stop none of them."""
+    if _group is None:
+        return trouble
+    name = f"trouble {_group.barriers + 1}"
+    if trouble is not None:
+        with _launcher_alive():
+            _group.store.set(name, trouble)
+    barrier()
+    with _launcher_alive():
+        return _group.store.get(name).decode() if _group.store.check([name]) else None
+
+
 def check() -> None:
     """Raise Stopped if another process has failed: to be called now and then in long work."""
     if _group is not None:

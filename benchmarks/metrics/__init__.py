@@ -5,8 +5,11 @@ metric is named after the network that it was computed with: without the publish
 nothing here is called FID.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from diffae.errors import UserError
 from reports.records import HIGHER, LOWER, NEITHER
 
 
@@ -18,6 +21,18 @@ class MetricInfo:
     unit: str
     title: str
     reference: str
+
+
+def register(owner: str, infos: Mapping[str, MetricInfo]) -> None:
+    """Make the metrics of a plug-in known. Raises UserError if one is known already and means something else."""
+    for name, info in infos.items():
+        if not isinstance(info, MetricInfo) or info.direction not in (HIGHER, LOWER, NEITHER):
+            raise UserError(f"{owner}: metric {name!r} needs a MetricInfo with a direction")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}", name):
+            raise UserError(f"{owner}: {name!r} cannot be a metric's name")
+        if METRICS.get(name, info) != info:
+            raise UserError(f"{owner}: there is a metric {name!r} already; choose another name")
+    METRICS.update(infos)
 
 
 METRICS = {

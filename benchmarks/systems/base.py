@@ -6,7 +6,7 @@ lines of a system of your own: subclass `System`, set the fields, and write the 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -38,8 +38,9 @@ IN_WORDS = {
 class SystemFailed(UserError):
     """A system broke its contract or raised: which, in which method, and how, in one line."""
 
-    def __init__(self, system: str, method: str, reason: str):
-        super().__init__(f"system {system!r}, {method}: {reason}")
+    @classmethod
+    def at(cls, system: str, method: str, reason: str) -> Self:
+        return cls(f"system {system!r}, {method}: {reason}")
 
 
 @dataclass(frozen=True)

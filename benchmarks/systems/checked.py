@@ -39,7 +39,9 @@ def build(
     UserError and NotAvailable are its own words to the user."""
     system = calling(name, "__init__", lambda: factory(path, device))
     if not isinstance(system, System):
-        raise SystemFailed(name, "__init__", f"{kind(system)} is not a benchmarks.systems.System")
+        raise SystemFailed.at(
+            name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
+        )
     return Checked(name, system, device)
 
 
@@ -54,9 +56,9 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
     except (UserError, NotAvailable) as error:
         if method == "__init__":
             raise
-        raise SystemFailed(name, method, str(error)) from error
+        raise SystemFailed.at(name, method, str(error)) from error
     except (Exception, SystemExit) as error:
-        raise SystemFailed(name, method, raised(error)) from error
+        raise SystemFailed.at(name, method, raised(error)) from error
 
 
 def raised(error: BaseException) -> str:
@@ -171,7 +173,7 @@ class Checked(System):
         return calling(self.name, method, call)
 
     def _wrong(self, method: str, reason: str) -> SystemFailed:
-        return SystemFailed(self.name, method, reason)
+        return SystemFailed.at(self.name, method, reason)
 
     def _in(self, part: Tensor | None) -> Tensor | None:
         """A copy of its own, so that a system that writes into what it is given changes nothing of ours."""
@@ -251,14 +253,18 @@ class Checked(System):
         if not isinstance(value, Tensor):
             raise self._wrong(method, f"returned {kind(value)}, not a tensor")
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
-            raise self._wrong(method, "returned a tensor without ordinary values (sparse, meta, ...)")
+            raise self._wrong(
+                method, "returned a tensor without ordinary values (sparse, meta, ...)"
+            )
         if not value.is_floating_point():
             raise self._wrong(method, f"returned {_dtype(value)}, not floating point")
         if tuple(value.shape) != shape:
             raise self._wrong(method, f"returned {_shape(value.shape)}, not {_shape(shape)}")
         value = value.detach().to(self.device, torch.float32)
         if value.is_inference():
-            value = value.clone()  # an ordinary tensor, that may be written into and go through autograd
+            value = (
+                value.clone()
+            )  # an ordinary tensor, that may be written into and go through autograd
         if value.numel() and not all(torch.isfinite(bound) for bound in value.aminmax()):
             count = int((~torch.isfinite(value)).sum())
             raise self._wrong(method, f"returned {count:,} of {value.numel():,} values not finite")

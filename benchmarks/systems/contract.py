@@ -87,7 +87,7 @@ class _Reader:
         return getattr(self.system, field)
 
     def wrong(self, field: str, reason: str) -> SystemFailed:
-        return SystemFailed(self.name, field, reason)
+        return SystemFailed.at(self.name, field, reason)
 
     def text(self, field: str) -> str:
         value = self.get(field)
@@ -95,7 +95,8 @@ class _Reader:
             raise self.wrong(field, f"must be text, not {kind(value)}")
         if not value.strip() or not value.isprintable() or len(value) > LONGEST:
             raise self.wrong(
-                field, f"must be one printable line of 1 to {LONGEST} characters, not {brief(value)}"
+                field,
+                f"must be one printable line of 1 to {LONGEST} characters, not {brief(value)}",
             )
         return value
 

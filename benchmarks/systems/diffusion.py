@@ -1,7 +1,8 @@
 """The paper's model and its baseline as systems."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from benchmarks.systems.base import (
     needed,
 )
 from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
+from diffae.config import ModelConfig
 from diffae.diffusion import x_0_of_noise
 
 
@@ -39,6 +41,11 @@ class DiffAESystem(System):
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
         latent = {SAMPLE, SAMPLE_LATENTS} if self.model.latent_net is not None else set()
         self.capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC, PREDICT_X0} | latent)
+
+    def describe(self) -> Mapping[str, Any]:
+        latent = self.model.config.latent
+        more = {} if latent is None else {"latent_prediction": latent.prediction}
+        return _of_unet(self.model.config) | more
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return self.model.encode(images.to(self.device))
@@ -86,6 +93,9 @@ class DDIMSystem(System):
         self.image_size = self.model.image_size
         self.latent_dim = 3 * self.image_size**2
 
+    def describe(self) -> Mapping[str, Any]:
+        return _of_unet(self.model.config)
+
     def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
         return self.model.encode_stochastic(images.to(self.device), steps=steps)
 
@@ -102,3 +112,8 @@ class DDIMSystem(System):
 
     def networks(self) -> dict[str, nn.Module]:
         return {"UNet": self.model.unet}
+
+
+def _of_unet(config: ModelConfig) -> dict[str, Any]:
+    """Where a network may depart from the paper's: it predicts the noise (epsilon) and has 32 groups a norm."""
+    return {"prediction": config.prediction, "norm_groups": config.norm_groups}

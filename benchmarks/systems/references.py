@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.images import to_uint8
 from benchmarks.metrics import features, weights
 from benchmarks.store import digest
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, needed
 from diffae import checkpoint
 from diffae.errors import UserError
 from diffae.unet import SemanticEncoder
@@ -28,7 +28,7 @@ class PixelsPCA(System):
     capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        self.latent_dim = _same_size_as(path)
+        self.latent_dim, self.device = _same_size_as(path), device
         self.fingerprint = "unfitted"
 
     def fit(self, batches: Iterable[Tensor]) -> None:
@@ -44,17 +44,17 @@ class PixelsPCA(System):
                 pca.partial_fit(flat)
             self.shape = images.shape[1:]
         self.latent_dim = min(self.latent_dim, pca.n_components)
-        self.mean = torch.from_numpy(pca.mean_).float()
-        self.components = torch.from_numpy(pca.components_[: self.latent_dim]).float()
-        content = digest(torch.cat([self.mean[None], self.components]).numpy())
+        mean = torch.from_numpy(pca.mean_).float()
+        components = torch.from_numpy(pca.components_[: self.latent_dim]).float()
+        content = digest(torch.cat([mean[None], components]).numpy())
+        self.mean, self.components = mean.to(self.device), components.to(self.device)
         self.fingerprint = f"incremental-pca-{self.latent_dim}-{content}"
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return (images.flatten(1) - self.mean) @ self.components.T
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        assert code.semantic is not None
-        flat = code.semantic @ self.components + self.mean
+        flat = needed(code.semantic, "components") @ self.components + self.mean
         return flat.reshape(-1, *self.shape).clamp(-1, 1)
 
 

@@ -66,20 +66,20 @@ def test_buffers_are_no_parameters():
 def test_calls_are_counted_and_the_network_is_left_as_it_was(ddim):
     x_T = torch.zeros(2, 3, 32, 32)
     for steps in (1, 3):
-        decode = lambda steps=steps: ddim.model.decode(x_T, steps)  # noqa: E731
+        decode = lambda steps=steps: ddim.inner.model.decode(x_T, steps)  # noqa: E731
         assert cost.network_calls(decode, ddim.networks().values()) == steps
-    assert not ddim.model.unet._forward_pre_hooks
+    assert not ddim.inner.model.unet._forward_pre_hooks
 
 
 def test_the_rows_of_a_system(context, ddim):
     found = run(context, ddim)
-    assert found["parameters", "total", None].value == cost.parameters([ddim.model.unet])
+    assert found["parameters", "total", None].value == cost.parameters([ddim.inner.model.unet])
     assert found["parameters", "UNet", None].value == found["parameters", "total", None].value
     for steps in context.profile.steps:
         for verb in ("encode, stochastic", "decode"):
             assert found["network_calls", verb, steps].value == steps
     x, t = torch.zeros(1, 3, 32, 32), torch.zeros(1)
-    expected = cost.flops(lambda: ddim.model.unet(x, t))
+    expected = cost.flops(lambda: ddim.inner.model.unet(x, t))
     assert found["gflops", "decode", None].value == expected / 1e9
     assert {metric for metric, _, _ in found} == {"parameters", "gflops", "network_calls"}
 

@@ -108,7 +108,7 @@ def test_networks_that_predict_velocity(name, tmp_path):
     system = load(name, tmp_path / name)
     x_t, t = torch.randn(2, 3, 32, 32) / 2, 500
     z = system.encode_semantic(x_t) if name == "diffae" else None
-    v = system.model.unet(x_t, torch.full((2,), t), z)
+    v = system.inner.model.unet(x_t, torch.full((2,), t), z)
     a = linear_alphas()[t]
     expected = (a.sqrt() * x_t - (1 - a).sqrt() * v).clamp(-1, 1).float()
     torch.testing.assert_close(system.predict_x0(x_t, t, z), expected, rtol=0, atol=1e-4)

@@ -184,7 +184,7 @@ def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch):
         def count(_module, inputs, _output, name=name):
             counts[name] += len(inputs[0])
 
-        getattr(system.model, module).register_forward_hook(count)
+        getattr(system.inner.model, module).register_forward_hook(count)
     names = ("reconstruction", "interpolation", "fewshot")
     work, _ = dry_run._collect(context, names, [system])
     planned = Calls()

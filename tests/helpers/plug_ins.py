@@ -1,0 +1,25 @@
+"""Plug-ins without installing any: entry points that are there for one test."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from benchmarks import registry
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    group: str
+    name: str
+    value: str
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, group: str, entries: dict[str, str]) -> None:
+    """Let `diffae.systems` or `diffae.benchmarks` hold these entry points (name -> "module:attribute") and no others."""
+    found = [EntryPoint(group, name, value) for name, value in entries.items()]
+    installed = registry.entry_points
+
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [entry for entry in found if entry.group == group] or list(installed(group=group))
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
