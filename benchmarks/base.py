@@ -88,33 +88,36 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
             reason = f"{system.title} cannot {' or '.join(IN_WORDS[name] for name in missing)}"
             yield not_run(benchmark, context, system.title, reason)
             continue
-        found = _measured(benchmark, context, system)
-        yield from _guarded(benchmark, context, system.title, found, seen)
+        found = _measured(benchmark, context, system, seen)
+        yield from _guarded(benchmark, context, system.title, found)
     if benchmark.references is not None:
-        found = (replace(row, reference=True) for row in benchmark.references(context))
-        yield from _guarded(benchmark, context, "references", found, seen)
+        found = _checked(benchmark, benchmark.references(context), seen)
+        scale = (replace(row, reference=True) for row in found)
+        yield from _guarded(benchmark, context, "references", scale)
 
 
-def _measured(benchmark: Benchmark, context: Context, system: System) -> Iterator[Record]:
+def _measured(
+    benchmark: Benchmark, context: Context, system: System, seen: set[str]
+) -> Iterator[Record]:
     """A system's rows, with what was clamped in the images behind them."""
     overshoot = context.store.overshoot
     if isinstance(system, Checked):
         system.overshoot = overshoot
     with context.measuring(system):
-        found = benchmark.run(context, system)
+        found = _checked(benchmark, benchmark.run(context, system), seen)
         for row in overshoot.told(found) if benchmark.of_images else found:
             yield replace(row, reference=row.reference or system.reference)
 
 
 def _guarded(
-    benchmark: Benchmark, context: Context, title: str, found: Iterator[Record], seen: set[str]
+    benchmark: Benchmark, context: Context, title: str, found: Iterator[Record]
 ) -> Iterator[Record]:
     """The rows, and where they end early one that says why: a system failed, or the benchmark of a plug-in did.
 
     Errors that are the user's, and those of our own benchmarks, go through.
     """
     try:
-        yield from found if benchmark.is_ours else _checked(benchmark, found, seen)
+        yield from found
     except NotAvailable as obstacle:
         yield not_run(benchmark, context, title, str(obstacle))
     except SystemFailed as failure:
@@ -133,7 +136,10 @@ def _guarded(
 
 
 def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> Iterator[Record]:
-    """The rows of a plug-in, if they are rows of its own and none twice; else they would spoil all tables."""
+    """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil all tables."""
+    if benchmark.is_ours:
+        yield from found
+        return
     for record in found:
         if not isinstance(record, Record):
             raise TypeError(f"yielded {type(record).__name__}, not a Record")

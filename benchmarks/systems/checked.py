@@ -229,8 +229,9 @@ class Checked(System):
 
     def _images(self, method: str, value: object, count: int) -> Tensor:
         """Images within [-1, 1]: a little outside is clamped and counted, another range is refused."""
-        size, shape = self.image_size, value.shape if isinstance(value, Tensor) else ()
-        side = size if size is not None else (shape[-1] if len(shape) == 4 else 0)
+        side: int | str = "S" if self.image_size is None else self.image_size
+        if self.image_size is None and isinstance(value, Tensor) and value.ndim == 4:
+            side = value.shape[-1]  # whatever is square
         images = self._tensor(method, value, (count, 3, side, side))
         if not images.numel():
             return images
@@ -248,7 +249,7 @@ class Checked(System):
         self.overshoot.add(method, outside, images.numel())
         return images
 
-    def _tensor(self, method: str, value: object, shape: tuple[int, ...]) -> Tensor:
+    def _tensor(self, method: str, value: object, shape: tuple[int | str, ...]) -> Tensor:
         """float32 of that shape, finite, on the run's device, without gradients."""
         if not isinstance(value, Tensor):
             raise self._wrong(method, f"returned {kind(value)}, not a tensor")
@@ -286,7 +287,7 @@ class _Shown:
             raise
 
 
-def _shape(shape: Sequence[int]) -> str:
+def _shape(shape: Sequence[int | str]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
