@@ -13,9 +13,8 @@ from benchmarks.systems.base import IN_WORDS, System, SystemFailed
 from benchmarks.systems.checked import Checked, raised
 from diffae import distributed
 from diffae.errors import UserError
-from reports.records import Record
+from reports.records import Record, record_key
 from reports.tables import TABLES
-from reports.uncertainty import record_key
 
 
 @dataclass(frozen=True)
