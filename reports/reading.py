@@ -22,13 +22,16 @@ def read_bytes(path: Path, largest: int) -> bytes:
     """The content of the regular file `path`. Raises Refused if it is none or larger than `largest` bytes."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO without a writer would block
-        with open(handle, "rb") as file:
+        try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise Refused(f"{path}: {_kind(status.st_mode)}, not a file")
             if status.st_size > largest:
                 raise Refused(f"{path}: {status.st_size:,} bytes, more than {largest:,}")
-            return file.read(largest)
+            with open(handle, "rb", closefd=False) as file:
+                return file.read(largest)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise Refused(f"{path}: no such file; give the folder of a finished run") from None
     except (OSError, ValueError) as error:

@@ -1,6 +1,5 @@
 """The regression gate on runs with known differences: verdicts, and what a CI system reads of them."""
 
-import json
 import math
 import os
 from dataclasses import replace
@@ -10,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from gate_runs import KEY, RNG, SSIM, make_run, write_run
 from scipy import stats
 
 from reports import compare as command_line
@@ -23,50 +23,8 @@ from reports.gate import (
     read_run,
     unpaired_error,
 )
-from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
-from reports.uncertainty import error, of_mean, write_uncertainties
-
-DIRECTIONS = {
-    "ssim": HIGHER,
-    "mse": LOWER,
-    "auroc": HIGHER,
-    "pixel_std": NEITHER,
-    "latent_dim": NEITHER,
-}
-
-
-def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **settings) -> Run:
-    """A run of means: `scores` maps (system, setting, metric) to values per image, or to one number."""
-    records, uncertainties = {}, {}
-    for (system, setting, metric), values in scores.items():
-        one = values is None or np.isscalar(values)
-        uncertainty = () if one else of_mean(values, f"images of seed {seed}")
-        found, value = error(uncertainty), None if values is None else float(np.mean(values))
-        half = found.quantile(0.975) if found else None
-        record = Record(
-            "reconstruction", "table", system, "portraits", "test", setting, None, metric, value,
-            stderr=found.stderr if found else None, direction=DIRECTIONS[metric], protocol=f"p{seed}",
-            ci_low=value - half if found else None, ci_high=value + half if found else None,
-            n=None if one else len(values), note="no value" if values is None else "",
-        )  # fmt: skip
-        records[record_key(record)] = record
-        if uncertainty:
-            uncertainties[record_key(record)] = uncertainty
-    fields = {"benchmark": "reconstruction", "ssim": "zero padding", "seed": seed} | (
-        protocol or {}
-    )
-    return Run(Path("run"), records, uncertainties, {f"p{seed}": fields}, settings)
-
-
-def write_run(folder: Path, scores: dict, **more) -> Path:
-    """The same as a run folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    run = make_run(scores, **more)
-    write_records(folder / "records.csv", run.records.values())
-    write_uncertainties(folder / "influences.npz", run.uncertainties)
-    notes = {"protocols": run.protocols, "settings": run.settings, "complete": True}
-    (folder / "run.json").write_text(json.dumps(notes))
-    return folder
+from reports.records import NEITHER, write_records
+from reports.uncertainty import write_uncertainties
 
 
 def verdicts(base: Path, new: Path, alpha: float = 0.05) -> dict:
@@ -95,11 +53,6 @@ def command(capsys, monkeypatch):
         return SimpleNamespace(returncode=status, stdout=written.out, stderr=written.err)
 
     return run
-
-
-RNG = np.random.default_rng(0)
-SSIM = RNG.normal(0.95, 0.02, 200)
-KEY = ("DiffAE", "", "ssim")
 
 
 @pytest.fixture

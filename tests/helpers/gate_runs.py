@@ -1,0 +1,55 @@
+"""Runs with known differences for the gate: in memory, and as folders."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
+from reports.run_folder import Run
+from reports.uncertainty import error, of_mean, write_uncertainties
+
+RNG = np.random.default_rng(0)
+SSIM = RNG.normal(0.95, 0.02, 200)
+KEY = ("DiffAE", "", "ssim")
+DIRECTIONS = {
+    "ssim": HIGHER,
+    "mse": LOWER,
+    "auroc": HIGHER,
+    "pixel_std": NEITHER,
+    "latent_dim": NEITHER,
+}
+
+
+def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **settings) -> Run:
+    """A run of means: `scores` maps (system, setting, metric) to values per image, or to one number."""
+    records, uncertainties = {}, {}
+    for (system, setting, metric), values in scores.items():
+        one = values is None or np.isscalar(values)
+        uncertainty = () if one else of_mean(values, f"images of seed {seed}")
+        found, value = error(uncertainty), None if values is None else float(np.mean(values))
+        half = found.quantile(0.975) if found else None
+        record = Record(
+            "reconstruction", "table", system, "portraits", "test", setting, None, metric, value,
+            stderr=found.stderr if found else None, direction=DIRECTIONS[metric], protocol=f"p{seed}",
+            ci_low=value - half if found else None, ci_high=value + half if found else None,
+            n=None if one else len(values), note="no value" if values is None else "",
+        )  # fmt: skip
+        records[record_key(record)] = record
+        if uncertainty:
+            uncertainties[record_key(record)] = uncertainty
+    fields = {"benchmark": "reconstruction", "ssim": "zero padding", "seed": seed} | (
+        protocol or {}
+    )
+    return Run(Path("run"), records, uncertainties, {f"p{seed}": fields}, settings)
+
+
+def write_run(folder: Path, scores: dict, **more) -> Path:
+    """The same as a run folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = make_run(scores, **more)
+    write_records(folder / "records.csv", run.records.values())
+    write_uncertainties(folder / "influences.npz", run.uncertainties)
+    notes = {"protocols": run.protocols, "settings": run.settings, "complete": True}
+    (folder / "run.json").write_text(json.dumps(notes))
+    return folder

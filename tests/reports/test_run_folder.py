@@ -1,0 +1,247 @@
+"""Run folders of strangers: whatever they hold, the gate reads them or refuses them in one line."""
+
+import io
+import json
+import os
+import resource
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gate_runs import KEY, SSIM, write_run
+
+from reports import compare
+from reports.npz import LARGEST_UNPACKED, read_arrays
+from reports.reading import Refused, read_json
+from reports.run_folder import read_run
+
+FILES = ("records.csv", "influences.npz", "run.json")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write_run(tmp_path / "run", {KEY: SSIM})
+
+
+def refusal(folder: Path) -> str:
+    """The line that a folder is refused with, within a second of CPU time and 64 MB of memory."""
+    before, peak = os.times(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Refused) as refused:
+        read_run(folder)
+    after = os.times()
+    assert after.user + after.system - before.user - before.system < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 64 * 1024
+    line = str(refused.value)
+    assert str(folder) in line and len(line) < 400 + len(str(folder)) and line.isprintable()
+    return line
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "device", "link"])
+def test_what_is_no_file_is_refused_and_not_waited_for(folder, file, kind):
+    path = folder / file
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else folder / "nothing")
+    expected = "no such file" if kind == "link" else f"{file}: a {kind}, not a file"
+    assert expected in refusal(folder)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_of_terabytes_is_refused(folder, file):
+    os.truncate(folder / file, 1 << 42)  # a hole: it takes no place
+    assert f"{1 << 42:,} bytes, more than" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[]", "not an object of JSON but []"),
+        ("null", "not an object of JSON but None"),
+        ("{}", "no protocols"),
+        ('{"protocols": []}', "no protocols"),
+        ('{"protocols": {"a": 1}}', "no protocols"),
+        ('{"protocols": {}, "settings": []}', "settings is no object"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": ' * 100_000, "nested too deeply"),
+        ('{"a": ' + "9" * 5_000 + "}", "not JSON: Exceeds the limit"),
+        ('{"protocols": {}, "complete": "no"}', "the run is not complete"),
+        ("{", "not JSON"),
+        ("\udcff", "not UTF-8 text"),
+    ],
+)
+def test_a_run_json_that_is_none(folder, text, reason):
+    (folder / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    if reason in ("no protocols", "settings is no object"):
+        (folder / "records.csv").write_text(
+            (folder / "records.csv").read_text().replace(",p0,", ",,")
+        )
+    assert reason in refusal(folder)
+
+
+def npy(header: str, data: bytes = b"") -> bytes:
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+
+
+def described(dtype: str, shape: str) -> str:
+    return f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}"
+
+
+INDEX = json.dumps([["key", "units"]])
+
+
+def archive(path: Path, array: bytes, compression: int = zipfile.ZIP_DEFLATED) -> None:
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr(
+            "index.npy", npy(described(f"<U{len(INDEX)}", "()"), INDEX.encode("utf-32-le"))
+        )
+        file.writestr("0.npy", array)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (
+            npy(described("<f4", "(1099511627776,)"), b"0" * 8),
+            "whose header says 4,398,046,511,104",
+        ),
+        (npy(described("<f4", "(-2,)"), b"0" * 8), "an array with another header: b\"{'descr'"),
+        (npy(described("<f4", "(2, 1)"), b"0" * 8), "an array with another header"),
+        (npy(described("|O", "(1,)"), b"0" * 8), "an array with another header"),
+        (npy(described("<f4", "(1,)"), b"0" * 4), "influence 0 is not a list of two or more"),
+        (npy(described("<f4", "(2,)"), b"\xff" * 8), "influence 0 is not a list of two or more"),
+        (npy(described("<i4", "(2,)"), b"0" * 8), "influence 0 is not a list of two or more"),
+        (npy("(" * 9_000), "not the influences of a run"),
+        (b"\x93NUMPY\x09\x00", "not the influences of a run"),
+        (b"", "not the influences of a run"),
+    ],
+)
+def test_arrays_that_are_none(folder, array, reason):
+    archive(folder / "influences.npz", array)
+    assert reason in refusal(folder)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_another_compression_is_refused(folder, compression):
+    archive(folder / "influences.npz", npy(described("<f4", "(2,)"), b"0" * 8), compression)
+    assert f"has compression {compression}" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("offset", "patch", "reason"),
+    [
+        (8, struct.pack("<H", 1), "0.npy is encrypted"),
+        (10, struct.pack("<H", 93), "0.npy has compression 93"),
+        (24, struct.pack("<I", 3_500_000_000), "it unpacks to 3,500,000"),
+    ],
+)
+def test_entries_that_promise_too_much(folder, offset, patch, reason):
+    path = folder / "influences.npz"
+    archive(path, npy(described("<f4", "(2,)"), b"0" * 8))
+    content = bytearray(path.read_bytes())
+    at = content.rfind(b"PK\1\2") + offset
+    content[at : at + len(patch)] = patch
+    path.write_bytes(content)
+    assert reason in refusal(folder)
+
+
+def test_a_member_that_unpacks_to_more_than_it_says_is_cut_off(tmp_path):
+    path = tmp_path / "influences.npz"
+    archive(path, npy(described("<f4", "(4194304,)"), bytes(1 << 24)))
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        at = content.rfind(mark) + offset
+        content[at : at + 4] = struct.pack("<I", 100)
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="not the influences of a run"):
+        list(read_arrays(path))
+    assert LARGEST_UNPACKED > 100
+
+
+def test_two_indices_are_refused(folder):
+    path = folder / "influences.npz"
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as file:
+        file.writestr("index.npy", b"")
+    assert "two arrays have one name" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "index", ["1", "[1]", "[[1, 2]]", '["ab"]', '[["a", "b", "c"]]', "[" * 9000, "{"]
+)
+def test_an_index_that_is_none(folder, index):
+    path = folder / "influences.npz"
+    np.savez(path, index=np.array(index), **{"0": np.ones(3, np.float32)})
+    assert "not the influences of a run" in refusal(folder)
+
+
+def test_units_that_are_there_twice_are_refused(folder):
+    index = json.dumps([["key", "units"], ["key", "units"]])
+    arrays = {str(i): np.ones(3, np.float32) for i in range(2)}
+    np.savez(folder / "influences.npz", index=np.array(index), **arrays)
+    assert "influence 1 is of units that the number has already" in refusal(folder)
+
+
+# ----------------------------------------------------------------------------------------------
+# Terminals
+
+
+def ascii_terminal() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+
+
+def test_an_ascii_terminal_gets_escapes(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    base = write_run(tmp_path / "base", {("Größe", "", "ssim"): SSIM})
+    noise = rng.normal(0, 0.001, 200)
+    new = write_run(tmp_path / "neu", {("Größe", "", "ssim"): SSIM - 0.1 + noise})
+    monkeypatch.setattr(sys, "stdout", ascii_terminal())
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace"))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert compare.main([str(base), str(new)]) == 1
+    sys.stdout.flush()
+    written = sys.stdout.buffer.getvalue().decode("ascii")
+    assert r"Gr\xf6\xdfe" in written and "\n::error" in written
+
+
+def full() -> io.TextIOWrapper:
+    return open("/dev/full", "w")
+
+
+def test_a_full_disk_behind_standard_error_changes_no_status(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", full())
+    assert compare.main([str(folder), str(tmp_path / "nowhere")]) == 2
+    monkeypatch.setattr(sys, "stderr", full())
+    with pytest.raises(SystemExit) as ended:
+        compare.main(["--alpha", "x"])
+    assert ended.value.code == 2
+
+
+def test_a_full_disk_behind_standard_output_is_named(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", full())
+    assert compare.main([str(folder), str(folder)]) == 2
+    assert capsys.readouterr().err == "error: standard output: No space left on device\n"
+
+
+def test_python_itself_ends_with_that_status_too(folder, tmp_path):
+    for streams, status in (({"stderr": full()}, 2), ({"stdout": full()}, 2)):
+        other = tmp_path / "nowhere" if "stderr" in streams else folder
+        arguments = [sys.executable, "-m", "reports.compare", str(folder), str(other)]
+        assert subprocess.run(arguments, check=False, **streams).returncode == status
+
+
+def test_a_line_is_short_and_harmless_whatever_it_quotes(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(["\x1b[31m" + "x" * 100_000]))
+    with pytest.raises(Refused) as refused:
+        read_json(path)
+    assert len(str(refused.value)) < 200 + len(str(path)) and str(refused.value).isprintable()
