@@ -2,8 +2,8 @@
 
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
-The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz) and `configuration` (config.json,
-and --set). Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes
+The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
+and --set) and `runs` (folders that the gate compares). Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes
 at random. Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the
 run with the smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
 """
@@ -38,6 +38,11 @@ from diffae.data.idx import read_both
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
+from reports.gate import compare
+from reports.gate_page import render, summary
+from reports.reading import Refused
+from reports.records import COLUMNS, HIGHER, LOWER, NEITHER
+from reports.run_folder import INFLUENCES, RECORDS, RUN, read_margins, read_run
 
 SECONDS, MEMORY = 10, 1 << 30  # of one call: CPU time, and bytes beyond what is mapped at the start
 
@@ -300,11 +305,110 @@ def read_configuration(folder: Path, content: bytes | str) -> None:
         model(config)
 
 
+# ----------------------------------------------------------------------------------------------
+# Run folders
+
+CELLS = st.one_of(
+    NUMBERS.map(repr), WORDS, st.sampled_from(["nan", "-inf", "1e999", "3", "True", '"', "a\nb"])
+)
+
+
+SELDOM = st.integers(0, 11).map(lambda i: i == 11)
+
+
+@st.composite
+def run_folder(draw) -> Files:
+    """A small run, with cells, fields and arrays of it changed, and its files damaged."""
+    count = draw(st.integers(1, 3))
+    rows = [draw(run_row(f"system {i}")) for i in range(count)]
+    errors = {row["system"]: draw(st.lists(SMALL, min_size=2, max_size=4)) for row in rows}
+    for row in rows:
+        row["stderr"] = repr(
+            float(np.sqrt(np.square(np.float32(errors[row["system"]])).sum(dtype=float)))
+        )
+    table = [list(COLUMNS), *([row[name] for name in COLUMNS] for row in rows)]
+    if draw(SELDOM):
+        at, column = draw(st.integers(0, count)), draw(st.integers(0, len(COLUMNS) - 1))
+        table[at][column] = draw(CELLS)
+    files = {
+        RECORDS: "\n".join(map(",".join, table)).encode(errors="replace") + b"\n",
+        RUN: json.dumps(draw(run_notes())).encode(),
+        INFLUENCES: draw(influences(rows, errors)),
+    }
+    if draw(SELDOM):
+        name = draw(st.sampled_from(sorted(files)))
+        files[name] = draw(st.one_of(damaged(files[name]), st.binary(max_size=64), NESTED))
+    return files
+
+
+@st.composite
+def run_row(draw, system: str) -> dict[str, str]:
+    direction = draw(st.sampled_from([HIGHER, LOWER, NEITHER]))
+    row = dict.fromkeys(COLUMNS, "") | {"benchmark": "b", "table": "t", "system": system}
+    row |= {"metric": "ssim", "direction": direction, "protocol": "p", "n": "4", "steps": "10"}
+    return row | {"value": repr(draw(st.one_of(SMALL, NUMBERS)))}
+
+
+@st.composite
+def run_notes(draw) -> object:
+    """What run.json holds: protocols, settings and whether the run is complete, or anything."""
+    fields_of_protocol = draw(
+        st.dictionaries(st.sampled_from(["seed", "n", "x"]), JSON, max_size=2)
+    )
+    notes = {
+        "protocols": {"p": fields_of_protocol},
+        "complete": True,
+    }
+    profile = draw(st.dictionaries(st.sampled_from(["name", "changed", "steps"]), JSON, max_size=3))
+    notes["settings"] = {"profile": profile}
+    for name in ("protocols", "complete", "settings"):
+        notes |= {name: draw(JSON)} if draw(SELDOM) else {}
+    return draw(JSON) if draw(SELDOM) else notes
+
+
+@st.composite
+def influences(draw, rows: list[dict[str, str]], errors: dict[str, list[float]]) -> bytes:
+    """The influences of the rows, at times with an array whose header promises anything."""
+    names = ("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
+    keys = [json.dumps([int(row[n]) if n == "steps" else row[n] for n in names]) for row in rows]
+    index = io.BytesIO()
+    np.save(index, np.array(json.dumps([[key, "images"] for key in keys])))
+    members = {"index": index.getvalue()}
+    for i, row in enumerate(rows):
+        whole = io.BytesIO()
+        np.save(whole, np.float32(errors[row["system"]]))
+        members[str(i)] = draw(npy_file((4,))) if draw(SELDOM) else whole.getvalue()
+    archive = io.BytesIO()
+    method = draw(st.sampled_from([12, 14])) if draw(SELDOM) else 8
+    with zipfile.ZipFile(archive, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(zipfile.ZipInfo(f"{name}.npy"), content, method)
+    return archive.getvalue()
+
+
+def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
+    """Compare two runs, and print what comes out, for any terminal."""
+    runs = []
+    try:
+        for files in sides:
+            write(folder, files)
+            runs.append(read_run(folder))
+        found = compare(*runs, read_margins())
+    except Refused as reason:
+        raise UserError(str(reason)) from None
+    page = render(found, found, "base", "new", everything=True)
+    assert len(summary(found, page).encode()) < 1 << 20
+
+
 TARGETS = {
     "attributes": Target(label_folder(), read_labels),
     "idx": Target(idx_folder(), read_idx_folder),
     "statistics": Target(or_damaged(npz_file()), read_npz),
     "configuration": Target(CONFIGURATION, read_configuration),
+    "runs": Target(
+        st.one_of(st.tuples(run_folder(), run_folder()), run_folder().map(lambda f: (f, f))),
+        read_runs,
+    ),
 }
 
 
