@@ -14,6 +14,7 @@ from benchmarks.fewshot import BENCHMARK
 from benchmarks.profiles import PROFILES
 from benchmarks.store import Store
 from probes import LinearProbe
+from reports.records import record_key
 
 COUNT, REFERENCE, POOL, WANTED = 120, 100, 80, 30
 
@@ -161,6 +162,12 @@ def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
     row = measured(context, monkeypatch)["painter", "binary/Male", "fd_effnet"]
     assert row.n == 40 and row.note == "only 40 of 64 samples accepted"
     assert row.value == pytest.approx(frechet(painted(True, 40), real(context, True)), rel=1e-5)
+    # how many would be accepted of another pool is chance as well: the plain jackknife of the pool's blocks
+    reds, block = painted(True, 40), 2 * np.arange(40) % 20
+    left_out = [frechet(reds[block != k], real(context, True)) for k in range(20)]
+    (pool,) = (part for part in context.uncertainties[record_key(row)] if "pool" in part.units)
+    expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
+    np.testing.assert_allclose(pool.values, expected, atol=1e-7)
 
 
 def test_a_classifier_learns_the_class_that_is_asked_for(context):

@@ -92,17 +92,24 @@ def test_a_bias_in_1_over_n_moves_no_block():
 
 def test_standard_error_of_the_first_accepted_of_a_pool():
     """Few-shot samples: 40 wanted, every second latent accepted by chance, 50 dimensions. Contiguous blocks of
-    the pool give 15 times the spread of new pools, and the plain jackknife of dealt blocks 3.9 times."""
+    the pool give 15 times the spread of new pools, and the plain jackknife of dealt blocks 3.9 times. Of a
+    second model, which accepts a few others of the same pool, the difference is held to the same."""
     rng = np.random.default_rng(8)
     reference, pool = rng.normal(size=(300, 50)), 320
-    values, estimates = [], []
+    values, estimates, differences = [], [], []
     for _ in range(60):
-        z = rng.normal(0.1, 1.1, size=(pool, 50))
-        wanted = np.flatnonzero(rng.random(pool) < 1 / (1 + np.exp(-z[:, 0])))[:40]
-        found = jackknife(z[wanted], reference, blocks_of(pool)[wanted], blocks_of(300))
-        values.append(found.value)
-        estimates.append(np.square(found.of_samples).sum())
-    assert 0.8 < np.sqrt(np.mean(estimates)) / np.std(values, ddof=1) < 1.6
+        z, u = rng.normal(0.1, 1.1, size=(pool, 50)), rng.random(pool)
+        found = []
+        for model, w in ((z, z[:, 0]), (1.01 * z, z[:, 0] + 0.1 * z[:, 1])):
+            wanted = np.flatnonzero(u < 1 / (1 + np.exp(-w)))[:40]
+            blocks = blocks_of(pool)[wanted]
+            found.append(jackknife(model[wanted], reference, blocks, blocks_of(300)))
+        values.append([one.value for one in found])
+        estimates.append(np.square(found[0].of_samples).sum())
+        differences.append(np.square(found[1].of_samples - found[0].of_samples).sum())
+    values = np.array(values)
+    assert 0.8 < np.sqrt(np.mean(estimates)) / values[:, 0].std(ddof=1) < 1.6
+    assert 0.8 < np.sqrt(np.mean(differences)) / np.diff(values).std(ddof=1) < 1.8
 
 
 def test_one_block_alone_has_no_error():
