@@ -10,45 +10,19 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from tiny_preset import SCHEDULE, TINY, pictures
 from torch import nn
 
 from diffae import checkpoint
-from diffae.config import LatentConfig, ModelConfig
 from diffae.data import open_dataset, portraits
 from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
 from diffae.errors import UserError
 from diffae.train import __main__ as command
 from diffae.train import precision, stages, state, trainer
-from diffae.train.presets import PRESETS, Preset, Schedule
+from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments, train
 from diffae.train.trainer import Run, Training, batch_indices, fit, identity_of
 from diffae.trained_on import TrainedOn
-
-SCHEDULE = Schedule(samples=24, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
-TINY = Preset(
-    "tiny",
-    "a model of some thousand weights",
-    ModelConfig(
-        "diffusion_autoencoder",
-        8,
-        8,
-        (1,),
-        (1,),
-        embed_channels=8,
-        z_channels=4,
-        num_res_blocks=1,
-        attention_resolutions=(),
-        norm_groups=4,
-        dropout=0.5,
-        latent=LatentConfig(num_layers=2, hidden_channels=8, time_channels=4),
-    ),
-    SCHEDULE,
-    SCHEDULE,
-)
-
-
-def pictures(count: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
 
 
 class Slope(nn.Module):
@@ -92,7 +66,8 @@ def test_a_gradient_that_is_not_finite_is_counted_and_not_taken(bad, tmp_path, c
     assert (again.step, again.skipped) == (6, 1)
 
 
-def test_a_training_without_finite_gradients_gives_up_and_keeps_its_state(tmp_path):
+def test_a_training_without_finite_gradients_gives_up_and_keeps_its_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
     good = Slope([1.0])
     training = Training(good, SCHEDULE, 0)
     training.advance(good.loss, torch.arange(4))

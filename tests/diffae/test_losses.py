@@ -1,0 +1,293 @@
+"""What training optimises, in closed form: networks that know the answer, and miss it by a known amount."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy import stats
+from tiny_preset import SCHEDULE, TINY, pictures
+from torch import nn
+
+from diffae import noise
+from diffae.config import DDIM_BASELINE, EPSILON, VELOCITY
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.train import stages
+from diffae.train.stages import (
+    Outcome,
+    _Images,
+    autoencoder_loss,
+    baseline_loss,
+    encode_all,
+    latent_loss,
+    noised,
+    pixel_loss,
+    train,
+)
+from diffae.train.trainer import Run, Training
+
+# The schedules by their definition (paper, Appendix A), not by the code under test.
+IMAGE = torch.from_numpy(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
+LATENT = torch.from_numpy(0.992 ** np.arange(1, 1001))
+MISS = 2.0
+
+
+class Oracle(nn.Module):
+    """Works out the noise, or the velocity, of x_t from x_0 itself, and misses it by MISS everywhere."""
+
+    def __init__(self, alphas, prediction, x_0=None):
+        super().__init__()
+        self.alphas, self.prediction, self.x_0 = alphas, prediction, x_0
+        self.config = replace(TINY.model.latent, prediction=prediction)
+        self.seen: list[int] = []
+
+    def forward(self, x_t, t, z=None):
+        self.seen += t.tolist()
+        x_0 = z.view_as(x_t) if self.x_0 is None else self.x_0.expand_as(x_t)
+        a = self.alphas[t].view(-1, *[1] * (x_t.ndim - 1))
+        eps = (x_t - a.sqrt() * x_0) / (1 - a).sqrt()
+        answer = eps if self.prediction == EPSILON else a.sqrt() * eps - (1 - a).sqrt() * x_0
+        return answer.float() + MISS
+
+
+class Pixels(nn.Module):
+    """Gives back the images that `nn.Flatten` made a code of, too bright by a half."""
+
+    def forward(self, z):
+        return z.view(-1, 3, 8, 8) + 0.5
+
+
+def known(prediction, flip=True):
+    """An autoencoder whose z_sem is the image itself, and its images."""
+    model = DiffusionAutoencoder(replace(TINY.model, prediction=prediction))
+    model.encoder, model.unet = nn.Flatten(), Oracle(IMAGE, prediction)
+    return model, _Images(pictures(40), flip, "cpu")
+
+
+def value(loss, count=40, seed=0):
+    return float(loss(torch.arange(count), noise.generator(seed, "test", 0)))
+
+
+@pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
+def test_the_autoencoder_s_loss_is_the_squared_error_given_the_code_of_the_image(prediction):
+    model, data = known(prediction)
+    assert value(autoencoder_loss(model, data, None, 0.0)) == pytest.approx(MISS**2, rel=1e-3)
+    assert len(model.unet.seen) == 40 and max(model.unet.seen) > 500
+    with_pixels = autoencoder_loss(model, data, Pixels(), 3.0)
+    assert value(with_pixels) == pytest.approx(MISS**2 + 3 * 0.25, rel=1e-3)
+    assert value(pixel_loss(model, data, Pixels())) == pytest.approx(0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
+def test_the_baseline_s_loss_is_the_squared_error(prediction):
+    config = replace(TINY.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
+    model = DDIM(replace(config, prediction=prediction))
+    image = pictures(1)
+    data = _Images(image, False, "cpu")
+    model.unet = Oracle(IMAGE, prediction, data.batch(torch.tensor([0])))
+    loss = baseline_loss(model, data)
+    losses = [value(loss, 1, seed) for seed in range(5)]
+    assert losses == pytest.approx([MISS**2] * 5, rel=1e-3)
+
+
+@pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
+def test_the_latent_loss_is_the_absolute_error(prediction):
+    model = DiffusionAutoencoder(TINY.model)
+    z = torch.tensor([[0.5, -1.0, 2.0, 0.0]]).repeat(40, 1)
+    model.latent_net = Oracle(LATENT, prediction, z[:1])
+    assert value(latent_loss(model, z)) == pytest.approx(MISS, rel=1e-3)
+
+
+def test_timesteps_are_uniform_and_the_noise_is_normal():
+    source = noise.generator(0, "test", 0)
+    batch = noised(torch.zeros(40_000, 1), IMAGE, EPSILON, source)
+    assert (int(batch.t.min()), int(batch.t.max())) == (0, 999)
+    assert stats.chisquare(np.bincount(batch.t, minlength=1000)).pvalue > 0.01
+    assert stats.kstest(batch.target.flatten().numpy(), "norm").pvalue > 0.01
+    assert abs(np.corrcoef(batch.t, batch.target[:, 0])[0, 1]) < 0.02
+
+
+def test_every_timestep_has_its_own_share_of_noise():
+    x_0 = torch.full((1000, 1), 3.0)
+    batch = noised(x_0, IMAGE, EPSILON, noise.generator(0, "test", 0))
+    a = IMAGE[batch.t, None]
+    torch.testing.assert_close(
+        batch.x_t.double(), a.sqrt() * 3 + (1 - a).sqrt() * batch.target, atol=1e-5, rtol=0
+    )
+
+
+# ----------------------------------------------------------------------------------------------
+# Images
+
+
+def halves(count: int, flip: bool) -> _Images:
+    """Images whose left half is black and whose top right pixel is grey."""
+    images = np.zeros((count, 8, 8, 3), np.uint8)
+    images[:, :, 4:] = 255
+    images[:, 0, 7] = 51
+    return _Images(images, flip, "cpu")
+
+
+def test_images_are_scaled_and_half_of_them_mirrored():
+    upright = halves(1, False).batch(torch.arange(1))[0]
+    assert upright[:, 1, 0].tolist() == [-1] * 3 and upright[:, 1, 7].tolist() == [1] * 3
+    assert upright[0, 0, 7] == pytest.approx(51 / 127.5 - 1)
+    batch = halves(1000, True).batch(torch.arange(1000), noise.generator(0, "test", 0))
+    mirrored = (batch == upright.flip(-1)).flatten(1).all(1)
+    assert ((batch == upright).flatten(1).all(1) | mirrored).all()
+    assert 440 < mirrored.sum() < 560
+    for same in (
+        halves(1000, False).batch(torch.arange(1000), noise.generator(0, "test", 0)),
+        halves(1000, True).batch(torch.arange(1000)),
+    ):
+        assert (same == upright).all()
+
+
+def test_codes_are_those_of_the_images_upright_and_without_dropout():
+    torch.manual_seed(0)
+    model = DiffusionAutoencoder(replace(TINY.model, dropout=0.9))
+    data = halves(6, True)
+    data.images[:3] = torch.from_numpy(pictures(3))
+    z = encode_all(model.train(), data)
+    model.eval()
+    with torch.no_grad():
+        alone = torch.cat([model.encoder(data.batch(torch.tensor([i]))) for i in range(6)])
+    torch.testing.assert_close(z, alone, atol=1e-5, rtol=1e-4)
+    assert z.dtype == torch.float32
+
+
+# ----------------------------------------------------------------------------------------------
+# A step
+
+
+def one_step(gradient: float, schedule=SCHEDULE, weight: float = 1.0) -> Training:
+    network = nn.Linear(4, 1, bias=False)
+    nn.init.constant_(network.weight, weight)
+    training = Training(network, schedule, seed=0)
+    training.advance(lambda *_: gradient * network.weight.sum(), torch.arange(4))
+    return training
+
+
+@pytest.mark.parametrize(("gradient", "norm"), [(50.0, 1.0), (0.25, 0.5)])
+def test_the_gradient_s_norm_is_clipped_to_1(gradient, norm):
+    """Four equal parts: 50 each is a norm of 100, a quarter each is a norm of a half. Adam keeps a tenth of it."""
+    training = one_step(gradient)
+    first = training.optimiser.state[training.parameters[0]]["exp_avg"]
+    assert float(first.norm()) == pytest.approx(0.1 * norm, rel=1e-4)
+
+
+def test_weight_decay_and_learning_rate_are_the_schedule_s():
+    training = one_step(0.0, replace(SCHEDULE, learning_rate=0.1, weight_decay=0.5))
+    assert training.parameters[0].flatten().tolist() == pytest.approx([0.95] * 4)
+    moved = one_step(0.25, replace(SCHEDULE, learning_rate=0.1, warmup_samples=16))
+    assert moved.parameters[0].flatten().tolist() == pytest.approx([1 - 0.1 / 4] * 4, rel=1e-4)
+
+
+@pytest.mark.parametrize(("decay", "kept"), [(0.9999, [2 / 11, 3 / 12]), (0.2, [2 / 11, 0.2])])
+def test_the_moving_average_warms_up(decay, kept):
+    """Its decay after k steps is (1 + k) / (10 + k), until the schedule's own is smaller."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    training = Training(network, replace(SCHEDULE, ema_decay=decay, ema_warmup=True), seed=0)
+    average = 0.0
+    for share in kept:
+        training.advance(lambda *_: network.weight.sum(), torch.arange(4))
+        average = share * average + (1 - share) * float(network.weight.detach())
+        assert float(training.ema[0]) == pytest.approx(average, rel=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------
+# The stages
+
+
+@pytest.fixture
+def staged(monkeypatch, tmp_path):
+    """The stages of a training that takes no step: what each was given, and the model that came out."""
+    seen = {"stages": []}
+
+    class Untrained:
+        precisions, skipped = "float32", 0
+
+    def fit(network, loss, count, schedule, path, title, run):
+        names = {name.partition(".")[0] for name, _ in network.named_parameters()}
+        seen["stages"].append((path.name, names, schedule, count, run))
+        assert network.training or "latent" in path.name
+        return Untrained()
+
+    def latent(model, z):
+        seen.update(model=model, z=z)
+        return latent_loss(model, z)
+
+    def images(pixels, flip, device):
+        seen["flip"] = flip
+        return _Images(pixels, flip, device)
+
+    monkeypatch.setattr(stages, "fit", fit)
+    monkeypatch.setattr(stages, "latent_loss", latent)
+    monkeypatch.setattr(stages, "_Images", images)
+
+    def run(**changes):
+        seen["outcomes"] = train(replace(TINY, **changes), pictures(30), tmp_path, RUN, "cpu")
+        return seen
+
+    return run
+
+
+RUN = Run(5, "me", "bfloat16")
+
+
+def test_the_latent_ddim_sees_normalised_codes(staged):
+    seen = staged()
+    model, z = seen["model"], seen["z"]
+    torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(0), torch.ones(4), atol=1e-4, rtol=0)
+    data = _Images(pictures(30), False, "cpu")
+    with torch.no_grad():
+        codes = model.eval().encoder(data.batch(torch.arange(30)))
+    torch.testing.assert_close(model.denormalise(z), codes, atol=1e-4, rtol=1e-4)
+
+
+def test_each_stage_trains_its_own_networks_by_its_own_schedule(staged):
+    schedules = {
+        name: replace(SCHEDULE, samples=4 * i)
+        for i, name in enumerate(("encoder", "image", "latent"))
+    }
+    seen = staged(**schedules, pixel_weight=1.0, flip=True)
+    encoder, image, latent = seen["stages"]
+    assert encoder == (
+        "training-encoder.safetensors", {"encoder", "pixels"}, schedules["encoder"], 30, RUN
+    )  # fmt: skip
+    assert image[:3] == (
+        "training-image.safetensors", {"unet", "encoder", "pixels"}, schedules["image"]
+    )  # fmt: skip
+    assert latent[0] == "training-latent.safetensors" and latent[1] == {"time_embed", "layers"}
+    assert latent[2:] == (schedules["latent"], 30, RUN)
+    assert seen["flip"] is True and staged()["flip"] is False
+    assert seen["outcomes"]["image"] == Outcome("float32", 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_exported_is_the_moving_average_that_was_saved(dtype, tmp_path):
+    train(replace(TINY, dtype=dtype, flip=True), pictures(12), tmp_path, Run(0, "me"), "cpu")
+    exported = load_file(tmp_path / "model.safetensors")
+    image = load_file(tmp_path / "training-image.safetensors")
+    latent = load_file(tmp_path / "training-latent.safetensors")
+    averages = {name[4:]: t for name, t in image.items() if name.startswith("ema.")}
+    averages |= {f"latent_net.{n[4:]}": t for n, t in latent.items() if n.startswith("ema.")}
+    assert exported.keys() == {*averages, "z_mean", "z_std"}
+    for name, average in averages.items():
+        assert torch.equal(exported[name], average.to(getattr(torch, dtype))), name
+    raw = image["model.unet.out.2.weight"]
+    assert not torch.equal(raw, averages["unet.out.2.weight"])
+    assert math.isfinite(float(exported["z_std"].sum()))
+
+
+def test_a_baseline_is_exported_so_too(tmp_path):
+    config = replace(TINY.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
+    preset = replace(TINY, model=config, latent=None)
+    train(preset, pictures(12), tmp_path, Run(0, "me"), "cpu")
+    exported = load_file(tmp_path / "model.safetensors")
+    saved = load_file(tmp_path / "training-image.safetensors")
+    assert all(torch.equal(tensor, saved[f"ema.{n[5:]}"]) for n, tensor in exported.items())

@@ -1,0 +1,32 @@
+"""A preset of some thousand weights, trained in a blink, and pictures of noise for it."""
+
+import numpy as np
+
+from diffae.config import LatentConfig, ModelConfig
+from diffae.train.presets import Preset, Schedule
+
+SCHEDULE = Schedule(samples=24, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
+TINY = Preset(
+    "tiny",
+    "a model of some thousand weights",
+    ModelConfig(
+        "diffusion_autoencoder",
+        8,
+        8,
+        (1,),
+        (1,),
+        embed_channels=8,
+        z_channels=4,
+        num_res_blocks=1,
+        attention_resolutions=(),
+        norm_groups=4,
+        dropout=0.5,
+        latent=LatentConfig(num_layers=2, hidden_channels=8, time_channels=4),
+    ),
+    SCHEDULE,
+    SCHEDULE,
+)
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
