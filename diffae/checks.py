@@ -9,9 +9,8 @@ from torch import Tensor
 
 from diffae.errors import UserError
 
-BRIGHTEST = (
-    2.0  # images are in [-1, 1], and an overshoot is none the worse; 0 to 255 is another scale
-)
+# Images are in [-1, 1], and a small overshoot is none the worse; 0 to 255 is another scale.
+BRIGHTEST = 2.0
 
 
 def whole(value: Any, name: str, low: int, high: int) -> int:
