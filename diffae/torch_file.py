@@ -84,6 +84,9 @@ class _StandIn:
 
 
 class _Unpickler(pickle._Unpickler):
+    # The one opcode that makes room for as much as a file says; torch.save writes none of it.
+    dispatch = {k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]}
+
     def __init__(self, data: bytes):
         super().__init__(io.BytesIO(data))
         self._stand_ins: dict[tuple[str, str], type] = {}
