@@ -113,11 +113,8 @@ def announce(context: Context, loaded: list[System], missing: Missing) -> None:
     ]
     say.append(f"partition: {context.dataset.partition_source}")
     say += [f"left out: {line}" for line in context.dataset.left_out]
-    if context.dataset.survey.note:
-        say.append(f"files: {context.dataset.survey.note}")
     say.append(f"systems: {', '.join(system.title for system in loaded)}")
     say += [f"not run: {title}: {reason}" for title, reason in missing.items()]
-    say += [f"{title}: {text}" for title, text in seen_in_training(context, loaded).items()]
     say += weights_report(context.weights_dir)
     say.append(f"perceptual distance: {context.perceptual.metric_name} ({context.perceptual.name})")
     say.append(f"Frechet distance: {context.features.metric_name} ({context.features.name})")
@@ -126,3 +123,12 @@ def announce(context: Context, loaded: list[System], missing: Missing) -> None:
     except NotAvailable as reason:
         say.append(f"identity: not reported: {reason}")
     cli.say("\n".join(say))
+
+
+def announce_images(context: Context, loaded: list[System]) -> None:
+    """Say what only the content of all images tells: files of an odd kind, and models that have seen them."""
+    note = context.dataset.survey.note
+    say = [f"files: {note}"] if note else []
+    say += [f"{title}: {text}" for title, text in seen_in_training(context, loaded).items()]
+    if say:
+        cli.say("\n".join(say))

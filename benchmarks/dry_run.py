@@ -1,7 +1,8 @@
 """`--dry-run`: what a run would compute, how long it would take here, and how much it would keep.
 
 The work of every benchmark is added up from its `plan`. Times are an extrapolation: each network is called on
-a small batch, and its seconds an image are multiplied by the calls. Nothing is written.
+a small batch, and its seconds an image are multiplied by the calls. Nothing is written: portraits are counted, not
+drawn, and of other data no more is read than its names, its labels and its first image.
 """
 
 from collections.abc import Callable, Iterator

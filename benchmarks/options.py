@@ -19,6 +19,7 @@ from benchmarks.systems.base import System, SystemFailed
 from diffae import checkpoint, cli, distributed
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.portraits.planned import planned
 from diffae.data.survey import forget
 from diffae.data.transforms import CROPS
 from diffae.diffusion import timesteps
@@ -281,7 +282,9 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         texts = ", ".join(f"{title} {size} px" for size, title in sizes.items())
         raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
     size = next(iter(sizes), 32)
-    if options.data is None:
+    if options.data is None and options.dry_run:
+        dataset = planned(options.profile.portraits, size)
+    elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):
             dataset = open_portraits(options.profile.portraits, size)
     else:
@@ -290,9 +293,8 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
             raise UserError(f"--attributes: {dataset.name} has no attribute {name!r}{hint}")
-    if options.verify_data and distributed.is_main():
+    if options.verify_data and not options.dry_run and distributed.is_main():
         forget(dataset.source)
-    _ = dataset.survey  # now, while the other processes wait: they find what this one kept
     return dataset
 
 

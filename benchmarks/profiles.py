@@ -10,11 +10,11 @@ from typing import Any
 
 from diffae.cli import did_you_mean, whole_number
 from diffae.data.dataset import SPLITS
+from diffae.data.portraits.write import LARGEST_COUNT
 from diffae.diffusion import NUM_TIMESTEPS
 from diffae.errors import UserError
 
 LARGEST = 10**9
-MOST_PORTRAITS = 10**6  # of which each is drawn and kept
 ACCEPTANCE = ("probability", "threshold", "reject")  # the rules of benchmarks/fewshot_classes.py
 
 
@@ -279,7 +279,7 @@ def _check(name: str, value: Any) -> None:
 
 def _largest(name: str) -> int:
     if name == "portraits":
-        return MOST_PORTRAITS
+        return LARGEST_COUNT
     if name == "denoising_timesteps":
         return NUM_TIMESTEPS - 1
     return NUM_TIMESTEPS if name.endswith("steps") else LARGEST

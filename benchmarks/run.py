@@ -41,6 +41,7 @@ from benchmarks.run_folder import PICTURES, TABLES, Results
 from benchmarks.store import Store, default_root
 from benchmarks.systems.base import System, SystemFailed
 from diffae import distributed
+from diffae.data import Dataset
 from diffae.errors import UserError
 from reports.records import Record
 
@@ -56,7 +57,19 @@ def main(arguments: list[str] | None = None) -> None:
     distributed.init()
     options = parse(arguments, __doc__)
     with precision(options.precision):
-        run(options)
+        if options.dry_run:
+            plan(options)
+        else:
+            run(options)
+
+
+def plan(options: Options) -> None:
+    """Say what a run would compute. Nothing is written, and no image but the first is read."""
+    loaded, missing = load_systems(options)
+    context = _context(options, open_data(options, loaded))
+    if distributed.is_main():
+        doctor.announce(context, loaded, missing)
+        dry_run.print_report(context, options.benchmarks, loaded)
 
 
 def run(options: Options) -> Path:
@@ -64,28 +77,14 @@ def run(options: Options) -> Path:
     refuse_data_and_out_in_one(options.data, options.out or run_folder.RUNS / "any")
     loaded, missing = load_systems(options)
     with distributed.main_first():
-        dataset = open_data(options, loaded)
-    context = Context(
-        dataset=dataset,
-        profile=options.profile,
-        seed=options.seed,
-        device=torch.device(options.device),
-        store=Store(default_root(), options.fresh),
-        pictures=Path(),
-        weights_dir=options.weights_dir,
-        allow_unknown_weights=options.allow_unknown_weights,
-        attributes=options.attributes,
-        precision=options.precision,
-    )
+        context = _context(options, open_data(options, loaded))
+        _ = context.dataset.survey  # now, while the others wait: they find what this one kept
     settings = run_folder.settings(options, context, loaded)
     out = options.out or run_folder.default_out(context, settings)
     context.pictures = out / PICTURES
     if distributed.is_main():
         doctor.announce(context, loaded, missing)
-    if options.dry_run:
-        if distributed.is_main():
-            dry_run.print_report(context, options.benchmarks, loaded)
-        return out
+        doctor.announce_images(context, loaded)
     with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
         context.store.sweep()
@@ -99,6 +98,21 @@ def run(options: Options) -> Path:
         print(f"tables: {out / TABLES}")
     _tell_failures(context, out)
     return out
+
+
+def _context(options: Options, dataset: Dataset) -> Context:
+    return Context(
+        dataset=dataset,
+        profile=options.profile,
+        seed=options.seed,
+        device=torch.device(options.device),
+        store=Store(default_root(), options.fresh),
+        pictures=Path(),
+        weights_dir=options.weights_dir,
+        allow_unknown_weights=options.allow_unknown_weights,
+        attributes=options.attributes,
+        precision=options.precision,
+    )
 
 
 def _benchmark_rows(

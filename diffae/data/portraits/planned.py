@@ -1,0 +1,51 @@
+"""Portraits that are not drawn: their labels alone, for whoever only wants to count."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from diffae.data.dataset import Dataset
+from diffae.data.portraits.attributes import ATTRIBUTES, portrait
+from diffae.data.portraits.write import PARTITION_FILE
+from diffae.data.transforms import Transform
+from diffae.errors import UserError
+
+
+def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
+    """The data set that `open_portraits` would draw and open. Asked for a picture, it raises UserError."""
+    portraits = [portrait(seed, index) for index in range(count)]
+    return Dataset(
+        name="portraits",
+        root=Path("portraits"),
+        source=_Undrawn(count),
+        transform=Transform(image_size),
+        partition=np.array([p.partition for p in portraits], np.int8),
+        partition_source=PARTITION_FILE,
+        attribute_names=tuple(ATTRIBUTES),
+        attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
+        identities=np.array([p.identity + 1 for p in portraits], np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class _Undrawn:
+    """Images that are not there."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def where(self, index: int) -> str:
+        return f"portrait {index}, not drawn"
+
+    def read(self, index: int) -> NoReturn:
+        raise UserError(self.where(index))
+
+    def files(self) -> NoReturn:
+        raise UserError("portraits that are not drawn have no files")
+
+    def look(self) -> NoReturn:
+        raise UserError("portraits that are not drawn cannot be looked at")
