@@ -3,8 +3,8 @@
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
 The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
-and --set) and `runs` (folders that the gate compares). Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes
-at random. Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the
+and --set), `weights` (safetensors) and `runs` (folders that the gate compares). Hypothesis makes the inputs: files
+to the letter of the format, the same with parts damaged, and bytes at random. Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the
 run with the smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
 """
 
@@ -22,17 +22,19 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from safetensors.torch import save
 
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
 from benchmarks.profiles import PROFILES, Profile, override
 from diffae.checkpoint import CONFIG, WEIGHTS, open_checkpoint
-from diffae.config import AUTOENCODER, LatentConfig
+from diffae.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
 from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, PARTITION_FILE, read_celeba_labels
 from diffae.data.idx import read_both
 from diffae.errors import UserError
@@ -400,11 +402,89 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
     assert len(summary(found, page).encode()) < 1 << 20
 
 
+# ----------------------------------------------------------------------------------------------
+# Weights
+
+TINY = ModelConfig(
+    DDIM_BASELINE, 8, 8, (1,), embed_channels=8, num_res_blocks=1, attention_resolutions=(), norm_groups=4
+)  # fmt: skip
+DTYPES = st.sampled_from(
+    ["F32", "F16", "BF16", "F64", "F64", "I64", "BOOL", "F8_E4M3", "F31", "", 7]
+)
+WHOLE = st.integers(-1, 40) | st.sampled_from([2**20, 2**40, 2**63, 2**64, 1.5, True, None, "1"])
+
+
+@cache
+def tiny_weights() -> bytes:
+    """The weights of a baseline of some thousand numbers."""
+    torch.manual_seed(0)
+    return save(DDIM(TINY).state_dict())
+
+
+def with_header(header: object, data: bytes, length: int | None = None) -> bytes:
+    text = json.dumps(header).encode() if not isinstance(header, bytes) else header
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+@st.composite
+def weights_file(draw) -> bytes:
+    """A file of safetensors whose header has up to three lies, and whose numbers may be none."""
+    whole = tiny_weights()
+    size = struct.unpack("<Q", whole[:8])[0]
+    header, data = json.loads(whole[8 : 8 + size]), whole[8 + size :]
+    for _ in range(draw(st.integers(0, 3))):
+        name = draw(st.sampled_from(sorted(header)))
+        lie = draw(st.sampled_from(["gone", "renamed", "twice", "dtype", "shape", "place", "junk"]))
+        if lie == "gone":
+            header.pop(name)
+        elif lie == "renamed":
+            header[draw(st.text(max_size=9))] = header.pop(name)
+        elif lie == "twice":
+            header[draw(st.text(max_size=9))] = header[name]
+        elif lie == "junk":
+            header[name] = draw(JSON)
+        elif isinstance(header[name], dict):
+            field = {"dtype": DTYPES, "shape": st.lists(WHOLE, max_size=5)}
+            value = draw(field.get(lie, st.lists(WHOLE, min_size=1, max_size=3)))
+            header[name] = dict(header[name], **{lie if lie in field else "data_offsets": value})
+        if not header:
+            break
+    numbers = bytearray(data)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
+        at = 4 * draw(st.integers(0, len(data) // 4 - 1))
+        numbers[at : at + 4] = struct.pack("<f", draw(st.floats(width=32)))
+    length = draw(st.sampled_from([None, None, None, None, 0, 8, 2**31, 2**63]))
+    return with_header(header, bytes(numbers), length)
+
+
+MANY = st.integers(1, 5000).map(
+    lambda n: with_header(
+        {
+            f"{i}": {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]}
+            for i in range(n)
+        },
+        bytes(4 * n),
+    )
+)
+WEIGHTS_FILE = st.one_of(
+    weights_file(), weights_file(), or_damaged(weights_file()), NESTED.map(lambda n: with_header(n, b"")), MANY
+)  # fmt: skip
+
+
+def read_weights(folder: Path, content: bytes) -> None:
+    write(folder, {CONFIG: json.dumps(asdict(TINY)).encode(), WEIGHTS: content})
+    model = DDIM.from_pretrained(folder)
+    out = model.predict_noise(torch.zeros(1, 3, 8, 8), 500)
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in model.parameters())
+    assert out.shape == (1, 3, 8, 8)
+
+
 TARGETS = {
     "attributes": Target(label_folder(), read_labels),
     "idx": Target(idx_folder(), read_idx_folder),
     "statistics": Target(or_damaged(npz_file()), read_npz),
     "configuration": Target(CONFIGURATION, read_configuration),
+    "weights": Target(WEIGHTS_FILE, read_weights),
     "runs": Target(
         st.one_of(st.tuples(run_folder(), run_folder()), run_folder().map(lambda f: (f, f))),
         read_runs,
