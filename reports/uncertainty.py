@@ -202,7 +202,7 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
     try:
         for number, (key, units) in enumerate(_index(arrays)):
             values = arrays[str(number)]
-            if values.ndim != 1 or len(values) < 2 or not _all_finite(values):
+            if values.dtype != np.float32 or values.ndim != 1 or not _two_or_more_finite(values):
                 raise ValueError(f"influence {number} is not a list of two or more finite numbers")
             if units in {part.units for part in found.get(key, ())}:
                 raise ValueError(f"influence {number} is of units that the number has already")
@@ -223,5 +223,5 @@ def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
     return [(key, units) for key, units in index]
 
 
-def _all_finite(values: np.ndarray) -> bool:
-    return values.dtype.kind == "f" and bool(np.isfinite(values).all())
+def _two_or_more_finite(values: np.ndarray) -> bool:
+    return len(values) > 1 and bool(np.isfinite(values).all())

@@ -121,6 +121,14 @@ def test_a_lost_number_fails_and_a_new_one_does_not(base, tmp_path, command):
     assert command(base, lost, "--allow-missing").returncode == 0
 
 
+def test_a_row_that_is_gone_is_missing(base, tmp_path, command):
+    both = write_run(tmp_path / "both", {KEY: SSIM, ("DDIM", "", "ssim"): SSIM})
+    assert verdicts(both, base) == {KEY: "same", ("DDIM", "", "ssim"): "missing"}
+    assert verdicts(base, both) == {KEY: "same", ("DDIM", "", "ssim"): "new"}
+    assert command(both, base).returncode == 1
+    assert command(base, both).returncode == 0
+
+
 def test_holm_is_the_textbooks():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []

@@ -120,6 +120,7 @@ def archive(path: Path, array: bytes, compression: int = zipfile.ZIP_DEFLATED) -
         (npy(described("<f4", "(1,)"), b"0" * 4), "influence 0 is not a list of two or more"),
         (npy(described("<f4", "(2,)"), b"\xff" * 8), "influence 0 is not a list of two or more"),
         (npy(described("<i4", "(2,)"), b"0" * 8), "influence 0 is not a list of two or more"),
+        (npy(described("<f8", "(2,)"), b"0" * 16), "influence 0 is not a list of two or more"),
         (npy("(" * 9_000), "not the influences of a run"),
         (b"\x93NUMPY\x09\x00", "not the influences of a run"),
         (b"", "not the influences of a run"),
