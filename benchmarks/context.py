@@ -18,7 +18,7 @@ from benchmarks.images import to_uint8
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.features import FeatureNetwork, feature_network
 from benchmarks.metrics.identity import FaceEmbedding, face_embedding
-from benchmarks.metrics.perceptual import PerceptualDistance, perceptual_distance
+from benchmarks.metrics.perceptual import PerceptualDistance, path_distance, perceptual_distance
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.profiles import Profile
 from benchmarks.store import Arrays, Store, digest
@@ -134,6 +134,12 @@ class Context:
         return perceptual_distance(self.weights_dir, self.allow_unknown_weights, self.device)
 
     @cached_property
+    def path_distance(self) -> PerceptualDistance:
+        """The distance of path lengths, in float64."""
+        distance = path_distance(self.weights_dir, self.allow_unknown_weights, self.perceptual)
+        return distance.in_float64()
+
+    @cached_property
     def features(self) -> FeatureNetwork:
         return feature_network(self.weights_dir, self.allow_unknown_weights, self.device)
 
@@ -152,6 +158,7 @@ class Context:
             face = None
         return {
             "perceptual": self.perceptual.describe(),
+            "path": self.path_distance.describe(),
             "features": self.features.describe(),
             "face": face,
         }

@@ -21,13 +21,14 @@ def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tens
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation computed in float32, whatever the dtype of the input."""
+    """Group normalisation computed in float32 at least, whatever the dtype of the input."""
 
     def __init__(self, channels: int, groups: int):
         super().__init__(min(groups, channels), channels)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.float()).to(input.dtype)
+        wide = torch.promote_types(input.dtype, torch.float32)
+        return super().forward(input.to(wide)).to(input.dtype)
 
 
 def zero_init(module: nn.Conv1d | nn.Conv2d) -> nn.Module:

@@ -116,7 +116,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
         """Predict the noise in `x` (N x 3 x S x S) at integer timesteps `t` (N), given `z` (N x d)."""
-        emb = self.time_embed(timestep_embedding(t, self.config.model_channels))
+        embedding = timestep_embedding(t, self.config.model_channels)
+        emb = self.time_embed(embedding.to(x.dtype))
         laterals = []
         for stage in self.input_blocks:
             x = stage(x, emb, z)

@@ -37,6 +37,7 @@ STYLES = {
     "fd_effnet_seed_std": Style("sd of fd_effnet over seeds", 2, 2),
     "acceptance_rate": Style("acceptance rate", 4, 4),
     "ppl": Style("PPL", 2, 2),
+    "ppl_alex": Style("ppl_alex", 2, 2),
     "ppl_effnet": Style("ppl_effnet", 2, 2),
     "arcface": Style("ArcFace", 4, 4),
     "id_portraits": Style("id_portraits", 4, 4),

@@ -159,6 +159,8 @@ def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
         return system, "50k samples"
     if table == "appendix_g_identity":
         return system, setting.rsplit(" ", 1)[0]
+    if table == "appendix_f_smoothness" and setting != "trimmed mean":  # the usual PPL
+        return "", ""
     return system, ""
 
 

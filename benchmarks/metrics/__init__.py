@@ -68,7 +68,12 @@ METRICS = {
     "fd_effnet_seed_std": MetricInfo(
         NEITHER, "", "Standard deviation of fd_effnet over seeds", "as fid_seed_std"
     ),
-    "ppl": MetricInfo(LOWER, "", "Perceptual path length (LPIPS)", "Karras et al. 2019, eq. 2"),
+    "ppl": MetricInfo(
+        LOWER, "", "Perceptual path length (LPIPS, VGG16)", "Karras et al. 2019, eq. 2"
+    ),
+    "ppl_alex": MetricInfo(
+        LOWER, "", "Perceptual path length (LPIPS, AlexNet)", "Karras et al. 2019, eq. 2"
+    ),
     "ppl_effnet": MetricInfo(
         LOWER, "", "Perceptual path length (EfficientNet-lite0)", "Karras et al. 2019, eq. 2"
     ),

@@ -8,13 +8,15 @@ over layers l, with y the features unit-normalised over channels.
 
 - `lpips`: AlexNet and the weights w learned from human judgements, version 0.1, by the lpips
   package.
+- `lpips_vgg`: the same with VGG16, which path lengths are measured with (`path_length.py`).
 - `pd_effnet`: five stages of EfficientNet-lite0, w = 1, averaged over the stages; it is there where
   AlexNet's weights are not. It ranks distortions sensibly but has another scale and must not be
   read as LPIPS.
 """
 
+import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,7 +30,7 @@ from diffae.errors import UserError
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """d(a, b) for pairs of images, float32 N x 3 x H x W in [-1, 1] -> float32 [N] on `device`.
+    """d(a, b) for pairs of images, N x 3 x H x W in [-1, 1] -> [N] in `dtype` on `device`.
 
     Images are clamped first, as for every metric (`pixel.seen`). `metric_name` is the only name that the
     distance may be reported under.
@@ -40,10 +42,16 @@ class PerceptualDistance:
     sha256: str
     device: torch.device
     module: nn.Module
+    dtype: torch.dtype = torch.float32
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.module(seen(a.to(self.device)), seen(b.to(self.device))).flatten()
+        a, b = (seen(images.to(self.device, self.dtype)) for images in (a, b))
+        return self.module(a, b).flatten()
+
+    def in_float64(self) -> "PerceptualDistance":
+        """The same distance in float64, for images that hardly differ."""
+        return replace(self, module=copy.deepcopy(self.module).double(), dtype=torch.float64)
 
     def describe(self) -> dict[str, str]:
         """What the protocol records: two distances compare only where all of this is equal."""
@@ -51,7 +59,7 @@ class PerceptualDistance:
             "perceptual_network": self.name,
             "perceptual_sha256": self.sha256,
             "perceptual_resize": self.resize,
-            "perceptual_dtype": "float32",
+            "perceptual_dtype": str(self.dtype).removeprefix("torch."),
             **weights.unpublished("perceptual", self.sha256),
         }
 
@@ -66,17 +74,37 @@ def perceptual_distance(
     return effnet_distance(path, device)
 
 
+def path_distance(
+    weights_dir: Path | None, allow_unknown: bool, at_hand: PerceptualDistance
+) -> PerceptualDistance:
+    """What path lengths are measured with: `lpips_vgg` where VGG16's weights are found, else `at_hand`."""
+    if weights.find("vgg16", weights_dir) is None:
+        return at_hand
+    return lpips_vgg16(weights.load_path("vgg16", weights_dir, allow_unknown), at_hand.device)
+
+
 def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
     """LPIPS v0.1 over the AlexNet trunk in the file `path`; images of 31 px or more, unresized."""
+    return _lpips("alex", "alexnet", "lpips", path, device)
+
+
+def lpips_vgg16(path: Path, device: torch.device) -> PerceptualDistance:
+    """LPIPS v0.1 over the VGG16 trunk in the file `path`; images of 16 px or more, unresized."""
+    return _lpips("vgg", "vgg16", "lpips_vgg", path, device)
+
+
+def _lpips(
+    net: str, network: str, metric_name: str, path: Path, device: torch.device
+) -> PerceptualDistance:
     import lpips
 
     with warnings.catch_warnings():  # lpips calls torchvision by arguments that are deprecated
         warnings.simplefilter("ignore", UserWarning)
-        module = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
-    _load_trunk(module.net, path)
+        module = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
+    _load_trunk(module.net, path, network)
     return PerceptualDistance(
-        name="lpips 0.1 (alexnet)",
-        metric_name="lpips",
+        name=f"lpips 0.1 ({network})",
+        metric_name=metric_name,
         resize="none",
         sha256=weights.sha256(path),
         device=device,
@@ -84,15 +112,15 @@ def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
     )
 
 
-def _load_trunk(trunk: nn.Module, path: Path) -> None:
-    """Fill lpips's AlexNet ("slice1.0.weight") from torchvision's ("features.0.weight")."""
+def _load_trunk(trunk: nn.Module, path: Path, network: str) -> None:
+    """Fill lpips's trunk ("slice1.0.weight") from torchvision's ("features.0.weight"); no classifier is needed."""
     state = weights.read_state(path)
     try:
         trunk.load_state_dict(
             {name: state["features." + name.split(".", 1)[1]] for name in trunk.state_dict()}
         )
     except (KeyError, RuntimeError, TypeError) as error:
-        raise UserError(f"{path}: not the weights of torchvision's AlexNet: {error}") from None
+        raise UserError(f"{path}: not the weights of torchvision's {network}: {error}") from None
 
 
 class _EffNetDistance(nn.Module):

@@ -25,7 +25,7 @@ from diffae import cli
 from diffae.data import Dataset, open_dataset
 from diffae.errors import UserError
 
-MARGIN, SCALE = 0.2, 16.0
+MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each
 SHIFT = 2
 MAX_TEST = 2000
@@ -65,7 +65,9 @@ def draw_pairs(identities: Tensor, generator: torch.Generator) -> Iterator[Tenso
     starts = counts.cumsum(0) - counts
     starts, counts = starts[counts > 1], counts[counts > 1]
     if len(counts) < 2:
-        raise UserError("--data: two pictures of each of at least two people are needed to train on")
+        raise UserError(
+            "--data: two pictures of each of at least two people are needed to train on"
+        )
     while True:
         who = torch.randperm(len(counts), generator=generator)[:PEOPLE]
         uniform = torch.rand(2, len(who), generator=generator)
@@ -159,7 +161,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.Parser("python -m benchmarks.metrics.train_identity", __doc__)
     parser.add_argument("--data", required=True, help="a data set with identities (the portraits)")
     parser.add_argument("--out", required=True, type=Path, help="the safetensors file to write")
-    parser.add_argument("--steps", type=cli.positive, default=3000, help="batches of 128 images")
+    parser.add_argument("--steps", type=cli.positive, default=600, help="batches of 64 people")
     parser.add_argument("--size", type=cli.positive, default=32, help="image size in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

@@ -54,11 +54,20 @@ KNOWN = {
         Weight(
             name="alexnet",
             filename="alexnet-owt-7be5be79.pth",
-            what_for="lpips and ppl: the AlexNet trunk under LPIPS's linear heads",
+            what_for="lpips and ppl_alex: the AlexNet trunk under LPIPS's linear heads",
             published_at="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
             licence="BSD-3-Clause (torchvision)",
             size_mb=244.4,
             sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        ),
+        Weight(
+            name="vgg16",
+            filename="vgg16-397923af.pth",
+            what_for="ppl: the VGG16 trunk under LPIPS's linear heads, as the usual path length has it",
+            published_at="https://download.pytorch.org/models/vgg16-397923af.pth",
+            licence="BSD-3-Clause (torchvision)",
+            size_mb=553.4,
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         ),
         Weight(
             name="arcface",

@@ -70,6 +70,8 @@ class System:
     fingerprint   changes whenever its outputs may change: results are filed under it. A plug-in's need only tell
                   its weights apart, its source is added
     iterative     whether `steps` (network calls a direction) means anything to it
+    computes_in_float64  whether `decode` of float64 codes is float64 throughout once its `networks()` are;
+                         path lengths then are exact where float32 is wrong in the third digit
     reference     whether it is a row that gives a scale, and no contender
     trained_on    the record of its training, where there is one
 
@@ -85,6 +87,7 @@ class System:
     semantic_dim: int = 0
     fingerprint: str
     iterative: bool = False
+    computes_in_float64: bool = False
     reference: bool = False
     trained_on: TrainedOn | None = None
 

@@ -2,7 +2,8 @@
 
 `systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
 0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
-float32, on the run's device, without gradients, finite, of the promised shape, and images within [-1, 1].
+float32 (float64 where a system computes in it), on the run's device, without gradients, finite, of the promised
+shape, and images within [-1, 1].
 """
 
 import traceback
@@ -85,6 +86,7 @@ class Checked(System):
         self.latent_dim, self.semantic_dim = fields.latent_dim, fields.semantic_dim
         self.fingerprint = fields.fingerprint + self._source
         self.iterative, self.reference = fields.iterative, fields.reference
+        self.computes_in_float64 = fields.computes_in_float64
 
     @property
     def learns_from_data(self) -> bool:
@@ -131,7 +133,9 @@ class Checked(System):
         if not parts:
             raise UserError("decode: was given a code without parts")
         images = self._call("decode", lambda: self.inner.decode(given, steps))
-        return self._images("decode", images, len(parts[0]))
+        wide = self.computes_in_float64 and parts[0].dtype == torch.float64
+        dtype = torch.float64 if wide else torch.float32
+        return self._images("decode", images, len(parts[0]), dtype)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         name = "sample_latents"
@@ -227,12 +231,14 @@ class Checked(System):
             raise self._wrong(method, f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
-    def _images(self, method: str, value: object, count: int) -> Tensor:
+    def _images(
+        self, method: str, value: object, count: int, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
         """Images within [-1, 1]: a little outside is clamped and counted, another range is refused."""
         side: int | str = "S" if self.image_size is None else self.image_size
         if self.image_size is None and isinstance(value, Tensor) and value.ndim == 4:
             side = value.shape[-1]  # whatever is square
-        images = self._tensor(method, value, (count, 3, side, side))
+        images = self._tensor(method, value, (count, 3, side, side), dtype)
         if not images.numel():
             return images
         low, high = (float(bound) for bound in images.aminmax())
@@ -249,8 +255,14 @@ class Checked(System):
         self.overshoot.add(method, outside, images.numel())
         return images
 
-    def _tensor(self, method: str, value: object, shape: tuple[int | str, ...]) -> Tensor:
-        """float32 of that shape, finite, on the run's device, without gradients."""
+    def _tensor(
+        self,
+        method: str,
+        value: object,
+        shape: tuple[int | str, ...],
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """`dtype` of that shape, finite, on the run's device, without gradients."""
         if not isinstance(value, Tensor):
             raise self._wrong(method, f"returned {kind(value)}, not a tensor")
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
@@ -261,7 +273,7 @@ class Checked(System):
             raise self._wrong(method, f"returned {_dtype(value)}, not floating point")
         if tuple(value.shape) != shape:
             raise self._wrong(method, f"returned {_shape(value.shape)}, not {_shape(shape)}")
-        value = value.detach().to(self.device, torch.float32)
+        value = value.detach().to(self.device, dtype)
         if value.is_inference():
             value = (
                 value.clone()

@@ -49,6 +49,7 @@ class Fields:
     semantic_dim: int
     fingerprint: str
     iterative: bool
+    computes_in_float64: bool
     reference: bool
     learns_from_data: bool
     description: dict[str, Any]
@@ -67,6 +68,7 @@ def read_fields(system: System, name: str) -> Fields:
         semantic_dim=read.semantic_dim(capabilities, latent_dim),
         fingerprint=read.text("fingerprint"),
         iterative=read.flag("iterative"),
+        computes_in_float64=read.flag("computes_in_float64"),
         reference=read.flag("reference"),
         learns_from_data=read.flag("learns_from_data"),
         description=read.description(),

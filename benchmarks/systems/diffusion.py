@@ -28,7 +28,7 @@ class DiffAESystem(System):
     """Diffusion autoencoder: z_sem and x_T, latent DDIM for sampling (the paper's model)"""
 
     name, title = "diffae", "DiffAE"
-    iterative = True
+    iterative = computes_in_float64 = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
         source = path or "portraits"
@@ -81,7 +81,7 @@ class DDIMSystem(System):
     """DDIM baseline: the same UNet without an encoder; its only code is x_T"""
 
     name, title = "ddim", "DDIM"
-    iterative = True
+    iterative = computes_in_float64 = True
     capabilities = frozenset({ENCODE, DECODE, STOCHASTIC, SAMPLE, PREDICT_X0})
 
     def __init__(self, path: str | Path | None, device: torch.device):

@@ -26,6 +26,7 @@ class PixelsPCA(System):
 
     name, title, reference = "pixels-pca", "pixels + PCA", True
     capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    computes_in_float64 = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
         self.latent_dim, self.device = _same_size_as(path), device
@@ -54,7 +55,9 @@ class PixelsPCA(System):
         return (images.flatten(1) - self.mean) @ self.components.T
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        flat = needed(code.semantic, "components") @ self.components + self.mean
+        semantic = needed(code.semantic, "components")
+        components, mean = (part.to(semantic.dtype) for part in (self.components, self.mean))
+        flat = semantic @ components + mean
         return flat.reshape(-1, *self.shape).clamp(-1, 1)
 
 

@@ -32,7 +32,7 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
         "probes: auroc, ap, accuracy",
         "identity: id_portraits and logit_change on the portraits, nothing on other data; "
         "not arcface, logit_change: arcface is missing",
-        "interpolation: ppl_effnet; not ppl: alexnet is missing",
+        "interpolation: ppl_alex with alexnet, else ppl_effnet; not ppl: vgg16 is missing",
         "fewshot: acceptance_rate, fd_effnet and fd_effnet_seed_std; not fid and fid_seed_std: "
         "inception is missing",
         "unconditional: fd_effnet; not fid: inception is missing",

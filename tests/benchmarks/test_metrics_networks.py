@@ -4,6 +4,7 @@ The published weights cannot be had in a test: the loading is tested with random
 published names.
 """
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import lpips
 import pytest
 import torch
 import torchvision
-from metric_weights import alexnet, write_random_weights
+from metric_weights import alexnet, vgg16, vgg16_without_classifier, write_random_weights
 from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
@@ -22,10 +23,22 @@ from benchmarks.metrics.features import (
     resize,
 )
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.perceptual import normalised_distance, perceptual_distance
+from benchmarks.metrics.path_length import METRIC_NAMES
+from benchmarks.metrics.perceptual import (
+    normalised_distance,
+    path_distance,
+    perceptual_distance,
+)
 from diffae.errors import UserError
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def light_vgg16():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.models, "vgg16", vgg16_without_classifier)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -118,20 +131,45 @@ def test_feature_networks_take_uint8_only(empty, photographs):
         feature_network(None, allow_unknown=False, device=CPU)(photographs.float())
 
 
-def test_lpips_is_the_lpips_package_s(hub, photographs):
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_lpips_is_the_lpips_package_s(hub, photographs, net):
+    name, load = {"alex": ("alexnet", alexnet), "vgg": ("vgg16", vgg16)}[net]
     distance = perceptual_distance(None, allow_unknown=True, device=CPU)
     assert distance.metric_name == "lpips"
+    if net == "vgg":
+        distance = path_distance(None, allow_unknown=True, at_hand=distance)
+        assert distance.metric_name == "lpips_vgg"
+        assert distance.describe()["perceptual_sha256"] == weights.sha256(
+            hub / weights.KNOWN["vgg16"].filename
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torchvision.models, "alexnet", lambda pretrained: alexnet(hub))
-            theirs = lpips.LPIPS(net="alex", verbose=False)
+            patch.setattr(torchvision.models, name, lambda pretrained: load(hub))
+            theirs = lpips.LPIPS(net=net, verbose=False)
     a, b = signed(photographs), signed(gaussian_blur(photographs, 9, 2.0))
     with torch.inference_mode():
         expected = theirs(a, b).flatten()
     assert distance(a, b).shape == (8,) and (expected > 0).all()
     torch.testing.assert_close(distance(a, b), expected)
     assert torch.equal(distance(a, a), torch.zeros(8))
+    wide = distance.in_float64()(a, b)
+    assert wide.dtype == torch.float64 and wide.tolist() == pytest.approx(expected.tolist(), 1e-4)
+
+
+def test_path_lengths_bear_the_name_of_their_distance(empty, hub):
+    """PPL is VGG16's; where its weights are not, the column says whose it is."""
+    at_hand = perceptual_distance(empty, allow_unknown=False, device=CPU)
+    assert path_distance(empty, allow_unknown=False, at_hand=at_hand) is at_hand
+    assert METRIC_NAMES[at_hand.metric_name] == "ppl_effnet"
+    shutil.copy(hub / weights.KNOWN["alexnet"].filename, empty)
+    at_hand = perceptual_distance(empty, allow_unknown=True, device=CPU)
+    assert METRIC_NAMES[at_hand.metric_name] == "ppl_alex"
+    shutil.copy(hub / weights.KNOWN["vgg16"].filename, empty)
+    with pytest.raises(UserError, match="vgg16.*--allow-unknown-weights"):
+        path_distance(empty, allow_unknown=False, at_hand=at_hand)
+    found = path_distance(empty, allow_unknown=True, at_hand=at_hand)
+    assert METRIC_NAMES[found.metric_name] == "ppl"
 
 
 @pytest.fixture

@@ -6,18 +6,27 @@ each metric gives its perfect value.
 
 import pytest
 import torch
+import torchvision
+from metric_weights import vgg16_without_classifier
 
 from benchmarks.images import thumbnails, to_uint8
 from benchmarks.metrics.diversity import pixel_std, ring_distance
 from benchmarks.metrics.features import feature_network
 from benchmarks.metrics.identity import PACKAGED, arcface, cosine_similarity, id_portraits
 from benchmarks.metrics.path_length import path_length
-from benchmarks.metrics.perceptual import effnet_distance, lpips_alexnet
+from benchmarks.metrics.perceptual import effnet_distance, lpips_alexnet, lpips_vgg16
 from benchmarks.metrics.pixel import mse, psnr
 from benchmarks.metrics.ssim import ssim, ssim_valid
 from benchmarks.metrics.weights import KNOWN, load_path
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def light_vgg16():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.models, "vgg16", vgg16_without_classifier)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +39,10 @@ def seen_and_decoded() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def distances(weights_dir):
+def distances(weights_dir, light_vgg16):
     return {
         "lpips": lpips_alexnet(weights_dir / KNOWN["alexnet"].filename, CPU),
+        "lpips_vgg": lpips_vgg16(weights_dir / KNOWN["vgg16"].filename, CPU),
         "pd_effnet": effnet_distance(load_path("efficientnet-lite0", None, False), CPU),
     }
 
@@ -44,7 +54,7 @@ def test_pixels(seen_and_decoded, metric, perfect):
     assert metric(*seen_and_decoded).tolist() == pytest.approx([perfect, perfect], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["lpips", "pd_effnet"])
+@pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "pd_effnet"])
 def test_perceptual_distances_and_path_length(distances, seen_and_decoded, name):
     """The path from one to the other changes nothing that can be seen, so its length is 0."""
     distance, (image, decoded) = distances[name], seen_and_decoded

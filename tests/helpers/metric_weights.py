@@ -1,6 +1,7 @@
 """Random weights of metric networks under their published names, and a small face recogniser as ONNX."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -13,14 +14,23 @@ from benchmarks.metrics.features import _fid_inception_v3
 
 
 def write_random_weights(folder: Path) -> Path:
-    """Seeded weights of Inception and of AlexNet's trunk in `folder`, which is returned."""
+    """Seeded weights of Inception and of the trunks of AlexNet and VGG16 in `folder`, which is returned.
+
+    The published files of the last two hold a classifier as well, which nothing here reads.
+    """
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save(_random_state(_fid_inception_v3()), folder / weights.KNOWN["inception"].filename)
-    trunk = torchvision.models.alexnet(weights=None).features
-    state = {f"features.{name}": value for name, value in _random_state(trunk).items()}
-    torch.save(state, folder / weights.KNOWN["alexnet"].filename)
+    trunks = {"alexnet": torchvision.models.alexnet(weights=None).features, "vgg16": _vgg16_trunk()}
+    for name, trunk in trunks.items():
+        state = {f"features.{key}": value for key, value in _random_state(trunk).items()}
+        torch.save(state, folder / weights.KNOWN[name].filename)
     return folder
+
+
+def _vgg16_trunk() -> torch.nn.Module:
+    """The convolutions of VGG16 (configuration D), without the 120 M numbers of its classifier."""
+    return torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"])
 
 
 def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -29,6 +39,19 @@ def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             torch.nn.init.kaiming_normal_(module.weight)
     return network.state_dict()
+
+
+def vgg16_without_classifier(pretrained: bool = False) -> SimpleNamespace:
+    """In place of torchvision's `vgg16`, of which lpips keeps the convolutions: seconds less."""
+    return SimpleNamespace(features=_vgg16_trunk())
+
+
+def vgg16(folder: Path) -> SimpleNamespace:
+    """What lpips takes of torchvision's VGG16, with the trunk of `write_random_weights`."""
+    trunk = _vgg16_trunk()
+    state = torch.load(folder / weights.KNOWN["vgg16"].filename)
+    trunk.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
+    return SimpleNamespace(features=trunk)
 
 
 def alexnet(folder: Path) -> torch.nn.Module:
