@@ -1,0 +1,50 @@
+"""`diffae-bench`: the commands under one name, installed with the package.
+
+`python -m benchmarks.run` means the folder `benchmarks/` of the current directory, if there is one, whoever wrote it.
+`diffae-bench run` means this package wherever it is called.
+"""
+
+import importlib
+import sys
+from typing import NoReturn
+
+from diffae import cli
+from diffae.errors import UserError
+
+# The module whose `main` takes the arguments; `benchmarks.run` wants the names of its own commands among them.
+COMMANDS = {
+    "run": ("benchmarks.run", []),
+    "list": ("benchmarks.run", ["list"]),
+    "doctor": ("benchmarks.run", ["doctor"]),
+    "measure": ("benchmarks.measure", []),
+    "compare": ("reports.compare", []),
+}
+USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more
+
+  run        measure systems: every table from one command     (python -m benchmarks.run)
+  list       benchmarks, systems, data sets, profiles          (python -m benchmarks.run list)
+  doctor     which weights are here, and where others go       (python -m benchmarks.run doctor)
+  measure    one metric between two folders of images          (python -m benchmarks.measure)
+  compare    two runs: the regression gate                     (python -m reports.compare)"""
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    cli.quit_on_signals()
+    cli.run(lambda: command(sys.argv[1:]))
+
+
+def command(arguments: list[str]) -> int | None:
+    """Do what `arguments` say and return the exit status. Raises UserError."""
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}{cli.did_you_mean(name, COMMANDS)}")
+    module, first = COMMANDS[name]
+    return importlib.import_module(module).main([*first, *rest])
+
+
+if __name__ == "__main__":
+    main()
