@@ -14,12 +14,12 @@ class EntryPoint:
     value: str
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, group: str, entries: dict[str, str]) -> None:
+def offer(monkeypatch: pytest.MonkeyPatch, offered: str, entries: dict[str, str]) -> None:
     """Let `diffae.systems` or `diffae.benchmarks` hold these entry points (name -> "module:attribute") and no others."""
-    found = [EntryPoint(group, name, value) for name, value in entries.items()]
+    found = [EntryPoint(offered, name, value) for name, value in entries.items()]
     installed = registry.entry_points
 
     def entry_points(group: str) -> list[EntryPoint]:
-        return [entry for entry in found if entry.group == group] or list(installed(group=group))
+        return found if group == offered else list(installed(group=group))
 
     monkeypatch.setattr(registry, "entry_points", entry_points)

@@ -1,0 +1,65 @@
+"""A benchmark of your own: how far the mean colour of an image moves when it is encoded and decoded."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.base import Benchmark
+from benchmarks.context import Context
+from benchmarks.metrics import MetricInfo
+from benchmarks.plan import Calls, Work, codes, network_calls
+from benchmarks.store import Arrays
+from benchmarks.systems import System
+from reports.records import LOWER, Record
+
+METRIC = MetricInfo(LOWER, "", "Distance of mean colours in [0, 1]", "Euclidean, RGB")
+STEPS = 10
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    """One row a system. Expensive work is a function of positions, kept in the store under all that decides it."""
+    selection = context.select("test", context.profile.reconstruction_images)
+    steps = STEPS if system.iterative else None
+
+    def compute(positions: np.ndarray) -> Arrays:
+        images = selection.batch(positions)
+        code = context.code(system, selection, positions, steps or 1)
+        output = system.decode(code, steps or 1).cpu()
+        moved = (output - images).mean((2, 3)) / 2  # of [-1, 1], in [0, 1]
+        return {"error": moved.norm(dim=1).numpy()}
+
+    key = context.key("colour", system, selection) | {"steps": steps}
+    errors = context.store.array(key, len(selection), compute, "error")
+    value, uncertainty = selection.mean(errors)
+    yield context.record(
+        "colour",
+        "colour_error",
+        system.title,
+        "colour_error",
+        value,
+        steps=steps,
+        uncertainty=uncertainty,
+        n=len(selection),
+        protocol=context.protocol("colour", n=len(selection), decoding_steps=steps),
+    )
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    """The same in network calls, for --dry-run."""
+    count = len(context.select("test", context.profile.reconstruction_images))
+    steps = STEPS if system.iterative else None
+    yield codes(system, "test", count, steps)
+    yield Work("decode", count, Calls(decoder=network_calls(system, steps)), steps)
+
+
+BENCHMARK = Benchmark(
+    name="colour",
+    title="how far the mean colour moves",
+    paper="none",
+    table="colour_error",
+    headline=lambda context: "colour_error",
+    needs=frozenset({"encode", "decode"}),
+    run=run,
+    plan=plan,
+    infos={"colour_error": METRIC},
+)

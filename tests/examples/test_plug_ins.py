@@ -1,0 +1,111 @@
+"""The example packages: README quotes them, and they do what README says."""
+
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import in_process
+import pytest
+import torch
+from plug_ins import offer
+from safetensors.torch import save_file
+
+from benchmarks import REGISTRY, systems
+from benchmarks.base import rows
+from benchmarks.context import Context
+from benchmarks.metrics import METRICS
+from benchmarks.profiles import PROFILES
+from benchmarks.run import main
+from benchmarks.store import Store
+from diffae.data import open_dataset
+from diffae.data.portraits import write_dataset
+from reports.records import read_records
+
+ROOT = Path(__file__).parents[2]
+SYSTEM, BENCHMARK = ROOT / "examples" / "system_plugin", ROOT / "examples" / "benchmark_plugin"
+GROUPS = ("diffae.systems", "diffae.benchmarks")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """The example packages as if they had been installed: what their pyproject.toml offers."""
+    offers = {}
+    for folder in (SYSTEM, BENCHMARK):
+        monkeypatch.syspath_prepend(str(folder))
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        offers |= project["entry-points"]
+    assert set(offers) == set(GROUPS)
+    for group, entries in offers.items():
+        offer(monkeypatch, group, entries)
+    known = dict(METRICS)
+    yield offers
+    for name in set(METRICS) - set(known):
+        del METRICS[name]
+    for name in [name for name in sys.modules if name.startswith(("my_vae", "colour_error"))]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "portraits"
+    write_dataset(folder, 120, 32, workers=1)
+    return folder
+
+
+def test_readme_quotes_the_system_and_its_entry_point():
+    readme = (ROOT / "README.md").read_text()
+    source = (SYSTEM / "my_vae" / "__init__.py").read_text()
+    assert textwrap.indent(source, "    ") in readme
+    project = (SYSTEM / "pyproject.toml").read_text()
+    start = project.index("[project.entry-points")
+    entry = project[start : project.index("\n\n", start) + 1]
+    assert textwrap.indent(entry, "    ") in readme
+
+
+def test_the_examples_run(installed, portraits, tmp_path):
+    from my_vae.network import train
+
+    dataset = open_dataset(portraits, 32)
+    net = train(dataset.batch(dataset.indices("train")), steps=30, batch=16)
+    save_file(net.state_dict(), tmp_path / "weights.safetensors")
+    result = in_process.command(
+        main, "reconstruction", "probes", "colour", "--profile", "smoke", "--data", portraits,
+        "--systems", "my-vae", "--ckpt", "my-vae=weights.safetensors",
+        "--out", tmp_path / "run", cache=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    found = {(r.system, r.metric, r.setting): r.value for r in records}
+    assert found["My VAE", "latent_dim", ""] == 64
+    assert 0 < found["My VAE", "ssim", ""] < 1
+    assert 0 < found["My VAE", "auroc", "mean"] < 1
+    assert 0 < found["My VAE", "colour_error", ""] < 1
+    assert (tmp_path / "run" / "tables" / "colour_error.md").exists()
+
+
+def test_without_weights_it_says_so_in_one_line(installed, portraits, tmp_path):
+    result = in_process.command(
+        main, "reconstruction", "--systems", "my-vae", "--data", portraits, cache=tmp_path
+    )
+    assert result.returncode == 2
+    assert result.stderr == ("error: my-vae has no weights of its own: give --ckpt my-vae=PATH\n")
+
+
+def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, portraits, tmp_path):
+    listed = in_process.command(main, "list", cache=tmp_path)
+    assert "  my-vae            My VAE: one line for `list`\n" in listed.stdout
+    assert "  colour            how far the mean colour moves (none)\n" in listed.stdout
+    context = Context(
+        dataset=open_dataset(portraits, 32),
+        profile=PROFILES["smoke"],
+        seed=0,
+        device=torch.device("cpu"),
+        store=Store(tmp_path / "store"),
+        pictures=tmp_path,
+    )
+    perfect = systems.load("dummy-perfect")
+    planned = list(REGISTRY.get("colour").plan(context, perfect))
+    assert [work.what for work in planned] == ["encode", "decode"]
+    (row,) = rows(REGISTRY.get("colour"), context, [perfect])
+    assert row.value == pytest.approx(0, abs=1e-6)
