@@ -11,6 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from diffae.data.celebahq import read_celebahq_labels
 from diffae.data.dataset import Dataset, seeded_partition, seeded_source
 from diffae.data.folder import read_labels
 from diffae.data.label_files import (
+    LONGEST_NUMBER,
     Labels,
     find_label_file,
     honest_name,
@@ -33,6 +35,7 @@ from diffae.data.label_files import (
     read_header,
     read_rows,
 )
+from diffae.data.lmdb_check import refuse_damaged
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import Transform, decode_bytes
 from diffae.errors import UserError
@@ -129,7 +132,12 @@ def crop_of(source: LmdbImages) -> str:
 def find_images(root: Path) -> LmdbImages:
     """The images of the largest size in the file; `UserError` when their number is not known."""
     length = get(root, "length")
-    if length is None or not length.isdigit() or int(length) == 0:
+    if (
+        length is None
+        or not length.isdigit()
+        or not 0 < len(length) <= LONGEST_NUMBER
+        or not int(length)
+    ):
         raise UserError(
             f"{root}: no number of images under the key 'length'; the download is incomplete, or "
             "this is not an LMDB file of DiffAE's authors"
@@ -149,11 +157,11 @@ def side_of(resolution: str) -> float:
 
 def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
     """Size and digits of the first key of each size, without a walk over every key."""
-    with environment(root).begin() as transaction:
+    with reading(root, "the keys") as transaction:
         cursor = transaction.cursor()
         found = cursor.first()
         while found:
-            match = KEY.fullmatch(cursor.key().decode("latin-1"))
+            match = KEY.fullmatch(bytes(cursor.key()).decode("latin-1"))
             if match:
                 yield match[1], match[2]
                 found = cursor.set_range(f"{match[1]}.".encode())  # "." follows "-" in ASCII
@@ -192,12 +200,20 @@ def refuse_other_order(path: Path, names: list[str], ordered: list[str]) -> None
 
 
 def get(root: Path, key: str) -> bytes | None:
+    with reading(root, f"key {key}") as transaction:
+        value = transaction.get(key.encode())
+        return None if value is None else bytes(value)
+
+
+@contextmanager
+def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
+    """A transaction; whatever the library finds wrong within the block is a UserError that names `what`."""
     lmdb = import_lmdb(root)
     try:
         with environment(root).begin() as transaction:
-            return transaction.get(key.encode())
+            yield transaction
     except lmdb.Error as error:
-        raise UserError(f"{root}, key {key}: this LMDB file is damaged ({error})") from error
+        raise UserError(f"{root}, {what}: this LMDB file is damaged ({error})") from error
 
 
 def environment(root: Path) -> "lmdb.Environment":
@@ -209,18 +225,12 @@ def environment(root: Path) -> "lmdb.Environment":
 def _open_once(root: Path) -> "lmdb.Environment":
     """LMDB refuses to open a file twice in one process; nothing is cached when this raises."""
     file_size(root / DATA_FILE)  # a pipe would be waited for
+    refuse_damaged(root / DATA_FILE)
     lmdb = import_lmdb(root)
     try:
         opened = lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
         raise UserError(f"{root}: cannot open this LMDB file ({error})") from error
-    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-    size = os.path.getsize(root / DATA_FILE)
-    if size < needed:  # reading past the end would kill the process with SIGBUS
-        opened.close()
-        raise UserError(
-            f"{root / DATA_FILE}: {size} bytes of {needed}; the download is incomplete, repeat it"
-        )
     return opened
 
 
