@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.images import to_uint8
-from benchmarks.metrics import METRICS
+from benchmarks.metrics import METRICS, weights
 from benchmarks.metrics.features import FeatureNetwork, feature_network
 from benchmarks.metrics.identity import FaceEmbedding, face_embedding
 from benchmarks.metrics.perceptual import PerceptualDistance, path_distance, perceptual_distance
@@ -150,17 +150,20 @@ class Context:
             self.weights_dir, self.allow_unknown_weights, self.device, self.dataset.name
         )
 
-    def metric_networks(self) -> dict[str, dict[str, Any] | None]:
+    def metric_networks(self) -> dict[str, Any]:
         """What every metric network of this run is, its weights by hash: what a run folder belongs to."""
         try:
             face = self.face.describe()
         except NotAvailable:
             face = None
+        vgg16 = weights.find("vgg16", self.weights_dir)
         return {
             "perceptual": self.perceptual.describe(),
             "path": self.path_distance.describe(),
             "features": self.features.describe(),
             "face": face,
+            "vgg16": vgg16
+            and weights.sha256(vgg16),  # not loaded where nobody asks for a path length
         }
 
     @contextmanager

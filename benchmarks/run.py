@@ -75,6 +75,7 @@ def plan(options: Options) -> None:
 def run(options: Options) -> Path:
     """Run what was asked for and return the run folder."""
     refuse_data_and_out_in_one(options.data, options.out or run_folder.RUNS / "any")
+    Store(default_root()).make()
     loaded, missing = load_systems(options)
     with distributed.main_first():
         context = _context(options, open_data(options, loaded))

@@ -53,10 +53,15 @@ class Store:
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._in_use: IO[str] | None = None
 
-    def sweep(self) -> None:
-        """Remove what killed processes left half written, unless another run is at work in the store."""
+    def make(self) -> None:
+        """Make the folder. Raises UserError if it cannot be made."""
         with writing(self.root, ELSEWHERE):
             self.root.mkdir(parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written, unless another run is at work in the store."""
+        self.make()
+        with writing(self.root, ELSEWHERE):
             self._in_use = open_lock(self.root / LOCK)
         try:
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -100,6 +100,14 @@ def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
     assert len(keys) == len(protocols) == 3
 
 
+def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
+    keys = set()
+    for seed, split in ((0, "test"), (1, "test"), (0, "train"), (0, "all")):
+        context.seed = seed
+        keys.add(context.store._file(context.key("code", None, context.select(split, 4)), (0, 4)))
+    assert len(keys) == 4
+
+
 # ----------------------------------------------------------------------------------------------
 # Numbers that are none
 

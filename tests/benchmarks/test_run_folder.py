@@ -233,6 +233,23 @@ def test_another_kind_of_file_under_one_of_our_names_is_one_line(name, make, tmp
         run_folder.claim(out, {"seed": 0})
 
 
+@pytest.mark.parametrize(
+    ("cache", "message"),
+    [
+        ("/proc/x", "/proc/x"),
+        ("FILE/x", "Not a directory; give a folder"),
+        ("x" * 300, "File name too long; give a shorter name"),
+    ],
+)
+def test_a_cache_that_cannot_be_made_is_one_line(cache, message, arguments, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DIFFAE_CACHE", cache.replace("FILE", str(tmp_path / "file")))
+    with pytest.raises(UserError) as error:
+        run.main(arguments)
+    line = str(error.value)
+    assert message in line and "set DIFFAE_CACHE to another folder" in line, line
+
+
 def test_a_name_that_is_too_long_is_one_line(tmp_path):
     with pytest.raises(UserError, match="File name too long; give a shorter name"):
         run_folder.claim(tmp_path / ("x" * 300), {"seed": 0})
