@@ -91,6 +91,7 @@ def references(context: Context) -> Iterator[Record]:
                 found = distance(
                     context, features[one], blocks[one], features[other], blocks[other]
                 )
+                found = replace(found, reference_shares=shares_of(blocks))
                 # The same persons' images are on both sides: a block is left out of both at once.
                 both = found.of_samples + found.of_reference
                 value, uncertainty = found.value, of_influences(both, everything.units("blocks"))
@@ -168,8 +169,9 @@ def _one_seed(
     found = distance(
         context, pool.features[wanted], pool_blocks[wanted], real[members], real_blocks[members]
     )
-    if len(wanted) < context.profile.fewshot_samples:
-        # How many are accepted is chance too: what would be drawn again is the pool, not so many samples.
+    # How many of the real images are of the class is chance too: what would be drawn again is all of them.
+    found = replace(found, reference_shares=shares_of(real_blocks))
+    if len(wanted) < context.profile.fewshot_samples:  # as is how many of the pool are accepted
         found = replace(found, sample_shares=shares_of(pool_blocks))
     return _Result(found, _acceptance(accepted, pool_blocks), accepted)
 

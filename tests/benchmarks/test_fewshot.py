@@ -95,6 +95,29 @@ def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
     assert row.n == WANTED and row.note == f"against {len(members) - WANTED} images"
 
 
+def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypatch):
+    """The plain jackknife over blocks of all reference images, by hand; of `naive`, both sides lose a block."""
+    context.profile = replace(context.profile, fewshot_acceptance=("threshold",))
+    found = measured(context, monkeypatch)
+    order = context.select("all", REFERENCE).order
+    block = np.argsort(np.argsort(order)) % 20  # images are persons of their own, numbered by index
+    of_class = context.dataset.attributes[order, 0]
+    colours, reds = colours_of(context.dataset, order), painted(True, WANTED)
+
+    def influences(without):
+        return (np.mean(without) - without) * np.sqrt(19 / 20)
+
+    without = [frechet(reds, colours[of_class & (block != k)]) for k in range(20)]
+    key = record_key(found["painter", "pu/Male", "fd_effnet"])
+    (part,) = (p for p in context.uncertainties[key] if "reference" in p.units)
+    np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
+    of_all = [frechet(colours[block != k], colours[of_class]) for k in range(20)]
+    of_reds = [frechet(colours, colours[of_class & (block != k)]) for k in range(20)]
+    (part,) = context.uncertainties[record_key(found["naive", "pu/Male", "fd_effnet"])]
+    expected = influences(of_all) + influences(of_reds)
+    np.testing.assert_allclose(part.values, expected, atol=1e-7)
+
+
 def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
     """p = 0.8 for red and 0.3 for others: 55 % of the pool, to within its binomial error; by p > 0.5, the red."""
 
