@@ -1,6 +1,6 @@
 """Runs that are interrupted, refused by the disk, or find what others left: one line, and nothing is lost.
 
-Real processes, real signals, real file systems.
+Real signals and file systems; real processes where a signal or a full disk is at stake.
 """
 
 import os
@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from in_process import command
+
+from benchmarks.run import main
 
 ROOT = Path(__file__).parents[2]
 LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -70,7 +73,9 @@ def mounted(folder, options):
 # Signals
 
 
-@pytest.mark.parametrize("number", LINES)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_a_run_in_one_line(number, patches, tmp_path):
     process = start(
         "unconditional", "--systems", "ddim", "--profile", "smoke", "--set", "fid_samples=6400",
@@ -102,11 +107,21 @@ def test_ctrl_c_during_the_imports_is_one_line_too(module, tmp_path):
 # Disks
 
 
-def dummies(patches, out, cache):
-    return start(
+def arguments(patches, out):
+    return [
         "reconstruction", "unconditional", "--systems", "dummy-constant", "--profile", "smoke",
-        "--data", patches.root, "--out", out, cache=cache,
-    )  # fmt: skip
+        "--data", patches.root, "--out", out,
+    ]  # fmt: skip
+
+
+def dummies(patches, out, cache):
+    return start(*arguments(patches, out), cache=cache)
+
+
+def dummies_here(patches, out, cache):
+    """The same in this process: (status, the last line on stderr)."""
+    result = command(main, *arguments(patches, out), cache=cache)
+    return result.returncode, (result.stderr.strip().splitlines() or [""])[-1]
 
 
 @pytest.mark.slow
@@ -133,7 +148,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(which, size, patches, tmp_p
 @pytest.mark.parametrize("which", ["store", "run"])
 def test_a_read_only_folder_is_one_line(which, patches, tmp_path):
     with mounted(tmp_path / which, "ro"):
-        status, line = finish(dummies(patches, tmp_path / "run", tmp_path))
+        status, line = dummies_here(patches, tmp_path / "run", tmp_path)
     assert status == 2
     assert line.startswith(f"error: {tmp_path / which}: Read-only file system; make it writable or")
 
@@ -147,14 +162,14 @@ def test_a_run_that_was_killed_before_it_had_begun_goes_on(patches, tmp_path):
     out.mkdir()
     (out / "lock").touch()
     (out / "run.json.0a1b2c3d.partial").write_text("{")
-    assert finish(dummies(patches, out, tmp_path))[0] == 0
+    assert dummies_here(patches, out, tmp_path)[0] == 0
 
 
 def test_a_damaged_run_json_is_one_line(patches, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     (out / "run.json").write_text('{"settings": {')
-    status, line = finish(dummies(patches, out, tmp_path))
+    status, line = dummies_here(patches, out, tmp_path)
     assert status == 2
     assert line.startswith(f"error: {out / 'run.json'}: damaged; choose another --out")
 

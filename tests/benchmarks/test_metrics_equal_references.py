@@ -13,8 +13,7 @@ The published weights cannot be had in a test: seeded random ones stand under th
 cache and in --weights-dir.
 """
 
-import os
-import subprocess
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -28,7 +27,9 @@ import torchvision
 from insightface.model_zoo import get_model
 from metric_weights import alexnet
 from PIL import Image
+from pytorch_fid import fid_score
 from pytorch_fid.inception import InceptionV3
+from scipy import linalg
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -39,24 +40,32 @@ from probes import auroc, average_precision, delong
 
 ALLOW = "--allow-unknown-weights"
 
-# pytorch-fid 0.3.0 asks SciPy for `sqrtm(disp=False)`, which SciPy 1.18 no longer takes.
-PYTORCH_FID = """
-import inspect, runpy
-from scipy import linalg
-root = linalg.sqrtm
-if "disp" not in inspect.signature(root).parameters:
-    linalg.sqrtm = lambda matrix, disp: (root(matrix), None)
-runpy.run_module("pytorch_fid", run_name="__main__")
-"""
+
+@pytest.fixture(scope="module")
+def their_inception(weights_dir) -> InceptionV3:
+    """pytorch-fid's network with the seeded weights, which it looks for in torch.hub's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(weights_dir.parents[1]))
+        return InceptionV3([3]).eval()
 
 
-def pytorch_fid(weights_dir: Path, *arguments: Path) -> float:
-    command = [sys.executable, "-W", "ignore", "-c", PYTORCH_FID, *map(str, arguments)]
-    command += ["--device", "cpu", "--num-workers", "0", "--batch-size", "4"]
-    environment = os.environ | {"TORCH_HOME": str(weights_dir.parents[1])}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return float(result.stdout.split()[-1])
+@pytest.fixture
+def pytorch_fid(their_inception, monkeypatch, capsys):
+    """`python -m pytorch_fid`, in this process and with its network built once."""
+    if "disp" not in inspect.signature(linalg.sqrtm).parameters:
+        # pytorch-fid 0.3.0 asks SciPy for `sqrtm(disp=False)`, which SciPy 1.18 no longer takes.
+        root = linalg.sqrtm
+        monkeypatch.setattr(linalg, "sqrtm", lambda matrix, disp: (root(matrix), None))
+    monkeypatch.setattr(fid_score, "InceptionV3", network := lambda blocks: their_inception)
+    network.BLOCK_INDEX_BY_DIM = InceptionV3.BLOCK_INDEX_BY_DIM
+
+    def run(*paths: Path) -> float:
+        flags = ["--device", "cpu", "--num-workers", "0", "--batch-size", "4"]
+        monkeypatch.setattr(sys, "argv", ["pytorch_fid", *map(str, paths), *flags])
+        fid_score.main()
+        return float(capsys.readouterr().out.split()[-1])
+
+    return run
 
 
 def load(folder: Path) -> torch.Tensor:
@@ -65,22 +74,22 @@ def load(folder: Path) -> torch.Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
 
 
-def test_fid(measure, folders, weights_dir, tmp_path):
+def test_fid(measure, pytorch_fid, folders, weights_dir, tmp_path):
     a, b = folders
-    theirs = pytorch_fid(weights_dir, a, b)
+    theirs = pytorch_fid(a, b)
     assert theirs > 1
     assert measure("fid", a, b) == pytest.approx(theirs, rel=1e-3)
     statistics = tmp_path / "a.npz"
     main(["fid", str(a), "--save", str(statistics), "--weights-dir", str(weights_dir), ALLOW])
-    assert pytorch_fid(weights_dir, statistics, b) == pytest.approx(theirs, rel=1e-3)
+    assert pytorch_fid(statistics, b) == pytest.approx(theirs, rel=1e-3)
 
 
-def test_fid_features(folders, weights_dir, monkeypatch):
+def test_fid_features(folders, their_inception, weights_dir, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(weights_dir.parents[1]))  # found in the cache as well
     images = (load(folders[0])[:2] * 255).round().byte()
     ours = feature_network(None, allow_unknown=True, device=torch.device("cpu"))(images)
     with torch.inference_mode():
-        theirs = InceptionV3([3]).eval()(images.float() / 255)[0].flatten(1)
+        theirs = their_inception(images.float() / 255)[0].flatten(1)
     assert ours.std() > 1e-3
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
 
