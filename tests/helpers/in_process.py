@@ -38,3 +38,9 @@ def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     return CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Of a real process: this tree's packages, one thread, and `cache` as DIFFAE_CACHE."""
+    paths = {"DIFFAE_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[2])}
+    return os.environ | paths | {"OMP_NUM_THREADS": "1"}

@@ -1,0 +1,326 @@
+"""Everything that the documentation tells a person to type: commands are parsed by the real parsers, snippets run.
+
+A block of a Markdown file (fenced or indented) is shell commands, Python, or neither (a layout of folders). Commands
+are parsed in process with the paths that they name put in their place, so that an option which is not there, a
+preset, a metric or a benchmark of another name fails. What is cheap is run for real below.
+"""
+
+import ast
+import builtins
+import io
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import tomllib
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import in_process
+import numpy as np
+import pytest
+import torch
+
+import benchmarks.run
+from benchmarks import measure
+from benchmarks.metrics import train_identity
+from diffae import checkpoint, cli, convert
+from diffae.config import AUTOENCODER, DDIM_BASELINE
+from diffae.data import __main__ as data_command
+from diffae.train import __main__ as train_command
+from diffae.train.presets import PRESETS
+from reports import compare
+from reports.records import read_records
+from reports.tables import write_tables
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MAINS = {
+    "benchmarks.run": benchmarks.run.main,
+    "benchmarks.measure": measure.main,
+    "benchmarks.metrics.train_identity": train_identity.main,
+    "diffae.convert": convert.main,
+    "diffae.data": data_command.main,
+    "diffae.train": train_command.main,
+    "reports.compare": compare.main,
+}
+# Programs of others, whose options are theirs to check.
+OTHERS = {"pip", "apt-get", "cp", "export", "ruff", "mypy", "venv", "git"}
+PROGRAMS = {"python", "python3", "pytest", "tox", "torchrun", "srun", "diffae-bench"} | OTHERS
+
+
+@dataclass(frozen=True)
+class Text:
+    """Something on a page, at a line."""
+
+    page: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page):
+    """The fenced and the indented blocks of a page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    fenced, found, start = False, [], 0
+    for number, line in enumerate([*lines, ""], start=1):
+        fence = line.startswith("```")
+        inside = not fence and (fenced or line.startswith("    ") or (bool(found) and not line))
+        if inside:
+            start = start if found else number
+            found.append(line)
+        elif "".join(found).strip():
+            yield Text(page, start, textwrap.dedent("\n".join(found)).strip("\n"))
+        if not inside:
+            found = []
+        fenced ^= fence
+
+
+def inline(page):
+    """Commands in the middle of a sentence."""
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```", lambda m: "\n" * m[0].count("\n"), text, flags=re.M | re.S)
+    for match in re.finditer(r"`([^`]+)`", text):
+        content = " ".join(match[1].split())
+        if re.match(r"(\.venv/bin/)?(python3?|pytest|tox|torchrun|diffae-bench) ", content):
+            yield Text(page, text.count("\n", 0, match.start()) + 1, content)
+
+
+def program(line):
+    """The program that a line starts, after settings of the environment."""
+    words = re.sub(r"^(- run: )?(\w+=\S* )*", "", line).split()
+    return Path(words[0]).name if words else ""
+
+
+def is_shell(block):
+    first = next(line for line in block.text.splitlines() if not line.startswith("#"))
+    return program(first) in PROGRAMS
+
+
+def is_python(block):
+    return re.search(r"^(from \S+ )?import ", block.text, re.M) is not None and not is_shell(block)
+
+
+def commands():
+    """Every command as (where, words)."""
+    for page in PAGES:
+        for block in [b for b in blocks(page) if is_shell(b)] + list(inline(page)):
+            text = block.text.replace("\\\n", " ")
+            for line in re.sub(r"^- run: ", "", text, flags=re.M).splitlines():
+                if re.match(r"(#|\w+=\$\()", line):  # a comment; a variable of the shell's
+                    continue
+                for words in split(shlex.split(line, comments=True), "&&"):
+                    yield pytest.param(words, id=f"{block}: {' '.join(words)[:60]}")
+
+
+def split(words, separator):
+    part = []
+    for word in [*words, separator]:
+        if word != separator:
+            part.append(word)
+        elif part:
+            yield part
+            part = []
+
+
+def module_and_arguments(words):
+    """What a command starts: ("module", name), ("script", path) or ("program", name), and its arguments."""
+    while re.match(r"\w+=", words[0]) or words[0] == "srun":
+        words = words[1:]
+    name = Path(words[0]).name
+    if name in ("python", "python3", "torchrun"):
+        if "-m" in words:
+            at = words.index("-m")
+            return ("module", words[at + 1]), words[at + 2 :]
+        return ("script", words[1]), words[2:]
+    return ("program", name), words[1:]
+
+
+class Parsed(Exception):
+    """The command line was taken."""
+
+
+@pytest.fixture
+def parse(monkeypatch, tmp_path):
+    """Run a command's `main` until it has read its arguments, in a folder that has what they name."""
+    reader = cli.Parser.parse
+
+    def read(self, arguments=None):
+        found = reader(self, arguments)
+        if self.prog != "python -m benchmarks.run":  # which goes on to check names and settings
+            raise Parsed(found)
+        return found
+
+    def reached(*arguments):
+        raise Parsed(*arguments)
+
+    def opened(path):
+        baseline = re.search("ddpm|ddim|baseline", str(path)) is not None
+        kind = DDIM_BASELINE if baseline else AUTOENCODER
+        return SimpleNamespace(config=SimpleNamespace(kind=kind))
+
+    monkeypatch.setattr(cli.Parser, "parse", read)
+    monkeypatch.setattr(benchmarks.run, "run", reached)
+    monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
+    monkeypatch.chdir(tmp_path)
+
+    def run(module, arguments):
+        arguments = ["all" if word == "..." else word.strip("[]") for word in arguments]
+        arguments = ["cpu" if word == "cuda" else word for word in arguments]
+        if "--weights-dir" in arguments:
+            Path(arguments[arguments.index("--weights-dir") + 1]).mkdir(exist_ok=True)
+        if module == "reports.compare":
+            return compare._parser().parse_args(arguments)
+        with pytest.raises(Parsed) as parsed:
+            MAINS[module](arguments)
+        return parsed.value.args[0]
+
+    return run
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_a_command_that_a_page_tells_to_type_is_one(words, parse):
+    (kind, name), arguments = module_and_arguments(words)
+    if kind == "script":
+        assert (ROOT / name).is_file(), name
+    elif name in ("pytest", "tox"):
+        {"pytest": check_pytest, "tox": check_tox}[name](arguments)
+    elif arguments == ["--help"]:
+        with pytest.raises(SystemExit) as ended:
+            MAINS[name](arguments)
+        assert not ended.value.code
+    elif kind == "module" and name in MAINS:
+        found = parse(name, arguments)
+        if name == "diffae.train":
+            assert found.preset in PRESETS
+        if name == "benchmarks.measure":
+            assert found.metric in (*measure.SETS, *measure.PAIRS)
+    else:
+        assert name in OTHERS, f"no test knows what {name} is"
+    for extras in re.findall(r"\[([\w,]+)\]", " ".join(arguments)) if name == "pip" else ():
+        assert set(extras.split(",")) <= set(project()["optional-dependencies"])
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def check_pytest(arguments):
+    """The files are there, and a marker or -k finds a test in them."""
+    paths = [word for word in arguments if word.startswith("tests")]
+    assert all((ROOT / path).exists() for path in paths), paths
+    if "-k" in arguments:
+        names = re.findall(r"def test_(\w+)", "".join((ROOT / p).read_text() for p in paths))
+        wanted = arguments[arguments.index("-k") + 1].split(" or ")
+        assert all(any(word in name for name in names) for word in wanted), wanted
+
+
+def check_tox(arguments):
+    assert f"[testenv:{arguments[arguments.index('-e') + 1]}]" in (ROOT / "tox.ini").read_text()
+
+
+# ----------------------------------------------------------------------------------------------
+# Python
+
+
+def snippets():
+    for page in PAGES:
+        for block in blocks(page):
+            if is_python(block):
+                yield pytest.param(block, id=str(block))
+
+
+@pytest.mark.parametrize("block", list(snippets()))
+def test_a_snippet_is_python_whose_names_there_are(block):
+    """Every import works, and every other name is given by the snippet, by Python or by the sentence before it."""
+    tree = ast.parse(block.text)
+    given = {"images", "load_my_vae", "hash_of"}  # what the reader has, and the README says so
+    scope = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(compile(ast.Module([node], []), str(block), "exec"), scope)
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    stored |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    stored |= {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    loaded = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    unknown = loaded - stored - scope.keys() - given - set(dir(builtins))
+    assert not unknown
+
+
+def snippet(page, word):
+    (block,) = [b for b in blocks(ROOT / page) if is_python(b) and word in b.text]
+    return block.text
+
+
+def test_the_verbs_of_the_readme_run(tmp_path, monkeypatch):
+    """On one image and in two steps, in a folder that has one of the packaged name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "portraits").mkdir()
+    scope = {"images": torch.zeros(1, 3, 32, 32)}
+    exec(snippet("README.md", "from_pretrained").replace("steps=100", "steps=2"), scope)
+    assert scope["z"].shape == (1, 256) and scope["out"].shape == (1, 3, 32, 32)
+
+
+def test_the_table_becomes_latex_whatever_weights_there_were(tmp_path, monkeypatch):
+    """The snippet of docs/paper.md on the tables of the baseline, which has no AlexNet, and with a column `lpips`."""
+    monkeypatch.chdir(tmp_path)
+    tables = tmp_path / "runs" / "celeba-hq" / "tables"
+    records = read_records(ROOT / "benchmarks" / "baseline" / "records.csv")
+    write_tables([r for r in records if r.benchmark == "reconstruction"], tables, "title", {})
+    path = tables / "table1_reconstruction.csv"
+    for other in ("pd_effnet", "lpips"):
+        path.write_text(path.read_text().replace("pd_effnet", other))
+        with redirect_stdout(out := io.StringIO()):
+            exec(snippet("docs/paper.md", "to_latex"), {})
+        found = out.getvalue()
+        assert found.count("DiffAE") == 1 and "\\toprule" in found and "nan" not in found
+        assert all(name in found.replace("\\_", "_") for name in ("ssim", other, "latent_dim"))
+
+
+# ----------------------------------------------------------------------------------------------
+# For real
+
+
+def test_what_needs_nothing_runs(tmp_path):
+    for arguments in (["list"], ["doctor"]):
+        assert in_process.command(benchmarks.run.main, *arguments, cache=tmp_path).returncode == 0
+    out = tmp_path / "set"
+    made = in_process.command(
+        data_command.main, "portraits", "--out", out, "--count", "30", "--size", "32",
+        cache=tmp_path,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    for flags in ([], ["--sheet", tmp_path / "sheet.png"]):
+        looked = in_process.command(
+            data_command.main, "check", out, "--size", "32", *flags, cache=tmp_path
+        )
+        assert looked.returncode == 0 and "30" in looked.stdout, looked.stderr
+
+
+@pytest.mark.slow
+def test_the_dry_run_and_the_smallest_training_run(tmp_path):
+    """As a person types them, in processes of their own."""
+    for words in (
+        ["-m", "benchmarks.run", "all", "--dry-run"],
+        ["-m", "diffae.train", "smoke"],
+        ["-m", "benchmarks.run", "all", "--profile", "smoke", "--out", "base"],
+        ["-m", "reports.compare", "base", "base"],
+    ):
+        result = subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            env=in_process.environment(tmp_path / "cache"),
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, (words, result.stderr[-2000:])
+    assert (tmp_path / "runs" / "smoke" / "model.safetensors").exists()
+    assert np.isfinite(
+        [r.value for r in read_records(tmp_path / "base" / "records.csv") if r.value]
+    ).all()
