@@ -25,7 +25,7 @@ import pytest
 import torch
 
 import benchmarks.run
-from benchmarks import measure
+from benchmarks import console, measure
 from benchmarks.metrics import train_identity
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
@@ -87,7 +87,9 @@ def inline(page):
     text = re.sub(r"^```.*?^```", lambda m: "\n" * m[0].count("\n"), text, flags=re.M | re.S)
     for match in re.finditer(r"`([^`]+)`", text):
         content = " ".join(match[1].split())
-        if re.match(r"(\.venv/bin/)?(python3?|pytest|tox|torchrun|diffae-bench) ", content):
+        if re.match(
+            r"(\.venv/bin/)?(python3? (-m )?[\w/.]+|pytest |tox |torchrun |diffae-bench )", content
+        ):
             yield Text(page, text.count("\n", 0, match.start()) + 1, content)
 
 
@@ -156,8 +158,8 @@ def parse(monkeypatch, tmp_path):
             raise Parsed(found)
         return found
 
-    def reached(*arguments):
-        raise Parsed(*arguments)
+    def reached(options):
+        raise Parsed(options)
 
     def opened(path):
         baseline = re.search("ddpm|ddim|baseline", str(path)) is not None
@@ -165,7 +167,8 @@ def parse(monkeypatch, tmp_path):
         return SimpleNamespace(config=SimpleNamespace(kind=kind))
 
     monkeypatch.setattr(cli.Parser, "parse", read)
-    monkeypatch.setattr(benchmarks.run, "run", reached)
+    for name in ("run", "load_systems"):
+        monkeypatch.setattr(benchmarks.run, name, reached)
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.chdir(tmp_path)
 
@@ -190,6 +193,10 @@ def test_a_command_that_a_page_tells_to_type_is_one(words, parse):
         assert (ROOT / name).is_file(), name
     elif name in ("pytest", "tox"):
         {"pytest": check_pytest, "tox": check_tox}[name](arguments)
+    elif name == "diffae-bench":
+        assert set(arguments[0].split("|")) <= console.COMMANDS.keys()
+    elif kind == "module" and not arguments:
+        assert name in MAINS
     elif arguments == ["--help"]:
         with pytest.raises(SystemExit) as ended:
             MAINS[name](arguments)
@@ -236,10 +243,12 @@ def snippets():
 
 
 @pytest.mark.parametrize("block", list(snippets()))
-def test_a_snippet_is_python_whose_names_there_are(block):
+def test_a_snippet_is_python_whose_names_there_are(block, monkeypatch):
     """Every import works, and every other name is given by the snippet, by Python or by the sentence before it."""
     tree = ast.parse(block.text)
-    given = {"images", "load_my_vae", "hash_of"}  # what the reader has, and the README says so
+    given = {"images"}  # what the reader has
+    for example in (ROOT / "examples").iterdir():  # the reader's own package is quoted from there
+        monkeypatch.syspath_prepend(example)
     scope = {}
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
