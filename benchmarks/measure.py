@@ -60,10 +60,12 @@ def _parser() -> cli.Parser:
     parser = cli.Parser("python -m benchmarks.measure", __doc__)
     add = parser.add_argument
     add("metric", metavar="METRIC", help=", ".join((*SETS, *PAIRS)))
-    add("a", metavar="A", type=Path, help="folder of images; for sets also statistics (.npz)")
-    add("b", metavar="B", type=Path, nargs="?", help="the folder to compare with")
-    add("--save", type=Path, metavar="FILE.npz", help="write the statistics of A (mu, sigma, n)")
-    add("--weights-dir", type=Path, help="folder of metric weights, see benchmarks.run doctor")
+    add("a", metavar="A", type=cli.path, help="folder of images; for sets also statistics (.npz)")
+    add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
+    add(
+        "--save", type=cli.path, metavar="FILE.npz", help="write the statistics of A (mu, sigma, n)"
+    )
+    add("--weights-dir", type=cli.path, help="folder of metric weights, see benchmarks.run doctor")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
     add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
     add("--batch-size", type=cli.positive, default=32)

@@ -160,7 +160,7 @@ def save(network: IdentityNet, path: Path) -> None:
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.Parser("python -m benchmarks.metrics.train_identity", __doc__)
     parser.add_argument("--data", required=True, help="a data set with identities (the portraits)")
-    parser.add_argument("--out", required=True, type=Path, help="the safetensors file to write")
+    parser.add_argument("--out", required=True, type=cli.path, help="the safetensors file to write")
     parser.add_argument("--steps", type=cli.positive, default=600, help="batches of 64 people")
     parser.add_argument("--size", type=cli.positive, default=32, help="image size in pixels")
     parser.add_argument("--seed", type=int, default=0)

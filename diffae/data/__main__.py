@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 from diffae import cli
 from diffae.data import check, find_reader, open_dataset
@@ -32,11 +31,11 @@ def main(arguments: list[str] | None = None) -> None:
 def check_dataset(arguments: list[str]) -> None:
     """Print what a data set is taken for, decode a sample, and read all files: status 2 if one is damaged."""
     parser = cli.Parser("python -m diffae.data check", check_dataset.__doc__)
-    parser.add_argument("path", type=Path, help="folder or zip file, as for --data")
+    parser.add_argument("path", type=cli.path, help="folder or zip file, as for --data")
     parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
     parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
     parser.add_argument(
-        "--sheet", type=Path, help="PNG file to write: 64 images as models see them"
+        "--sheet", type=cli.path, help="PNG file to write: 64 images as models see them"
     )
     args = parser.parse(arguments)
     if args.size > LARGEST_SIZE:
@@ -63,7 +62,7 @@ def make_portraits(arguments: list[str]) -> None:
     """Write procedural portraits in CelebA's layout."""
     parser = cli.Parser("python -m diffae.data portraits", make_portraits.__doc__)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder to write, in CelebA's layout"
+        "--out", type=cli.path, required=True, help="folder to write, in CelebA's layout"
     )
     parser.add_argument("--count", type=cli.positive, required=True, help="number of pictures")
     parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")

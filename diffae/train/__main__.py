@@ -38,11 +38,13 @@ def main(arguments: list[str] | None = None) -> None:
     presets = "\n".join(_line(preset) for preset in PRESETS.values())
     parser.epilog = f"presets:\n{presets}"
     parser.add_argument("preset", help="one of the presets below")
-    parser.add_argument("--data", type=Path, help="data set to train on (default: the portraits)")
+    parser.add_argument(
+        "--data", type=cli.path, help="data set to train on (default: the portraits)"
+    )
     parser.add_argument(
         "--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)"
     )
-    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    parser.add_argument("--out", type=cli.path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument(
         "--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu"

@@ -110,6 +110,12 @@ def test_a_path_may_not_be_empty():
         cli.path("")
 
 
+def test_no_flag_takes_an_empty_path():
+    for package in ("diffae", "benchmarks"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert "type=Path" not in path.read_text(), f"{path}: use cli.path"
+
+
 SCRIPT = """
 import sys
 from diffae import cli
