@@ -3,7 +3,7 @@
 import pytest
 from metric_weights import write_onnx
 
-from benchmarks import doctor
+from benchmarks import doctor, systems
 from benchmarks.metrics import weights
 from benchmarks.systems import dummy
 from diffae.trained_on import TrainedOn
@@ -55,9 +55,15 @@ def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
 def test_evaluation_on_training_images_is_said(split, said, context, capsys):
     system = dummy.Perfect(None, context.device)
     system.trained_on = TrainedOn.describe("ffhq128", context.dataset, split, 0)
-    doctor.announce(context, [system], {})
+    doctor.announce_images(context, [system])
     line = f"{system.title}: evaluated on images that this checkpoint was trained on ({split} of "
     assert (line in capsys.readouterr().err) == said
+
+
+def test_systems_know_what_their_checkpoints_were_trained_on():
+    assert systems.load("diffae").trained_on.preset == "portraits"
+    assert systems.load("ddim").trained_on.preset == "portraits-ddim"
+    assert systems.load("dummy-perfect").trained_on is None
 
 
 def test_a_run_says_the_same_before_it_computes(context, capsys):
