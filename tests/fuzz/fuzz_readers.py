@@ -116,7 +116,21 @@ def label_folder(draw) -> Files:
     files = {ATTRIBUTE_FILE: [str(len(names)), " ".join(attributes), *rows]}
     for name in draw(st.sets(st.sampled_from([PARTITION_FILE, IDENTITY_FILE]))):
         files[name] = [f"{image} {draw(st.integers(0, 2))}" for image in names]
-    return {name: draw(or_damaged(text_file(lines))) for name, lines in files.items()}
+    forms = {name: draw(st.booleans()) for name in files}
+    return {
+        name.replace(".txt", ".csv") if forms[name] else name: draw(
+            or_damaged(text_file(as_csv(lines, name) if forms[name] else lines))
+        )
+        for name, lines in files.items()
+    }
+
+
+def as_csv(lines: list[str], name: str) -> list[str]:
+    """The lines of a label file in Kaggle's form."""
+    rows = [",".join(line.split(" ")) for line in lines]
+    if name == ATTRIBUTE_FILE:
+        return [f"image_id,{rows[1]}", *rows[2:]]
+    return ["image_id,number", *rows]
 
 
 @st.composite
