@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import run
+from benchmarks import run, systems
 from benchmarks.options import parse
 from benchmarks.precision import PRECISIONS, full_precision, of_networks, precision
 from benchmarks.store import Store
@@ -65,6 +65,21 @@ def test_only_systems_networks_compute_as_asked(name):
                 assert not any(tf32().values()) and matmul() == torch.float32
             assert tf32() == on
         assert not any(tf32().values())
+
+
+def test_a_systems_networks_compute_as_asked_and_give_float32(patches):
+    """On a CPU tf32 is float32, to the bit; bfloat16 has 8 bits, so codes agree to about a hundredth."""
+    system, images = systems.load("diffae"), patches.batch(range(4))
+    codes = {}
+    for name in PRECISIONS:
+        with precision(name):
+            codes[name] = system.encode_semantic(images)
+            assert codes[name].dtype == torch.float32
+            with full_precision():
+                assert torch.equal(system.encode_semantic(images), codes["float32"])
+    assert torch.equal(codes["tf32"], codes["float32"])
+    error = (codes["bfloat16"] - codes["float32"]).norm() / codes["float32"].norm()
+    assert 1e-4 < error < 0.05, error
 
 
 def test_autocast_around_a_run_does_not_reach_into_it():
