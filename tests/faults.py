@@ -204,15 +204,19 @@ def _pytest_here(tree: Path, tests: Sequence[str], stop: bool, scratch: Path) ->
     recorder = _Recorder()
     options = ["-q", "-m", "not slow", "-p", "no:cacheprovider", f"--rootdir={tree}"]
     options += [f"--basetemp={scratch / 'tmp'}", "-x"][: 2 if stop else 1]
-    pytest.main([*options, *tests], plugins=[recorder])
-    (scratch / "result.json").write_text(json.dumps(vars(recorder)))
+    status = pytest.main([*options, *tests], plugins=[recorder])
+    (scratch / "result.json").write_text(json.dumps(vars(recorder) | {"status": int(status)}))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of tests came to; `finished` is false where it was stopped or died."""
+    """What a run of tests came to; `finished` is false where it was stopped or died.
+
+    `status` is pytest's: 0 all passed, 1 some failed, anything else: they could not be run.
+    """
 
     finished: bool
+    status: int = -1
     ran: frozenset[str] = frozenset()
     failed: tuple[str, ...] = ()
     uncollected: tuple[str, ...] = ()
@@ -227,7 +231,12 @@ def _result(scratch: Path) -> Result:
         return Result(False, log=said)
     found = json.loads(path.read_text())
     return Result(
-        True, frozenset(found["ran"]), tuple(found["failed"]), tuple(found["uncollected"]), said
+        True,
+        found["status"],
+        frozenset(found["ran"]),
+        tuple(found["failed"]),
+        tuple(found["uncollected"]),
+        said,
     )
 
 
@@ -252,20 +261,22 @@ class Runner:
     def each(self, faults: Sequence[Fault]) -> Iterator[tuple[Fault, Result]]:
         """Every fault's tests with the fault in, in the order in which they end."""
         waiting, free = list(enumerate(faults)), list(self.trees)
-        running: dict[BaseProcess, tuple[Fault, Path, Path, float]] = {}
+        running: dict[BaseProcess, _Running] = {}
         while waiting or running:
             while waiting and free:
                 number, fault = waiting.pop(0)
                 tree, scratch = free.pop(), self._folder(str(number))
-                (tree / fault.file).write_text(planted(fault, self.root))
+                original = (tree / fault.file).read_text()
+                (tree / fault.file).write_text(planted(fault, tree))
                 process = self._start(tree, fault.tests, True, scratch)
-                running[process] = fault, tree, scratch, time.monotonic() + self.limit
+                deadline = time.monotonic() + self.limit
+                running[process] = _Running(fault, tree, original, scratch, deadline)
             for process in self._ended(running):
-                fault, tree, scratch, _ = running.pop(process)
-                shutil.copy(self.root / fault.file, tree / fault.file)
-                free.append(tree)
-                yield fault, _result(scratch)
-                shutil.rmtree(scratch, ignore_errors=True)
+                done = running.pop(process)
+                (done.tree / done.fault.file).write_text(done.original)
+                free.append(done.tree)
+                yield done.fault, _result(done.scratch)
+                shutil.rmtree(done.scratch, ignore_errors=True)
 
     def _folder(self, name: str) -> Path:
         folder = self.scratch / f"run-{name}"
@@ -277,18 +288,27 @@ class Runner:
         process.start()
         return process
 
-    def _ended(
-        self, running: dict[BaseProcess, tuple[Fault, Path, Path, float]]
-    ) -> list[BaseProcess]:
+    def _ended(self, running: dict[BaseProcess, "_Running"]) -> list[BaseProcess]:
         """Processes that have ended, after stopping those whose time is over; waits for one."""
-        deadline = min(until for *_, until in running.values())
+        deadline = min(run.deadline for run in running.values())
         wait([process.sentinel for process in running], max(0.0, deadline - time.monotonic()))
-        for process, (*_, until) in running.items():
-            if process.is_alive() and time.monotonic() >= until:
+        for process, run in running.items():
+            if process.is_alive() and time.monotonic() >= run.deadline:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid or 0, signal.SIGKILL)
                 process.join()
         return [process for process in running if not process.is_alive()]
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A fault in a copy of the tree, whose file held `original`; its tests write to `scratch`."""
+
+    fault: Fault
+    tree: Path
+    original: str
+    scratch: Path
+    deadline: float
 
 
 # ----------------------------------------------------------------------------------------------
@@ -301,6 +321,8 @@ def verdict(fault: Fault, result: Result) -> tuple[bool, str]:
         return fault.hangs, "time limit" if fault.hangs else "its tests did not end"
     if result.uncollected:
         return False, f"with it, {result.uncollected[0]} cannot be collected"
+    if result.status not in (0, 1):
+        return False, f"pytest could not run its tests (status {result.status})"
     if result.failed:
         return True, result.failed[0]
     return False, "all of its tests pass"
@@ -315,6 +337,8 @@ def unsound(faults: Sequence[Fault], result: Result) -> dict[Fault, str]:
 
 def _unsound(fault: Fault, result: Result) -> str:
     for test in fault.tests:
+        if result.status not in (0, 1):
+            return f"pytest could not run its tests: {result.log[-500:]}"
         for name in result.failed:
             if _is_in(name, test):
                 return f"{name} fails without a fault"
@@ -354,8 +378,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         runner = Runner(ROOT, Path(scratch).resolve(), arguments.jobs, arguments.limit)
         tests = sorted({test for fault in faults for test in fault.tests})
         wrong = unsound(faults, runner.without(tests))
-        for fault, reason in wrong.items():
-            print(f"WRONG   {fault.area}: {fault.name}: {reason}", flush=True)
+        for fault, why in wrong.items():
+            print(f"WRONG   {fault.area}: {fault.name}: {why}", flush=True)
         sound = [fault for fault in faults if fault not in wrong]
         caught, missed = plant(runner, sound, arguments.verbose)
     print(f"{len(caught)} of {len(faults)} faults caught")

@@ -50,6 +50,7 @@ def tree(tmp_path):
     (tmp_path / "tests" / "faults").mkdir(parents=True)
     (tmp_path / "module.py").write_text(MODULE)
     (tmp_path / "tests" / "test_module.py").write_text(TESTS)
+    (tmp_path / "tests" / "conftest.py").write_text("from module import idle as _\n")
     shutil.copy(HERE / "faults.py", tmp_path / "tests" / "faults.py")
     return tmp_path
 
@@ -68,6 +69,7 @@ def test_faults_are_caught_or_told(tree):
     entries += entry("endless", "return 2 * x", "__import__('time').sleep(99)", "hangs = true\n")
     entries += entry("endless, unasked", "return 2 * x", "__import__('time').sleep(98)")
     entries += entry("no import", "def double(x)", "def other(x)")
+    entries += entry("no conftest", "def idle(x)", "def other(x)")
     entries += entry("proves nothing").replace("test_double", "test_is_broken")
     result = plant(tree, entries, "--jobs", "2", "--limit", "5", "--out", "page.md")
     double = "tests/test_module.py::test_double"
@@ -78,8 +80,9 @@ def test_faults_are_caught_or_told(tree):
         "caught  area: endless: time limit",
         "MISSED  area: endless, unasked: its tests did not end",
         "MISSED  area: no import: with it, tests/test_module.py cannot be collected",
+        "MISSED  area: no conftest: pytest could not run its tests (status 4)",
         "WRONG   area: proves nothing: tests/test_module.py::test_is_broken fails without a fault",
-        "3 of 7 faults caught",
+        "3 of 8 faults caught",
     }
     assert result.returncode == 1
     assert not (tree / "page.md").exists()
