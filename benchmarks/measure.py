@@ -29,11 +29,14 @@ from benchmarks.metrics.frechet import (
 from benchmarks.precision import full_precision
 from diffae import cli
 from diffae.data.folder import image_names
-from diffae.data.transforms import decode
+from diffae.data.survey import note_of_files
+from diffae.data.transforms import decode, decode_plainly
 from diffae.errors import UserError
 
 SETS = ("fid", "fd_effnet")
 PAIRS = ("lpips", "pd_effnet", "ssim", "ssim_valid", "mse", "psnr", "identity", "id_portraits")
+OURS = "diffae"
+READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H x W twice -> [N]
@@ -49,7 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"--save: {args.metric} compares pairs and has no statistics")
     if args.b is None and args.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
-    loader = _Loader(args.weights_dir, args.allow_unknown_weights, torch.device(args.device))
+    device = torch.device(args.device)
+    loader = _Loader(args.weights_dir, args.allow_unknown_weights, device, args.reading)
     measure = _measure_sets if args.metric in SETS else _measure_pairs
     with full_precision():
         lines = measure(args.metric, args.a, args.b, args.save, loader, args.batch_size)
@@ -68,6 +72,13 @@ def _parser() -> cli.Parser:
     add("--weights-dir", type=cli.path, help="folder of metric weights, see benchmarks.run doctor")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
     add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add(
+        "--reading",
+        choices=READINGS,
+        default=OURS,
+        help="how images with alpha or 16 bits are read: laid on white and scaled (default), or as pytorch-fid "
+        "does, which drops alpha, clips, and does not turn what EXIF says",
+    )
     add("--batch-size", type=cli.positive, default=32)
     return parser
 
@@ -75,8 +86,32 @@ def _parser() -> cli.Parser:
 class _Loader:
     """Where the weights of a metric come from, and on which device they work."""
 
-    def __init__(self, weights_dir: Path | None, allow_unknown: bool, device: torch.device):
+    def __init__(
+        self,
+        weights_dir: Path | None,
+        allow_unknown: bool,
+        device: torch.device,
+        reading: str,
+    ):
         self.weights_dir, self.allow_unknown, self.device = weights_dir, allow_unknown, device
+        self.reading = reading
+
+    def read(self, path: Path) -> Tensor:
+        """uint8 3 x H x W, at the image's own size."""
+        image = READINGS[self.reading](path)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+    def told(self) -> list[str]:
+        """A line on how images are read, if not in the way of the tables."""
+        return [] if self.reading == OURS else [f"images read as by {self.reading}"]
+
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """The images of a folder. Says on stderr how many of them other software reads otherwise."""
+        names = _names(folder)
+        note = note_of_files(folder / name for name in names) if self.reading == OURS else ""
+        if note:
+            cli.say(f"warning: {folder}: {note}; see --reading")
+        return names
 
     def path(self, weight: str) -> Path:
         return weights.load_path(weight, self.weights_dir, self.allow_unknown)
@@ -123,12 +158,12 @@ def _measure_sets(
     metric: str, a: Path, b: Path | None, save: Path | None, loader: _Loader, batch_size: int
 ) -> list[str]:
     network = loader.features(metric)
-    moments = _moments(a, network, batch_size)
+    moments = _moments(a, network, loader, batch_size)
     if save is not None:
         _save(save, moments)
     if b is None:
         return [f"{save}: mu, sigma and n of {_count(moments)}"]
-    other = _moments(b, network, batch_size)
+    other = _moments(b, network, loader, batch_size)
     for path, side in ((a, moments), (b, other)):
         if side.n == 1:
             raise UserError(f"{path}: one image; a Frechet distance needs at least two")
@@ -137,6 +172,7 @@ def _measure_sets(
     value = frechet_distance(moments, other)
     return [
         f"measured by: {_network(network)}",
+        *loader.told(),
         f"images: {_count(moments)} and {_count(other)}",
         f"{metric} {value:.8g}",
     ]
@@ -146,7 +182,9 @@ def _count(moments: Moments) -> str:
     return f"{moments.n} images" if moments.n else "an unknown number of images"
 
 
-def _moments(path: Path, network: features.FeatureNetwork, batch_size: int) -> Moments:
+def _moments(
+    path: Path, network: features.FeatureNetwork, loader: _Loader, batch_size: int
+) -> Moments:
     """Moments of the features of a folder's images, or of a statistics file."""
     if path.suffix == ".npz":
         moments = read_statistics(path)
@@ -156,16 +194,18 @@ def _moments(path: Path, network: features.FeatureNetwork, batch_size: int) -> M
             )
         return moments
     total: Moments | None = None
-    for chunk in _in_chunks(_features(path, network, batch_size), MOMENTS_CHUNK):
+    for chunk in _in_chunks(_features(path, network, loader, batch_size), MOMENTS_CHUNK):
         part = Moments.from_features(chunk)
         total = part if total is None else total.merge(part)
     assert total is not None  # _names refuses an empty folder
     return total
 
 
-def _features(path: Path, network: features.FeatureNetwork, batch_size: int) -> Iterator[Tensor]:
-    files = [path / name for name in _names(path)]
-    for batch in _batches(map(_read, files), batch_size):
+def _features(
+    path: Path, network: features.FeatureNetwork, loader: _Loader, batch_size: int
+) -> Iterator[Tensor]:
+    files = [path / name for name in loader.names(path)]
+    for batch in _batches(map(loader.read, files), batch_size):
         yield network(batch).cpu()
 
 
@@ -195,21 +235,26 @@ def _measure_pairs(
     metric: str, a: Path, b: Path | None, _: Path | None, loader: _Loader, batch_size: int
 ) -> list[str]:
     assert b is not None
-    pairs = _pairs(a, b)
+    pairs = _pairs(a, b, loader)
     compare, name = loader.pair_metric(metric)
-    joined = (_read_pair(first, second) for first, second in pairs)
+    joined = (_read_pair(first, second, loader) for first, second in pairs)
     scores = [
         compare(_signed(batch[:, 0]), _signed(batch[:, 1])).cpu()
         for batch in _batches(joined, batch_size)
     ]
     value, stderr = mean_and_stderr(torch.cat(scores).double().numpy())
     error = "" if stderr is None else f", standard error {stderr:.3g}"
-    return [f"measured by: {name}", f"pairs: {len(pairs)}{error}", f"{metric} {value:.8g}"]
+    return [
+        f"measured by: {name}",
+        *loader.told(),
+        f"pairs: {len(pairs)}{error}",
+        f"{metric} {value:.8g}",
+    ]
 
 
-def _pairs(a: Path, b: Path) -> list[tuple[Path, Path]]:
+def _pairs(a: Path, b: Path, loader: _Loader) -> list[tuple[Path, Path]]:
     """Files of the same name in both folders; the suffix does not count."""
-    sides = [_by_name(folder) for folder in (a, b)]
+    sides = [_by_name(folder, loader) for folder in (a, b)]
     for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
             raise UserError(
@@ -219,10 +264,10 @@ def _pairs(a: Path, b: Path) -> list[tuple[Path, Path]]:
     return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def _by_name(folder: Path, loader: _Loader) -> dict[str, Path]:
     """The images of a folder by their name without the suffix."""
     images: dict[str, Path] = {}
-    for name in _names(folder):
+    for name in loader.names(folder):
         bare = str(PurePosixPath(name).with_suffix(""))
         if bare in images:
             raise UserError(
@@ -233,9 +278,9 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return images
 
 
-def _read_pair(a: Path, b: Path) -> Tensor:
+def _read_pair(a: Path, b: Path, loader: _Loader) -> Tensor:
     """uint8 2 x 3 x H x W."""
-    first, second = _read(a), _read(b)
+    first, second = loader.read(a), loader.read(b)
     if first.shape != second.shape:
         sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
         raise UserError(f"{b}: of another size than {a} ({sizes})")
@@ -257,11 +302,6 @@ def _names(folder: Path) -> tuple[str, ...]:
     if not names:
         raise UserError(f"{folder}: no images in this folder")
     return names
-
-
-def _read(path: Path) -> Tensor:
-    """uint8 3 x H x W, at the image's own size."""
-    return torch.from_numpy(np.array(decode(path))).permute(2, 0, 1)
 
 
 def _batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

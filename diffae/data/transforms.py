@@ -8,6 +8,7 @@ protocol.
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,9 +145,12 @@ def decode(path: Path) -> Image.Image:
 
     Of an animation this is the first frame.
     """
-    if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
-        raise UserError(f"{path}: cannot read this image (not a regular file); take it out")
     return decode_from(path, str(path))
+
+
+def decode_plainly(path: Path) -> Image.Image:
+    """As pytorch-fid reads: Pillow's conversion to RGB, which drops alpha, clips 16-bit grey and does not turn."""
+    return _open(path, str(path), lambda image: image.convert("RGB"))
 
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:
@@ -155,10 +159,19 @@ def decode_bytes(content: bytes, where: str) -> Image.Image:
 
 
 def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
+    return _open(file, where, lambda image: to_rgb(upright(image)))
+
+
+def _open(
+    file: Path | io.BytesIO, where: str, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """What `convert` makes of an image file; `UserError` naming `where` if it cannot be decoded."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe: it would wait
+        raise UserError(f"{where}: cannot read this image (not a regular file); take it out")
     try:
         with Image.open(file, formats=FORMATS) as image:
             image.load()
-            return to_rgb(upright(image))
+            return convert(image)
     except DECODING_ERRORS as error:
         if isinstance(error, UnidentifiedImageError) and (kind := foreign_format(file)):
             raise UserError(
