@@ -115,12 +115,15 @@ def _guarded(
 
     Errors that are the user's, and those of our own benchmarks, go through.
     """
+    measured: set[str] = set()
     try:
-        yield from found
+        for row in found:
+            measured.add(record_key(row))
+            yield row
     except NotAvailable as obstacle:
-        yield not_run(benchmark, context, title, str(obstacle))
+        yield _apart(not_run(benchmark, context, title, str(obstacle)), measured)
     except SystemFailed as failure:
-        yield failed(benchmark, context, title, str(failure))
+        yield _apart(failed(benchmark, context, title, str(failure)), measured)
     except (UserError, distributed.Stopped):
         raise
     except Exception as error:
@@ -131,7 +134,12 @@ def _guarded(
             distributed.world() > 1
         ):  # the other processes may not have failed: this one cannot go on
             raise UserError(reason) from error
-        yield failed(benchmark, context, title, reason)
+        yield _apart(failed(benchmark, context, title, reason), measured)
+
+
+def _apart(row: Record, measured: set[str]) -> Record:
+    """The row that says why others are missing, under a setting of its own if its cell has a number already."""
+    return replace(row, setting="the rest") if record_key(row) in measured else row
 
 
 def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> Iterator[Record]:

@@ -152,7 +152,10 @@ def check_distinct(records: Iterable[tuple[Record, str]], path: Path) -> None:
 def _cell(value: str | float | None) -> str:
     if value is None or value is False:
         return ""
-    return repr(value) if isinstance(value, float) else _one_line(str(value))
+    if isinstance(value, float):
+        return repr(value)
+    text = _one_line(str(value))
+    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 4]} ..."
 
 
 def _one_line(text: str) -> str:

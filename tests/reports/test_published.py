@@ -1,17 +1,12 @@
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
+from lone_context import lone_context
 
 import benchmarks
-from benchmarks.context import Context
 from benchmarks.fewshot_classes import RULES
 from benchmarks.probes import ADAM
-from benchmarks.profiles import PROFILES
-from diffae.data.survey import Survey
-from diffae.data.transforms import Transform
 from reports.comparable import PROTOCOLS, STEPS
 from reports.published import attach, lookup
 from reports.records import Record
@@ -239,26 +234,13 @@ def test_attach_leaves_alone_what_the_paper_lacks():
 # As a run records it
 
 
-def context_of(images: int, crop: str = "center", **protocol) -> tuple[Context, str]:
-    """A context on a data set of so many images called celeba-hq, which nobody reads, and a protocol of it."""
-    facts = {
-        "name": "celeba-hq",
-        "fingerprint": "0",
-        "partition_source": "",
-        "survey": Survey("0", images),
-    }
-    kind = type("Data", (SimpleNamespace,), {"__len__": lambda self: images})
-    dataset = kind(transform=Transform(128, crop), **facts)
-    context = Context(dataset, PROFILES["quick"], 0, torch.device("cpu"), None, Path())
-    return context, context.protocol("reconstruction", **protocol)
-
-
 @pytest.mark.parametrize(
     ("images", "n", "plain"), [(30_000, 30_000, True), (30_000, 32, False), (60, 30_000, False)]
 )
 def test_a_run_compares_by_what_it_measured_whatever_its_profile(images, n, plain):
     fields = {k: FULL[k] for k in ("split", "inversion_steps", "decoding_steps", "solver")}
-    context, protocol = context_of(images, **fields)
+    context = lone_context(images)
+    protocol = context.protocol("reconstruction", **fields)
     row = context.record(
         "reconstruction", "table1_reconstruction", "DiffAE", "ssim", 0.98,
         split="all", setting="x_T inverted", steps=100, n=n, protocol=protocol,

@@ -1,0 +1,26 @@
+"""A context of a run on a data set that nobody reads: it has a name, a size and a number of images."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from benchmarks.context import Context
+from benchmarks.profiles import PROFILES
+from benchmarks.store import Store
+from diffae.data.survey import Survey
+from diffae.data.transforms import Transform
+
+
+def lone_context(images: int, store: Path = Path("nowhere")) -> Context:
+    """So many images called celeba-hq, 128 px, profile quick."""
+    facts = {
+        "name": "celeba-hq",
+        "fingerprint": "0",
+        "partition_source": "",
+        "survey": Survey("0", images),
+        "attributes": None,
+    }
+    kind = type("Data", (SimpleNamespace,), {"__len__": lambda self: images})
+    dataset = kind(transform=Transform(128, "center"), **facts)
+    return Context(dataset, PROFILES["quick"], 0, torch.device("cpu"), Store(store), Path())
