@@ -65,8 +65,9 @@ class Selection:
 
     @property
     def labels(self) -> np.ndarray:
-        """Attributes, bool N x A."""
-        assert self.dataset.attributes is not None
+        """Attributes, bool N x A. Raises NotAvailable if the data has none."""
+        if self.dataset.attributes is None:
+            raise NotAvailable(f"{self.dataset.name} has no attributes")
         return self.dataset.attributes[self.order]
 
     @property

@@ -28,7 +28,9 @@ from benchmarks.systems.base import (
     STOCHASTIC,
     Code,
     System,
+    SystemFailed,
 )
+from benchmarks.systems.checked import raised
 from diffae import cli
 from diffae.data.dataset import SPLITS
 
@@ -50,7 +52,13 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     """The plan as tables: work, totals, and what cannot run."""
     planned, refused = _collect(context, names, systems)
     real = _metric_costs(context)
-    costs = {system.title: real | _system_costs(context, system) for system in systems}
+    costs = {}
+    for system in systems:
+        try:
+            costs[system.title] = real | _system_costs(context, system)
+        except SystemFailed as failure:
+            costs[system.title] = real
+            refused.append(("all benchmarks", system.title, str(failure)))
     rows, total = [], _Total()
     for benchmark, title, work in planned:
         row = _Total().add(work, costs[title])
@@ -104,6 +112,10 @@ def _collect(
                 planned += [(name, system.title, work) for work in benchmark.plan(context, system)]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))
+            except Exception as error:
+                if benchmark.is_ours:
+                    raise
+                refused.append((name, system.title, f"its plan {raised(error)}"))
     return list(distinct(planned)), refused
 
 
@@ -182,7 +194,7 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
         yield "encoder", lambda: system.encode_semantic(images)
     elif ENCODE in system.capabilities and STOCHASTIC not in system.capabilities:
         yield "encoder", lambda: system.encode(images, 1)
-    if DECODE in system.capabilities:
+    if DECODE in system.capabilities and {ENCODE, SEMANTIC, SAMPLE_LATENTS} & system.capabilities:
         code = _any_code(system, images, indices)
         yield "decoder", lambda: system.decode(code, 1)
     if SAMPLE_LATENTS in system.capabilities:
@@ -190,6 +202,8 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
 
 
 def _any_code(system: System, images: Tensor, indices: list[int]) -> Code:
+    if not {ENCODE, SEMANTIC, STOCHASTIC} & system.capabilities:
+        return Code(system.sample_latents(indices, 0, 1))
     if STOCHASTIC not in system.capabilities:
         return system.encode(images, 1)
     semantic = system.encode_semantic(images) if SEMANTIC in system.capabilities else None

@@ -25,7 +25,7 @@ from benchmarks.metrics.weights import NotAvailable
 from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.probes import ADAM, fit_adam, plan_fit, selections
 from benchmarks.store import Arrays
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, needed
 from probes import LinearProbe
 from reports.records import Record
 
@@ -136,11 +136,11 @@ def edit_scores(
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)
         code = context.code(system, selection, positions, steps or 1)
-        assert code.semantic is not None
+        semantic = needed(code.semantic, "semantic part")
         towards = torch.from_numpy(1.0 - 2.0 * selection.labels[positions, column]).float()
-        moved = edit(probe, code.semantic, column, strength * towards)
+        moved = edit(probe, semantic, column, strength * towards)
         edited = system.decode(replace(code, semantic=moved), steps or 1).cpu()
-        before = probe.logits(code.semantic)[:, column]
+        before = probe.logits(semantic)[:, column]
         after = probe.logits(system.encode_semantic(edited).cpu())[:, column]
         similarity = cosine_similarity(context.face(images), context.face(edited))
         return {

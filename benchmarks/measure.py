@@ -197,7 +197,8 @@ def _moments(
     for chunk in _in_chunks(_features(path, network, loader, batch_size), MOMENTS_CHUNK):
         part = Moments.from_features(chunk)
         total = part if total is None else total.merge(part)
-    assert total is not None  # _names refuses an empty folder
+    if total is None:
+        raise UserError(f"{path}: no images")
     return total
 
 
@@ -234,7 +235,8 @@ def _save(path: Path, moments: Moments) -> None:
 def _measure_pairs(
     metric: str, a: Path, b: Path | None, _: Path | None, loader: _Loader, batch_size: int
 ) -> list[str]:
-    assert b is not None
+    if b is None:
+        raise UserError(f"{metric}: takes two folders")
     pairs = _pairs(a, b, loader)
     compare, name = loader.pair_metric(metric)
     joined = (_read_pair(first, second, loader) for first, second in pairs)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed import HashStore
 
-from benchmarks import reconstruction
+from benchmarks import dry_run, reconstruction
 from benchmarks.base import rows
+from benchmarks.store import CHUNK, Store
 from benchmarks.systems import Code, System, SystemFailed, checked
 from benchmarks.systems.base import (
     DECODE,
@@ -21,6 +23,7 @@ from benchmarks.systems.base import (
     STOCHASTIC,
 )
 from benchmarks.systems.dummy import Perfect
+from diffae import distributed
 from diffae.errors import UserError
 
 CPU = torch.device("cpu")
@@ -456,3 +459,47 @@ def test_our_own_benchmarks_faults_go_through(context):
     benchmark = replace(reconstruction.BENCHMARK, run=broken)
     with pytest.raises(RuntimeError, match="ours"):
         list(rows(benchmark, context, [build(Good)]))
+
+
+# ----------------------------------------------------------------------------------------------
+# Several processes
+
+
+@pytest.fixture
+def first_of_two(monkeypatch):
+    """This process as the first of two; the store is where the second one's doings can be put."""
+    store = HashStore()
+    monkeypatch.setattr(distributed, "_group", distributed._Group(store, rank=0, world=2))
+    return store
+
+
+def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
+    """Each has its own chunks: one that failed alone would wait elsewhere than the others, for ever."""
+    computed = []
+
+    def compute(positions):
+        computed.extend(positions)
+        return {"x": positions}
+
+    first_of_two.set("trouble 1", "system 'mine', decode: returned None, not a tensor")
+    for barrier in (1, 2, 3):
+        first_of_two.add(f"barrier {barrier}", 1)
+    store = Store(tmp_path)
+    with pytest.raises(SystemFailed, match=r"^system 'mine', decode: returned None, not a tensor$"):
+        list(store.chunks({"work": "a"}, 2 * CHUNK, compute))
+    assert computed == list(range(CHUNK))  # its own part, not the other's
+    assert len(list(store.chunks({"work": "a"}, 2 * CHUNK, compute))) == 2  # nobody fails now
+
+    def fails(_):
+        raise SystemFailed.at("mine", "decode", "raised MemoryError")
+
+    with pytest.raises(SystemFailed, match="raised MemoryError"):
+        list(store.chunks({"work": "b"}, 2 * CHUNK, fails))
+    assert first_of_two.get("trouble 3") == b"system 'mine', decode: raised MemoryError"
+
+
+def test_a_dry_run_says_what_fails(context, monkeypatch):
+    monkeypatch.setattr(dry_run, "_metric_costs", lambda context: {})
+    wrong = build(returning("decode", raising(RuntimeError("no kernel"))))
+    report = dry_run.report(context, ("reconstruction",), [wrong])
+    assert "not run: all benchmarks: My model: system 'mine', decode: raised RuntimeError" in report
