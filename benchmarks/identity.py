@@ -7,6 +7,10 @@ present value:
 
 and decodes it with the image's own inverted x_T. The cosine similarity of face embeddings before and after
 is read against how far the edit got: the change of the probe's logit when the edited image is encoded anew.
+
+A cosine has no scale of its own. `references` gives it one, on real images and by the same embedding: what two
+pictures of one person have, which an edit that keeps the person cannot be asked to exceed, and what two people
+have, where nothing of the person is left.
 """
 
 import math
@@ -28,10 +32,14 @@ from benchmarks.store import Arrays
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, needed
 from probes import LinearProbe
 from reports.records import Record
+from reports.uncertainty import of_mean
 
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
 PREVIEW = 8
+SAME, DIFFERENT = "the same person, another picture", "different people"
+OTHER_IMAGES = "different images"  # where nobody knows who is in them
+RANGE = 16  # images of the range for each one that is edited: they only go through the embedding
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -153,6 +161,78 @@ def edit_scores(
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
+def references(context: Context) -> Iterator[Record]:
+    """The range of the similarity: real images of the same person and of different people.
+
+    People, one picture each, are compared with all others; where two pictures of them are among the images, with
+    themselves. Data that does not say who is in its pictures has no pairs of one person, and its images count
+    as people.
+    """
+    try:
+        face, _ = context.face, _attributes(context)
+    except NotAvailable:
+        return  # the row of every system says so
+    selection = context.select("test", RANGE * context.profile.identity_images)
+    if not len(selection):
+        return
+    known = context.dataset.identities is not None
+    first, second = _two_pictures(selection.groups)
+    embeddings = _embeddings(context, selection)
+    of_one = np.flatnonzero(second >= 0)
+    protocol = context.protocol(
+        "identity", n=len(selection), pairs="real images", **face.describe()
+    )
+
+    def row(setting: str, values: np.ndarray, value: float, units: str) -> Record:
+        return context.record(
+            "identity",
+            TABLE,
+            "real images (test)",
+            face.metric_name,
+            value,
+            setting=setting,
+            uncertainty=of_mean(values, selection.units(units)),
+            n=len(values),
+            protocol=protocol,
+            reference=True,
+        )
+
+    if known and len(of_one):
+        same = (embeddings[first[of_one]] * embeddings[second[of_one]]).sum(1)
+        yield row(SAME, same, float(same.mean()), "persons with two pictures")
+    if len(first) > 1:
+        with_others = _similarity_to_others(embeddings[first])
+        mean = float(with_others.mean())
+        # each pair counts for both of its sides, so a person moves the mean by twice their own
+        influence = mean + 2 * (with_others - mean)
+        yield row(DIFFERENT if known else OTHER_IMAGES, influence, mean, "persons, a picture each")
+
+
+def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The position of each person's first picture and of their second (-1: there is none), int [K] each."""
+    order = np.argsort(people, kind="stable")
+    starts = np.flatnonzero(np.diff(people[order], prepend=people[order][:1] - 1))
+    counts = np.diff(starts, append=len(order))
+    second = np.where(counts > 1, order[np.minimum(starts + 1, len(order) - 1)], -1)
+    return order[starts], second
+
+
+def _similarity_to_others(embeddings: np.ndarray) -> np.ndarray:
+    """The mean cosine of each of K unit embeddings [K, d] with the K - 1 others: [K]."""
+    return (embeddings @ embeddings.sum(0) - 1) / (len(embeddings) - 1)
+
+
+def _embeddings(context: Context, selection: Selection) -> np.ndarray:
+    """Unit embeddings of real images, from the store: float64 N x d."""
+
+    def compute(positions: np.ndarray) -> Arrays:
+        return {"face": context.face(selection.batch(positions)).cpu().numpy()}
+
+    key = context.key("faces", None, selection) | {"face": context.face.describe()}
+    found = context.store.array(key, len(selection), compute, "face").astype(np.float64)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
 def plan(context: Context, system: System) -> Iterator[Work]:
     profile = context.profile
     count = len(context.select("test", profile.identity_images))
@@ -162,6 +242,8 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     edits = len(_attributes(context)) * (1 + len(profile.identity_strengths))
     calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
     yield Work(f"{edits} edits an image", count, calls, steps)
+    real = len(context.select("test", RANGE * profile.identity_images))
+    yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
 
 
 BENCHMARK = Benchmark(
@@ -174,6 +256,7 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     labelled=True,
+    references=references,
     seen=Seen(
         "arcface",
         "arcface, logit_change",

@@ -137,7 +137,7 @@ TABLES = [
         caption=(
             "Cosine similarity of face embeddings before and after an edit, by attribute and "
             "strength, and how far the edit moved the attribute's logit: an edit that changes "
-            "nothing keeps the identity too."
+            "nothing keeps the identity too. The rows of real images are the range of the similarity."
         ),
         source="appendix_g_identity",
         rows=("setting",),
