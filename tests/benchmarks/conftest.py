@@ -16,6 +16,9 @@ from benchmarks.measure import main
 from benchmarks.profiles import PROFILES
 from benchmarks.store import Store
 from diffae.data import open_dataset
+from diffae.data.portraits import write_dataset
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.train.presets import PRESETS
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,26 @@ def patches(tmp_path_factory):
         image = Image.fromarray(rng.integers(90, 166, (4, 4, 3), dtype=np.uint8))
         image.resize((32, 32), Image.Resampling.NEAREST).save(folder / f"{index:03d}.png")
     return open_dataset(folder, 32)
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory) -> Path:
+    """320 portraits of 64 px in CelebA's layout."""
+    out = tmp_path_factory.mktemp("data") / "portraits"
+    write_dataset(out, 320, 64, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory) -> Path:
+    """Untrained models `diffae` and `ddim` of the packaged architecture, narrower and shallower."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    narrow = {"model_channels": 16, "channel_mult": (1, 1), "attention_resolutions": ()}
+    config = replace(PRESETS["smoke"].model, encoder_channel_mult=(1, 1, 1, 1), **narrow)
+    DiffusionAutoencoder(config).save_pretrained(folder / "diffae")
+    DDIM(replace(PRESETS["portraits-ddim"].model, **narrow)).save_pretrained(folder / "ddim")
+    return folder
 
 
 @pytest.fixture

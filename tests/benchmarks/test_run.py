@@ -10,7 +10,6 @@ from pathlib import Path
 import in_process
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks import REGISTRY
@@ -20,7 +19,7 @@ from benchmarks.run import main
 from diffae.data.portraits import write_dataset
 from diffae.errors import UserError
 from diffae.lock import lock_folder
-from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.model import DDIM
 from diffae.train.presets import PRESETS
 from reports.records import Record, read_records
 
@@ -46,25 +45,6 @@ def command(*arguments, cache, processes=0):
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def portraits(tmp_path_factory):
-    out = tmp_path_factory.mktemp("data") / "portraits"
-    write_dataset(out, 320, 64, workers=1)
-    return out
-
-
-@pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory):
-    """Untrained models of the packaged architecture, narrower and shallower."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    torch.manual_seed(0)
-    narrow = {"model_channels": 16, "channel_mult": (1, 1), "attention_resolutions": ()}
-    config = replace(PRESETS["smoke"].model, encoder_channel_mult=(1, 1, 1, 1), **narrow)
-    DiffusionAutoencoder(config).save_pretrained(folder / "diffae")
-    DDIM(replace(PRESETS["portraits-ddim"].model, **narrow)).save_pretrained(folder / "ddim")
-    return folder
 
 
 def pick(records: list[Record], **fields) -> Record:
@@ -145,10 +125,10 @@ def test_no_metric_is_named_after_a_network_that_is_not_there(dummies, run):
 # Real models, untrained: the run folder, resuming, processes
 
 
-def everything(cache, portraits, checkpoints, out, *more, processes=0, check=True):
+def everything(cache, portraits, untrained, out, *more, processes=0, check=True):
     result = command(
         "all", "--profile", "smoke", "--data", portraits, "--out", out,
-        "--ckpt", checkpoints / "diffae", "--ckpt", f"ddim={checkpoints / 'ddim'}", *more,
+        "--ckpt", untrained / "diffae", "--ckpt", f"ddim={untrained / 'ddim'}", *more,
         cache=cache, processes=processes,
     )  # fmt: skip
     assert result.returncode == 0 or not check, result.stderr
@@ -156,9 +136,9 @@ def everything(cache, portraits, checkpoints, out, *more, processes=0, check=Tru
 
 
 @pytest.fixture(scope="session")
-def run(cache, portraits, checkpoints):
+def run(cache, portraits, untrained):
     out = cache / "run"
-    return out, everything(cache, portraits, checkpoints, out)
+    return out, everything(cache, portraits, untrained, out)
 
 
 def test_every_number_can_be_traced_to_its_protocol(run):
@@ -210,21 +190,21 @@ def test_pictures_are_written(run):
             assert np.asarray(image).std() > 0
 
 
-def test_the_same_command_again_gives_the_same_bytes(run, cache, portraits, checkpoints):
+def test_the_same_command_again_gives_the_same_bytes(run, cache, portraits, untrained):
     out, _ = run
     files = (out / "records.csv", out / "times.csv")
     before = [path.read_bytes() for path in files]
-    everything(cache, portraits, checkpoints, out)
+    everything(cache, portraits, untrained, out)
     assert [path.read_bytes() for path in files] == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_any_number_of_processes_gives_the_same_bytes(
-    processes, run, tmp_path, portraits, checkpoints
+    processes, run, tmp_path, portraits, untrained
 ):
     out, _ = run
-    result = everything(tmp_path, portraits, checkpoints, tmp_path / "run", processes=processes)
+    result = everything(tmp_path, portraits, untrained, tmp_path / "run", processes=processes)
     assert (tmp_path / "run" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
     assert result.stderr.count("data: ") == result.stderr.count("== cost\n") == 1
 
@@ -233,7 +213,7 @@ NUMBERS = ("value", "stderr", "ci_low", "ci_high")
 
 
 @pytest.mark.slow
-def test_the_batch_size_changes_no_number(run, tmp_path, portraits, checkpoints):
+def test_the_batch_size_changes_no_number(run, tmp_path, portraits, untrained):
     """Chunks of 17 images, which are the batches of every network, against chunks of 64."""
     (tmp_path / "small_chunks.py").write_text(
         "import benchmarks.store\n\n"
@@ -245,7 +225,7 @@ def test_the_batch_size_changes_no_number(run, tmp_path, portraits, checkpoints)
     result = subprocess.run(
         [sys.executable, tmp_path / "small_chunks.py", "all", "--profile", "smoke",
          "--data", portraits, "--out", tmp_path / "run",
-         "--ckpt", checkpoints / "diffae", "--ckpt", f"ddim={checkpoints / 'ddim'}"],
+         "--ckpt", untrained / "diffae", "--ckpt", f"ddim={untrained / 'ddim'}"],
         env=os.environ
         | {"DIFFAE_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True,
@@ -261,7 +241,7 @@ def test_the_batch_size_changes_no_number(run, tmp_path, portraits, checkpoints)
             assert mine == (his if his is None else pytest.approx(his, rel=1e-5, abs=1e-5)), ours
 
 
-def test_another_runs_folder_is_left_alone(run, cache, portraits, checkpoints):
+def test_another_runs_folder_is_left_alone(run, cache, portraits, untrained):
     out, _ = run
     before = (out / "records.csv").read_bytes()
     result = command(
@@ -274,10 +254,10 @@ def test_another_runs_folder_is_left_alone(run, cache, portraits, checkpoints):
 
 
 def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
-    cache, portraits, checkpoints, tmp_path
+    cache, portraits, untrained, tmp_path
 ):
     result = command(
-        "reconstruction", "--profile", "smoke", "--data", portraits, "--ckpt", checkpoints / "diffae",
+        "reconstruction", "--profile", "smoke", "--data", portraits, "--ckpt", untrained / "diffae",
         "--systems", "diffae,ddim", "--out", tmp_path / "run", cache=cache,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -286,12 +266,12 @@ def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
     assert "--ckpt ddim=PATH" in record.note
 
 
-def test_several_checkpoints_of_one_system_are_rows_of_their_own(
-    cache, portraits, checkpoints, tmp_path
+def test_several_untrained_of_one_system_are_rows_of_their_own(
+    cache, portraits, untrained, tmp_path
 ):
     result = command(
         "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
-        "--ckpt", checkpoints / "diffae", "--ckpt", f"diffae:Again 64D={checkpoints / 'diffae'}",
+        "--ckpt", untrained / "diffae", "--ckpt", f"diffae:Again 64D={untrained / 'diffae'}",
         "--crop", "none", "--out", tmp_path / "run", cache=cache,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -305,8 +285,8 @@ def test_several_checkpoints_of_one_system_are_rows_of_their_own(
     assert {protocol["transform"]["crop"] for protocol in protocols.values()} == {"none"}
 
 
-def test_the_same_title_twice_is_refused(cache, portraits, checkpoints, tmp_path):
-    path = checkpoints / "diffae"
+def test_the_same_title_twice_is_refused(cache, portraits, untrained, tmp_path):
+    path = untrained / "diffae"
     result = command(
         "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
         "--ckpt", path, "--ckpt", f"diffae:DiffAE={path}", "--out", tmp_path / "run", cache=cache,
@@ -315,11 +295,11 @@ def test_the_same_title_twice_is_refused(cache, portraits, checkpoints, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_folder_in_use_is_refused(run, cache, portraits, checkpoints):
+def test_a_run_folder_in_use_is_refused(run, cache, portraits, untrained):
     out, _ = run
     before = (out / "records.csv").read_bytes()
     with lock_folder(out, "running"):
-        result = everything(cache, portraits, checkpoints, out, check=False)
+        result = everything(cache, portraits, untrained, out, check=False)
     assert result.returncode == 2
     assert "another process is running in this folder" in result.stderr
     assert (out / "records.csv").read_bytes() == before
@@ -389,11 +369,11 @@ def test_a_corrupt_image_is_named(cache, portraits, tmp_path):
     assert last.startswith("error: ") and ".png" in last and str(tmp_path / "set") in last
 
 
-def test_checkpoints_of_different_sizes(cache, portraits, checkpoints, tmp_path):
+def test_untrained_of_different_sizes(cache, portraits, untrained, tmp_path):
     model = DDIM(replace(PRESETS["portraits-ddim"].model, image_size=16))
     model.save_pretrained(tmp_path / "ddim16")
     result = command(
-        "all", "--data", portraits, "--ckpt", checkpoints / "diffae", "--ckpt", tmp_path / "ddim16",
+        "all", "--data", portraits, "--ckpt", untrained / "diffae", "--ckpt", tmp_path / "ddim16",
         "--out", tmp_path / "run", cache=cache,
     )  # fmt: skip
     assert result.returncode == 2
@@ -401,7 +381,7 @@ def test_checkpoints_of_different_sizes(cache, portraits, checkpoints, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, checkpoints, tmp_path):
+def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, untrained, tmp_path):
     result = command(
         "reconstruction", "probes", "--profile", "smoke", "--systems", "dummy-perfect",
         "--data", portraits / "img_align_celeba", "--out", tmp_path / "run", cache=cache,
