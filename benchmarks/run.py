@@ -74,7 +74,7 @@ def plan(options: Options) -> None:
 
 def run(options: Options) -> Path:
     """Run what was asked for and return the run folder."""
-    refuse_data_and_out_in_one(options.data, options.out or run_folder.RUNS / "any")
+    refuse_data_and_out_in_one(options.data, options.out or run_folder.RUNS / "DATA-PROFILE-ID")
     Store(default_root()).make()
     loaded, missing = load_systems(options)
     with distributed.main_first():
