@@ -157,14 +157,14 @@ class Context:
             face = self.face.describe()
         except NotAvailable:
             face = None
-        vgg16 = weights.find("vgg16", self.weights_dir)
+        vgg16 = weights.find(
+            "vgg16", self.weights_dir
+        )  # not loaded where no path length is asked for
         return {
             "perceptual": self.perceptual.describe(),
-            "path": self.path_distance.describe(),
             "features": self.features.describe(),
             "face": face,
-            "vgg16": vgg16
-            and weights.sha256(vgg16),  # not loaded where nobody asks for a path length
+            "vgg16": vgg16 and weights.sha256(vgg16),
         }
 
     @contextmanager
