@@ -9,6 +9,7 @@ Only the networks of a system are meant. Metric networks always compute in float
 path length of 6.9 into 1,379.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -16,8 +17,12 @@ from typing import Any
 import torch
 from torch import backends
 
+from diffae.errors import UserError
+
 PRECISIONS = ("float32", "tf32", "bfloat16")
 EXACT, TF32 = "ieee", "tf32"  # PyTorch's own words
+
+OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # read by cuBLAS and cuDNN themselves: 0 never TF32, 1 always
 
 _of_networks = "float32"  # the precision of systems' networks at the moment
 
@@ -32,6 +37,13 @@ def precision(name: str) -> Iterator[None]:
             yield
     finally:
         _of_networks = before
+
+
+def refuse_override(name: str) -> None:
+    """Raise UserError if the environment makes NVIDIA's libraries compute otherwise, whatever PyTorch asks for."""
+    value = os.environ.get(OVERRIDE, "")
+    if value and (value == "0") == (name == "tf32"):
+        raise UserError(f"{OVERRIDE}={value}: overrides --precision {name}; unset it")
 
 
 def full_precision() -> AbstractContextManager[None]:

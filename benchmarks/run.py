@@ -36,7 +36,7 @@ from benchmarks.options import (
     parse,
     refuse_data_and_out_in_one,
 )
-from benchmarks.precision import precision
+from benchmarks.precision import precision, refuse_override
 from benchmarks.run_folder import PICTURES, TABLES, Results
 from benchmarks.store import Store, default_root
 from benchmarks.systems.base import System, SystemFailed
@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     distributed.init()
     options = parse(arguments, __doc__)
+    refuse_override(options.precision)
     with precision(options.precision):
         if options.dry_run:
             plan(options)

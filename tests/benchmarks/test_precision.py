@@ -103,6 +103,20 @@ def test_an_unknown_precision_is_refused():
         parse(["all", "--precision", "float16"], None)
 
 
+@pytest.mark.parametrize(
+    ("value", "contradicts"), [("1", {"float32", "bfloat16"}), ("0", {"tf32"})]
+)
+def test_an_environment_that_overrides_the_precision_is_refused(value, contradicts, monkeypatch):
+    monkeypatch.setattr(run, "run", lambda options: None)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
+    for name in PRECISIONS:
+        if name in contradicts:
+            with pytest.raises(UserError, match=f"_OVERRIDE={value}: overrides --precision {name}"):
+                run.main(["probes", "--precision", name])
+        else:
+            run.main(["probes", "--precision", name])
+
+
 def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
     keys, protocols = set(), set()
     for name in PRECISIONS:
