@@ -23,7 +23,6 @@ from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, SystemFa
 from benchmarks.systems.contract import Fields, kind
 from benchmarks.systems.source import source_digest
 from diffae.errors import UserError
-from diffae.trained_on import TrainedOn
 
 T = TypeVar("T")
 
@@ -88,8 +87,7 @@ class Checked(System):
         self.fingerprint = fields.fingerprint + self._source
         self.iterative, self.reference = fields.iterative, fields.reference
         self.computes_in_float64 = fields.computes_in_float64
-        known = getattr(self.inner, "trained_on", None)
-        self.trained_on = known if isinstance(known, TrainedOn) else None
+        self.trained_on = fields.trained_on
 
     @property
     def learns_from_data(self) -> bool:

@@ -22,6 +22,7 @@ from benchmarks.systems.base import (
     SystemFailed,
 )
 from diffae.cli import did_you_mean
+from diffae.trained_on import TrainedOn
 
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: beyond, something else was meant
@@ -52,6 +53,7 @@ class Fields:
     computes_in_float64: bool
     reference: bool
     learns_from_data: bool
+    trained_on: TrainedOn | None
     description: dict[str, Any]
 
 
@@ -71,6 +73,7 @@ def read_fields(system: System, name: str) -> Fields:
         computes_in_float64=read.flag("computes_in_float64"),
         reference=read.flag("reference"),
         learns_from_data=read.flag("learns_from_data"),
+        trained_on=read.trained_on(),
         description=read.description(),
     )
     read.check_methods(capabilities)
@@ -152,6 +155,14 @@ class _Reader:
                 "semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}"
             )
         return count
+
+    def trained_on(self) -> TrainedOn | None:
+        value = self.get("trained_on")
+        if value is not None and not isinstance(value, TrainedOn):
+            raise self.wrong(
+                "trained_on", f"must be a diffae.trained_on.TrainedOn, not {kind(value)}"
+            )
+        return value
 
     def description(self) -> dict[str, Any]:
         """What `describe` says: plain values by name."""

@@ -376,6 +376,7 @@ FIELDS = [
     (saying(image_size=None), "image_size: must be a whole number where x_T is drawn"),
     (saying(semantic_dim=10**4), "semantic_dim: must be from 1 to latent_dim 3080, not 10000"),
     (saying(semantic_dim=0), "semantic_dim: must be from 1 to latent_dim 3080, not 0"),
+    (saying(trained_on="faces"), "trained_on: must be a diffae.trained_on.TrainedOn, not str"),
     (saying(iterative="yes"), "iterative: must be True or False, not 'yes'"),
     (saying(decode=System.decode), "capabilities: 'decode' is claimed, but there is no method"),
     (saying(describe=lambda self: ["epsilon"]), "describe: must return texts and numbers by name"),

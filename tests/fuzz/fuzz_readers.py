@@ -3,9 +3,10 @@
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
 The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
-and --set), `weights` (safetensors) and `runs` (folders that the gate compares). Hypothesis makes the inputs: files
-to the letter of the format, the same with parts damaged, and bytes at random. Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the
-run with the smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
+and --set), `weights` (safetensors), `runs` (folders that the gate compares) and `systems` (what a plug-in returns).
+Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes at random.
+Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the run with the
+smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import plug_in_outputs
 import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -503,6 +505,7 @@ TARGETS = {
         st.one_of(st.tuples(run_folder(), run_folder()), run_folder().map(lambda f: (f, f))),
         read_runs,
     ),
+    "systems": Target(plug_in_outputs.stranger(), plug_in_outputs.measure),
 }
 
 
