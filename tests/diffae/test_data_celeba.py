@@ -13,7 +13,7 @@ from PIL import Image
 from refusal import refusal
 from sklearn.datasets import load_sample_images
 
-from diffae.data import open_dataset
+from diffae.data import celeba, open_dataset
 from diffae.data.__main__ import main
 from diffae.errors import UserError
 
@@ -374,3 +374,15 @@ def test_a_label_file_that_is_no_file_is_refused_by_name(folder, capsys, name, k
     else:
         path.mkdir()
     assert str(path) in refusal(main, capsys, "check", folder)
+
+
+@pytest.mark.parametrize(("count", "name"), [(202_599, "celeba"), (202_598, "celeba-subset")])
+def test_only_all_of_celeba_is_called_celeba(tmp_path, monkeypatch, count, name):
+    """One image is there, and the others are believed to be."""
+    images = tmp_path / "celeba" / "img_align_celeba"
+    images.mkdir(parents=True)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(images / "000001.jpg")
+    rows = [f"{i:06d}.jpg 1" for i in range(1, count + 1)]
+    write_rows(tmp_path / "celeba" / "list_attr_celeba.txt", [count, "Male", *rows])
+    monkeypatch.setattr(celeba, "names_on_disk", lambda folder, listed, file: tuple(listed))
+    assert open_dataset(tmp_path / "celeba", 64).name == name
