@@ -1,0 +1,173 @@
+"""The building blocks against their formulas written out, and the verbs against networks that know the answer."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_preset import TINY
+from torch import nn
+from torch.nn import functional as F
+
+from diffae.config import DDIM_BASELINE, EPSILON, VELOCITY, LatentConfig
+from diffae.diffusion import constant_alphas, linear_alphas
+from diffae.latent_net import LatentNet
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.nn import AttentionBlock, GroupNorm, ResBlock, resample
+from diffae.unet import SemanticEncoder
+
+
+def awake(module: nn.Module) -> nn.Module:
+    """With weights of one size everywhere: the layers that start at zero count too."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=0.5)
+    return module.eval()
+
+
+def grouped(x, layer, groups):
+    """Group normalisation by its definition."""
+    parts = x.reshape(len(x), groups, -1)
+    mean, variance = parts.mean(-1, keepdim=True), parts.var(-1, keepdim=True, unbiased=False)
+    normal = ((parts - mean) / (variance + 1e-5).sqrt()).reshape(x.shape)
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return normal * layer.weight.view(shape) + layer.bias.view(shape)
+
+
+@pytest.mark.parametrize("direction", [None, "down", "up"])
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_residual_block_is_equation_7(direction, listens):
+    block = awake(ResBlock(8, 12, 4, 0.5, 6, 5 if listens else None, direction))
+    x, emb, z = torch.randn(2, 8, 4, 4), torch.randn(2, 6), torch.randn(2, 5)
+    h = resample(F.silu(grouped(x, block.in_layers[0], 4)), direction)
+    h = grouped(block.in_layers[2](h), block.out_layers[0], 4)
+    t_s, t_b = block.emb_layers[1](F.silu(emb)).chunk(2, 1)
+    h = (1 + t_s)[:, :, None, None] * h + t_b[:, :, None, None]
+    if listens:
+        h = (1 + block.cond_emb_layers[1](F.silu(z)))[:, :, None, None] * h
+    expected = block.skip_connection(resample(x, direction)) + block.out_layers[3](F.silu(h))
+    with torch.no_grad():
+        found = block(x, emb, z if listens else None)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_resampling_is_the_mean_of_four_and_four_of_one():
+    x = torch.arange(4.0).reshape(1, 1, 2, 2)
+    assert resample(x, "down").flatten().tolist() == [1.5]
+    assert resample(x, "up")[0, 0].tolist() == [[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2
+
+
+def test_attention_has_one_head_over_all_pixels():
+    block = awake(AttentionBlock(8, 4))
+    x = torch.randn(2, 8, 3, 3)
+    q, k, v = block.qkv(grouped(x, block.norm, 4).flatten(2)).chunk(3, dim=1)
+    weights = torch.softmax(torch.einsum("nci,ncj->nij", q, k) / math.sqrt(8), dim=-1)
+    attended = block.proj_out(torch.einsum("nij,ncj->nci", weights, v))
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), x + attended.reshape(x.shape), atol=1e-4, rtol=1e-4)
+
+
+def test_norms_of_half_precision_are_computed_in_single():
+    norm, x = GroupNorm(8, 4), (100 + torch.randn(1, 8, 50, 50)).bfloat16()
+    assert torch.equal(norm(x), F.group_norm(x.float(), 4).bfloat16())
+
+
+def test_the_encoder_is_the_mean_over_pixels_of_what_its_blocks_say():
+    encoder = awake(SemanticEncoder(replace(TINY.model, encoder_channel_mult=(1, 2))))
+    x = torch.randn(2, 3, 8, 8)
+    h = x
+    for stage in (*encoder.input_blocks, encoder.middle_block):
+        h = stage(h)
+    pooled = F.silu(grouped(h, encoder.out[0], 4)).mean((2, 3))
+    expected = pooled @ encoder.out[3].weight[:, :, 0, 0].T + encoder.out[3].bias
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x), expected, atol=1e-4, rtol=1e-4)
+    assert len(encoder.input_blocks) == 4  # a convolution, a block, a block that halves, a block
+
+
+def test_the_latent_net_is_layers_with_skips_from_the_input():
+    net = awake(LatentNet(LatentConfig(num_layers=3, hidden_channels=8, time_channels=4), 5))
+    z, t = torch.randn(2, 5), torch.tensor([3, 700])
+    angles = t[:, None] * torch.tensor([1.0, 0.01])
+    emb = torch.cat([angles.cos(), angles.sin()], 1)
+    emb = net.time_embed[2](F.silu(net.time_embed[0](emb)))
+    h = torch.empty(2, 0)
+    for layer in net.layers[:2]:
+        h = layer.linear(torch.cat([h, z], 1))
+        h = F.silu(
+            F.layer_norm(h * (1 + layer.linear_emb(F.silu(emb))), (8,), *layer.norm.parameters())
+        )
+    expected = net.layers[2].linear(torch.cat([h, z], 1))
+    with torch.no_grad():
+        torch.testing.assert_close(net(z, t), expected, atol=1e-4, rtol=1e-4)
+
+
+# ----------------------------------------------------------------------------------------------
+# Verbs
+
+
+class Knows(nn.Module):
+    """Says the noise, or the velocity, that belongs to x_t if x_0 is what it knows."""
+
+    def __init__(self, x_0, alphas, prediction, inner=None):
+        super().__init__()
+        self.x_0, self.alphas, self.prediction, self.inner = x_0, alphas, prediction, inner
+        self.out = None if inner is None else inner.out  # for its device
+        self.config = replace(TINY.model.latent, prediction=prediction)
+        self.times: list[int] = []
+
+    def forward(self, x_t, t, z=None):
+        self.times.append(int(t[0]))
+        a = self.alphas[t].view(-1, *[1] * (x_t.ndim - 1)).float()
+        eps = (x_t - a.sqrt() * self.x_0) / (1 - a).sqrt()
+        return eps if self.prediction == EPSILON else a.sqrt() * eps - (1 - a).sqrt() * self.x_0
+
+
+def models(prediction, x_0):
+    config = replace(TINY.model, prediction=prediction)
+    model = DiffusionAutoencoder(config).eval()
+    ddim = DDIM(replace(config, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)).eval()
+    for network in (model, ddim):
+        network.unet = Knows(x_0, linear_alphas(), prediction, network.unet)
+    return model, ddim
+
+
+@pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
+def test_decoding_ends_at_what_the_network_knows(prediction):
+    x_0 = torch.rand(2, 3, 8, 8) * 1.6 - 0.8
+    model, ddim = models(prediction, x_0)
+    x_T = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(model.decode(torch.zeros(2, 4), x_T, 5), x_0, atol=1e-3, rtol=0)
+    torch.testing.assert_close(ddim.decode(x_T, 5), x_0, atol=1e-3, rtol=0)
+    assert ddim.unet.times == [800, 600, 400, 200, 0]
+    bright = Knows(2 * torch.ones(2, 3, 8, 8), linear_alphas(), prediction, ddim.unet.inner)
+    ddim.unet = bright  # images are clipped
+    assert torch.equal(ddim.decode(x_T, 5), torch.ones(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
+def test_encoding_goes_to_the_noise_that_decodes_to_the_image(prediction):
+    x_0 = torch.rand(2, 3, 8, 8) * 1.6 - 0.8
+    model, ddim = models(prediction, 0.5 * x_0)
+    x_T = ddim.encode_stochastic(x_0, 5)
+    assert ddim.unet.times == [0, 200, 400, 600, 800]
+    # At t = 0 the image counts as x_t; what is not 0.5 x_0 of it is noise, kept to the end.
+    a = float(linear_alphas()[0])
+    first = (x_0 - a**0.5 * 0.5 * x_0) / (1 - a) ** 0.5
+    torch.testing.assert_close(x_T, first, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(model.encode_stochastic(x_0, torch.zeros(2, 4), 5), x_T)
+
+
+@pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
+def test_sampled_latents_are_denormalised_and_not_clipped(prediction):
+    model = DiffusionAutoencoder(TINY.model).eval()
+    known = torch.tensor([[3.0, -4.0, 0.5, 0.0]])
+    model.latent_net = Knows(known, constant_alphas(0.008), prediction)
+    model.z_mean.fill_(10.0)
+    model.z_std.copy_(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+    z = model.sample_latents(torch.randn(6, 4), steps=5)
+    torch.testing.assert_close(
+        z, torch.tensor([[13.0, 2.0, 11.5, 10.0]]).expand(6, 4), atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(model.normalise(z), known.expand(6, 4), atol=1e-3, rtol=0)
