@@ -246,6 +246,15 @@ def test_a_configuration_that_makes_no_network_is_refused(folder, change, messag
     assert str(error.value).startswith(f"{path}: config: ")
 
 
+def test_a_fingerprint_is_of_configuration_and_weights(folder):
+    before = open_checkpoint(folder).fingerprint()
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"dropout": 0.0', '"dropout": 0.5'))
+    changed = open_checkpoint(folder).fingerprint()
+    edit(folder, lambda s: s | {"z_mean": s["z_mean"] + 1})
+    assert len({before, changed, open_checkpoint(folder).fingerprint()}) == 3
+
+
 def test_what_a_configuration_lacks_is_named(folder):
     path = folder / "config.json"
     path.write_text(json.dumps({"channel_mult": [1]}))
