@@ -115,6 +115,13 @@ def test_decoding_inverts_encoding_for_a_linear_flow():
     assert errors[2] < 0.02
 
 
+def test_encoding_ends_at_the_noise_that_was_predicted_last():
+    """The last target has a = 0 (the authors'), so that nothing of the image is left in x_T."""
+    x_0 = torch.full((1, 1), 0.5, dtype=torch.float64)
+    x_T = last(encode_steps(lambda x, t: torch.full_like(x, 0.3), x_0, linear_alphas(), 10, False))
+    assert x_T.item() == pytest.approx(0.3, abs=1e-12)
+
+
 def test_clipping_keeps_the_prediction_within_the_images_range():
     def wild(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return 100 * torch.ones_like(x)
