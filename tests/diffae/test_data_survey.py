@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import options
+from benchmarks.context import Selection
+from benchmarks.store import Store
 from diffae.data import open_dataset, survey
 from diffae.data.survey import Survey, forget, note_of_files
 
@@ -271,3 +273,30 @@ def test_odd_files_are_counted(tmp_path):
 
 def test_plain_files_are_not_mentioned(tmp_path):
     assert open_dataset(write_folder(tmp_path / "a", PICTURES), 8).survey.note == ""
+
+
+# ----------------------------------------------------------------------------------------------
+# What hangs on it
+
+
+def brightness(folder: Path, store: Store) -> float:
+    """The mean of all pixels in 0..255, by way of the store."""
+    data = open_dataset(folder, 8)
+    selection = Selection(data, "all", data.indices("all"), 0)
+
+    def compute(positions: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mean": (selection.batch(positions).mean((1, 2, 3)).numpy() + 1) * 127.5}
+
+    return float(store.array({"work": "mean"} | selection.key, COUNT, compute, "mean").mean())
+
+
+def test_the_store_has_no_answer_for_replaced_images(tmp_path):
+    """Black images, of which 44 become white under the same names and sizes: those that were not looked at."""
+    store = Store(tmp_path / "store")
+    folder = write_folder(tmp_path / "a", [picture(0)] * COUNT)
+    assert brightness(folder, store) == 0
+    looked_at = set(np.linspace(0, COUNT - 1, 256).round().astype(int).tolist())
+    for index in set(range(COUNT)) - looked_at:
+        Image.new("RGB", (8, 8), "white").save(folder / NAMES[index])
+        assert (folder / NAMES[index]).stat().st_size == len(picture(0))
+    assert brightness(folder, store) == pytest.approx(255 * 44 / 300, rel=1e-6)
