@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from benchmarks.run import main as run
 from diffae.data.portraits import write_dataset
-from reports.records import Record, read_records, write_records
+from reports.records import Record, read_records, record_key, write_records
 
 BENCHMARKS = (
     "reconstruction",
@@ -131,7 +131,8 @@ def table(replicates: list[list[Record]]) -> str:
 def rows(replicates: list[list[Record]]) -> Iterator[tuple[str, ...]]:
     groups: dict[tuple[str, ...], dict[str, list[Record]]] = {}
     for records in replicates:
-        for record in records:
+        once = {record_key(record): record for record in records}  # some are in two tables
+        for record in once.values():
             if record.value is not None and record.stderr:
                 numbers = groups.setdefault(_row(record), {})
                 numbers.setdefault(record.setting, []).append(record)
