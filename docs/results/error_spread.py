@@ -113,7 +113,7 @@ def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
 
 
 def table(replicates: list[list[Record]]) -> str:
-    """A row for each number with a standard error; the 40 attributes of a score are one row."""
+    """A row for each number with a standard error, or for those that differ only in attribute or class."""
     headers = (
         "benchmark",
         "row",
@@ -133,7 +133,8 @@ def rows(replicates: list[list[Record]]) -> Iterator[tuple[str, ...]]:
     for records in replicates:
         once = {record_key(record): record for record in records}  # some are in two tables
         for record in once.values():
-            if record.value is not None and record.stderr:
+            again = record.steps is None and record.setting.startswith("pu/")  # as binary/
+            if record.value is not None and record.stderr and not again:
                 numbers = groups.setdefault(_row(record), {})
                 numbers.setdefault(record.setting, []).append(record)
     for key, numbers in groups.items():
@@ -154,8 +155,14 @@ def rows(replicates: list[list[Record]]) -> Iterator[tuple[str, ...]]:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    one_of_many = record.benchmark == "probes" and record.setting not in MEANS
-    setting = "an attribute" if one_of_many else record.setting
+    """What a row of the table is about: attributes, and classes of few-shot samples, share one."""
+    setting = record.setting
+    if record.benchmark == "probes" and setting not in MEANS:
+        setting = "an attribute"
+    elif record.benchmark == "identity" and " " in setting:
+        setting = f"an attribute, strength {setting.rsplit(' ', 1)[1]}"
+    elif record.benchmark == "fewshot":
+        setting = f"{setting.split('/')[0]}, a class"
     return record.benchmark, record.system, setting, record.metric
 
 
