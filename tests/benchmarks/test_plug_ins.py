@@ -326,13 +326,16 @@ def test_changed_source_is_another_fingerprint(modules, monkeypatch):
 
 
 def test_so_is_a_changed_base_and_a_changed_file_of_the_package(modules, monkeypatch):
-    init = "from mine_package.net import Mean\n"
+    system = SYSTEM.replace("class Mean(System)", "class Mean(Base)")
+    init = f"from mine_base import Base\nfrom mine_package.net import SIDE\n{system}"
     ask = lambda net, base: fingerprint(  # noqa: E731
         modules, monkeypatch, "mine_package:Mean",
         **{"mine_package/__init__": init, "mine_package/net": net, "mine_base": base},
     )  # fmt: skip
-    base = "from benchmarks.systems import System\n\n\nclass Base(System):\n    pass\n"
-    net = "from mine_base import Base\n" + SYSTEM.replace("class Mean(System)", "class Mean(Base)")
+    base, net = (
+        "from benchmarks.systems import System\n\n\nclass Base(System):\n    pass\n",
+        "SIDE = 32\n",
+    )
     first = ask(net, base)
     assert ask(net, base) == first
     assert ask(net, base + "\n# another\n") != first

@@ -496,6 +496,7 @@ def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
 
     with pytest.raises(SystemFailed, match="raised MemoryError"):
         list(store.chunks({"work": "b"}, 2 * CHUNK, fails))
+    assert first_of_two.check(["trouble 3"])
     assert first_of_two.get("trouble 3") == b"system 'mine', decode: raised MemoryError"
 
 
