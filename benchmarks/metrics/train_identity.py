@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.metrics.identity import IdentityNet
 from diffae import cli
+from diffae.checkpoint import write_tensors
 from diffae.data import Dataset, open_dataset
 from diffae.errors import UserError
 
@@ -153,7 +153,7 @@ def save(network: IdentityNet, path: Path) -> None:
     state = network.state_dict()
     halved = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
     partial = path.with_name(path.name + ".partial")
-    save_file(halved, partial)
+    write_tensors(halved, partial)
     partial.replace(path)
 
 

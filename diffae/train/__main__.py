@@ -142,7 +142,9 @@ def _claim(note: _Note) -> IO[str]:
         try:
             theirs = json.loads(read_text(note.path))["identity"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(f"{note.path}: damaged; choose another --out") from None
+            raise UserError(
+                f"{note.path}: damaged, or of another version; choose another --out"
+            ) from None
         if theirs != note.identity:
             raise UserError(
                 f"{out}: holds another training (see {note.path}); choose another --out"

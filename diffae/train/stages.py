@@ -15,7 +15,7 @@ from diffae.diffusion import add_noise, velocity
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
-from diffae.noise import normals, uniforms
+from diffae.noise import generator, normals, uniforms
 from diffae.train.presets import Preset, Schedule
 from diffae.train.trainer import Loss, Run, fit
 
@@ -42,7 +42,8 @@ def train(
             f"preset {preset.name} needs at least 2 training images, there is {len(images)}: the latent "
             "DDIM learns how z_sem differs from image to image"
         )
-    torch.manual_seed(run.seed)
+    # The initial weights. torch takes 32 bits of a seed, and no more than 64.
+    torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
     stages = _Stages(preset, _Images(images, preset.flip, device), out, run)
     if preset.model.encoder_channel_mult:
         _train_autoencoder(stages)

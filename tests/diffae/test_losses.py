@@ -265,6 +265,14 @@ def test_each_stage_trains_its_own_networks_by_its_own_schedule(staged):
     assert seen["outcomes"]["image"] == Outcome("float32", 0)
 
 
+def test_seeds_of_any_size_begin_with_weights_of_their_own(staged, monkeypatch):
+    first = {}
+    for seed in (0, 2**32, 10**30):
+        monkeypatch.setitem(globals(), "RUN", Run(seed, "me"))
+        first[seed] = staged()["model"].unet.input_blocks[0][0].weight[0, 0].detach().clone()
+    assert len({tuple(weight.flatten().tolist()) for weight in first.values()}) == 3
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_what_is_exported_is_the_moving_average_that_was_saved(dtype, tmp_path):
     train(replace(TINY, dtype=dtype, flip=True), pictures(12), tmp_path, Run(0, "me"), "cpu")
