@@ -1,29 +1,37 @@
 """Train the portrait embedding behind `id_portraits`.
 
-    python -m benchmarks.metrics.train_identity --data DIR --out FILE --steps 3000
+    python -m diffae.data portraits --out DIR --count 60000 --size 64
+    python -m benchmarks.metrics.train_identity --data DIR --out FILE
 
-Training sees the identities of the training split only. At the end the AUROC of telling pairs of
-pictures of one person from pairs of two, on the identities of the test split, goes to standard
-output.
+made the packaged one. Training sees the identities of the training split only (9,060 people, four pictures each). At
+the end the AUROC of telling pairs of pictures of one person from pairs of two, on 500 people of the test split, goes
+to standard output, with the mean and standard deviation of the cosine in both: the range that it uses.
+
+    verification AUROC 0.9981; same person 0.977 (sd 0.026), different people 0.009 (sd 0.425)
+    the same picture drawn with an attribute switched: Smiling 0.999, Young 0.997, Wavy_Hair 0.927, Male 0.700
+
+(Being male is part of a portrait's identity; being young shows in 32 px by little more than grey hair.)
 """
 
 import argparse
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save as serialise
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.metrics.identity import IdentityNet
 from diffae import cli
-from diffae.checkpoint import write_tensors
 from diffae.data import Dataset, open_dataset
 from diffae.errors import UserError
+from diffae.files import write_whole
 
 MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each
@@ -129,15 +137,32 @@ def embed(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
     return torch.cat([network(to_signed(batch).to(device)).cpu() for batch in images.split(256)])
 
 
-def verification_auroc(embeddings: Tensor, identities: Tensor) -> float:
-    """AUROC of the cosine for "the same person?" over all pairs of unit embeddings [N, d]."""
+@dataclass(frozen=True)
+class Verification:
+    """How well cosines tell one person from two: the AUROC, and the cosines of both, mean and standard deviation."""
+
+    auroc: float
+    same: tuple[float, float]
+    different: tuple[float, float]
+
+    def __str__(self) -> str:
+        same, different = ("{:.3f} (sd {:.3f})".format(*x) for x in (self.same, self.different))
+        return (
+            f"verification_auroc {self.auroc:.4f}, same person {same}, different people {different}"
+        )
+
+
+def verification(embeddings: Tensor, identities: Tensor) -> Verification:
+    """`Verification` over all pairs of unit embeddings [N, d] of pictures of `identities` [N]."""
     i, j = torch.triu_indices(len(embeddings), len(embeddings), offset=1)
-    same = identities[i] == identities[j]
+    same, cosine = identities[i] == identities[j], (embeddings @ embeddings.T)[i, j]
     if same.all() or not same.any():
         raise UserError(
             "verification needs pairs of the same person and of two: take more test images"
         )
-    return float(roc_auc_score(same.numpy(), (embeddings @ embeddings.T)[i, j].numpy()))
+    auroc = float(roc_auc_score(same.numpy(), cosine.numpy()))
+    sides = ((float(x.mean()), float(x.std())) for x in (cosine[same], cosine[~same]))
+    return Verification(auroc, *sides)
 
 
 def _load(dataset: Dataset, split: str, limit: int | None = None) -> tuple[Tensor, Tensor]:
@@ -152,9 +177,7 @@ def save(network: IdentityNet, path: Path) -> None:
     """Write the weights to a safetensors file in float16, whole or not at all."""
     state = network.state_dict()
     halved = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
-    partial = path.with_name(path.name + ".partial")
-    write_tensors(halved, partial)
-    partial.replace(path)
+    write_whole(path, serialise(halved))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -177,8 +200,7 @@ def main(argv: list[str] | None = None) -> None:
     network = train(*_load(dataset, "train"), arguments.steps, arguments.seed, device)
     save(network, arguments.out)
     images, identities = _load(dataset, "test", MAX_TEST)
-    auroc = verification_auroc(embed(network, images, device), identities)
-    print(f"verification_auroc {auroc:.4f}")
+    print(verification(embed(network, images, device), identities))
 
 
 if __name__ == "__main__":
