@@ -67,7 +67,7 @@ def test_the_examples_run(installed, portraits, tmp_path):
     from my_vae.network import train
 
     dataset = open_dataset(portraits, 32)
-    net = train(dataset.batch(dataset.indices("train")), steps=30, batch=16)
+    net = train(dataset.batch(dataset.indices("train")), steps=5, batch=16)
     save_file(net.state_dict(), tmp_path / "weights.safetensors")
     result = in_process.command(
         main, "reconstruction", "probes", "colour", "--profile", "smoke", "--data", portraits,
