@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 REFUSED, FAILED, PIPE_CLOSED = 2, 3, 141
+LONGEST_LINE = 2_000  # of an error
 
 
 class _Unwritable(Exception):
@@ -53,7 +54,7 @@ def _gate(args: argparse.Namespace) -> int:
     from reports.gate import FAILING, MISSING, compare
     from reports.gate_page import annotation, ordered, render, summary
     from reports.junit import write_junit
-    from reports.reading import Refused
+    from reports.reading import Refused, short
     from reports.run_folder import read_margins, read_run
 
     try:
@@ -61,7 +62,7 @@ def _gate(args: argparse.Namespace) -> int:
         measured = {r.metric for run in (base, new) for r in run.records.values()}
         found = compare(base, new, read_margins(args.margins, measured), args.alpha)
     except Refused as reason:
-        _say(f"error: {reason}")
+        _say(f"error: {short(reason, LONGEST_LINE)}")
         return _report_failure(args, str(reason), REFUSED)
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:

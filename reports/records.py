@@ -10,7 +10,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -58,7 +58,7 @@ COLUMNS = tuple(field.name for field in fields(Record))
 ADDED = ("reference",)  # columns that files of 0.1 do not have
 _INTEGERS = ("steps", "n")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
-LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
+LONGEST_CELL, LONGEST_LINE, LARGEST_INTEGER = 10_000, 100_000, 10**15
 LARGEST_ERROR = 1e150  # its square is a number too
 
 
@@ -98,10 +98,8 @@ def read_records(path: Path) -> list[Record]:
 
 def numbered_records(path: Path) -> list[tuple[Record, str]]:
     """The records of a `records.csv`, each with where it stands: `line 7`."""
-    rows = read_csv(path)
-    names = tuple(rows[0][0]) if rows else ()
-    if names not in (COLUMNS, COLUMNS[: -len(ADDED)]):
-        raise Refused(f"{path}: not a records.csv of this version (columns {short(list(names))})")
+    rows = read_csv(path, COLUMNS, COLUMNS[: -len(ADDED)])
+    names = tuple(rows[0][0])
     records = []
     for cells, where in rows[1:]:
         try:
@@ -112,16 +110,18 @@ def numbered_records(path: Path) -> list[tuple[Record, str]]:
     return records
 
 
-def read_csv(path: Path) -> list[tuple[list[str], str]]:
-    """The rows of a CSV file as long as its first one, each with where it stands. Raises Refused naming the line.
+def read_csv(path: Path, *headers: tuple[str, ...]) -> list[tuple[list[str], str]]:
+    """The rows of a CSV file under one of `headers`, each with where it stands. Raises Refused naming the line.
 
     A cell is one line: one that is not comes of a quote that is not closed, and holds the rows that follow.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(_lines(path), strict=True)
     rows: list[tuple[list[str], str]] = []
     try:
         for cells in reader:
             where = f"line {reader.line_num}"
+            if not rows and tuple(cells) not in headers:
+                break
             if rows and len(cells) != len(rows[0][0]):
                 raise Refused(f"{path}, {where}: {len(cells)} cells, not {len(rows[0][0])}")
             if any("\n" in cell or "\r" in cell for cell in cells):
@@ -133,7 +133,18 @@ def read_csv(path: Path) -> list[tuple[list[str], str]]:
             rows.append((cells, where))
     except csv.Error as error:
         raise Refused(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+    if not rows:
+        expected = short(",".join(headers[0]), 40)
+        raise Refused(f"{path}: not of this version: its first line is not {expected}")
     return rows
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, none longer than a row can be: it would be cut into millions of cells."""
+    for number, line in enumerate(io.StringIO(read_text(path), newline=""), 1):
+        if len(line) > LONGEST_LINE:
+            raise Refused(f"{path}, line {number}: {len(line):,} characters, too long for a row")
+        yield line
 
 
 def check_distinct(records: Iterable[tuple[Record, str]], path: Path) -> None:

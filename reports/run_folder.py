@@ -120,9 +120,7 @@ def read_margins(path: Path | None = None, measured: Iterable[str] = ()) -> dict
 
 
 def _margins(path: Path) -> Iterable[tuple[str, tuple[Margin, str]]]:
-    rows = read_csv(path)
-    if not rows or rows[0][0] != ["metric", "margin", "of", "why"]:
-        raise Refused(f"{path}: not a file of margins: its first line is not metric,margin,of,why")
+    rows = read_csv(path, ("metric", "margin", "of", "why"))
     for (name, size, of, _), where in rows[1:]:
         yield name, (_margin(size, of, f"{path}, {where}"), where)
 

@@ -275,7 +275,7 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
         ),
         (
             lambda lines: [lines[0], lines[1] + "x" * 2_000_000, lines[2]],
-            "line 2: not CSV: field larger",
+            "characters, too long for a row",
         ),
         (lambda lines: [lines[0], lines[1] + "x" * 20_000, lines[2]], "a cell of over 10,000"),
         (
@@ -283,7 +283,7 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
             "run.json has no protocol p7",
         ),
         (lambda lines: lines[:1], "records.csv: no rows"),
-        (lambda lines: [], "not a records.csv of this version"),
+        (lambda lines: [], "records.csv: not of this version: its first line"),
     ],
 )
 def test_rows_that_are_none_are_refused_by_line(base, tmp_path, command, change, reason):
@@ -514,6 +514,11 @@ def test_the_worst_comes_first_with_the_digits_that_its_error_leaves_and_silence
     assert "| same" not in result.stdout and "28 of 31 rows not listed" in result.stdout
     everything = command(base, run, "--all").stdout
     assert everything.count("| same") == 28
+
+
+def test_a_folder_whose_name_has_two_lines_is_refused_in_one(base, tmp_path, command):
+    result = command(base, tmp_path / "a\n::error::b")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
 
 
 def test_the_exit_statuses_are_in_the_help(command):
