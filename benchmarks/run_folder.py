@@ -30,6 +30,7 @@ RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
 TABLES, PICTURES = "tables", "pictures"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
+BETWEEN_WRITES = 1.0  # seconds; each writes the whole file
 
 Settings = dict[str, Any]
 
@@ -132,7 +133,7 @@ def _note(path: Path) -> dict[str, Any]:
 
 
 class Results:
-    """The files of a run: rewritten, whole, after every row that may take long, so they can be used at any time."""
+    """The files of a run: rewritten, whole, while rows come in, so they can be used at any time."""
 
     def __init__(
         self,
@@ -156,14 +157,17 @@ class Results:
         self._write_run()
 
     def extend(self, name: str, new: Iterator[Record]) -> None:
-        """Take a benchmark's rows as they come; write records.csv as they come and tables at the end."""
+        """Take a benchmark's rows as they come; write records.csv every second and at the end, then the tables."""
         cli.say(f"== {name}")
-        start = time.monotonic()
-        for record in new:
-            self.records.append(record)
-            if distributed.is_main():
-                with writing(self.out, ANOTHER_OUT):
-                    write_records(self.out / RECORDS, self.records)
+        start = written = time.monotonic()
+        try:
+            for record in new:
+                self.records.append(record)
+                if time.monotonic() - written > BETWEEN_WRITES:
+                    self._write_records()
+                    written = time.monotonic()
+        finally:  # also what an interrupted benchmark has measured
+            self._write_records()
         self.seconds[name] = round(time.monotonic() - start, 1)
         cli.say(f"== {name}: {self.seconds[name]:.0f} s")
         self._write_run()
@@ -176,6 +180,11 @@ class Results:
         failed = [failure._asdict() for failure in self.context.failures]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
         self._write_run(ending)
+
+    def _write_records(self) -> None:
+        if distributed.is_main():
+            with writing(self.out, ANOTHER_OUT):
+                write_records(self.out / RECORDS, self.records)
 
     def _write_summary(self) -> None:
         """Write influences.npz and the tables."""
