@@ -28,7 +28,7 @@ from benchmarks.metrics.frechet import (
 )
 from benchmarks.precision import full_precision
 from diffae import cli
-from diffae.data.folder import image_names
+from diffae.data.folder import find_images
 from diffae.data.survey import note_of_files
 from diffae.data.transforms import decode, decode_plainly
 from diffae.errors import UserError
@@ -187,6 +187,8 @@ def _moments(
 ) -> Moments:
     """Moments of the features of a folder's images, or of a statistics file."""
     if path.suffix == ".npz":
+        if path.exists() and not path.is_file():  # a pipe: it would wait for a writer
+            raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
         moments = read_statistics(path)
         if len(moments.mean) != network.dim:
             raise UserError(
@@ -300,10 +302,12 @@ def _signed(images: Tensor) -> Tensor:
 def _names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    names = image_names(folder)
-    if not names:
-        raise UserError(f"{folder}: no images in this folder")
-    return names
+    found = find_images(folder)
+    if not found.names:
+        raise UserError("; ".join([f"{folder}: no images in this folder", *found.left_out]))
+    for line in found.left_out:
+        cli.say(f"warning: {folder}: left out: {line}")
+    return found.names
 
 
 def _batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

@@ -150,6 +150,8 @@ def _look_at_one(name: bytes, content: bytes) -> tuple[bytes, Oddity]:
 
 def oddity(file: io.BytesIO | Path) -> Oddity:
     """From an image file's header, without decoding it; a damaged file is plain here and refused elsewhere."""
+    if isinstance(file, Path) and not file.is_file():  # a pipe, which would wait for a writer
+        return Oddity()
     try:
         with Image.open(file, formats=FORMATS) as image:
             return Oddity(image.has_transparency_data, _is_deep(image))

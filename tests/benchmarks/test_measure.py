@@ -3,6 +3,10 @@
 That its metrics equal the programs that define them is in test_metrics_equal_references.py.
 """
 
+import os
+import shutil
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +97,42 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
         (["ssim", *folders, "--save", tmp_path / "x.npz"], "--save: ssim compares pairs"),
     ):
         assert message in refusal(main, capsys, *arguments)
+
+
+@pytest.fixture
+def alarm():
+    """What hangs is interrupted: opening a pipe that nobody writes to never ends."""
+
+    def interrupt(*_):
+        raise TimeoutError("it waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_pipes_are_refused_and_never_opened(folders, tmp_path, alarm):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(UserError, match="pipe.npz: must be a file of statistics"):
+        main(["fd_effnet", str(tmp_path / "pipe.npz"), str(folders[0])])
+    images = tmp_path / "images"
+    shutil.copytree(folders[0], images)
+    os.mkfifo(images / "pipe.png")
+    for metric in ("mse", "fd_effnet"):
+        with pytest.raises(UserError, match=r"pipe\.png: cannot read this image"):
+            main([metric, str(images), str(images)])
+    with pytest.raises(UserError, match=r"pipe\.png: no such folder"):
+        main(["mse", str(images / "pipe.png"), str(folders[0])])
+
+
+def test_files_that_are_left_out_are_counted(measure, folders, tmp_path, capsys):
+    images = tmp_path / "images"
+    shutil.copytree(folders[0], images)
+    for name in ("a.tiff", "b.gif", "c.tif"):
+        (images / name).write_bytes(b"whatever it holds")
+    main(["mse", str(images), str(folders[0])])
+    output = capsys.readouterr()
+    assert output.out.endswith("mse 0\n")
+    assert "left out: 3 files of formats that are not read: " in output.err
