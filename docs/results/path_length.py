@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
-from reports.records import Record, read_records
-from reports.uncertainty import read_uncertainties, record_key
+from reports.records import Record, read_records, record_key
+from reports.uncertainty import read_uncertainties
 
 METRICS = ("ppl", "ppl_alex", "ppl_effnet")
 
