@@ -448,7 +448,7 @@ def weights_file(draw) -> bytes:
     whole = tiny_weights()
     size = struct.unpack("<Q", whole[:8])[0]
     header, data = json.loads(whole[8 : 8 + size]), whole[8 + size :]
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2, 3]))):
         name = draw(st.sampled_from(sorted(header)))
         lie = draw(st.sampled_from(["gone", "renamed", "twice", "dtype", "shape", "place", "junk"]))
         if lie == "gone":
