@@ -11,9 +11,11 @@ from benchmarks import fewshot
 from benchmarks.base import rows
 from benchmarks.context import Context
 from benchmarks.fewshot import BENCHMARK
+from benchmarks.fewshot_classes import Setup, classifier, rule
 from benchmarks.profiles import PROFILES
 from benchmarks.store import Store
 from probes import LinearProbe
+from probes.linear import initial_weights
 from reports.records import record_key
 
 COUNT, REFERENCE, POOL, WANTED = 120, 100, 80, 30
@@ -203,6 +205,25 @@ def test_a_classifier_learns_the_class_that_is_asked_for(context):
         )
         assert wrong > 40 * right
         assert found["painter", f"binary/{name}", "fd_effnet"].value < 3 * right
+
+
+@pytest.mark.parametrize("scenario", ["binary", "pu"])
+def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenario):
+    """Of 50 steps it keeps 0.9999^50 of the initial weights: it is some 400 times nearer to them than the weights."""
+    generator = torch.Generator().manual_seed(0)
+    codes, labels = torch.randn(COUNT, 3, generator=generator), context.dataset.attributes
+    target = fewshot.targets(context)[0]
+    start = initial_weights(3, 1, np.random.default_rng(4))[0]
+
+    def moved(name):
+        chosen = replace(rule(name), steps=(50, 50))
+        setup = Setup(scenario, chosen, target)
+        found = classifier(context.profile, setup, codes, labels, seed=4)
+        return (torch.cat([found.weight[0], found.bias]) - start).abs().max()
+
+    assert moved("threshold") > 0.01
+    assert 0 < moved("reject") < moved("threshold") / 200
+    assert rule("reject").steps == (18_750, 18_750)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,17 @@ def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, stren
     np.testing.assert_allclose(moved, expected * towards[:8], atol=1e-4)
 
 
+def test_every_strength_has_edits_of_its_own(known, probe):
+    """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by its own."""
+    selection = known.select("test", 20)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    for strength in (0.1, 0.2, 0.3):
+        for column, attribute in enumerate(("Young", "Male")):
+            scores = edit_scores(known, system, selection, probe, attribute, strength, None)
+            expected = strength * DIM**0.5 * probe.weight[column].norm().item()
+            np.testing.assert_allclose(scores["logit_change"], expected, atol=1e-4)
+
+
 # ----------------------------------------------------------------------------------------------
 # The range of the similarity
 

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import trim_mean
 from torch import Tensor, nn
 
-from benchmarks import systems
+from benchmarks import interpolation, store, systems
 from benchmarks.context import Context
 from benchmarks.interpolation import EPSILON, in_float64, run
 from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
@@ -91,7 +91,11 @@ def lengths_by_hand(context: Context) -> np.ndarray:
     return np.array(lengths)
 
 
-def test_path_length_of_a_linear_decoder(exact):
+@pytest.mark.parametrize("chunk", [64, 4])
+def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
+    """Whether the pairs lie in one chunk or in two, whose images lie in three."""
+    for module in (store, interpolation):
+        monkeypatch.setattr(module, "CHUNK", chunk)
     expected = lengths_by_hand(exact)
     system = checked.Checked("linear", Linear(), torch.device("cpu"))
     rows = {record.setting: record for record in run(exact, system)}

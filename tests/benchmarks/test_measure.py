@@ -29,6 +29,20 @@ def test_fid_of_statistics_is_fid_of_their_images(measure, folders, tmp_path):
     assert measure("fd_effnet", b, statistics) == pytest.approx(main_value, rel=1e-6)
 
 
+def test_statistics_are_those_of_all_images_however_many_are_summed_at_once(
+    folders, tmp_path, monkeypatch
+):
+    """12 images summed 5, 5 and 2 at a time, as a folder of thousands is by 1,024."""
+    main(["fd_effnet", str(folders[0]), "--save", str(tmp_path / "at-once.npz")])
+    monkeypatch.setattr("benchmarks.measure.MOMENTS_CHUNK", 5)
+    apart = tmp_path / "apart.npz"
+    main(["fd_effnet", str(folders[0]), "--save", str(apart), "--batch-size", "5"])
+    with np.load(tmp_path / "at-once.npz") as expected, np.load(apart) as found:
+        assert found["n"] == 12
+        np.testing.assert_allclose(found["mu"], expected["mu"], atol=1e-5)
+        np.testing.assert_allclose(found["sigma"], expected["sigma"], atol=1e-5)
+
+
 def test_statistics_of_another_network_are_refused(folders, tmp_path):
     features = torch.randn(5, 7, dtype=torch.float64)
     moments = Moments.from_features(features)

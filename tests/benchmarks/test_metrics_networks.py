@@ -114,6 +114,19 @@ def test_effnet_knows_its_photographs(empty):
     assert logits.argmax().item() == 285
 
 
+def test_effnet_features_are_timm_s_of_images_in_minus_one_to_one(empty, photographs):
+    """What timm's own network pools of the images at 128 px, normalised as its configuration says."""
+    network = effnet_lite0(weights.load_path("efficientnet-lite0", None, allow_unknown=False))
+    mean, std = (
+        torch.tensor(network.pretrained_cfg[name])[:, None, None] for name in ("mean", "std")
+    )
+    images = (resize(photographs / 255, 128) - mean) / std
+    with torch.inference_mode():
+        expected = network.eval().forward_features(images).mean((2, 3))
+    found = feature_network(None, allow_unknown=False, device=CPU)(photographs)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
 def test_fd_effnet_grows_with_blur(empty, photographs):
     network = feature_network(None, allow_unknown=False, device=CPU)
     reference = Moments.from_features(network(photographs))

@@ -123,6 +123,25 @@ def test_a_reference_that_is_all_in_the_row_is_none(context):
     )
 
 
+class Brighter(Painter):
+    """Its colours grow by one with each step, so that the samples of one T are not those of another."""
+
+    iterative = True
+
+    def sample_latents(self, indices, seed, steps):
+        return super().sample_latents(indices, seed, steps) + steps / 127.5
+
+
+def test_every_T_has_samples_of_its_own(context):
+    context.profile = replace(context.profile, fid_steps=(2, 30))
+    found = [r for r in rows(BENCHMARK, context, [Brighter()]) if r.system == "painter"]
+    assert [row.steps for row in found] == [2, 30]
+    reference = split(context, "train", REFERENCE)
+    for row in found:
+        new = np.minimum(painted(SAMPLES).astype(int) + row.steps, 255)
+        assert row.value == pytest.approx(frechet(new, reference), rel=1e-5)
+
+
 def test_fewer_held_out_images_than_samples_are_said(context):
     context.profile = replace(context.profile, fid_samples=60)
     row = measured(context)["painter + autoencoding"]

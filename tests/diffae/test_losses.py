@@ -182,6 +182,24 @@ def test_weight_decay_and_learning_rate_are_the_schedule_s():
     assert moved.parameters[0].flatten().tolist() == pytest.approx([1 - 0.1 / 4] * 4, rel=1e-4)
 
 
+def test_every_step_and_every_seed_has_noise_of_its_own():
+    """Steps 0 to 2 of seeds 0 and 1: six draws, none of them twice, and those of a seed again and again."""
+
+    def draws(seed):
+        network, found = nn.Linear(1, 1), []
+
+        def loss(indices, source):
+            found.append(source.random())
+            return network.weight.sum()
+
+        training = Training(network, SCHEDULE, seed=seed)
+        for _ in range(3):
+            training.advance(loss, torch.arange(4))
+        return found
+
+    assert len({*draws(0), *draws(1)}) == 6 and draws(0) == draws(0)
+
+
 @pytest.mark.parametrize(("decay", "kept"), [(0.9999, [2 / 11, 3 / 12]), (0.2, [2 / 11, 0.2])])
 def test_the_moving_average_warms_up(decay, kept):
     """Its decay after k steps is (1 + k) / (10 + k), until the schedule's own is smaller."""

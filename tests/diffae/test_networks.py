@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffae.config import ARCHITECTURES, DDIM_BASELINE, ModelConfig
+from diffae.config import ARCHITECTURES, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import timestep_embedding
@@ -112,6 +112,18 @@ def test_a_velocity_network_predicts_noise_all_the_same(small):
     assert torch.allclose(
         small.predict_noise(x, t, z), (1 - a).sqrt() * x + a.sqrt() * v, atol=1e-5
     )
+
+
+def test_a_latent_net_that_predicts_velocity_does_so_by_its_own_schedule(small):
+    """a_t = 0.992^(t + 1), whatever the images' schedule is."""
+    latent = replace(small.config.latent, prediction=VELOCITY)
+    model = DiffusionAutoencoder(replace(small.config, latent=latent)).eval()
+    z, t = torch.randn(3, model.latent_dim), torch.tensor([0, 250, 700])
+    with torch.no_grad():
+        v = model.latent_net(z, t)
+    a = (0.992 ** (t.double() + 1)).float()[:, None]
+    expected = (1 - a).sqrt() * z + a.sqrt() * v
+    torch.testing.assert_close(model.predict_latent_noise(z, t), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_bad_configurations_name_the_field():

@@ -79,6 +79,15 @@ def test_a_shift_of_all_images_is_judged_by_margin_and_direction(base, tmp_path,
     assert verdicts(base, write_run(tmp_path / "new", {KEY: shifted})) == {KEY: verdict}
 
 
+@pytest.mark.parametrize(("spread", "verdict"), [(0.0015, "same"), (0.0025, "unresolved")])
+def test_the_same_is_what_lies_within_the_margin_with_its_whole_interval(
+    base, tmp_path, spread, verdict
+):
+    """A loss of 0.0002 with a 95 % interval of t(199) spread / sqrt(199): 0.00021 or 0.00035, the margin is 0.0005."""
+    change = spread * np.tile([1, -1], 100) - 0.0002
+    assert verdicts(base, write_run(tmp_path / "new", {KEY: SSIM + change})) == {KEY: verdict}
+
+
 def test_lower_is_better_for_mse(tmp_path):
     key = ("DiffAE", "", "mse")
     values = RNG.normal(1e-3, 1e-4, 100)
