@@ -1,8 +1,13 @@
 """Options of the test suite."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported: of two threads each waits for the other most of the time of a small test, so
+# the suite runs in processes of one thread (`-n 2`).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
