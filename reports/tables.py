@@ -125,8 +125,8 @@ TABLES = [
             "percentile."
         ),
         source="appendix_f_smoothness",
-        rows=("system", "setting", "steps"),
-        columns=("metric",),
+        rows=("system", "steps"),
+        columns=("metric", "setting"),
         metrics=_PPL,
         headline=_PPL,
         headline_settings=("trimmed mean", "median"),

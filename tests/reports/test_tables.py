@@ -227,6 +227,17 @@ def test_probes_split_into_means_and_attributes(tmp_path):
     assert set(frame["setting"]) == {"5_o_Clock_Shadow", "Male"}
 
 
+def test_mean_and_median_of_a_path_length_do_not_compete(tmp_path):
+    table = "appendix_f_smoothness"
+    values = {("DDIM", "mean"): 42.0, ("DDIM", "median"): 12.8}
+    values |= {("DiffAE", "mean"): 13.4, ("DiffAE", "median"): 9.0}
+    records = [record(table, s, number, 20, "ppl", v) for (s, number), v in values.items()]
+    markdown, _ = written(tmp_path, records, table)
+    assert cells(markdown, "system")[2:] == ["mean PPL ↓", "median PPL ↓"]
+    assert cells(markdown, "DiffAE")[2:] == ["**13.40**", "**9.00**"]
+    assert cells(markdown, "DDIM")[2:] == ["42.00", "12.80"]
+
+
 def test_several_data_sets_are_told_apart_and_do_not_compete(tmp_path):
     table = "table4_unconditional_fid"
     records = [
