@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,10 @@ def write_dataset(
     with ExitStack() as stack:
         mapped: Iterable[int] = map(draw, chunks)
         if workers > 1 and len(chunks) > WORTH_PROCESSES:
+            if getattr(current_process(), "_inheriting", False):
+                # One of the processes below, importing a script without a main guard. It must not open a pool of its
+                # own: killed while it does, it leaves semaphores behind, of which Python warns below our message.
+                raise UserError(DEAD_PROCESS)
             context = get_context("spawn")
             pool = stack.enter_context(
                 ProcessPoolExecutor(
