@@ -1,21 +1,21 @@
 """The harness: benchmarks of decodable representations. Start with `python -m benchmarks.run --help`."""
 
-from benchmarks.registry import Registry
+from benchmarks.core.registry import Registry
 
 REGISTRY = Registry(
     "benchmark",
     "diffae.benchmarks",
     {
-        "reconstruction": "benchmarks.reconstruction:BENCHMARK",
-        "probes": "benchmarks.probes:BENCHMARK",
-        "identity": "benchmarks.identity:BENCHMARK",
-        "interpolation": "benchmarks.interpolation:BENCHMARK",
-        "fewshot": "benchmarks.fewshot:BENCHMARK",
-        "unconditional": "benchmarks.unconditional:BENCHMARK",
-        "variation": "benchmarks.variation:BENCHMARK",
-        "denoising": "benchmarks.denoising:BENCHMARK",
-        "memorisation": "benchmarks.memorisation:BENCHMARK",
-        "cost": "benchmarks.cost:BENCHMARK",
+        "reconstruction": "benchmarks.tasks.reconstruction:BENCHMARK",
+        "probes": "benchmarks.tasks.probes:BENCHMARK",
+        "identity": "benchmarks.tasks.identity:BENCHMARK",
+        "interpolation": "benchmarks.tasks.interpolation:BENCHMARK",
+        "fewshot": "benchmarks.tasks.fewshot.fewshot:BENCHMARK",
+        "unconditional": "benchmarks.tasks.unconditional:BENCHMARK",
+        "variation": "benchmarks.tasks.variation:BENCHMARK",
+        "denoising": "benchmarks.tasks.denoising:BENCHMARK",
+        "memorisation": "benchmarks.tasks.memorisation:BENCHMARK",
+        "cost": "benchmarks.tasks.cost:BENCHMARK",
     },
-    accept="benchmarks.base:accepted",
+    accept="benchmarks.core.base:accepted",
 )

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.context import mean_and_stderr
+from benchmarks.core.context import mean_and_stderr
+from benchmarks.core.precision import full_precision
 from benchmarks.metrics import METRICS, features, identity, perceptual, pixel, ssim, weights
 from benchmarks.metrics.frechet import (
     Moments,
@@ -26,7 +27,6 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.precision import full_precision
 from diffae import cli
 from diffae.data.folder import find_images
 from diffae.data.survey import note_of_files

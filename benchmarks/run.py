@@ -25,10 +25,9 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 
-from benchmarks import REGISTRY, doctor, dry_run, run_folder
-from benchmarks.base import failed, not_run, rows
-from benchmarks.context import Context
-from benchmarks.options import (
+from benchmarks import REGISTRY
+from benchmarks.commands import doctor, dry_run
+from benchmarks.commands.options import (
     Missing,
     Options,
     load_systems,
@@ -36,9 +35,12 @@ from benchmarks.options import (
     parse,
     refuse_data_and_out_in_one,
 )
-from benchmarks.precision import precision, refuse_override
-from benchmarks.run_folder import PICTURES, TABLES, Results
-from benchmarks.store import Store, default_root
+from benchmarks.core import run_folder
+from benchmarks.core.base import failed, not_run, rows
+from benchmarks.core.context import Context
+from benchmarks.core.precision import precision, refuse_override
+from benchmarks.core.run_folder import PICTURES, TABLES, Results
+from benchmarks.core.store import Store, default_root
 from benchmarks.systems.base import System, SystemFailed
 from diffae import distributed
 from diffae.data import Dataset

@@ -26,7 +26,7 @@ import torch
 
 import benchmarks.run
 from benchmarks import console, measure
-from benchmarks.metrics import train_identity
+from benchmarks.commands import train_identity
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
@@ -41,7 +41,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 MAINS = {
     "benchmarks.run": benchmarks.run.main,
     "benchmarks.measure": measure.main,
-    "benchmarks.metrics.train_identity": train_identity.main,
+    "benchmarks.commands.train_identity": train_identity.main,
     "diffae.convert": convert.main,
     "diffae.data": data_command.main,
     "diffae.train": train_command.main,

@@ -219,7 +219,7 @@ def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
     """
     if not path.is_file():
         raise NotAvailable(
-            f"no {path.name}: make it with python -m benchmarks.metrics.train_identity --out {path}"
+            f"no {path.name}: make it with python -m benchmarks.commands.train_identity --out {path}"
         )
     network = IdentityNet()
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.registry import Registry
+from benchmarks.core.registry import Registry
 from benchmarks.systems import checked
 from benchmarks.systems.base import Code, System, SystemFailed
 

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from benchmarks.core.overshoot import Overshoot
+from benchmarks.core.precision import of_networks
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.overshoot import Overshoot
-from benchmarks.precision import of_networks
 from benchmarks.systems import contract
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, SystemFailed
 from benchmarks.systems.contract import Fields, kind

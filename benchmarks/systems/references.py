@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.images import to_uint8
+from benchmarks.core.images import to_uint8
+from benchmarks.core.store import digest
 from benchmarks.metrics import features, weights
-from benchmarks.store import digest
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, needed
 from diffae import checkpoint
 from diffae.errors import UserError

@@ -21,10 +21,10 @@ import torch
 from tabulate import tabulate
 
 from benchmarks import systems
-from benchmarks.context import Context
-from benchmarks.profiles import PROFILES
-from benchmarks.samples import samples
-from benchmarks.store import Store
+from benchmarks.core.context import Context
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.store import Store
+from benchmarks.tasks.shared.samples import samples
 from diffae import distributed
 from diffae.data import open_portraits
 

@@ -11,10 +11,10 @@ from metric_weights import write_onnx, write_random_weights
 from PIL import Image
 from skimage import data
 
-from benchmarks.context import Context
+from benchmarks.core.context import Context
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.store import Store
 from benchmarks.measure import main
-from benchmarks.profiles import PROFILES
-from benchmarks.store import Store
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from benchmarks.options import parse
-from benchmarks.profiles import PROFILES, override
+from benchmarks.commands.options import parse
+from benchmarks.core.profiles import PROFILES, override
 from diffae import cli
 from diffae.errors import UserError
 
@@ -191,7 +191,7 @@ def test_without_docstrings_a_command_still_says_how_to_use_it():
         "diffae.data check",
         "diffae.data portraits",
         "diffae.convert",
-        "benchmarks.metrics.train_identity",
+        "benchmarks.commands.train_identity",
     ],
 )
 def test_every_command_answers_help_without_docstrings(module):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import options
-from benchmarks.context import Selection
-from benchmarks.store import Store
+from benchmarks.commands import options
+from benchmarks.core.context import Selection
+from benchmarks.core.store import Store
 from diffae.data import open_dataset, survey
 from diffae.data.survey import Survey, forget, note_of_files
 

@@ -12,12 +12,12 @@ from plug_ins import offer
 from safetensors.torch import save_file
 
 from benchmarks import REGISTRY, systems
-from benchmarks.base import rows
-from benchmarks.context import Context
+from benchmarks.core.base import rows
+from benchmarks.core.context import Context
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.store import Store
 from benchmarks.metrics import METRICS
-from benchmarks.profiles import PROFILES
 from benchmarks.run import main
-from benchmarks.store import Store
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from reports.records import read_records

@@ -33,8 +33,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from benchmarks.core.profiles import PROFILES, Profile, override
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
-from benchmarks.profiles import PROFILES, Profile, override
 from diffae.checkpoint import CONFIG, WEIGHTS, open_checkpoint
 from diffae.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
 from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, PARTITION_FILE, read_celeba_labels

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import torch
 
-from benchmarks.context import Context
-from benchmarks.profiles import PROFILES
-from benchmarks.store import Store
+from benchmarks.core.context import Context
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.store import Store
 from diffae.data.survey import Survey
 from diffae.data.transforms import Transform
 

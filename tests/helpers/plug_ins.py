@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks import registry
+from benchmarks.core import registry
 
 
 @dataclass(frozen=True)

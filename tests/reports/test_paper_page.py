@@ -9,7 +9,7 @@ import pytest
 from official_files import TINY, tiny_state, write_lightning
 
 from benchmarks import measure
-from benchmarks.options import parse
+from benchmarks.commands.options import parse
 from diffae import convert
 from diffae.train.presets import PRESETS
 from reports.records import HIGHER, Record

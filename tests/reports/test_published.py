@@ -5,8 +5,8 @@ import pytest
 from lone_context import lone_context
 
 import benchmarks
-from benchmarks.fewshot_classes import RULES
-from benchmarks.probes import ADAM
+from benchmarks.tasks.fewshot.classes import RULES
+from benchmarks.tasks.probes import ADAM
 from reports.comparable import PROTOCOLS, STEPS
 from reports.published import attach, lookup
 from reports.records import Record
@@ -251,7 +251,7 @@ def test_a_run_compares_by_what_it_measured_whatever_its_profile(images, n, plai
 
 def test_the_benchmarks_say_what_the_papers_protocol_asks_for():
     """A name that no benchmark writes would make every number incomparable, for ever."""
-    source = "".join(path.read_text() for path in Path(benchmarks.__file__).parent.glob("*.py"))
+    source = "".join(path.read_text() for path in Path(benchmarks.__file__).parent.rglob("*.py"))
     asked = {name for theirs in PROTOCOLS.values() for name in theirs.fields} - {"n"}
     for name in asked | {"dataset_images", "transform"} | set(STEPS):
         assert re.search(rf"\b{name}=|\"{name}\":", source), name

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.base import Benchmark
-from benchmarks.context import Context
+from benchmarks.core.base import Benchmark
+from benchmarks.core.context import Context
+from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.store import Arrays
 from benchmarks.metrics import MetricInfo
-from benchmarks.plan import Calls, Work, codes, network_calls
-from benchmarks.store import Arrays
 from benchmarks.systems import System
 from reports.records import LOWER, Record
 

@@ -1,0 +1,222 @@
+"""`--dry-run`: what a run would compute, how long it would take here, and how much it would keep.
+
+The work of every benchmark is added up from its `plan`. Times are an extrapolation: each network is called on
+a small batch, and its seconds an image are multiplied by the calls. Nothing is written: portraits are counted, not
+drawn, and of other data no more is read than its names, its labels and its first image.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, fields
+
+import torch
+from tabulate import tabulate
+from torch import Tensor
+
+from benchmarks import REGISTRY
+from benchmarks.core.base import Benchmark
+from benchmarks.core.context import Context
+from benchmarks.core.images import to_uint8
+from benchmarks.core.plan import Calls, Work, distinct
+from benchmarks.metrics import counting
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    IN_WORDS,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    SystemFailed,
+)
+from benchmarks.systems.checked import raised
+from diffae import cli
+from diffae.data.dataset import SPLITS
+
+BATCH = {"cpu": 4, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call for one image costs: seconds on this device, and 2 x multiply-accumulates."""
+
+    seconds: float = 0.0
+    flops: float = 0.0
+
+
+Costs = dict[str, Cost]  # by field of `Calls`
+
+
+def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
+    """The plan as tables: work, totals, and what cannot run."""
+    planned, refused = _collect(context, names, systems)
+    real = _metric_costs(context)
+    costs = {}
+    for system in systems:
+        try:
+            costs[system.title] = real | _system_costs(context, system)
+        except SystemFailed as failure:
+            costs[system.title] = real
+            refused.append(("all benchmarks", system.title, str(failure)))
+    rows, total = [], _Total()
+    for benchmark, title, work in planned:
+        row = _Total().add(work, costs[title])
+        total.add(work, costs[title])
+        rows.append([benchmark, "real images" if work.real else title, work.what, work.steps or ""])
+        rows[-1] += [f"{work.images:,}", *row.cells()]
+    rows.append(["total", "", "", "", "", *total.cells()])
+    headers = ["benchmark", "system", "work", "T", "images"]
+    headers += [f"{field.name} calls" for field in fields(Calls)] + ["TFLOP", "hours", "GB kept"]
+    lines = [
+        *_about(context),
+        tabulate(rows, headers, "simple", disable_numparse=True, colalign=_align(headers)),
+    ]
+    lines += [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
+    lines.append(
+        f"hours: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
+        "probes and Frechet distances is not counted; TFLOP: 10^12 multiplications and additions"
+    )
+    return "\n".join(lines)
+
+
+def _about(context: Context) -> list[str]:
+    """The data, its splits, and what the profile was changed by."""
+    dataset, profile = context.dataset, context.profile
+    splits = ", ".join(f"{name} {len(dataset.indices(name)):,}" for name in SPLITS)
+    changed = f", with another {', '.join(profile.changed)}" if profile.changed else ""
+    return [
+        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px, "
+        f"crop {dataset.transform.crop}",
+        f"splits: {splits} ({dataset.partition_source})",
+        f"profile: {profile.name}{changed}; seed {context.seed}",
+        "",
+    ]
+
+
+def _align(headers: list[str]) -> list[str]:
+    return ["left"] * 3 + ["right"] * (len(headers) - 3)
+
+
+def _collect(
+    context: Context, names: tuple[str, ...], systems: list[System]
+) -> tuple[list[tuple[str, str, Work]], list[tuple[str, str, str]]]:
+    """The work of all benchmarks and systems, shared work once; and what cannot run, with the reason."""
+    planned: list[tuple[str, str, Work]] = []
+    refused = []
+    for name in names:
+        benchmark = REGISTRY.get(name)
+        for system in systems:
+            try:
+                _refuse_obstacles(benchmark, context, system)
+                planned += [(name, system.title, work) for work in benchmark.plan(context, system)]
+            except NotAvailable as reason:
+                refused.append((name, system.title, str(reason)))
+            except Exception as error:
+                if benchmark.is_ours:
+                    raise
+                refused.append((name, system.title, f"its plan {raised(error)}"))
+    return list(distinct(planned)), refused
+
+
+def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) -> None:
+    """Raise NotAvailable with the reason why this system will not run this benchmark, if there is one."""
+    if benchmark.labelled and context.dataset.attributes is None:
+        raise NotAvailable(f"{context.dataset.name} has no attributes")
+    missing = sorted(benchmark.needs - system.capabilities)
+    if missing:
+        raise NotAvailable(f"cannot {' or '.join(IN_WORDS[name] for name in missing)}")
+    if benchmark.plan is None:
+        raise NotAvailable("this benchmark does not say what it computes")
+    if benchmark.name == "identity":
+        _ = context.face  # raises NotAvailable without a face embedding
+
+
+class _Total:
+    """Calls, FLOP, seconds and bytes, added up."""
+
+    def __init__(self) -> None:
+        self.calls, self.flops, self.seconds, self.bytes = Calls(), 0.0, 0.0, 0
+
+    def add(self, work: Work, costs: Costs) -> "_Total":
+        calls = work.calls.times(work.images)
+        self.calls = self.calls.plus(calls)
+        for name, one in costs.items():
+            self.flops += getattr(calls, name) * one.flops
+            self.seconds += getattr(calls, name) * one.seconds
+        self.bytes += work.images * work.bytes
+        return self
+
+    def cells(self) -> list[str]:
+        calls = [f"{count:,}" if count else "" for count in astuple(self.calls)]
+        return [
+            *calls,
+            f"{self.flops / 1e12:,.3g}",
+            f"{self.seconds / 3600:,.3g}",
+            f"{self.bytes / 1e9:,.3g}",
+        ]
+
+
+# ----------------------------------------------------------------------------------------------
+# One call of each network, timed
+
+
+def _batch(context: Context) -> int:
+    return BATCH.get(context.device.type, 4)
+
+
+def _metric_costs(context: Context) -> Costs:
+    size = context.dataset.image_size
+    images = torch.rand(_batch(context), 3, size, size) * 2 - 1
+    costs = {
+        "features": _cost(context, lambda: context.features(to_uint8(images))),
+        "perceptual": _cost(context, lambda: context.perceptual(images, -images)),
+    }
+    try:
+        costs["face"] = _cost(context, lambda: context.face(images))
+    except NotAvailable:
+        pass
+    return costs
+
+
+def _system_costs(context: Context, system: System) -> Costs:
+    """One call of each of the system's networks; a system that must see data first counts as free."""
+    if system.learns_from_data:
+        return {}
+    return {name: _cost(context, call) for name, call in _system_calls(context, system)}
+
+
+def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
+    batch, size = _batch(context), context.dataset.image_size
+    images = torch.rand(batch, 3, size, size) * 2 - 1
+    indices = list(range(batch))
+    if SEMANTIC in system.capabilities:
+        yield "encoder", lambda: system.encode_semantic(images)
+    elif ENCODE in system.capabilities and STOCHASTIC not in system.capabilities:
+        yield "encoder", lambda: system.encode(images, 1)
+    if DECODE in system.capabilities and {ENCODE, SEMANTIC, SAMPLE_LATENTS} & system.capabilities:
+        code = _any_code(system, images, indices)
+        yield "decoder", lambda: system.decode(code, 1)
+    if SAMPLE_LATENTS in system.capabilities:
+        yield "latent", lambda: system.sample_latents(indices, 0, 1)
+
+
+def _any_code(system: System, images: Tensor, indices: list[int]) -> Code:
+    if not {ENCODE, SEMANTIC, STOCHASTIC} & system.capabilities:
+        return Code(system.sample_latents(indices, 0, 1))
+    if STOCHASTIC not in system.capabilities:
+        return system.encode(images, 1)
+    semantic = system.encode_semantic(images) if SEMANTIC in system.capabilities else None
+    return Code(semantic, system.random_x_T(indices, 0))
+
+
+def _cost(context: Context, call: Callable[[], object]) -> Cost:
+    """One call for one image: its operations, and the median time of two calls."""
+    batch = _batch(context)
+    operations = counting.flops(call)
+    return Cost(counting.median_seconds(call, 2, context.device) / batch, operations / batch)
+
+
+def print_report(context: Context, names: tuple[str, ...], systems: list[System]) -> None:
+    cli.say("timing one batch of every network")
+    print(report(context, names, systems))

@@ -1,0 +1,1 @@
+"""What every benchmark stands on: registry, profiles, store, selections, rows, run folder."""

@@ -1,0 +1,191 @@
+"""What a benchmark is, and how one is run over systems that may not offer what it needs, or fail."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from benchmarks import REGISTRY
+from benchmarks.core.context import Context, Failure
+from benchmarks.core.plan import Work
+from benchmarks.metrics import METRICS, MetricInfo, register
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import IN_WORDS, System, SystemFailed
+from benchmarks.systems.checked import Checked, raised
+from diffae import distributed
+from diffae.errors import UserError
+from reports.records import Record, record_key
+from reports.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A metric that looks through a pretrained network: the name of its weights in `metrics.weights.KNOWN`,
+    its own name with them, and what is reported without them."""
+
+    weight: str
+    metric: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark. `run` yields a system's rows, `references` rows that belong to no system.
+
+    `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric, as it is
+    called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
+    `labelled` says that the data needs attributes. `plan` says what `run` would compute, for --dry-run.
+    `metrics` can always be measured; `seen` depends on the weights that are here. `doctor` prints both.
+    `infos` are the metrics that a plug-in brings and the table of `benchmarks.metrics` does not have. `of_images`
+    says that its numbers are of what systems draw, so that a row tells how much of it had to be clamped.
+    """
+
+    name: str
+    title: str
+    paper: str
+    table: str
+    headline: Callable[[Context], str]
+    needs: frozenset[str]
+    run: Callable[[Context, System], Iterator[Record]]
+    labelled: bool = False
+    references: Callable[[Context], Iterator[Record]] | None = None
+    plan: Callable[[Context, System], Iterator[Work]] | None = None
+    metrics: tuple[str, ...] = ()
+    seen: Seen | None = None
+    infos: Mapping[str, MetricInfo] = field(default_factory=dict)
+    of_images: bool = True
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name in REGISTRY.own
+
+
+def accepted(name: str, found: object) -> Benchmark:
+    """The benchmark of a plug-in, its metrics made known. Raises UserError if it cannot be one."""
+    if not isinstance(found, Benchmark):
+        raise UserError(f"{type(found).__name__} is not a benchmarks.core.base.Benchmark")
+    if found.name != name:
+        raise UserError(f"calls itself {found.name!r}")
+    if not _is_table(found.table):
+        raise UserError(f"cannot write a table called {found.table!r}")
+    if unknown := sorted(set(found.needs) - set(IN_WORDS)):
+        raise UserError(f"needs what no system has: {', '.join(unknown)}")
+    register(name, found.infos)
+    return found
+
+
+def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:
+    """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
+    if benchmark.labelled and context.dataset.attributes is None:
+        yield not_run(
+            benchmark, context, "all systems", f"{context.dataset.name} has no attributes"
+        )
+        return
+    seen: set[str] = set()
+    for system in systems:
+        missing = sorted(benchmark.needs - system.capabilities)
+        if missing:
+            reason = f"{system.title} cannot {' or '.join(IN_WORDS[name] for name in missing)}"
+            yield not_run(benchmark, context, system.title, reason)
+            continue
+        found = _measured(benchmark, context, system, seen)
+        yield from _guarded(benchmark, context, system.title, found)
+    if benchmark.references is not None:
+        found = _checked(benchmark, benchmark.references(context), seen)
+        scale = (replace(row, reference=True) for row in found)
+        yield from _guarded(benchmark, context, "references", scale)
+
+
+def _measured(
+    benchmark: Benchmark, context: Context, system: System, seen: set[str]
+) -> Iterator[Record]:
+    """A system's rows, with what was clamped in the images behind them."""
+    overshoot = context.store.overshoot
+    if isinstance(system, Checked):
+        system.overshoot = overshoot
+    with context.measuring(system):
+        found = _checked(benchmark, benchmark.run(context, system), seen)
+        for row in overshoot.told(found) if benchmark.of_images else found:
+            yield replace(row, reference=row.reference or system.reference)
+
+
+def _guarded(
+    benchmark: Benchmark, context: Context, title: str, found: Iterator[Record]
+) -> Iterator[Record]:
+    """The rows, and where they end early one that says why: a system failed, or the benchmark of a plug-in did.
+
+    Errors that are the user's, and those of our own benchmarks, go through.
+    """
+    measured: set[str] = set()
+    try:
+        for row in found:
+            measured.add(record_key(row))
+            yield row
+    except NotAvailable as obstacle:
+        yield _apart(not_run(benchmark, context, title, str(obstacle)), measured)
+    except SystemFailed as failure:
+        yield _apart(failed(benchmark, context, title, str(failure)), measured)
+    except (UserError, distributed.Stopped):
+        raise
+    except Exception as error:
+        if benchmark.is_ours:
+            raise
+        reason = f"benchmark {benchmark.name!r} {raised(error)}"
+        if (
+            distributed.world() > 1
+        ):  # the other processes may not have failed: this one cannot go on
+            raise UserError(reason) from error
+        yield _apart(failed(benchmark, context, title, reason), measured)
+
+
+def _apart(row: Record, measured: set[str]) -> Record:
+    """The row that says why others are missing, under a setting of its own if its cell has a number already."""
+    return replace(row, setting="the rest") if record_key(row) in measured else row
+
+
+def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> Iterator[Record]:
+    """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil all tables."""
+    if benchmark.is_ours:
+        yield from found
+        return
+    for record in found:
+        if not isinstance(record, Record):
+            raise TypeError(f"yielded {type(record).__name__}, not a Record")
+        if record.benchmark != benchmark.name or not _is_table(record.table):
+            raise ValueError(f"yielded a row of {record.benchmark!r} for {record.table!r}")
+        if (key := record_key(record)) in seen:
+            raise ValueError(f"yielded two rows for one number ({record.metric})")
+        seen.add(key)
+        yield record
+
+
+def _is_table(name: object) -> bool:
+    """Whether a plug-in may write a table of that name: fit for a file's name, and none of ours."""
+    fit = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
+    return bool(fit) and name not in {"overview", *(spec.name for spec in TABLES)}
+
+
+def failed(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
+    """The row of what should have run and did not, noted for the end of the run."""
+    context.failures.append(Failure(benchmark.name, system, reason))
+    return not_run(benchmark, context, system, reason)
+
+
+def not_run(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
+    """The row of a benchmark that a system could not run: no value, and why."""
+    metric = _headline(benchmark, context)
+    if metric not in METRICS:
+        name, dataset = benchmark.name, context.dataset.name
+        return Record(name, benchmark.table, system, dataset, "", "", None, "", None, note=reason)
+    return context.record(
+        benchmark.name, benchmark.table, system, metric, None, split="", note=reason
+    )
+
+
+def _headline(benchmark: Benchmark, context: Context) -> str:
+    """The metric that stands for the benchmark; "" for a plug-in that cannot say it."""
+    try:
+        return benchmark.headline(context)
+    except Exception:
+        if benchmark.is_ours:
+            raise
+        return ""

@@ -1,0 +1,113 @@
+"""What a benchmark would compute, in network calls: the work that --dry-run adds up.
+
+A benchmark's `plan` yields `Work`: so many images, so many calls of each network for every one of them. Work
+that several benchmarks share (the codes of the same images at the same T, the samples of the same seed) has
+the same `shared` and is counted once, at its largest. Pictures, and the last chunk of a selection that
+another benchmark cuts off elsewhere, are not counted.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+
+from benchmarks.core.images import THUMBNAIL
+from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Network calls: of the system's encoder, decoder and latent DDIM, and of the metrics' networks."""
+
+    encoder: int = 0
+    decoder: int = 0
+    latent: int = 0
+    features: int = 0
+    perceptual: int = 0
+    face: int = 0
+
+    def times(self, count: int) -> "Calls":
+        return Calls(*(count * getattr(self, field.name) for field in fields(self)))
+
+    def plus(self, other: "Calls") -> "Calls":
+        return Calls(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Work:
+    """`images` images, each with `calls`, of which `bytes` an image stay on disk.
+
+    Work of one `shared` key is done once for each system, or once in all if it looks at `real` images alone.
+    """
+
+    what: str
+    images: int
+    calls: Calls
+    steps: int | None = None
+    bytes: int = 0
+    shared: str = ""
+    real: bool = False
+
+
+def network_calls(system: System, steps: int | None) -> int:
+    """Decoder calls that one decoding (or inversion) takes."""
+    return (steps or 1) if system.iterative else 1
+
+
+def codes(system: System, split: str, images: int, steps: int | None) -> Work:
+    """Full codes of real images, kept in the store."""
+    semantic, inverts = (name in system.capabilities for name in (SEMANTIC, STOCHASTIC))
+    parts = ["z_sem"] * (semantic and inverts) + ["x_T"] * inverts
+    return Work(
+        f"encode: {' and '.join(parts)}" if parts else "encode",
+        images,
+        Calls(
+            encoder=int(semantic or not inverts),
+            decoder=network_calls(system, steps) if inverts else 0,
+        ),
+        steps,
+        4 * system.latent_dim,
+        shared=f"codes {split} {steps}",
+    )
+
+
+def semantic_codes(system: System, split: str, images: int) -> Work:
+    """Semantic codes alone, kept in the store."""
+    size = 4 * system.semantic_dim
+    return Work(f"z_sem of {split}", images, Calls(encoder=1), None, size, f"semantic {split}")
+
+
+def real_features(split: str, images: int, dim: int) -> Work:
+    """Features of real images, kept in the store."""
+    calls = Calls(features=1)
+    return Work(
+        f"features of {split}", images, calls, None, 4 * dim, f"features {split}", real=True
+    )
+
+
+def new_images(system: System, images: int, steps: int | None, dim: int) -> Work:
+    """Samples with their features and thumbnails, kept in the store."""
+    count = network_calls(system, steps)
+    latent = count if system.semantic_dim else 0
+    size = 4 * (system.semantic_dim + dim) + 3 * THUMBNAIL**2
+    calls = Calls(decoder=count, latent=latent, features=1)
+    return Work("samples", images, calls, steps, size, f"samples {steps}")
+
+
+def distinct(work: Iterable[tuple[str, str, Work]]) -> Iterator[tuple[str, str, Work]]:
+    """(benchmark, system, work) with shared work counted once: under the first that needs it, at its
+    largest number of images."""
+    entries = list(work)
+
+    def key(entry: tuple[str, str, Work]) -> tuple[str, str]:
+        return ("" if entry[2].real else entry[1], entry[2].shared)
+
+    largest: dict[tuple[str, str], Work] = {}
+    for entry in entries:
+        if entry[2].shared:
+            known = largest.get(key(entry))
+            if known is None or known.images < entry[2].images:
+                largest[key(entry)] = entry[2]
+    for benchmark, system, item in entries:
+        if not item.shared:
+            yield benchmark, system, item
+        elif (found := largest.pop(key((benchmark, system, item)), None)) is not None:
+            yield benchmark, system, found

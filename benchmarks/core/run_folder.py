@@ -1,0 +1,212 @@
+"""The run folder: what a run is, whose folder it is, and what is kept in it.
+
+A folder is a run's if its `run.json` has the settings of that run: all that decides a number, fingerprints of
+data, systems and metric networks too. Nothing is written into another run's folder, nor into anybody else's, and
+nothing is removed that this software did not make.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from benchmarks.commands import doctor
+from benchmarks.commands.options import Options
+from benchmarks.core import provenance
+from benchmarks.core.context import Context
+from benchmarks.systems.base import System
+from diffae import cli, distributed
+from diffae.errors import UserError
+from diffae.files import is_partial, read_text, write_whole, writing
+from diffae.lock import foreign, lock_folder
+from reports.records import Record, write_records
+from reports.tables import write_tables
+from reports.uncertainty import write_uncertainties
+
+RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
+TABLES, PICTURES = "tables", "pictures"
+RUNS = Path("runs")  # where folders are that nobody chose
+ANOTHER_OUT = "or choose another --out"
+BETWEEN_WRITES = 1.0  # seconds; each writes the whole file
+
+Settings = dict[str, Any]
+
+
+# ----------------------------------------------------------------------------------------------
+# What a run is
+
+
+def settings(options: Options, context: Context, loaded: Sequence[System]) -> Settings:
+    """What decides a run's numbers. `loaded` are systems that have not been fitted yet."""
+    dataset = context.dataset
+    parts = {
+        "benchmarks": options.benchmarks,
+        "systems": options.systems,
+        "checkpoints": options.checkpoints,
+        "weights": {system.name: system.fingerprint for system in loaded},
+        "metric_networks": context.metric_networks(),
+        "data": options.data or "portraits",
+        "data_sha256": dataset.fingerprint,
+        "crop": dataset.transform.crop,
+        "profile": asdict(options.profile),
+        "attributes": options.attributes,
+        "seed": options.seed,
+        "device": options.device,
+        "precision": options.precision,
+    }
+    return json.loads(json.dumps(parts))
+
+
+def default_out(context: Context, ours: Settings) -> Path:
+    """A folder of its own for every run: runs/DATA-PROFILE-ID."""
+    digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:8]
+    return RUNS / f"{context.dataset.name}-{context.profile.name}-{digest}"
+
+
+def differences(ours: Settings, theirs: Settings) -> list[str]:
+    """The names of settings that differ; of those that have parts, the parts: "weights (diffae)"."""
+    names = []
+    for key in sorted(key for key in ours if ours[key] != theirs.get(key)):
+        parts = _parts_that_differ(ours[key], theirs.get(key))
+        names.append(f"{key} ({', '.join(parts)})" if parts else key)
+    return names
+
+
+def _parts_that_differ(a: object, b: object) -> list[str]:
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return []
+    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+
+
+# ----------------------------------------------------------------------------------------------
+# Whose folder it is
+
+
+def claim(out: Path, ours: Settings) -> IO[str]:
+    """Make `out` this run's folder, locked while the file returned is open.
+
+    Raises UserError if it holds another run or anything else, or if another process runs in it.
+    """
+    with writing(out, ANOTHER_OUT):
+        _refuse_another(out, ours)
+        known = os.path.lexists(out / RUN)
+        out.mkdir(parents=True, exist_ok=True)
+        lock = lock_folder(out, "running")
+        for folder in (out, out / TABLES, out / PICTURES) if known else ():
+            for leftover in filter(is_partial, folder.glob("*.partial")):
+                leftover.unlink()
+    return lock
+
+
+def _refuse_another(out: Path, ours: Settings) -> None:
+    if os.path.lexists(out / RUN):
+        if names := differences(ours, _note(out / RUN)["settings"]):
+            raise UserError(
+                f"--out {out}: holds another run (its {', '.join(names)} differ); choose another folder"
+            )
+    elif os.path.lexists(out) and (not out.is_dir() or foreign(out)):
+        raise UserError(f"--out {out}: exists and is not a run folder; choose another")
+    for name in (RECORDS, INFLUENCES):
+        if (out / name).exists() and not (out / name).is_file():
+            raise UserError(f"{out / name}: not a file; move it away {ANOTHER_OUT}")
+    for name in (TABLES, PICTURES):
+        if os.path.lexists(out / name) and not (out / name).is_dir():
+            raise UserError(f"{out / name}: not a folder; move it away {ANOTHER_OUT}")
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """The content of a run.json of ours."""
+    try:
+        content = json.loads(read_text(path))
+        if isinstance(content["settings"], dict):
+            return content
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise UserError(f"{path}: damaged; choose another --out, finished work is kept")
+
+
+# ----------------------------------------------------------------------------------------------
+# What is kept in it
+
+
+class Results:
+    """The files of a run: rewritten, whole, while rows come in, so they can be used at any time."""
+
+    def __init__(
+        self,
+        out: Path,
+        context: Context,
+        ours: Settings,
+        loaded: list[System],
+        arguments: Sequence[str],
+    ):
+        self.out, self.context, self.loaded = out, context, loaded
+        self.records: list[Record] = []
+        self.seconds: dict[str, float] = {}
+        self._about = {
+            "settings": ours,
+            "models": {system.name: dict(system.describe()) for system in loaded},
+            "seen_in_training": doctor.seen_in_training(context, loaded),
+            "precision": context.precision,
+            "started": provenance.now(),
+            **provenance.describe(arguments, context.device),
+        }
+        self._write_run()
+
+    def extend(self, name: str, new: Iterator[Record]) -> None:
+        """Take a benchmark's rows as they come; write records.csv every second and at the end, then the tables."""
+        cli.say(f"== {name}")
+        start = written = time.monotonic()
+        try:
+            for record in new:
+                self.records.append(record)
+                if time.monotonic() - written > BETWEEN_WRITES:
+                    self._write_records()
+                    written = time.monotonic()
+        finally:  # also what an interrupted benchmark has measured
+            self._write_records()
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        cli.say(f"== {name}: {self.seconds[name]:.0f} s")
+        self._write_run()
+        if distributed.is_main():
+            self._write_summary()
+
+    def finish(self) -> None:
+        """Say in run.json that nothing is left to do, what failed, and which weights (fitted systems' too) it was."""
+        fitted = {system.name: system.fingerprint for system in self.loaded}
+        failed = [failure._asdict() for failure in self.context.failures]
+        ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
+        self._write_run(ending)
+
+    def _write_records(self) -> None:
+        if distributed.is_main():
+            with writing(self.out, ANOTHER_OUT):
+                write_records(self.out / RECORDS, self.records)
+
+    def _write_summary(self) -> None:
+        """Write influences.npz and the tables."""
+        with writing(self.out, ANOTHER_OUT):
+            write_uncertainties(self.out / INFLUENCES, self.context.uncertainties)
+            write_tables(
+                self.records,
+                self.out / TABLES,
+                title=f"{self.context.dataset.name}, profile {self.context.profile.name}",
+                context={
+                    "data": self.context.dataset.name,
+                    "profile": self.context.profile.name,
+                    "seed": str(self.context.seed),
+                },
+            )
+
+    def _write_run(self, ending: dict[str, Any] | None = None) -> None:
+        """Write run.json: until the run has ended it says that it is not complete."""
+        content = self._about | {"seconds": self.seconds, "protocols": self.context.protocols}
+        content |= ending or {"complete": False}
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        if distributed.is_main():
+            with writing(self.out, ANOTHER_OUT):
+                write_whole(self.out / RUN, text.encode())

@@ -1,0 +1,186 @@
+"""The store: results of expensive work, one file a chunk, filed under what they depend on.
+
+Work is a list of positions, cut into chunks of a fixed size. A key says everything that decides the result
+(weights, data, transform, steps, seed, metric networks ...); its hash names a folder, and a finished chunk is
+one npz file in it, written whole or not at all. So a killed run goes on where it stopped, a second run
+computes nothing twice, and any number of processes can share the work: chunk i belongs to rank i mod world.
+A file that was damaged since (its checksums say so) is computed anew.
+
+A fresh store (`--fresh`) takes nothing that was there before the run: it computes every chunk anew and files it in
+the old one's place, whole, so that runs at work beside it read the one or the other. Killed, it begins again.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from tqdm import tqdm
+
+import diffae
+from benchmarks.core.overshoot import Overshoot
+from benchmarks.systems.base import SystemFailed
+from diffae import cli, distributed
+from diffae.errors import UserError
+from diffae.files import cache_root, is_partial, write_whole, writing
+from diffae.lock import LOCK, open_lock
+
+CHUNK = 64  # also the batch size of every network
+FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
+ELSEWHERE = "or set DIFFAE_CACHE to another folder"
+
+Arrays = dict[str, np.ndarray]
+Compute = Callable[[np.ndarray], Arrays]  # positions -> arrays, one row a position
+
+
+def default_root() -> Path:
+    """$DIFFAE_CACHE/store, or ~/.cache/diffae/store."""
+    return cache_root() / "store"
+
+
+class Store:
+    def __init__(self, root: Path, fresh: bool = False):
+        self.root, self.fresh = root, fresh
+        self.overshoot = Overshoot()  # of the images behind what was read last, see `told`
+        self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
+        self._in_use: IO[str] | None = None
+
+    def make(self) -> None:
+        """Make the folder. Raises UserError if it cannot be made."""
+        with writing(self.root, ELSEWHERE):
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written, unless another run is at work in the store."""
+        self.make()
+        with writing(self.root, ELSEWHERE):
+            self._in_use = open_lock(self.root / LOCK)
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in filter(is_partial, self.root.glob("*/*.partial")):
+                if FOLDER.fullmatch(leftover.parent.name):
+                    leftover.unlink(missing_ok=True)
+        except OSError:  # somebody is at work, or the file system has no locks: they do no harm
+            pass
+        with suppress(OSError):
+            fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
+
+    def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
+        """Positions 0..count-1 in chunks, in order: computed by all ranks together, then read back one by one.
+
+        `key["work"]` names the kind of work in the folder's name and on the progress bar.
+        """
+        pieces = [(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
+        mine = pieces[distributed.rank() :: distributed.world()]
+        todo = [piece for piece in mine if not self._has(self._file(key, piece))]
+        failure = None
+        if todo:
+            title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
+            total = sum(stop - start for start, stop in todo)
+            quiet = not distributed.is_main()
+            with tqdm(
+                total=total, desc=title, unit="image", leave=False, disable=quiet or None
+            ) as bar:
+                try:
+                    for piece in todo:
+                        distributed.check()
+                        self._file_chunk(key, piece, compute)
+                        bar.update(piece[1] - piece[0])
+                except SystemFailed as error:
+                    failure = error
+        _agree(failure)
+        self._renewed |= {self._file(key, piece) for piece in pieces}
+        for piece in pieces:
+            yield self.chunk(key, piece, compute)
+
+    def chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> Arrays:
+        """The arrays of one chunk, read from its file or computed and filed."""
+        path = self._file(key, piece)
+        arrays = _read(path) if self._has(path) else None
+        if arrays is None:
+            self._file_chunk(key, piece, compute)
+            # not what was computed: what is read has one memory layout, whoever computed it
+            arrays = _read(path)
+        if arrays is None:
+            raise UserError(f"{path}: cannot be read back; is the disk sound? {ELSEWHERE[3:]}")
+        return self.overshoot.unpack(arrays)
+
+    def _file_chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> None:
+        path = self._file(key, piece)
+        computed = self.overshoot.beside(lambda: compute(np.arange(*piece)))
+        with writing(self.root, ELSEWHERE):
+            _write(path, computed, key)
+        self._renewed.add(path)
+
+    def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
+        """One array of all chunks, joined: count x ..."""
+        return np.concatenate([arrays[name] for arrays in self.chunks(key, count, compute)])
+
+    def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """Work that is not a list of positions: computed by the first rank, read by all.
+
+        A ValueError of `compute` is one of the data: every rank raises it.
+        """
+        failure = None
+        if distributed.is_main():
+            try:
+                if not self._has(self._file(key, (0, 1))):
+                    self._file_chunk(key, (0, 1), lambda _: compute())
+            except ValueError:
+                _agree(None)
+                raise
+            except SystemFailed as error:
+                failure = error
+        _agree(failure)
+        self._renewed.add(self._file(key, (0, 1)))
+        return self.chunk(key, (0, 1), lambda _: compute())
+
+    def _has(self, path: Path) -> bool:
+        """Whether there is a file that may be read instead of computing."""
+        return path.exists() and (not self.fresh or path in self._renewed)
+
+    def _file(self, key: dict[str, Any], piece: tuple[int, int]) -> Path:
+        complete = {"version": diffae.__version__, **key}
+        name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
+        return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
+
+
+def _agree(failure: SystemFailed | None) -> None:
+    """Wait for all ranks. If a system failed one of them, it has failed them all, and each raises SystemFailed:
+    else they would part, and wait for each other at different places."""
+    said = distributed.agree(None if failure is None else str(failure))
+    if said is not None:
+        raise failure or SystemFailed(said)
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's content, for keys of work that depends on it."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = path.parent / "key.json"
+    if not note.exists():
+        write_whole(note, json.dumps(key, indent=1, sort_keys=True).encode())
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_whole(path, buffer.getvalue())
+
+
+def _read(path: Path) -> Arrays | None:
+    """The arrays of a chunk's file, or None if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
+        cli.say(f"{path}: damaged, computing it anew")
+        return None

@@ -1,0 +1,110 @@
+"""Denoising: how well x_0 is predicted from a noised image, with and without z_sem (paper, Fig. 6).
+
+Held-out images are noised to t, the network is called once, and the x_0 that it predicts is compared with
+the image. What z_sem knows need not be read off the noise, so the gap to the baseline grows with t. (The
+paper shows the predictions along a decoding; here every t starts from the true x_t.)
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from benchmarks.core.base import Benchmark
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import save_sheet
+from benchmarks.core.plan import Calls, Work, semantic_codes
+from benchmarks.core.store import Arrays
+from benchmarks.metrics import pixel, ssim
+from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
+from diffae import noise
+from reports.records import Record
+
+TABLE = "figure6_denoising"
+METRICS = ("mse", "ssim")
+PREVIEW = 4
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    selection = context.select("test", context.profile.denoising_images)
+    previews = []
+    for t in context.profile.denoising_timesteps:
+        scores = score(context, system, selection, t)
+        yield from _records(context, system, selection, t, scores)
+        previews.append(torch.from_numpy(scores["preview"]))
+    originals = selection.batch(np.arange(len(previews[0])))
+    rows = torch.stack([originals, *previews], dim=1).unbind()
+    save_sheet(context.pictures / f"denoising-{system.name}.png", rows, scale=2)
+
+
+def score(context: Context, system: System, selection: Selection, t: int) -> Arrays:
+    """Scores per image, [N] each, and the first few predictions under "preview"."""
+    semantic = None
+    if SEMANTIC in system.capabilities:
+        semantic = context.semantic(system, selection)
+    key = context.key("denoising", system, selection) | {"t": t, "seed": context.seed}
+
+    def compute(positions: np.ndarray) -> Arrays:
+        images = selection.batch(positions)
+        indices = selection.order[positions].tolist()
+        # The same noise at every t and for every system: only what is measured differs.
+        eps = noise.normal(context.seed, "denoising", indices, images.shape[1:])
+        given = None if semantic is None else semantic[positions]
+        output = system.predict_x0(system.add_noise(images, t, eps), t, given).cpu()
+        return {
+            "mse": pixel.mse(output, images).numpy(),
+            "ssim": ssim.ssim(output, images).numpy(),
+            "preview": output[: PREVIEW if positions[0] == 0 else 0].numpy(),
+        }
+
+    chunks = list(context.store.chunks(key, len(selection), compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _records(
+    context: Context, system: System, selection: Selection, t: int, scores: Arrays
+) -> Iterator[Record]:
+    protocol = context.protocol(
+        "denoising",
+        split=selection.split,
+        n=len(selection),
+        t=t,
+        semantic="of the image itself" if SEMANTIC in system.capabilities else None,
+        x_0="clipped to [-1, 1]",
+        ssim="11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]",
+    )
+    for metric in METRICS:
+        value, uncertainty = selection.mean(scores[metric])
+        yield context.record(
+            "denoising",
+            TABLE,
+            system.title,
+            metric,
+            value,
+            setting=f"t = {t}",
+            uncertainty=uncertainty,
+            n=len(selection),
+            protocol=protocol,
+        )
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select("test", profile.denoising_images))
+    if SEMANTIC in system.capabilities:
+        yield semantic_codes(system, "test", count)
+    times = len(profile.denoising_timesteps)
+    yield Work(f"predict x_0 at {times} timesteps", count, Calls(decoder=times))
+
+
+BENCHMARK = Benchmark(
+    name="denoising",
+    title="predicted x_0 by t, with and without z_sem",
+    paper="Fig. 6",
+    table=TABLE,
+    headline=lambda context: "mse",
+    needs=frozenset({PREDICT_X0}),
+    run=run,
+    plan=plan,
+    metrics=METRICS,
+)

@@ -1,0 +1,340 @@
+"""Few-shot conditional samples: Table 3 of the paper.
+
+A linear classifier is trained on the z_sem of a few labelled images (binary: k of each class; PU: positives
+against unlabelled ones). Latents of the latent DDIM are then accepted by its probability, decoded, and held
+against all real images of the class. All scenarios draw from one pool of latents, decoded once.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import file_name, save_sheet
+from benchmarks.core.plan import Calls, Work, new_images, real_features, semantic_codes
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of, shares_of
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
+from benchmarks.tasks.fewshot.classes import (
+    SCENARIOS,
+    Setup,
+    Target,
+    classifier,
+    labelled,
+    rule,
+    targets,
+)
+from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.samples import decode_latents, samples
+from diffae import noise
+from reports.records import Record
+from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
+
+TABLE = "table3_fewshot_fid"
+PREVIEW = 16
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    pool = Pool(context, system)
+    for rule_name in context.profile.fewshot_acceptance:
+        chosen, first = rule(rule_name), rule_name == context.profile.fewshot_acceptance[0]
+        title = system.title if first else f"{system.title}, {rule_name} rule"
+        for scenario in SCENARIOS:
+            for target in targets(context):
+                yield from _one_class(context, pool, title, Setup(scenario, chosen, target), first)
+
+
+def _one_class(
+    context: Context, pool: "Pool", title: str, setup: Setup, picture: bool
+) -> Iterator[Record]:
+    """The rows of one class; one with the reason if it has too few images or samples."""
+    train = context.select("train", context.profile.probe_train)
+    features = context.semantic(pool.system, train)
+    try:
+        results = [
+            _one_seed(context, pool, features, train, setup, seed)
+            for seed in range(context.profile.fewshot_seeds)
+        ]
+    except NotAvailable as reason:
+        metric = context.features.metric_name
+        yield context.record(
+            "fewshot",
+            TABLE,
+            title,
+            metric,
+            None,
+            split="all",
+            setting=setup.setting,
+            note=str(reason),
+        )
+        return
+    yield from _records(context, pool.system, title, setup, results)
+    if picture:
+        pool.save_picture(f"{setup.scenario}-{setup.target.name}", results[0].accepted)
+
+
+def references(context: Context) -> Iterator[Record]:
+    """Two scales: all real images against those of the class, and as many real images of the class as are
+    sampled against the rest of them, which no sampler can do better than at this size."""
+    everything = context.select("all", context.profile.fewshot_reference)
+    features, blocks = context.real_features(everything), everything.blocks(BLOCKS)
+    for target in targets(context):
+        members = np.flatnonzero(target.members(everything.labels))
+        wanted = context.profile.fewshot_samples
+        for title, one, other in (
+            ("naive", np.arange(len(everything)), members),
+            ("real images of the class", members[:wanted], members[wanted:]),
+        ):
+            value, uncertainty = None, UNKNOWN
+            note = f"against {len(other):,} images"
+            if min(len(one), len(other)) < 2:
+                note = f"{len(members)} images of class {target.name} are too few"
+            else:
+                found = distance(
+                    context, features[one], blocks[one], features[other], blocks[other]
+                )
+                found = replace(found, reference_shares=shares_of(blocks))
+                # The same persons' images are on both sides: a block is left out of both at once.
+                both = found.of_samples + found.of_reference
+                value, uncertainty = found.value, of_influences(both, everything.units("blocks"))
+            yield from _reference_records(
+                context, title, target, value, uncertainty, len(one), note
+            )
+
+
+def _reference_records(
+    context: Context,
+    title: str,
+    target: Target,
+    value: float | None,
+    uncertainty: Uncertainty,
+    n: int,
+    note: str,
+) -> Iterator[Record]:
+    protocol = context.protocol(
+        "fewshot",
+        reference_row=title,
+        images=len(context.select("all", context.profile.fewshot_reference)),
+        samples=context.profile.fewshot_samples,
+        **context.features.describe(),
+    )
+    for scenario in SCENARIOS:
+        yield context.record(
+            "fewshot",
+            TABLE,
+            title,
+            context.features.metric_name,
+            value,
+            split="all",
+            setting=f"{scenario}/{target.name}",
+            uncertainty=uncertainty,
+            n=n,
+            protocol=protocol,
+            note=note,
+        )
+
+
+# ----------------------------------------------------------------------------------------------
+# One seed: split, classifier, acceptance, distance
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One seed's distance and share of accepted latents, each with the influences of blocks of the pool."""
+
+    distance: Jackknife
+    acceptance: Jackknife
+    accepted: np.ndarray
+
+
+def _one_seed(
+    context: Context, pool: "Pool", features: Tensor, train: Selection, setup: Setup, seed: int
+) -> _Result:
+    target = setup.target
+    try:
+        probe = classifier(context.profile, setup, features, train.labels, seed)
+    except ValueError as error:
+        raise NotAvailable(f"class {target.name}: {error}") from None
+    probability = torch.sigmoid(probe.logits(pool.latents)[:, 0])
+    source = noise.generator(context.seed, f"acceptance {target.name}", seed)
+    u = noise.uniforms(source, probability.shape)
+    accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
+    wanted = accepted[: context.profile.fewshot_samples]
+    if len(wanted) < 2:
+        raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
+    everything = context.select("all", context.profile.fewshot_reference)
+    members = target.members(everything.labels)
+    if members.sum() < 2:
+        raise NotAvailable(f"class {target.name}: {members.sum()} real images to compare with")
+    real, real_blocks = context.real_features(everything), everything.blocks(BLOCKS)
+    pool_blocks = blocks_of(len(u))
+    found = distance(
+        context, pool.features[wanted], pool_blocks[wanted], real[members], real_blocks[members]
+    )
+    # How many of the real images are of the class is chance too: what would be drawn again is all of them.
+    found = replace(found, reference_shares=shares_of(real_blocks))
+    if len(wanted) < context.profile.fewshot_samples:  # as is how many of the pool are accepted
+        found = replace(found, sample_shares=shares_of(pool_blocks))
+    return _Result(found, _acceptance(accepted, pool_blocks), accepted)
+
+
+def _acceptance(accepted: np.ndarray, pool_blocks: np.ndarray) -> Jackknife:
+    """The share of the pool that is accepted, as a distance is given; no reference plays a part."""
+    shares, nothing = shares_of(pool_blocks), np.zeros(BLOCKS)
+    value = len(accepted) / len(pool_blocks)
+    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS) / len(pool_blocks)
+    without = (value - taken) / (1 - shares)
+    return Jackknife(value, without, np.full(BLOCKS, value), shares, nothing)
+
+
+class Pool:
+    """Latents of the latent DDIM, and the features of their images; the same for every scenario."""
+
+    def __init__(self, context: Context, system: System):
+        self.context, self.system = context, system
+        self.steps = context.profile.fewshot_steps if system.iterative else None
+        new = samples(context, system, self.steps, context.profile.fewshot_pool)
+        self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
+
+    def save_picture(self, name: str, accepted: np.ndarray) -> None:
+        """The first accepted samples of a class."""
+        shown = accepted[:PREVIEW]
+
+        def compute() -> Arrays:
+            latents = self.latents[shown]
+            images = decode_latents(self.context, self.system, latents, shown.tolist(), self.steps)
+            return {"images": images.numpy()}
+
+        key = self.context.key("sample-preview", self.system, None)
+        key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
+        images = torch.from_numpy(self.context.store.once(key, compute)["images"])
+        path = self.context.pictures / f"fewshot-{self.system.name}-{file_name(name)}.png"
+        save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)
+
+
+def _records(
+    context: Context, system: System, title: str, setup: Setup, results: list[_Result]
+) -> Iterator[Record]:
+    profile = context.profile
+    steps = profile.fewshot_steps if system.iterative else None
+    protocol = context.protocol(
+        "fewshot",
+        scenario=setup.scenario,
+        acceptance=setup.rule.description,
+        samples=profile.fewshot_samples,
+        pool=profile.fewshot_pool,
+        seeds=profile.fewshot_seeds,
+        reference="all images of the class",
+        reference_n=len(context.select("all", profile.fewshot_reference)),
+        latent_steps=steps,
+        decoding_steps=steps,
+        probe_train=profile.probe_train,
+        **labelled(profile, setup.scenario),
+        **context.features.describe(),
+    )
+    fewest = min(min(len(result.accepted), profile.fewshot_samples) for result in results)
+    short = f"only {fewest} of {profile.fewshot_samples} samples accepted"
+    for metric, name in (
+        (context.features.metric_name, "distance"),
+        ("acceptance_rate", "acceptance"),
+    ):
+        found = [getattr(result, name) for result in results]
+        yield context.record(
+            "fewshot",
+            TABLE,
+            title,
+            metric,
+            float(np.mean([one.value for one in found])),
+            split="all",
+            setting=setup.setting,
+            steps=steps,
+            uncertainty=_uncertainty(context, found),
+            n=fewest,
+            protocol=protocol,
+            note=short if fewest < profile.fewshot_samples else "",
+        )
+    values = [result.distance.value for result in results]
+    yield _over_seeds(context, title, setup, steps, values, protocol)
+
+
+def _over_seeds(
+    context: Context,
+    title: str,
+    setup: Setup,
+    steps: int | None,
+    values: list[float],
+    protocol: str,
+) -> Record:
+    """The standard deviation over seeds, which is the paper's ±: only the labelled images differ."""
+    several = len(values) > 1
+    spread = float(np.std(values, ddof=1)) if several else None
+    return context.record(
+        "fewshot",
+        TABLE,
+        title,
+        f"{context.features.metric_name}_seed_std",
+        spread,
+        split="all",
+        setting=setup.setting,
+        steps=steps,
+        # of the standard deviation of normal values
+        stderr=None if spread is None else spread / math.sqrt(2 * (len(values) - 1)),
+        n=len(values),
+        protocol=protocol,
+        note="" if several else "one seed has no spread",
+    )
+
+
+def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
+    """Of a mean over seeds: which images were labelled, which latents were drawn, which images are real."""
+    profile = context.profile
+    everything = context.select("all", profile.fewshot_reference)
+    seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
+    pool = units_of("blocks of a pool, dealt in turn", context.seed, profile.fewshot_pool)
+    drawn = of_influences(np.mean([one.of_samples for one in found], axis=0), pool)
+    real = np.mean([one.of_reference for one in found], axis=0)
+    return seeds + drawn + of_influences(real, everything.units("blocks of reference"))
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile, dim = context.profile, context.features.dim
+    steps = profile.fewshot_steps if system.iterative else None
+    train = context.select("train", profile.probe_train)
+    yield semantic_codes(system, "train", len(train))
+    yield new_images(system, profile.fewshot_pool, steps, dim)
+    everything = context.select("all", profile.fewshot_reference)
+    yield real_features("all", len(everything), dim)
+    rules = f"accepted by {', '.join(profile.fewshot_acceptance)}; {profile.fewshot_seeds} seeds"
+    labels = {
+        "binary": f"{profile.fewshot_binary_k} + {profile.fewshot_binary_k}",
+        "pu": f"{profile.fewshot_pu_positives} + {profile.fewshot_pu_unlabeled:,}",
+    }
+    for scenario in SCENARIOS:
+        for target in targets(context):
+            what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
+            yield Work(what, profile.fewshot_samples, Calls())
+    for target in targets(context):
+        what = f"naive: all images against {target.name}"
+        yield Work(what, len(everything), Calls(), shared=what, real=True)
+
+
+BENCHMARK = Benchmark(
+    name="fewshot",
+    title="Frechet distance of few-shot class-conditional samples by rejection",
+    paper="Table 3",
+    table=TABLE,
+    headline=lambda context: context.features.metric_name,
+    needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
+    run=run,
+    plan=plan,
+    labelled=True,
+    references=references,
+    metrics=("acceptance_rate",),
+    seen=Seen("inception", "fid and fid_seed_std", "fd_effnet and fd_effnet_seed_std"),
+)

@@ -1,0 +1,265 @@
+"""Identity: is the person the same after an attribute was edited? (paper, Appendix G)
+
+An edit moves the normalised z_sem along the weight vector of the paper's classifier, away from the attribute's
+present value:
+
+    z' = z + s sqrt(d) w / |w|
+
+and decodes it with the image's own inverted x_T. The cosine similarity of face embeddings before and after
+is read against how far the edit got: the change of the probe's logit when the edited image is encoded anew.
+
+A cosine has no scale of its own. `references` gives it one, on real images and by the same embedding: what two
+pictures of one person have, which an edit that keeps the person cannot be asked to exceed, and what two people
+have, where nothing of the person is left.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import file_name, save_sheet
+from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.identity import cosine_similarity
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, needed
+from benchmarks.tasks.probes import ADAM, fit_adam, plan_fit, selections
+from probes import LinearProbe
+from reports.records import Record
+from reports.uncertainty import of_mean
+
+TABLE = "appendix_g_identity"
+ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
+PREVIEW = 8
+SAME, DIFFERENT = "the same person, another picture", "different people"
+OTHER_IMAGES = "different images"  # where nobody knows who is in them
+RANGE = 16  # images of the range for each one that is edited: they only go through the embedding
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    attributes, face = _attributes(context), context.face
+    probe, labels = fit_adam(context, system), selections(context)[0].labels
+    selection = context.select("test", context.profile.identity_images)
+    steps = context.profile.identity_steps if system.iterative else None
+    protocol = context.protocol(
+        "identity",
+        n=len(selection),
+        edit="z + s sqrt(d) w / |w| on normalised z, away from the present value",
+        before="the real image",
+        inversion_steps=steps,
+        decoding_steps=steps,
+        solver="ddim" if steps else None,
+        probe=ADAM,
+        probe_train=context.profile.probe_train,
+        **face.describe(),
+    )
+    for attribute in attributes:
+        column = context.dataset.attribute_names.index(attribute)
+        if labels[:, column].all() or not labels[:, column].any():
+            note = f"{attribute}: only one class among the probe's training images"
+            yield context.record(
+                "identity",
+                TABLE,
+                system.title,
+                face.metric_name,
+                None,
+                setting=attribute,
+                note=note,
+            )
+            continue
+        strips = []
+        for strength in (0.0, *context.profile.identity_strengths):
+            scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
+            strips.append(torch.from_numpy(scores["preview"]))
+            for metric, name in (
+                (face.metric_name, "similarity"),
+                ("logit_change", "logit_change"),
+            ):
+                value, uncertainty = selection.mean(scores[name])
+                yield context.record(
+                    "identity",
+                    TABLE,
+                    system.title,
+                    metric,
+                    value,
+                    setting=f"{attribute} {strength:g}",
+                    steps=steps,
+                    uncertainty=uncertainty,
+                    n=len(selection),
+                    protocol=protocol,
+                )
+        originals = selection.batch(np.arange(len(strips[0])))
+        path = context.pictures / f"edit-{system.name}-{file_name(attribute)}.png"
+        save_sheet(path, [originals, *strips], scale=2)
+
+
+def _attributes(context: Context) -> list[str]:
+    """The attributes asked for, or those of the paper's that the data set has."""
+    chosen = context.attributes or ATTRIBUTES
+    known = [name for name in chosen if name in context.dataset.attribute_names]
+    if not known:
+        raise NotAvailable(
+            f"not applicable: {context.dataset.name} has none of the attributes {', '.join(chosen)} "
+            "(--attributes names others)"
+        )
+    return known
+
+
+def edit(probe: LinearProbe, semantic: Tensor, attribute: int, amount: Tensor) -> Tensor:
+    """Move codes along an attribute's direction; `amount` (N) is s, signed."""
+    direction = probe.direction(attribute)
+    step = amount[:, None] * math.sqrt(semantic.shape[1]) * direction
+    return semantic + step * probe.std  # the same move, on codes that are not normalised
+
+
+def edit_scores(
+    context: Context,
+    system: System,
+    selection: Selection,
+    probe: LinearProbe,
+    attribute: str,
+    strength: float,
+    steps: int | None,
+) -> Arrays:
+    """Similarity and logit change per image, [N] each, and the first few edited images ("preview").
+
+    Strength 0 is the reconstruction: its similarity is what an edit can at most keep.
+    """
+    column = context.dataset.attribute_names.index(attribute)
+    key = context.key("edit", system, selection) | {
+        "attribute": attribute,
+        "strength": strength,
+        "steps": steps,
+        "probe": ADAM,
+        "probe_train": context.profile.probe_train,
+        "face": context.face.describe(),
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        images = selection.batch(positions)
+        code = context.code(system, selection, positions, steps or 1)
+        semantic = needed(code.semantic, "semantic part")
+        towards = torch.from_numpy(1.0 - 2.0 * selection.labels[positions, column]).float()
+        moved = edit(probe, semantic, column, strength * towards)
+        edited = system.decode(replace(code, semantic=moved), steps or 1).cpu()
+        before = probe.logits(semantic)[:, column]
+        after = probe.logits(system.encode_semantic(edited).cpu())[:, column]
+        similarity = cosine_similarity(context.face(images), context.face(edited))
+        return {
+            "similarity": similarity.cpu().numpy(),
+            "logit_change": ((after - before) * towards).numpy(),
+            "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
+        }
+
+    chunks = list(context.store.chunks(key, len(selection), compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def references(context: Context) -> Iterator[Record]:
+    """The range of the similarity: real images of the same person and of different people.
+
+    People, one picture each, are compared with all others; where two pictures of them are among the images, with
+    themselves. Data that does not say who is in its pictures has no pairs of one person, and its images count
+    as people.
+    """
+    try:
+        face, _ = context.face, _attributes(context)
+    except NotAvailable:
+        return  # the row of every system says so
+    selection = context.select("test", RANGE * context.profile.identity_images)
+    if not len(selection):
+        return
+    known = context.dataset.identities is not None
+    first, second = _two_pictures(selection.groups)
+    embeddings = _embeddings(context, selection)
+    of_one = np.flatnonzero(second >= 0)
+    protocol = context.protocol(
+        "identity", n=len(selection), pairs="real images", **face.describe()
+    )
+
+    def row(setting: str, values: np.ndarray, value: float, units: str) -> Record:
+        return context.record(
+            "identity",
+            TABLE,
+            "real images (test)",
+            face.metric_name,
+            value,
+            setting=setting,
+            uncertainty=of_mean(values, selection.units(units)),
+            n=len(values),
+            protocol=protocol,
+            reference=True,
+        )
+
+    if known and len(of_one):
+        same = (embeddings[first[of_one]] * embeddings[second[of_one]]).sum(1)
+        yield row(SAME, same, float(same.mean()), "persons with two pictures")
+    if len(first) > 1:
+        with_others = _similarity_to_others(embeddings[first])
+        mean = float(with_others.mean())
+        # each pair counts for both of its sides, so a person moves the mean by twice their own
+        influence = mean + 2 * (with_others - mean)
+        yield row(DIFFERENT if known else OTHER_IMAGES, influence, mean, "persons, a picture each")
+
+
+def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The position of each person's first picture and of their second (-1: there is none), int [K] each."""
+    order = np.argsort(people, kind="stable")
+    starts = np.flatnonzero(np.diff(people[order], prepend=people[order][:1] - 1))
+    counts = np.diff(starts, append=len(order))
+    second = np.where(counts > 1, order[np.minimum(starts + 1, len(order) - 1)], -1)
+    return order[starts], second
+
+
+def _similarity_to_others(embeddings: np.ndarray) -> np.ndarray:
+    """The mean cosine of each of K unit embeddings [K, d] with the K - 1 others: [K]."""
+    return (embeddings @ embeddings.sum(0) - 1) / (len(embeddings) - 1)
+
+
+def _embeddings(context: Context, selection: Selection) -> np.ndarray:
+    """Unit embeddings of real images, from the store: float64 N x d."""
+
+    def compute(positions: np.ndarray) -> Arrays:
+        return {"face": context.face(selection.batch(positions)).cpu().numpy()}
+
+    key = context.key("faces", None, selection) | {"face": context.face.describe()}
+    found = context.store.array(key, len(selection), compute, "face").astype(np.float64)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select("test", profile.identity_images))
+    steps = profile.identity_steps if system.iterative else None
+    yield from plan_fit(context, system)
+    yield codes(system, "test", count, steps)
+    edits = len(_attributes(context)) * (1 + len(profile.identity_strengths))
+    calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
+    yield Work(f"{edits} edits an image", count, calls, steps)
+    real = len(context.select("test", RANGE * profile.identity_images))
+    yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
+
+
+BENCHMARK = Benchmark(
+    name="identity",
+    title="face similarity before and after an edit, by attribute and strength",
+    paper="Appendix G",
+    table=TABLE,
+    headline=lambda context: "arcface" if context.dataset.name != "portraits" else "id_portraits",
+    needs=frozenset({ENCODE, DECODE, SEMANTIC}),
+    run=run,
+    plan=plan,
+    labelled=True,
+    references=references,
+    seen=Seen(
+        "arcface",
+        "arcface, logit_change",
+        "id_portraits and logit_change on the portraits, nothing on other data",
+    ),
+)

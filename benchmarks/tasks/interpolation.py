@@ -1,0 +1,232 @@
+"""Interpolation: path length (paper, Appendix F) and strips of pictures (Fig. 4).
+
+Between the codes of two images, z_sem moves on a line and x_T on a great circle. The path length is the
+perceptual distance between two points that are epsilon apart, over epsilon squared, at a random place.
+Everything is computed in full precision: in float64 by systems that can (`System.computes_in_float64`), and
+never less than float32, whatever the precision of the run.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import save_sheet
+from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.precision import full_precision
+from benchmarks.core.store import CHUNK, Arrays
+from benchmarks.metrics.path_length import (
+    METRIC_NAMES,
+    TRIMMED,
+    lerp,
+    path_length,
+    slerp,
+    statistics,
+)
+from benchmarks.metrics.perceptual import PerceptualDistance
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import DECODE, ENCODE, Code, System
+from diffae import noise
+from reports.records import Record
+
+TABLE = "appendix_f_smoothness"
+EPSILON = 1e-4
+STRIPS, POINTS = 4, 9
+AT_ONCE = 4  # pairs: convolutions in float64 are slower in large batches on a CPU
+ALL_KEPT = "of 100 pairs or fewer none is outside the percentiles: the mean of all"
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    exact = replace(context, precision="float32")  # whatever the run's precision
+    with full_precision():
+        records = list(_run(exact, system, context.path_distance))
+    yield from records
+
+
+def _run(context: Context, system: System, distance: PerceptualDistance) -> Iterator[Record]:
+    selection = context.select("test", 2 * context.profile.interpolation_pairs)
+    pairs = len(selection) // 2
+    if not pairs:
+        raise NotAvailable("one test image makes no pair")
+    steps = context.profile.interpolation_steps if system.iterative else None
+    lengths = path_lengths(context, system, selection, pairs, steps, distance)
+    protocol = context.protocol(
+        "interpolation",
+        n=pairs,
+        epsilon=EPSILON,
+        t="uniform in [0, 1 - epsilon], one a pair",
+        semantic="lerp",
+        x_T="slerp",
+        inversion_steps=steps,
+        decoding_steps=steps,
+        decoding_dtype=dtype_name(system),
+        solver="ddim" if steps else None,
+        percentiles="1 to 99, lower and higher neighbour (trimmed mean)",
+        **distance.describe(),
+    )
+    for setting, found in statistics(lengths, selection.units("pairs")).items():
+        value, uncertainty, kept = found
+        yield context.record(
+            "interpolation",
+            TABLE,
+            system.title,
+            METRIC_NAMES[distance.metric_name],
+            value,
+            setting=setting,
+            steps=steps,
+            uncertainty=uncertainty,
+            n=kept,
+            protocol=protocol,
+            note=ALL_KEPT if setting == TRIMMED and kept == pairs else "",
+        )
+    _save_strips(context, system, selection, steps)
+
+
+def interpolate(a: Code, b: Code, t: Tensor) -> Code:
+    """Between two codes: z_sem linearly, x_T spherically (the authors' interpolation)."""
+    semantic = x_T = None
+    if a.semantic is not None and b.semantic is not None:
+        semantic = lerp(a.semantic, b.semantic, t)
+    if a.x_T is not None and b.x_T is not None:
+        x_T = slerp(a.x_T, b.x_T, t)
+    return Code(semantic, x_T)
+
+
+def path_lengths(
+    context: Context,
+    system: System,
+    selection: Selection,
+    pairs: int,
+    steps: int | None,
+    distance: PerceptualDistance,
+) -> np.ndarray:
+    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images: positions 2p and 2p + 1 make pair p."""
+    key = context.key("path", system, selection) | {
+        "steps": steps,
+        "epsilon": EPSILON,
+        "seed": context.seed,
+        "decoding_dtype": dtype_name(system),
+        "perceptual": distance.describe(),
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        a, b = _endpoints(context, system, selection, positions, steps)
+        draws = [noise.generator(context.seed, "t", int(p)).random() for p in positions]
+        t = torch.tensor(draws, dtype=torch.float64) * (1 - EPSILON)
+        with in_float64(system):
+            parts = [
+                path_length(
+                    lambda code: system.decode(code, steps or 1),
+                    _as_computed(system, a, place),
+                    _as_computed(system, b, place),
+                    distance,
+                    t[place],
+                    EPSILON,
+                    interpolate,
+                )
+                for place in torch.arange(len(positions)).split(AT_ONCE)
+            ]
+        return {"length": torch.cat(parts).cpu().numpy()}
+
+    return context.store.array(key, pairs, compute, "length")
+
+
+def dtype_name(system: System) -> str:
+    return "float64" if system.computes_in_float64 else "float32"
+
+
+@contextmanager
+def in_float64(system: System) -> Iterator[None]:
+    """Within the block, the networks of a system that can do so compute in float64."""
+    networks = system.networks().values() if system.computes_in_float64 else ()
+    try:
+        for network in networks:
+            network.double()
+        yield
+    finally:
+        for network in networks:
+            network.float()  # what was float32 before is what it was
+
+
+def _as_computed(system: System, code: Code, place: Tensor) -> Code:
+    """Some of the codes, in the dtype that the system computes in."""
+    dtype = torch.float64 if system.computes_in_float64 else torch.float32
+    parts = (None if x is None else x[place].to(dtype) for x in (code.semantic, code.x_T))
+    return Code(*parts)
+
+
+def _endpoints(
+    context: Context, system: System, selection: Selection, pairs: np.ndarray, steps: int | None
+) -> tuple[Code, Code]:
+    """Codes of both images of each pair, put together from the chunks they lie in."""
+    positions = np.arange(2 * pairs[0], 2 * pairs[-1] + 2)
+    parts = [
+        context.code(system, selection, part, steps or 1)
+        for part in np.split(positions, np.arange(CHUNK, len(positions), CHUNK))
+    ]
+    semantic = _join([part.semantic for part in parts])
+    x_T = _join([part.x_T for part in parts])
+    ends = [
+        Code(None if semantic is None else semantic[i::2], None if x_T is None else x_T[i::2])
+        for i in (0, 1)
+    ]
+    return ends[0], ends[1]
+
+
+def _join(parts: list[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.cat(present) if present else None
+
+
+def _save_strips(context: Context, system: System, selection: Selection, steps: int | None) -> None:
+    """One row a pair: the two images at the ends, decoded codes between them."""
+    pairs = np.arange(min(STRIPS, len(selection) // 2))
+    if not len(pairs):
+        return
+
+    def compute() -> Arrays:
+        a, b = _endpoints(context, system, selection, pairs, steps)
+        columns = [
+            system.decode(interpolate(a, b, torch.full((len(pairs),), t)), steps or 1).cpu()
+            for t in np.linspace(0, 1, POINTS).tolist()
+        ]
+        return {"strips": torch.stack(columns, dim=1).numpy()}
+
+    key = context.key("strips", system, selection) | {"steps": steps, "pairs": len(pairs)}
+    strips = torch.from_numpy(context.store.once(key, compute)["strips"])
+    images = selection.batch(np.arange(2 * len(pairs)))
+    rows = [
+        torch.cat([images[2 * p][None], strip, images[2 * p + 1][None]])
+        for p, strip in enumerate(strips)
+    ]
+    save_sheet(context.pictures / f"interpolation-{system.name}.png", rows, scale=2)
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select("test", 2 * profile.interpolation_pairs))
+    steps = profile.interpolation_steps if system.iterative else None
+    decode = network_calls(system, steps)
+    yield codes(system, "test", count, steps)
+    calls = Calls(decoder=2 * decode, perceptual=1)
+    yield Work("path length of pairs", count // 2, calls, steps)
+    strips = min(STRIPS, count // 2) * POINTS
+    yield Work("strips", strips, Calls(decoder=decode), steps)
+
+
+BENCHMARK = Benchmark(
+    name="interpolation",
+    title="path length between the codes of two images, and strips of pictures",
+    paper="Fig. 4, Appendix F",
+    table=TABLE,
+    headline=lambda context: METRIC_NAMES[context.path_distance.metric_name],
+    needs=frozenset({ENCODE, DECODE}),
+    run=run,
+    plan=plan,
+    seen=Seen("vgg16", "ppl", "ppl_alex with alexnet, else ppl_effnet"),
+)

@@ -1,0 +1,241 @@
+"""Memorisation: are samples nearer to the training images than new images are? (paper, Appendix C)
+
+Every sample has a nearest training image, and so has every held-out image, which the model cannot know. The
+same distance for both is what a model that only generalises would give; a copied image is at distance 0.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import THUMBNAIL, save_sheet, thumbnails
+from benchmarks.core.plan import Work, new_images, real_features
+from benchmarks.core.store import Arrays, digest
+from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import SAMPLE, System
+from benchmarks.tasks.shared.samples import draw, samples
+from reports.records import Record
+
+TABLE = "appendix_c_memorisation"
+QUANTILES = {"median": 0.5, "5th percentile": 0.05}
+NETWORKS = {"fid": "inception", "fd_effnet": "effnet"}
+SHOWN = 8
+REAL = "real images (test)"
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a distance is taken: vectors of real images, the samples' by name, and the distance's unit."""
+
+    name: str
+    samples: str
+    real: Callable[[Selection], np.ndarray]
+    scale: float
+    protocol: dict[str, Any]
+
+
+def spaces(context: Context) -> tuple[Space, Space]:
+    """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
+    network = NETWORKS[context.features.metric_name]
+    described = context.features.describe()
+    pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
+    scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
+    return (
+        Space(network, "features", context.real_features, 1.0, described),
+        Space("pixels", "pixels", lambda s: real_pixels(context, s), scale, pixels),
+    )
+
+
+def real_pixels(context: Context, selection: Selection) -> np.ndarray:
+    """Thumbnails of real images, from the store: uint8 N x d."""
+    return context.store.array(
+        context.key("pixels", None, selection) | {"size": THUMBNAIL},
+        len(selection),
+        lambda positions: {"pixels": thumbnails(selection.batch(positions))},
+        "pixels",
+    )
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    if reason := _lacking(context):
+        raise NotAvailable(reason)
+    # the samples of `unconditional`, so that they are drawn once
+    steps = context.profile.fid_steps[-1] if system.iterative else None
+    new = samples(context, system, steps, context.profile.fid_samples)
+    for space in spaces(context):
+        ours = neighbours(context, space, new[space.samples])
+        theirs = neighbours(context, space, space.real(_held_out(context)))
+        row = Row(system.title, steps, _training(context, system))
+        yield from _quantiles(context, space, row, ours["distance"])
+        yield from _ratios(context, space, row, ours["distance"], theirs["distance"])
+        if space.samples == "features":
+            _save_nearest(context, system, steps, ours)
+
+
+def references(context: Context) -> Iterator[Record]:
+    """Held-out images: how near an image lies that no model has seen."""
+    if reason := _lacking(context):
+        for setting in QUANTILES:
+            metric = f"nn_{spaces(context)[0].name}"
+            yield context.record(
+                "memorisation", TABLE, REAL, metric, None, setting=setting, split="", note=reason
+            )
+        return
+    for space in spaces(context):
+        found = neighbours(context, space, space.real(_held_out(context)))
+        yield from _quantiles(context, space, Row(REAL, None), found["distance"])
+
+
+def _training(context: Context, system: System) -> str:
+    """What must be known of the images that a system was trained on; nothing where they are those looked among."""
+    known, data = system.trained_on, context.dataset
+    if system.reference:
+        return ""
+    if known is None:
+        return (
+            f"not known to be trained on these images: what {system.title} copied may lie elsewhere"
+        )
+    if not known.saw(data, "train"):
+        return f"trained on {known.data}, not on these images: what it copied lies elsewhere"
+    return "trained on the held-out images too: no scale" if known.saw(data, "test") else ""
+
+
+def _lacking(context: Context) -> str:
+    """Why nothing can be measured: a data set of few images may have none in a split."""
+    name = context.dataset.name
+    if not len(_train(context)):
+        return f"{name} has no training images to look among"
+    return "" if len(_held_out(context)) else f"{name} has no test images to compare with"
+
+
+def _held_out(context: Context) -> Selection:
+    return context.select("test", context.profile.fid_samples)
+
+
+def _train(context: Context) -> Selection:
+    return context.select("train", context.profile.memorisation_train)
+
+
+def neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
+    """The nearest training image of each query, from the store: "distance" [N], "position" in `_train` [N]."""
+    corpus = space.real(_train(context))
+
+    def compute() -> Arrays:
+        distance, position = nearest(queries, corpus, context.device)
+        return {"distance": distance * space.scale, "position": position}
+
+    key = {
+        "work": "nearest",
+        "queries": digest(queries),
+        "corpus": digest(corpus),
+        "scale": space.scale,
+    }
+    return context.store.once(key, compute)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Whose samples were looked at, drawn with which T, and what must be known of all their numbers."""
+
+    title: str
+    steps: int | None
+    note: str = ""
+
+
+def _quantiles(context: Context, space: Space, row: Row, distance: np.ndarray) -> Iterator[Record]:
+    for setting, q in QUANTILES.items():
+        found = quantile_and_stderr(distance, q)
+        yield _record(context, space, row, f"nn_{space.name}", setting, len(distance), found)
+
+
+def _ratios(
+    context: Context, space: Space, row: Row, ours: np.ndarray, theirs: np.ndarray
+) -> Iterator[Record]:
+    for setting, q in QUANTILES.items():
+        ratio = ratio_and_stderr(quantile_and_stderr(ours, q), quantile_and_stderr(theirs, q))
+        none = replace(row, note="held-out images are at distance 0: no ratio")
+        said = none if ratio[0] is None else row
+        yield _record(context, space, said, f"nn_ratio_{space.name}", setting, len(ours), ratio)
+
+
+def _record(
+    context: Context,
+    space: Space,
+    row: Row,
+    metric: str,
+    setting: str,
+    n: int,
+    found: tuple[float | None, float | None],
+) -> Record:
+    protocol = context.protocol(
+        "memorisation",
+        n=n,
+        train_n=len(_train(context)),
+        test_n=len(_held_out(context)),
+        distance="Euclidean, to the nearest training image",
+        decoding_steps=row.steps,
+        latent_steps=row.steps,
+        solver="ddim" if row.steps else None,
+        **space.protocol,
+    )
+    return context.record(
+        "memorisation",
+        TABLE,
+        row.title,
+        metric,
+        found[0],
+        setting=setting,
+        steps=row.steps,
+        stderr=found[1],
+        split="",
+        n=n,
+        protocol=protocol,
+        note=row.note,
+    )
+
+
+def _save_nearest(context: Context, system: System, steps: int | None, found: Arrays) -> None:
+    """The samples that are nearest to a training image, above these images, the nearest first."""
+    first = np.argsort(found["distance"], kind="stable")[:SHOWN]
+
+    def compute() -> Arrays:
+        return {"images": draw(context, system, first.tolist(), steps)[0].numpy()}
+
+    key = context.key("sampled", system, None) | {
+        "steps": steps,
+        "seed": context.seed,
+        "indices": first.tolist(),
+    }
+    images = torch.from_numpy(context.store.once(key, compute)["images"])
+    training = _train(context).batch(found["position"][first])
+    path = context.pictures / f"memorisation-{system.name}.png"
+    save_sheet(path, [images, training], scale=2)
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile, dim = context.profile, context.features.dim
+    steps = profile.fid_steps[-1] if system.iterative else None
+    yield new_images(system, profile.fid_samples, steps, dim)
+    for selection in (_held_out(context), _train(context)):
+        yield real_features(selection.split, len(selection), dim)
+
+
+BENCHMARK = Benchmark(
+    name="memorisation",
+    title="nearest training images of samples and of held-out images",
+    paper="Appendix C",
+    table=TABLE,
+    headline=lambda context: f"nn_ratio_{NETWORKS[context.features.metric_name]}",
+    needs=frozenset({SAMPLE}),
+    run=run,
+    plan=plan,
+    references=references,
+    metrics=("nn_pixels", "nn_ratio_pixels"),
+    seen=Seen("inception", "nn_inception and nn_ratio_inception", "nn_effnet and nn_ratio_effnet"),
+)

@@ -1,0 +1,159 @@
+"""Reconstruction: Tables 1 and 2 of the paper.
+
+Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image, or drawn
+at random, which shows what z_sem alone retains. Scores are kept per image.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import save_sheet
+from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.store import Arrays
+from benchmarks.metrics import pixel, ssim
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
+from reports.records import Record
+from reports.uncertainty import UNKNOWN
+
+TABLE1, TABLE2 = "table1_reconstruction", "table2_ablation"
+INVERTED, RANDOM = "x_T inverted", "x_T random"
+PREVIEW = 8
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    profile = context.profile
+    selection = context.select(profile.reconstruction_split, profile.reconstruction_images)
+    settings = _settings(system)
+    all_steps = context.profile.steps if system.iterative else (None,)
+    for setting in settings:
+        for steps in all_steps:
+            scores = score(context, system, selection, setting, steps)
+            last = steps == all_steps[-1]
+            yield from _records(context, system, selection, setting, steps, scores, last)
+            if last:
+                _save_preview(context, system, setting, selection, scores)
+
+
+def _settings(system: System) -> tuple[str, ...]:
+    if STOCHASTIC not in system.capabilities:
+        return ("",)
+    if SEMANTIC in system.capabilities:
+        return (INVERTED, RANDOM)
+    return (INVERTED,)  # without z_sem a random x_T reconstructs nothing
+
+
+def score(
+    context: Context, system: System, selection: Selection, setting: str, steps: int | None
+) -> Arrays:
+    """Scores per image, each [N], and the first few reconstructions under "preview"."""
+    names = context.perceptual.describe()
+    key = context.key("reconstruction", system, selection) | {
+        "setting": setting,
+        "steps": steps,
+        "seed": context.seed,
+        "perceptual": names,
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        images = selection.batch(positions)
+        code = context.code(system, selection, positions, steps or 1)
+        if setting == RANDOM:
+            indices = selection.order[positions]
+            code = replace(code, x_T=system.random_x_T(indices.tolist(), context.seed))
+        output = system.decode(code, steps or 1).cpu()
+        arrays = {
+            "ssim": ssim.ssim(output, images),
+            "ssim_valid": ssim.ssim_valid(output, images),
+            context.perceptual.metric_name: context.perceptual(output, images),
+            "mse": pixel.mse(output, images),
+            "psnr": pixel.psnr(output, images),
+        }
+        preview = output[: PREVIEW if positions[0] == 0 else 0]
+        return {
+            name: value.cpu().numpy() for name, value in (arrays | {"preview": preview}).items()
+        }
+
+    chunks = list(context.store.chunks(key, len(selection), compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _records(
+    context: Context,
+    system: System,
+    selection: Selection,
+    setting: str,
+    steps: int | None,
+    scores: Arrays,
+    table1: bool,
+) -> Iterator[Record]:
+    protocol = context.protocol(
+        "reconstruction",
+        split=selection.split,
+        n=len(selection),
+        inversion_steps=steps if setting == INVERTED else None,
+        decoding_steps=steps,
+        x_T=setting,
+        solver="ddim" if steps else None,
+        ssim="11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]",
+        ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
+        **context.perceptual.describe(),
+    )
+    names = ("ssim", "ssim_valid", context.perceptual.metric_name, "mse", "psnr")
+    values = {name: selection.mean(scores[name]) for name in names}
+    values["latent_dim"] = (
+        float(system.semantic_dim if setting == RANDOM else system.latent_dim),
+        UNKNOWN,
+    )
+    for table in [TABLE2] * bool(steps) + [TABLE1] * table1:
+        for metric, (value, uncertainty) in values.items():
+            yield context.record(
+                "reconstruction",
+                table,
+                system.title,
+                metric,
+                value,
+                setting=setting,
+                steps=steps,
+                uncertainty=uncertainty,
+                split=selection.split,
+                n=len(selection),
+                protocol=protocol,
+            )
+
+
+def _save_preview(
+    context: Context, system: System, setting: str, selection: Selection, scores: Arrays
+) -> None:
+    preview = torch.from_numpy(scores["preview"])
+    originals = selection.batch(np.arange(len(preview)))
+    name = f"reconstruction-{system.name}{'-random' if setting == RANDOM else ''}.png"
+    save_sheet(context.pictures / name, [originals, preview], scale=2)
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    count = len(context.select(profile.reconstruction_split, profile.reconstruction_images))
+    for steps in profile.steps if system.iterative else (None,):
+        yield codes(system, profile.reconstruction_split, count, steps)
+        for setting in _settings(system):
+            calls = Calls(decoder=network_calls(system, steps), perceptual=1)
+            yield Work(f"decode, {setting}" if setting else "decode", count, calls, steps)
+
+
+BENCHMARK = Benchmark(
+    name="reconstruction",
+    title="SSIM, perceptual distance and MSE by system and T",
+    paper="Tables 1 and 2",
+    table=TABLE1,
+    headline=lambda context: "ssim",
+    needs=frozenset({ENCODE, DECODE}),
+    run=run,
+    plan=plan,
+    metrics=("ssim", "ssim_valid", "mse", "psnr", "latent_dim"),
+    seen=Seen("alexnet", "lpips", "pd_effnet"),
+)

@@ -1,0 +1,1 @@
+"""What several benchmarks need: fits of probes, new images, Frechet distances."""

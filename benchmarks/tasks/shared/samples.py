@@ -1,0 +1,60 @@
+"""New images of a system, from the store: one set for every benchmark that looks at samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.core.context import Context
+from benchmarks.core.images import THUMBNAIL, thumbnails
+from benchmarks.core.store import Arrays
+from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
+
+PREVIEW = 32
+
+
+def samples(context: Context, system: System, steps: int | None, count: int) -> Arrays:
+    """`count` new images: "features" N x d, "pixels" N x d'' (`images.thumbnails`), a "preview", and
+    "latents" N x d' where there are any.
+
+    Sample i depends on (seed, i) alone, so a larger set begins with a smaller one.
+    """
+    key = context.key("sample", system, None) | {
+        "steps": steps,
+        "seed": context.seed,
+        "features": context.features.describe(),
+        "pixels": THUMBNAIL,
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        indices = positions.tolist()
+        images, latents = draw(context, system, indices, steps)
+        arrays = {} if latents is None else {"latents": latents.numpy()}
+        return arrays | {
+            "features": context.embed(images),
+            "pixels": thumbnails(images),
+            "preview": images[: PREVIEW if indices[0] == 0 else 0].numpy(),
+        }
+
+    chunks = list(context.store.chunks(key, count, compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def draw(
+    context: Context, system: System, indices: Sequence[int], steps: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """The new images of these indices, and the semantic codes behind them where there are any."""
+    if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
+        latents = system.sample_latents(indices, context.seed, steps or 1).cpu()
+        return decode_latents(context, system, latents, indices, steps), latents
+    return system.sample(indices, context.seed, steps or 1).cpu(), None
+
+
+def decode_latents(
+    context: Context, system: System, latents: Tensor, indices: Sequence[int], steps: int | None
+) -> Tensor:
+    """Images of semantic codes, each with the x_T of its index where the system has one."""
+    x_T = None
+    if STOCHASTIC in system.capabilities:
+        x_T = system.random_x_T(indices, context.seed)
+    return system.decode(Code(latents, x_T), steps or 1).cpu()

@@ -1,0 +1,223 @@
+"""Unconditional samples: Table 4 of the paper, the Frechet distance by T.
+
+DDIM samples from x_T alone, DiffAE from z_sem of the latent DDIM and a random x_T (the same T for both), and
+DiffAE + autoencoding from z_sem of held-out images and a random x_T, an upper bound for the latent DDIM.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import save_sheet
+from benchmarks.core.plan import Calls, Work, network_calls, new_images, real_features
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.frechet import bias_note
+from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
+from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
+from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.samples import decode_latents, samples
+from reports.records import Record
+from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, units_of
+
+TABLE = "table4_unconditional_fid"
+
+
+@dataclass(frozen=True)
+class Images:
+    """One side of a distance: features [N, d], their blocks [N], and what the blocks are made of."""
+
+    features: np.ndarray
+    blocks: np.ndarray
+    units: str
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    count, reference = context.profile.fid_samples, _reference(context)
+    for steps in context.profile.fid_steps if system.iterative else (None,):
+        new = samples(context, system, steps, count)
+        units = units_of("samples", context.seed, count)
+        ours = Images(new["features"], blocks_of(count), f"blocks of {units}")
+        yield _record(context, system.title, steps, ours, reference)
+        preview = torch.from_numpy(new["preview"])
+        save_sheet(
+            context.pictures / f"samples-{system.name}-{steps}.png", preview.chunk(4), scale=2
+        )
+        if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
+            yield _autoencoding(context, system, steps, reference)
+
+
+def _autoencoding(context: Context, system: System, steps: int | None, reference: Images) -> Record:
+    """Held-out images through the code: how many there are, and whether the reference holds them, is said."""
+    profile, held_out = context.profile, _held_out(context)
+    ours = Images(
+        autoencoded(context, system, steps, held_out),
+        held_out.blocks(BLOCKS),
+        held_out.units("blocks of decoded"),
+    )
+    notes = []
+    if len(held_out) < profile.fid_samples:
+        notes.append(f"{len(held_out):,} images, not the {profile.fid_samples:,} that are sampled")
+    shared = np.isin(held_out.order, _reference_images(context).order).sum()
+    if shared:
+        notes.append(f"{shared:,} of the images themselves are in the reference")
+    return _record(
+        context,
+        f"{system.title} + autoencoding",
+        steps,
+        ours,
+        reference,
+        autoencoding_split=profile.autoencoding_split,
+        note="; ".join(notes),
+    )
+
+
+def references(context: Context) -> Iterator[Record]:
+    """Held-out real images against others: what no model can do better than at this size."""
+    images = context.select("test", context.profile.fid_samples)
+    ours = Images(
+        context.real_features(images), images.blocks(BLOCKS), images.units("blocks of test")
+    )
+    whole, kept = apart(context, images)
+    shared = np.isin(_reference_images(context).groups, images.groups).any()
+    note = "the reference is taken without these images" if shared else ""
+    theirs = Images(
+        context.real_features(whole)[kept],
+        whole.blocks(BLOCKS)[kept],
+        units_of("blocks of reference", whole.units("reference"), kept),
+    )
+    yield _record(
+        context,
+        "real images (test)",
+        None,
+        ours,
+        theirs,
+        without="the images of the row" if note else None,
+        note=note,
+    )
+
+
+def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
+    """The reference without `images`: a selection, and the positions in it of the images that are kept.
+
+    Where the reference split holds some of them (or other pictures of their persons), the next images of the
+    split take their places while there are any.
+    """
+    profile = context.profile
+    split = context.select(profile.fid_reference_split, len(context.dataset))
+    kept = np.flatnonzero(~np.isin(split.groups, images.groups))[: profile.fid_reference]
+    return context.select(split.split, int(kept[-1]) + 1 if len(kept) else 0), kept
+
+
+def _reference_images(context: Context) -> Selection:
+    return context.select(context.profile.fid_reference_split, context.profile.fid_reference)
+
+
+def _reference(context: Context) -> Images:
+    images = _reference_images(context)
+    features, units = context.real_features(images), images.units("blocks of reference")
+    return Images(features, images.blocks(BLOCKS), units)
+
+
+def _held_out(context: Context) -> Selection:
+    return context.select(context.profile.autoencoding_split, context.profile.fid_samples)
+
+
+def autoencoded(
+    context: Context, system: System, steps: int | None, selection: Selection
+) -> np.ndarray:
+    """Features of images decoded from their z_sem and a random x_T: N x d."""
+    if not len(selection):
+        return np.zeros((0, context.features.dim), np.float32)
+    key = context.key("autoencoded", system, selection) | {
+        "steps": steps,
+        "seed": context.seed,
+        "features": context.features.describe(),
+    }
+
+    def compute(positions: np.ndarray) -> Arrays:
+        semantic = system.encode_semantic(selection.batch(positions))
+        images = decode_latents(context, system, semantic, positions.tolist(), steps)
+        return {"features": context.embed(images)}
+
+    return context.store.array(key, len(selection), compute, "features")
+
+
+def _record(
+    context: Context,
+    title: str,
+    steps: int | None,
+    ours: Images,
+    reference: Images,
+    autoencoding_split: str | None = None,
+    without: str | None = None,
+    note: str = "",
+) -> Record:
+    fewest = min(len(ours.features), len(reference.features))
+    value, uncertainty = None, UNKNOWN
+    reason = f"a Frechet distance needs two images on each side, not {fewest}"
+    if fewest > 1:
+        value, uncertainty = _distance(context, ours, reference)
+        reason = bias_note(fewest, context.features.dim)
+    protocol = context.protocol(
+        "unconditional",
+        n=len(ours.features),
+        reference_split=context.profile.fid_reference_split,
+        reference_without=without,
+        autoencoding_split=autoencoding_split,
+        reference_n=len(reference.features),
+        decoding_steps=steps,
+        latent_steps=steps,
+        solver="ddim" if steps else None,
+        **context.features.describe(),
+    )
+    return context.record(
+        "unconditional",
+        TABLE,
+        title,
+        context.features.metric_name,
+        value,
+        uncertainty=uncertainty,
+        split="",
+        steps=steps,
+        n=len(ours.features),
+        protocol=protocol,
+        note="; ".join(part for part in (note, reason) if part),
+    )
+
+
+def _distance(context: Context, ours: Images, reference: Images) -> tuple[float, Uncertainty]:
+    """The reference images are a source of error of their own, which two runs of one seed have in common."""
+    found = distance(context, ours.features, ours.blocks, reference.features, reference.blocks)
+    theirs = of_influences(found.of_reference, reference.units)
+    return found.value, of_influences(found.of_samples, ours.units) + theirs
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile, dim = context.profile, context.features.dim
+    reference, images = _reference_images(context), context.select("test", profile.fid_samples)
+    yield real_features(reference.split, max(len(reference), len(apart(context, images)[0])), dim)
+    yield real_features("test", len(images), dim)
+    held_out = len(_held_out(context))
+    for steps in profile.fid_steps if system.iterative else (None,):
+        yield new_images(system, profile.fid_samples, steps, dim)
+        if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
+            calls = Calls(encoder=1, decoder=network_calls(system, steps), features=1)
+            yield Work("autoencoding", held_out, calls, steps, 4 * dim)
+
+
+BENCHMARK = Benchmark(
+    name="unconditional",
+    title="Frechet distance of new samples by T",
+    paper="Table 4",
+    table=TABLE,
+    headline=lambda context: context.features.metric_name,
+    needs=frozenset({SAMPLE}),
+    run=run,
+    plan=plan,
+    references=references,
+    seen=Seen("inception", "fid", "fd_effnet"),
+)

@@ -1,0 +1,157 @@
+"""Variation: what each part of the code decides (paper, Fig. 3).
+
+An image is decoded from its z_sem with several x_T drawn at random, and from one x_T with the z_sem of several
+images. How far the decodes are apart says how much of an image that part of the code decides.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.context import Context, Selection
+from benchmarks.core.images import save_sheet
+from benchmarks.core.plan import Calls, Work, network_calls, semantic_codes
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
+from reports.records import Record
+from reports.uncertainty import of_mean
+
+TABLE = "figure3_variation"
+VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
+PICTURES = {VARY_X_T: "x_T", VARY_Z_SEM: "z_sem"}
+METRIC_NAMES = {"lpips": "diversity_lpips", "pd_effnet": "diversity_effnet"}
+PREVIEW = 6
+STD_WHITE = (
+    0.25  # the standard deviation that the picture shows white; half the range of a pixel is 0.5
+)
+
+
+def run(context: Context, system: System) -> Iterator[Record]:
+    profile = context.profile
+    selection = context.select("test", profile.variation_images * profile.variation_draws)
+    if len(selection) < profile.variation_draws:
+        raise NotAvailable(f"{len(selection)} test images, {profile.variation_draws} are needed")
+    steps = profile.variation_steps if system.iterative else None
+    for setting in (VARY_X_T, VARY_Z_SEM):
+        scores = score(context, system, selection, setting, steps)
+        yield from _records(context, system, selection, setting, steps, scores)
+        _save_preview(context, system, selection, setting, scores)
+
+
+def score(
+    context: Context, system: System, selection: Selection, setting: str, steps: int | None
+) -> Arrays:
+    """Scores of each group of images, [G] each, and the first few groups' decodes under "preview".
+
+    Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes that it
+    is given are those of the group, so that no two groups have anything in common.
+    """
+    draws = context.profile.variation_draws
+    semantic = context.semantic(system, selection)
+    metric = METRIC_NAMES[context.perceptual.metric_name]
+    key = context.key("variation", system, selection) | {
+        "setting": setting,
+        "draws": draws,
+        "steps": steps,
+        "seed": context.seed,
+        "perceptual": context.perceptual.describe(),
+    }
+
+    def compute(groups: np.ndarray) -> Arrays:
+        first = groups * draws
+        columns = []
+        for k in range(draws):
+            z_of, x_T_of = (first, first + k) if setting == VARY_X_T else (first + k, first)
+            x_T = system.random_x_T(selection.order[x_T_of].tolist(), context.seed)
+            columns.append(system.decode(Code(semantic[z_of], x_T), steps or 1).cpu())
+        images = torch.stack(columns)
+        return {
+            metric: ring_distance(images, context.perceptual).cpu().numpy(),
+            "pixel_std": pixel_std(images).numpy(),
+            "preview": images.transpose(0, 1)[: PREVIEW if groups[0] == 0 else 0].numpy(),
+        }
+
+    chunks = list(context.store.chunks(key, len(selection) // draws, compute))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _records(
+    context: Context,
+    system: System,
+    selection: Selection,
+    setting: str,
+    steps: int | None,
+    scores: Arrays,
+) -> Iterator[Record]:
+    n, draws = len(scores["pixel_std"]), context.profile.variation_draws
+    protocol = context.protocol(
+        "variation",
+        n=n,
+        varies=setting,
+        draws=draws,
+        pairs="consecutive draws, cyclically",
+        decoding_steps=steps,
+        solver="ddim" if steps else None,
+        **context.perceptual.describe(),
+    )
+    for metric in (METRIC_NAMES[context.perceptual.metric_name], "pixel_std"):
+        yield context.record(
+            "variation",
+            TABLE,
+            system.title,
+            metric,
+            float(np.mean(scores[metric], dtype=np.float64)),
+            setting=setting,
+            steps=steps,
+            uncertainty=of_mean(scores[metric], selection.units(f"groups of {draws}")),
+            n=n,
+            protocol=protocol,
+        )
+
+
+def _save_preview(
+    context: Context, system: System, selection: Selection, setting: str, scores: Arrays
+) -> None:
+    """One row an image: the original, its decodes, their mean and their standard deviation in grey."""
+    preview = torch.from_numpy(scores["preview"])
+    originals = selection.batch(np.arange(len(preview)) * context.profile.variation_draws)
+    rows = [_row(original, decodes) for original, decodes in zip(originals, preview, strict=True)]
+    name = f"variation-{system.name}-{PICTURES[setting]}.png"
+    save_sheet(context.pictures / name, rows, scale=2)
+
+
+def _row(original: Tensor, decodes: Tensor) -> Tensor:
+    """3 x S x S and K x 3 x S x S in [-1, 1] -> K + 3 images in [-1, 1]."""
+    deviation = std_image(decodes[:, None]).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    mean = decodes.mean(0, keepdim=True)
+    return torch.cat([original[None], decodes, mean, deviation / STD_WHITE * 2 - 1])
+
+
+def plan(context: Context, system: System) -> Iterator[Work]:
+    profile = context.profile
+    draws = profile.variation_draws
+    count = len(context.select("test", profile.variation_images * draws))
+    steps = profile.variation_steps if system.iterative else None
+    yield semantic_codes(system, "test", count)
+    calls = Calls(decoder=draws * network_calls(system, steps), perceptual=draws)
+    for setting in (VARY_X_T, VARY_Z_SEM):
+        yield Work(f"{draws} decodes an image, {setting}", count // draws, calls, steps)
+
+
+BENCHMARK = Benchmark(
+    name="variation",
+    title="how much of an image z_sem and x_T decide",
+    paper="Fig. 3",
+    table=TABLE,
+    headline=lambda context: METRIC_NAMES[context.perceptual.metric_name],
+    needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
+    run=run,
+    plan=plan,
+    metrics=("pixel_std",),
+    seen=Seen("alexnet", "diversity_lpips", "diversity_effnet"),
+)

@@ -1,0 +1,86 @@
+"""The console script, and folders whose names are ours."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from refusal import refusal
+
+from benchmarks import console, run
+from benchmarks.commands import doctor
+from reports.records import read_records
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_script_is_installed_under_its_name():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, name = scripts["diffae-bench"].partition(":")
+    assert getattr(importlib.import_module(module), name) is console.main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "passed"),
+    [
+        (["run", "all", "--seed", "1"], "benchmarks.run", ["all", "--seed", "1"]),
+        (["list"], "benchmarks.run", ["list"]),
+        (["doctor", "--weights-dir", "x"], "benchmarks.run", ["doctor", "--weights-dir", "x"]),
+        (["measure", "ssim", "a", "b"], "benchmarks.measure", ["ssim", "a", "b"]),
+        (["compare", "a", "b"], "reports.compare", ["a", "b"]),
+    ],
+)
+def test_every_command_reaches_its_module(arguments, module, passed, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        importlib.import_module(module), "main", lambda given: taken.append(given) or 1
+    )
+    assert console.command(arguments) == 1 and taken == [passed]
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert "unknown command 'mesure'; did you mean measure?" in refusal(
+        console.command, capsys, "mesure"
+    )
+
+
+def test_usage_names_every_command(capsys):
+    assert console.command([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n  {name} " in said for name in console.COMMANDS)
+
+
+def test_a_folder_called_benchmarks_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "diffae-bench"  # as pip writes it
+    script.write_text("import sys\nfrom benchmarks.console import main\nsys.exit(main())\n")
+    (tmp_path / "benchmarks").mkdir()
+    for name in ("__init__", "console", "run"):
+        (tmp_path / "benchmarks" / f"{name}.py").write_text("print('somebody else')\n")
+    ended = subprocess.run(
+        [sys.executable, script, "--help"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("usage: diffae-bench") and "somebody" not in ended.stdout
+
+
+def test_the_default_run_works_where_a_folder_has_a_packaged_models_name(
+    tmp_path, monkeypatch, capsys
+):
+    """docs/data.md makes a folder `portraits`; it is no checkpoint, and the packaged models are meant."""
+    monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("portraits", "portraits-ddim", "benchmarks", "runs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+    sizes = ["portraits=60", "reconstruction_images=2", "steps=1", "fit_images=20"]
+    sets = [word for size in sizes for word in ("--set", size)]
+    run.main(["reconstruction", "--profile", "smoke", *sets])
+    (out,) = (tmp_path / "runs").glob("portraits-smoke-*")
+    titles = {record.system for record in read_records(out / "records.csv") if record.value}
+    assert {"DiffAE", "DDIM"} <= titles
+    assert (tmp_path / "portraits" / "notes.txt").read_text() == "mine"

@@ -1,0 +1,72 @@
+"""What is said of metric weights, by `doctor` and again before a run computes anything."""
+
+import pytest
+from metric_weights import write_onnx
+
+from benchmarks import systems
+from benchmarks.commands import doctor
+from benchmarks.metrics import weights
+from benchmarks.systems import dummy
+from diffae.trained_on import TrainedOn
+
+
+@pytest.fixture(autouse=True)
+def empty_hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
+    doctor.examine(["--weights-dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    for weight in weights.KNOWN.values():
+        for text in (weight.published_at, f"SHA-256 {weight.sha256}", f"licence: {weight.licence}"):
+            assert text in printed
+    place = f"into {tmp_path}, or into {weights.hub_folder()}"
+    assert f"missing: put w600k_r50.onnx (174.4 MB) {place}" in printed
+    assert "verified: " in printed  # the network that ships as a package
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "reconstruction: ssim, ssim_valid, mse, psnr, latent_dim, pd_effnet; not lpips: alexnet is missing",
+        "probes: auroc, ap, accuracy",
+        "identity: id_portraits and logit_change on the portraits, nothing on other data; "
+        "not arcface, logit_change: arcface is missing",
+        "interpolation: ppl_alex with alexnet, else ppl_effnet; not ppl: vgg16 is missing",
+        "fewshot: acceptance_rate, fd_effnet and fd_effnet_seed_std; not fid and fid_seed_std: "
+        "inception is missing",
+        "unconditional: fd_effnet; not fid: inception is missing",
+        "denoising: mse, ssim",
+    ],
+)
+def test_every_benchmark_says_what_it_will_and_will_not_report(line):
+    assert f"  {line}" in doctor.weights_report(None)
+
+
+def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
+    path = write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
+    report = doctor.weights_report(tmp_path)
+    assert "  identity: arcface, logit_change" in report
+    unknown = f"another file than the published one: {path} (needs --allow-unknown-weights)"
+    assert f"    {unknown}" in report
+
+
+@pytest.mark.parametrize(("split", "said"), [("all", True), ("test", True), ("train", False)])
+def test_evaluation_on_training_images_is_said(split, said, context, capsys):
+    system = dummy.Perfect(None, context.device)
+    system.trained_on = TrainedOn.describe("ffhq128", context.dataset, split, 0)
+    doctor.announce_images(context, [system])
+    line = f"{system.title}: evaluated on images that this checkpoint was trained on ({split} of "
+    assert (line in capsys.readouterr().err) == said
+
+
+def test_systems_know_what_their_checkpoints_were_trained_on():
+    assert systems.load("diffae").trained_on.preset == "portraits"
+    assert systems.load("ddim").trained_on.preset == "portraits-ddim"
+    assert systems.load("dummy-perfect").trained_on is None
+
+
+def test_a_run_says_the_same_before_it_computes(context, capsys):
+    doctor.announce(context, [], {})
+    assert "\n".join(doctor.weights_report(None)) in capsys.readouterr().err

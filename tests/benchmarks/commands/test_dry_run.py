@@ -1,0 +1,58 @@
+"""A dry run leaves no trace: no picture is drawn, no file is written."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from benchmarks import run
+from benchmarks.commands import doctor, dry_run
+from diffae.data import open_dataset, open_portraits
+from diffae.data.portraits import write_dataset
+from diffae.data.portraits.planned import planned
+from diffae.errors import UserError
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """An empty folder to work in, with the cache in it."""
+    monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
+    monkeypatch.setattr(dry_run, "_cost", lambda context, call: dry_run.Cost(1.0, 1.0))
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_dry_run_draws_no_portraits_and_writes_nothing(nowhere, capsys):
+    arguments = ["reconstruction", "fewshot", "--systems", "dummy-perfect", "--profile", "smoke"]
+    run.main([*arguments, "--set", "portraits=2000", "--dry-run", "--out", "run"])
+    assert "data: portraits, 2,000 images, 32 px, crop center" in capsys.readouterr().out
+    assert list(nowhere.iterdir()) == []
+
+
+def test_a_dry_run_reads_the_first_image_of_a_folder_and_writes_nothing(nowhere, patches, capsys):
+    sizes = ["--profile", "smoke", "--systems", "dummy-perfect", "--data", str(patches.root)]
+    run.main(["reconstruction", *sizes, "--dry-run"])
+    assert "150 images" in capsys.readouterr().out
+    assert list(nowhere.iterdir()) == []
+
+
+def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
+    write_dataset(tmp_path / "drawn", 60, 32, workers=1)
+    drawn, undrawn = open_dataset(tmp_path / "drawn", 32), planned(60, 32)
+    assert undrawn.attribute_names == drawn.attribute_names
+    for name in ("partition", "attributes", "identities"):
+        assert np.array_equal(getattr(undrawn, name), getattr(drawn, name)), name
+    for name in ("transform", "partition_source"):
+        assert getattr(undrawn, name) == getattr(drawn, name), name
+    with pytest.raises(UserError, match="portrait 3, not drawn"):
+        undrawn.batch([3])
+    with pytest.raises(UserError, match="not drawn"):
+        _ = undrawn.fingerprint
+
+
+def test_planned_portraits_have_the_name_of_drawn_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
+    drawn = dataclasses.asdict(open_portraits(9, 32).transform)
+    assert dataclasses.asdict(planned(9, 32).transform) == drawn
+    assert planned(9, 32).name == open_portraits(9, 32).name

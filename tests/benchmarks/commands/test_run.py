@@ -1,0 +1,444 @@
+"""The harness as its user meets it: the command, with systems whose answers are known."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import in_process
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import REGISTRY
+from benchmarks.commands.options import parse
+from benchmarks.core.profiles import PROFILES
+from benchmarks.run import main
+from diffae.data.portraits import write_dataset
+from diffae.errors import UserError
+from diffae.lock import lock_folder
+from diffae.model import DDIM
+from diffae.train.presets import PRESETS
+from reports.records import Record, read_records
+
+ROOT = Path(__file__).parents[3]
+
+
+def command(*arguments, cache, processes=0):
+    """Run the command: in this process, or under torchrun if `processes` are given."""
+    if not processes:
+        return in_process.command(main, *arguments, cache=cache)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.run(
+        [*launch, f"--nproc-per-node={processes}", "-m", "benchmarks.run", *map(str, arguments)],
+        env=environment,
+        cwd=cache,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def pick(records: list[Record], **fields) -> Record:
+    found = [r for r in records if all(getattr(r, k) == v for k, v in fields.items())]
+    assert len(found) == 1, f"{len(found)} records with {fields}"
+    return found[0]
+
+
+# ----------------------------------------------------------------------------------------------
+# Known answers
+
+
+@pytest.fixture(scope="session")
+def dummies(cache, portraits):
+    """Those benchmarks whose numbers are known; all of them are run on real models below."""
+    out = cache / "dummies"
+    result = command(
+        "reconstruction", "interpolation", "denoising", "probes", "unconditional",
+        "--systems", "dummy-perfect,dummy-constant,dummy-random",
+        "--profile", "smoke", "--data", portraits, "--out", out, cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return read_records(out / "records.csv")
+
+
+def test_a_perfect_system_reconstructs_perfectly(dummies):
+    for metric, value in {"ssim": 1, "ssim_valid": 1, "mse": 0, "pd_effnet": 0}.items():
+        record = pick(dummies, benchmark="reconstruction", system="dummy: perfect", metric=metric)
+        assert record.value == pytest.approx(value, abs=1e-6)
+
+
+def test_a_constant_system_has_the_error_of_a_grey_image(dummies, portraits):
+    from diffae.data import open_dataset
+
+    dataset = open_dataset(portraits, 32)
+    order = np.random.default_rng(0).permutation(dataset.indices("test"))
+    images = dataset.batch(order[: PROFILES["smoke"].reconstruction_images])
+    expected = float((images / 2).square().mean())
+    record = pick(dummies, benchmark="reconstruction", system="dummy: constant", metric="mse")
+    assert record.value == pytest.approx(expected, rel=1e-5)
+    lengths = [r.value for r in dummies if r.benchmark == "interpolation" and "const" in r.system]
+    assert lengths and set(lengths) == {0}
+    images = dataset.batch(order[: PROFILES["smoke"].denoising_images])
+    for t in PROFILES["smoke"].denoising_timesteps:
+        record = pick(dummies, system="dummy: constant", metric="mse", setting=f"t = {t}")
+        assert record.value == pytest.approx(float((images / 2).square().mean()), rel=1e-5)
+
+
+def test_codes_that_know_nothing_have_auroc_one_half(dummies):
+    constant = pick(dummies, system="dummy: constant", metric="auroc", setting="mean")
+    assert constant.value == 0.5
+    random = pick(dummies, system="dummy: random code", metric="auroc", setting="mean")
+    assert abs(random.value - 0.5) < 4 * random.stderr
+
+
+def test_pixels_know_more_than_nothing(dummies):
+    perfect = pick(dummies, system="dummy: perfect", metric="auroc", setting="mean")
+    assert perfect.value > 0.6
+
+
+def test_what_cannot_run_is_a_row_with_its_reason(dummies):
+    record = pick(dummies, benchmark="unconditional", system="dummy: perfect")
+    assert record.value is None
+    assert record.note == "dummy: perfect cannot sample"
+    assert all(record.value is not None or record.note for record in dummies)
+
+
+def test_every_row_without_a_value_says_why(run):
+    records = read_records(run[0] / "records.csv")
+    assert all(record.value is not None or record.note for record in records)
+
+
+def test_no_metric_is_named_after_a_network_that_is_not_there(dummies, run):
+    records = dummies + read_records(run[0] / "records.csv")
+    assert not {"fid", "lpips", "arcface", "ppl"} & {record.metric for record in records}
+
+
+# ----------------------------------------------------------------------------------------------
+# Real models, untrained: the run folder, resuming, processes
+
+
+def everything(cache, portraits, untrained, out, *more, processes=0, check=True):
+    result = command(
+        "all", "--profile", "smoke", "--data", portraits, "--out", out,
+        "--ckpt", untrained / "diffae", "--ckpt", f"ddim={untrained / 'ddim'}", *more,
+        cache=cache, processes=processes,
+    )  # fmt: skip
+    assert result.returncode == 0 or not check, result.stderr
+    return result
+
+
+@pytest.fixture(scope="session")
+def run(cache, portraits, untrained):
+    out = cache / "run"
+    return out, everything(cache, portraits, untrained, out)
+
+
+def test_every_number_can_be_traced_to_its_protocol(run):
+    out, _ = run
+    protocols = json.loads((out / "run.json").read_text())["protocols"]
+    records = read_records(out / "records.csv")
+    assert {record.benchmark for record in records} == set(REGISTRY.names())
+    for record in records:
+        if record.value is not None:
+            assert protocols[record.protocol]["benchmark"] == record.benchmark
+            assert record.n
+
+
+def test_every_table_is_written(run):
+    out, result = run
+    tables = {path.stem for path in (out / "tables").glob("*.md")}
+    assert tables == {path.stem for path in (out / "tables").glob("*.csv")}
+    assert tables >= {
+        "overview",
+        "table1_reconstruction",
+        "table2_ablation",
+        "section5.3_probe",
+        "section5.3_probe_attributes",
+        "table3_fewshot_fid",
+        "table4_unconditional_fid",
+        "appendix_f_smoothness",
+        "appendix_g_identity",
+        "figure3_variation",
+        "figure6_denoising",
+        "appendix_c_memorisation",
+        "section5.5_cost",
+        "section5.5_times",
+    }
+    assert "overview" not in result.stderr
+    assert (out / "tables" / "overview.md").read_text() in result.stdout
+
+
+def test_pictures_are_written(run):
+    out, _ = run
+    for name in (
+        "reconstruction-diffae",
+        "samples-ddim-4",
+        "interpolation-diffae",
+        "variation-diffae-x_T",
+        "denoising-ddim",
+        "memorisation-ddim",
+    ):
+        with Image.open(out / "pictures" / f"{name}.png") as image:
+            assert np.asarray(image).std() > 0
+
+
+def test_the_same_command_again_gives_the_same_bytes(run, cache, portraits, untrained):
+    out, _ = run
+    files = (out / "records.csv", out / "times.csv")
+    before = [path.read_bytes() for path in files]
+    everything(cache, portraits, untrained, out)
+    assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_any_number_of_processes_gives_the_same_bytes(
+    processes, run, tmp_path, portraits, untrained
+):
+    out, _ = run
+    result = everything(tmp_path, portraits, untrained, tmp_path / "run", processes=processes)
+    assert (tmp_path / "run" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
+    assert result.stderr.count("data: ") == result.stderr.count("== cost\n") == 1
+
+
+NUMBERS = ("value", "stderr", "ci_low", "ci_high")
+
+
+@pytest.mark.slow
+def test_the_batch_size_changes_no_number(run, tmp_path, portraits, untrained):
+    """Chunks of 17 images, which are the batches of every network, against chunks of 64."""
+    (tmp_path / "small_chunks.py").write_text(
+        "import benchmarks.core.store\n\n"
+        "benchmarks.core.store.CHUNK = 17\n"
+        "from benchmarks import run\n"
+        "from diffae import cli\n\n"
+        "cli.run(run.main)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, tmp_path / "small_chunks.py", "all", "--profile", "smoke",
+         "--data", portraits, "--out", tmp_path / "run",
+         "--ckpt", untrained / "diffae", "--ckpt", f"ddim={untrained / 'ddim'}"],
+        env=os.environ
+        | {"DIFFAE_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert list(tmp_path.glob("store/sample-*/00000017-00000034.npz"))
+    theirs = read_records(run[0] / "records.csv")
+    for ours, other in zip(read_records(tmp_path / "run" / "records.csv"), theirs, strict=True):
+        blank = dict.fromkeys(NUMBERS)
+        assert replace(ours, **blank) == replace(other, **blank)
+        for name in NUMBERS:
+            mine, his = getattr(ours, name), getattr(other, name)
+            assert mine == (his if his is None else pytest.approx(his, rel=1e-5, abs=1e-5)), ours
+
+
+def test_another_runs_folder_is_left_alone(run, cache, portraits, untrained):
+    out, _ = run
+    before = (out / "records.csv").read_bytes()
+    result = command(
+        "all", "--profile", "smoke", "--data", portraits, "--out", out, "--seed", "1",
+        "--systems", "dummy-perfect", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "holds another run" in result.stderr and "seed" in result.stderr
+    assert (out / "records.csv").read_bytes() == before
+
+
+def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
+    cache, portraits, untrained, tmp_path
+):
+    result = command(
+        "reconstruction", "--profile", "smoke", "--data", portraits, "--ckpt", untrained / "diffae",
+        "--systems", "diffae,ddim", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    record = pick(read_records(tmp_path / "run" / "records.csv"), system="DDIM")
+    assert record.value is None
+    assert "--ckpt ddim=PATH" in record.note
+
+
+def test_several_checkpoints_of_one_system_are_rows_of_their_own(
+    cache, portraits, untrained, tmp_path
+):
+    result = command(
+        "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
+        "--ckpt", untrained / "diffae", "--ckpt", f"diffae:Again 64D={untrained / 'diffae'}",
+        "--crop", "none", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    values = [
+        pick(records, system=system, metric="auroc", setting="mean").value
+        for system in ("DiffAE", "Again 64D")
+    ]
+    assert values[0] == values[1]
+    protocols = json.loads((tmp_path / "run" / "run.json").read_text())["protocols"]
+    assert {protocol["transform"]["crop"] for protocol in protocols.values()} == {"none"}
+
+
+def test_the_same_title_twice_is_refused(cache, portraits, untrained, tmp_path):
+    path = untrained / "diffae"
+    result = command(
+        "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
+        "--ckpt", path, "--ckpt", f"diffae:DiffAE={path}", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2 and "give another TITLE" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_in_use_is_refused(run, cache, portraits, untrained):
+    out, _ = run
+    before = (out / "records.csv").read_bytes()
+    with lock_folder(out, "running"):
+        result = everything(cache, portraits, untrained, out, check=False)
+    assert result.returncode == 2
+    assert "another process is running in this folder" in result.stderr
+    assert (out / "records.csv").read_bytes() == before
+
+
+# ----------------------------------------------------------------------------------------------
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["reconstrution"], "did you mean reconstruction?"),
+        (["all", "--systems", "difae"], "did you mean diffae?"),
+        (["all", "--profil", "smoke"], "did you mean --profile?"),
+        (["all", "--profile", "quik"], "did you mean quick?"),
+        (["all", "--steps", "10,2000"], "1 to 1000"),
+        (["all", "--steps", "ten"], "--steps"),
+        (["all", "--ckpt", "/nowhere"], "/nowhere: no such checkpoint"),
+        (["all", "--weights-dir", "/nowhere"], "--weights-dir /nowhere"),
+        (["all", "--systems", ","], "names no system"),
+    ],
+)
+def test_bad_options(arguments, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        parse(arguments, None)
+
+
+def refused(cache, *arguments):
+    out = cache / "refused"
+    result = command("all", "--systems", "dummy-perfect", "--out", out, *arguments, cache=cache)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    assert not out.exists()
+    return result.stderr
+
+
+def test_data_that_is_not_there(cache, tmp_path):
+    assert "/nowhere" in refused(cache, "--data", "/nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(cache, "--data", tmp_path / "empty")
+
+
+def test_an_attribute_that_is_not_there(cache, portraits):
+    message = refused(cache, "--data", portraits, "--attributes", "Smilling")
+    assert "no attribute 'Smilling'; did you mean Smiling?" in message
+
+
+def test_images_smaller_than_the_checkpoint(cache, tmp_path):
+    for i in range(20):
+        Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    assert "images of 16 px, but the model is for 32 px" in refused(cache, "--data", tmp_path)
+
+
+def test_a_corrupt_image_is_named(cache, portraits, tmp_path):
+    write_dataset(tmp_path / "set", 40, 32, workers=1)
+    for path in (tmp_path / "set" / "img_align_celeba").glob("*.png"):
+        if path.name != "000001.png":
+            path.write_bytes(path.read_bytes()[:100])
+    result = command(
+        "reconstruction", "--profile", "smoke", "--systems", "dummy-perfect",
+        "--data", tmp_path / "set", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and ".png" in last and str(tmp_path / "set") in last
+
+
+def test_checkpoints_of_different_sizes(cache, portraits, untrained, tmp_path):
+    model = DDIM(replace(PRESETS["portraits-ddim"].model, image_size=16))
+    model.save_pretrained(tmp_path / "ddim16")
+    result = command(
+        "all", "--data", portraits, "--ckpt", untrained / "diffae", "--ckpt", tmp_path / "ddim16",
+        "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "different sizes: DiffAE 32 px, DDIM 16 px" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, untrained, tmp_path):
+    result = command(
+        "reconstruction", "probes", "--profile", "smoke", "--systems", "dummy-perfect",
+        "--data", portraits / "img_align_celeba", "--out", tmp_path / "run", cache=cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    assert pick(records, benchmark="reconstruction", metric="ssim").value == pytest.approx(1)
+    assert "has no attributes" in pick(records, benchmark="probes").note
+
+
+# ----------------------------------------------------------------------------------------------
+# list, doctor, plug-ins
+
+
+def test_list_names_everything(cache):
+    result = command("list", cache=cache)
+    assert result.returncode == 0
+    for name in (*REGISTRY.names(), "diffae", "pixels-pca", "portraits", *PROFILES):
+        assert f"  {name}" in result.stdout
+
+
+def test_doctor_says_where_weights_go(cache, tmp_path):
+    result = command("doctor", "--weights-dir", tmp_path, cache=cache)
+    assert result.returncode == 0
+    assert f"missing: put pt_inception-2015-12-05-6726825d.pth (95.6 MB) into {tmp_path}" in (
+        result.stdout
+    )
+    assert "verified: " in result.stdout  # the network that ships with a package
+
+
+def test_a_package_of_a_users_adds_a_system(cache, portraits, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "from benchmarks.systems.base import System\n\n\n"
+        "class Mean(System):\n"
+        "    '''Mean colour'''\n\n"
+        "    name, title, latent_dim = 'mean', 'mean colour', 3\n"
+        "    capabilities = frozenset({'semantic'})\n\n"
+        "    def __init__(self, path, device):\n"
+        "        self.fingerprint = 'mean-1'\n\n"
+        "    def encode_semantic(self, images):\n"
+        "        return images.mean((2, 3))\n"
+    )
+    info = tmp_path / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[diffae.systems]\nmean = mine:Mean\n")
+    environment = os.environ | {
+        "DIFFAE_CACHE": str(cache),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", "probes", "--systems", "mean", "--profile", "smoke",
+         "--data", str(portraits), "--out", str(tmp_path / "run")],
+        env=environment, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path / "run" / "records.csv")
+    assert pick(records, system="mean colour", metric="auroc", setting="mean").value > 0.5

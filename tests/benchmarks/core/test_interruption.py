@@ -1,0 +1,193 @@
+"""Runs that are interrupted, refused by the disk, or find what others left: one line, and nothing is lost.
+
+Real signals and file systems; real processes where a signal or a full disk is at stake.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from in_process import command
+
+from benchmarks.run import main
+
+ROOT = Path(__file__).parents[3]
+LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+def start(*arguments, cache):
+    environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.run", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def finish(process):
+    """(status, the last line on stderr); whatever happened, there must be no traceback."""
+    _, errors = process.communicate(timeout=3600)
+    assert "Traceback" not in errors and "Exception" not in errors, errors
+    return process.returncode, errors.strip().splitlines()[-1] if errors else ""
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def catches(process, number):
+    """Whether the process has a handler for a signal, as the kernel knows it (Linux)."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    (mask,) = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt")]
+    return bool(mask >> (number - 1) & 1)
+
+
+@contextmanager
+def mounted(folder, options):
+    """A small file system of its own."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        refused = subprocess.run(command, capture_output=True).returncode
+    except OSError:
+        refused = True
+    if refused:
+        pytest.skip("mounting a small file system takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+# ----------------------------------------------------------------------------------------------
+# Signals
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_signal_ends_a_run_in_one_line(number, patches, tmp_path):
+    process = start(
+        "unconditional", "--systems", "ddim", "--profile", "smoke", "--set", "fid_samples=6400",
+        "--data", patches.root, "--out", tmp_path / "run", cache=tmp_path,
+    )  # fmt: skip
+    wait_for(lambda: list(tmp_path.glob("store/sample-*/*.npz")), process)
+    process.send_signal(number)
+    status, line = finish(process)
+    assert status == 128 + number
+    assert line.endswith(f"{LINES[number]}: run the same command again to go on")
+    assert (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc to see a signal's handler")
+@pytest.mark.parametrize("module", ["benchmarks.run", "diffae.train"])
+def test_ctrl_c_during_the_imports_is_one_line_too(module, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "smoke"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    wait_for(lambda: catches(process, signal.SIGTERM), process)
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == (130, "interrupted: run the same command again to go on")
+
+
+# ----------------------------------------------------------------------------------------------
+# Disks
+
+
+def arguments(patches, out):
+    return [
+        "reconstruction", "unconditional", "--systems", "dummy-constant", "--profile", "smoke",
+        "--data", patches.root, "--out", out,
+    ]  # fmt: skip
+
+
+def dummies(patches, out, cache):
+    return start(*arguments(patches, out), cache=cache)
+
+
+def dummies_here(patches, out, cache):
+    """The same in this process: (status, the last line on stderr)."""
+    result = command(main, *arguments(patches, out), cache=cache)
+    return result.returncode, (result.stderr.strip().splitlines() or [""])[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("which", "size"), [("store", "450k"), ("run", "12k")])
+def test_a_full_disk_is_one_line_and_the_run_goes_on(which, size, patches, tmp_path):
+    out = tmp_path / "run"
+    with mounted(tmp_path / which, f"size={size}"):
+        status, line = finish(dummies(patches, out, tmp_path))
+        assert status == 2
+        assert line.startswith(f"error: {tmp_path / which}")  # or a folder in it
+        assert ": No space left on device; make room or " in line
+        assert not list(tmp_path.rglob("*.partial"))
+        finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("store/*/*.npz")}
+        assert finished
+        subprocess.run(["mount", "-o", "remount,size=20m", str(tmp_path / which)], check=True)
+        assert finish(dummies(patches, out, tmp_path))[0] == 0
+        assert finished.items() <= {p: p.stat().st_mtime_ns for p in finished}.items()
+        records = (out / "records.csv").read_bytes()
+        assert not list(tmp_path.rglob("*.partial"))
+    assert finish(dummies(patches, tmp_path / "undisturbed", tmp_path / "other"))[0] == 0
+    assert (tmp_path / "undisturbed" / "records.csv").read_bytes() == records
+
+
+@pytest.mark.parametrize("which", ["store", "run"])
+def test_a_read_only_folder_is_one_line(which, patches, tmp_path):
+    with mounted(tmp_path / which, "ro"):
+        status, line = dummies_here(patches, tmp_path / "run", tmp_path)
+    assert status == 2
+    assert line.startswith(f"error: {tmp_path / which}: Read-only file system; make it writable or")
+
+
+# ----------------------------------------------------------------------------------------------
+# What a killed process leaves behind
+
+
+def test_a_run_that_was_killed_before_it_had_begun_goes_on(patches, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "lock").touch()
+    (out / "run.json.0a1b2c3d.partial").write_text("{")
+    assert dummies_here(patches, out, tmp_path)[0] == 0
+
+
+def test_a_damaged_run_json_is_one_line(patches, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text('{"settings": {')
+    status, line = dummies_here(patches, out, tmp_path)
+    assert status == 2
+    assert line.startswith(f"error: {out / 'run.json'}: damaged; choose another --out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
+def test_a_run_that_is_killed_four_times_gives_the_same_bytes(tmp_path):
+    """The experiment of docs/scale.md, with fewer kills; it fails if bytes differ or work was done twice."""
+    script = ROOT / "docs" / "results" / "interruption.py"
+    result = subprocess.run(
+        [sys.executable, script, "--kills", "4", "--work", tmp_path / "work"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in result.stdout.splitlines()]
+    table = {row[0]: row[1:] for row in rows if row}
+    assert table["of these killed"] == ["0", "4"]
+    assert table["finished chunks computed again"] == ["0", "0"]
+    assert table["half-written files left at the end"] == ["0", "0"]

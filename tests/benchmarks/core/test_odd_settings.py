@@ -1,0 +1,272 @@
+"""Settings and data at their limits: a row that says so, or a line before anything is computed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from refusal import refusal
+from safetensors.torch import load_file, save_file
+
+from benchmarks import measure, run
+from benchmarks.commands.options import load_systems, parse, refuse_data_and_out_in_one
+from benchmarks.core.base import rows
+from benchmarks.core.images import file_name
+from benchmarks.core.profiles import ACCEPTANCE, PROFILES, override
+from benchmarks.metrics import weights
+from benchmarks.systems.dummy import Perfect
+from benchmarks.tasks import probes, unconditional
+from benchmarks.tasks.fewshot import classes as fewshot_classes
+from diffae.errors import UserError
+from diffae.model import DDIM
+
+CPU = torch.device("cpu")
+
+
+class Sampler(Perfect):
+    """A perfect code that can also sample: noise."""
+
+    name, title = "sampler", "sampler"
+    capabilities = Perfect.capabilities | {"sample"}
+
+    def sample(self, indices, seed, steps):
+        return self.random_x_T(indices, seed).clamp(-1, 1)
+
+
+def sampler():
+    system = Sampler(None, CPU)
+    system.image_size = 32
+    return system
+
+
+# ----------------------------------------------------------------------------------------------
+# Data at its limits
+
+
+def test_an_attribute_of_one_class_is_undefined_and_says_so(context):
+    rng = np.random.default_rng(0)
+    attributes = rng.random((150, 3)) < 0.5
+    attributes[context.dataset.indices("test"), 1] = False
+    context.dataset = replace(
+        context.dataset, attribute_names=("Male", "Bald", "Young"), attributes=attributes
+    )
+    found = list(rows(probes.BENCHMARK, context, [Perfect(None, CPU)]))
+    bald = {record.metric: record for record in found if record.setting == "Bald"}
+    for metric in ("auroc", "ap"):
+        assert (bald[metric].value, bald[metric].stderr) == (None, None)
+        assert bald[metric].note == "only one class in the test split"
+    assert 0 <= bald["accuracy"].value <= 1
+    (mean,) = [r for r in found if r.setting == "mean" and r.metric == "auroc"]
+    others = [r.value for r in found if r.metric == "auroc" and r.setting in ("Male", "Young")]
+    assert mean.value == pytest.approx(np.mean(others)) and mean.note == "undefined: Bald"
+
+
+def test_attributes_of_one_class_everywhere_are_a_row_with_the_reason(context):
+    attributes = np.ones((150, 2), bool)
+    context.dataset = replace(context.dataset, attribute_names=("a", "b"), attributes=attributes)
+    (row,) = rows(probes.BENCHMARK, context, [Perfect(None, CPU)])
+    assert row.value is None and "no attribute has both classes" in row.note
+
+
+def test_fewer_images_than_dimensions_are_told_in_the_row(context):
+    found = list(rows(unconditional.BENCHMARK, context, [sampler()]))
+    assert len(found) == 2
+    for record in found:
+        assert np.isfinite(record.value) and record.n == 20
+        assert record.note.startswith("20 images for 1280 dimensions: a Frechet distance is biased")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_fewest_samples_are_a_number_or_a_reason(context, count):
+    context.profile = replace(context.profile, fid_samples=count)
+    for record in rows(unconditional.BENCHMARK, context, [sampler()]):
+        assert (record.value is None) == (count < 2)
+        if count < 2:
+            assert record.note == "a Frechet distance needs two images on each side, not 1"
+
+
+def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.png").symlink_to(patches.root / "000.png")
+    line = refusal(measure.main, capsys, "fd_effnet", tmp_path / "one", tmp_path / "one")
+    assert f"{tmp_path / 'one'}: one image; a Frechet distance needs at least two" in line
+
+
+# ----------------------------------------------------------------------------------------------
+# Settings out of range
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fid_samples=-5", "must be at least 1"),
+        ("fid_samples=" + "9" * 30, "a number of 30 digits is too large"),
+        ("fid_samples=1000000001", "must be at most 1000000000"),
+        ("fid_steps=0", "must be at least 1"),
+        ("fid_steps=10,1001", "must be at most 1000"),
+        ("identity_steps=1001", "must be at most 1000"),
+        ("denoising_timesteps=1000", "must be at most 999"),
+        ("identity_strengths=0.3,nan", "must be a finite number"),
+        ("identity_strengths=inf", "must be a finite number"),
+        ("reconstruction_split=tset", "must be one of train, valid, test, all"),
+        ("fewshot_acceptance=treshold", "no rule 'treshold'; did you mean threshold?"),
+        ("fewshot_acceptance=", "no rule ''"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_before_the_run(text, message):
+    with pytest.raises(UserError) as error:
+        override(PROFILES["quick"], text)
+    assert str(error.value) == f"--set {text}: {message}" or message in str(error.value)
+
+
+def test_a_value_that_is_there_twice_counts_once():
+    assert override(PROFILES["quick"], "fid_steps=20,10,20").fid_steps == (20, 10)
+
+
+def test_the_acceptance_rules_are_those_that_there_are():
+    assert tuple(fewshot_classes.RULES) == ACCEPTANCE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "0"], "steps must be a whole number from 1 to 1000, not 0"),
+        (["--steps", "1001"], "steps must be a whole number from 1 to 1000, not 1001"),
+        (["nosuch"], "unknown benchmark 'nosuch'"),
+        (["--attributes", ","], "--attributes: names no attribute"),
+        (["--attributes", ""], "--attributes: names no attribute"),
+        (["--data", ""], "--data: is empty; give a path"),
+        (["--out", ""], "--out: is empty; give a path"),
+        (["--weights-dir", ""], "--weights-dir: is empty; give a path"),
+        (["--seed", "-1"], "--seed: must be at least 0, not -1"),
+        (["--device", "gpu"], "--device: 'gpu' is neither cpu nor cuda nor cuda:N"),
+        (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use --device cpu"),
+        (["--ckpt", "diffae="], "--ckpt diffae=: expected SYSTEM=PATH"),
+        (["--ckpt", "diffae:=portraits"], "--ckpt diffae:=portraits: expected SYSTEM=PATH"),
+        (["--ckpt", "diffae:a\nb=portraits"], "expected SYSTEM=PATH or SYSTEM:TITLE=PATH"),
+        (
+            ["--ckpt", "portraits", "--ckpt", "diffae=other"],
+            "two checkpoints for diffae, portraits and other; give the second a title: "
+            "--ckpt diffae:TITLE=other",
+        ),
+        (
+            ["--ckpt", "diffae:A=portraits", "--ckpt", "diffae:A=other"],
+            "two checkpoints for diffae:A, portraits and other",
+        ),
+    ],
+)
+def test_options_that_contradict_or_overstep_are_one_line(capsys, arguments, message):
+    line = refusal(lambda given: parse(given, None), capsys, "all", *arguments)
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [("set", "set/runs/a"), ("set", "set"), ("runs/a/pictures", "runs/a"), (".", "runs/a")],
+)
+def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "link").symlink_to("set")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"--out {out}: lies in --data {data} or around it"):
+        refuse_data_and_out_in_one(data, Path(out))
+    if data == "set":
+        with pytest.raises(UserError):
+            refuse_data_and_out_in_one("link", Path(out))
+    refuse_data_and_out_in_one(data, Path("/elsewhere"))
+    refuse_data_and_out_in_one(None, Path(out))
+
+
+def test_two_systems_of_one_title_are_refused(tmp_path):
+    DDIM.from_pretrained("portraits-ddim").save_pretrained(tmp_path / "model")
+    ours = ["--systems", "ddim", "--ckpt", f"ddim={tmp_path / 'model'}"]
+    for title in ("DDIM", "ddim"):
+        more = ["--ckpt", f"ddim:{title}={tmp_path / 'model'}"]
+        with pytest.raises(UserError, match="two systems would be called 'DDIM|ddim'"):
+            load_systems(parse(["all", *ours, *more], None))
+
+
+def test_an_unknown_metric_is_one_line(tmp_path, capsys):
+    line = refusal(measure.main, capsys, "ssmi", tmp_path, tmp_path)
+    assert "unknown metric 'ssmi'; did you mean ssim?" in line
+
+
+def test_a_hostile_checkpoint_ends_the_command_in_one_line(tmp_path, capsys):
+    """The whole way once: nothing computed, no run folder."""
+    DDIM.from_pretrained("portraits-ddim").save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    state = load_file(path)
+    state["unet.out.2.bias"] *= torch.nan
+    save_file(state, path)
+    ckpt, out = f"ddim={tmp_path / 'model'}", tmp_path / "run"
+    line = refusal(
+        run.main, capsys, "cost", "--systems", "ddim", "--ckpt", ckpt, "--out", out
+    )  # fmt: skip
+    assert line == f"error: {tmp_path / 'model'}: tensors not finite: unet.out.2.bias\n"
+    assert not out.exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# Two files that claim to be one
+
+
+def test_two_images_of_one_name_are_no_pair(tmp_path, capsys, patches):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").symlink_to(patches.root / "001.png")
+    (tmp_path / "a" / "1.jpg").symlink_to(patches.root / "002.png")
+    line = refusal(measure.main, capsys, "mse", tmp_path / "a", tmp_path / "b")
+    assert "a/1.png: has the name of 1.jpg" in line and "take one of the two out" in line
+
+
+@pytest.fixture
+def two_places(tmp_path, monkeypatch):
+    """The folder of --weights-dir and torch.hub's cache."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    hub, given = tmp_path / "torch" / "hub" / "checkpoints", tmp_path / "given"
+    hub.mkdir(parents=True)
+    given.mkdir()
+    return given, hub
+
+
+def test_two_weights_that_contradict_are_refused(two_places):
+    given, hub = (place / weights.KNOWN["inception"].filename for place in two_places)
+    given.write_bytes(b"one")
+    hub.write_bytes(b"two")
+    with pytest.raises(
+        UserError, match="differ, and only one is inception: remove the oth"
+    ) as error:
+        weights.load_path("inception", given.parent, allow_unknown=True)
+    assert str(given) in str(error.value) and str(hub) in str(error.value)
+    hub.write_bytes(b"one")
+    assert weights.load_path("inception", given.parent, allow_unknown=True) == given
+
+
+def test_a_verified_weight_is_used_whatever_lies_elsewhere(two_places):
+    packaged = weights.find("efficientnet-lite0", None)
+    given, hub = (place / packaged.name for place in two_places)
+    given.symlink_to(packaged)
+    hub.write_bytes(b"damaged")
+    assert weights.load_path("efficientnet-lite0", given.parent, allow_unknown=True) == given
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[torch.zeros(2)], torch.zeros(2), {"a": "text"}, {"a": torch.tensor([1.0, torch.nan])}],
+)
+def test_what_is_no_state_of_a_network_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=r"weights\.pth: (not PyTorch weights|tensor a is not fin)"):
+        weights.read_state(tmp_path / "weights.pth")
+
+
+# ----------------------------------------------------------------------------------------------
+# Names that go into files' names
+
+
+def test_an_attributes_name_is_no_path():
+    assert file_name("T-shirt/top") == "T-shirt_top"
+    assert file_name("../../x\n\0") == ".._.._x__"
+    assert len(file_name("x" * 500)) == 100
+    assert file_name("5_o_Clock_Shadow") == "5_o_Clock_Shadow"

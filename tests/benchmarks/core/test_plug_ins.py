@@ -1,0 +1,399 @@
+"""Packages of a user's: found by their entry points, refused by name, and never the end of anything else."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import in_process
+import numpy as np
+import pytest
+from PIL import Image
+from plug_ins import offer
+
+from benchmarks import REGISTRY, systems
+from benchmarks.commands import doctor
+from benchmarks.commands.options import parse
+from benchmarks.core.base import Benchmark, rows
+from benchmarks.core.registry import Registry
+from benchmarks.metrics import METRICS
+from benchmarks.run import main
+from diffae.errors import UserError
+from reports.records import read_records
+
+SYSTEM = """
+import torch
+from benchmarks.systems import Code, System
+
+
+class Mean(System):
+    '''Mean colour'''
+
+    title, latent_dim = "mean colour", 3
+    capabilities = frozenset({"encode", "decode", "semantic"})
+    fingerprint = "1"
+
+    def __init__(self, path, device):
+        pass
+
+    def encode_semantic(self, images):
+        return images.mean((2, 3))
+
+    def decode(self, code, steps=100):
+        return code.semantic[:, :, None, None].expand(-1, -1, 32, 32)
+"""
+
+BENCHMARK = """
+import numpy as np
+from benchmarks.core.base import Benchmark
+from benchmarks.metrics import MetricInfo
+
+
+def run(context, system):
+    images = context.select("test", 4).batch(np.arange(4))
+    code = system.encode(images, 1)
+    brightness = float(system.decode(code, 1).mean())
+    yield context.record("bright", "brightness", system.title, "brightness", brightness,
+                         n=4, protocol=context.protocol("bright"))
+
+
+BENCHMARK = Benchmark(
+    name="bright", title="mean brightness of decodes", paper="none", table="brightness",
+    headline=lambda context: "brightness", needs=frozenset({"encode", "decode"}), run=run,
+    infos={"brightness": MetricInfo("neither", "", "Mean brightness", "none")},
+)
+"""
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    """Write modules that can be imported for the length of a test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def write(**sources: str) -> None:
+        for name, source in sources.items():
+            path = tmp_path / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(source)
+
+    yield write
+    for name in set(sys.modules) - before:
+        if name.split(".")[0].startswith("mine"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def metrics(monkeypatch):
+    """The table of metrics, put back afterwards."""
+    for name in set(METRICS):
+        monkeypatch.setitem(METRICS, name, METRICS[name])
+    known = set(METRICS)
+    yield METRICS
+    for name in set(METRICS) - known:
+        del METRICS[name]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for index in range(40):
+        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:02}.png")
+    return folder
+
+
+BROKEN = {
+    "syntax": ("def broken(:\n", "SyntaxError: "),
+    "imports": ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
+    "exits": ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
+    "raises": ("raise ValueError('not\\ntoday')\n", "ValueError: not today"),
+    "empty": ("", "AttributeError: "),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_plug_in_that_cannot_be_imported_is_an_error_by_name(kind, modules, monkeypatch):
+    source, reason = BROKEN[kind]
+    modules(mine_broken=source)
+    offer(monkeypatch, "diffae.systems", {"wrong": "mine_broken:Thing"})
+    with pytest.raises(UserError) as error:
+        parse(["all", "--systems", "wrong"], None)
+    line = str(error.value)
+    assert line.startswith(f"system 'wrong' of mine_broken:Thing: {reason}") and line.isprintable()
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_and_one_line_of_warning_where_all_are_asked_for(kind, modules, monkeypatch, capsys):
+    source, reason = BROKEN[kind]
+    modules(mine_broken=source)
+    offer(monkeypatch, "diffae.benchmarks", {"wrong": "mine_broken:Thing"})
+    monkeypatch.setattr(REGISTRY, "_warned", set())
+    doctor.list_everything([])
+    doctor.weights_report(None)
+    assert parse(["all"], None).benchmarks == tuple(REGISTRY.own)
+    said = capsys.readouterr()
+    assert "  reconstruction" in said.out and "wrong" not in said.out
+    assert said.err.count("\n") == 1
+    assert said.err.startswith(
+        f"warning: left out: benchmark 'wrong' of mine_broken:Thing: {reason}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ({"diffae": "mine:A"}, "system 'diffae' of mine:A: the name is taken by ours"),
+        ({"../x": "mine:A"}, "system '../x' of mine:A: a name has letters, digits and .-_ only"),
+        ({"my vae": "mine:A"}, "system 'my vae' of mine:A: a name has letters, digits and .-_ onl"),
+    ],
+)
+def test_a_name_that_clashes_or_is_none_is_left_out(entries, reason, monkeypatch, capsys):
+    offer(monkeypatch, "diffae.systems", entries)
+    monkeypatch.setattr(systems.REGISTRY, "_warned", set())
+    assert systems.REGISTRY.usable() == list(systems.REGISTRY.own)
+    assert capsys.readouterr().err.startswith(f"warning: left out: {reason}")
+    if (name := next(iter(entries))) != "diffae":
+        with pytest.raises(UserError) as error:
+            systems.load(name)
+        assert str(error.value).startswith(reason)
+
+
+def test_two_packages_with_one_name_are_refused(monkeypatch):
+    registry = Registry("system", "diffae.systems", {})
+    entries = {"a": ["mine:A", "yours:A"], "b": ["mine:B"]}
+    monkeypatch.setattr(registry, "_plugins", lambda: entries)
+    with pytest.raises(UserError, match="'a': several packages give it: mine:A, yours:A"):
+        registry.get("a")
+    assert registry.names() == ["b"]
+
+
+def run(*arguments, tmp_path, pictures):
+    return in_process.command(
+        main, *arguments, "--profile", "smoke", "--data", pictures, "--out", tmp_path / "run",
+        cache=tmp_path,
+    )  # fmt: skip
+
+
+def rows_of(tmp_path):
+    return {
+        (r.benchmark, r.system, r.metric): r for r in read_records(tmp_path / "run" / "records.csv")
+    }
+
+
+def test_a_benchmark_brings_a_metric(modules, metrics, monkeypatch, tmp_path, pictures):
+    modules(mine_bright=BENCHMARK)
+    offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
+    result = run(
+        "bright", "--systems", "dummy-constant,dummy-random", tmp_path=tmp_path, pictures=pictures
+    )
+    assert result.returncode == 0, result.stderr
+    found = rows_of(tmp_path)
+    assert found["bright", "dummy: constant", "brightness"].value == 0
+    assert found["bright", "dummy: random code", "brightness"].note.startswith(
+        "dummy: random code c"
+    )
+    assert "brightness" in (tmp_path / "run" / "tables" / "brightness.md").read_text()
+    assert "bright: brightness" in "\n".join(doctor.weights_report(None))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (
+            'infos={"brightness"',
+            'infos={"ssim"',
+            "there is a metric 'ssim' already; choose another",
+        ),
+        (
+            'MetricInfo("neither"',
+            'MetricInfo("up"',
+            "metric 'brightness' needs a MetricInfo with a d",
+        ),
+        ('infos={"brightness"', 'infos={"a b|c"', "'a b|c' cannot be a metric's name"),
+        ('name="bright"', 'name="light"', "calls itself 'light'"),
+        ('table="brightness"', 'table="../x"', "cannot write a table called '../x'"),
+        ('table="brightness"', 'table="overview"', "cannot write a table called 'overview'"),
+        ('"encode", "decode"}', '"encode", "fly"}', "needs what no system has: fly"),
+        (
+            "BENCHMARK = Benchmark(",
+            "BENCHMARK = dict(",
+            "dict is not a benchmarks.core.base.Benchmark",
+        ),
+    ],
+)
+def test_what_is_no_benchmark_is_refused(old, new, reason, modules, metrics, monkeypatch):
+    modules(mine_bright=BENCHMARK.replace(old, new))
+    offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
+    with pytest.raises(UserError) as error:
+        REGISTRY.get("bright")
+    assert str(error.value).startswith(f"benchmark 'bright' of mine_bright:BENCHMARK: {reason[:0]}")
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (
+            "    images = con",
+            "    raise OSError('gone')\n    images = con",
+            "raised OSError: gone (mine_",
+        ),
+        ('title, "brightness"', 'title, "britness"', "raised KeyError: 'britness'"),
+        (
+            "yield context",
+            "yield 1\n    yield context",
+            "raised TypeError: yielded int, not a Record",
+        ),
+        ('record("bright"', 'record("dark"', "yielded a row of 'dark'"),
+        ('"brightness", system', '"table1_reconstruction", system', "for 'table1_reconstruction'"),
+        ("yield context", "for _ in range(2): yield context", "yielded two rows for one number"),
+        ('lambda context: "brightness"', "lambda context: 1 / 0", ""),
+    ],
+)
+def test_a_benchmark_that_fails_is_a_row(old, new, reason, modules, metrics, monkeypatch, context):
+    modules(mine_bright=BENCHMARK.replace(old, new))
+    offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
+    constant, perfect = systems.load("dummy-constant"), systems.load("dummy-perfect")
+    found = list(rows(REGISTRY.get("bright"), context, [constant, perfect]))
+    if not reason:  # only the row of what cannot run needs `headline`
+        (row,) = rows(REGISTRY.get("bright"), context, [systems.load("dummy-random")])
+        assert (
+            row.metric == ""
+            and row.note == "dummy: random code cannot decode or encode an image fully"
+        )
+        return
+    last = [row for row in found if row.system == "dummy: constant"][-1]
+    assert (
+        last.value is None and reason in last.note and last.note.startswith("benchmark 'bright' ")
+    )
+    assert context.failures[0] == ("bright", "dummy: constant", last.note)
+    assert [row for row in found if row.system == "dummy: perfect"]  # the others go on
+
+
+def test_a_system_that_fails_does_not_end_the_run(modules, monkeypatch, tmp_path, pictures):
+    modules(
+        mine_mean=SYSTEM,
+        mine_wrong=SYSTEM.replace("expand(-1, -1, 32, 32)", "sum()").replace(
+            "mean colour", "wrong"
+        ),
+        mine_unfit=SYSTEM.replace("        pass", "        raise OSError('no weights')"),
+    )
+    entries = {name: f"mine_{name}:Mean" for name in ("mean", "wrong", "unfit")}
+    offer(monkeypatch, "diffae.systems", entries)
+    result = run(
+        "reconstruction", "cost", "--systems", "unfit,wrong,mean", tmp_path=tmp_path, pictures=pictures
+    )  # fmt: skip
+    assert result.returncode == 2
+    found = rows_of(tmp_path)
+    assert found["reconstruction", "mean colour", "ssim"].value > 0
+    wrong = found["reconstruction", "wrong", "ssim"]
+    assert wrong.value is None and wrong.note.startswith("system 'wrong', decode: returned ")
+    unfit = found["reconstruction", "unfit", "ssim"]
+    assert unfit.note.startswith(
+        "system 'unfit', __init__: raised OSError: no weights (mine_unfit.py:"
+    )
+    lines = result.stderr.splitlines()
+    assert f"failed: unfit: {unfit.note} (reconstruction, cost)" in lines
+    assert f"failed: wrong: {wrong.note} (reconstruction)" in lines
+    assert lines[-1].startswith("error: 4 measurements failed, see above; the others are in ")
+
+
+def test_a_system_alone_that_fails_to_load_ends_the_command(
+    modules, monkeypatch, tmp_path, pictures
+):
+    modules(mine_unfit=SYSTEM.replace("        pass", "        raise OSError('no weights')"))
+    offer(monkeypatch, "diffae.systems", {"unfit": "mine_unfit:Mean"})
+    result = run("cost", "--systems", "unfit", tmp_path=tmp_path, pictures=pictures)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "no system is left to run: system 'unfit', __init__: raised OSError" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# The source is part of the fingerprint
+
+
+def fingerprint(modules, monkeypatch, target, **sources) -> str:
+    modules(**sources)
+    offer(monkeypatch, "diffae.systems", {"mean": target})
+    for name in [name for name in sys.modules if name.startswith("mine")]:
+        del sys.modules[name]
+    return systems.load("mean").fingerprint
+
+
+def test_changed_source_is_another_fingerprint(modules, monkeypatch):
+    ask = lambda source: fingerprint(modules, monkeypatch, "mine_mean:Mean", mine_mean=source)  # noqa: E731
+    first = ask(SYSTEM)
+    assert first.startswith("1-source-") and ask(SYSTEM) == first
+    assert ask(SYSTEM.replace("(2, 3))", "(2, 3)) / 2")) != first
+
+
+def test_so_is_a_changed_base_and_a_changed_file_of_the_package(modules, monkeypatch):
+    system = SYSTEM.replace("class Mean(System)", "class Mean(Base)")
+    init = f"from mine_base import Base\nfrom mine_package.net import SIDE\n{system}"
+    ask = lambda net, base: fingerprint(  # noqa: E731
+        modules, monkeypatch, "mine_package:Mean",
+        **{"mine_package/__init__": init, "mine_package/net": net, "mine_base": base},
+    )  # fmt: skip
+    base, net = (
+        "from benchmarks.systems import System\n\n\nclass Base(System):\n    pass\n",
+        "SIDE = 32\n",
+    )
+    first = ask(net, base)
+    assert ask(net, base) == first
+    assert ask(net, base + "\n# another\n") != first
+    assert ask(net + "\n# another\n", base) != first
+
+
+def test_ours_have_none():
+    assert systems.load("dummy-perfect").fingerprint == "dummy-perfect"
+
+
+def test_the_store_does_not_answer_for_changed_code(modules, metrics, monkeypatch, context):
+    """What README's own example had wrong: the same weights, another decoder, and the old numbers."""
+    values = []
+    for source in (SYSTEM, SYSTEM.replace("expand(-1, -1, 32, 32)", "expand(-1, -1, 32, 32) * 0")):
+        fingerprint(modules, monkeypatch, "mine_mean:Mean", mine_mean=source)
+        found = list(rows(mean_of_decodes(), context, [systems.load("mean")]))
+        values.append(found[0].value)
+    assert values[0] != 0 and values[1] == 0
+
+
+def mean_of_decodes() -> Benchmark:
+    """The mean of decoded images, from the store."""
+
+    def run(context, system):
+        selection = context.select("test", 4)
+
+        def compute(positions):
+            code = system.encode(selection.batch(positions), 1)
+            return {"mean": system.decode(code, 1).mean((1, 2, 3)).numpy()}
+
+        means = context.store.array(context.key("mean", system, selection), 4, compute, "mean")
+        yield context.record("cost", "section5.5_cost", system.title, "mse", float(means.mean()))
+
+    return replace(REGISTRY.get("cost"), run=run)
+
+
+# ----------------------------------------------------------------------------------------------
+# What the model is
+
+
+def test_protocols_and_run_say_what_the_networks_predict(
+    modules, metrics, monkeypatch, tmp_path, pictures
+):
+    modules(mine_bright=BENCHMARK)
+    offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
+    names = "diffae,ddim,dummy-perfect"
+    result = run("bright", "--systems", names, tmp_path=tmp_path, pictures=pictures)
+    assert result.returncode == 0, result.stderr
+    note = json.loads((tmp_path / "run" / "run.json").read_text())
+    ddim = {"prediction": "velocity", "norm_groups": 8}
+    diffae = ddim | {"latent_prediction": "velocity"}
+    assert note["models"] == {"diffae": diffae, "ddim": ddim, "dummy-perfect": {}}
+    found = rows_of(tmp_path)
+    for title, expected in {"DiffAE": diffae, "DDIM": ddim, "dummy: perfect": None}.items():
+        protocol = note["protocols"][found["bright", title, "brightness"].protocol]
+        assert protocol.get("model") == expected

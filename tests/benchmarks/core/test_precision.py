@@ -1,0 +1,163 @@
+"""How exactly networks compute: what was asked for, whatever the process or PyTorch has been told before."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import run, systems
+from benchmarks.commands.options import parse
+from benchmarks.core.precision import PRECISIONS, full_precision, of_networks, precision
+from benchmarks.core.store import Store
+from benchmarks.systems.dummy import Perfect
+from diffae.errors import UserError
+from reports.uncertainty import of_mean
+
+
+def tf32() -> dict[str, bool]:
+    """What PyTorch would compute in TF32 now: by the old switches and, where there are any, by the new."""
+    backends = torch.backends
+    on = {
+        "matrix products": backends.cuda.matmul.allow_tf32,
+        "convolutions": backends.cudnn.allow_tf32,
+    }
+    if hasattr(backends.cuda.matmul, "fp32_precision"):
+        switches = {"new matrix products": backends.cuda.matmul, "new cnn": backends.cudnn.conv}
+        switches |= {"new rnn": backends.cudnn.rnn, "CPU": backends.mkldnn.matmul}
+        on |= {name: switch.fp32_precision != "ieee" for name, switch in switches.items()}
+    return on
+
+
+def matmul() -> torch.dtype:
+    """The dtype that the product of two float32 matrices comes out in."""
+    return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+
+
+@pytest.fixture
+def careless():
+    """A process that asked for speed before it called us."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    assert tf32()["matrix products"] and tf32()["convolutions"]
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_a_run_computes_in_float32_unless_told_otherwise(careless, monkeypatch):
+    seen = []
+    monkeypatch.setattr(run, "run", lambda options: seen.append((options.precision, tf32())))
+    run.main(["probes"])
+    ((name, switches),) = seen
+    assert name == "float32" and not any(switches.values()), switches
+    assert tf32()["matrix products"], "the process has its own settings back"
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_only_systems_networks_compute_as_asked(name):
+    with precision(name):
+        assert not any(tf32().values()) and matmul() == torch.float32
+        with of_networks():
+            on = tf32()
+            assert on["matrix products"] == on["convolutions"] == (name == "tf32")
+            assert matmul() == (torch.bfloat16 if name == "bfloat16" else torch.float32)
+            with full_precision(), of_networks():
+                assert not any(tf32().values()) and matmul() == torch.float32
+            assert tf32() == on
+        assert not any(tf32().values())
+
+
+def test_a_systems_networks_compute_as_asked_and_give_float32(patches):
+    """On a CPU tf32 is float32, to the bit; bfloat16 has 8 bits, so codes agree to about a hundredth."""
+    system, images = systems.load("diffae"), patches.batch(range(4))
+    codes = {}
+    for name in PRECISIONS:
+        with precision(name):
+            codes[name] = system.encode_semantic(images)
+            assert codes[name].dtype == torch.float32
+            with full_precision():
+                assert torch.equal(system.encode_semantic(images), codes["float32"])
+    assert torch.equal(codes["tf32"], codes["float32"])
+    error = (codes["bfloat16"] - codes["float32"]).norm() / codes["float32"].norm()
+    assert 1e-4 < error < 0.05, error
+
+
+def test_autocast_around_a_run_does_not_reach_into_it():
+    with torch.autocast("cpu", torch.bfloat16), precision("float32"):
+        assert matmul() == torch.float32
+        with of_networks():
+            assert matmul() == torch.float32
+
+
+def test_settings_come_back_after_an_error():
+    before = tf32()
+    with pytest.raises(ZeroDivisionError), precision("tf32"), of_networks():
+        _ = 1 / 0
+    assert tf32() == before
+    with of_networks():
+        assert not tf32()["matrix products"]
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UserError, match="--precision.*float16"):
+        parse(["all", "--precision", "float16"], None)
+
+
+@pytest.mark.parametrize(
+    ("value", "contradicts"), [("1", {"float32", "bfloat16"}), ("0", {"tf32"})]
+)
+def test_an_environment_that_overrides_the_precision_is_refused(value, contradicts, monkeypatch):
+    monkeypatch.setattr(run, "run", lambda options: None)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
+    for name in PRECISIONS:
+        if name in contradicts:
+            with pytest.raises(UserError, match=f"_OVERRIDE={value}: overrides --precision {name}"):
+                run.main(["probes", "--precision", name])
+        else:
+            run.main(["probes", "--precision", name])
+
+
+def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
+    keys, protocols = set(), set()
+    for name in PRECISIONS:
+        context.precision = name
+        key = context.key("code", Perfect(None, torch.device("cpu")), context.select("test", 4))
+        keys.add(Store(context.store.root)._file(key, (0, 4)))
+        protocol = context.protocol("reconstruction")
+        assert context.protocols[protocol]["precision"] == name
+        protocols.add(protocol)
+    assert len(keys) == len(protocols) == 3
+
+
+def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
+    keys = set()
+    for seed, split in ((0, "test"), (1, "test"), (0, "train"), (0, "all")):
+        context.seed = seed
+        keys.add(context.store._file(context.key("code", None, context.select(split, 4)), (0, 4)))
+    assert len(keys) == 4
+
+
+# ----------------------------------------------------------------------------------------------
+# Numbers that are none
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(math.nan, "not a number"), (math.inf, "infinite"), (-math.inf, "infinite")],
+)
+def test_a_value_that_is_not_finite_is_no_value_and_says_so(context, value, words):
+    uncertainty = of_mean(np.arange(4.0), "images:a")
+    row = context.record(
+        "reconstruction", "table1_reconstruction", "DiffAE", "mse", np.float64(value),
+        uncertainty=uncertainty, stderr=0.1, note="only 4 images",
+    )  # fmt: skip
+    assert (row.value, row.stderr, row.ci_low, row.ci_high) == (None, None, None, None)
+    assert row.note == f"the value is {words}; only 4 images"
+    assert not context.uncertainties
+
+
+def test_a_finite_value_keeps_its_error(context):
+    uncertainty = of_mean(np.arange(4.0), "images:a")
+    row = context.record("reconstruction", "t", "DiffAE", "mse", 1.5, uncertainty=uncertainty)
+    assert row.value == 1.5 and row.stderr == pytest.approx(np.std(range(4), ddof=1) / 2)
+    assert row.note == "" and len(context.uncertainties) == 1

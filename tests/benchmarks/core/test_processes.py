@@ -1,0 +1,114 @@
+"""Several processes under torchrun: they end together, and say why once. (That they give the same bytes as one
+process is tested in test_run.py.)"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from diffae.lock import lock_folder
+
+ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.slow
+
+
+def start(*arguments, cache, processes=2):
+    launch = [sys.executable, "-m"]
+    if processes > 1:
+        launch += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    return subprocess.Popen(
+        [*launch, "benchmarks.run", *map(str, arguments)],
+        env=os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def sampling(patches, tmp_path, processes):
+    return start(
+        "unconditional", "--systems", "ddim", "--profile", "smoke", "--set", "fid_samples=640",
+        "--data", patches.root, "--out", tmp_path / "run", cache=tmp_path, processes=processes,
+    )  # fmt: skip
+
+
+def workers(process):
+    """The process ids of the launcher's children by their rank."""
+    ids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    found = {}
+    for pid in map(int, ids):
+        pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        found[dict(pair.partition("=")[::2] for pair in pairs)["RANK"]] = pid
+    return found
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def chunks(tmp_path):
+    return {path: path.stat().st_mtime_ns for path in tmp_path.glob("store/sample-*/*.npz")}
+
+
+def wait_for(condition, seconds=3600):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_folder_in_use_ends_all_processes_in_one_line(patches, tmp_path):
+    (tmp_path / "run").mkdir()
+    with lock_folder(tmp_path / "run", "running"):
+        _, errors = sampling(patches, tmp_path, 2).communicate(timeout=3600)
+    ours = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert ours == [f"error: {tmp_path / 'run'}: another process is running in this folder"]
+
+
+def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
+    arguments = ["probes", "--profile", "smoke", "--set", "probe_valid=1"]
+    records = []
+    for processes in (1, 2):
+        out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"
+        process = start(*arguments, "--out", out, cache=cache, processes=processes)
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+        records.append((out / "records.csv").read_bytes())
+    assert b"no attribute has both classes in the validation split" in records[0]
+    assert records[0] == records[1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
+@pytest.mark.parametrize("victim", ["0", "1", "launcher", "terminated"])
+def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_path):
+    process = sampling(patches, tmp_path, 2)
+    wait_for(lambda: chunks(tmp_path) or process.poll() is not None)
+    ranks = workers(process)
+    assert sorted(ranks) == ["0", "1"]
+    if victim == "terminated":
+        process.terminate()
+    else:
+        os.kill(ranks.get(victim, process.pid), signal.SIGKILL)
+    _, errors = process.communicate(timeout=3600)
+    assert process.returncode != 0
+    wait_for(lambda: not any(alive(pid) for pid in ranks.values()))
+    line = "the launcher has ended" if victim == "launcher" else "terminated"
+    assert errors.count(f"{line}: run the same") + errors.count(f"{line}; run the same") >= 1
+    assert errors.count("terminated: run the same command again to go on") <= 1
+    assert errors.count("data: ") == 1  # only the first process announces
+
+    finished = chunks(tmp_path)
+    assert 0 < len(finished) < 10
+    process = sampling(patches, tmp_path, 1)
+    _, errors = process.communicate(timeout=3600)
+    assert process.returncode == 0, errors
+    assert finished.items() <= chunks(tmp_path).items()
+    assert not list(tmp_path.rglob("*.partial"))

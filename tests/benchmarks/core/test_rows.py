@@ -1,0 +1,44 @@
+"""The rows of a benchmark that ends early: all can be written, and none stands for another."""
+
+from pathlib import Path
+
+import pytest
+from lone_context import lone_context
+
+from benchmarks.core.base import Benchmark, rows
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import System
+from reports.records import read_records, write_records
+
+
+class Named(System):
+    name, title, capabilities, latent_dim, fingerprint = "vae", "VAE", frozenset(), 1, "0"
+
+
+def test_a_number_and_the_reason_why_the_next_is_missing_are_two_rows(tmp_path: Path):
+    """Of a system without T, both would be the same cell of Table 4."""
+
+    def run(context, system):
+        yield context.record(
+            "unconditional", "table4_unconditional_fid", system.title, "fid", 3.0, split=""
+        )
+        raise NotAvailable("it cannot encode")
+
+    benchmark = Benchmark(
+        "unconditional", "", "", "table4_unconditional_fid", lambda _: "fid", frozenset(), run
+    )
+    found = list(rows(benchmark, lone_context(60, tmp_path), [Named()]))
+    write_records(tmp_path / "records.csv", found)
+    read = read_records(tmp_path / "records.csv")
+    assert [(r.value, r.setting, r.note) for r in read] == [
+        (3.0, "", ""),
+        (None, "the rest", "it cannot encode"),
+    ]
+
+
+@pytest.mark.parametrize("length", [9_999, 10_000, 10_001, 2_000_000])
+def test_a_note_of_any_length_can_be_read_again(tmp_path: Path, length: int):
+    row = lone_context(60).record("b", "t", "s", "fid", None, note="x" * length)
+    write_records(tmp_path / "records.csv", [row])
+    (read,) = read_records(tmp_path / "records.csv")
+    assert len(read.note) == min(length, 10_000)

@@ -1,0 +1,304 @@
+"""Whose a run folder is, what is kept in it, and what is never touched. In process, on systems with known answers."""
+
+import json
+import os
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import diffae
+from benchmarks import run
+from benchmarks.commands import doctor
+from benchmarks.core import context, provenance, run_folder
+from benchmarks.core.store import Store
+from benchmarks.systems.dummy import Constant
+from diffae.errors import Terminated, UserError
+from diffae.lock import foreign, open_lock
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def networks():
+    """Metric networks, loaded once."""
+    return {
+        "perceptual_distance": context.perceptual_distance(None, False, CPU),
+        "feature_network": context.feature_network(None, False, CPU),
+    }
+
+
+@pytest.fixture
+def arguments(patches, networks, tmp_path, monkeypatch):
+    """A run of a second, in a store and a folder of its own."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
+    for name, network in networks.items():
+        monkeypatch.setattr(context, name, lambda *_, network=network: network)
+    sizes = ["--set", "reconstruction_images=4", "--set", "fit_images=40"]
+    return [
+        "reconstruction", "--systems", "dummy-constant", "--profile", "smoke", *sizes,
+        "--data", str(patches.root), "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+
+
+def note(out: Path) -> dict:
+    return json.loads((out / "run.json").read_text())
+
+
+# ----------------------------------------------------------------------------------------------
+# What run.json says
+
+
+def test_run_json_says_where_the_numbers_come_from(arguments, tmp_path):
+    before = datetime.now().astimezone()
+    run.main(arguments)
+    said = note(tmp_path / "run")
+    assert said["arguments"] == arguments
+    assert said["device"].startswith("cpu: ") and said["precision"] == "float32"
+    started, ended = (datetime.fromisoformat(said[name]) for name in ("started", "ended"))
+    assert before.timestamp() - 1 <= started.timestamp() <= ended.timestamp()
+    assert said["complete"] is True
+    assert said["versions"]["torch"] == torch.__version__
+    assert said["versions"]["diffae-bench"] == diffae.__version__
+
+
+def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
+    run.main(arguments)
+    records = (tmp_path / "run" / "records.csv").read_bytes()
+    extend = run_folder.Results.extend
+
+    def killed(self, name, new):
+        extend(self, name, new)
+        raise Terminated
+
+    with monkeypatch.context() as patch, pytest.raises(Terminated):
+        patch.setattr(run_folder.Results, "extend", killed)
+        run.main(arguments)
+    said = note(tmp_path / "run")
+    assert said["complete"] is False and "ended" not in said and said["protocols"]
+    run.main(arguments)
+    assert note(tmp_path / "run")["complete"] is True
+    assert (tmp_path / "run" / "records.csv").read_bytes() == records
+
+
+def git(folder, *command):
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    return subprocess.run(
+        ["git", "-C", folder, *who, *command], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_the_commit_of_a_checkout_and_whether_it_was_changed(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a.py").write_text("1")
+    git(tmp_path, "add", "a.py")
+    git(tmp_path, "commit", "-qm", "one")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert provenance.checkout(tmp_path) == {"commit": head, "dirty": False}
+    (tmp_path / "a.py").write_text("2")
+    assert provenance.checkout(tmp_path) == {"commit": head, "dirty": True}
+    (tmp_path / "site-packages").mkdir()  # an environment inside somebody's project
+    assert provenance.checkout(tmp_path / "site-packages") == {"commit": None, "dirty": None}
+
+
+def test_a_checkout_without_git_has_no_commit(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert provenance.checkout(tmp_path) == {"commit": None, "dirty": None}
+
+
+# ----------------------------------------------------------------------------------------------
+# Another run's folder
+
+
+def test_other_weights_behind_the_same_path_are_another_run(
+    arguments, tmp_path, monkeypatch, capsys
+):
+    run.main(arguments)
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    written_over = lambda self, path, device: setattr(self, "fingerprint", "other weights")  # noqa: E731
+    monkeypatch.setattr(Constant, "__init__", written_over)
+    capsys.readouterr()
+    line = refused(arguments, capsys)
+    assert "holds another run (its weights (dummy-constant) differ)" in line
+    assert files == {path: path.read_bytes() for path in files}
+
+
+def refused(arguments, capsys) -> str:
+    """The last line of a command that is refused after it has said what it is about to do."""
+    with pytest.raises(UserError) as error:
+        run.main(arguments)
+    capsys.readouterr()
+    return str(error.value)
+
+
+def test_another_metric_network_is_another_run(arguments, tmp_path, monkeypatch, capsys):
+    run.main(arguments)
+    describe = context.Context.metric_networks
+    other = {"perceptual": {"perceptual_sha256": "0"}}
+    monkeypatch.setattr(context.Context, "metric_networks", lambda self: describe(self) | other)
+    assert "(its metric_networks (perceptual) differ)" in refused(arguments, capsys)
+
+
+def test_every_setting_that_differs_is_named():
+    ours = {"seed": 0, "weights": {"a": 1, "b": 2}, "systems": ["a"]}
+    theirs = {"seed": 1, "weights": {"a": 1, "c": 2}, "systems": ["a"]}
+    assert run_folder.differences(ours, theirs) == ["seed", "weights (b, c)"]
+    assert run_folder.differences(ours, {}) == ["seed", "systems", "weights"]
+    assert run_folder.differences(ours, ours | {"written by": "a later version"}) == []
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "{}", '{"settings": 1}', '{"settings"', "[" * 100_000, "\xff"]
+)
+def test_a_run_json_that_is_none_is_one_line(content, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"run\.json: (damaged|byte 0 is not)"):
+        run_folder.claim(tmp_path / "run", {"seed": 0})
+
+
+# ----------------------------------------------------------------------------------------------
+# What this software did not make
+
+
+def claimed(out: Path) -> None:
+    """`out` as a killed run leaves it."""
+    run_folder.claim(out, {"seed": 0}).close()
+    (out / "run.json").write_text('{"settings": {"seed": 0}}')
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("movie.mkv.partial", "hours of download"),
+        ("records.csv.partial", "not ours for sure"),
+        ("lock", "the combination"),
+        ("notes.txt", ""),
+    ],
+)
+def test_a_folder_with_anything_else_is_refused_and_left_alone(name, content, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / name).write_text(content)
+    with pytest.raises(UserError, match="exists and is not a run folder"):
+        run_folder.claim(out, {"seed": 0})
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == content
+
+
+def test_only_our_own_leftovers_are_removed(tmp_path):
+    out = tmp_path / "run"
+    claimed(out)
+    (out / "pictures").mkdir()
+    (out / "mine").mkdir()
+    ours = [out / "records.csv.0a1b2c3d.partial", out / "pictures" / "a.png.00000000.partial"]
+    theirs = [out / "movie.mkv.partial", out / "mine" / "a.00000000.partial", out / "a.12.partial"]
+    for path in ours + theirs:
+        path.write_text("x")
+    run_folder.claim(out, {"seed": 0}).close()
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in theirs)
+
+
+def test_a_lock_that_is_a_link_does_not_empty_its_target(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    claimed(tmp_path / "run")
+    (tmp_path / "run" / "lock").unlink()
+    (tmp_path / "run" / "lock").symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(UserError, match=r"run/lock: not a plain file"):
+        run_folder.claim(tmp_path / "run", {"seed": 0})
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_lock_is_never_written_to(tmp_path):
+    (tmp_path / "lock").write_text("something of somebody's")
+    open_lock(tmp_path / "lock").close()
+    assert (tmp_path / "lock").read_text() == "something of somebody's"
+    assert foreign(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lock", "records.csv", "influences.npz", "run.json", "tables"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_another_kind_of_file_under_one_of_our_names_is_one_line(name, make, tmp_path):
+    if (name, make) == ("tables", os.mkdir):
+        return
+    out = tmp_path / "run"
+    claimed(out)
+    (out / name).unlink(missing_ok=True)
+    make(out / name)
+    with pytest.raises(UserError, match=f"run/{name}: (not a|a folder, not|a pipe, not)"):
+        run_folder.claim(out, {"seed": 0})
+
+
+@pytest.mark.parametrize(
+    ("cache", "message"),
+    [
+        ("/proc/x", "/proc/x"),
+        ("FILE/x", "Not a directory; give a folder"),
+        ("x" * 300, "File name too long; give a shorter name"),
+    ],
+)
+def test_a_cache_that_cannot_be_made_is_one_line(cache, message, arguments, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DIFFAE_CACHE", cache.replace("FILE", str(tmp_path / "file")))
+    with pytest.raises(UserError) as error:
+        run.main(arguments)
+    line = str(error.value)
+    assert message in line and "set DIFFAE_CACHE to another folder" in line, line
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="File name too long; give a shorter name"):
+        run_folder.claim(tmp_path / ("x" * 300), {"seed": 0})
+
+
+def test_a_store_in_somebody_elses_folder_removes_nothing_of_theirs(tmp_path):
+    ours = tmp_path / f"code-{'0a' * 12}" / "00000000-00000064.npz.0a1b2c3d.partial"
+    theirs = [tmp_path / "x" / "a.0a1b2c3d.partial", ours.parent / "movie.mkv.partial"]
+    for path in (ours, *theirs):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    Store(tmp_path).sweep()
+    assert not ours.exists() and all(path.exists() for path in theirs)
+
+
+# ----------------------------------------------------------------------------------------------
+# --fresh
+
+
+def counting(log, offset):
+    def compute(positions):
+        log.append((int(positions[0]), int(positions[-1]) + 1))
+        return {"x": positions + offset}
+
+    return compute
+
+
+def test_a_fresh_store_takes_nothing_that_was_there(tmp_path):
+    log, key = [], {"work": "test"}
+    Store(tmp_path).array(key, 100, counting(log, 0.0), "x")
+    store = Store(tmp_path, fresh=True)
+    for _ in range(2):  # once in a run
+        assert np.array_equal(store.array(key, 100, counting(log, 0.5), "x"), np.arange(100) + 0.5)
+    assert log == [(0, 64), (64, 100)] * 2
+    assert np.array_equal(
+        Store(tmp_path).array(key, 100, counting(log, 7.0), "x"), np.arange(100) + 0.5
+    )
+    once = Store(tmp_path, fresh=True)
+    assert once.once(key, lambda: {"x": np.array(3)})["x"] == 3
+    assert once.once(key, lambda: {"x": np.array(4)})["x"] == 3
+
+
+def test_a_fresh_run_does_not_believe_the_store(arguments, tmp_path, monkeypatch):
+    run.main(arguments)
+    before = (tmp_path / "run" / "records.csv").read_bytes()
+    monkeypatch.setattr(Constant, "decode", lambda self, code, steps=1: torch.ones(4, 3, 32, 32))
+    run.main(arguments)
+    assert (tmp_path / "run" / "records.csv").read_bytes() == before  # what a stale store does
+    run.main([*arguments, "--fresh"])
+    assert (tmp_path / "run" / "records.csv").read_bytes() != before

@@ -1,0 +1,128 @@
+"""The store: nothing is computed twice, nothing is half written, and any division of work gives the same."""
+
+import fcntl
+
+import numpy as np
+import pytest
+
+from benchmarks.core.store import CHUNK, Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def squares(log):
+    def compute(positions):
+        log.append((int(positions[0]), int(positions[-1]) + 1))
+        return {"square": positions.astype(np.float64) ** 2}
+
+    return compute
+
+
+def test_positions_come_back_in_order(store):
+    values = store.array({"work": "test"}, 3 * CHUNK + 5, squares([]), "square")
+    assert np.array_equal(values, np.arange(3 * CHUNK + 5.0) ** 2)
+
+
+def test_nothing_is_computed_twice(store):
+    log = []
+    for _ in range(2):
+        store.array({"work": "test"}, 2 * CHUNK, squares(log), "square")
+    assert log == [(0, CHUNK), (CHUNK, 2 * CHUNK)]
+    store.array({"work": "test"}, 3 * CHUNK, squares(log), "square")  # more of the same
+    assert log[2:] == [(2 * CHUNK, 3 * CHUNK)]
+
+
+def test_another_key_is_other_work(store):
+    log = []
+    store.array({"work": "test", "steps": 10}, 4, squares(log), "square")
+    store.array({"work": "test", "steps": 20}, 4, squares(log), "square")
+    assert len(log) == 2
+
+
+def test_work_that_failed_leaves_what_was_finished(store):
+    log = []
+
+    def fails(positions):
+        if positions[0] > 0:
+            raise RuntimeError("power cut")
+        return squares(log)(positions)
+
+    with pytest.raises(RuntimeError):
+        store.array({"work": "test"}, 2 * CHUNK, fails, "square")
+    values = store.array({"work": "test"}, 2 * CHUNK, squares(log), "square")
+    assert log == [(0, CHUNK), (CHUNK, 2 * CHUNK)]
+    assert len(values) == 2 * CHUNK
+
+
+def test_a_file_that_was_not_finished_is_not_read(store, tmp_path):
+    store.array({"work": "test"}, 4, squares([]), "square")
+    file = next(tmp_path.rglob("*.npz"))
+    file.rename(file.with_suffix(".123.partial"))
+    log = []
+    store.array({"work": "test"}, 4, squares(log), "square")
+    assert log == [(0, 4)]
+
+
+def flip_a_bit(data):
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_bit,
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: b"",
+        lambda data: bytes(len(data)),
+        lambda data: b"PK\x03\x04 not an archive",
+        lambda data: b"text",
+    ],
+)
+def test_a_damaged_file_is_computed_anew(damage, store, tmp_path, capsys):
+    log = []
+    before = store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
+    path = next(tmp_path.rglob(f"00000000-{CHUNK:08d}.npz"))
+    path.write_bytes(damage(path.read_bytes()))
+    after = store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
+    assert log[2:] == [(0, CHUNK)]
+    assert np.array_equal(before, after)
+    assert capsys.readouterr().err.endswith(f"{path}: damaged, computing it anew\n")
+    store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
+    assert len(log) == 3
+
+
+def test_every_flipped_byte_is_noticed(store, tmp_path):
+    """A power cut may damage any part of a file: no part of it is read as if nothing had happened."""
+    log = []
+    expected = store.array({"work": "test"}, 3, squares(log), "square")
+    path = next(tmp_path.rglob("*.npz"))
+    data = path.read_bytes()
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        assert np.array_equal(store.array({"work": "test"}, 3, squares(log), "square"), expected)
+
+
+def test_a_single_result_that_was_damaged_is_computed_anew(store, tmp_path):
+    def compute():
+        return {"distance": np.array(1.5)}
+
+    store.once({"work": "test"}, compute)
+    next(tmp_path.rglob("*.npz")).write_bytes(b"")
+    assert store.once({"work": "test"}, compute)["distance"] == 1.5
+
+
+def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):
+    store.array({"work": "test"}, 4, squares([]), "square")
+    leftover = next(tmp_path.rglob("*.npz")).parent / "00000004-00000008.npz.0a1b2c3d.partial"
+    leftover.touch()
+    with open(tmp_path / "lock", "w+") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # what every run holds
+        store.sweep()
+        assert leftover.exists()
+    store.sweep()
+    assert not leftover.exists()
+    assert len(list(tmp_path.rglob("*.npz"))) == 1

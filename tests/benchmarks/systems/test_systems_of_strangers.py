@@ -1,0 +1,508 @@
+"""Systems that keep no contract: each is one line that names system and method, and a row; the others go on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributed import HashStore
+
+from benchmarks.commands import dry_run
+from benchmarks.core.base import rows
+from benchmarks.core.store import CHUNK, Store
+from benchmarks.systems import Code, System, SystemFailed, checked
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    PREDICT_X0,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+)
+from benchmarks.systems.dummy import Perfect
+from benchmarks.tasks import reconstruction
+from diffae import distributed
+from diffae.errors import UserError
+
+CPU = torch.device("cpu")
+SIZE, DIM = 32, 8
+
+
+class Good(System):
+    """Does everything, and keeps the contract."""
+
+    title = "My model"
+    capabilities = frozenset(
+        {ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0}
+    )
+    image_size, semantic_dim, latent_dim = SIZE, DIM, DIM + 3 * SIZE**2
+    fingerprint = "1"
+
+    def __init__(self, path, device):
+        pass
+
+    def encode_semantic(self, images):
+        return images.flatten(1)[:, :DIM]
+
+    def encode_stochastic(self, images, semantic, steps):
+        return images
+
+    def decode(self, code, steps=100):
+        return code.x_T
+
+    def sample_latents(self, indices, seed, steps):
+        return torch.zeros(len(indices), DIM)
+
+    def sample(self, indices, seed, steps):
+        return torch.zeros(len(indices), 3, SIZE, SIZE)
+
+    def predict_x0(self, images_noised, t, semantic):
+        return images_noised.clamp(-1, 1)
+
+
+def build(factory) -> checked.Checked:
+    return checked.build("mine", factory, None, CPU)
+
+
+def returning(method: str, change: Callable) -> type[System]:
+    """Good, but `change` is done to what `method` returns."""
+
+    def wrong(self, *arguments):
+        return change(getattr(Good, method)(self, *arguments))
+
+    return type("Wrong", (Good,), {method: wrong})
+
+
+def images(count=4):
+    return torch.rand(count, 3, SIZE, SIZE) * 2 - 1
+
+
+def call(system: System, method: str) -> object:
+    x, z = images(), torch.zeros(4, DIM)
+    arguments = {
+        "encode": (x, 2),
+        "encode_semantic": (x,),
+        "encode_stochastic": (x, z, 2),
+        "decode": (Code(z, x), 2),
+        "sample_latents": (range(4), 0, 2),
+        "sample": (range(4), 0, 2),
+        "predict_x0": (x, 10, z),
+        "add_noise": (x, 10, x),
+        "random_x_T": (range(4), 0),
+        "networks": (),
+        "fit": ([x],),
+    }
+    return getattr(system, method)(*arguments[method])
+
+
+def test_a_good_system_gets_through():
+    system = build(Good)
+    for method in ("encode", "encode_semantic", "encode_stochastic", "decode", "sample_latents"):
+        call(system, method)
+    for method in ("sample", "predict_x0", "add_noise", "random_x_T", "networks", "fit"):
+        call(system, method)
+    code = system.encode(images())
+    assert code.semantic.shape == (4, DIM) and code.x_T.shape == (4, 3, SIZE, SIZE)
+
+
+# ----------------------------------------------------------------------------------------------
+# What methods return
+
+
+def raising(error: BaseException):
+    def change(_):
+        raise error
+
+    return change
+
+
+def with_one(value: float):
+    def change(tensor):
+        tensor = tensor.clone()
+        tensor[1, 0] = value
+        return tensor
+
+    return change
+
+
+RETURNED = [
+    ("decode", lambda x: x.permute(0, 2, 3, 1), "returned 4 x 32 x 32 x 3, not 4 x 3 x 32 x 32"),
+    ("decode", lambda x: None, "returned None, not a tensor"),
+    ("decode", lambda x: 3, "returned int, not a tensor"),
+    ("decode", lambda x: [x], "returned list, not a tensor"),
+    ("decode", lambda x: x.numpy(), "returned ndarray, not a tensor"),
+    ("decode", lambda x: x.long(), "returned int64, not floating point"),
+    ("decode", lambda x: x > 0, "returned bool, not floating point"),
+    ("decode", lambda x: x.to(torch.complex64), "returned complex64, not floating point"),
+    ("decode", lambda x: x.to_sparse(), "without ordinary values"),
+    ("decode", lambda x: x.to("meta"), "without ordinary values"),
+    ("decode", lambda x: x[:3], "returned 3 x 3 x 32 x 32, not 4 x 3 x 32 x 32"),
+    ("decode", lambda x: x[:, :1], "returned 4 x 1 x 32 x 32, not 4 x 3 x 32 x 32"),
+    ("decode", lambda x: x[..., ::2, ::2], "returned 4 x 3 x 16 x 16, not 4 x 3 x 32 x 32"),
+    ("decode", lambda x: x.mean(), "returned a single number, not 4 x 3 x 32 x 32"),
+    ("decode", with_one(torch.nan), "returned 1,024 of 12,288 values not finite"),
+    ("decode", with_one(torch.inf), "returned 1,024 of 12,288 values not finite"),
+    ("decode", lambda x: 1e300 * x.double(), "values not finite"),
+    ("decode", lambda x: (x + 1) * 127.5, "images are in [-1, 1]"),
+    ("decode", with_one(3e38), "to 3e+38; images are in [-1, 1]"),
+    ("decode", with_one(-6.0), "returned values from -6 to"),
+    ("decode", raising(RuntimeError("two\nlines")), "raised RuntimeError: two lines (test_"),
+    ("decode", raising(KeyError("z")), "raised KeyError: 'z'"),
+    ("decode", raising(MemoryError()), "raised MemoryError (test_"),
+    ("decode", raising(SystemExit(0)), "raised SystemExit: 0"),
+    ("decode", raising(UserError("no such layer")), "no such layer"),
+    ("sample", lambda x: 200 * (x + 1), "returned values from 200 to 200"),
+    ("sample", lambda x: x[0], "returned 3 x 32 x 32, not 4 x 3 x 32 x 32"),
+    ("predict_x0", with_one(torch.nan), "values not finite"),
+    ("encode", lambda code: code.semantic, "returned Tensor, not a Code"),
+    ("encode", lambda code: (code.semantic, code.x_T), "returned tuple, not a Code"),
+    ("encode", lambda code: replace(code, semantic=None), "returned None, not a tensor"),
+    ("encode", lambda code: replace(code, x_T=code.x_T[..., :16]), "returned 4 x 3 x 32 x 16, not"),
+    ("encode_semantic", lambda z: z.numpy(), "returned ndarray, not a tensor"),
+    ("encode_semantic", lambda z: z[:, :5], "returned 4 x 5, not 4 x 8"),
+    ("encode_semantic", lambda z: z[0], "returned 8, not 4 x 8"),
+    ("encode_semantic", with_one(torch.nan), "returned 1 of 32 values not finite"),
+    ("encode_semantic", with_one(3e38), "returned numbers beyond 1e+18"),
+    ("encode_stochastic", lambda x: x[:, :, :16], "returned 4 x 3 x 16 x 32, not 4 x 3 x 32 x 32"),
+    ("sample_latents", lambda z: z.T, "returned 8 x 4, not 4 x 8"),
+    ("add_noise", lambda x: x.sum(1), "returned 4 x 32 x 32, not 4 x 3 x 32 x 32"),
+    ("random_x_T", lambda x: x[:, :, 0], "returned 4 x 3 x 32, not 4 x 3 x 32 x 32"),
+    ("networks", lambda parts: [nn.Linear(1, 1)], "torch modules by name"),
+    ("networks", lambda parts: {"net": 3}, "torch modules by name"),
+    ("fit", raising(ValueError("too few")), "raised ValueError: too few"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "change", "words"), RETURNED)
+def test_what_a_method_returns_is_refused_by_system_and_method(method, change, words):
+    system = build(returning(method, change))
+    with pytest.raises(SystemFailed) as failure:
+        call(system, method)
+    line = str(failure.value)
+    assert line.startswith(f"system 'mine', {method}: ") and words in line and "\n" not in line
+
+
+def test_ctrl_c_is_nobodys_failure():
+    with pytest.raises(KeyboardInterrupt):
+        call(build(returning("decode", raising(KeyboardInterrupt()))), "decode")
+
+
+def test_numbers_in_a_code_are_counted():
+    system = build(type("Short", (Good,), {"latent_dim": 99}))
+    with pytest.raises(SystemFailed, match="encode: returned 3080 numbers an image, but latent_di"):
+        call(system, "encode")
+
+
+def test_images_of_another_size_are_not_taken():
+    for wrong in (torch.zeros(4, 3, 16, 16), torch.zeros(4, 1, 32, 32), torch.zeros(4, 3, 32)):
+        with pytest.raises(UserError, match=r"encode_semantic: takes float images N x 3 x 32 x 32"):
+            build(Good).encode_semantic(wrong)
+    with pytest.raises(UserError, match="was given 4 x 3 x 32 x 32 of uint8"):
+        build(Good).encode_semantic(torch.zeros(4, 3, 32, 32, dtype=torch.uint8))
+
+
+# ----------------------------------------------------------------------------------------------
+# What is put right without a word
+
+
+def inference(x):
+    with torch.inference_mode():
+        return x.clone()
+
+
+def with_gradient(x):
+    with torch.enable_grad():
+        return x.clone().requires_grad_(True) * 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.half(),
+        lambda x: x.bfloat16(),
+        lambda x: x.double(),
+        with_gradient,
+        inference,
+        lambda x: x.to(memory_format=torch.channels_last),
+        lambda x: nn.Parameter(x),
+    ],
+)
+def test_dtype_gradient_and_layout_are_put_right(change):
+    x = torch.linspace(-1, 1, 3 * SIZE**2).reshape(1, 3, SIZE, SIZE)
+    for method in ("decode", "encode_stochastic"):
+        system = build(returning(method, change))
+        arguments = (Code(torch.zeros(1, DIM), x), 2) if method == "decode" else (x, None, 2)
+        output = getattr(system, method)(*arguments)
+        assert output.dtype == torch.float32 and not output.requires_grad
+        assert type(output) is torch.Tensor and not output.is_inference()
+        torch.testing.assert_close(output, x, rtol=0, atol=0.005)
+
+
+def test_a_system_that_writes_into_its_input_changes_nothing_of_ours():
+    class Writer(Good):
+        def encode_semantic(self, images):
+            return images.mul_(0).flatten(1)[:, :DIM]
+
+        def decode(self, code, steps=100):
+            return code.x_T.zero_()
+
+    system, x = build(Writer), images()
+    before = x.clone()
+    system.encode_semantic(x)
+    system.decode(Code(torch.zeros(4, DIM), x))
+    assert torch.equal(x, before)
+
+
+def test_methods_run_without_gradients():
+    class Asks(Good):
+        def decode(self, code, steps=100):
+            assert not torch.is_grad_enabled()
+            return code.x_T
+
+    call(build(Asks), "decode")
+    assert torch.is_grad_enabled()
+
+
+# ----------------------------------------------------------------------------------------------
+# Overshoot
+
+
+def overshooting(x):
+    """Of every 100 values, 2 lie outside [-1, 1]."""
+    flat = torch.zeros(x.numel())
+    flat[::100], flat[1::100] = 1.5, -1.2
+    return flat.reshape(x.shape)
+
+
+@pytest.mark.parametrize("method", ["decode", "sample", "predict_x0"])
+def test_a_little_outside_is_clamped_and_counted(method):
+    system = build(returning(method, overshooting))
+    output = call(system, method)
+    assert (output.min(), output.max()) == (-1, 1)
+    outside, total = system.overshoot.counts[method]
+    assert total == 4 * 3 * SIZE**2 and outside == 246
+    note = f"2 % of the values of {method} lay outside [-1, 1] and were clamped"
+    assert system.overshoot.note() == note
+
+
+def test_rounding_is_no_overshoot():
+    system = build(returning("sample", lambda x: x + 1 + 1e-6))
+    assert call(system, "sample").max() == 1 and system.overshoot.note() == ""
+
+
+class Overshoots(Perfect):
+    """Four times the contrast: what lay beyond one quarter is outside."""
+
+    name = title = "overshoots"
+
+    def decode(self, code, steps=100):
+        return 4 * super().decode(code)
+
+
+def test_rows_say_what_was_clamped_whoever_computed_it(context):
+    context.__dict__["perceptual"] = NoDistance()
+    context.profile = replace(context.profile, reconstruction_images=40)
+    x = context.select("test", 40).batch(np.arange(40))
+    share = float((x.abs() > 0.25).double().mean())
+    percent = f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
+    expected = f"{percent} % of the values of decode lay outside [-1, 1] and were clamped"
+    assert 0.001 < share < 0.9
+    for _ in range(2):  # the second time from the store
+        system = checked.build("overshoots", Overshoots, None, CPU)
+        found = list(rows(reconstruction.BENCHMARK, context, [system, Perfect(None, CPU)]))
+        ours = [record for record in found if record.system == "overshoots"]
+        assert len(ours) == 6 and {record.note for record in ours} == {expected}
+        assert not any("clamped" in record.note for record in found if record not in ours)
+        (mse,) = [record.value for record in ours if record.metric == "mse"]
+        clamped = ((4 * x).clamp(-1, 1) - x) / 2
+        assert mse == pytest.approx(float(clamped.square().mean()), rel=1e-5)
+
+
+class NoDistance:
+    """In place of a perceptual distance, which would take most of the time."""
+
+    name = metric_name = "pd_effnet"
+
+    def describe(self):
+        return {"perceptual": "none"}
+
+    def __call__(self, a, b):
+        return torch.zeros(len(a))
+
+
+# ----------------------------------------------------------------------------------------------
+# What systems say of themselves
+
+
+def saying(**fields) -> type[System]:
+    return type("Says", (Good,), fields)
+
+
+def without(field: str) -> type[System]:
+    fields = {name: value for name, value in vars(Good).items() if name != field}
+    return type("Lacks", (System,), fields)
+
+
+def complaining(self):
+    raise RuntimeError("not yet")
+
+
+FIELDS = [
+    (without("title"), "title: is missing"),
+    (without("capabilities"), "capabilities: is missing"),
+    (without("latent_dim"), "latent_dim: is missing"),
+    (without("fingerprint"), "fingerprint: is missing"),
+    (saying(title="two\nlines"), "title: must be one printable line"),
+    (saying(title="red \x1b[31m"), "title: must be one printable line"),
+    (saying(title=" "), "title: must be one printable line"),
+    (saying(title="x" * 10**6), "title: must be one printable line"),
+    (saying(title=3), "title: must be text, not int"),
+    (saying(fingerprint=None), "fingerprint: must be text, not None"),
+    (saying(fingerprint=""), "fingerprint: must be one printable line"),
+    (saying(fingerprint=b"abc"), "fingerprint: must be text, not bytes"),
+    (saying(capabilities="decode"), "capabilities: must be a set of words, not str"),
+    (saying(capabilities=None), "capabilities: must be a set of words, not None"),
+    (saying(capabilities={"decod"}), "capabilities: unknown: 'decod'; did you mean decode?"),
+    (saying(capabilities={3}), "capabilities: unknown: 3"),
+    (saying(capabilities=set()), "capabilities: there are none"),
+    (saying(latent_dim=None), "latent_dim: must be a whole number from 1, not None"),
+    (saying(latent_dim="8"), "latent_dim: must be a whole number from 1, not '8'"),
+    (saying(latent_dim=-8), "latent_dim: must be a whole number from 1, not -8"),
+    (saying(latent_dim=8.0), "latent_dim: must be a whole number from 1, not 8.0"),
+    (saying(latent_dim=True), "latent_dim: must be a whole number from 1, not True"),
+    (saying(image_size="32"), "image_size: must be a whole number from 1, not '32'"),
+    (saying(image_size=None), "image_size: must be a whole number where x_T is drawn"),
+    (saying(semantic_dim=10**4), "semantic_dim: must be from 1 to latent_dim 3080, not 10000"),
+    (saying(semantic_dim=0), "semantic_dim: must be from 1 to latent_dim 3080, not 0"),
+    (saying(trained_on="faces"), "trained_on: must be a diffae.trained_on.TrainedOn, not str"),
+    (saying(iterative="yes"), "iterative: must be True or False, not 'yes'"),
+    (saying(decode=System.decode), "capabilities: 'decode' is claimed, but there is no method"),
+    (saying(describe=lambda self: ["epsilon"]), "describe: must return texts and numbers by name"),
+    (saying(latent_dim=property(complaining)), "fields: raised RuntimeError: not yet"),
+    (saying(__init__=lambda self: None), "__init__: raised TypeError"),
+    (saying(__init__=lambda self, path, device: complaining(self)), "__init__: raised RuntimeErr"),
+    (saying(__init__=lambda self, path, device: exit()), "__init__: raised SystemExit"),
+    (lambda path, device: nn.Linear(2, 2), "__init__: Linear is not a benchmarks.systems.System"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("factory", "words"), FIELDS)
+def test_what_a_system_says_of_itself_is_refused_by_field(factory, words):
+    with pytest.raises(SystemFailed) as failure:
+        build(factory)
+    line = str(failure.value)
+    assert line.startswith(f"system 'mine', {words}") and line.isprintable() and len(line) < 500
+
+
+def test_fields_that_mean_the_same_are_taken():
+    capabilities = [DECODE, ENCODE, SEMANTIC]
+    system = build(saying(capabilities=capabilities, latent_dim=np.int64(DIM), semantic_dim=0))
+    assert system.capabilities == frozenset(capabilities)
+    assert (system.latent_dim, system.semantic_dim) == (DIM, DIM)
+    assert system.name == "mine" and system.title == "My model"
+
+
+def test_its_own_words_to_the_user_go_through():
+    def no_file(self, path, device):
+        raise UserError("weights.pt: no such file")
+
+    with pytest.raises(UserError, match=r"^weights\.pt: no such file$") as error:
+        build(saying(__init__=no_file))
+    assert not isinstance(error.value, SystemFailed)
+
+
+def test_whether_it_learns_survives():
+    assert not build(Good).learns_from_data
+    system = build(saying(fit=lambda self, batches: setattr(self, "fingerprint", "2")))
+    assert system.learns_from_data
+    before = system.fingerprint
+    system.fit([images()])
+    assert system.fingerprint != before
+
+
+def test_an_image_that_cannot_be_read_is_not_the_systems_fault():
+    def batches():
+        yield images()
+        raise UserError("000002.png: damaged")
+
+    system = build(saying(fit=lambda self, batches: list(batches)))
+    with pytest.raises(UserError, match=r"^000002\.png: damaged$"):
+        system.fit(batches())
+
+
+# ----------------------------------------------------------------------------------------------
+# The rows
+
+
+def test_a_system_that_fails_is_a_row_and_the_others_go_on(context):
+    context.__dict__["perceptual"] = NoDistance()
+    wrong = build(returning("decode", lambda x: x.permute(0, 2, 3, 1)))
+    good = checked.build("dummy-perfect", Perfect, None, CPU)
+    found = list(rows(reconstruction.BENCHMARK, context, [wrong, good]))
+    (failed,) = [record for record in found if record.system == "My model"]
+    assert (failed.metric, failed.table, failed.value) == ("ssim", "table1_reconstruction", None)
+    assert (
+        failed.note.startswith("system 'mine', decode: returned ")
+        and "x 32 x 3, not" in failed.note
+    )
+    (ssim,) = [r for r in found if r.metric == "ssim" and r.system == "dummy: perfect"]
+    assert ssim.value == pytest.approx(1)
+    assert context.failures == [("reconstruction", "My model", failed.note)]
+
+
+def test_our_own_benchmarks_faults_go_through(context):
+    def broken(context, system):
+        raise RuntimeError("ours")
+        yield
+
+    benchmark = replace(reconstruction.BENCHMARK, run=broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        list(rows(benchmark, context, [build(Good)]))
+
+
+# ----------------------------------------------------------------------------------------------
+# Several processes
+
+
+@pytest.fixture
+def first_of_two(monkeypatch):
+    """This process as the first of two; the store is where the second one's doings can be put."""
+    store = HashStore()
+    monkeypatch.setattr(distributed, "_group", distributed._Group(store, rank=0, world=2))
+    return store
+
+
+def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
+    """Each has its own chunks: one that failed alone would wait elsewhere than the others, for ever."""
+    computed = []
+
+    def compute(positions):
+        computed.extend(positions)
+        return {"x": positions}
+
+    first_of_two.set("trouble 1", "system 'mine', decode: returned None, not a tensor")
+    for barrier in (1, 2, 3):
+        first_of_two.add(f"barrier {barrier}", 1)
+    store = Store(tmp_path)
+    with pytest.raises(SystemFailed, match=r"^system 'mine', decode: returned None, not a tensor$"):
+        list(store.chunks({"work": "a"}, 2 * CHUNK, compute))
+    assert computed == list(range(CHUNK))  # its own part, not the other's
+    assert len(list(store.chunks({"work": "a"}, 2 * CHUNK, compute))) == 2  # nobody fails now
+
+    def fails(_):
+        raise SystemFailed.at("mine", "decode", "raised MemoryError")
+
+    with pytest.raises(SystemFailed, match="raised MemoryError"):
+        list(store.chunks({"work": "b"}, 2 * CHUNK, fails))
+    assert first_of_two.check(["trouble 3"])
+    assert first_of_two.get("trouble 3") == b"system 'mine', decode: raised MemoryError"
+
+
+def test_a_dry_run_says_what_fails(context, monkeypatch):
+    monkeypatch.setattr(dry_run, "_metric_costs", lambda context: {})
+    wrong = build(returning("decode", raising(RuntimeError("no kernel"))))
+    report = dry_run.report(context, ("reconstruction",), [wrong])
+    assert "not run: all benchmarks: My model: system 'mine', decode: raised RuntimeError" in report

@@ -1,0 +1,156 @@
+"""What is counted, against closed forms and the authors' networks; what is timed, once."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.core.base import rows
+from benchmarks.metrics import counting
+from benchmarks.systems import load
+from benchmarks.tasks import cost as benchmark
+from diffae.config import ARCHITECTURES
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.train.presets import PRESETS
+from reports.records import read_records
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def ddim(tmp_path):
+    torch.manual_seed(0)
+    narrow = {"model_channels": 16, "channel_mult": (1, 1), "attention_resolutions": ()}
+    DDIM(replace(PRESETS["portraits-ddim"].model, **narrow)).save_pretrained(tmp_path / "ddim")
+    return load("ddim", tmp_path / "ddim")
+
+
+def run(context, system):
+    return {(r.metric, r.setting, r.steps): r for r in rows(benchmark.BENCHMARK, context, [system])}
+
+
+@pytest.mark.parametrize(
+    "layer, shape, expected",
+    [
+        (nn.Linear(3, 5), (2, 3), 2 * 2 * 3 * 5),
+        (nn.Conv2d(3, 4, 3, padding=1), (1, 3, 8, 8), 2 * 64 * 3 * 4 * 9),
+    ],
+)
+def test_operations_count_two_for_a_multiply_add(layer, shape, expected):
+    assert counting.flops(lambda: layer(torch.zeros(shape))) == expected
+
+
+def test_operations_and_parameters_of_the_authors_networks():
+    """celeba64d2c needs 3.1 G for the encoder and 26.7 G for the UNet; on the meta device they cost nothing."""
+    with torch.device("meta"):
+        model = DiffusionAutoencoder(ARCHITECTURES["celeba64d2c_autoenc"]).eval()
+        images, t, z = torch.zeros(1, 3, 64, 64), torch.zeros(1), torch.zeros(1, 512)
+        large = DiffusionAutoencoder(ARCHITECTURES["ffhq256_autoenc"])
+    with torch.inference_mode():
+        assert counting.flops(lambda: model.encoder(images)) == pytest.approx(3.1e9, rel=0.02)
+        assert counting.flops(lambda: model.unet(images, t, z)) == pytest.approx(26.7e9, rel=0.002)
+    assert counting.parameters([large.encoder, large.unet]) == 168_492_291
+
+
+def test_shared_parameters_count_once():
+    layer = nn.Linear(3, 5)
+    assert counting.parameters([layer, nn.Sequential(layer)]) == 20
+
+
+def test_buffers_are_no_parameters():
+    assert counting.parameters([nn.BatchNorm2d(7)]) == 14  # and three buffers of 15 numbers
+
+
+def test_calls_are_counted_and_the_network_is_left_as_it_was(ddim):
+    x_T = torch.zeros(2, 3, 32, 32)
+    for steps in (1, 3):
+        decode = lambda steps=steps: ddim.inner.model.decode(x_T, steps)  # noqa: E731
+        assert counting.network_calls(decode, ddim.networks().values()) == steps
+    assert not ddim.inner.model.unet._forward_pre_hooks
+
+
+def test_the_rows_of_a_system(context, ddim):
+    found = run(context, ddim)
+    assert found["parameters", "total", None].value == counting.parameters([ddim.inner.model.unet])
+    assert found["parameters", "UNet", None].value == found["parameters", "total", None].value
+    for steps in context.profile.steps:
+        for verb in ("encode, stochastic", "decode"):
+            assert found["network_calls", verb, steps].value == steps
+    x, t = torch.zeros(1, 3, 32, 32), torch.zeros(1)
+    expected = counting.flops(lambda: ddim.inner.model.unet(x, t))
+    assert found["gflops", "decode", None].value == expected / 1e9
+    assert {metric for metric, _, _ in found} == {"parameters", "gflops", "network_calls"}
+
+
+def test_the_parts_of_a_system_add_up(context, tmp_path):
+    """The packaged architecture: a semantic encoder, a UNet and a latent network, each called by its own verb."""
+    DiffusionAutoencoder(PRESETS["smoke"].model).save_pretrained(tmp_path / "diffae")
+    system = load("diffae", tmp_path / "diffae")
+    parts = {name: counting.parameters([network]) for name, network in system.networks().items()}
+    found = {
+        r.setting: r.value
+        for r in benchmark._parameters(context, system)
+        if r.metric == "parameters"
+    }
+    assert len(parts) == 3 and min(parts.values()) > 0
+    assert found == parts | {"total": sum(parts.values())}
+
+
+def test_a_linear_projection(context):
+    system = load("pixels-pca")
+    system.fit([torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))])
+    found = run(context, system)
+    for verb in ("encode, semantic", "decode"):
+        assert found["gflops", verb, None].value == 2 * 40 * 3072 / 1e9
+    record = found["parameters", "total", None]
+    assert record.value is None and record.note == "pixels + PCA names no networks"
+
+
+def test_times_are_measured_once(context, ddim, monkeypatch):
+    first = run(context, ddim)
+    path = context.pictures.parent / "times.csv"
+    before = path.read_bytes()
+    times = {(r.metric, r.setting, r.steps): r for r in read_records(path)}
+    assert times["images_per_second", "decode", 2].value > 0
+    protocol = context.protocols[times["images_per_second", "decode", 2].protocol]
+    assert protocol["batch_size"] == "2" and protocol["device_name"]
+    assert (path.parent / "tables" / "section5.5_times.md").exists()
+
+    def again(*_):
+        raise AssertionError("measured a second time")
+
+    monkeypatch.setattr(counting, "median_seconds", again)
+    assert run(context, ddim) == first
+    assert path.read_bytes() == before
+    run_of_another(context)
+    assert {r.system for r in read_records(path)} == {"DDIM", "dummy: perfect"}
+
+
+def run_of_another(context):
+    context.store.root = context.store.root / "other"  # so that `median_seconds` may be called
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "median_seconds", lambda work, repeats, device: 0.5)
+        found = run(context, load("dummy-perfect"))
+    assert found["gflops", "decode", None].value == 0
+    speeds = [
+        r for r in read_records(context.pictures.parent / "times.csv") if "perfect" in r.system
+    ]
+    found = {r.value for r in speeds if r.metric == "images_per_second"}
+    assert found == {context.profile.cost_batch / 0.5}
+
+
+def test_median_leaves_out_the_warm_up(monkeypatch):
+    seconds = iter([100.0, 3.0, 1.0, 2.0])
+    monkeypatch.setattr(counting, "_seconds", lambda work, device: next(seconds))
+    assert counting.median_seconds(lambda: None, 3, CPU) == 2.0
+
+
+def test_peak_memory_sees_what_is_freed_again():
+    small = counting.peak_memory(lambda: None, CPU)
+    if math.isnan(small):
+        pytest.skip("the high-water mark cannot be reset here")
+    large = counting.peak_memory(lambda: torch.ones(64 * 2**18).sum(), CPU)  # 64 MiB
+    assert 60 < large - small < 80
+    assert counting.peak_memory(lambda: None, CPU) < large - 40

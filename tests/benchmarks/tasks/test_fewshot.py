@@ -1,0 +1,247 @@
+"""Table 3 in a world of known colours: which samples are taken, and what they are held against."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from colours import Painter, colours_of, dataset, features, frechet
+
+from benchmarks.core.base import rows
+from benchmarks.core.context import Context
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.store import Store
+from benchmarks.tasks.fewshot import fewshot
+from benchmarks.tasks.fewshot.classes import Setup, classifier, rule
+from benchmarks.tasks.fewshot.fewshot import BENCHMARK
+from probes import LinearProbe
+from probes.linear import initial_weights
+from reports.records import record_key
+
+COUNT, REFERENCE, POOL, WANTED = 120, 100, 80, 30
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return dataset(tmp_path_factory.mktemp("colours"), np.arange(COUNT) % 2 == 0)
+
+
+@pytest.fixture
+def context(images, tmp_path):
+    profile = replace(
+        PROFILES["smoke"],
+        probe_train=1_000,
+        fewshot_reference=REFERENCE,
+        fewshot_pool=POOL,
+        fewshot_samples=WANTED,
+        fewshot_seeds=3,
+        fewshot_pu_unlabeled=30,
+        fewshot_acceptance=("probability", "threshold", "reject"),
+    )
+    cpu = torch.device("cpu")
+    found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
+    found.features = features()
+    return found
+
+
+def sure(profile, setup, codes, labels, seed):
+    """A classifier that knows red from not red, whatever it was shown: p is 0 or 1."""
+    sign = 1.0 if setup.target.positive else -1.0
+    weight = torch.tensor([[1000.0 * sign, 0, 0]])
+    return LinearProbe(weight, torch.tensor([0.0]), torch.zeros(3), torch.ones(3))
+
+
+def measured(context, monkeypatch=None, classifier=sure):
+    if monkeypatch is not None:
+        monkeypatch.setattr(fewshot, "classifier", classifier)
+    return {(r.system, r.setting, r.metric): r for r in rows(BENCHMARK, context, [Painter()])}
+
+
+def real(context, red=None):
+    """The colours of the reference images in the run's order, of one class or all."""
+    order = context.select("all", REFERENCE).order
+    kept = order if red is None else order[context.dataset.attributes[order, 0] == red]
+    return colours_of(context.dataset, kept)
+
+
+def painted(red, count):
+    return np.array([Painter.colour(i, 0) for i in range(POOL) if (i % 2 == 0) == red][:count])
+
+
+@pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
+def test_the_first_accepted_are_held_against_the_images_of_the_class(
+    context, monkeypatch, name, red
+):
+    found = measured(context, monkeypatch)
+    expected = frechet(painted(red, WANTED), real(context, red))
+    against_all = frechet(painted(red, WANTED), real(context))
+    assert against_all > 5 * expected
+    for scenario in ("binary", "pu"):
+        for title in ("painter", "painter, threshold rule", "painter, reject rule"):
+            row = found[title, f"{scenario}/{name}", "fd_effnet"]
+            assert row.value == pytest.approx(expected, rel=1e-5)
+            assert (row.n, row.note) == (WANTED, "")
+            assert found[title, row.setting, "acceptance_rate"].value == 0.5
+            assert found[title, row.setting, "fd_effnet_seed_std"].value == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
+def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
+    found = measured(context, monkeypatch)
+    members = real(context, red)
+    naive = found["naive", f"binary/{name}", "fd_effnet"]
+    assert naive.value == pytest.approx(frechet(real(context), members), rel=1e-5)
+    assert naive.n == REFERENCE and naive.note == f"against {len(members)} images"
+    row = found["real images of the class", f"pu/{name}", "fd_effnet"]
+    assert row.value == pytest.approx(frechet(members[:WANTED], members[WANTED:]), rel=1e-5)
+    assert row.n == WANTED and row.note == f"against {len(members) - WANTED} images"
+
+
+def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypatch):
+    """The plain jackknife over blocks of all reference images, by hand; of `naive`, both sides lose a block."""
+    context.profile = replace(context.profile, fewshot_acceptance=("threshold",))
+    found = measured(context, monkeypatch)
+    order = context.select("all", REFERENCE).order
+    block = np.argsort(np.argsort(order)) % 20  # images are persons of their own, numbered by index
+    of_class = context.dataset.attributes[order, 0]
+    colours, reds = colours_of(context.dataset, order), painted(True, WANTED)
+
+    def influences(without):
+        return (np.mean(without) - without) * np.sqrt(19 / 20)
+
+    without = [frechet(reds, colours[of_class & (block != k)]) for k in range(20)]
+    key = record_key(found["painter", "pu/Male", "fd_effnet"])
+    (part,) = (p for p in context.uncertainties[key] if "reference" in p.units)
+    np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
+    of_all = [frechet(colours[block != k], colours[of_class]) for k in range(20)]
+    of_reds = [frechet(colours, colours[of_class & (block != k)]) for k in range(20)]
+    (part,) = context.uncertainties[record_key(found["naive", "pu/Male", "fd_effnet"])]
+    expected = influences(of_all) + influences(of_reds)
+    np.testing.assert_allclose(part.values, expected, atol=1e-7)
+
+
+def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
+    """p = 0.8 for red and 0.3 for others: 55 % of the pool, to within its binomial error; by p > 0.5, the red."""
+
+    def unsure(profile, setup, codes, labels, seed):
+        probe = sure(profile, setup, codes, labels, seed)
+        low, high = np.log(0.3 / 0.7), np.log(0.8 / 0.2)
+
+        class Steps:
+            def logits(self, x):
+                return torch.where(probe.logits(x) > 0, high, low)
+
+        return Steps()
+
+    context.profile = replace(context.profile, fewshot_samples=20, fewshot_seeds=6)
+    found = measured(context, monkeypatch, unsure)
+    for setting in ("binary/Male", "pu/Female"):
+        row = found["painter", setting, "acceptance_rate"]
+        error = np.sqrt((0.8 * 0.2 + 0.3 * 0.7) / 2 / POOL / 6)
+        assert abs(row.value - 0.55) < 4 * error
+        assert found["painter, threshold rule", setting, "acceptance_rate"].value == 0.5
+        both = found["painter, reject rule", setting, "acceptance_rate"].value
+        assert abs(both - 0.4) < 4 * np.sqrt(0.8 * 0.2 / 2 / POOL / 6)
+
+
+def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
+    """Each seed's classifier turns other latents down: the distances are counted by hand."""
+    skipped = {0: 0, 1: 6, 2: 12}
+
+    def choosy(profile, setup, codes, labels, seed):
+        probe = sure(profile, setup, codes, labels, seed)
+
+        class Later:
+            def logits(self, x):
+                late = torch.arange(len(x)) >= 2 * skipped[seed]
+                return torch.where(late[:, None], probe.logits(x), -1e3)
+
+        return Later()
+
+    context.profile = replace(
+        context.profile, fewshot_samples=20, fewshot_acceptance=("threshold",)
+    )
+    found = measured(context, monkeypatch, choosy)
+    reds = painted(True, POOL)
+    values = [frechet(reds[k : k + 20], real(context, True)) for k in skipped.values()]
+    row = found["painter", "pu/Male", "fd_effnet_seed_std"]
+    assert row.value == pytest.approx(np.std(values, ddof=1), rel=1e-4)
+    assert row.stderr == pytest.approx(row.value / 2) and row.n == 3
+    mean = found["painter", "pu/Male", "fd_effnet"]
+    assert mean.value == pytest.approx(np.mean(values), rel=1e-5)
+    over_seeds = np.var(values, ddof=1) / 3
+    parts = [part for part in context.uncertainties.values() if len(part) == 3]
+    assert len(parts) == 8 and mean.stderr > np.sqrt(over_seeds)
+
+
+def test_one_seed_has_no_spread(context, monkeypatch):
+    context.profile = replace(context.profile, fewshot_seeds=1, fewshot_acceptance=("threshold",))
+    row = measured(context, monkeypatch)["painter", "pu/Male", "fd_effnet_seed_std"]
+    assert row.value is None and row.note == "one seed has no spread"
+
+
+def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
+    context.profile = replace(
+        context.profile, fewshot_samples=64, fewshot_acceptance=("probability",)
+    )
+    row = measured(context, monkeypatch)["painter", "binary/Male", "fd_effnet"]
+    assert row.n == 40 and row.note == "only 40 of 64 samples accepted"
+    assert row.value == pytest.approx(frechet(painted(True, 40), real(context, True)), rel=1e-5)
+    # how many would be accepted of another pool is chance as well: the plain jackknife of the pool's blocks
+    reds, block = painted(True, 40), 2 * np.arange(40) % 20
+    left_out = [frechet(reds[block != k], real(context, True)) for k in range(20)]
+    (pool,) = (part for part in context.uncertainties[record_key(row)] if "pool" in part.units)
+    expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
+    np.testing.assert_allclose(pool.values, expected, atol=1e-7)
+
+
+def test_a_classifier_learns_the_class_that_is_asked_for(context):
+    """The real one, from ten labelled images of each colour."""
+    context.profile = replace(context.profile, fewshot_seeds=1, fewshot_acceptance=("threshold",))
+    found = measured(context)
+    for name, red in (("Male", True), ("Female", False)):
+        right, wrong = (
+            frechet(painted(is_red, WANTED), real(context, red)) for is_red in (red, not red)
+        )
+        assert wrong > 40 * right
+        assert found["painter", f"binary/{name}", "fd_effnet"].value < 3 * right
+
+
+@pytest.mark.parametrize("scenario", ["binary", "pu"])
+def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenario):
+    """Of 50 steps it keeps 0.9999^50 of the initial weights: it is some 400 times nearer to them than the weights."""
+    generator = torch.Generator().manual_seed(0)
+    codes, labels = torch.randn(COUNT, 3, generator=generator), context.dataset.attributes
+    target = fewshot.targets(context)[0]
+    start = initial_weights(3, 1, np.random.default_rng(4))[0]
+
+    def moved(name):
+        chosen = replace(rule(name), steps=(50, 50))
+        setup = Setup(scenario, chosen, target)
+        found = classifier(context.profile, setup, codes, labels, seed=4)
+        return (torch.cat([found.weight[0], found.bias]) - start).abs().max()
+
+    assert moved("threshold") > 0.01
+    assert 0 < moved("reject") < moved("threshold") / 200
+    assert rule("reject").steps == (18_750, 18_750)
+
+
+@pytest.mark.parametrize(
+    ("red", "reason"),
+    [
+        ([True] * 3, "class Male: 10 positive images needed, but there are 2"),
+        ([True, False], "class Male: 10 positive images needed, but there are 1"),
+        ([True] * 80, "class Male: 10 negative images needed, but there are 0"),
+    ],
+)
+def test_too_few_images_are_rows_with_the_reason(context, tmp_path, red, reason):
+    context.profile = replace(context.profile, fewshot_seeds=1, fewshot_acceptance=("threshold",))
+    folder = tmp_path / "few"
+    folder.mkdir()
+    context.dataset = dataset(folder, np.array(red))
+    found = measured(context)
+    assert found["painter", "binary/Male", "fd_effnet"].note == reason
+    for title in ("painter", "naive", "real images of the class"):
+        row = found[title, "binary/Female", "fd_effnet"]
+        assert row.value is None and row.note.startswith(("class Female", "0 images", "1 images"))
+    assert all(row.value is not None or row.note for row in found.values())

@@ -1,0 +1,181 @@
+"""Identity on a system whose codes, logits and faces are known: how far an edit gets, which way, and the range.
+
+The code is the mean colour of each quarter of an image, and what is decoded from it has these colours: encoded anew,
+the edited image gives the edited code. A face is an angle, three times the mean of the red channel.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d, interpolate
+
+from benchmarks.core.context import Context
+from benchmarks.metrics.identity import FaceEmbedding
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems import checked
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.tasks import identity
+from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, edit_scores, references
+from probes import LinearProbe
+from reports.uncertainty import error
+
+DIM = 12
+
+
+class Quarters(System):
+    name, title, fingerprint = "quarters", "quarters", "quarters-1"
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    image_size, latent_dim, semantic_dim = 32, DIM, DIM
+
+    def encode_semantic(self, images):
+        return avg_pool2d(images, 16).flatten(1)
+
+    def decode(self, code, steps=100):
+        return interpolate(code.semantic.view(-1, 3, 2, 2), scale_factor=16)
+
+
+def angle(images: torch.Tensor) -> torch.Tensor:
+    return 3 * images[:, 0].double().mean((1, 2))
+
+
+def embed(images: torch.Tensor) -> torch.Tensor:
+    return torch.stack([angle(images).cos(), angle(images).sin()], dim=1)
+
+
+@dataclass
+class Known(Context):
+    """A context with that embedding."""
+
+    @cached_property
+    def face(self):
+        return FaceEmbedding("angle", "id_portraits", 2, 32, "0" * 64, embed)
+
+
+@pytest.fixture
+def known(context):
+    rng = np.random.default_rng(0)
+    fields = {name: getattr(context, name) for name in Context.__dataclass_fields__}
+    fields["dataset"] = replace(
+        context.dataset,
+        attribute_names=("Young", "Male"),
+        attributes=rng.random((150, 2)) < 0.5,
+        identities=np.arange(150) // 2,
+    )
+    return Known(**fields)
+
+
+@pytest.fixture
+def probe(known):
+    """The code is normalised as the images say; the weights are any."""
+    z = Quarters().encode_semantic(known.dataset.batch(range(150)))
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(2, DIM, generator=generator), torch.randn(2, generator=generator)
+    return LinearProbe(weight, bias, z.mean(0), z.std(0))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, strength):
+    """By s sqrt(d) |w|, for those who have the attribute and those who have not; and the face by a known angle."""
+    selection = known.select("test", 20)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    scores = edit_scores(known, system, selection, probe, "Male", strength, None)
+    weight = probe.weight[1].double()
+    expected = strength * DIM**0.5 * weight.norm().item()
+    np.testing.assert_allclose(scores["logit_change"], expected, atol=1e-4)
+    present = torch.from_numpy(selection.labels[:, 1])
+    assert 0 < present.sum() < 20
+    towards = torch.where(present, -1.0, 1.0).double()
+    images = selection.batch(np.arange(20))
+    z = Quarters().encode_semantic(images).double()
+    step = strength * DIM**0.5 * weight / weight.norm() * probe.std.double()
+    turned = 3 * (z + towards[:, None] * step)[:, :4].mean(1) - angle(images)
+    np.testing.assert_allclose(scores["similarity"], turned.cos(), atol=1e-5)
+    shown = torch.from_numpy(scores["preview"])  # the first few edited images
+    moved = probe.logits(Quarters().encode_semantic(shown))[:, 1] - probe.logits(z.float())[:8, 1]
+    np.testing.assert_allclose(moved, expected * towards[:8], atol=1e-4)
+
+
+def test_every_strength_has_edits_of_its_own(known, probe):
+    """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by its own."""
+    selection = known.select("test", 20)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    for strength in (0.1, 0.2, 0.3):
+        for column, attribute in enumerate(("Young", "Male")):
+            scores = edit_scores(known, system, selection, probe, attribute, strength, None)
+            expected = strength * DIM**0.5 * probe.weight[column].norm().item()
+            np.testing.assert_allclose(scores["logit_change"], expected, atol=1e-4)
+
+
+# ----------------------------------------------------------------------------------------------
+# The range of the similarity
+
+
+def by_hand(context: Context, count: int) -> tuple[list[float], list[float]]:
+    """Cosines of two pictures of one person, and of the first pictures of two, over all pairs of people."""
+    selection = context.select("test", count)
+    angles = angle(selection.batch(np.arange(len(selection)))).numpy()
+    pictures: dict[int, list[float]] = {}
+    for person, value in zip(selection.groups.tolist(), angles, strict=True):
+        pictures.setdefault(person, []).append(value)
+    same = [np.cos(found[0] - found[1]) for found in pictures.values() if len(found) > 1]
+    first = [found[0] for found in pictures.values()]
+    return same, [np.cos(a - b) for i, a in enumerate(first) for b in first[:i]]
+
+
+def test_the_range_is_of_the_same_person_and_of_different_people(known):
+    rows = {row.setting: row for row in references(known)}
+    assert list(rows) == [SAME, DIFFERENT] and all(row.reference for row in rows.values())
+    count = identity.RANGE * known.profile.identity_images
+    for (setting, row), cosines in zip(rows.items(), by_hand(known, count), strict=True):
+        assert row.value == pytest.approx(np.mean(cosines), abs=1e-6), setting
+        assert row.metric == "id_portraits" and row.stderr > 0
+    same = by_hand(known, count)[0]
+    assert rows[SAME].n == len(same)
+    assert rows[SAME].stderr == pytest.approx(np.std(same, ddof=1) / len(same) ** 0.5, rel=1e-5)
+    assert rows[DIFFERENT].stderr == pytest.approx(jackknife(known, count), rel=0.05)
+
+
+def jackknife(context: Context, count: int) -> float:
+    """The standard error of the mean over pairs of different people, by leaving out one person at a time."""
+    selection = context.select("test", count)
+    _, first = np.unique(selection.groups, return_index=True)
+    angles = angle(selection.batch(first)).numpy()
+    cosines = np.cos(angles[:, None] - angles)
+    k = len(angles)
+    left_out = [
+        (np.delete(np.delete(cosines, i, 0), i, 1).sum() - (k - 1)) / (k - 1) / (k - 2)
+        for i in range(k)
+    ]
+    return float(np.sqrt((k - 1) / k * np.sum(np.square(left_out - np.mean(left_out)))))
+
+
+def test_images_of_nobody_in_particular_are_only_different(known):
+    known.dataset = replace(known.dataset, identities=None)
+    (row,) = references(known)
+    assert row.setting == OTHER_IMAGES
+    angles = angle(known.dataset.batch(known.select("test", 1000).order)).numpy()
+    cosines = np.cos(angles[:, None] - angles)[~np.eye(len(angles), dtype=bool)]
+    assert row.n == len(angles) and row.value == pytest.approx(cosines.mean(), abs=1e-6)
+
+
+def test_the_error_of_different_people_is_the_spread_over_people():
+    """Every pair counts two people, so pairs are not independent: 400 draws of 40 people."""
+    rng = np.random.default_rng(0)
+    values, stated = [], []
+    for _ in range(400):
+        angles = rng.normal(0, 0.6, 40)
+        others = identity._similarity_to_others(np.stack([np.cos(angles), np.sin(angles)], 1))
+        values.append(others.mean())
+        stated.append(error(identity.of_mean(2 * others, "people")).stderr)
+    assert 0.85 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2
+
+
+def test_without_an_embedding_or_attributes_there_is_no_range(known, context):
+    known.dataset = replace(known.dataset, attribute_names=("Hat", "Tie"))
+    assert list(references(known)) == []
+    with pytest.raises(NotAvailable):
+        _ = context.face
+    assert list(references(context)) == []

@@ -1,0 +1,215 @@
+"""Interpolation on systems whose path length is known in closed form, under a distance that is |a - b|^2.
+
+With a linear decoder the z_sem part of a path moves at one speed, |W (b - a)|, and the x_T part at that of the great
+circle, theta / sin(theta) |cos(t theta) b - cos((1 - t) theta) a|.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import trim_mean
+from torch import Tensor, nn
+
+from benchmarks import systems
+from benchmarks.core import store
+from benchmarks.core.context import Context
+from benchmarks.core.precision import precision
+from benchmarks.core.store import Store
+from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
+from benchmarks.systems import checked
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.tasks import interpolation
+from benchmarks.tasks.interpolation import EPSILON, in_float64, run
+from diffae import noise
+from reports.uncertainty import error
+
+PAIRS, DIM = 6, 5
+WEIGHT = torch.randn(DIM, 3 * 32 * 32, generator=torch.Generator().manual_seed(0)).double() / 2000
+GAIN = 0.05
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    metric_name: str = "pd_effnet"
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a.double() - b.double()).square().flatten(1).sum(1)
+
+    def describe(self) -> dict[str, str]:
+        return {"perceptual_network": "squared error"}
+
+
+class Linear(System):
+    """z_sem: 5 numbers of the image; x_T: a map of it. Decoded to W z + 0.05 x_T."""
+
+    name, title, fingerprint = "linear", "linear", "linear-1"
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC})
+    image_size, latent_dim, semantic_dim = 32, DIM + 3 * 32**2, DIM
+    computes_in_float64 = True
+
+    def encode_semantic(self, images):
+        return 10 * images[:, 0, ::8, ::8].flatten(1)[:, :DIM]
+
+    def encode_stochastic(self, images, semantic, steps):
+        return images.roll(5, -1) * torch.linspace(0, 1, 32) + torch.linspace(-1, 1, 32)
+
+    def decode(self, code, steps=100):
+        flat = code.semantic @ WEIGHT.to(code.semantic.dtype)
+        return flat.view(-1, 3, 32, 32) + GAIN * code.x_T
+
+
+@dataclass
+class Exact(Context):
+    """A context whose path distance is the squared error."""
+
+    @cached_property
+    def path_distance(self):
+        return SquaredError()
+
+
+@pytest.fixture
+def exact(context):
+    fields = {name: getattr(context, name) for name in Context.__dataclass_fields__}
+    fields["profile"] = replace(context.profile, interpolation_pairs=PAIRS)
+    return Exact(**fields)
+
+
+def lengths_by_hand(context: Context) -> np.ndarray:
+    images = context.select("test", 2 * PAIRS).batch(np.arange(2 * PAIRS))
+    system = Linear()
+    z = system.encode_semantic(images).double()
+    x = system.encode_stochastic(images, z, 1).double().flatten(1)
+    lengths = []
+    for pair in range(PAIRS):
+        a, b = x[2 * pair], x[2 * pair + 1]
+        t = noise.generator(context.seed, "t", pair).random() * (1 - EPSILON) + EPSILON / 2
+        theta = torch.acos(a @ b / a.norm() / b.norm())
+        turn = torch.cos(t * theta) * b - torch.cos((1 - t) * theta) * a
+        speed = (z[2 * pair + 1] - z[2 * pair]) @ WEIGHT + GAIN * theta / torch.sin(theta) * turn
+        lengths.append(speed.square().sum().item())
+    return np.array(lengths)
+
+
+@pytest.mark.parametrize("chunk", [64, 4])
+def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
+    """Whether the pairs lie in one chunk or in two, whose images lie in three."""
+    for module in (store, interpolation):
+        monkeypatch.setattr(module, "CHUNK", chunk)
+    expected = lengths_by_hand(exact)
+    system = checked.Checked("linear", Linear(), torch.device("cpu"))
+    rows = {record.setting: record for record in run(exact, system)}
+    assert {row.metric for row in rows.values()} == {"ppl_effnet"}
+    assert rows["mean"].value == pytest.approx(expected.mean(), rel=1e-6)
+    assert rows["median"].value == pytest.approx(np.median(expected), rel=1e-6)
+    assert rows["trimmed mean"].value == pytest.approx(expected.mean(), rel=1e-6)
+    assert rows["mean"].stderr == pytest.approx(expected.std(ddof=1) / PAIRS**0.5, rel=1e-5)
+    assert rows["mean"].n == PAIRS and "100 pairs or fewer" in rows["trimmed mean"].note
+
+
+class Rounding(Linear):
+    """Its networks' inputs are rounded as TF32 does it, to 10 bits, where the run's precision allows it."""
+
+    computes_in_float64 = False
+
+    def decode(self, code, steps=100):
+        coarse = torch.backends.cuda.matmul.allow_tf32
+        inputs = (ten_bits(part) if coarse else part for part in (code.semantic, code.x_T))
+        return super().decode(Code(*inputs), steps)
+
+
+def ten_bits(values: Tensor) -> Tensor:
+    mantissa, exponent = torch.frexp(values)
+    return torch.ldexp((mantissa * 2**11).round() / 2**11, exponent)
+
+
+def test_precision_of_the_run_does_not_touch_path_length(exact, tmp_path):
+    """On the old code, where nothing switched TF32 off, a path of this system was fifteen times as long (3.006 in place of 0.198)."""
+    expected = lengths_by_hand(exact).mean()
+    found = {}
+    for name in ("float32", "tf32"):
+        with precision(name):
+            system = checked.Checked("rounding", Rounding(), torch.device("cpu"))
+            store = Store(
+                tmp_path / name
+            )  # or the second run would read what the first one computed
+            rows = list(run(replace(exact, precision=name, store=store), system))
+        found[name] = rows[0].value
+        assert exact.protocols[rows[0].protocol]["precision"] == "float32"
+        assert exact.protocols[rows[0].protocol]["decoding_dtype"] == "float32"
+    assert found["tf32"] == found["float32"] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["diffae", "ddim"])
+def test_the_packaged_decoders_compute_in_float64(name):
+    """In float32, a difference of 1e-8 is lost in the rounding of an image; in float64 it is doubled as it should."""
+    system = systems.load(name)
+    assert system.computes_in_float64
+    x_T = noise.normal(0, "x_T", [0], (3, 32, 32)).double()
+    semantic = torch.zeros(1, system.semantic_dim).double() if system.semantic_dim else None
+    before = system.decode(Code(semantic, x_T), 1)
+    with in_float64(system):
+        images = [system.decode(Code(semantic, x_T + d * 1e-8), 1) for d in (0, 1, 2)]
+        assert {image.dtype for image in images} == {torch.float64}
+        one, two = (image - images[0] for image in images[1:])
+    assert 1e-10 < one.norm() < 1e-5
+    torch.testing.assert_close(two, 2 * one, rtol=1e-2, atol=1e-11)
+    assert torch.equal(system.decode(Code(semantic, x_T), 1), before)
+    assert all(p.dtype == torch.float32 for n in system.networks().values() for p in n.parameters())
+
+
+def test_networks_are_float32_again_after_an_error():
+    class Broken(Linear):
+        net = nn.Linear(2, 2)
+
+        def networks(self):
+            return {"net": self.net}
+
+    system = Broken()
+    with pytest.raises(RuntimeError), in_float64(system):
+        assert system.net.weight.dtype == torch.float64
+        raise RuntimeError
+    assert system.net.weight.dtype == torch.float32
+
+
+# ----------------------------------------------------------------------------------------------
+# Mean, trimmed mean and median
+
+
+def stylegan(distances: np.ndarray) -> float:
+    """metrics/perceptual_path_length.py of StyleGAN, in the words of today's numpy."""
+    low = np.percentile(distances, 1, method="lower")
+    high = np.percentile(distances, 99, method="higher")
+    return float(np.mean(np.extract((low <= distances) & (distances <= high), distances)))
+
+
+@pytest.mark.parametrize("n", [48, 101, 1000])
+def test_trimmed_mean_is_the_usual_one(n):
+    lengths = np.random.default_rng(n).lognormal(2, 1, n)
+    value, _, kept = statistics(lengths, "pairs:x")[TRIMMED]
+    assert value == pytest.approx(stylegan(lengths), rel=1e-12)
+    cut = (n - 1) // 100
+    assert value == pytest.approx(trim_mean(lengths, cut / n), rel=1e-12)
+    assert kept == n - 2 * cut == within_percentiles(lengths).sum()
+
+
+def test_three_pairs_decide_the_mean_and_not_the_median():
+    lengths = np.random.default_rng(0).gamma(9, 1, 48)
+    spoilt = np.concatenate([lengths[3:], [150, 200, 250]])
+    calm, wild = statistics(lengths, "p"), statistics(spoilt, "p")
+    assert wild[MEAN][0] > 1.9 * calm[MEAN][0]
+    assert wild[MEDIAN][0] == pytest.approx(calm[MEDIAN][0], rel=0.06)
+
+
+@pytest.mark.parametrize("n", [48, 400])
+@pytest.mark.parametrize("name", [MEAN, TRIMMED, MEDIAN])
+def test_standard_errors_equal_the_spread_in_a_simulation(n, name):
+    """Log-normal lengths, as skewed as DDIM's; the root mean square of 400 stated errors, which is what the spread
+    estimates."""
+    rng = np.random.default_rng(1)
+    found = [statistics(rng.lognormal(2, 0.8, n), "pairs:x")[name] for _ in range(400)]
+    spread = np.std([value for value, _, _ in found], ddof=1)
+    stated = np.sqrt(np.mean([error(uncertainty).stderr ** 2 for _, uncertainty, _ in found]))
+    assert 0.85 < stated / spread < 1.25

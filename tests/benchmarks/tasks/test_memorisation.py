@@ -1,0 +1,152 @@
+"""Nearest training images, by another library and by systems that copy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from colours import features
+from PIL import Image
+from scipy.spatial.distance import cdist
+
+from benchmarks.core.base import rows
+from benchmarks.core.images import thumbnails
+from benchmarks.metrics import nearest as module
+from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.systems import load
+from benchmarks.systems.base import SAMPLE, System
+from benchmarks.tasks.memorisation import BENCHMARK, spaces
+from diffae.data import open_dataset
+from diffae.trained_on import TrainedOn
+
+
+class Copier(System):
+    """Its i-th sample is the i-th training image."""
+
+    name = title = fingerprint = "copier"
+    capabilities = frozenset({SAMPLE})
+    latent_dim = 0
+
+    def __init__(self, training):
+        self.training = training
+
+    def sample(self, indices, seed, steps):
+        return self.training.batch(np.asarray(indices))
+
+
+def values(context, system):
+    return {(r.system, r.metric, r.setting): r for r in rows(BENCHMARK, context, [system])}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_nearest_is_scipys_whatever_the_blocks(monkeypatch, dtype):
+    rng = np.random.default_rng(0)
+    queries, corpus = (rng.integers(0, 256, (n, 50)).astype(dtype) for n in (23, 101))
+    monkeypatch.setattr(module, "ROWS", 7)
+    monkeypatch.setattr(module, "COLUMNS", 11)
+    distance, index = nearest(queries, corpus)
+    expected = cdist(queries.astype(float), corpus.astype(float))
+    np.testing.assert_array_equal(index, expected.argmin(1))
+    np.testing.assert_allclose(distance, expected.min(1), rtol=1e-12)
+
+
+def test_a_copy_is_at_distance_zero():
+    corpus = 100 + np.random.default_rng(0).normal(size=(50, 2048)).astype(np.float32)
+    distance, index = nearest(corpus[[7, 3]], corpus)
+    assert distance.tolist() == [0, 0] and index.tolist() == [7, 3]
+
+
+def test_error_of_a_quantile():
+    """Of the normal median, 1.2533 sigma / sqrt(N); of the 5th percentile, 2.1132 sigma / sqrt(N)."""
+    rng = np.random.default_rng(0)
+    for q, factor in ((0.5, 1.2533), (0.05, 2.1132)):
+        errors = [quantile_and_stderr(rng.normal(size=2000), q)[1] for _ in range(50)]
+        assert np.mean(errors) == pytest.approx(factor / np.sqrt(2000), rel=0.05)
+    assert quantile_and_stderr(np.arange(101.0), 0.05)[0] == 5
+    assert quantile_and_stderr(np.array([3.0]), 0.5) == (3, None)
+
+
+def test_ratio():
+    value, error = ratio_and_stderr((2.0, 0.06), (4.0, 0.16))
+    assert value == 0.5
+    assert error == pytest.approx(0.5 * np.hypot(0.03, 0.04))
+    assert ratio_and_stderr((2.0, 0.06), (0.0, 0.1)) == (None, None)
+
+
+def test_a_system_that_copies_is_found_out(context):
+    found = values(context, Copier(context.select("train", 90)))
+    for metric in ("nn_effnet", "nn_pixels", "nn_ratio_effnet", "nn_ratio_pixels"):
+        assert found["copier", metric, "median"].value == pytest.approx(0, abs=1e-3)
+    assert found["real images (test)", "nn_effnet", "median"].value > 1
+    with Image.open(context.pictures / "memorisation-copier.png") as image:
+        sheet = np.asarray(image)
+    assert np.array_equal(sheet[2:66], sheet[68:132])
+
+
+def test_what_is_not_known_of_the_training_images_is_said(context):
+    """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test images too."""
+    context.features, copier = features(), Copier(context.select("train", 90))
+    told = TrainedOn.describe("preset", context.dataset, "train", 0)
+    for known, note in (
+        (None, "not known to be trained on these images: what copier copied may lie elsewhere"),
+        (
+            replace(told, fingerprint="another", data="horses"),
+            "trained on horses, not on these images: what it copied lies elsewhere",
+        ),
+        (told, ""),
+        (replace(told, split="all"), "trained on the held-out images too: no scale"),
+    ):
+        copier.trained_on = known
+        found = values(context, copier)
+        notes = {row.note for (system, _, _), row in found.items() if system == "copier"}
+        assert notes == {note}
+        assert found["real images (test)", "nn_effnet", "median"].note == ""
+
+
+def test_distance_of_grey_and_of_held_out_pixels(context):
+    found = values(context, load("dummy-constant"))
+    train, test = (
+        thumbnails(context.select(split, n).batch(np.arange(n))).astype(float) / 255
+        for split, n in (("train", 90), ("test", 20))
+    )
+    grey = np.sqrt(np.square(train - 128 / 255).mean(1)).min()
+    held_out = cdist(test, train).min(1) / np.sqrt(train.shape[1])
+    for setting, q in (("median", 0.5), ("5th percentile", 0.05)):
+        ours = found["dummy: constant", "nn_pixels", setting]
+        theirs = found["real images (test)", "nn_pixels", setting]
+        assert ours.value == pytest.approx(grey, rel=1e-6)
+        assert theirs.value == pytest.approx(np.quantile(held_out, q), rel=1e-6)
+        ratio = found["dummy: constant", "nn_ratio_pixels", setting]
+        assert ratio.value == pytest.approx(ours.value / theirs.value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
+    for index in range(count):
+        Image.new("RGB", (32, 32), (index, 90, 90)).save(tmp_path / f"{index}.png")
+    context.dataset = open_dataset(tmp_path, 32)
+    found = values(context, load("dummy-constant"))
+    assert {system for system, _, _ in found} == {"dummy: constant", "real images (test)"}
+    for row in found.values():
+        assert row.value is not None or "images to" in row.note
+
+
+def test_held_out_images_that_are_copies_of_training_images_give_no_ratio(context, monkeypatch):
+    context.features = features()
+    monkeypatch.setattr(module, "_distances", lambda a, b: np.zeros(len(a)))
+    row = values(context, load("dummy-constant"))["dummy: constant", "nn_ratio_pixels", "median"]
+    assert (row.value, row.note) == (None, "held-out images are at distance 0: no ratio")
+
+
+def test_thumbnails_are_the_pixels_of_small_images(context):
+    images = context.select("test", 2).batch(np.arange(2))
+    expected = context.dataset.images(context.select("test", 2).order).transpose(0, 3, 1, 2)
+    assert np.array_equal(thumbnails(images), expected.reshape(2, -1))
+    large = images.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    assert thumbnails(large).shape == (2, 3072)
+
+
+def test_spaces_are_named_after_their_network(context):
+    assert [space.name for space in spaces(context)] == ["effnet", "pixels"]
+    assert spaces(context)[0].real(context.select("test", 3)).shape == (3, 1280)
+    assert torch.from_numpy(spaces(context)[1].real(context.select("test", 3))).dtype == torch.uint8

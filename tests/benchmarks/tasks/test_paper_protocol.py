@@ -1,0 +1,271 @@
+"""`--profile paper`: its work to the letter, counted by --dry-run on a CelebA-HQ of the right layout."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import REGISTRY, systems
+from benchmarks.commands import dry_run
+from benchmarks.commands.options import parse
+from benchmarks.core.base import rows
+from benchmarks.core.context import Context
+from benchmarks.core.plan import Calls, Work, distinct
+from benchmarks.core.profiles import PROFILES, override
+from benchmarks.core.store import Store
+from benchmarks.run import main
+from benchmarks.tasks.fewshot.classes import RULES
+from diffae.config import ARCHITECTURES
+from diffae.data import open_dataset
+from diffae.data.portraits.attributes import ATTRIBUTES
+from diffae.errors import UserError
+from diffae.model import DDIM, DiffusionAutoencoder
+
+COUNT = 30_000
+
+
+@pytest.fixture(scope="module")
+def celeba_hq(tmp_path_factory) -> Path:
+    """30,000 names of one picture, with random attributes, as CelebAMask-HQ lays them out."""
+    root = tmp_path_factory.mktemp("data") / "CelebAMask-HQ"
+    (root / "CelebA-HQ-img").mkdir(parents=True)
+    first = root / "CelebA-HQ-img" / "0.jpg"
+    Image.new("RGB", (128, 128), "grey").save(first)
+    for i in range(1, COUNT):
+        os.link(first, root / "CelebA-HQ-img" / f"{i}.jpg")
+    values = np.where(np.random.default_rng(0).random((COUNT, 40)) < 0.4, "1", "-1")
+    rows = [f"{i}.jpg  {' '.join(row)}" for i, row in enumerate(values)]
+    text = "\n".join([str(COUNT), " ".join(ATTRIBUTES), *rows]) + "\n"
+    (root / "CelebAMask-HQ-attribute-anno.txt").write_text(text)
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> Path:
+    """The authors' 128 px architecture, narrow."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    config = replace(ARCHITECTURES["ffhq128_autoenc_latent"], model_channels=32, norm_groups=8)
+    config = replace(config, latent=replace(config.latent, hidden_channels=64))
+    baseline = replace(config, kind="ddim", encoder_channel_mult=(), latent=None)
+    DiffusionAutoencoder(config).save_pretrained(folder / "diffae", torch.float16)
+    DDIM(baseline).save_pretrained(folder / "ddim", torch.float16)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planned(celeba_hq, checkpoints, tmp_path_factory):
+    """Rows of the dry run as {(benchmark, system, work, T): (images, calls by network)}, and its last lines."""
+    cache = tmp_path_factory.mktemp("cache")
+    arguments = ["all", "--ckpt", str(checkpoints / "diffae"), "--data", str(celeba_hq)]
+    arguments += ["--ckpt", str(checkpoints / "ddim"), "--profile", "paper", "--dry-run"]
+    printed: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIFFAE_CACHE", str(cache))
+        patch.chdir(cache)
+        # What a call costs on this machine is measured; here, how many there are is asked.
+        patch.setattr(dry_run, "_cost", lambda context, call: dry_run.Cost(1.0, 1.0))
+        patch.setattr("builtins.print", lambda *texts, **_: printed.append(" ".join(texts)))
+        main(arguments)
+    assert not list(cache.iterdir()), "a dry run writes nothing"
+    return printed[-1]
+
+
+def row(text: str, *names: str, T: int | None = None) -> list[int]:
+    """The counts of the one line that begins with these names and has this T."""
+    found = [
+        cells
+        for line in text.splitlines()
+        if (cells := re.split(r"\s{2,}", line.strip()))[: len(names)] == list(names)
+        and (T is None or cells[3] == str(T))
+    ]
+    assert len(found) == 1, (names, T, found)
+    return [
+        int(c.replace(",", ""))
+        for c in found[0][3 + (T is not None) : -3]
+        if c.replace(",", "").isdigit()
+    ]
+
+
+@pytest.mark.parametrize("T", [10, 20, 50, 100])
+def test_tables_1_and_2_invert_and_decode_every_image_with_the_same_T(planned, T):
+    inverted = row(planned, "reconstruction", "DiffAE", "encode: z_sem and x_T", T=T)
+    assert inverted == [COUNT, COUNT, COUNT * T]
+    for setting in ("decode, x_T inverted", "decode, x_T random"):
+        assert row(planned, "reconstruction", "DiffAE", setting, T=T) == [COUNT, COUNT * T, COUNT]
+    assert row(planned, "reconstruction", "DDIM", "encode: x_T", T=T) == [COUNT, COUNT * T]
+    decoded = row(planned, "reconstruction", "DDIM", "decode, x_T inverted", T=T)
+    assert decoded == [COUNT, COUNT * T, COUNT]
+
+
+def test_probes_see_the_whole_split(planned):
+    for split, share in (("train", 0.6), ("valid", 0.1), ("test", 0.3)):
+        images = round(share * COUNT)
+        assert row(planned, "probes", "DiffAE", f"z_sem of {split}") == [images, images]
+
+
+def test_table_3_draws_its_pool_at_T_100_and_table_4_shares_it(planned):
+    pool = PROFILES["paper"].fewshot_pool
+    found = row(planned, "fewshot", "DiffAE", "samples", T=100)
+    assert found == [pool, 100 * pool, 100 * pool, pool]  # the same T for latents and images
+    shared = [
+        line for line in planned.splitlines() if re.match(r"\w+ +DiffAE +samples +100 ", line)
+    ]
+    assert len(shared) == 1
+    assert row(planned, "fewshot", "real images", "features of all") == [COUNT, COUNT]
+
+
+@pytest.mark.parametrize("name", ["Male", "Female", "Blond", "Non-Blond"])
+def test_table_3_asks_for_5_000_samples_of_every_class_by_every_rule_and_seed(planned, name):
+    how = "labels, accepted by probability, threshold, reject; 3 seeds"
+    for scenario, labels in (("binary", "50 + 50"), ("pu", "100 + 10,000")):
+        what = f"{scenario}/{name} of {labels} {how}"
+        assert row(planned, "fewshot", "DiffAE", what) == [5_000]
+    assert row(planned, "fewshot", "real images", f"naive: all images against {name}") == [COUNT]
+
+
+def test_section_5_3_has_both_probes_and_both_means(planned):
+    means = "40 attributes, mean and prevalence-weighted mean"
+    for probe in ("joint L-BFGS, C of 4 values", "Adam, 9,375 steps of 32"):
+        found = row(planned, "probes", "DiffAE", f"fit: {probe}; {means}")
+        assert found == [round(0.6 * COUNT)]
+
+
+def test_data_splits_and_seed_are_said(planned):
+    assert "data: celeba-hq, 30,000 images, 128 px, crop center" in planned
+    assert "splits: train 18,000, valid 3,000, test 9,000 (seeded by image" in planned
+    assert "profile: paper; seed 0" in planned
+
+
+@pytest.mark.parametrize("T", [10, 20, 50, 100])
+def test_table_4_has_50_000_samples_at_every_T(planned, T):
+    found = row(planned, "unconditional", "DDIM", "samples", T=T)
+    assert found == [50_000, 50_000 * T, 50_000]
+    if T < 100:
+        found = row(planned, "unconditional", "DiffAE", "samples", T=T)
+        assert found == [50_000, 50_000 * T, 50_000 * T, 50_000]
+
+
+def test_appendix_f_takes_pairs_of_held_out_images(planned):
+    pairs = round(0.3 * COUNT) // 2
+    found = row(planned, "interpolation", "DiffAE", "path length of pairs", T=100)
+    assert found == [pairs, 2 * 100 * pairs, pairs]
+
+
+def test_what_cannot_be_reported_is_said(planned):
+    assert re.search(
+        r"not run: identity: DiffAE: no face recognition weights: put w600k_r50", planned
+    )
+    assert "not run: probes: DDIM: cannot encode a semantic code" in planned
+
+
+def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, untrained):
+    """Calls counted at the networks themselves during a real run."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
+    system = systems.load("diffae", untrained / "diffae")
+    profile = replace(PROFILES["smoke"], steps=(3,), reconstruction_images=10)
+    context = Context(
+        dataset=open_dataset(portraits, 32),
+        profile=profile,
+        seed=0,
+        device=torch.device("cpu"),
+        store=Store(tmp_path / "store"),
+        pictures=tmp_path / "pictures",
+    )
+    counts = dict.fromkeys(("encoder", "decoder", "latent"), 0)
+    modules = {"encoder": "encoder", "decoder": "unet", "latent": "latent_net"}
+    for name, module in modules.items():
+
+        def count(_module, inputs, _output, name=name):
+            counts[name] += len(inputs[0])
+
+        getattr(system.inner.model, module).register_forward_hook(count)
+    names = ("reconstruction", "interpolation", "fewshot")
+    work, _ = dry_run._collect(context, names, [system])
+    planned = Calls()
+    for _, _, item in work:
+        planned = planned.plus(item.calls.times(item.images))
+    for name in names:
+        list(rows(REGISTRY.get(name), context, [system]))
+    assert counts["latent"] == planned.latent
+    # Beside the plan: the strips' codes, whose chunk is cut off elsewhere, and previews of accepted samples.
+    previews = 8 * 16 * profile.fewshot_steps
+    strips = 8
+    assert planned.encoder <= counts["encoder"] <= planned.encoder + strips
+    more = strips * profile.interpolation_steps + previews
+    assert planned.decoder <= counts["decoder"] <= planned.decoder + more
+
+
+# ----------------------------------------------------------------------------------------------
+# Settings
+
+
+def test_shared_work_is_counted_once_at_its_largest():
+    small, large = (Work("codes", n, Calls(encoder=1), shared="codes") for n in (10, 30))
+    own = Work("decode", 5, Calls(decoder=1))
+    real = Work("features", 7, Calls(features=1), shared="features", real=True)
+    entries = [("a", "x", small), ("a", "x", own), ("b", "x", large), ("b", "y", large)]
+    entries += [("a", "x", real), ("a", "y", real)]
+    assert list(distinct(entries)) == [
+        ("a", "x", large),
+        ("a", "x", own),
+        ("b", "y", large),
+        ("a", "x", real),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, field, value",
+    [
+        ("fid_samples=123", "fid_samples", 123),
+        ("fid_steps=5, 7", "fid_steps", (5, 7)),
+        ("identity_strengths=0.5", "identity_strengths", (0.5,)),
+        ("probe_adam_paper=true", "probe_adam_paper", True),
+        ("fewshot_acceptance=threshold,reject", "fewshot_acceptance", ("threshold", "reject")),
+        ("autoencoding_split=all", "autoencoding_split", "all"),
+    ],
+)
+def test_set_changes_one_setting_and_says_so(text, field, value):
+    changed = override(PROFILES["quick"], text)
+    assert getattr(changed, field) == value
+    assert changed.changed == (field,)
+    assert (
+        replace(changed, changed=(), **{field: getattr(PROFILES["quick"], field)})
+        == PROFILES["quick"]
+    )
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("fid_sample=3", "did you mean fid_samples"),
+        ("fid_samples", "no such setting"),
+        ("fid_samples=many", "'many' is not a whole number"),
+        ("fid_samples=0", "at least 1"),
+        ("probe_adam_paper=1", "true or false"),
+        ("name=paper", "no such setting"),
+    ],
+)
+def test_a_wrong_setting_is_refused(text, message):
+    with pytest.raises(UserError, match=message):
+        override(PROFILES["quick"], text)
+
+
+def test_the_paper_profile_asks_for_every_acceptance_rule():
+    assert PROFILES["paper"].fewshot_acceptance == tuple(RULES)
+    assert parse(["all", "--profile", "paper"], "").profile.changed == ()
+
+
+def test_acceptance_rules_are_the_reference_s():
+    p = torch.tensor([0.2, 0.6, 0.6, 0.9])
+    u = torch.tensor([0.1, 0.7, 0.5, 0.95])
+    accepted = {name: rule.accept(p, u).tolist() for name, rule in RULES.items()}
+    assert accepted == {
+        "probability": [True, False, True, False],
+        "threshold": [False, True, True, True],
+        "reject": [False, False, True, False],
+    }

@@ -1,0 +1,239 @@
+"""Probes: fits that are kept in the store, C by validation, and scores on the test split by other programs."""
+
+from dataclasses import fields, replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from benchmarks.core.base import rows
+from benchmarks.systems.dummy import Constant
+from benchmarks.tasks import probes
+from probes import LinearProbe, fit_adam_paper
+
+
+class Colours(Constant):
+    """Code: the mean colour of each of four quarters."""
+
+    name = title = "colours"
+
+    def encode_semantic(self, images):
+        return torch.nn.functional.avg_pool2d(images, 16).flatten(1)
+
+
+@pytest.fixture
+def labelled(context):
+    attributes = np.random.default_rng(0).random((150, 3)) < 0.5
+    context.dataset = replace(
+        context.dataset, attribute_names=("a", "b", "c"), attributes=attributes
+    )
+    return context
+
+
+@pytest.mark.parametrize("fit", [probes.fit, probes.fit_adam])
+def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
+    monkeypatch.setattr(probes, "fit_adam_paper", partial(fit_adam_paper, steps=20))
+    system = Colours(None, torch.device("cpu"))
+    first = fit(labelled, system)
+
+    def again(*_, **__):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(probes, "fit_best", again)
+    monkeypatch.setattr(probes, "fit_adam_paper", again)
+    second = fit(labelled, system)
+    for field in fields(LinearProbe):
+        kept, made = getattr(second, field.name), getattr(first, field.name)
+        torch.testing.assert_close(kept, made, rtol=0, atol=0)
+    labelled.dataset = replace(labelled.dataset, attributes=~labelled.dataset.attributes)
+    with pytest.raises(AssertionError, match="fitted again"):
+        fit(labelled, system)
+
+
+# ----------------------------------------------------------------------------------------------
+# Values, by scikit-learn on the same splits
+
+
+NAMES = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def learnable(context):
+    """Four attributes: two that the colours tell with noise, of prevalence 0.3 and 0.7; one at random; one that is
+    absent from the test split."""
+    colours = Colours(None, torch.device("cpu")).encode_semantic(context.dataset.batch(range(150)))
+    z = ((colours - colours.mean(0)) / colours.std(0)).numpy()
+    rng = np.random.default_rng(3)
+    noisy = z @ rng.normal(size=(12, 2)) + 2.5 * rng.normal(size=(150, 2))
+    attributes = np.empty((150, 4), bool)
+    attributes[:, :2] = noisy > np.quantile(noisy, (0.7, 0.3), axis=0).diagonal()
+    attributes[:, 2] = rng.random(150) < 0.5
+    attributes[:, 3] = rng.random(150) < 0.5
+    attributes[context.dataset.indices("test"), 3] = False
+    context.dataset = replace(context.dataset, attribute_names=NAMES, attributes=attributes)
+    return context
+
+
+def split(context, name):
+    """Features and labels of a split, in the order of the run."""
+    selection = context.select(name, 150)
+    images = selection.batch(np.arange(len(selection)))
+    system = Colours(None, torch.device("cpu"))
+    return system.encode_semantic(images).double().numpy(), selection.labels
+
+
+def scikit_learn(context, C):
+    """Logits of every split by scikit-learn's logistic regressions on the training split."""
+    x, y = split(context, "train")
+    mean, std = x.mean(0), x.std(0, ddof=1)
+    models = [
+        LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit((x - mean) / std, labels)
+        for labels in y.T
+    ]
+    return {
+        name: np.stack(
+            [m.decision_function((split(context, name)[0] - mean) / std) for m in models], axis=1
+        )
+        for name in ("valid", "test")
+    }
+
+
+def mean_auroc(logits, labels):
+    both = labels.any(0) & ~labels.all(0)
+    return np.mean([roc_auc_score(labels[:, a], logits[:, a]) for a in np.flatnonzero(both)])
+
+
+def best(logits, labels):
+    """The C with the best mean AUROC, of logits by C, and how much better than the next it is."""
+    values = [mean_auroc(logits[C], labels) for C in probes.GRID]
+    return probes.GRID[int(np.argmax(values))], np.diff(np.sort(values))[-1]
+
+
+@pytest.fixture
+def by_C(learnable):
+    return {C: scikit_learn(learnable, C) for C in probes.GRID}
+
+
+@pytest.fixture
+def chosen(learnable, by_C):
+    """scikit-learn's logits of the test split with the C that the validation split chooses."""
+    valid, test = (
+        best({C: logits[name] for C, logits in by_C.items()}, split(learnable, name)[1])
+        for name in ("valid", "test")
+    )
+    assert valid[1] > 1e-3 and valid[0] != test[0], "this problem tells no splits apart"
+    return by_C[valid[0]]["test"]
+
+
+def test_C_is_chosen_on_the_validation_split(learnable, chosen):
+    probe = probes.fit(learnable, Colours(None, torch.device("cpu")))
+    ours = probe.logits(torch.from_numpy(split(learnable, "test")[0]).float()).numpy()
+    np.testing.assert_allclose(ours, chosen, atol=5e-3)
+
+
+def auroc_influence(logits, labels):
+    """DeLong's structural components by counting pairs, each over its own class (Obuchowski, 1997)."""
+    m, n = labels.sum(), (~labels).sum()
+    pairs = (logits[labels][:, None] > logits[~labels]) + 0.5 * (
+        logits[labels][:, None] == logits[~labels]
+    )
+    influence = np.empty(len(labels))
+    influence[labels] = (pairs.mean(1) - pairs.mean()) / np.sqrt(m * (m - 1))
+    influence[~labels] = (pairs.mean(0) - pairs.mean()) / np.sqrt(n * (n - 1))
+    return influence
+
+
+def by_person(influence, persons):
+    k, n = len(np.unique(persons)), len(persons)
+    sums = np.bincount(persons, weights=influence)
+    return np.sqrt((sums**2).sum() * k / (k - 1) * (n - 1) / n)
+
+
+def test_every_row_is_scikit_learns_on_the_test_split(learnable, chosen):
+    """Means over the attributes that both classes define; errors by person, whose pictures are not independent."""
+    persons = np.arange(150) // 4
+    learnable.dataset = replace(learnable.dataset, identities=persons)
+    logits, labels = chosen, split(learnable, "test")[1]
+    system = Colours(None, torch.device("cpu"))
+    found = {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])}
+
+    defined, prevalence = [0, 1, 2], labels.mean(0)
+    aurocs = [roc_auc_score(labels[:, a], logits[:, a]) for a in defined]
+    aps = [average_precision_score(labels[:, a], logits[:, a]) for a in defined]
+    hits = ((logits > 0) == labels).mean(0)
+    weights = prevalence[defined] / prevalence[defined].sum()
+    expected = {("auroc", NAMES[a]): aurocs[a] for a in defined}
+    expected |= {("ap", NAMES[a]): aps[a] for a in defined}
+    expected |= {("accuracy", name): hit for name, hit in zip(NAMES, hits, strict=True)}
+    expected |= {
+        ("auroc", probes.MEAN): np.mean(aurocs),
+        ("auroc", probes.WEIGHTED): weights @ aurocs,
+        ("ap", probes.MEAN): np.mean(aps),
+        ("accuracy", probes.MEAN): hits.mean(),
+    }
+    for key, value in expected.items():
+        assert found[key].value == pytest.approx(value, abs=2e-3), key
+        assert found[key].n == len(labels) == 45
+    assert abs(weights @ aurocs - np.mean(aurocs)) > 5e-3 and max(aurocs) > 0.7
+    assert found["auroc", "d"].value is None and found["auroc", probes.MEAN].note == "undefined: d"
+
+    groups = np.unique(persons[learnable.select("test", 150).order], return_inverse=True)[1]
+    moved = np.stack([auroc_influence(logits[:, a], labels[:, a]) for a in defined], axis=1)
+    for setting, weight in ((probes.MEAN, np.full(3, 1 / 3)), (probes.WEIGHTED, weights)):
+        stderr = by_person(moved @ weight, groups)
+        assert found["auroc", setting].stderr == pytest.approx(stderr, rel=0.02)
+    assert stderr != pytest.approx(by_person(moved @ weight, np.arange(45)), rel=0.02)
+    assert stderr != pytest.approx(by_person(moved.mean(1), groups), rel=0.02)
+
+
+def test_a_code_that_holds_the_labels_scores_one(labelled):
+    """And one of noise scores a half, within its error."""
+
+    class Told(Constant):
+        """Code: the labels of the image, found by its first pixels; or noise of its own."""
+
+        name = title = fingerprint = "told"
+
+        def encode_semantic(self, images):
+            known = labelled.dataset.batch(range(150))
+            index = [int((known == image).flatten(1).all(1).nonzero()[0, 0]) for image in images]
+            return torch.from_numpy(labelled.dataset.attributes[index]).float()
+
+    class Noise(Told):
+        name = title = fingerprint = "noise"
+
+        def encode_semantic(self, images):
+            seeds = images.double().abs().sum((1, 2, 3)).tolist()
+            drawn = [np.random.default_rng(int(1e3 * seed)).normal(size=5) for seed in seeds]
+            return torch.from_numpy(np.stack(drawn)).float()
+
+    told, noise = (
+        {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, labelled, [system])}
+        for system in (Told(None, torch.device("cpu")), Noise(None, torch.device("cpu")))
+    )
+    assert told["auroc", probes.MEAN].value == told["ap", probes.MEAN].value == 1
+    record = noise["auroc", probes.MEAN]
+    assert abs(record.value - 0.5) < 3 * record.stderr < 0.3
+
+
+def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatch):
+    """What `fit_adam_paper` gives is held against torch's Adam in tests/probes; here, what it is given."""
+    short = partial(fit_adam_paper, steps=300)
+    monkeypatch.setattr(probes, "fit_adam_paper", short)
+    learnable.profile = replace(learnable.profile, probe_adam_paper=True)
+    system = Colours(None, torch.device("cpu"))
+    found = {
+        (r.system, r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])
+    }
+    (x, y), (x_test, labels) = split(learnable, "train"), split(learnable, "test")
+    probe = short(torch.from_numpy(x).float(), torch.from_numpy(y), seed=learnable.seed)
+    logits = probe.logits(torch.from_numpy(x_test).float()).numpy()
+    for a in range(3):
+        record = found["colours, Adam probe", "auroc", NAMES[a]]
+        expected = roc_auc_score(labels[:, a], logits[:, a])
+        assert record.value == pytest.approx(expected, abs=1e-3)
+    protocol = learnable.protocols[record.protocol]
+    assert protocol["probe"] == probes.ADAM and protocol["n_train"] == 90

@@ -1,0 +1,161 @@
+"""Table 4 in a world of known colours: what is held against what, how sure it is, and what the rows say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from colours import Painter, colours_of, dataset, features, frechet
+
+from benchmarks.core.base import rows
+from benchmarks.core.context import Context
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.store import Store
+from benchmarks.tasks.unconditional import BENCHMARK
+
+COUNT, SAMPLES, REFERENCE = 120, 40, 50  # 72 to train on, 36 to test on
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Red, all of them, so that the samples' other colours lie far away."""
+    return dataset(tmp_path_factory.mktemp("colours"), np.full(COUNT, True))
+
+
+@pytest.fixture
+def context(images, tmp_path):
+    profile = replace(PROFILES["smoke"], fid_samples=SAMPLES, fid_reference=REFERENCE)
+    cpu = torch.device("cpu")
+    found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
+    found.features = features()
+    return found
+
+
+class Blue(Painter):
+    """Its samples are of one kind, far from red."""
+
+    @staticmethod
+    def colour(index, seed):
+        return Painter.colour(2 * index + 1, seed)
+
+
+def measured(context, system=None):
+    return {r.system: r for r in rows(BENCHMARK, context, [system or Painter()])}
+
+
+def split(context, name, count):
+    return colours_of(context.dataset, context.select(name, count).order)
+
+
+def painted(count):
+    return np.array([Painter.colour(i, 0) for i in range(count)])
+
+
+def test_samples_are_held_against_the_training_images(context):
+    found = measured(context)
+    reference, test = split(context, "train", REFERENCE), split(context, "test", SAMPLES)
+    row = found["painter"]
+    assert row.value == pytest.approx(frechet(painted(SAMPLES), reference), rel=1e-5)
+    assert (row.n, row.note) == (SAMPLES, "")
+    protocol = context.protocols[row.protocol]
+    assert (protocol["n"], protocol["reference_n"]) == (SAMPLES, REFERENCE)
+    assert protocol["reference_split"] == "train"
+    # a code that is the colour decodes to the image itself
+    for title in ("painter + autoencoding", "real images (test)"):
+        assert found[title].value == pytest.approx(frechet(test, reference), rel=1e-5)
+
+
+def test_the_error_holds_the_samples_and_the_reference(context):
+    """Far apart, the distance is that of the means, and its error 2 sqrt(d' (S_a / n + S_b / m) d): with 20 of the
+    one side and 400 of the other, nearly all is that of the few. Held to what a jackknife of 20 blocks can do."""
+    sizes = {"few samples": (20, 72), "small reference": (400, 20)}
+    for n, m in sizes.values():
+        context.profile = replace(context.profile, fid_samples=n, fid_reference=m)
+        row = measured(context, Blue())["painter"]
+        a = np.array([Blue.colour(i, 0) for i in range(n)]) / 255
+        b = split(context, "train", m) / 255
+        d = a.mean(0) - b.mean(0)
+        ours, theirs = d @ np.cov(a.T) @ d / n, d @ np.cov(b.T) @ d / m
+        assert row.stderr == pytest.approx(2 * np.sqrt(ours + theirs), rel=0.25)
+
+
+def test_held_out_images_are_kept_out_of_their_reference(context):
+    """Profile `paper` takes the reference from all images: those of the row make way for the next ones."""
+    context.profile = replace(context.profile, fid_reference_split="all")
+    found = measured(context)
+    order, test = context.select("all", COUNT).order, context.select("test", SAMPLES).order
+    apart = [index for index in order if index not in set(test)][:REFERENCE]
+    row = found["real images (test)"]
+    ours = split(context, "test", SAMPLES)
+    assert row.value == pytest.approx(frechet(ours, colours_of(context.dataset, apart)), rel=1e-5)
+    assert row.note == "the reference is taken without these images"
+    protocol = context.protocols[row.protocol]
+    assert protocol["reference_without"] == "the images of the row"
+    assert protocol["reference_n"] == REFERENCE
+    # what the paper does with the decoded ones is done, and said
+    row = found["painter + autoencoding"]
+    reference = split(context, "all", REFERENCE)
+    assert row.value == pytest.approx(frechet(ours, reference), rel=1e-5)
+    shared = len(set(test) & set(order[:REFERENCE]))
+    assert shared > 8  # the order of all images is not that of their partition
+    assert f"{shared} of the images themselves are in the reference" in row.note
+
+
+def test_other_pictures_of_the_persons_are_kept_out_too(context):
+    """Two pictures a person, one of them in another split."""
+    context.dataset = replace(context.dataset, identities=np.arange(COUNT) // 2)
+    context.profile = replace(context.profile, fid_reference_split="all", fid_samples=10)
+    test = context.select("test", 10)
+    persons = set(test.order // 2)
+    order = context.select("all", COUNT).order
+    apart = [index for index in order if index // 2 not in persons][:REFERENCE]
+    row = measured(context)["real images (test)"]
+    ours = colours_of(context.dataset, test.order)
+    assert row.value == pytest.approx(frechet(ours, colours_of(context.dataset, apart)), rel=1e-5)
+
+
+def test_a_reference_that_is_all_in_the_row_is_none(context):
+    context.profile = replace(context.profile, fid_reference_split="test")
+    row = measured(context)["real images (test)"]
+    assert row.value is None
+    assert row.note == (
+        "the reference is taken without these images; a Frechet distance needs two images on each side, not 0"
+    )
+
+
+class Brighter(Painter):
+    """Its colours grow by one with each step, so that the samples of one T are not those of another."""
+
+    iterative = True
+
+    def sample_latents(self, indices, seed, steps):
+        return super().sample_latents(indices, seed, steps) + steps / 127.5
+
+
+def test_every_T_has_samples_of_its_own(context):
+    context.profile = replace(context.profile, fid_steps=(2, 30))
+    found = [r for r in rows(BENCHMARK, context, [Brighter()]) if r.system == "painter"]
+    assert [row.steps for row in found] == [2, 30]
+    reference = split(context, "train", REFERENCE)
+    for row in found:
+        new = np.minimum(painted(SAMPLES).astype(int) + row.steps, 255)
+        assert row.value == pytest.approx(frechet(new, reference), rel=1e-5)
+
+
+def test_fewer_held_out_images_than_samples_are_said(context):
+    context.profile = replace(context.profile, fid_samples=60)
+    row = measured(context)["painter + autoencoding"]
+    assert row.n == 36 and context.protocols[row.protocol]["n"] == 36
+    assert row.note == "36 images, not the 60 that are sampled"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    context.dataset = dataset(folder, np.full(count, True))
+    found = measured(context)
+    assert set(found) == {"painter", "painter + autoencoding", "real images (test)"}
+    assert all(
+        r.value is not None or "needs two images on each side" in r.note for r in found.values()
+    )
