@@ -1,6 +1,9 @@
 """The harness: benchmarks of decodable representations. Start with `python -m benchmarks.run --help`."""
 
+from benchmarks.core import moved
 from benchmarks.core.registry import Registry
+
+moved.install()
 
 REGISTRY = Registry(
     "benchmark",

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import mean_and_stderr
 from benchmarks.core.precision import full_precision
 from benchmarks.metrics import METRICS, features, identity, perceptual, pixel, ssim, weights
 from benchmarks.metrics.frechet import (
@@ -246,7 +245,7 @@ def _measure_pairs(
         compare(_signed(batch[:, 0]), _signed(batch[:, 1])).cpu()
         for batch in _batches(joined, batch_size)
     ]
-    value, stderr = mean_and_stderr(torch.cat(scores).double().numpy())
+    value, stderr = _mean_and_stderr(torch.cat(scores).double().numpy())
     error = "" if stderr is None else f", standard error {stderr:.3g}"
     return [
         f"measured by: {name}",
@@ -254,6 +253,14 @@ def _measure_pairs(
         f"pairs: {len(pairs)}{error}",
         f"{metric} {value:.8g}",
     ]
+
+
+def _mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:
+    """Mean over pairs and its standard error (None for a single pair)."""
+    mean = float(np.mean(values, dtype=np.float64))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return mean, None
+    return mean, float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
 
 
 def _pairs(a: Path, b: Path, loader: _Loader) -> list[tuple[Path, Path]]:

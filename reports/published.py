@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from reports.comparable import STAND_INS, differences, paper_dataset
 from reports.records import Record
+
+R = TypeVar("R", bound=Record)
 
 FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
 
@@ -119,7 +121,7 @@ def lookup(
     return found[0]
 
 
-def attach(record: Record, protocol: Mapping[str, Any]) -> Record:
+def attach(record: R, protocol: Mapping[str, Any]) -> R:
     """`record` with the paper's value for its cell; unchanged where the paper has none.
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number (`dataset_images`)

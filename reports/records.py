@@ -75,20 +75,60 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
     Raises Refused if two of them are the same number: nobody could tell them apart again.
     """
-    records = list(records)
-    check_distinct(((r, f"row {row}") for row, r in enumerate(records, 1)), path)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in records:  # not by `asdict`, which copies every cell: this is done after every row
-        writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
+    file = RecordFile(path)
+    for record in records:
+        file.add(record)
+    file.flush()
+
+
+class RecordFile:
+    """A CSV file of records to which rows are added; it takes the place of one that was there at its first `flush`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._distinct = Distinct(path)
+        self._waiting, self._count, self._begun = io.StringIO(), 0, False
+        self._writer = csv.writer(self._waiting, lineterminator="\n")
+        self._writer.writerow(COLUMNS)
+
+    def add(self, record: Record) -> None:
+        """Raises Refused if the number is there already: nobody could tell the two apart again."""
+        self._count += 1
+        self._distinct.add(record, f"row {self._count}")
+        self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
+
+    def flush(self) -> None:
+        """Write what was added since: the first time the file whole, then whole rows at its end, or none of them."""
+        text = self._waiting.getvalue().encode()
+        if not self._begun:
+            _write_whole(self.path, text)
+        elif text:
+            _append(self.path, text)
+        self._begun = True
+        self._waiting.seek(0)
+        self._waiting.truncate()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+        partial.write_bytes(content)
         os.replace(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _append(path: Path, content: bytes) -> None:
+    with open(path, "ab", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        try:
+            written = file.write(content)
+            while written < len(content):  # a disk that is nearly full takes a part
+                written += file.write(content[written:])
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
 
 
 def read_records(path: Path) -> list[Record]:
@@ -149,15 +189,29 @@ def _lines(path: Path) -> Iterator[str]:
 
 def check_distinct(records: Iterable[tuple[Record, str]], path: Path) -> None:
     """Raise Refused if a number is there twice; in two tables it may be, if it is the same in both."""
-    first: dict[tuple[object, ...], tuple[Record, str]] = {}
-    tables: set[tuple[object, ...]] = set()
+    distinct = Distinct(path)
     for record, where in records:
+        distinct.add(record, where)
+
+
+class Distinct:
+    """The numbers of a file so far, of which none may be there twice."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._first: dict[tuple[object, ...], tuple[Record, str]] = {}
+        self._tables: set[tuple[object, ...]] = set()
+
+    def add(self, record: Record, where: str) -> None:
+        """Raise Refused if the number is there already; in two tables it may be, if it is the same in both."""
         key = _identity(record)
-        other, there = first.setdefault(key, (record, where))
+        other, there = self._first.setdefault(key, (record, where))
         same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
-        if (record.table, key) in tables or not same:
-            raise Refused(f"{path}, {where}: the number of {there} again: {short(list(key), 200)}")
-        tables.add((record.table, key))
+        if (record.table, key) in self._tables or not same:
+            raise Refused(
+                f"{self.path}, {where}: the number of {there} again: {short(list(key), 200)}"
+            )
+        self._tables.add((record.table, key))
 
 
 def _cell(value: str | float | None) -> str:

@@ -8,7 +8,6 @@ headlines of all.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -250,7 +249,8 @@ def build_tables(records: Sequence[Record]) -> list[Table]:
 def to_frame(table: Table) -> pd.DataFrame:
     """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
     rows = [
-        asdict(r) | {"best": r in table.best, "detectable_change": detectable_change(r.stderr)}
+        {name: getattr(r, name) for name in COLUMNS}
+        | {"best": r in table.best, "detectable_change": detectable_change(r.stderr)}
         for r in table.records
     ]
     rows = [{name: _safe(value) for name, value in row.items()} for row in rows]

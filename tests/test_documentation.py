@@ -158,7 +158,7 @@ def parse(monkeypatch, tmp_path):
             raise Parsed(found)
         return found
 
-    def reached(options):
+    def reached(options, *_):
         raise Parsed(options)
 
     def opened(path):
@@ -167,7 +167,7 @@ def parse(monkeypatch, tmp_path):
         return SimpleNamespace(config=SimpleNamespace(kind=kind))
 
     monkeypatch.setattr(cli.Parser, "parse", read)
-    for name in ("run", "load_systems"):
+    for name in ("run", "prepare"):
         monkeypatch.setattr(benchmarks.run, name, reached)
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.chdir(tmp_path)

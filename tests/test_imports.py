@@ -1,4 +1,7 @@
-"""Imports go one way: reports knows only records, probes and diffae know neither each other nor anything above."""
+"""Imports go one way: reports knows only records, probes and diffae know neither each other nor anything above.
+
+Within `benchmarks`, machinery knows no task and no command, and no task knows another.
+"""
 
 import ast
 from pathlib import Path
@@ -13,21 +16,52 @@ ALLOWED = {
     "reports": {"reports"},
     "benchmarks": PACKAGES,
 }
+TASKS = "benchmarks.tasks"
+# Who must not import what; a registry's "module:attribute" is no import.
+FORBIDDEN = {
+    "benchmarks/core": (TASKS, "benchmarks.commands", "benchmarks.api", "benchmarks.run"),
+    "benchmarks/metrics": (TASKS, "benchmarks.commands", "benchmarks.api", "benchmarks.systems"),
+    "benchmarks/systems": (TASKS, "benchmarks.commands", "benchmarks.api"),
+    "benchmarks/tasks": ("benchmarks.commands", "benchmarks.api", "benchmarks.run"),
+}
 
 
-def imported_packages(path: Path) -> set[str]:
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, those inside functions too: `a.b` of `from a import b` where it may be one."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found & PACKAGES
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def lies_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def files(folder: str) -> list[Path]:
+    found = list((ROOT / folder).rglob("*.py"))
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_imports_go_one_way(package):
-    files = list((ROOT / package).rglob("*.py"))
-    assert files
-    for file in files:
-        assert imported_packages(file) <= ALLOWED[package], file
+    for file in files(package):
+        assert {name.split(".")[0] for name in imported(file)} & PACKAGES <= ALLOWED[package], file
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_machinery_knows_neither_tasks_nor_commands(folder):
+    for file in files(folder):
+        wrong = {m for m in imported(file) for package in FORBIDDEN[folder] if lies_in(m, package)}
+        assert not wrong, file
+
+
+def test_no_task_knows_another():
+    for file in files("benchmarks/tasks"):
+        own = file.relative_to(ROOT / "benchmarks/tasks").parts[0].removesuffix(".py")
+        others = {m for m in imported(file) if m.startswith(f"{TASKS}.")}
+        assert {m.split(".")[2] for m in others} <= {own, "shared"}, file

@@ -1,48 +1,15 @@
-"""`list` and `doctor`: what there is, what is missing, and where it would go."""
+"""`doctor`: which weights are here, which are missing, where they would go; and what a run says of it at its start."""
 
 from pathlib import Path
 
-from benchmarks import REGISTRY, systems
-from benchmarks.commands.options import Missing
+from benchmarks import REGISTRY
 from benchmarks.core.base import Benchmark
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
+from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.store import default_root
 from benchmarks.metrics import weights
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import System
 from diffae import checkpoint, cli
 from diffae.errors import UserError
-
-DATASETS = {
-    "portraits": "procedural portraits with 40 attributes and identities, drawn on first use (default)",
-    "CelebA": "folder with img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt",
-    "CelebA-HQ": "folder with CelebA-HQ-img/, CelebAMask-HQ-attribute-anno.txt, the mapping to CelebA",
-    "FFHQ, LSUN": "folder or zip of images; or the LMDB files that DiffAE's authors publish",
-    "LMDB": "folder with data.mdb, from DiffAE's authors; label files beside it are used",
-    "Fashion-MNIST": "folder with IDX files, train-images-idx3-ubyte(.gz) and so on",
-    "images": "any folder or zip of images, at any depth; no attributes, a seeded split",
-}
-
-
-def list_everything(arguments: list[str]) -> None:
-    """Print benchmarks, systems, packaged checkpoints, data sets and profiles, a line each."""
-    cli.Parser("python -m benchmarks.run list", None).parse(arguments)
-    benchmarks = [REGISTRY.get(name) for name in REGISTRY.usable()]
-    _section("Benchmarks", {b.name: f"{b.title} ({b.paper})" for b in benchmarks})
-    _section("Systems (--systems)", {n: systems.describe(n) for n in systems.REGISTRY.usable()})
-    configs = {n: checkpoint.open_checkpoint(n).config for n in checkpoint.packaged_names()}
-    _section(
-        "Packaged checkpoints (--ckpt)",
-        {name: f"{config.kind}, {config.image_size} px" for name, config in configs.items()},
-    )
-    _section("Data (--data; look at it with python -m diffae.data check)", DATASETS)
-    _section("Profiles (--profile)", {p.name: p.description for p in PROFILES.values()})
-
-
-def _section(title: str, entries: dict[str, str]) -> None:
-    lines = [cli.printable(f"  {name:18}{text}") for name, text in entries.items()]
-    print("\n".join([title, *lines]) + "\n")
 
 
 def examine(arguments: list[str]) -> None:
@@ -97,38 +64,34 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     return f"{', '.join([*metrics, seen.instead])}; not {seen.metric}: {seen.weight} is missing"
 
 
-def seen_in_training(context: Context, loaded: list[System]) -> dict[str, str]:
-    """Systems by title whose checkpoint was trained on test images of this run's data, and what to say of it."""
-    return {
-        system.title: f"evaluated on images that this checkpoint was trained on ({known.split} of {known.data})"
-        for system in loaded
-        if (known := system.trained_on) is not None and known.saw(context.dataset, "test")
-    }
-
-
-def announce(context: Context, loaded: list[System], missing: Missing) -> None:
+def announce(evaluation: Evaluation) -> None:
     """Say on stderr, before anything is computed, what the run will and will not report."""
+    context = evaluation.context
     say = [
         f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
     ]
     say.append(f"partition: {context.dataset.partition_source}")
     say += [f"left out: {line}" for line in context.dataset.left_out]
-    say.append(f"systems: {', '.join(system.title for system in loaded)}")
-    say += [f"not run: {title}: {reason}" for title, reason in missing.items()]
+    say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
+    say += [f"not run: {title}: {reason}" for title, reason in evaluation.missing.items()]
     say += weights_report(context.weights_dir)
-    say.append(f"perceptual distance: {context.perceptual.metric_name} ({context.perceptual.name})")
-    say.append(f"Frechet distance: {context.features.metric_name} ({context.features.name})")
+    say.append(
+        f"perceptual distance: {context.networks.perceptual.metric_name} ({context.networks.perceptual.name})"
+    )
+    say.append(
+        f"Frechet distance: {context.networks.features.metric_name} ({context.networks.features.name})"
+    )
     try:
-        say.append(f"identity: {context.face.metric_name} ({context.face.name})")
+        say.append(f"identity: {context.networks.face.metric_name} ({context.networks.face.name})")
     except NotAvailable as reason:
         say.append(f"identity: not reported: {reason}")
     cli.say("\n".join(say))
 
 
-def announce_images(context: Context, loaded: list[System]) -> None:
+def announce_images(evaluation: Evaluation) -> None:
     """Say what only the content of all images tells: files of an odd kind, and models that have seen them."""
-    note = context.dataset.survey.note
+    note = evaluation.context.dataset.survey.note
     say = [f"files: {note}"] if note else []
-    say += [f"{title}: {text}" for title, text in seen_in_training(context, loaded).items()]
+    say += [f"{title}: {text}" for title, text in evaluation.seen_in_training().items()]
     if say:
         cli.say("\n".join(say))

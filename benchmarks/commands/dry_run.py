@@ -129,7 +129,7 @@ def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) ->
     if benchmark.plan is None:
         raise NotAvailable("this benchmark does not say what it computes")
     if benchmark.name == "identity":
-        _ = context.face  # raises NotAvailable without a face embedding
+        _ = context.networks.face  # raises NotAvailable without a face embedding
 
 
 class _Total:
@@ -169,11 +169,11 @@ def _metric_costs(context: Context) -> Costs:
     size = context.dataset.image_size
     images = torch.rand(_batch(context), 3, size, size) * 2 - 1
     costs = {
-        "features": _cost(context, lambda: context.features(to_uint8(images))),
-        "perceptual": _cost(context, lambda: context.perceptual(images, -images)),
+        "features": _cost(context, lambda: context.networks.features(to_uint8(images))),
+        "perceptual": _cost(context, lambda: context.networks.perceptual(images, -images)),
     }
     try:
-        costs["face"] = _cost(context, lambda: context.face(images))
+        costs["face"] = _cost(context, lambda: context.networks.face(images))
     except NotAvailable:
         pass
     return costs

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks import REGISTRY
-from benchmarks.core.context import Context, Failure
+from benchmarks.core.context import Context
 from benchmarks.core.plan import Work
+from benchmarks.core.rows import Row, as_row
 from benchmarks.metrics import METRICS, MetricInfo, register
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import IN_WORDS, System, SystemFailed
@@ -73,7 +74,7 @@ def accepted(name: str, found: object) -> Benchmark:
     return found
 
 
-def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Record]:
+def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
     """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
     if benchmark.labelled and context.dataset.attributes is None:
         yield not_run(
@@ -97,20 +98,19 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
 
 def _measured(
     benchmark: Benchmark, context: Context, system: System, seen: set[str]
-) -> Iterator[Record]:
+) -> Iterator[Row]:
     """A system's rows, with what was clamped in the images behind them."""
     overshoot = context.store.overshoot
     if isinstance(system, Checked):
         system.overshoot = overshoot
-    with context.measuring(system):
-        found = _checked(benchmark, benchmark.run(context, system), seen)
-        for row in overshoot.told(found) if benchmark.of_images else found:
-            yield replace(row, reference=row.reference or system.reference)
+    found = _checked(benchmark, benchmark.run(context.of(system), system), seen)
+    for row in overshoot.told(found) if benchmark.of_images else found:
+        yield replace(row, reference=row.reference or system.reference)
 
 
 def _guarded(
-    benchmark: Benchmark, context: Context, title: str, found: Iterator[Record]
-) -> Iterator[Record]:
+    benchmark: Benchmark, context: Context, title: str, found: Iterator[Row]
+) -> Iterator[Row]:
     """The rows, and where they end early one that says why: a system failed, or the benchmark of a plug-in did.
 
     Errors that are the user's, and those of our own benchmarks, go through.
@@ -137,15 +137,15 @@ def _guarded(
         yield _apart(failed(benchmark, context, title, reason), measured)
 
 
-def _apart(row: Record, measured: set[str]) -> Record:
+def _apart(row: Row, measured: set[str]) -> Row:
     """The row that says why others are missing, under a setting of its own if its cell has a number already."""
     return replace(row, setting="the rest") if record_key(row) in measured else row
 
 
-def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> Iterator[Record]:
+def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> Iterator[Row]:
     """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil all tables."""
     if benchmark.is_ours:
-        yield from found
+        yield from map(as_row, found)
         return
     for record in found:
         if not isinstance(record, Record):
@@ -155,7 +155,7 @@ def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> I
         if (key := record_key(record)) in seen:
             raise ValueError(f"yielded two rows for one number ({record.metric})")
         seen.add(key)
-        yield record
+        yield as_row(record)
 
 
 def _is_table(name: object) -> bool:
@@ -164,18 +164,17 @@ def _is_table(name: object) -> bool:
     return bool(fit) and name not in {"overview", *(spec.name for spec in TABLES)}
 
 
-def failed(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
-    """The row of what should have run and did not, noted for the end of the run."""
-    context.failures.append(Failure(benchmark.name, system, reason))
-    return not_run(benchmark, context, system, reason)
+def failed(benchmark: Benchmark, context: Context, system: str, reason: str) -> Row:
+    """The row of what should have run and did not."""
+    return replace(not_run(benchmark, context, system, reason), failed=True)
 
 
-def not_run(benchmark: Benchmark, context: Context, system: str, reason: str) -> Record:
+def not_run(benchmark: Benchmark, context: Context, system: str, reason: str) -> Row:
     """The row of a benchmark that a system could not run: no value, and why."""
     metric = _headline(benchmark, context)
     if metric not in METRICS:
         name, dataset = benchmark.name, context.dataset.name
-        return Record(name, benchmark.table, system, dataset, "", "", None, "", None, note=reason)
+        return Row(name, benchmark.table, system, dataset, "", "", None, "", None, note=reason)
     return context.record(
         benchmark.name, benchmark.table, system, metric, None, split="", note=reason
     )

@@ -32,9 +32,9 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w .+-]", "_", text)[:100]
 
 
-def save_sheet(path: Path, rows: Sequence[Tensor], scale: int = 1) -> None:
-    """Write rows of images (each n x 3 x S x S in [-1, 1], all of the same n) as one PNG."""
-    if not distributed.is_main():
+def save_sheet(path: Path | None, rows: Sequence[Tensor], scale: int = 1) -> None:
+    """Write rows of images (each n x 3 x S x S in [-1, 1], all of the same n) as one PNG; where `path` is None, nowhere."""
+    if path is None or not distributed.is_main():
         return
     images = torch.cat([row.cpu().float() for row in rows]).repeat_interleave(scale, -1)
     images = images.repeat_interleave(scale, -2)

@@ -6,11 +6,13 @@ computed it, and when.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from reports.records import Record
 
+R = TypeVar("R", bound=Record)
 Arrays = dict[str, np.ndarray]
 PREFIX = "outside [-1, 1]: "  # of the names that counts have in the store
 
@@ -50,7 +52,7 @@ class Overshoot:
             self.add(name.removeprefix(PREFIX), outside, total)
         return arrays
 
-    def told(self, records: Iterator[Record]) -> Iterator[Record]:
+    def told(self, records: Iterator[R]) -> Iterator[R]:
         """The records, each with the note on the images behind it.
 
         Those are the images that were counted since the row before, or, where none were, the same as its.
@@ -64,7 +66,7 @@ class Overshoot:
             yield with_note(record, said) if record.value is not None else record
 
 
-def with_note(record: Record, note: str) -> Record:
+def with_note(record: R, note: str) -> R:
     """The record with `note` behind what its note says already."""
     return replace(record, note="; ".join(filter(None, [record.note, note])))
 

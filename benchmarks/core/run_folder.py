@@ -12,26 +12,27 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from benchmarks.commands import doctor
-from benchmarks.commands.options import Options
 from benchmarks.core import provenance
 from benchmarks.core.context import Context
-from benchmarks.systems.base import System
+from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.rows import Row
+from benchmarks.core.setup import Options
 from diffae import cli, distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
-from reports.records import Record, write_records
-from reports.tables import write_tables
-from reports.uncertainty import write_uncertainties
+from reports.records import RecordFile, record_key, write_records
+from reports.tables import build_tables, write_table, write_tables
+from reports.uncertainty import Uncertainty, write_uncertainties
 
-RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
+RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
 TABLES, PICTURES = "tables", "pictures"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
-BETWEEN_WRITES = 1.0  # seconds; each writes the whole file
+MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
+BETWEEN_WRITES = 2.0  # seconds
 
 Settings = dict[str, Any]
 
@@ -40,15 +41,15 @@ Settings = dict[str, Any]
 # What a run is
 
 
-def settings(options: Options, context: Context, loaded: Sequence[System]) -> Settings:
-    """What decides a run's numbers. `loaded` are systems that have not been fitted yet."""
-    dataset = context.dataset
+def settings(options: Options, evaluation: Evaluation) -> Settings:
+    """What decides a run's numbers, of systems that have not been fitted yet."""
+    context, dataset = evaluation.context, evaluation.context.dataset
     parts = {
         "benchmarks": options.benchmarks,
         "systems": options.systems,
         "checkpoints": options.checkpoints,
-        "weights": {system.name: system.fingerprint for system in loaded},
-        "metric_networks": context.metric_networks(),
+        "weights": {system.name: system.fingerprint for system in evaluation.systems},
+        "metric_networks": context.networks.describe(),
         "data": options.data or "portraits",
         "data_sha256": dataset.fingerprint,
         "crop": dataset.transform.crop,
@@ -110,7 +111,7 @@ def _refuse_another(out: Path, ours: Settings) -> None:
             )
     elif os.path.lexists(out) and (not out.is_dir() or foreign(out)):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
-    for name in (RECORDS, INFLUENCES):
+    for name in (RECORDS, TIMES, INFLUENCES):
         if (out / name).exists() and not (out / name).is_file():
             raise UserError(f"{out / name}: not a file; move it away {ANOTHER_OUT}")
     for name in (TABLES, PICTURES):
@@ -133,78 +134,99 @@ def _note(path: Path) -> dict[str, Any]:
 # What is kept in it
 
 
-class Results:
-    """The files of a run: rewritten, whole, while rows come in, so they can be used at any time."""
+class Failure(NamedTuple):
+    """A system that failed a benchmark, or the benchmark of a plug-in that did; there is a row that says so."""
 
-    def __init__(
-        self,
-        out: Path,
-        context: Context,
-        ours: Settings,
-        loaded: list[System],
-        arguments: Sequence[str],
-    ):
-        self.out, self.context, self.loaded = out, context, loaded
-        self.records: list[Record] = []
+    benchmark: str
+    system: str
+    reason: str
+
+
+class RunFolder:
+    """The files of a run, which can be used at any time: rows are added as they come, the rest is rewritten whole."""
+
+    def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, arguments: Sequence[str]):
+        self.out, self.evaluation = out, evaluation
+        self.rows: list[Row] = []
+        self.times: list[Row] = []
+        self.failures: list[Failure] = []
         self.seconds: dict[str, float] = {}
+        self._records = RecordFile(out / RECORDS)
+        self._uncertainties: dict[str, Uncertainty] = {}
+        self._protocols: dict[str, Any] = {}
+        context, systems = evaluation.context, evaluation.systems
         self._about = {
             "settings": ours,
-            "models": {system.name: dict(system.describe()) for system in loaded},
-            "seen_in_training": doctor.seen_in_training(context, loaded),
+            "models": {system.name: dict(system.describe()) for system in systems},
+            "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),
             **provenance.describe(arguments, context.device),
         }
         self._write_run()
 
-    def extend(self, name: str, new: Iterator[Record]) -> None:
-        """Take a benchmark's rows as they come; write records.csv every second and at the end, then the tables."""
+    def take(self, name: str, new: Iterator[Row]) -> None:
+        """Take a benchmark's rows as they come; add them to records.csv every few seconds and at the end, then make
+        the tables."""
         cli.say(f"== {name}")
         start = written = time.monotonic()
         try:
-            for record in new:
-                self.records.append(record)
+            for row in new:
+                self._keep(row)
                 if time.monotonic() - written > BETWEEN_WRITES:
-                    self._write_records()
+                    self._flush()
                     written = time.monotonic()
         finally:  # also what an interrupted benchmark has measured
-            self._write_records()
+            self._flush()
         self.seconds[name] = round(time.monotonic() - start, 1)
         cli.say(f"== {name}: {self.seconds[name]:.0f} s")
         self._write_run()
         if distributed.is_main():
             self._write_summary()
 
+    def _keep(self, row: Row) -> None:
+        if row.of_machine:
+            self.times.append(row)
+        else:
+            self.rows.append(row)
+            self._records.add(row)
+        if row.uncertainty:
+            self._uncertainties[record_key(row)] = row.uncertainty
+        if row.protocol:
+            self._protocols[row.protocol] = row.measured_by
+        if row.failed:
+            self.failures.append(Failure(row.benchmark, row.system, row.note))
+
     def finish(self) -> None:
         """Say in run.json that nothing is left to do, what failed, and which weights (fitted systems' too) it was."""
-        fitted = {system.name: system.fingerprint for system in self.loaded}
-        failed = [failure._asdict() for failure in self.context.failures]
+        fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
+        failed = [failure._asdict() for failure in self.failures]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
         self._write_run(ending)
 
-    def _write_records(self) -> None:
+    def _flush(self) -> None:
         if distributed.is_main():
             with writing(self.out, ANOTHER_OUT):
-                write_records(self.out / RECORDS, self.records)
+                self._records.flush()
 
     def _write_summary(self) -> None:
-        """Write influences.npz and the tables."""
+        """Write influences.npz, times.csv and the tables."""
+        context = self.evaluation.context
+        title = f"{context.dataset.name}, profile {context.profile.name}"
+        foot = {"data": context.dataset.name, "profile": context.profile.name}
+        foot |= {"seed": str(context.seed)}
         with writing(self.out, ANOTHER_OUT):
-            write_uncertainties(self.out / INFLUENCES, self.context.uncertainties)
-            write_tables(
-                self.records,
-                self.out / TABLES,
-                title=f"{self.context.dataset.name}, profile {self.context.profile.name}",
-                context={
-                    "data": self.context.dataset.name,
-                    "profile": self.context.profile.name,
-                    "seed": str(self.context.seed),
-                },
-            )
+            write_uncertainties(self.out / INFLUENCES, self._uncertainties)
+            write_tables(self.rows, self.out / TABLES, title, foot)
+            if self.times:
+                write_records(self.out / TIMES, self.times)
+                machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
+                for table in build_tables(self.times)[1:]:  # the first is the overview
+                    write_table(table, self.out / TABLES, title, machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:
         """Write run.json: until the run has ended it says that it is not complete."""
-        content = self._about | {"seconds": self.seconds, "protocols": self.context.protocols}
+        content = self._about | {"seconds": self.seconds, "protocols": self._protocols}
         content |= ending or {"complete": False}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if distributed.is_main():

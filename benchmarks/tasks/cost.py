@@ -1,13 +1,12 @@
 """Cost: parameters, operations and network calls of each system, and how long they take here (Section 5.5).
 
 What anybody would count alike is in records.csv. Times and memory belong to a machine: they are measured once,
-kept in the store, and written to `times.csv` and the table `section5.5_times` beside the others.
+kept in the store, and go to `times.csv` and the table `section5.5_times` beside the others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,14 +27,9 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
-from diffae import distributed
-from diffae.files import writing
-from reports.layout import build, choose
-from reports.records import Record, read_records, write_records
-from reports.tables import TABLES, write_table
+from reports.records import Record
 
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
-TIMES_FILE = "times.csv"
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
             for steps in _all_steps(context, system, verb):
                 calls = network_calls(context, system, verb, steps)
                 yield _record(context, system, "network_calls", calls, verb.name, steps)
-    _write_times(context, list(times(context, system)))
+    yield from times(context, system)
 
 
 def verbs(system: System) -> list[Verb]:
@@ -128,7 +122,7 @@ def operations(context: Context, system: System, verb: Verb) -> int:
     def compute() -> Arrays:
         return {"flops": np.array(counting.flops(_work(context, system, verb, 1, 1)))}
 
-    key = context.key("flops", system, None) | {
+    key = context.codes.key("flops", system, None) | {
         "verb": verb.name,
         "image_size": context.dataset.image_size,
     }
@@ -142,7 +136,7 @@ def network_calls(context: Context, system: System, verb: Verb, steps: int | Non
         work = _work(context, system, verb, 1, steps)
         return {"calls": np.array(counting.network_calls(work, system.networks().values()))}
 
-    key = context.key("calls", system, None) | {"verb": verb.name, "steps": steps}
+    key = context.codes.key("calls", system, None) | {"verb": verb.name, "steps": steps}
     return int(context.store.once(key, compute)["calls"])
 
 
@@ -171,7 +165,7 @@ def _record(
         steps=steps,
         split="",
         n=1,
-        protocol="" if value is None else protocol,
+        protocol=None if value is None else protocol,
         note=note,
     )
 
@@ -213,6 +207,7 @@ def times(context: Context, system: System) -> Iterator[Record]:
                 n=profile.cost_batch,
                 protocol=protocol,
                 note="" if np.isfinite(value) else "not measured on this platform",
+                of_machine=True,
             )
 
 
@@ -234,29 +229,8 @@ def _measure(
             "peak_memory": np.array(counting.peak_memory(work, context.device)),
         }
 
-    key = context.key("times", system, None) | setup | {"verb": verb.name, "steps": steps}
+    key = context.codes.key("times", system, None) | setup | {"verb": verb.name, "steps": steps}
     return context.store.once(key | {"image_size": context.dataset.image_size}, compute)
-
-
-def _write_times(context: Context, new: list[Record]) -> None:
-    """Put one system's times into the run folder, in place of those that it had there."""
-    if not distributed.is_main() or not new:
-        return
-    folder = context.pictures.parent
-    with writing(folder, "or choose another --out"):
-        _rewrite_times(context, folder, new)
-
-
-def _rewrite_times(context: Context, folder: Path, new: list[Record]) -> None:
-    tables = folder / "tables"
-    tables.mkdir(parents=True, exist_ok=True)
-    path = folder / TIMES_FILE
-    old = read_records(path) if path.exists() else []
-    records = [record for record in old if record.system != new[0].system] + new
-    write_records(path, records)
-    (spec,) = [spec for spec in TABLES if spec.name == TIMES]
-    title = f"{context.dataset.name}, profile {context.profile.name}"
-    write_table(build(spec, choose(spec, records)), tables, title, machine(context))
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

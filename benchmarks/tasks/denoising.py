@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from benchmarks.core.base import Benchmark
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, semantic_codes
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
@@ -34,15 +35,15 @@ def run(context: Context, system: System) -> Iterator[Record]:
         previews.append(torch.from_numpy(scores["preview"]))
     originals = selection.batch(np.arange(len(previews[0])))
     rows = torch.stack([originals, *previews], dim=1).unbind()
-    save_sheet(context.pictures / f"denoising-{system.name}.png", rows, scale=2)
+    save_sheet(context.picture(f"denoising-{system.name}.png"), rows, scale=2)
 
 
 def score(context: Context, system: System, selection: Selection, t: int) -> Arrays:
     """Scores per image, [N] each, and the first few predictions under "preview"."""
     semantic = None
     if SEMANTIC in system.capabilities:
-        semantic = context.semantic(system, selection)
-    key = context.key("denoising", system, selection) | {"t": t, "seed": context.seed}
+        semantic = context.codes.semantic(system, selection)
+    key = context.codes.key("denoising", system, selection) | {"t": t, "seed": context.seed}
 
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)

@@ -22,14 +22,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, needed
-from benchmarks.tasks.probes import ADAM, fit_adam, plan_fit, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
 from probes import LinearProbe
 from reports.records import Record
 from reports.uncertainty import of_mean
@@ -43,7 +44,7 @@ RANGE = 16  # images of the range for each one that is edited: they only go thro
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    attributes, face = _attributes(context), context.face
+    attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     selection = context.select("test", context.profile.identity_images)
     steps = context.profile.identity_steps if system.iterative else None
@@ -95,7 +96,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
                     protocol=protocol,
                 )
         originals = selection.batch(np.arange(len(strips[0])))
-        path = context.pictures / f"edit-{system.name}-{file_name(attribute)}.png"
+        path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")
         save_sheet(path, [originals, *strips], scale=2)
 
 
@@ -132,25 +133,25 @@ def edit_scores(
     Strength 0 is the reconstruction: its similarity is what an edit can at most keep.
     """
     column = context.dataset.attribute_names.index(attribute)
-    key = context.key("edit", system, selection) | {
+    key = context.codes.key("edit", system, selection) | {
         "attribute": attribute,
         "strength": strength,
         "steps": steps,
         "probe": ADAM,
         "probe_train": context.profile.probe_train,
-        "face": context.face.describe(),
+        "face": context.networks.face.describe(),
     }
 
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)
-        code = context.code(system, selection, positions, steps or 1)
+        code = context.codes.full(system, selection, positions, steps or 1)
         semantic = needed(code.semantic, "semantic part")
         towards = torch.from_numpy(1.0 - 2.0 * selection.labels[positions, column]).float()
         moved = edit(probe, semantic, column, strength * towards)
         edited = system.decode(replace(code, semantic=moved), steps or 1).cpu()
         before = probe.logits(semantic)[:, column]
         after = probe.logits(system.encode_semantic(edited).cpu())[:, column]
-        similarity = cosine_similarity(context.face(images), context.face(edited))
+        similarity = cosine_similarity(context.networks.face(images), context.networks.face(edited))
         return {
             "similarity": similarity.cpu().numpy(),
             "logit_change": ((after - before) * towards).numpy(),
@@ -169,7 +170,7 @@ def references(context: Context) -> Iterator[Record]:
     as people.
     """
     try:
-        face, _ = context.face, _attributes(context)
+        face, _ = context.networks.face, _attributes(context)
     except NotAvailable:
         return  # the row of every system says so
     selection = context.select("test", RANGE * context.profile.identity_images)
@@ -226,9 +227,9 @@ def _embeddings(context: Context, selection: Selection) -> np.ndarray:
     """Unit embeddings of real images, from the store: float64 N x d."""
 
     def compute(positions: np.ndarray) -> Arrays:
-        return {"face": context.face(selection.batch(positions)).cpu().numpy()}
+        return {"face": context.networks.face(selection.batch(positions)).cpu().numpy()}
 
-    key = context.key("faces", None, selection) | {"face": context.face.describe()}
+    key = context.codes.key("faces", None, selection) | {"face": context.networks.face.describe()}
     found = context.store.array(key, len(selection), compute, "face").astype(np.float64)
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 

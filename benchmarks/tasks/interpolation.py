@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.precision import full_precision
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics.path_length import (
     METRIC_NAMES,
@@ -44,7 +45,7 @@ ALL_KEPT = "of 100 pairs or fewer none is outside the percentiles: the mean of a
 def run(context: Context, system: System) -> Iterator[Record]:
     exact = replace(context, precision="float32")  # whatever the run's precision
     with full_precision():
-        records = list(_run(exact, system, context.path_distance))
+        records = list(_run(exact, system, context.networks.path_distance))
     yield from records
 
 
@@ -106,7 +107,7 @@ def path_lengths(
     distance: PerceptualDistance,
 ) -> np.ndarray:
     """eps^-2 d(decode(t), decode(t + eps)) for each pair of images: positions 2p and 2p + 1 make pair p."""
-    key = context.key("path", system, selection) | {
+    key = context.codes.key("path", system, selection) | {
         "steps": steps,
         "epsilon": EPSILON,
         "seed": context.seed,
@@ -166,7 +167,7 @@ def _endpoints(
     """Codes of both images of each pair, put together from the chunks they lie in."""
     positions = np.arange(2 * pairs[0], 2 * pairs[-1] + 2)
     parts = [
-        context.code(system, selection, part, steps or 1)
+        context.codes.full(system, selection, part, steps or 1)
         for part in np.split(positions, np.arange(CHUNK, len(positions), CHUNK))
     ]
     semantic = _join([part.semantic for part in parts])
@@ -197,14 +198,14 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
         ]
         return {"strips": torch.stack(columns, dim=1).numpy()}
 
-    key = context.key("strips", system, selection) | {"steps": steps, "pairs": len(pairs)}
+    key = context.codes.key("strips", system, selection) | {"steps": steps, "pairs": len(pairs)}
     strips = torch.from_numpy(context.store.once(key, compute)["strips"])
     images = selection.batch(np.arange(2 * len(pairs)))
     rows = [
         torch.cat([images[2 * p][None], strip, images[2 * p + 1][None]])
         for p, strip in enumerate(strips)
     ]
-    save_sheet(context.pictures / f"interpolation-{system.name}.png", rows, scale=2)
+    save_sheet(context.picture(f"interpolation-{system.name}.png"), rows, scale=2)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -224,7 +225,7 @@ BENCHMARK = Benchmark(
     title="path length between the codes of two images, and strips of pictures",
     paper="Fig. 4, Appendix F",
     table=TABLE,
-    headline=lambda context: METRIC_NAMES[context.path_distance.metric_name],
+    headline=lambda context: METRIC_NAMES[context.networks.path_distance.metric_name],
     needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.core.plan import Work, new_images, real_features
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, digest
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.weights import NotAvailable
@@ -42,12 +43,12 @@ class Space:
 
 def spaces(context: Context) -> tuple[Space, Space]:
     """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
-    network = NETWORKS[context.features.metric_name]
-    described = context.features.describe()
+    network = NETWORKS[context.networks.features.metric_name]
+    described = context.networks.features.describe()
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
     scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
     return (
-        Space(network, "features", context.real_features, 1.0, described),
+        Space(network, "features", context.codes.real_features, 1.0, described),
         Space("pixels", "pixels", lambda s: real_pixels(context, s), scale, pixels),
     )
 
@@ -55,7 +56,7 @@ def spaces(context: Context) -> tuple[Space, Space]:
 def real_pixels(context: Context, selection: Selection) -> np.ndarray:
     """Thumbnails of real images, from the store: uint8 N x d."""
     return context.store.array(
-        context.key("pixels", None, selection) | {"size": THUMBNAIL},
+        context.codes.key("pixels", None, selection) | {"size": THUMBNAIL},
         len(selection),
         lambda positions: {"pixels": thumbnails(selection.batch(positions))},
         "pixels",
@@ -207,19 +208,19 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
     def compute() -> Arrays:
         return {"images": draw(context, system, first.tolist(), steps)[0].numpy()}
 
-    key = context.key("sampled", system, None) | {
+    key = context.codes.key("sampled", system, None) | {
         "steps": steps,
         "seed": context.seed,
         "indices": first.tolist(),
     }
     images = torch.from_numpy(context.store.once(key, compute)["images"])
     training = _train(context).batch(found["position"][first])
-    path = context.pictures / f"memorisation-{system.name}.png"
+    path = context.picture(f"memorisation-{system.name}.png")
     save_sheet(path, [images, training], scale=2)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile, dim = context.profile, context.features.dim
+    profile, dim = context.profile, context.networks.features.dim
     steps = profile.fid_steps[-1] if system.iterative else None
     yield new_images(system, profile.fid_samples, steps, dim)
     for selection in (_held_out(context), _train(context)):
@@ -231,7 +232,7 @@ BENCHMARK = Benchmark(
     title="nearest training images of samples and of held-out images",
     paper="Appendix C",
     table=TABLE,
-    headline=lambda context: f"nn_ratio_{NETWORKS[context.features.metric_name]}",
+    headline=lambda context: f"nn_ratio_{NETWORKS[context.networks.features.metric_name]}",
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
@@ -51,8 +52,8 @@ def score(
     context: Context, system: System, selection: Selection, setting: str, steps: int | None
 ) -> Arrays:
     """Scores per image, each [N], and the first few reconstructions under "preview"."""
-    names = context.perceptual.describe()
-    key = context.key("reconstruction", system, selection) | {
+    names = context.networks.perceptual.describe()
+    key = context.codes.key("reconstruction", system, selection) | {
         "setting": setting,
         "steps": steps,
         "seed": context.seed,
@@ -61,7 +62,7 @@ def score(
 
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)
-        code = context.code(system, selection, positions, steps or 1)
+        code = context.codes.full(system, selection, positions, steps or 1)
         if setting == RANDOM:
             indices = selection.order[positions]
             code = replace(code, x_T=system.random_x_T(indices.tolist(), context.seed))
@@ -69,7 +70,7 @@ def score(
         arrays = {
             "ssim": ssim.ssim(output, images),
             "ssim_valid": ssim.ssim_valid(output, images),
-            context.perceptual.metric_name: context.perceptual(output, images),
+            context.networks.perceptual.metric_name: context.networks.perceptual(output, images),
             "mse": pixel.mse(output, images),
             "psnr": pixel.psnr(output, images),
         }
@@ -101,9 +102,9 @@ def _records(
         solver="ddim" if steps else None,
         ssim="11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]",
         ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
-        **context.perceptual.describe(),
+        **context.networks.perceptual.describe(),
     )
-    names = ("ssim", "ssim_valid", context.perceptual.metric_name, "mse", "psnr")
+    names = ("ssim", "ssim_valid", context.networks.perceptual.metric_name, "mse", "psnr")
     values = {name: selection.mean(scores[name]) for name in names}
     values["latent_dim"] = (
         float(system.semantic_dim if setting == RANDOM else system.latent_dim),
@@ -132,7 +133,7 @@ def _save_preview(
     preview = torch.from_numpy(scores["preview"])
     originals = selection.batch(np.arange(len(preview)))
     name = f"reconstruction-{system.name}{'-random' if setting == RANDOM else ''}.png"
-    save_sheet(context.pictures / name, [originals, preview], scale=2)
+    save_sheet(context.picture(name), [originals, preview], scale=2)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, new_images, real_features
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
@@ -43,9 +44,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         ours = Images(new["features"], blocks_of(count), f"blocks of {units}")
         yield _record(context, system.title, steps, ours, reference)
         preview = torch.from_numpy(new["preview"])
-        save_sheet(
-            context.pictures / f"samples-{system.name}-{steps}.png", preview.chunk(4), scale=2
-        )
+        save_sheet(context.picture(f"samples-{system.name}-{steps}.png"), preview.chunk(4), scale=2)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             yield _autoencoding(context, system, steps, reference)
 
@@ -79,13 +78,13 @@ def references(context: Context) -> Iterator[Record]:
     """Held-out real images against others: what no model can do better than at this size."""
     images = context.select("test", context.profile.fid_samples)
     ours = Images(
-        context.real_features(images), images.blocks(BLOCKS), images.units("blocks of test")
+        context.codes.real_features(images), images.blocks(BLOCKS), images.units("blocks of test")
     )
     whole, kept = apart(context, images)
     shared = np.isin(_reference_images(context).groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
     theirs = Images(
-        context.real_features(whole)[kept],
+        context.codes.real_features(whole)[kept],
         whole.blocks(BLOCKS)[kept],
         units_of("blocks of reference", whole.units("reference"), kept),
     )
@@ -118,7 +117,7 @@ def _reference_images(context: Context) -> Selection:
 
 def _reference(context: Context) -> Images:
     images = _reference_images(context)
-    features, units = context.real_features(images), images.units("blocks of reference")
+    features, units = context.codes.real_features(images), images.units("blocks of reference")
     return Images(features, images.blocks(BLOCKS), units)
 
 
@@ -131,17 +130,17 @@ def autoencoded(
 ) -> np.ndarray:
     """Features of images decoded from their z_sem and a random x_T: N x d."""
     if not len(selection):
-        return np.zeros((0, context.features.dim), np.float32)
-    key = context.key("autoencoded", system, selection) | {
+        return np.zeros((0, context.networks.features.dim), np.float32)
+    key = context.codes.key("autoencoded", system, selection) | {
         "steps": steps,
         "seed": context.seed,
-        "features": context.features.describe(),
+        "features": context.networks.features.describe(),
     }
 
     def compute(positions: np.ndarray) -> Arrays:
         semantic = system.encode_semantic(selection.batch(positions))
         images = decode_latents(context, system, semantic, positions.tolist(), steps)
-        return {"features": context.embed(images)}
+        return {"features": context.codes.embed(images)}
 
     return context.store.array(key, len(selection), compute, "features")
 
@@ -161,7 +160,7 @@ def _record(
     reason = f"a Frechet distance needs two images on each side, not {fewest}"
     if fewest > 1:
         value, uncertainty = _distance(context, ours, reference)
-        reason = bias_note(fewest, context.features.dim)
+        reason = bias_note(fewest, context.networks.features.dim)
     protocol = context.protocol(
         "unconditional",
         n=len(ours.features),
@@ -172,13 +171,13 @@ def _record(
         decoding_steps=steps,
         latent_steps=steps,
         solver="ddim" if steps else None,
-        **context.features.describe(),
+        **context.networks.features.describe(),
     )
     return context.record(
         "unconditional",
         TABLE,
         title,
-        context.features.metric_name,
+        context.networks.features.metric_name,
         value,
         uncertainty=uncertainty,
         split="",
@@ -197,7 +196,7 @@ def _distance(context: Context, ours: Images, reference: Images) -> tuple[float,
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile, dim = context.profile, context.features.dim
+    profile, dim = context.profile, context.networks.features.dim
     reference, images = _reference_images(context), context.select("test", profile.fid_samples)
     yield real_features(reference.split, max(len(reference), len(apart(context, images)[0])), dim)
     yield real_features("test", len(images), dim)
@@ -214,7 +213,7 @@ BENCHMARK = Benchmark(
     title="Frechet distance of new samples by T",
     paper="Table 4",
     table=TABLE,
-    headline=lambda context: context.features.metric_name,
+    headline=lambda context: context.networks.features.metric_name,
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,

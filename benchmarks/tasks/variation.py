@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, semantic_codes
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
@@ -52,14 +53,14 @@ def score(
     is given are those of the group, so that no two groups have anything in common.
     """
     draws = context.profile.variation_draws
-    semantic = context.semantic(system, selection)
-    metric = METRIC_NAMES[context.perceptual.metric_name]
-    key = context.key("variation", system, selection) | {
+    semantic = context.codes.semantic(system, selection)
+    metric = METRIC_NAMES[context.networks.perceptual.metric_name]
+    key = context.codes.key("variation", system, selection) | {
         "setting": setting,
         "draws": draws,
         "steps": steps,
         "seed": context.seed,
-        "perceptual": context.perceptual.describe(),
+        "perceptual": context.networks.perceptual.describe(),
     }
 
     def compute(groups: np.ndarray) -> Arrays:
@@ -71,7 +72,7 @@ def score(
             columns.append(system.decode(Code(semantic[z_of], x_T), steps or 1).cpu())
         images = torch.stack(columns)
         return {
-            metric: ring_distance(images, context.perceptual).cpu().numpy(),
+            metric: ring_distance(images, context.networks.perceptual).cpu().numpy(),
             "pixel_std": pixel_std(images).numpy(),
             "preview": images.transpose(0, 1)[: PREVIEW if groups[0] == 0 else 0].numpy(),
         }
@@ -97,9 +98,9 @@ def _records(
         pairs="consecutive draws, cyclically",
         decoding_steps=steps,
         solver="ddim" if steps else None,
-        **context.perceptual.describe(),
+        **context.networks.perceptual.describe(),
     )
-    for metric in (METRIC_NAMES[context.perceptual.metric_name], "pixel_std"):
+    for metric in (METRIC_NAMES[context.networks.perceptual.metric_name], "pixel_std"):
         yield context.record(
             "variation",
             TABLE,
@@ -122,7 +123,7 @@ def _save_preview(
     originals = selection.batch(np.arange(len(preview)) * context.profile.variation_draws)
     rows = [_row(original, decodes) for original, decodes in zip(originals, preview, strict=True)]
     name = f"variation-{system.name}-{PICTURES[setting]}.png"
-    save_sheet(context.pictures / name, rows, scale=2)
+    save_sheet(context.picture(name), rows, scale=2)
 
 
 def _row(original: Tensor, decodes: Tensor) -> Tensor:
@@ -148,7 +149,7 @@ BENCHMARK = Benchmark(
     title="how much of an image z_sem and x_T decide",
     paper="Fig. 3",
     table=TABLE,
-    headline=lambda context: METRIC_NAMES[context.perceptual.metric_name],
+    headline=lambda context: METRIC_NAMES[context.networks.perceptual.metric_name],
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
     run=run,
     plan=plan,

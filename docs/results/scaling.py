@@ -54,7 +54,7 @@ def worker(args: argparse.Namespace) -> None:
     context = Context(dataset, profile, 0, device, Store(folder / "store"), folder / "pictures")
     system = systems.load(args.system)
     system.sample([0], 0, 1)  # what a first call sets up is not timed
-    context.embed(torch.zeros(1, 3, 32, 32))
+    context.codes.embed(torch.zeros(1, 3, 32, 32))
     distributed.barrier()
     start = time.perf_counter()
     samples(context, system, args.steps, args.samples)

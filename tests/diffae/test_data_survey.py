@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.commands import options
-from benchmarks.core.context import Selection
+from benchmarks.commands.options import parse
+from benchmarks.core import setup
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Store
 from diffae.data import open_dataset, survey
 from diffae.data.survey import Survey, forget, note_of_files
@@ -227,8 +228,8 @@ def test_verify_data_reads_all_anew(tmp_path, cache, verify):
     [kept] = cache.glob("*")
     lie(kept)
     flags = ["--verify-data"] if verify else []
-    asked = options.parse(["reconstruction", "--data", str(folder), *flags], None)
-    dataset = options.open_data(asked, [System8()])
+    asked = parse(["reconstruction", "--data", str(folder), *flags], None)
+    dataset = setup.open_data(asked, [System8()])
     assert dataset.fingerprint == (true if verify else "0" * 64)
     assert open_dataset(folder, 8).fingerprint == dataset.fingerprint  # and it is kept
 

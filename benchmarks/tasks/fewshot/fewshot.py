@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.base import Benchmark, Seen
-from benchmarks.core.context import Context, Selection
+from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
 from benchmarks.core.plan import Calls, Work, new_images, real_features, semantic_codes
+from benchmarks.core.rows import Protocol
+from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of, shares_of
 from benchmarks.metrics.weights import NotAvailable
@@ -55,14 +57,14 @@ def _one_class(
 ) -> Iterator[Record]:
     """The rows of one class; one with the reason if it has too few images or samples."""
     train = context.select("train", context.profile.probe_train)
-    features = context.semantic(pool.system, train)
+    features = context.codes.semantic(pool.system, train)
     try:
         results = [
             _one_seed(context, pool, features, train, setup, seed)
             for seed in range(context.profile.fewshot_seeds)
         ]
     except NotAvailable as reason:
-        metric = context.features.metric_name
+        metric = context.networks.features.metric_name
         yield context.record(
             "fewshot",
             TABLE,
@@ -83,7 +85,7 @@ def references(context: Context) -> Iterator[Record]:
     """Two scales: all real images against those of the class, and as many real images of the class as are
     sampled against the rest of them, which no sampler can do better than at this size."""
     everything = context.select("all", context.profile.fewshot_reference)
-    features, blocks = context.real_features(everything), everything.blocks(BLOCKS)
+    features, blocks = context.codes.real_features(everything), everything.blocks(BLOCKS)
     for target in targets(context):
         members = np.flatnonzero(target.members(everything.labels))
         wanted = context.profile.fewshot_samples
@@ -122,14 +124,14 @@ def _reference_records(
         reference_row=title,
         images=len(context.select("all", context.profile.fewshot_reference)),
         samples=context.profile.fewshot_samples,
-        **context.features.describe(),
+        **context.networks.features.describe(),
     )
     for scenario in SCENARIOS:
         yield context.record(
             "fewshot",
             TABLE,
             title,
-            context.features.metric_name,
+            context.networks.features.metric_name,
             value,
             split="all",
             setting=f"{scenario}/{target.name}",
@@ -172,7 +174,7 @@ def _one_seed(
     members = target.members(everything.labels)
     if members.sum() < 2:
         raise NotAvailable(f"class {target.name}: {members.sum()} real images to compare with")
-    real, real_blocks = context.real_features(everything), everything.blocks(BLOCKS)
+    real, real_blocks = context.codes.real_features(everything), everything.blocks(BLOCKS)
     pool_blocks = blocks_of(len(u))
     found = distance(
         context, pool.features[wanted], pool_blocks[wanted], real[members], real_blocks[members]
@@ -211,10 +213,10 @@ class Pool:
             images = decode_latents(self.context, self.system, latents, shown.tolist(), self.steps)
             return {"images": images.numpy()}
 
-        key = self.context.key("sample-preview", self.system, None)
+        key = self.context.codes.key("sample-preview", self.system, None)
         key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
         images = torch.from_numpy(self.context.store.once(key, compute)["images"])
-        path = self.context.pictures / f"fewshot-{self.system.name}-{file_name(name)}.png"
+        path = self.context.picture(f"fewshot-{self.system.name}-{file_name(name)}.png")
         save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)
 
 
@@ -236,12 +238,12 @@ def _records(
         decoding_steps=steps,
         probe_train=profile.probe_train,
         **labelled(profile, setup.scenario),
-        **context.features.describe(),
+        **context.networks.features.describe(),
     )
     fewest = min(min(len(result.accepted), profile.fewshot_samples) for result in results)
     short = f"only {fewest} of {profile.fewshot_samples} samples accepted"
     for metric, name in (
-        (context.features.metric_name, "distance"),
+        (context.networks.features.metric_name, "distance"),
         ("acceptance_rate", "acceptance"),
     ):
         found = [getattr(result, name) for result in results]
@@ -269,7 +271,7 @@ def _over_seeds(
     setup: Setup,
     steps: int | None,
     values: list[float],
-    protocol: str,
+    protocol: Protocol,
 ) -> Record:
     """The standard deviation over seeds, which is the paper's ±: only the labelled images differ."""
     several = len(values) > 1
@@ -278,7 +280,7 @@ def _over_seeds(
         "fewshot",
         TABLE,
         title,
-        f"{context.features.metric_name}_seed_std",
+        f"{context.networks.features.metric_name}_seed_std",
         spread,
         split="all",
         setting=setup.setting,
@@ -303,7 +305,7 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile, dim = context.profile, context.features.dim
+    profile, dim = context.profile, context.networks.features.dim
     steps = profile.fewshot_steps if system.iterative else None
     train = context.select("train", profile.probe_train)
     yield semantic_codes(system, "train", len(train))
@@ -329,7 +331,7 @@ BENCHMARK = Benchmark(
     title="Frechet distance of few-shot class-conditional samples by rejection",
     paper="Table 3",
     table=TABLE,
-    headline=lambda context: context.features.metric_name,
+    headline=lambda context: context.networks.features.metric_name,
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,
     plan=plan,

@@ -19,10 +19,10 @@ def samples(context: Context, system: System, steps: int | None, count: int) -> 
 
     Sample i depends on (seed, i) alone, so a larger set begins with a smaller one.
     """
-    key = context.key("sample", system, None) | {
+    key = context.codes.key("sample", system, None) | {
         "steps": steps,
         "seed": context.seed,
-        "features": context.features.describe(),
+        "features": context.networks.features.describe(),
         "pixels": THUMBNAIL,
     }
 
@@ -31,7 +31,7 @@ def samples(context: Context, system: System, steps: int | None, count: int) -> 
         images, latents = draw(context, system, indices, steps)
         arrays = {} if latents is None else {"latents": latents.numpy()}
         return arrays | {
-            "features": context.embed(images),
+            "features": context.codes.embed(images),
             "pixels": thumbnails(images),
             "preview": images[: PREVIEW if indices[0] == 0 else 0].numpy(),
         }

@@ -23,12 +23,12 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)
-        code = context.code(system, selection, positions, steps or 1)
+        code = context.codes.full(system, selection, positions, steps or 1)
         output = system.decode(code, steps or 1).cpu()
         moved = (output - images).mean((2, 3)) / 2  # of [-1, 1], in [0, 1]
         return {"error": moved.norm(dim=1).numpy()}
 
-    key = context.key("colour", system, selection) | {"steps": steps}
+    key = context.codes.key("colour", system, selection) | {"steps": steps}
     errors = context.store.array(key, len(selection), compute, "error")
     value, uncertainty = selection.mean(errors)
     yield context.record(

@@ -10,10 +10,11 @@ from refusal import refusal
 from safetensors.torch import load_file, save_file
 
 from benchmarks import measure, run
-from benchmarks.commands.options import load_systems, parse, refuse_data_and_out_in_one
+from benchmarks.commands.options import parse
 from benchmarks.core.base import rows
 from benchmarks.core.images import file_name
 from benchmarks.core.profiles import ACCEPTANCE, PROFILES, override
+from benchmarks.core.setup import load_systems, refuse_data_and_out_in_one
 from benchmarks.metrics import weights
 from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes, unconditional

@@ -12,7 +12,7 @@ from PIL import Image
 from plug_ins import offer
 
 from benchmarks import REGISTRY, systems
-from benchmarks.commands import doctor
+from benchmarks.commands import doctor, listing
 from benchmarks.commands.options import parse
 from benchmarks.core.base import Benchmark, rows
 from benchmarks.core.registry import Registry
@@ -130,7 +130,7 @@ def test_and_one_line_of_warning_where_all_are_asked_for(kind, modules, monkeypa
     modules(mine_broken=source)
     offer(monkeypatch, "diffae.benchmarks", {"wrong": "mine_broken:Thing"})
     monkeypatch.setattr(REGISTRY, "_warned", set())
-    doctor.list_everything([])
+    listing.list_everything([])
     doctor.weights_report(None)
     assert parse(["all"], None).benchmarks == tuple(REGISTRY.own)
     said = capsys.readouterr()
@@ -268,7 +268,7 @@ def test_a_benchmark_that_fails_is_a_row(old, new, reason, modules, metrics, mon
     assert (
         last.value is None and reason in last.note and last.note.startswith("benchmark 'bright' ")
     )
-    assert context.failures[0] == ("bright", "dummy: constant", last.note)
+    assert last.failed
     assert [row for row in found if row.system == "dummy: perfect"]  # the others go on
 
 
@@ -371,7 +371,9 @@ def mean_of_decodes() -> Benchmark:
             code = system.encode(selection.batch(positions), 1)
             return {"mean": system.decode(code, 1).mean((1, 2, 3)).numpy()}
 
-        means = context.store.array(context.key("mean", system, selection), 4, compute, "mean")
+        means = context.store.array(
+            context.codes.key("mean", system, selection), 4, compute, "mean"
+        )
         yield context.record("cost", "section5.5_cost", system.title, "mse", float(means.mean()))
 
     return replace(REGISTRY.get("cost"), run=run)

@@ -121,11 +121,13 @@ def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
     keys, protocols = set(), set()
     for name in PRECISIONS:
         context.precision = name
-        key = context.key("code", Perfect(None, torch.device("cpu")), context.select("test", 4))
+        key = context.codes.key(
+            "code", Perfect(None, torch.device("cpu")), context.select("test", 4)
+        )
         keys.add(Store(context.store.root)._file(key, (0, 4)))
         protocol = context.protocol("reconstruction")
-        assert context.protocols[protocol]["precision"] == name
-        protocols.add(protocol)
+        assert protocol.fields["precision"] == name
+        protocols.add(protocol.id)
     assert len(keys) == len(protocols) == 3
 
 
@@ -133,7 +135,9 @@ def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
     keys = set()
     for seed, split in ((0, "test"), (1, "test"), (0, "train"), (0, "all")):
         context.seed = seed
-        keys.add(context.store._file(context.key("code", None, context.select(split, 4)), (0, 4)))
+        keys.add(
+            context.store._file(context.codes.key("code", None, context.select(split, 4)), (0, 4))
+        )
     assert len(keys) == 4
 
 
@@ -153,11 +157,11 @@ def test_a_value_that_is_not_finite_is_no_value_and_says_so(context, value, word
     )  # fmt: skip
     assert (row.value, row.stderr, row.ci_low, row.ci_high) == (None, None, None, None)
     assert row.note == f"the value is {words}; only 4 images"
-    assert not context.uncertainties
+    assert not row.uncertainty
 
 
 def test_a_finite_value_keeps_its_error(context):
     uncertainty = of_mean(np.arange(4.0), "images:a")
     row = context.record("reconstruction", "t", "DiffAE", "mse", 1.5, uncertainty=uncertainty)
     assert row.value == 1.5 and row.stderr == pytest.approx(np.std(range(4), ddof=1) / 2)
-    assert row.note == "" and len(context.uncertainties) == 1
+    assert row.note == "" and len(row.uncertainty) == 1

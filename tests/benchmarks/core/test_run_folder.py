@@ -13,8 +13,9 @@ import torch
 import diffae
 from benchmarks import run
 from benchmarks.commands import doctor
-from benchmarks.core import context, provenance, run_folder
+from benchmarks.core import provenance, run_folder
 from benchmarks.core.store import Store
+from benchmarks.metrics import networks as metric_networks
 from benchmarks.systems.dummy import Constant
 from diffae.errors import Terminated, UserError
 from diffae.lock import foreign, open_lock
@@ -26,8 +27,8 @@ CPU = torch.device("cpu")
 def networks():
     """Metric networks, loaded once."""
     return {
-        "perceptual_distance": context.perceptual_distance(None, False, CPU),
-        "feature_network": context.feature_network(None, False, CPU),
+        "perceptual_distance": metric_networks.perceptual_distance(None, False, CPU),
+        "feature_network": metric_networks.feature_network(None, False, CPU),
     }
 
 
@@ -37,7 +38,7 @@ def arguments(patches, networks, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
     for name, network in networks.items():
-        monkeypatch.setattr(context, name, lambda *_, network=network: network)
+        monkeypatch.setattr(metric_networks, name, lambda *_, network=network: network)
     sizes = ["--set", "reconstruction_images=4", "--set", "fit_images=40"]
     return [
         "reconstruction", "--systems", "dummy-constant", "--profile", "smoke", *sizes,
@@ -69,14 +70,14 @@ def test_run_json_says_where_the_numbers_come_from(arguments, tmp_path):
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
     run.main(arguments)
     records = (tmp_path / "run" / "records.csv").read_bytes()
-    extend = run_folder.Results.extend
+    extend = run_folder.RunFolder.take
 
     def killed(self, name, new):
         extend(self, name, new)
         raise Terminated
 
     with monkeypatch.context() as patch, pytest.raises(Terminated):
-        patch.setattr(run_folder.Results, "extend", killed)
+        patch.setattr(run_folder.RunFolder, "take", killed)
         run.main(arguments)
     said = note(tmp_path / "run")
     assert said["complete"] is False and "ended" not in said and said["protocols"]
@@ -138,9 +139,11 @@ def refused(arguments, capsys) -> str:
 
 def test_another_metric_network_is_another_run(arguments, tmp_path, monkeypatch, capsys):
     run.main(arguments)
-    describe = context.Context.metric_networks
+    describe = metric_networks.MetricNetworks.describe
     other = {"perceptual": {"perceptual_sha256": "0"}}
-    monkeypatch.setattr(context.Context, "metric_networks", lambda self: describe(self) | other)
+    monkeypatch.setattr(
+        metric_networks.MetricNetworks, "describe", lambda self: describe(self) | other
+    )
     assert "(its metric_networks (perceptual) differ)" in refused(arguments, capsys)
 
 

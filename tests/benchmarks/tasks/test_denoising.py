@@ -54,9 +54,9 @@ def test_a_system_is_given_the_z_sem_of_each_image_and_the_protocol_says_so(cont
     monkeypatch.setattr(store, "CHUNK", 16)
     for record in rows(BENCHMARK, context, [Told()]):
         assert record.value == pytest.approx({"mse": 0, "ssim": 1}[record.metric], abs=1e-6)
-        assert context.protocols[record.protocol]["semantic"] == "of the image itself"
+        assert record.measured_by["semantic"] == "of the image itself"
     for record in rows(BENCHMARK, context, [NoNoiseAtAll()]):
-        assert context.protocols[record.protocol]["semantic"] is None
+        assert record.measured_by["semantic"] is None
 
 
 def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monkeypatch):

@@ -16,7 +16,6 @@ from benchmarks.tasks.fewshot.classes import Setup, classifier, rule
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
 from probes import LinearProbe
 from probes.linear import initial_weights
-from reports.records import record_key
 
 COUNT, REFERENCE, POOL, WANTED = 120, 100, 80, 30
 
@@ -40,7 +39,7 @@ def context(images, tmp_path):
     )
     cpu = torch.device("cpu")
     found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
-    found.features = features()
+    found.networks.features = features()
     return found
 
 
@@ -110,12 +109,13 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
         return (np.mean(without) - without) * np.sqrt(19 / 20)
 
     without = [frechet(reds, colours[of_class & (block != k)]) for k in range(20)]
-    key = record_key(found["painter", "pu/Male", "fd_effnet"])
-    (part,) = (p for p in context.uncertainties[key] if "reference" in p.units)
+    (part,) = (
+        p for p in found["painter", "pu/Male", "fd_effnet"].uncertainty if "reference" in p.units
+    )
     np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
     of_all = [frechet(colours[block != k], colours[of_class]) for k in range(20)]
     of_reds = [frechet(colours, colours[of_class & (block != k)]) for k in range(20)]
-    (part,) = context.uncertainties[record_key(found["naive", "pu/Male", "fd_effnet"])]
+    (part,) = found["naive", "pu/Male", "fd_effnet"].uncertainty
     expected = influences(of_all) + influences(of_reds)
     np.testing.assert_allclose(part.values, expected, atol=1e-7)
 
@@ -170,7 +170,7 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     mean = found["painter", "pu/Male", "fd_effnet"]
     assert mean.value == pytest.approx(np.mean(values), rel=1e-5)
     over_seeds = np.var(values, ddof=1) / 3
-    parts = [part for part in context.uncertainties.values() if len(part) == 3]
+    parts = [row for row in found.values() if len(row.uncertainty) == 3]
     assert len(parts) == 8 and mean.stderr > np.sqrt(over_seeds)
 
 
@@ -190,7 +190,7 @@ def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
     # how many would be accepted of another pool is chance as well: the plain jackknife of the pool's blocks
     reds, block = painted(True, 40), 2 * np.arange(40) % 20
     left_out = [frechet(reds[block != k], real(context, True)) for k in range(20)]
-    (pool,) = (part for part in context.uncertainties[record_key(row)] if "pool" in part.units)
+    (pool,) = (part for part in row.uncertainty if "pool" in part.units)
     expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
     np.testing.assert_allclose(pool.values, expected, atol=1e-7)
 

@@ -5,7 +5,6 @@ circle, theta / sin(theta) |cos(t theta) b - cos((1 - t) theta) a|.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import pytest
@@ -61,20 +60,11 @@ class Linear(System):
         return flat.view(-1, 3, 32, 32) + GAIN * code.x_T
 
 
-@dataclass
-class Exact(Context):
-    """A context whose path distance is the squared error."""
-
-    @cached_property
-    def path_distance(self):
-        return SquaredError()
-
-
 @pytest.fixture
 def exact(context):
-    fields = {name: getattr(context, name) for name in Context.__dataclass_fields__}
-    fields["profile"] = replace(context.profile, interpolation_pairs=PAIRS)
-    return Exact(**fields)
+    """A context whose path distance is the squared error."""
+    context.networks.path_distance = SquaredError()
+    return replace(context, profile=replace(context.profile, interpolation_pairs=PAIRS))
 
 
 def lengths_by_hand(context: Context) -> np.ndarray:
@@ -137,8 +127,8 @@ def test_precision_of_the_run_does_not_touch_path_length(exact, tmp_path):
             )  # or the second run would read what the first one computed
             rows = list(run(replace(exact, precision=name, store=store), system))
         found[name] = rows[0].value
-        assert exact.protocols[rows[0].protocol]["precision"] == "float32"
-        assert exact.protocols[rows[0].protocol]["decoding_dtype"] == "float32"
+        assert rows[0].measured_by["precision"] == "float32"
+        assert rows[0].measured_by["decoding_dtype"] == "float32"
     assert found["tf32"] == found["float32"] == pytest.approx(expected, rel=0.01)
 
 

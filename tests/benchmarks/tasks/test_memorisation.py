@@ -85,7 +85,7 @@ def test_a_system_that_copies_is_found_out(context):
 
 def test_what_is_not_known_of_the_training_images_is_said(context):
     """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test images too."""
-    context.features, copier = features(), Copier(context.select("train", 90))
+    context.networks.features, copier = features(), Copier(context.select("train", 90))
     told = TrainedOn.describe("preset", context.dataset, "train", 0)
     for known, note in (
         (None, "not known to be trained on these images: what copier copied may lie elsewhere"),
@@ -132,7 +132,7 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
 
 
 def test_held_out_images_that_are_copies_of_training_images_give_no_ratio(context, monkeypatch):
-    context.features = features()
+    context.networks.features = features()
     monkeypatch.setattr(module, "_distances", lambda a, b: np.zeros(len(a)))
     row = values(context, load("dummy-constant"))["dummy: constant", "nn_ratio_pixels", "median"]
     assert (row.value, row.note) == (None, "held-out images are at distance 0: no ratio")

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from benchmarks.core.base import rows
 from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes
+from benchmarks.tasks.shared import probe_fits
 from probes import LinearProbe, fit_adam_paper
 
 
@@ -222,7 +223,7 @@ def test_a_code_that_holds_the_labels_scores_one(labelled):
 def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatch):
     """What `fit_adam_paper` gives is held against torch's Adam in tests/probes; here, what it is given."""
     short = partial(fit_adam_paper, steps=300)
-    monkeypatch.setattr(probes, "fit_adam_paper", short)
+    monkeypatch.setattr(probe_fits, "fit_adam_paper", short)
     learnable.profile = replace(learnable.profile, probe_adam_paper=True)
     system = Colours(None, torch.device("cpu"))
     found = {
@@ -235,5 +236,5 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
         record = found["colours, Adam probe", "auroc", NAMES[a]]
         expected = roc_auc_score(labels[:, a], logits[:, a])
         assert record.value == pytest.approx(expected, abs=1e-3)
-    protocol = learnable.protocols[record.protocol]
+    protocol = record.measured_by
     assert protocol["probe"] == probes.ADAM and protocol["n_train"] == 90

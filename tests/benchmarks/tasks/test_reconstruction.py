@@ -67,7 +67,7 @@ class NoDistance:
 
 @pytest.fixture
 def context(context, monkeypatch):
-    context.perceptual = NoDistance()
+    context.networks.perceptual = NoDistance()
     monkeypatch.setattr(store, "CHUNK", 16)
     context.profile = replace(context.profile, reconstruction_images=COUNT, steps=(4, 8))
     return context
@@ -140,9 +140,9 @@ def test_every_T_is_inverted_and_decoded_with_that_T(context):
         assert found[TABLE2, INVERTED, T, "mse"].value == pytest.approx(0, abs=1e-9)
         expected = ((0.4 / T) ** 2 + 0.01**2) / 4
         assert found[TABLE2, RANDOM, T, "mse"].value == pytest.approx(expected, rel=0.01)
-        protocol = context.protocols[found[TABLE2, INVERTED, T, "mse"].protocol]
+        protocol = found[TABLE2, INVERTED, T, "mse"].measured_by
         assert (protocol["inversion_steps"], protocol["decoding_steps"]) == (T, T)
-        protocol = context.protocols[found[TABLE2, RANDOM, T, "mse"].protocol]
+        protocol = found[TABLE2, RANDOM, T, "mse"].measured_by
         assert (protocol["inversion_steps"], protocol["decoding_steps"]) == (None, T)
     assert found[TABLE1, RANDOM, 8, "mse"].value == found[TABLE2, RANDOM, 8, "mse"].value
     assert (TABLE1, RANDOM, 4, "mse") not in found

@@ -27,7 +27,7 @@ def context(images, tmp_path):
     profile = replace(PROFILES["smoke"], fid_samples=SAMPLES, fid_reference=REFERENCE)
     cpu = torch.device("cpu")
     found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
-    found.features = features()
+    found.networks.features = features()
     return found
 
 
@@ -57,7 +57,7 @@ def test_samples_are_held_against_the_training_images(context):
     row = found["painter"]
     assert row.value == pytest.approx(frechet(painted(SAMPLES), reference), rel=1e-5)
     assert (row.n, row.note) == (SAMPLES, "")
-    protocol = context.protocols[row.protocol]
+    protocol = row.measured_by
     assert (protocol["n"], protocol["reference_n"]) == (SAMPLES, REFERENCE)
     assert protocol["reference_split"] == "train"
     # a code that is the colour decodes to the image itself
@@ -89,7 +89,7 @@ def test_held_out_images_are_kept_out_of_their_reference(context):
     ours = split(context, "test", SAMPLES)
     assert row.value == pytest.approx(frechet(ours, colours_of(context.dataset, apart)), rel=1e-5)
     assert row.note == "the reference is taken without these images"
-    protocol = context.protocols[row.protocol]
+    protocol = row.measured_by
     assert protocol["reference_without"] == "the images of the row"
     assert protocol["reference_n"] == REFERENCE
     # what the paper does with the decoded ones is done, and said
@@ -145,7 +145,7 @@ def test_every_T_has_samples_of_its_own(context):
 def test_fewer_held_out_images_than_samples_are_said(context):
     context.profile = replace(context.profile, fid_samples=60)
     row = measured(context)["painter + autoencoding"]
-    assert row.n == 36 and context.protocols[row.protocol]["n"] == 36
+    assert row.n == 36 and row.measured_by["n"] == 36
     assert row.note == "36 images, not the 60 that are sampled"
 
 

@@ -1,0 +1,75 @@
+"""One run, ready to go: its systems, its context, and the rows of each benchmark, for a command and for Python alike."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from benchmarks import REGISTRY
+from benchmarks.core.base import failed, not_run, rows
+from benchmarks.core.context import Context
+from benchmarks.core.rows import Row
+from benchmarks.core.setup import Missing, Options, load_systems, open_data
+from benchmarks.core.store import Store
+from benchmarks.systems.base import System, SystemFailed
+from diffae.data import Dataset
+
+FIT_BATCH = 512  # at least so many images at a time, if there are
+
+
+@dataclass
+class Evaluation:
+    """What is measured (`systems`), what was asked for and cannot be had (`missing`), and on what (`context`)."""
+
+    context: Context
+    systems: list[System]
+    missing: Missing = field(default_factory=dict)
+
+    def fit(self) -> None:
+        """Show training images to the systems that learn from them, a batch at a time; one that fails is missing."""
+        selection = self.context.select("train", self.context.profile.fit_images)
+        parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
+        for system in [system for system in self.systems if system.learns_from_data]:
+            try:
+                system.fit(selection.batch(part) for part in parts)
+            except SystemFailed as failure:
+                self.systems.remove(system)
+                self.missing[system.title] = failure
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """All rows of one benchmark, a row with the reason for each system that is missing."""
+        benchmark = REGISTRY.get(name)
+        yield from rows(benchmark, self.context, self.systems)
+        for title, reason in self.missing.items():
+            row = failed if isinstance(reason, SystemFailed) else not_run
+            yield row(benchmark, self.context, title, str(reason))
+
+    def seen_in_training(self) -> dict[str, str]:
+        """Systems by title whose checkpoint was trained on test images of this run's data, and what to say of it."""
+        return {
+            system.title: f"evaluated on images that this checkpoint was trained on ({known.split} of {known.data})"
+            for system in self.systems
+            if (known := system.trained_on) is not None and known.saw(self.context.dataset, "test")
+        }
+
+
+def prepare(options: Options, store: Store) -> Evaluation:
+    """Load the systems and open the data. Raises UserError where one of them cannot be had."""
+    loaded, missing = load_systems(options)
+    return Evaluation(make_context(options, open_data(options, loaded), store), loaded, missing)
+
+
+def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
+    return Context(
+        dataset=dataset,
+        profile=options.profile,
+        seed=options.seed,
+        device=torch.device(options.device),
+        store=store,
+        pictures=None,
+        weights_dir=options.weights_dir,
+        allow_unknown_weights=options.allow_unknown_weights,
+        attributes=options.attributes,
+        precision=options.precision,
+    )

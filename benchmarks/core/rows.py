@@ -1,0 +1,130 @@
+"""Rows: a number with all that is known of it, its uncertainty and protocol included."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.core.selection import Selection
+from benchmarks.metrics import METRICS
+from diffae.data import Dataset
+from reports.published import attach
+from reports.records import Record
+from reports.uncertainty import UNKNOWN, Error, Uncertainty
+from reports.uncertainty import error as standard_error
+
+
+class Protocol:
+    """What makes a number comparable: plain values by name. `id` is their hash, which a record carries."""
+
+    def __init__(self, fields: Mapping[str, Any]):
+        self._text = json.dumps(fields, sort_keys=True)
+        self.fields: Mapping[str, Any] = json.loads(self._text)
+
+    @cached_property
+    def id(self) -> str:
+        return hashlib.sha256(self._text.encode()).hexdigest()[:12]
+
+
+class PerImage(NamedTuple):
+    """A score of every image behind a number: positions in the data set [N], and the score [N]."""
+
+    images: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Row(Record):
+    """A record, and what does not fit into a cell of it: what its uncertainty is made of, the fields of its protocol,
+    the score of each image. `of_machine` marks what another machine measures otherwise, such as a time; `failed` says
+    that there is no value because something broke."""
+
+    uncertainty: Uncertainty = field(default=UNKNOWN, compare=False, repr=False)
+    measured_by: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    per_image: PerImage | None = field(default=None, compare=False, repr=False)
+    of_machine: bool = field(default=False, compare=False)
+    failed: bool = field(default=False, compare=False)
+
+
+def as_row(record: Record) -> Row:
+    """A record as a row that knows no more than it."""
+    return record if isinstance(record, Row) else Row(**vars(record))
+
+
+def make_row(
+    dataset: Dataset,
+    benchmark: str,
+    table: str,
+    system: str,
+    metric: str,
+    value: float | None,
+    *,
+    split: str = "test",
+    setting: str = "",
+    steps: int | None = None,
+    uncertainty: Uncertainty = UNKNOWN,
+    stderr: float | None = None,
+    n: int | None = None,
+    protocol: Protocol | None = None,
+    note: str = "",
+    reference: bool = False,
+    per_image: tuple[Selection, np.ndarray] | None = None,
+    of_machine: bool = False,
+) -> Row:
+    """A row, with the metric's direction and unit and the paper's number for the same cell.
+
+    The standard error is that of `uncertainty`, or `stderr` where the influences of single units are not known. The
+    interval has 95 %, by Student's t. A value that is not a finite number becomes no value, and the note says what it
+    was. So does it say of files that other software reads otherwise, such as images with an alpha channel.
+    `per_image` is a selection and the score of each of its images, where the number is a mean of such.
+    """
+    info = METRICS[metric]
+    if value is not None and not math.isfinite(value):
+        note = "; ".join(filter(None, [f"the value is {_in_words(value)}", note]))
+        value, uncertainty, stderr = None, UNKNOWN, None
+    if value is not None:
+        note = "; ".join(filter(None, [note, dataset.survey.note]))
+    uncertainty = _finite(uncertainty)
+    error = standard_error(uncertainty)
+    if error is None and stderr is not None and np.isfinite(stderr):
+        error = Error(stderr, math.inf)
+    half = error.quantile(0.975) if value is not None and error else None
+    row = Row(
+        benchmark,
+        table,
+        system,
+        dataset.name,
+        split,
+        setting,
+        steps,
+        metric,
+        value,
+        stderr=error.stderr if error else None,
+        ci_low=None if half is None or value is None else value - half,
+        ci_high=None if half is None or value is None else value + half,
+        n=n,
+        direction=info.direction,
+        unit=info.unit,
+        protocol=protocol.id if protocol else "",
+        note=note,
+        reference=reference,
+        uncertainty=uncertainty,
+        measured_by=protocol.fields if protocol else {},
+        per_image=None if per_image is None else PerImage(per_image[0].order, per_image[1]),
+        of_machine=of_machine,
+    )
+    return attach(row, row.measured_by)
+
+
+def _in_words(value: float) -> str:
+    return "not a number" if math.isnan(value) else "infinite"
+
+
+def _finite(uncertainty: Uncertainty) -> Uncertainty:
+    """The uncertainty, or UNKNOWN if a part of it is not finite."""
+    return uncertainty if all(np.isfinite(part.values).all() for part in uncertainty) else UNKNOWN

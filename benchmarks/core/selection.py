@@ -1,0 +1,89 @@
+"""Images by position: a seeded order of a split, of which position p always means the same image."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.core.store import digest
+from benchmarks.metrics.weights import NotAvailable
+from diffae.data import Dataset
+from reports.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_of
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some images of a split, in the run's order."""
+
+    dataset: Dataset
+    split: str
+    order: np.ndarray
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides the images behind the positions, for the store."""
+        return {
+            "data": self.dataset.fingerprint,
+            "transform": self.dataset.transform.describe(),
+            "split": self.split,
+            "selection_seed": _stream(self.split, self.seed),
+        }
+
+    def batch(self, positions: np.ndarray) -> Tensor:
+        """Images N x 3 x S x S in [-1, 1]."""
+        return self.dataset.batch(self.order[positions])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Attributes, bool N x A. Raises NotAvailable if the data has none."""
+        if self.dataset.attributes is None:
+            raise NotAvailable(f"{self.dataset.name} has no attributes")
+        return self.dataset.attributes[self.order]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What is independent of each other, int N: persons where they are known, else images."""
+        known = self.dataset.identities
+        return self.order if known is None else known[self.order]
+
+    def uncertainty(self, influence: np.ndarray) -> Uncertainty:
+        """The uncertainty of a number that the images moved by `influence` [N]."""
+        kind = "images" if self.dataset.identities is None else "persons"
+        groups = self.groups
+        return by_group(influence, groups, units_of(kind, self.dataset.fingerprint, digest(groups)))
+
+    def mean(self, values: np.ndarray) -> tuple[float, Uncertainty]:
+        """The mean of a score [N] over the images, and its uncertainty."""
+        mean = float(np.mean(values, dtype=np.float64))
+        parts = of_mean(values, "")
+        return mean, self.uncertainty(parts[0].values) if parts else UNKNOWN
+
+    def units(self, kind: str) -> str:
+        """The name of what is made of these images in their order, e.g. pairs."""
+        return units_of(kind, self.dataset.fingerprint, digest(self.order))
+
+    def blocks(self, count: int) -> np.ndarray:
+        """The jackknife block of each image, int N; no person is in two blocks."""
+        _, member = np.unique(self.groups, return_inverse=True)
+        return member % count
+
+
+def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:
+    """The first `count` images of a split in the order of `seed`, or all if there are fewer."""
+    indices = dataset.indices(split)
+    order = np.random.default_rng(_stream(split, seed)).permutation(indices)
+    return Selection(dataset, split, order[:count], seed)
+
+
+def _stream(split: str, seed: int) -> int | list[int]:
+    """What seeds the order of a split.
+
+    A data set without a split of its own is divided by the permutation of default_rng(0): all of its images in
+    that order would be those to train on, then those to validate on, then those to test on.
+    """
+    return [seed, 1] if split == "all" else seed

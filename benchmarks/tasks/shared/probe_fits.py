@@ -1,0 +1,90 @@
+"""Linear probes of a semantic code, fitted once for every benchmark that reads or moves codes by them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from benchmarks.core.context import Context
+from benchmarks.core.plan import Calls, Work, semantic_codes
+from benchmarks.core.selection import Selection
+from benchmarks.core.store import Arrays, digest
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import System
+from probes import LinearProbe, fit_adam_paper, fit_best
+
+GRID = (1e-2, 1e-1, 1.0, 10.0)
+ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
+MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
+
+
+def selections(context: Context) -> tuple[Selection, Selection, Selection]:
+    """Training, validation and test images of the probes."""
+    profile = context.profile
+    train = context.select("train", profile.probe_train)
+    valid = context.select("valid", profile.probe_valid)
+    test = context.select("test", profile.probe_test)
+    for split in (train, valid, test):
+        if not len(split):
+            raise NotAvailable(f"{context.dataset.name} has no images in its {split.split} split")
+    return train, valid, test
+
+
+def fit(context: Context, system: System) -> LinearProbe:
+    """The probe of a system's semantic code, with the C that does best on the validation split."""
+    train, valid, _ = selections(context)
+    data = {
+        "features": context.codes.semantic(system, train),
+        "labels": torch.from_numpy(train.labels),
+        "valid_features": context.codes.semantic(system, valid),
+        "valid_labels": torch.from_numpy(valid.labels),
+    }
+    try:
+        return _kept(
+            context, {"probe": "L-BFGS", "grid": GRID}, data, lambda: fit_best(**data, grid=GRID)[0]
+        )
+    except ValueError as error:
+        raise NotAvailable(f"{context.dataset.name}: {error}") from None
+
+
+def fit_adam(context: Context, system: System) -> LinearProbe:
+    """The paper's classifier of a system's semantic code, which also edits images."""
+    train, _, _ = selections(context)
+    features, labels = context.codes.semantic(system, train), torch.from_numpy(train.labels)
+    return _kept(
+        context,
+        {"probe": ADAM, "seed": context.seed},
+        {"features": features, "labels": labels},
+        lambda: fit_adam_paper(features, labels, seed=context.seed),
+    )
+
+
+def _kept(
+    context: Context,
+    settings: dict[str, object],
+    data: dict[str, Tensor],
+    fitted: Callable[[], LinearProbe],
+) -> LinearProbe:
+    """A fit from the store, filed under its settings and the data that it was made from."""
+
+    def compute() -> Arrays:
+        return {name: tensor.numpy() for name, tensor in asdict(fitted()).items()}
+
+    key = {"work": "probe"} | settings
+    key |= {name: digest(tensor.numpy()) for name, tensor in data.items()}
+    arrays = context.store.once(key, compute)
+    return LinearProbe(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def plan_fit(context: Context, system: System) -> Iterator[Work]:
+    """What `fit` would compute."""
+    parts = selections(context)
+    for selection in parts:
+        yield semantic_codes(system, selection.split, len(selection))
+    what = f"fit: joint L-BFGS, C of {len(GRID)} values; {means(context)}"
+    yield Work(what, len(parts[0]), Calls(), shared=what)
+
+
+def means(context: Context) -> str:
+    return f"{len(context.dataset.attribute_names)} attributes, {MEAN} and {WEIGHTED}"
