@@ -36,15 +36,15 @@ def labelled(context):
 
 @pytest.mark.parametrize("fit", [probes.fit, probes.fit_adam])
 def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
-    monkeypatch.setattr(probes, "fit_adam_paper", partial(fit_adam_paper, steps=20))
+    monkeypatch.setattr(probe_fits, "fit_adam_paper", partial(fit_adam_paper, steps=20))
     system = Colours(None, torch.device("cpu"))
     first = fit(labelled, system)
 
     def again(*_, **__):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(probes, "fit_best", again)
-    monkeypatch.setattr(probes, "fit_adam_paper", again)
+    monkeypatch.setattr(probe_fits, "fit_best", again)
+    monkeypatch.setattr(probe_fits, "fit_adam_paper", again)
     second = fit(labelled, system)
     for field in fields(LinearProbe):
         kept, made = getattr(second, field.name), getattr(first, field.name)
