@@ -1,6 +1,5 @@
 """From what was asked for to what is measured: the systems and the data of a run."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -10,6 +9,7 @@ from benchmarks import systems
 from benchmarks.core.profiles import Profile
 from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems import slug
 from benchmarks.systems.base import System, SystemFailed
 from diffae import cli, distributed
 from diffae.data import Dataset, open_for_model, open_portraits
@@ -97,10 +97,6 @@ def _further(options: Options, missing: Missing) -> list[System]:
             system.name = slug(title)
             loaded.append(system)
     return loaded
-
-
-def slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def refuse_data_and_out_in_one(data: str | None, out: Path) -> None:

@@ -1,6 +1,14 @@
-"""Systems: models behind one protocol. `systems.load("diffae", path)` gives one ready to use."""
+"""Systems: models behind one protocol.
 
+systems.load("diffae", path)                     a registered one, ready to use
+systems.as_system(thing)                         of a name, a path, a `System`, or a model in memory
+systems.wrap(model, image_size=64, title="Mine")    of any object with `encode` and `decode`
+"""
+
+import importlib
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -8,7 +16,20 @@ from benchmarks.core.registry import Registry
 from benchmarks.systems import checked
 from benchmarks.systems.base import Code, System, SystemFailed
 
-__all__ = ["REGISTRY", "Code", "System", "SystemFailed", "describe", "load"]
+if TYPE_CHECKING:
+    from benchmarks.systems.live import as_system, wrap
+
+__all__ = [
+    "REGISTRY",
+    "Code",
+    "System",
+    "SystemFailed",
+    "as_system",
+    "describe",
+    "load",
+    "slug",
+    "wrap",
+]
 
 REGISTRY = Registry(
     "system",
@@ -41,3 +62,15 @@ def load(name: str, path: str | Path | None = None, device: str | torch.device =
 def describe(name: str) -> str:
     """One line about a system, from its docstring."""
     return (REGISTRY.get(name).__doc__ or "").strip().split("\n")[0]
+
+
+def slug(title: str) -> str:
+    """A title as a name, for files and options."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def __getattr__(name: str) -> Any:
+    """`as_system` and `wrap`, imported on first use: they know the models of `diffae`."""
+    if name not in ("as_system", "wrap"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("benchmarks.systems.live"), name)

@@ -74,6 +74,8 @@ class System:
                          path lengths then are exact where float32 is wrong in the third digit
     reference     whether it is a row that gives a scale, and no contender
     trained_on    the record of its training, where there is one
+    live          a module that belongs to the caller and may go on learning: it is in evaluation mode during calls
+                  only, and a digest of its state is added to `fingerprint`
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients, with copies
     of tensors on the device that `__init__` was given (`fit`: on the CPU), and what they return is checked.
@@ -90,6 +92,7 @@ class System:
     computes_in_float64: bool = False
     reference: bool = False
     trained_on: TrainedOn | None = None
+    live: nn.Module | None = None
 
     @property
     def learns_from_data(self) -> bool:

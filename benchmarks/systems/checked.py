@@ -8,6 +8,7 @@ shape, and images within [-1, 1].
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import contract
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, SystemFailed
 from benchmarks.systems.contract import Fields, kind
-from benchmarks.systems.source import source_digest
+from benchmarks.systems.source import source_digest, state_digest
 from diffae.errors import UserError
 
 T = TypeVar("T")
@@ -62,6 +63,19 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
         raise SystemFailed.at(name, method, raised(error)) from error
 
 
+@contextmanager
+def evaluating(module: nn.Module | None) -> Iterator[None]:
+    """Within the block, `module` and all in it are in evaluation mode; afterwards each is what it was."""
+    training = [] if module is None else [part for part in module.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
 def raised(error: BaseException) -> str:
     """An exception in one line: its kind, its words, and the line of code that it comes from."""
     words = " ".join(str(error).split())[:300]
@@ -75,10 +89,20 @@ class Checked(System):
 
     def __init__(self, name: str, inner: System, device: torch.device):
         self.name, self.inner, self.device = name, inner, device
-        self._source = source_digest(type(inner))
         self.overshoot = Overshoot()
-        self._take(calling(name, "fields", lambda: contract.read_fields(inner, name)))
-        self.title = self._fields.title
+        fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
+        self._source = source_digest(type(inner))
+        if (live := inner.live) is not None:
+            self.live = live
+            self._source += source_digest(type(live)) + state_digest(live)
+        self._take(fields)
+        self.title = fields.title
+
+    def anew(self) -> "Checked":
+        """The same as it is now: a live model may have learned since."""
+        found = Checked(self.name, self.inner, self.device)
+        found.title = self.title
+        return found
 
     def _take(self, fields: Fields) -> None:
         self._fields = fields
@@ -175,7 +199,8 @@ class Checked(System):
     # In
 
     def _call(self, method: str, call: Callable[[], T]) -> T:
-        return calling(self.name, method, call)
+        with evaluating(self.live):
+            return calling(self.name, method, call)
 
     def _wrong(self, method: str, reason: str) -> SystemFailed:
         return SystemFailed.at(self.name, method, reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from benchmarks.systems.base import (
     DECODE,
@@ -76,6 +77,7 @@ def read_fields(system: System, name: str) -> Fields:
         trained_on=read.trained_on(),
         description=read.description(),
     )
+    read.live()
     read.check_methods(capabilities)
     return fields
 
@@ -163,6 +165,11 @@ class _Reader:
                 "trained_on", f"must be a diffae.trained_on.TrainedOn, not {kind(value)}"
             )
         return value
+
+    def live(self) -> None:
+        value = self.get("live")
+        if value is not None and not isinstance(value, nn.Module):
+            raise self.wrong("live", f"must be a torch.nn.Module, not {kind(value)}")
 
     def description(self) -> dict[str, Any]:
         """What `describe` says: plain values by name."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,21 @@ class DiffAESystem(System):
 
     def __init__(self, path: str | Path | None, device: torch.device):
         source = path or "portraits"
-        self.model = DiffusionAutoencoder.from_pretrained(source, device)
-        self.device = device
+        self._hold(DiffusionAutoencoder.from_pretrained(source, device), device)
         self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
         self.trained_on = checkpoint.trained_on(source)
+
+    @classmethod
+    def of(cls, model: DiffusionAutoencoder) -> Self:
+        """The system of a model that is at hand: the model itself, no copy."""
+        system = cls.__new__(cls)
+        system._hold(model, model.device)
+        system.fingerprint, system.live = "live", model
+        system.computes_in_float64 = _in_float32(model)
+        return system
+
+    def _hold(self, model: DiffusionAutoencoder, device: torch.device) -> None:
+        self.model, self.device = model, device
         self.image_size = self.model.image_size
         self.semantic_dim = self.model.latent_dim
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
@@ -86,10 +97,21 @@ class DDIMSystem(System):
 
     def __init__(self, path: str | Path | None, device: torch.device):
         source = path or "portraits-ddim"
-        self.model = DDIM.from_pretrained(source, device)
-        self.device = device
+        self._hold(DDIM.from_pretrained(source, device), device)
         self.fingerprint = checkpoint.open_checkpoint(source).fingerprint()
         self.trained_on = checkpoint.trained_on(source)
+
+    @classmethod
+    def of(cls, model: DDIM) -> Self:
+        """The system of a model that is at hand: the model itself, no copy."""
+        system = cls.__new__(cls)
+        system._hold(model, model.device)
+        system.fingerprint, system.live = "live", model
+        system.computes_in_float64 = _in_float32(model)
+        return system
+
+    def _hold(self, model: DDIM, device: torch.device) -> None:
+        self.model, self.device = model, device
         self.image_size = self.model.image_size
         self.latent_dim = 3 * self.image_size**2
 
@@ -117,3 +139,8 @@ class DDIMSystem(System):
 def _of_unet(config: ModelConfig) -> dict[str, Any]:
     """Where a network may depart from the paper's: it predicts the noise (epsilon) and has 32 groups a norm."""
     return {"prediction": config.prediction, "norm_groups": config.norm_groups}
+
+
+def _in_float32(model: nn.Module) -> bool:
+    """Whether a round trip through float64 leaves the model what it was."""
+    return all(weight.dtype == torch.float32 for weight in model.parameters())

@@ -1,12 +1,17 @@
-"""The source of a plug-in, as part of its fingerprint: a system whose code changed is another system.
+"""What is added to a fingerprint: the source of a plug-in, and the state of a live model.
 
-Our own systems need none, their results are filed under the version of this package.
+A system whose code changed is another system, as is one whose weights did. Our own systems need no source, their
+results are filed under the version of this package.
 """
 
 import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
+
+import torch
+from torch import nn
 
 # Packages with versions and maintainers of their own: what a base class of theirs does is not looked at.
 ELSEWHERE = {"benchmarks", "diffae", "probes", "reports", "torch", "builtins", "abc", "typing"}
@@ -45,3 +50,35 @@ def _file(module: str) -> Path | None:
     """The file of a module that has been imported, if it has one."""
     path = getattr(sys.modules.get(module), "__file__", None)
     return Path(path) if path and Path(path).is_file() else None
+
+
+def state_digest(module: nn.Module) -> str:
+    """What to append to the fingerprint of a live model: "-state-" and a digest of what it computes with.
+
+    That is its tensors and, of each of its modules, the kind and the plain values (a scale, a stride). What it
+    holds elsewhere (tensors that are no buffers, the content of other objects) is not seen.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.view(-1).view(torch.uint8).numpy().data)
+    for name, part in module.named_modules():
+        digest.update(f"{name} {type(part).__qualname__} {_plain_fields(part)}\n".encode())
+    return f"-state-{digest.hexdigest()[:32]}"
+
+
+def _plain_fields(part: nn.Module) -> list[tuple[str, object]]:
+    """The plain values of a module by name, but whether it trains: calls find it in evaluation mode."""
+    plain = (bool, int, float, str, NoneType)
+    return [
+        (name, value)
+        for name, value in sorted(vars(part).items())
+        if name != "training"
+        and (
+            isinstance(value, plain)
+            or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
+        )
+    ]
