@@ -10,16 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reports.metrics import published_name
 from reports.records import Record
-
-# A metric of ours on another feature network -> the paper's metric that it stands in for.
-STAND_INS = {
-    "fd_effnet": "fid",
-    "pd_effnet": "lpips",
-    "ppl_effnet": "ppl",
-    "ppl_alex": "ppl",
-    "id_portraits": "arcface",
-}
 
 
 @dataclass(frozen=True)
@@ -105,7 +97,7 @@ def differences(
 ) -> Iterator[str]:
     """Each thing that parts `record`, measured by `protocol`, from the paper's number on `dataset` at T = `steps`."""
     theirs = PROTOCOLS[record.table, _kind_of_row(record)]
-    if record.metric in STAND_INS:
+    if published_name(record.metric) != record.metric:
         yield "another feature network"
     if theirs.unknown:
         yield theirs.unknown

@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("base", type=Path, metavar="BASE", help="the baseline's folder")
     parser.add_argument("new", type=Path, metavar="NEW", help="the new run's folder")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
-    parser.add_argument("--margins", type=Path, metavar="FILE", help="default: reports/margins.csv")
+    parser.add_argument("--margins", type=Path, metavar="FILE", help="default: reports/metrics.py")
     parser.add_argument(
         "--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)"
     )

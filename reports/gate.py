@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
+from reports.metrics import Margin
 from reports.reading import Refused, short
 from reports.records import HIGHER, NEITHER, Record
-from reports.run_folder import Margin, Run, read_margins, read_run
+from reports.run_folder import Run, read_margins, read_run
 from reports.settings import changes
 from reports.uncertainty import Error, combined, difference_error, paired, t_quantile, t_tail
 
@@ -38,7 +39,7 @@ MEANS = ("mean", "prevalence-weighted mean")
 # Protocols may differ in what only chooses the images and the noise, and in what the gate is there to judge.
 FREE_FIELDS = {"seed", "model"}
 
-NO_MARGIN = Margin(0.0, False)
+NO_MARGIN = Margin(0.0)
 MANY = 1e5  # degrees of freedom that are as good as infinite
 
 

@@ -5,6 +5,7 @@ writes it into a record together with the reasons, if any, why the two must not 
 from the protocol that the record was measured by, held against what the paper did (`reports.comparable`).
 """
 
+import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
-import pandas as pd
-
-from reports.comparable import STAND_INS, differences, paper_dataset
+from reports.comparable import differences, paper_dataset
+from reports.metrics import published_name
 from reports.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -110,10 +110,10 @@ def lookup(
 
     `dataset` matters to Table 4 only. Where the paper gives a cell at one T alone (Tables 1 and 3:
     T = 100), that value is returned whatever `steps` is: compare `Published.steps`. A stand-in
-    (`STAND_INS`) finds the value of the metric that it stands in for, named by `Published.metric`.
+    finds the value of the metric that it stands in for, named by `Published.metric`.
     """
     theirs, their_setting = _their_names(table, system, setting)
-    key = _Key(table, theirs, their_setting, STAND_INS.get(metric, metric))
+    key = _Key(table, theirs, their_setting, published_name(metric))
     found = _of_dataset(table, _published().get(key, ()), dataset)
     at_steps = [value for value in found if steps is not None and value.steps == steps]
     if at_steps or len(found) != 1:
@@ -190,8 +190,7 @@ def _published() -> dict[_Key, tuple[Published, ...]]:
 
 def _rows(name: str) -> list[dict[str, str]]:
     with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
+        return list(csv.DictReader(file))
 
 
 def _parse(row: dict[str, str]) -> Published:

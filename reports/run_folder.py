@@ -6,10 +6,10 @@ A folder that is damaged, unfinished or lacks a part is refused, for what is not
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from reports.metrics import METRICS, Margin
 from reports.reading import Refused, read_json, short
 from reports.records import Record, numbered_records, read_csv, record_key
 from reports.uncertainty import Uncertainty, error, read_uncertainties
@@ -88,28 +88,16 @@ def _check_errors(
 # Margins
 
 
-@dataclass(frozen=True)
-class Margin:
-    """A loss of this size does not matter: in the metric's unit, or as a share of the baseline's value."""
-
-    size: float
-    is_share: bool
-
-    def at(self, value: float) -> float:
-        return self.size * abs(value) if self.is_share else self.size
-
-
 def read_margins(path: Path | None = None, measured: Iterable[str] = ()) -> dict[str, Margin]:
-    """Margins by metric from a CSV file (default: the one that ships).
+    """Margins by metric: those of the table of metrics, or from a CSV file.
 
-    Raises Refused naming the file and line of what is wrong, and of a metric that is neither in the shipped file
-    nor among those `measured`: a margin of a misspelt metric would count for nothing.
+    Raises Refused naming the file and line of what is wrong, and of a metric that has neither a margin in the table
+    nor is among those `measured`: a margin of a misspelt metric would count for nothing.
     """
-    with resources.as_file(resources.files("reports") / "margins.csv") as shipped:
-        margins = dict(_margins(shipped))
+    ours = {name: row.margin for name, row in METRICS.items() if row.margin is not None}
     if path is None:
-        return {name: margin for name, (margin, _) in margins.items()}
-    known, found = set(margins) | set(measured), {}
+        return ours
+    known, found = set(ours) | set(measured), {}
     for name, (margin, where) in _margins(path):
         if name in found:
             raise Refused(f"{path}, {where}: {name} is there twice")
@@ -121,15 +109,15 @@ def read_margins(path: Path | None = None, measured: Iterable[str] = ()) -> dict
 
 def _margins(path: Path) -> Iterable[tuple[str, tuple[Margin, str]]]:
     rows = read_csv(path, ("metric", "margin", "of", "why"))
-    for (name, size, of, _), where in rows[1:]:
-        yield name, (_margin(size, of, f"{path}, {where}"), where)
+    for (name, size, of, why), where in rows[1:]:
+        yield name, (_margin(size, of, why, f"{path}, {where}"), where)
 
 
-def _margin(size: str, of: str, where: str) -> Margin:
+def _margin(size: str, of: str, why: str, where: str) -> Margin:
     try:
         number = float(size)
     except ValueError:
         number = math.nan
     if of not in ("value", "share") or not 0 <= number < math.inf:
         raise Refused(f"{where}: a margin is a number from 0 up, of 'value' or of 'share'")
-    return Margin(number, of == "share")
+    return Margin(number, why, is_share=of == "share")

@@ -209,7 +209,7 @@ def test_a_benchmark_brings_a_metric(modules, metrics, monkeypatch, tmp_path, pi
         (
             'MetricInfo("neither"',
             'MetricInfo("up"',
-            "metric 'brightness' needs a MetricInfo with a d",
+            "direction 'up' is none of higher, lower, neither",
         ),
         ('infos={"brightness"', 'infos={"a b|c"', "'a b|c' cannot be a metric's name"),
         ('name="bright"', 'name="light"', "calls itself 'light'"),

@@ -1,0 +1,106 @@
+"""The table of metrics: what others rely on in it, and what it was before it was one table."""
+
+import math
+
+import pytest
+
+from reports.gate import read_margins
+from reports.metrics import (
+    METRICS,
+    NAME,
+    PAIRS,
+    SETS,
+    Margin,
+    Metric,
+    alternatives,
+    comparing,
+    published_name,
+    seen_through,
+    with_stand_ins,
+)
+
+# The lines of reports/margins.csv of 0.2: metric, size, whether it is a share of the baseline's value.
+MARGINS = [
+    ("ssim", 0.0005, False),
+    ("ssim_valid", 0.0005, False),
+    ("mse", 0.002, True),
+    ("psnr", 0.01, False),
+    ("lpips", 0.0005, False),
+    ("pd_effnet", 0.005, True),
+    ("auroc", 0.0005, False),
+    ("ap", 0.0005, False),
+    ("accuracy", 0.0005, False),
+    ("fid", 0.005, False),
+    ("fd_effnet", 0.0005, True),
+    ("ppl", 0.01, True),
+    ("ppl_alex", 0.01, True),
+    ("ppl_effnet", 0.01, True),
+    ("arcface", 0.0005, False),
+    ("id_portraits", 0.0001, False),
+]
+
+
+def test_margins_are_what_they_were():
+    found = [(name, margin.size, margin.is_share) for name, margin in read_margins().items()]
+    assert sorted(found) == sorted(MARGINS)
+    assert all(margin.why for margin in read_margins().values())
+
+
+def test_a_margin_is_a_size_or_a_share():
+    assert Margin(0.01).at(-200.0) == 0.01
+    assert Margin(0.01, is_share=True).at(-200.0) == 2.0
+
+
+def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_network():
+    stand_ins = {name: row for name, row in METRICS.items() if row.stands_in_for}
+    assert len(stand_ins) == 9
+    for name, row in stand_ins.items():
+        published = METRICS[row.stands_in_for]
+        assert published_name(name) == row.stands_in_for and not published.stands_in_for
+        assert (row.direction, row.unit) == (published.direction, published.unit)
+        assert row.network and published.network and row.network != published.network
+
+
+def test_names_follow_the_network():
+    effnet = METRICS[seen_through("fid", "efficientnet-lite0")]
+    assert effnet.margin == Margin(0.0005, "as fid at 10", is_share=True)
+    assert seen_through("fid", "inception") == "fid"
+    assert seen_through("ppl", "alexnet") == "ppl_alex" and seen_through("ppl", "vgg16") == "ppl"
+    with pytest.raises(KeyError, match="nothing stands for fid through vgg16"):
+        seen_through("fid", "vgg16")
+
+
+def test_stand_ins_stand_behind_what_they_stand_for():
+    assert alternatives("ppl") == ("ppl", "ppl_alex", "ppl_effnet")
+    assert with_stand_ins(["mse", "fid", "fid"]) == ("mse", *alternatives("fid"))
+    known = METRICS | {"fd_mine": Metric("lower", "", "t", "r", network="x", stands_in_for="fid")}
+    assert with_stand_ins(["fid"], known)[-1] == "fd_mine"
+    assert seen_through("fid", "x", known) == "fd_mine"
+
+
+def test_what_compares_two_folders():
+    assert {row.direction for row in map(METRICS.get, comparing(SETS))} == {"lower"}
+    assert set(comparing(PAIRS)) >= {"ssim", "ssim_valid", "mse", "psnr", "lpips", "arcface"}
+    assert not set(comparing(PAIRS)) & set(comparing(SETS))
+
+
+def test_every_row_is_whole():
+    for name, row in METRICS.items():
+        assert NAME.fullmatch(name) and row.title and row.reference
+        assert row.digits is not None  # ours are all written with the same decimals everywhere
+        assert row.network or not row.only_on
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"digits": -1}, {"digits": 13}, {"paper_digits": 99}],
+)
+def test_digits_that_are_none(fields):
+    with pytest.raises(ValueError, match="digits are a number from 0 to 12"):
+        Metric("lower", "", "t", "r", **fields)
+
+
+@pytest.mark.parametrize("size", [-1.0, math.nan, math.inf])
+def test_a_margin_that_is_none(size):
+    with pytest.raises(ValueError, match="a margin is a finite number from 0 up"):
+        Margin(size)
