@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from diffae import cli
 from diffae.errors import UserError
+from diffae.signals import importing, quit_on_signals
 
 # The module whose `main` takes the arguments; `benchmarks.run` wants the names of its own commands among them.
 COMMANDS = {
@@ -30,7 +31,7 @@ USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells mo
 
 def main() -> NoReturn:
     """The entry point."""
-    cli.quit_on_signals()
+    quit_on_signals()
     cli.run(lambda: command(sys.argv[1:]))
 
 
@@ -43,7 +44,9 @@ def command(arguments: list[str]) -> int | None:
     if name not in COMMANDS:
         raise UserError(f"unknown command {name!r}{cli.did_you_mean(name, COMMANDS)}")
     module, first = COMMANDS[name]
-    return importlib.import_module(module).main([*first, *rest])
+    with importing():
+        found = importlib.import_module(module)
+    return found.main([*first, *rest])
 
 
 if __name__ == "__main__":

@@ -14,25 +14,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diffae.config import ModelConfig
+from diffae.config import ModelConfig, read_config
 from diffae.errors import UserError, name_all
-from diffae.files import read_text
 from diffae.official import OfficialCheckpoint
+from diffae.packaged import CONFIG, PACKAGED, packaged_names
 from diffae.trained_on import TrainedOn
 from diffae.trained_on import read as trained_on_record
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS = "model.safetensors"
 OFFICIAL = "last.ckpt"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
 LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
 UNREAD = torch.empty(0)  # in the place of a tensor that is not part of the model
-PACKAGED = Path(__file__).parent / "pretrained"
-
-
-def packaged_names() -> list[str]:
-    """Models that ship with the package: names that `from_pretrained` takes."""
-    return sorted(path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}"))
 
 
 class Folder:
@@ -40,7 +34,7 @@ class Folder:
 
     def __init__(self, path: Path):
         self.path = path
-        self.config = _read_config(path / CONFIG)
+        self.config = read_config(path / CONFIG)
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
         """The tensors of the file by name; those that are not `expected` are named and not read."""
@@ -130,19 +124,6 @@ def _read_group(file: Path, names: Iterator[str]) -> dict[str, Tensor]:
             group[name] = opened.get_tensor(name).clone()
             size += group[name].nbytes
     return group
-
-
-def _read_config(path: Path) -> ModelConfig:
-    try:
-        data = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: must hold a JSON object")
-    try:
-        return ModelConfig.from_json(data)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:

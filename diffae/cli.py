@@ -16,10 +16,10 @@ from typing import NoReturn, TextIO
 from diffae import distributed
 from diffae.errors import Terminated, UserError
 from diffae.files import REFUSALS, refusal
+from diffae.signals import importing, resume
 
 MOST_DIGITS = 20
 LONGEST_WORD = 300  # characters
-INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,11 +102,20 @@ def device(text: str) -> str:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither cpu nor cuda nor cuda:N")
     if text != "cpu":
-        import torch
+        with importing():
+            import torch
 
         if int(match[1] or 0) >= torch.cuda.device_count():
             raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use --device cpu")
     return text
+
+
+def default_device() -> str:
+    """What --device is where it is not given: a GPU if there is one."""
+    with importing():
+        import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def shortened(text: str) -> str:
@@ -121,18 +130,6 @@ def shortened(text: str) -> str:
 def printable(text: str) -> str:
     """`text` on one line and harmless to a terminal: what cannot be printed becomes an escape."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def quit_on_signals() -> None:
-    """End in one line on Ctrl-C and SIGTERM while modules are imported, which takes seconds; `run` takes over."""
-    for number in INTERRUPTED:
-        signal.signal(number, _quit)
-
-
-def _quit(number: int, frame: FrameType | None) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        print(_resume(number), file=sys.stderr, flush=True)
-    os._exit(128 + number)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -157,9 +154,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except UserError as error:
         status = _give_up(2, f"error: {error}")
     except Terminated:
-        status = _give_up(128 + signal.SIGTERM, _resume(signal.SIGTERM))
+        status = _give_up(128 + signal.SIGTERM, resume(signal.SIGTERM))
     except KeyboardInterrupt:
-        status = _give_up(128 + signal.SIGINT, _resume(signal.SIGINT))
+        status = _give_up(128 + signal.SIGINT, resume(signal.SIGINT))
     except distributed.Stopped:
         status = 1
     except BrokenPipeError:
@@ -174,10 +171,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         raise
     _let_go(sys.stdout)
     sys.exit(status)
-
-
-def _resume(number: int) -> str:
-    return f"{INTERRUPTED[signal.Signals(number)]}: run the same command again to go on"
 
 
 def _give_up(status: int, line: str) -> int:

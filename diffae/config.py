@@ -1,13 +1,18 @@
 """Architectures: what a network is made of, and the configurations that the authors released.
 
-A `ModelConfig` is all that is needed to build a model; it is saved as `config.json` beside the weights.
+A `ModelConfig` is all that is needed to build a model; it is saved as `config.json` beside the weights. Nothing here
+needs PyTorch, so that a command can look at a checkpoint without waiting for it.
 """
 
+import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from diffae.errors import UserError
+from diffae.files import read_text
 
+NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
 AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
 EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
 
@@ -153,6 +158,20 @@ class ModelConfig:
         if latent is not None:
             values["latent"] = LatentConfig(**latent)
         return ModelConfig(**values)
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration in a `config.json`. Raises UserError naming the file and what is wrong."""
+    try:
+        data = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: must hold a JSON object")
+    try:
+        return ModelConfig.from_json(data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 # ----------------------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from diffae.checks import whole
-
-NUM_TIMESTEPS = 1000
+from diffae.config import NUM_TIMESTEPS
 
 NoisePredictor = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps_theta
 

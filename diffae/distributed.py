@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from diffae.errors import UserError
+from diffae.signals import importing
 
 if TYPE_CHECKING:
     import torch.distributed as dist
@@ -57,8 +58,9 @@ def init() -> None:
     rank, patience = _number("RANK", 0), _number(PATIENCE, 1, default=DEFAULT_PATIENCE)
     if rank >= world:
         raise UserError(f"RANK={rank}: of WORLD_SIZE={world} the last rank is {world - 1}")
-    import torch
-    from torch.distributed.rendezvous import rendezvous
+    with importing():
+        import torch
+        from torch.distributed.rendezvous import rendezvous
 
     def join() -> _Group:
         longer = timedelta(seconds=patience + LONGEST_ENDING)

@@ -26,7 +26,7 @@ import torch
 
 import benchmarks.run
 from benchmarks import console, measure
-from benchmarks.commands import train_identity
+from benchmarks.commands import running, train_identity
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
@@ -168,7 +168,7 @@ def parse(monkeypatch, tmp_path):
 
     monkeypatch.setattr(cli.Parser, "parse", read)
     for name in ("run", "prepare"):
-        monkeypatch.setattr(benchmarks.run, name, reached)
+        monkeypatch.setattr(running, name, reached)
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.chdir(tmp_path)
 

@@ -1,15 +1,14 @@
-"""`doctor`: which weights are here, which are missing, where they would go; and what a run says of it at its start."""
+"""`doctor`: which weights are here, which are missing, where they would go."""
 
 from pathlib import Path
 
 from benchmarks import REGISTRY
 from benchmarks.core.base import Benchmark
-from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.store import default_root
 from benchmarks.metrics import weights
-from benchmarks.metrics.weights import NotAvailable
-from diffae import checkpoint, cli
+from diffae import cli
 from diffae.errors import UserError
+from diffae.packaged import packaged_names
 
 
 def examine(arguments: list[str]) -> None:
@@ -20,7 +19,7 @@ def examine(arguments: list[str]) -> None:
     if folder is not None and not folder.is_dir():
         raise UserError(f"--weights-dir {folder}: no such folder")
     print("\n".join(weights_report(folder)))
-    print(f"packaged checkpoints: {', '.join(checkpoint.packaged_names()) or 'none'}")
+    print(f"packaged checkpoints: {', '.join(packaged_names()) or 'none'}")
     root = default_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     print(f"store: {root} ({size / 1e6:.0f} MB; may be deleted, set DIFFAE_CACHE to move it)")
@@ -62,36 +61,3 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     if weights.find(seen.weight, folder) is not None:
         return ", ".join([*metrics, seen.metric])
     return f"{', '.join([*metrics, seen.instead])}; not {seen.metric}: {seen.weight} is missing"
-
-
-def announce(evaluation: Evaluation) -> None:
-    """Say on stderr, before anything is computed, what the run will and will not report."""
-    context = evaluation.context
-    say = [
-        f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
-    ]
-    say.append(f"partition: {context.dataset.partition_source}")
-    say += [f"left out: {line}" for line in context.dataset.left_out]
-    say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
-    say += [f"not run: {title}: {reason}" for title, reason in evaluation.missing.items()]
-    say += weights_report(context.weights_dir)
-    say.append(
-        f"perceptual distance: {context.networks.perceptual.metric_name} ({context.networks.perceptual.name})"
-    )
-    say.append(
-        f"Frechet distance: {context.networks.features.metric_name} ({context.networks.features.name})"
-    )
-    try:
-        say.append(f"identity: {context.networks.face.metric_name} ({context.networks.face.name})")
-    except NotAvailable as reason:
-        say.append(f"identity: not reported: {reason}")
-    cli.say("\n".join(say))
-
-
-def announce_images(evaluation: Evaluation) -> None:
-    """Say what only the content of all images tells: files of an odd kind, and models that have seen them."""
-    note = evaluation.context.dataset.survey.note
-    say = [f"files: {note}"] if note else []
-    say += [f"{title}: {text}" for title, text in evaluation.seen_in_training().items()]
-    if say:
-        cli.say("\n".join(say))

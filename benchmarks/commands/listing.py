@@ -2,7 +2,9 @@
 
 from benchmarks import REGISTRY, systems
 from benchmarks.core.profiles import PROFILES
-from diffae import checkpoint, cli
+from benchmarks.core.registry import Registry
+from diffae import cli
+from diffae.packaged import packaged_configs
 
 DATASETS = {
     "portraits": "procedural portraits with 40 attributes and identities, drawn on first use (default)",
@@ -18,16 +20,18 @@ DATASETS = {
 def list_everything(arguments: list[str]) -> None:
     """Print benchmarks, systems, packaged checkpoints, data sets and profiles, a line each."""
     cli.Parser("python -m benchmarks.run list", None).parse(arguments)
-    benchmarks = [REGISTRY.get(name) for name in REGISTRY.usable()]
-    _section("Benchmarks", {b.name: f"{b.title} ({b.paper})" for b in benchmarks})
-    _section("Systems (--systems)", {n: systems.describe(n) for n in systems.REGISTRY.usable()})
-    configs = {n: checkpoint.open_checkpoint(n).config for n in checkpoint.packaged_names()}
+    _section("Benchmarks", _lines(REGISTRY))
+    _section("Systems (--systems)", _lines(systems.REGISTRY))
     _section(
         "Packaged checkpoints (--ckpt)",
-        {name: f"{config.kind}, {config.image_size} px" for name, config in configs.items()},
+        {name: f"{c.kind}, {c.image_size} px" for name, c in packaged_configs().items()},
     )
     _section("Data (--data; look at it with python -m diffae.data check)", DATASETS)
     _section("Profiles (--profile)", {p.name: p.description for p in PROFILES.values()})
+
+
+def _lines(registry: Registry) -> dict[str, str]:
+    return {name: registry.describe(name) for name in registry.usable()}
 
 
 def _section(title: str, entries: dict[str, str]) -> None:

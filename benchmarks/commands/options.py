@@ -1,20 +1,18 @@
-"""The options of `python -m benchmarks.run`: read and checked."""
+"""The options of `python -m benchmarks.run`: read and checked, without PyTorch as far as that goes."""
 
 import argparse
 import sys
 from dataclasses import replace
 
-import torch
-
 from benchmarks import REGISTRY, systems
-from benchmarks.core.precision import PRECISIONS
 from benchmarks.core.profiles import PROFILES, override
-from benchmarks.core.setup import Options, slug
-from diffae import checkpoint, cli
-from diffae.config import AUTOENCODER
+from benchmarks.core.request import PRECISIONS, Options
+from benchmarks.systems import slug
+from diffae import cli
+from diffae.config import AUTOENCODER, NUM_TIMESTEPS
 from diffae.data.transforms import CROPS
-from diffae.diffusion import timesteps
 from diffae.errors import UserError
+from diffae.signals import importing
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
@@ -40,7 +38,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         profile=profile,
         attributes=_attribute_names(args.attributes),
         seed=args.seed,
-        device=args.device,
+        device=args.device or cli.default_device(),
         weights_dir=args.weights_dir,
         allow_unknown_weights=args.allow_unknown_weights,
         out=args.out,
@@ -80,7 +78,7 @@ def _parser(description: str | None) -> cli.Parser:
     )
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=cli.natural, default=0)
-    add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     add(
         "--precision",
         choices=PRECISIONS,
@@ -97,17 +95,20 @@ def _parser(description: str | None) -> cli.Parser:
 def _steps(text: str) -> tuple[int, ...]:
     try:
         steps = tuple(cli.whole_number(part) for part in text.split(","))
-        for number in steps:
-            timesteps(number)
-    except (ValueError, UserError) as error:
+    except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    for number in steps:
+        if not 1 <= number <= NUM_TIMESTEPS:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: steps must be a whole number from 1 to {NUM_TIMESTEPS}, not {number}"
+            )
     return tuple(sorted(set(steps)))
 
 
 def _benchmark_names(what: list[str]) -> tuple[str, ...]:
     for name in what:
         if name != "all":
-            REGISTRY.get(name)
+            REGISTRY.require(name)
     return tuple(REGISTRY.usable() if "all" in what else dict.fromkeys(what))
 
 
@@ -118,7 +119,7 @@ def _system_names(text: str | None) -> tuple[str, ...]:
         return tuple(systems.REGISTRY.usable())
     names = _names(text)
     for name in names:
-        systems.REGISTRY.get(name)
+        systems.REGISTRY.require(name)
     if not names:
         raise UserError("--systems: names no system")
     return names
@@ -158,5 +159,8 @@ def _checkpoint(text: str) -> tuple[str, str]:
         if not path or (colon and not (slug(title) and title.isprintable())):
             raise UserError(f"--ckpt {text}: expected SYSTEM=PATH or SYSTEM:TITLE=PATH")
         return name, path
+    with importing():
+        from diffae import checkpoint
+
     config = checkpoint.open_checkpoint(text).config
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text

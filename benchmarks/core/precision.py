@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import backends
 
+from benchmarks.core.request import PRECISIONS as PRECISIONS
 from diffae.errors import UserError
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
 EXACT, TF32 = "ieee", "tf32"  # PyTorch's own words
 
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # read by cuBLAS and cuDNN themselves: 0 never TF32, 1 always

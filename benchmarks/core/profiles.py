@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from diffae.cli import did_you_mean, whole_number
+from diffae.config import NUM_TIMESTEPS
 from diffae.data.dataset import SPLITS
 from diffae.data.portraits.write import LARGEST_COUNT
-from diffae.diffusion import NUM_TIMESTEPS
 from diffae.errors import UserError
 
 LARGEST = 10**9

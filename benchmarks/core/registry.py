@@ -1,4 +1,6 @@
-"""Names to objects: ours, written down as "module:attribute" and imported on use, and those of plug-ins.
+"""Names to objects: ours, written down as "module:attribute" with a line about each, and those of plug-ins.
+
+What is ours is imported on use: neither a name that is checked nor a list of all of them waits for it.
 
 A package of a user's adds an entry by an entry point of the group (`diffae.systems`, `diffae.benchmarks`). A
 plug-in that cannot be used is an error where it is asked for by name, and one line of warning where all are.
@@ -9,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffae.cli import did_you_mean, printable
 from diffae.errors import UserError
@@ -17,12 +19,28 @@ from diffae.errors import UserError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
 
 
-class Registry:
-    """A lazy table of names. `kind` is what an entry is called in messages, e.g. "system"; `accept`
-    ("module:function") takes the name and object of a plug-in, raises UserError if it is none, and returns it."""
+class Own(NamedTuple):
+    """An entry of ours: where its object is ("module:attribute"), and what the object says of itself in one line."""
 
-    def __init__(self, kind: str, group: str, own: dict[str, str], accept: str = ""):
+    target: str
+    line: str
+
+
+class Registry:
+    """A lazy table of names. `kind` is what an entry is called in messages, e.g. "system"; `line` is what an object
+    says of itself; `accept` ("module:function") takes the name and object of a plug-in, raises UserError if it is
+    none, and returns it."""
+
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        own: dict[str, Own],
+        line: Callable[[Any], str],
+        accept: str = "",
+    ):
         self.kind, self.group, self.own, self.accept = kind, group, own, accept
+        self._line = line
         self._warned: set[str] = set()
 
     def names(self) -> list[str]:
@@ -42,13 +60,22 @@ class Registry:
         """The object of that name. Raises UserError, with the nearest name, if there is none, or if the plug-in
         of that name cannot be used, with the reason."""
         if name in self.own:
-            return _load(self.own[name])
+            return _load(self.own[name].target)
         targets = self._plugins().get(name)
         if targets is None:
             raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
         if fault := self._fault(name, targets):
             raise UserError(fault)
         return self._guarded(name, *targets)
+
+    def require(self, name: str) -> None:
+        """Raise UserError where `get` does. Nothing of ours is imported."""
+        if name not in self.own:
+            self.get(name)
+
+    def describe(self, name: str) -> str:
+        """One line about an entry. Raises UserError as `get` does; nothing of ours is imported."""
+        return self.own[name].line if name in self.own else self._line(self.get(name))
 
     def _can_be_used(self, name: str) -> bool:
         try:

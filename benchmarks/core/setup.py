@@ -1,12 +1,11 @@
 """From what was asked for to what is measured: the systems and the data of a run."""
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from benchmarks import systems
-from benchmarks.core.profiles import Profile
+from benchmarks.core.request import Options
 from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import slug
@@ -17,30 +16,6 @@ from diffae.data.portraits.planned import planned
 from diffae.data.survey import forget
 from diffae.errors import UserError
 from diffae.files import writing
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was asked for, by value: two runs with equal options are the same run."""
-
-    benchmarks: tuple[str, ...]
-    systems: tuple[str, ...]
-    checkpoints: dict[str, str]
-    data: str | None
-    crop: str | None
-    profile: Profile
-    attributes: tuple[str, ...]
-    seed: int
-    device: str
-    weights_dir: Path | None
-    allow_unknown_weights: bool
-    out: Path | None
-    precision: str = "float32"
-    fresh: bool = False
-    dry_run: bool = False
-    verify_data: bool = False
-    arguments: tuple[str, ...] = ()
-
 
 Missing = dict[str, str | SystemFailed]  # by title: why a system is not there
 

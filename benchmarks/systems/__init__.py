@@ -10,13 +10,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from benchmarks.core.registry import Registry
-from benchmarks.systems import checked
-from benchmarks.systems.base import Code, System, SystemFailed
+from benchmarks.core.registry import Own, Registry
 
 if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.systems.base import Code, System, SystemFailed
     from benchmarks.systems.live import as_system, wrap
 
 __all__ = [
@@ -31,46 +30,86 @@ __all__ = [
     "wrap",
 ]
 
+
+# Of these, what needs PyTorch, by the module that has it: imported when it is used.
+LAZY = dict.fromkeys(("Code", "System", "SystemFailed"), "benchmarks.systems.base") | dict.fromkeys(
+    ("as_system", "wrap"), "benchmarks.systems.live"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(LAZY[name]), name)
+
+
+def _line(system: type) -> str:
+    return (system.__doc__ or "").strip().split("\n")[0]
+
+
 REGISTRY = Registry(
     "system",
     "diffae.systems",
     {
-        "diffae": "benchmarks.systems.diffusion:DiffAESystem",
-        "ddim": "benchmarks.systems.diffusion:DDIMSystem",
-        "pixels-pca": "benchmarks.systems.references:PixelsPCA",
-        "random-encoder": "benchmarks.systems.references:RandomEncoder",
-        "timm": "benchmarks.systems.references:TimmEncoder",
-        "dummy-perfect": "benchmarks.systems.dummy:Perfect",
-        "dummy-constant": "benchmarks.systems.dummy:Constant",
-        "dummy-random": "benchmarks.systems.dummy:RandomCode",
+        "diffae": Own(
+            "benchmarks.systems.diffusion:DiffAESystem",
+            "Diffusion autoencoder: z_sem and x_T, latent DDIM for sampling (the paper's model)",
+        ),
+        "ddim": Own(
+            "benchmarks.systems.diffusion:DDIMSystem",
+            "DDIM baseline: the same UNet without an encoder; its only code is x_T",
+        ),
+        "pixels-pca": Own(
+            "benchmarks.systems.references:PixelsPCA",
+            "Pixels projected on their first principal components, as many as z_sem has numbers",
+        ),
+        "random-encoder": Own(
+            "benchmarks.systems.references:RandomEncoder",
+            "The semantic encoder with random weights: what its architecture alone is worth",
+        ),
+        "timm": Own(
+            "benchmarks.systems.references:TimmEncoder",
+            "EfficientNet-lite0 trained on ImageNet (timm): what a supervised encoder's features are worth",
+        ),
+        "dummy-perfect": Own(
+            "benchmarks.systems.dummy:Perfect", "The image is its own code: SSIM 1, MSE 0"
+        ),
+        "dummy-constant": Own(
+            "benchmarks.systems.dummy:Constant",
+            "Every image decodes to mid-grey, every code is zero: path length 0, AUROC 0.5",
+        ),
+        "dummy-random": Own(
+            "benchmarks.systems.dummy:RandomCode",
+            "A code that knows nothing of the image: AUROC 0.5 within its error",
+        ),
     },
+    line=_line,
 )
 
 # What `--systems` defaults to: the paper's model, its baseline, and the rows that give a scale.
 DEFAULT = ("diffae", "ddim", "pixels-pca", "random-encoder")
 
 
-def load(name: str, path: str | Path | None = None, device: str | torch.device = "cpu") -> System:
+def load(
+    name: str, path: "str | Path | None" = None, device: "str | torch.device" = "cpu"
+) -> "System":
     """The system `name` from the checkpoint `path` (None: what ships with the package, if it does), `checked`.
 
     Raises UserError if there is no such system or its checkpoint cannot be used, SystemFailed if it is there
     and not what a system must be.
     """
+    import torch
+
+    from benchmarks.systems import checked
+
     return checked.build(name, REGISTRY.get(name), path, torch.device(device))
 
 
 def describe(name: str) -> str:
     """One line about a system, from its docstring."""
-    return (REGISTRY.get(name).__doc__ or "").strip().split("\n")[0]
+    return REGISTRY.describe(name)
 
 
 def slug(title: str) -> str:
     """A title as a name, for files and options."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-
-
-def __getattr__(name: str) -> Any:
-    """`as_system` and `wrap`, imported on first use: they know the models of `diffae`."""
-    if name not in ("as_system", "wrap"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("benchmarks.systems.live"), name)

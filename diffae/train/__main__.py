@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from diffae import cli
+from diffae.signals import quit_on_signals
 
 if __name__ == "__main__":
-    cli.quit_on_signals()
+    quit_on_signals()
 
 import torch
 

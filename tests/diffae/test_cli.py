@@ -3,6 +3,7 @@
 import argparse
 import ast
 import errno
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.commands.options import parse
 from benchmarks.core.profiles import PROFILES, override
 from diffae import cli
 from diffae.errors import UserError
+from diffae.signals import INTERRUPTED, importing
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,6 +122,7 @@ SCRIPT = """
 import sys
 from diffae import cli
 from diffae.errors import UserError
+from diffae.signals import INTERRUPTED, importing
 
 def main():
     cli.say("progress")
@@ -200,3 +203,37 @@ def test_every_command_answers_help_without_docstrings(module):
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert ended.returncode == 0 and ended.stdout.startswith("usage: "), ended.stderr
+
+
+def test_a_block_of_imports_leaves_the_handlers_of_signals_as_they_were():
+    before = [signal.getsignal(number) for number in INTERRUPTED]
+    with pytest.raises(ImportError), importing():
+        assert all(signal.getsignal(number) is not before[0] for number in INTERRUPTED)
+        raise ImportError
+    assert [signal.getsignal(number) for number in INTERRUPTED] == before
+
+
+INTERRUPTED_IMPORT = """
+import os, signal
+from diffae.signals import importing
+
+class Module:
+    def __del__(self):  # where Python drops a KeyboardInterrupt
+        os.kill(os.getpid(), NUMBER)
+
+with importing():
+    Module()
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "line"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+)
+def test_a_signal_during_imports_is_one_line_wherever_it_comes(number, line):
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT.replace("NUMBER", str(int(number)))],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    said = f"{line}: run the same command again to go on\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", said)

@@ -4,7 +4,7 @@ import pytest
 from metric_weights import write_onnx
 
 from benchmarks import systems
-from benchmarks.commands import doctor
+from benchmarks.commands import announce, doctor
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.metrics import weights
 from benchmarks.systems import dummy
@@ -57,7 +57,7 @@ def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
 def test_evaluation_on_training_images_is_said(split, said, context, capsys):
     system = dummy.Perfect(None, context.device)
     system.trained_on = TrainedOn.describe("ffhq128", context.dataset, split, 0)
-    doctor.announce_images(Evaluation(context, [system]))
+    announce.announce_images(Evaluation(context, [system]))
     line = f"{system.title}: evaluated on images that this checkpoint was trained on ({split} of "
     assert (line in capsys.readouterr().err) == said
 
@@ -69,5 +69,5 @@ def test_systems_know_what_their_checkpoints_were_trained_on():
 
 
 def test_a_run_says_the_same_before_it_computes(context, capsys):
-    doctor.announce(Evaluation(context, []))
+    announce.announce(Evaluation(context, []))
     assert "\n".join(doctor.weights_report(None)) in capsys.readouterr().err

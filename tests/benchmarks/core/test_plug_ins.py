@@ -161,7 +161,7 @@ def test_a_name_that_clashes_or_is_none_is_left_out(entries, reason, monkeypatch
 
 
 def test_two_packages_with_one_name_are_refused(monkeypatch):
-    registry = Registry("system", "diffae.systems", {})
+    registry = Registry("system", "diffae.systems", {}, line=str)
     entries = {"a": ["mine:A", "yours:A"], "b": ["mine:B"]}
     monkeypatch.setattr(registry, "_plugins", lambda: entries)
     with pytest.raises(UserError, match="'a': several packages give it: mine:A, yours:A"):

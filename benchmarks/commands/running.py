@@ -1,0 +1,78 @@
+"""The run itself: systems and data opened, every benchmark measured, the run folder filled; or only planned."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.commands import announce, dry_run
+from benchmarks.core import run_folder
+from benchmarks.core.evaluation import prepare
+from benchmarks.core.precision import precision, refuse_override
+from benchmarks.core.request import Options
+from benchmarks.core.run_folder import PICTURES, TABLES, RunFolder
+from benchmarks.core.setup import refuse_data_and_out_in_one
+from benchmarks.core.store import Store, default_root
+from diffae import cli, distributed
+from diffae.errors import UserError
+
+
+def run_or_plan(options: Options) -> None:
+    """What `python -m benchmarks.run` does with options that were read."""
+    refuse_override(options.precision)
+    with precision(options.precision):
+        if options.dry_run:
+            plan(options)
+        else:
+            run(options)
+
+
+def plan(options: Options) -> None:
+    """Say what a run would compute. Nothing is written, and no image but the first is read."""
+    evaluation = prepare(options, Store(default_root(), options.fresh))
+    if distributed.is_main():
+        announce.announce(evaluation)
+        dry_run.print_report(evaluation.context, options.benchmarks, evaluation.systems)
+
+
+def run(options: Options) -> Path:
+    """Run what was asked for and return the run folder."""
+    refuse_data_and_out_in_one(options.data, options.out or run_folder.RUNS / "DATA-PROFILE-ID")
+    store = Store(default_root(), options.fresh)
+    store.make()
+    with distributed.main_first():
+        evaluation = prepare(options, store)
+        _ = evaluation.context.dataset.survey  # while the others wait: they find what this one kept
+    settings = run_folder.settings(options, evaluation)
+    out = options.out or run_folder.default_out(evaluation.context, settings)
+    evaluation.context = replace(evaluation.context, pictures=out / PICTURES)
+    if distributed.is_main():
+        announce.announce(evaluation)
+        announce.announce_images(evaluation)
+    with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
+        distributed.barrier()
+        store.sweep()
+        folder = RunFolder(out, evaluation, settings, options.arguments)
+        evaluation.fit()
+        for name in options.benchmarks:
+            folder.take(name, evaluation.rows(name))
+        folder.finish()
+    if distributed.is_main():
+        print((out / TABLES / "overview.md").read_text(encoding="utf-8"))
+        print(f"tables: {out / TABLES}")
+    _tell_failures(folder)
+    return out
+
+
+def _tell_failures(folder: RunFolder) -> None:
+    """Say on stderr what failed. Raises UserError if anything did: a run without its numbers is no success."""
+    benchmarks: dict[tuple[str, str], list[str]] = {}
+    for failure in folder.failures:
+        benchmarks.setdefault((failure.system, failure.reason), []).append(failure.benchmark)
+    for (system, reason), names in benchmarks.items():
+        cli.say(cli.printable(f"failed: {system}: {reason} ({', '.join(names)})"))
+    if folder.failures:
+        distributed.barrier()
+        count = len(folder.failures)
+        raise UserError(
+            f"{count} measurement{'s' * (count > 1)} failed, see above; the others are in {folder.out}"
+        )

@@ -1,0 +1,31 @@
+"""What is asked for, by value. Nothing here needs PyTorch: a command line that is wrong is answered at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.core.profiles import Profile
+
+PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, by value: two runs with equal options are the same run."""
+
+    benchmarks: tuple[str, ...]
+    systems: tuple[str, ...]
+    checkpoints: dict[str, str]
+    data: str | None
+    crop: str | None
+    profile: Profile
+    attributes: tuple[str, ...]
+    seed: int
+    device: str
+    weights_dir: Path | None
+    allow_unknown_weights: bool
+    out: Path | None
+    precision: str = "float32"
+    fresh: bool = False
+    dry_run: bool = False
+    verify_data: bool = False
+    arguments: tuple[str, ...] = ()

@@ -1,0 +1,72 @@
+"""`list` and `--help` answer at once: from what is written down, which is what the objects themselves say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import REGISTRY, systems
+from benchmarks.systems import base
+from diffae import checkpoint
+from diffae.packaged import packaged_configs
+
+ROOT = Path(__file__).parents[3]
+HEAVY = ["torch", "torchvision", "timm", "pandas", "scipy", "sklearn", "lpips", "insightface"]
+SCRIPT = """
+import runpy, sys
+module, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print(sorted(sys.modules.keys() & {HEAVY}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        ("benchmarks.run --help", "usage: python -m benchmarks.run"),
+        ("benchmarks.run list", "Benchmarks"),
+        ("benchmarks.run list --help", "usage: python -m benchmarks.run list"),
+        ("benchmarks.console --help", "usage: diffae-bench"),
+        ("benchmarks.console list", "Benchmarks"),
+        ("benchmarks.console run --help", "usage: python -m benchmarks.run"),
+    ],
+)
+def test_what_computes_nothing_imports_nothing_heavy(command, first):
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(HEAVY=set(HEAVY)), *command.split()],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert ended.returncode == 0 and ended.stdout.startswith(first), ended.stderr
+    assert ended.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("name", REGISTRY.own)
+def test_the_line_of_a_benchmark_is_its_own(name):
+    benchmark = REGISTRY.get(name)
+    assert REGISTRY.describe(name) == f"{benchmark.title} ({benchmark.paper})"
+
+
+@pytest.mark.parametrize("name", systems.REGISTRY.own)
+def test_the_line_of_a_system_is_its_docstrings_first(name):
+    (first, *_) = systems.REGISTRY.get(name).__doc__.strip().splitlines()
+    assert systems.describe(name) == first
+
+
+def test_packaged_configurations_are_those_of_the_checkpoints():
+    assert packaged_configs() == {
+        name: checkpoint.open_checkpoint(name).config for name in checkpoint.packaged_names()
+    }
+    assert {config.image_size for config in packaged_configs().values()} == {32}
+
+
+def test_lazy_names_are_the_objects_themselves():
+    from benchmarks.systems import Code, System, SystemFailed
+
+    assert (Code, System, SystemFailed) == (base.Code, base.System, base.SystemFailed)
+    for module in (systems, sys.modules["benchmarks"]):
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            _ = module.nothing
