@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import run, systems
+from benchmarks.commands import running
 from benchmarks.commands.options import parse
 from benchmarks.core.precision import PRECISIONS, full_precision, of_networks, precision
 from benchmarks.core.store import Store
@@ -46,7 +47,7 @@ def careless():
 
 def test_a_run_computes_in_float32_unless_told_otherwise(careless, monkeypatch):
     seen = []
-    monkeypatch.setattr(run, "run", lambda options: seen.append((options.precision, tf32())))
+    monkeypatch.setattr(running, "run", lambda options: seen.append((options.precision, tf32())))
     run.main(["probes"])
     ((name, switches),) = seen
     assert name == "float32" and not any(switches.values()), switches
@@ -107,7 +108,7 @@ def test_an_unknown_precision_is_refused():
     ("value", "contradicts"), [("1", {"float32", "bfloat16"}), ("0", {"tf32"})]
 )
 def test_an_environment_that_overrides_the_precision_is_refused(value, contradicts, monkeypatch):
-    monkeypatch.setattr(run, "run", lambda options: None)
+    monkeypatch.setattr(running, "run", lambda options: None)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
     for name in PRECISIONS:
         if name in contradicts:
