@@ -75,3 +75,9 @@ REGISTRY = Registry(
     line=_line,
     accept="benchmarks.core.base:accepted",
 )
+
+# The settings of what several tasks share, by section of a profile; a task's own are `Benchmark.sizes`.
+SHARED_SIZES = {
+    "data": "benchmarks.core.setup:DataSizes",
+    "samples": "benchmarks.tasks.shared.samples:Sizes",
+}

@@ -1,18 +1,59 @@
 """What a person changed between two runs, in the words of the command line: from the settings in run.json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reports.reading import short
 
 FLAGS = ("data", "crop", "device", "precision", "attributes", "weights_dir")
-NOT_SET = ("name", "description", "changed")  # of a profile
+# Settings of profiles by the names that they had before 0.3, and what they are now.
+RENAMED = {
+    "portraits": ("data.portraits",),
+    "steps": ("reconstruction.steps", "cost.steps"),
+    "reconstruction_images": ("reconstruction.images",),
+    "reconstruction_split": ("reconstruction.split",),
+    "fit_images": ("data.fit_images",),
+    "probe_train": ("probes.train",),
+    "probe_valid": ("probes.valid",),
+    "probe_test": ("probes.test",),
+    "probe_adam_paper": ("probes.adam_paper",),
+    "identity_images": ("identity.images",),
+    "identity_strengths": ("identity.strengths",),
+    "identity_steps": ("identity.steps",),
+    "interpolation_pairs": ("interpolation.pairs",),
+    "interpolation_steps": ("interpolation.steps",),
+    "fid_samples": ("samples.count",),
+    "fid_steps": ("samples.steps",),
+    "fid_reference": ("unconditional.reference",),
+    "fid_reference_split": ("unconditional.reference_split",),
+    "autoencoding_split": ("unconditional.autoencoding_split",),
+    "fewshot_reference": ("fewshot.reference",),
+    "fewshot_samples": ("fewshot.samples",),
+    "fewshot_pool": ("fewshot.pool",),
+    "fewshot_seeds": ("fewshot.seeds",),
+    "fewshot_steps": ("fewshot.steps",),
+    "fewshot_binary_k": ("fewshot.binary_k",),
+    "fewshot_pu_positives": ("fewshot.pu_positives",),
+    "fewshot_pu_unlabeled": ("fewshot.pu_unlabeled",),
+    "fewshot_acceptance": ("fewshot.acceptance",),
+    "variation_images": ("variation.images",),
+    "variation_draws": ("variation.draws",),
+    "variation_steps": ("variation.steps",),
+    "denoising_images": ("denoising.images",),
+    "denoising_timesteps": ("denoising.timesteps",),
+    "memorisation_train": ("memorisation.train",),
+    "cost_batch": ("cost.batch",),
+    "cost_steps": ("cost.timed_steps",),
+    "cost_repeats": ("cost.repeats",),
+}
+STEPS = ("reconstruction.steps", "cost.steps", "samples.steps")  # what --steps changes
 
 
 def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Each setting that decides how a number is measured and differs, new against base, e.g. `profile smoke against quick`.
 
-    What may differ between runs that are compared (systems, checkpoints, benchmarks, seed) is left out.
+    What may differ between runs that are compared (systems, checkpoints, benchmarks, seed) is left out. A run of 0.2 has
+    its settings under their names of then, and says the same with them.
     """
     a, b = base.get("profile"), new.get("profile")
     if isinstance(a, dict) and isinstance(b, dict):
@@ -27,15 +68,44 @@ def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[st
     named_alike = base.get("name") == new.get("name")
     if not named_alike:
         yield f"profile {_text(new.get('name'))} against {_text(base.get('name'))}"
-    asked = {*_names(base.get("changed")), *_names(new.get("changed"))}
-    for name in (set(base) | set(new)) - set(NOT_SET) if named_alike else asked:
-        if base.get(name) != new.get(name):
-            flag = "--steps " if name == "steps" else f"--set {short(name, 40)}="
-            yield f"{flag}{_text(new.get(name))} against {_text(base.get(name))}"
+    a, b = _settings(base), _settings(new)
+    asked = {*_changed(base), *_changed(new)}
+    if base.get("limit") != new.get("limit"):  # which changes every count: these need not be told
+        yield f"--limit {_text(new.get('limit') or 'none')} against {_text(base.get('limit') or 'none')}"
+        named_alike = False
+    differ = [
+        name
+        for name in ((a.keys() | b.keys()) if named_alike else asked)
+        if a.get(name) != b.get(name)
+    ]
+    for flag, name in _flags(differ, b):
+        yield f"{flag}{_text(b.get(name))} against {_text(a.get(name))}"
 
 
-def _names(changed: object) -> list[str]:
-    return [name for name in changed if isinstance(name, str)] if isinstance(changed, list) else []
+def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The flag that changes each of the settings, and its name; those that --steps changes at once are told once."""
+    steps = [name for name in STEPS if name in names]
+    told = {name for name in steps[1:] if new.get(name) == new.get(steps[0])}
+    for name in sorted(set(names) - told):
+        yield ("--steps " if name == STEPS[0] else f"--set {short(name, 40)}="), name
+
+
+def _settings(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting of a profile by "section.name"."""
+    sections = profile.get("sections")
+    if not isinstance(sections, dict):
+        return {
+            new: profile[old] for old, names in RENAMED.items() if old in profile for new in names
+        }
+    parts = {section: part for section, part in sections.items() if isinstance(part, dict)}
+    return {f"{section}.{name}": part[name] for section, part in parts.items() for name in part}
+
+
+def _changed(profile: Mapping[str, Any]) -> list[str]:
+    """What --set and --steps changed, by the names of today."""
+    changed = profile.get("changed")
+    names = changed if isinstance(changed, list) else []
+    return [new for name in names if isinstance(name, str) for new in RENAMED.get(name, (name,))]
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,7 @@
 """`list`: benchmarks, systems, data sets and profiles, a line each."""
 
 from benchmarks import REGISTRY, systems
-from benchmarks.core.profiles import PROFILES
+from benchmarks.core.profiles import described
 from benchmarks.core.registry import Registry
 from diffae import cli
 from diffae.packaged import packaged_configs
@@ -27,7 +27,7 @@ def list_everything(arguments: list[str]) -> None:
         {name: f"{c.kind}, {c.image_size} px" for name, c in packaged_configs().items()},
     )
     _section("Data (--data; look at it with python -m diffae.data check)", DATASETS)
-    _section("Profiles (--profile)", {p.name: p.description for p in PROFILES.values()})
+    _section("Profiles (--profile)", described())
 
 
 def _lines(registry: Registry) -> dict[str, str]:

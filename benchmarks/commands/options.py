@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from dataclasses import replace
 
 from benchmarks import REGISTRY, systems
-from benchmarks.core.profiles import PROFILES, override
+from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, override, with_steps
 from benchmarks.core.request import PRECISIONS, Options
 from benchmarks.systems import slug
 from diffae import cli
@@ -14,28 +13,22 @@ from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.signals import importing
 
+PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
+
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
     args = _parser(description).parse(arguments)
-    if args.profile not in PROFILES:
-        raise UserError(
-            f"unknown profile {args.profile!r}{cli.did_you_mean(args.profile, PROFILES)}"
-        )
-    profile = PROFILES[args.profile]
-    if args.steps is not None:
-        profile = replace(profile, steps=args.steps, fid_steps=args.steps, changed=("steps",))
-    for text in args.set:
-        profile = override(profile, text)
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
+    benchmarks = _benchmark_names(args.what)
     return Options(
-        benchmarks=_benchmark_names(args.what),
+        benchmarks=benchmarks,
         systems=_system_names(args.systems),
         checkpoints=_checkpoints(args.ckpt),
         data=None if args.data is None else str(args.data),
         crop=args.crop,
-        profile=profile,
+        profile=_profile(args, benchmarks),
         attributes=_attribute_names(args.attributes),
         seed=args.seed,
         device=args.device or cli.default_device(),
@@ -66,15 +59,21 @@ def _parser(description: str | None) -> cli.Parser:
     add("--data", type=cli.path, help="data set (default: the procedural portraits)")
     add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
     add("--verify-data", action="store_true", help="read all of --data again, changed or not")
-    add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
+    add("--profile", default=DEFAULT, metavar="NAME|FILE", help=PROFILE_HELP)
     add("--out", type=cli.path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
     add(
         "--set",
         action="append",
         default=[],
-        metavar="NAME=VALUE",
-        help="change one setting of the profile, see benchmarks/core/profiles.py; may be repeated",
+        metavar="TASK.NAME=VALUE",
+        help="change one setting of the profile, see benchmarks/profiles/; may be repeated",
+    )
+    add(
+        "--limit",
+        type=cli.positive,
+        metavar="N",
+        help="look at no more than N images, pairs or samples anywhere; for trying things out",
     )
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=cli.natural, default=0)
@@ -90,6 +89,18 @@ def _parser(description: str | None) -> cli.Parser:
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
     return parser
+
+
+def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
+    """The profile asked for, with what --steps, --set and --limit change, and a section for each plug-in that runs."""
+    profile = find(args.profile)
+    for name in benchmarks:
+        profile = profile.including(REGISTRY.get(name))
+    if args.steps is not None:
+        profile = with_steps(profile, args.steps)
+    for text in args.set:
+        profile = override(profile, text)
+    return profile if args.limit is None else profile.limited(args.limit)
 
 
 def _steps(text: str) -> tuple[int, ...]:

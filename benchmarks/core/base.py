@@ -3,16 +3,20 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from benchmarks import REGISTRY
+from benchmarks import REGISTRY, SHARED_SIZES
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Work
+from benchmarks.core.profiles import BUILT_IN, PROFILES
 from benchmarks.core.rows import Row, as_row
+from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import METRICS, MetricInfo, register
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import IN_WORDS, System, SystemFailed
 from benchmarks.systems.checked import Checked, raised
 from diffae import distributed
+from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from reports.records import Record, record_key
 from reports.tables import TABLES
@@ -38,6 +42,8 @@ class Benchmark:
     `metrics` can always be measured; `seen` depends on the weights that are here. `doctor` prints both.
     `infos` are the metrics that a plug-in brings and the table of `benchmarks.metrics` does not have. `of_images`
     says that its numbers are of what systems draw, so that a row tells how much of it had to be clamped.
+    `sizes` is the dataclass of its settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in,
+    `profiles` has those values that are not the defaults, by name of the built-in profile.
     """
 
     name: str
@@ -54,6 +60,8 @@ class Benchmark:
     seen: Seen | None = None
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     of_images: bool = True
+    sizes: type | None = None
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_ours(self) -> bool:
@@ -70,12 +78,23 @@ def accepted(name: str, found: object) -> Benchmark:
         raise UserError(f"cannot write a table called {found.table!r}")
     if unknown := sorted(set(found.needs) - set(IN_WORDS)):
         raise UserError(f"needs what no system has: {', '.join(unknown)}")
+    if found.sizes is not None and (fault := fault_of(found.sizes)):
+        raise UserError(fault)
+    if name in SHARED_SIZES:
+        raise UserError("its name is that of settings that benchmarks share")
+    for profile in found.profiles:
+        if profile not in BUILT_IN:
+            raise UserError(
+                f"its profiles: no profile {profile!r}{did_you_mean(profile, BUILT_IN)}"
+            )
+        _ = PROFILES[profile].including(found)
     register(name, found.infos)
     return found
 
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
     """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
+    context = replace(context, profile=context.profile.including(benchmark))
     if benchmark.labelled and context.dataset.attributes is None:
         yield not_run(
             benchmark, context, "all systems", f"{context.dataset.name} has no attributes"

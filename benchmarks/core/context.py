@@ -1,5 +1,6 @@
 """What a benchmark is given: the run's data, sizes and seed, and the doors to its images, codes, networks and rows.
 
+context.sizes(Sizes)                             settings of the profile (profiles.py)
 context.select("test", 100)                      images by position (selection.py)
 context.codes.semantic(system, selection)        codes and features, from the store (codes.py)
 context.networks.perceptual                      metric networks (metrics/networks.py)
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.core.codes import Codes
-from benchmarks.core.profiles import Profile
+from benchmarks.core.profiles import Profile, S
 from benchmarks.core.rows import Protocol, Row, make_row
 from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
@@ -54,6 +55,10 @@ class Context:
     def of(self, system: System) -> "Context":
         """The same for one system: protocols say what `System.describe` says."""
         return replace(self, model=dict(system.describe()))
+
+    def sizes(self, kind: type[S]) -> S:
+        """The run's settings of one task: the instance of its `Sizes`."""
+        return self.profile.sizes(kind)
 
     def select(self, split: str, count: int) -> Selection:
         """The first `count` images of a split in the run's order, or all if there are fewer."""

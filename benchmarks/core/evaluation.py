@@ -10,7 +10,7 @@ from benchmarks import REGISTRY
 from benchmarks.core.base import failed, not_run, rows
 from benchmarks.core.context import Context
 from benchmarks.core.rows import Row
-from benchmarks.core.setup import Missing, Options, load_systems, open_data
+from benchmarks.core.setup import DataSizes, Missing, Options, load_systems, open_data
 from benchmarks.core.store import Store
 from benchmarks.systems.base import System, SystemFailed
 from diffae.data import Dataset
@@ -28,7 +28,7 @@ class Evaluation:
 
     def fit(self) -> None:
         """Show training images to the systems that learn from them, a batch at a time; one that fails is missing."""
-        selection = self.context.select("train", self.context.profile.fit_images)
+        selection = self.context.select("train", self.context.sizes(DataSizes).fit_images)
         parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
         for system in [system for system in self.systems if system.learns_from_data]:
             try:

@@ -8,7 +8,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-CORE = "base context images overshoot plan precision profiles provenance registry run_folder store".split()
+CORE = "base context images overshoot plan precision provenance registry run_folder store".split()
 TASKS = "cost denoising identity interpolation memorisation probes reconstruction unconditional variation".split()
 MOVED = {
     **{f"benchmarks.{name}": f"benchmarks.core.{name}" for name in CORE},

@@ -1,289 +1,280 @@
-"""Profiles: how much of everything is computed, in one place.
+"""Profiles: how much of everything is computed. A profile is a TOML file with a section for each task.
 
 `paper` is the paper's protocol; `standard` is what a machine with a GPU does in an hour or two; `quick` ends
-in just under ten minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs.
+in just under ten minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs. They are in
+benchmarks/profiles/. What a setting means is said by the `Sizes` of the task that has it:
+
+    context.sizes(Sizes).images
 """
 
-import math
-from dataclasses import dataclass, fields, replace
-from typing import Any
+import tomllib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from diffae.cli import did_you_mean, whole_number
-from diffae.config import NUM_TIMESTEPS
-from diffae.data.dataset import SPLITS
-from diffae.data.portraits.write import LARGEST_COUNT
+from benchmarks import REGISTRY, SHARED_SIZES
+from benchmarks.core.registry import NAME, load
+from benchmarks.core.sizes import checked, is_capped, settings_of, typed
+from diffae.cli import did_you_mean
 from diffae.errors import UserError
+from diffae.files import read_text
+from reports.settings import RENAMED, STEPS
 
-LARGEST = 10**9
-ACCEPTANCE = (
-    "probability",
-    "threshold",
-    "reject",
-)  # the rules of benchmarks/tasks/fewshot/classes.py
+if TYPE_CHECKING:
+    from benchmarks.core.base import Benchmark
+
+BUILT_IN = ("smoke", "quick", "standard", "paper")
+DEFAULT = "quick"
+FOLDER = Path(__file__).parents[1] / "profiles"
+HEAD = ("base", "name", "description")  # of a profile's file, above its sections
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Profile:
     """Sizes of the work. Counts are upper bounds: a smaller data set is used whole, and the record says so.
 
-    steps              T of Tables 1, 2 and 4 (inversion and decoding alike)
-    portraits          how many portraits are drawn when no --data is given
-    fit_images         training images that pixels + PCA is fitted on
-    *_images, *_pairs  how many images (pairs) a benchmark looks at
-    probe_adam_paper   also train the probe as the authors did (Adam, 9,375 steps)
-    *_split            the images a benchmark looks at: "test", "train", "valid" or "all"
-    fid_reference      images on the other side of an unconditional Frechet distance
-    fewshot_reference  images among which the real ones of a class are looked for
-    fewshot_pool       latents sampled before rejection; fewshot_samples of a class are wanted from it
-    fewshot_acceptance rules by which latents are accepted, see fewshot_classes.RULES
-    changed            fields that --set or --steps changed
-    variation_draws    decodes of each image with one of its two codes exchanged
-    denoising_timesteps  the t that images are noised to
-    memorisation_train training images among which the nearest one is looked for
-    cost_*             batch size, T and timed repetitions of the times
+    `sections` are the tasks' `Sizes` by the tasks' names, and those of what tasks share. `base` is the built-in
+    profile that this one is or was made from. `changed` are the settings that --set or --steps changed, `limit` is
+    what --limit capped every count at.
     """
 
     name: str
     description: str
-    portraits: int
-    steps: tuple[int, ...]
-    reconstruction_images: int
-    fit_images: int
-    probe_train: int
-    probe_valid: int
-    probe_test: int
-    probe_adam_paper: bool
-    identity_images: int
-    identity_strengths: tuple[float, ...]
-    identity_steps: int
-    interpolation_pairs: int
-    interpolation_steps: int
-    fid_samples: int
-    fid_reference: int
-    fid_steps: tuple[int, ...]
-    fewshot_reference: int
-    fewshot_samples: int
-    fewshot_pool: int
-    fewshot_seeds: int
-    fewshot_steps: int
-    variation_images: int
-    variation_draws: int
-    variation_steps: int
-    denoising_images: int
-    denoising_timesteps: tuple[int, ...]
-    memorisation_train: int
-    cost_batch: int
-    cost_steps: int
-    cost_repeats: int
-    fewshot_binary_k: int = 50
-    fewshot_pu_positives: int = 100
-    fewshot_pu_unlabeled: int = 10_000
-    fewshot_acceptance: tuple[str, ...] = ("probability",)
-    reconstruction_split: str = "test"
-    fid_reference_split: str = "train"
-    autoencoding_split: str = "test"
+    sections: Mapping[str, Any]
+    base: str
     changed: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def sizes(self, kind: type[S]) -> S:
+        """The settings of one task: the instance of its `Sizes`."""
+        for section in self.sections.values():
+            if type(section) is kind:
+                return section
+        raise LookupError(f"{kind.__module__}.{kind.__qualname__}: no section of this profile")
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting as "section.name"."""
+        return {
+            f"{section}.{name}": value
+            for section, sizes in self.sections.items()
+            for name, value in asdict(sizes).items()
+        }
+
+    def changed_by(self, values: Mapping[str, Any]) -> "Profile":
+        """The same with other values of some settings, by "section.name". Raises UserError if one cannot be."""
+        profile = self
+        for name, value in values.items():
+            section, key = _found(profile, name)
+            try:
+                value = checked(value, settings_of(type(profile.sections[section]))[key])
+            except ValueError as error:
+                raise UserError(f"{name}: {error}") from None
+            profile = profile._with(section, {key: value}, (name,))
+        return profile
+
+    def limited(self, limit: int) -> "Profile":
+        """The same with every count of images, pairs and samples capped."""
+        sections = {name: _capped(sizes, limit) for name, sizes in self.sections.items()}
+        return replace(self, sections=sections, limit=limit)
+
+    def including(self, benchmark: "Benchmark") -> "Profile":
+        """The same with a section for the benchmark of a plug-in: of its own profile of the name of `base`."""
+        if benchmark.sizes is None or benchmark.name in self.sections:
+            return self
+        values = benchmark.profiles.get(self.base, {})
+        sizes = _sizes(benchmark.sizes(), benchmark.name, values, f"benchmark {benchmark.name}")
+        sizes = sizes if self.limit is None else _capped(sizes, self.limit)
+        return replace(self, sections={**self.sections, benchmark.name: sizes})
+
+    def _with(self, section: str, values: dict[str, Any], names: tuple[str, ...]) -> "Profile":
+        sections = {**self.sections, section: replace(self.sections[section], **values)}
+        return replace(
+            self, sections=sections, changed=tuple(dict.fromkeys((*self.changed, *names)))
+        )
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Settings by the names that they had before 0.3, for the benchmarks of others."""
+            if name not in RENAMED:
+                raise AttributeError(f"a profile has no {name!r}")
+            section, _, key = RENAMED[name][0].partition(".")
+            warnings.warn(
+                f"profile.{name} is now context.sizes(...).{key} of {section}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return getattr(self.sections[section], key)
 
 
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="smoke",
-            description="a minute: proves that everything runs, the numbers mean nothing",
-            portraits=640,
-            steps=(2, 4),
-            reconstruction_images=16,
-            fit_images=192,
-            probe_train=320,
-            probe_valid=64,
-            probe_test=160,
-            probe_adam_paper=False,
-            identity_images=8,
-            identity_strengths=(0.3,),
-            identity_steps=4,
-            interpolation_pairs=4,
-            interpolation_steps=4,
-            fid_samples=64,
-            fid_reference=128,
-            fid_steps=(4,),
-            fewshot_reference=128,
-            fewshot_samples=16,
-            fewshot_pool=64,
-            fewshot_seeds=2,
-            fewshot_steps=4,
-            variation_images=4,
-            variation_draws=3,
-            variation_steps=2,
-            denoising_images=8,
-            denoising_timesteps=(100, 500, 900),
-            memorisation_train=128,
-            cost_batch=2,
-            cost_steps=2,
-            cost_repeats=2,
-            fewshot_binary_k=10,
-            fewshot_pu_positives=10,
-            fewshot_pu_unlabeled=100,
-        ),
-        Profile(
-            name="quick",
-            description="under ten minutes on two CPU cores: sees large changes only (see the overview)",
-            portraits=10_000,
-            steps=(10, 20, 50, 100),
-            reconstruction_images=32,
-            fit_images=2_048,
-            probe_train=6_000,
-            probe_valid=500,
-            probe_test=1_500,
-            probe_adam_paper=False,
-            identity_images=32,
-            identity_strengths=(0.15, 0.3),
-            identity_steps=20,
-            interpolation_pairs=24,
-            interpolation_steps=20,
-            fid_samples=384,
-            fid_reference=2_048,
-            fid_steps=(10, 20),
-            fewshot_reference=2_048,
-            fewshot_samples=128,
-            fewshot_pool=640,
-            fewshot_seeds=3,
-            fewshot_steps=20,
-            variation_images=12,
-            variation_draws=5,
-            variation_steps=10,
-            denoising_images=512,
-            denoising_timesteps=(100, 300, 500, 700, 900),
-            memorisation_train=3_000,
-            cost_batch=8,
-            cost_steps=10,
-            cost_repeats=3,
-            fewshot_pu_unlabeled=2_000,
-        ),
-        Profile(
-            name="standard",
-            description="an hour or two on one GPU: small changes become visible",
-            portraits=20_000,
-            steps=(10, 20, 50, 100),
-            reconstruction_images=1_000,
-            fit_images=8_192,
-            probe_train=12_000,
-            probe_valid=2_000,
-            probe_test=6_000,
-            probe_adam_paper=True,
-            identity_images=500,
-            identity_strengths=(0.1, 0.2, 0.3, 0.4),
-            identity_steps=100,
-            interpolation_pairs=500,
-            interpolation_steps=100,
-            fid_samples=5_000,
-            fid_reference=12_000,
-            fid_steps=(10, 20, 50, 100),
-            fewshot_reference=12_000,
-            fewshot_samples=1_000,
-            fewshot_pool=8_000,
-            fewshot_seeds=3,
-            fewshot_steps=100,
-            variation_images=200,
-            variation_draws=10,
-            variation_steps=100,
-            denoising_images=500,
-            denoising_timesteps=tuple(range(50, 1_000, 50)),
-            memorisation_train=12_000,
-            cost_batch=32,
-            cost_steps=100,
-            cost_repeats=5,
-        ),
-        Profile(
-            name="paper",
-            description="the paper's sizes: 30k reconstructions, 50k samples, 5k samples a class",
-            portraits=100_000,
-            steps=(10, 20, 50, 100),
-            reconstruction_images=30_000,
-            fit_images=16_384,
-            probe_train=1_000_000,
-            probe_valid=1_000_000,
-            probe_test=1_000_000,
-            probe_adam_paper=True,
-            identity_images=1_000,
-            identity_strengths=(0.1, 0.2, 0.3, 0.4),
-            identity_steps=100,
-            interpolation_pairs=10_000,
-            interpolation_steps=100,
-            fid_samples=50_000,
-            fid_reference=50_000,
-            fid_steps=(10, 20, 50, 100),
-            fewshot_reference=1_000_000,
-            fewshot_samples=5_000,
-            fewshot_pool=60_000,
-            fewshot_seeds=3,
-            fewshot_steps=100,
-            fewshot_acceptance=ACCEPTANCE,
-            reconstruction_split="all",
-            fid_reference_split="all",
-            variation_images=1_000,
-            variation_draws=10,
-            variation_steps=100,
-            denoising_images=5_000,
-            denoising_timesteps=tuple(range(50, 1_000, 50)),
-            memorisation_train=1_000_000,
-            cost_batch=32,
-            cost_steps=100,
-            cost_repeats=5,
-        ),
-    )
-}
+def _capped(sizes: S, limit: int) -> S:
+    capped = {
+        name: min(limit, getattr(sizes, name))
+        for name, hint in settings_of(type(sizes)).items()
+        if is_capped(hint)
+    }
+    return replace(sizes, **capped)  # type: ignore[type-var]
+
+
+# ----------------------------------------------------------------------------------------------
+# Files
+
+
+class _BuiltIn(Mapping[str, Profile]):
+    """The built-in profiles by name, read on use: their tasks are imported then."""
+
+    def __getitem__(self, name: str) -> Profile:
+        if name not in BUILT_IN:
+            raise KeyError(name)
+        return _built_in(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(BUILT_IN)
+
+    def __len__(self) -> int:
+        return len(BUILT_IN)
+
+
+PROFILES = _BuiltIn()
+
+
+@cache
+def _built_in(name: str) -> Profile:
+    path = FOLDER / f"{name}.toml"
+    content = _content(path)
+    defaults = {section: kind() for section, kind in _own_sections().items()}
+    return _read(path, content, Profile(name, "", defaults, name))
+
+
+def described() -> dict[str, str]:
+    """What the built-in profiles say of themselves, by name; no task is imported for it."""
+    return {name: _content(FOLDER / f"{name}.toml")["description"] for name in BUILT_IN}
+
+
+def find(text: str) -> Profile:
+    """The profile that --profile names: a built-in one, or a file. Raises UserError if there is none."""
+    if text in BUILT_IN:
+        return PROFILES[text]
+    if text.endswith(".toml") or Path(text).is_file():
+        return from_file(Path(text))
+    raise UserError(f"unknown profile {text!r}{did_you_mean(text, BUILT_IN)}, or give a TOML file")
+
+
+def from_file(path: Path) -> Profile:
+    """A user's profile: what the file does not say is that of its `base`. Raises UserError naming file and key."""
+    content = _content(path)
+    base, name = content.get("base", DEFAULT), content.get("name", path.stem)
+    if base not in BUILT_IN:
+        raise UserError(f"{path}: base: no profile {base!r}{did_you_mean(str(base), BUILT_IN)}")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UserError(f"{path}: name: {name!r} is none: it has letters, digits and .-_ only")
+    if name in BUILT_IN:
+        raise UserError(f"{path}: {name} is a built-in profile: give this one another name = ...")
+    description = f"{base}, changed by {path.name}"
+    return _read(path, content, replace(PROFILES[base], name=name, description=description))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not TOML: {error}") from None
+
+
+def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
+    """`profile` with what the file says."""
+    description = content.get("description", profile.description)
+    if not isinstance(description, str):
+        raise UserError(f"{path}: description: must be a text, not {description!r}")
+    profile = replace(profile, description=description)
+    for section, values in content.items():
+        if section in HEAD:
+            continue
+        profile = _with_section(profile, section)
+        if section not in profile.sections:
+            known = (*HEAD, *profile.sections)
+            raise UserError(f"{path}: {section}: no such section{did_you_mean(section, known)}")
+        sizes = _sizes(profile.sections[section], section, values, str(path))
+        profile = replace(profile, sections={**profile.sections, section: sizes})
+    return profile
+
+
+def _sizes(sizes: S, section: str, values: object, where: str) -> S:
+    """`sizes` with the values of a file's section. Raises UserError that says `where` and names the key."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: {section}: must be a section, [{section}], not a value")
+    known = settings_of(type(sizes))
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(
+                f"{where}: {section}.{name}: no such setting{did_you_mean(name, known)}"
+            )
+        try:
+            sizes = replace(sizes, **{name: checked(value, known[name])})  # type: ignore[type-var]
+        except ValueError as error:
+            raise UserError(f"{where}: {section}.{name}: {error}") from None
+    return sizes
+
+
+def _own_sections() -> dict[str, type]:
+    """The `Sizes` of what tasks share and of our tasks, by section."""
+    sections = {name: load(target) for name, target in SHARED_SIZES.items()}
+    tasks = [REGISTRY.get(name) for name in REGISTRY.own]
+    return sections | {task.name: task.sizes for task in tasks if task.sizes is not None}
+
+
+def _with_section(profile: Profile, section: str) -> Profile:
+    """The profile with a section of that name, if a plug-in has it."""
+    if section in profile.sections or section not in REGISTRY.names():
+        return profile
+    return profile.including(REGISTRY.get(section))
+
+
+# ----------------------------------------------------------------------------------------------
+# The command line
 
 
 def override(profile: Profile, text: str) -> Profile:
-    """`profile` with one field changed by `NAME=VALUE`. Raises UserError naming what is wrong.
+    """`profile` with one setting changed by `TASK.NAME=VALUE`. Raises UserError naming what is wrong.
 
-    Lists are separated by commas, and a value that is there twice counts once. A whole number is at least
-    1; of steps, and of the timesteps that noise is added at, there are a thousand.
+    Lists are separated by commas, and a value that is there twice counts once. The names that settings had before 0.3
+    go on working.
     """
     name, separator, value = text.partition("=")
-    known = [f.name for f in fields(Profile) if f.name not in ("name", "description", "changed")]
-    if not separator or name not in known:
-        raise UserError(f"--set {text}: no such setting{did_you_mean(name, known)}")
-    try:
-        parsed = _parse(value, getattr(profile, name))
-        for part in parsed if isinstance(parsed, tuple) else (parsed,):
-            _check(name, part)
-    except ValueError as error:
-        raise UserError(f"--set {text}: {error}") from None
-    changed = tuple(dict.fromkeys((*profile.changed, name)))
-    return replace(profile, changed=changed, **{name: parsed})
+    if not separator:
+        raise UserError(f"--set {text}: expected TASK.NAME=VALUE, e.g. reconstruction.images=64")
+    for target in RENAMED.get(name, (name,)):
+        try:
+            profile = _with_section(profile, target.partition(".")[0])
+            section, key = _found(profile, target)
+            parsed = typed(value, settings_of(type(profile.sections[section]))[key])
+        except (UserError, ValueError) as error:
+            raise UserError(f"--set {text}: {str(error).removeprefix(f'{target}: ')}") from None
+        profile = profile._with(section, {key: parsed}, (target,))
+    return profile
 
 
-def _parse(text: str, like: Any) -> Any:
-    """`text` as a value of the type of `like`."""
-    if isinstance(like, tuple):
-        return tuple(dict.fromkeys(_parse(part.strip(), like[0]) for part in text.split(",")))
-    if isinstance(like, bool):
-        if text.lower() not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return text.lower() == "true"
-    if isinstance(like, int):
-        return whole_number(text)
-    return type(like)(text)
+def with_steps(profile: Profile, steps: tuple[int, ...]) -> Profile:
+    """`profile` with another T of Tables 1, 2 and 4."""
+    return profile.changed_by(dict.fromkeys(STEPS, steps))
 
 
-def _check(name: str, value: Any) -> None:
-    """ValueError if `value` is none that the setting `name` can have."""
-    if isinstance(value, str) and name.endswith("_split") and value not in (*SPLITS, "all"):
-        raise ValueError(f"must be one of {', '.join(SPLITS)}, all")
-    if name == "fewshot_acceptance" and value not in ACCEPTANCE:
-        raise ValueError(f"no rule {value!r}{did_you_mean(value, ACCEPTANCE)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    if type(value) is int and not 1 <= value <= _largest(name):
-        bound = "at least 1" if value < 1 else f"at most {_largest(name)}"
-        raise ValueError(f"must be {bound}")
-
-
-def _largest(name: str) -> int:
-    if name == "portraits":
-        return LARGEST_COUNT
-    if name == "denoising_timesteps":
-        return NUM_TIMESTEPS - 1
-    return NUM_TIMESTEPS if name.endswith("steps") else LARGEST
+def _found(profile: Profile, name: str) -> tuple[str, str]:
+    """The section and the name in it of "section.name". Raises UserError with the nearest of those there are."""
+    known = profile.settings()
+    if name in known:
+        section, _, key = name.partition(".")
+        return section, key
+    section, dot, key = name.partition(".")
+    if dot and section in profile.sections:
+        hint = did_you_mean(key, settings_of(type(profile.sections[section])))
+    elif dot:
+        hint = did_you_mean(section, profile.sections)
+    else:
+        hint = did_you_mean(name, [*RENAMED, *known])
+    raise UserError(f"{name}: no such setting{hint}")

@@ -60,7 +60,7 @@ class Registry:
         """The object of that name. Raises UserError, with the nearest name, if there is none, or if the plug-in
         of that name cannot be used, with the reason."""
         if name in self.own:
-            return _load(self.own[name].target)
+            return load(self.own[name].target)
         targets = self._plugins().get(name)
         if targets is None:
             raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
@@ -88,13 +88,13 @@ class Registry:
     def _guarded(self, name: str, target: str) -> Any:
         """Import a plug-in's object. Whatever that raises, `sys.exit` too, becomes a UserError with the reason."""
         try:
-            found = _load(target)
+            found = load(target)
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise UserError(f"{self.kind} {name!r} of {target}: {reason}") from error
         if not self.accept:
             return found
-        accept: Callable[[str, object], Any] = _load(self.accept)
+        accept: Callable[[str, object], Any] = load(self.accept)
         try:
             return accept(name, found)
         except UserError as error:
@@ -125,6 +125,7 @@ class Registry:
         return found
 
 
-def _load(target: str) -> Any:
+def load(target: str) -> Any:
+    """The object behind "module:attribute"."""
     module, attribute = target.split(":")
     return getattr(importlib.import_module(module), attribute)

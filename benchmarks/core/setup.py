@@ -1,11 +1,14 @@
 """From what was asked for to what is measured: the systems and the data of a run."""
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
 from benchmarks import systems
 from benchmarks.core.request import Options
+from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import slug
@@ -13,9 +16,22 @@ from benchmarks.systems.base import System, SystemFailed
 from diffae import cli, distributed
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.portraits.planned import planned
+from diffae.data.portraits.write import LARGEST_COUNT
 from diffae.data.survey import forget
 from diffae.errors import UserError
 from diffae.files import writing
+
+
+@dataclass(frozen=True)
+class DataSizes:
+    """
+    portraits    how many portraits are drawn when no --data is given
+    fit_images   training images that systems learn from which have no weights, such as pixels + PCA
+    """
+
+    portraits: Annotated[int, Range(1, LARGEST_COUNT)] = 10_000
+    fit_images: Number = 2_048
+
 
 Missing = dict[str, str | SystemFailed]  # by title: why a system is not there
 
@@ -96,11 +112,12 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         texts = ", ".join(f"{title} {size} px" for size, title in sizes.items())
         raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
     size = next(iter(sizes), 32)
+    portraits = options.profile.sizes(DataSizes).portraits
     if options.data is None and options.dry_run:
-        dataset = planned(options.profile.portraits, size)
+        dataset = planned(portraits, size)
     elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):
-            dataset = open_portraits(options.profile.portraits, size)
+            dataset = open_portraits(portraits, size)
     else:
         dataset = _open_folder(options.data, size, options.crop)
     for name in options.attributes:

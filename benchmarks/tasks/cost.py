@@ -16,6 +16,7 @@ from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.plan import network_calls as network_calls_of
+from benchmarks.core.sizes import Number, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
 from benchmarks.systems.base import (
@@ -30,6 +31,21 @@ from benchmarks.systems.base import (
 from reports.records import Record
 
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    steps         T that network calls are counted at, those of Tables 1 and 2
+    batch         images at a time when it is timed
+    timed_steps   T when it is timed
+    repeats       timed repetitions
+    """
+
+    steps: tuple[Steps, ...] = (10, 20, 50, 100)
+    batch: Number = 8
+    timed_steps: Steps = 10
+    repeats: Number = 3
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ def verbs(system: System) -> list[Verb]:
 
 
 def _all_steps(context: Context, system: System, verb: Verb) -> Sequence[int | None]:
-    return context.profile.steps if system.iterative and verb.stepwise else (None,)
+    return context.sizes(Sizes).steps if system.iterative and verb.stepwise else (None,)
 
 
 def _work(
@@ -185,12 +201,12 @@ def machine(context: Context) -> dict[str, str]:
 
 def times(context: Context, system: System) -> Iterator[Record]:
     """Images per second and peak memory of each verb, measured once on this machine."""
-    profile = context.profile
+    sizes = context.sizes(Sizes)
     for verb in verbs(system):
-        steps = profile.cost_steps if system.iterative and verb.stepwise else None
+        steps = sizes.timed_steps if system.iterative and verb.stepwise else None
         setup = machine(context) | {
-            "batch_size": str(profile.cost_batch),
-            "repeats": str(profile.cost_repeats),
+            "batch_size": str(sizes.batch),
+            "repeats": str(sizes.repeats),
         }
         measured = _measure(context, system, verb, steps, setup)
         protocol = context.protocol("cost", **setup, steps=steps, memory=_memory(context))
@@ -204,7 +220,7 @@ def times(context: Context, system: System) -> Iterator[Record]:
                 setting=verb.name,
                 steps=steps,
                 split="",
-                n=profile.cost_batch,
+                n=sizes.batch,
                 protocol=protocol,
                 note="" if np.isfinite(value) else "not measured on this platform",
                 of_machine=True,
@@ -219,13 +235,13 @@ def _memory(context: Context) -> str:
 def _measure(
     context: Context, system: System, verb: Verb, steps: int | None, setup: dict[str, str]
 ) -> Arrays:
-    profile = context.profile
+    sizes = context.sizes(Sizes)
 
     def compute() -> Arrays:
-        work = _work(context, system, verb, profile.cost_batch, steps)
-        seconds = counting.median_seconds(work, profile.cost_repeats, context.device)
+        work = _work(context, system, verb, sizes.batch, steps)
+        seconds = counting.median_seconds(work, sizes.repeats, context.device)
         return {
-            "images_per_second": np.array(profile.cost_batch / seconds),
+            "images_per_second": np.array(sizes.batch / seconds),
             "peak_memory": np.array(counting.peak_memory(work, context.device)),
         }
 
@@ -235,14 +251,12 @@ def _measure(
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     """The timed repetitions, each with one that does not count and one that is watched for memory."""
-    profile = context.profile
+    sizes = context.sizes(Sizes)
     networks = {"encode, semantic": "encoder", "sample, semantic": "latent"}
     for verb in verbs(system):
-        steps = profile.cost_steps if system.iterative and verb.stepwise else None
+        steps = sizes.timed_steps if system.iterative and verb.stepwise else None
         calls = Calls(**{networks.get(verb.name, "decoder"): network_calls_of(system, steps)})
-        yield Work(
-            f"time: {verb.name}", (profile.cost_repeats + 2) * profile.cost_batch, calls, steps
-        )
+        yield Work(f"time: {verb.name}", (sizes.repeats + 2) * sizes.batch, calls, steps)
 
 
 BENCHMARK = Benchmark(
@@ -254,6 +268,7 @@ BENCHMARK = Benchmark(
     needs=frozenset(),
     run=run,
     plan=plan,
+    sizes=Sizes,
     metrics=("parameters", "gflops", "network_calls", "images_per_second", "peak_memory"),
     of_images=False,
 )

@@ -6,6 +6,7 @@ paper shows the predictions along a decoding; here every t starts from the true 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, semantic_codes
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, Timestep
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
@@ -26,10 +28,22 @@ METRICS = ("mse", "ssim")
 PREVIEW = 4
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """
+    images      how many are noised
+    timesteps   t that they are noised to
+    """
+
+    images: Count = 512
+    timesteps: tuple[Timestep, ...] = (100, 300, 500, 700, 900)
+
+
 def run(context: Context, system: System) -> Iterator[Record]:
-    selection = context.select("test", context.profile.denoising_images)
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", sizes.images)
     previews = []
-    for t in context.profile.denoising_timesteps:
+    for t in sizes.timesteps:
         scores = score(context, system, selection, t)
         yield from _records(context, system, selection, t, scores)
         previews.append(torch.from_numpy(scores["preview"]))
@@ -90,11 +104,11 @@ def _records(
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile = context.profile
-    count = len(context.select("test", profile.denoising_images))
+    sizes = context.sizes(Sizes)
+    count = len(context.select("test", sizes.images))
     if SEMANTIC in system.capabilities:
         yield semantic_codes(system, "test", count)
-    times = len(profile.denoising_timesteps)
+    times = len(sizes.timesteps)
     yield Work(f"predict x_0 at {times} timesteps", count, Calls(decoder=times))
 
 
@@ -107,5 +121,6 @@ BENCHMARK = Benchmark(
     needs=frozenset({PREDICT_X0}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     metrics=METRICS,
 )

@@ -15,7 +15,7 @@ have, where nothing of the person is left.
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,11 +26,13 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, needed
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
+from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
 from reports.records import Record
 from reports.uncertainty import of_mean
@@ -43,11 +45,25 @@ OTHER_IMAGES = "different images"  # where nobody knows who is in them
 RANGE = 16  # images of the range for each one that is edited: they only go through the embedding
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """
+    images      how many are edited
+    strengths   s of the edits
+    steps       T of inversion and decoding
+    """
+
+    images: Count = 32
+    strengths: tuple[float, ...] = (0.15, 0.3)
+    steps: Steps = 20
+
+
 def run(context: Context, system: System) -> Iterator[Record]:
     attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
-    selection = context.select("test", context.profile.identity_images)
-    steps = context.profile.identity_steps if system.iterative else None
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", sizes.images)
+    steps = sizes.steps if system.iterative else None
     protocol = context.protocol(
         "identity",
         n=len(selection),
@@ -57,7 +73,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         decoding_steps=steps,
         solver="ddim" if steps else None,
         probe=ADAM,
-        probe_train=context.profile.probe_train,
+        probe_train=context.sizes(ProbeSizes).train,
         **face.describe(),
     )
     for attribute in attributes:
@@ -75,7 +91,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
             )
             continue
         strips = []
-        for strength in (0.0, *context.profile.identity_strengths):
+        for strength in (0.0, *sizes.strengths):
             scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
             strips.append(torch.from_numpy(scores["preview"]))
             for metric, name in (
@@ -138,7 +154,7 @@ def edit_scores(
         "strength": strength,
         "steps": steps,
         "probe": ADAM,
-        "probe_train": context.profile.probe_train,
+        "probe_train": context.sizes(ProbeSizes).train,
         "face": context.networks.face.describe(),
     }
 
@@ -173,7 +189,7 @@ def references(context: Context) -> Iterator[Record]:
         face, _ = context.networks.face, _attributes(context)
     except NotAvailable:
         return  # the row of every system says so
-    selection = context.select("test", RANGE * context.profile.identity_images)
+    selection = context.select("test", RANGE * context.sizes(Sizes).images)
     if not len(selection):
         return
     known = context.dataset.identities is not None
@@ -235,15 +251,15 @@ def _embeddings(context: Context, selection: Selection) -> np.ndarray:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile = context.profile
-    count = len(context.select("test", profile.identity_images))
-    steps = profile.identity_steps if system.iterative else None
+    sizes = context.sizes(Sizes)
+    count = len(context.select("test", sizes.images))
+    steps = sizes.steps if system.iterative else None
     yield from plan_fit(context, system)
     yield codes(system, "test", count, steps)
-    edits = len(_attributes(context)) * (1 + len(profile.identity_strengths))
+    edits = len(_attributes(context)) * (1 + len(sizes.strengths))
     calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
     yield Work(f"{edits} edits an image", count, calls, steps)
-    real = len(context.select("test", RANGE * profile.identity_images))
+    real = len(context.select("test", RANGE * sizes.images))
     yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
 
 
@@ -256,6 +272,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({ENCODE, DECODE, SEMANTIC}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     labelled=True,
     references=references,
     seen=Seen(

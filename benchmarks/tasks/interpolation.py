@@ -8,7 +8,7 @@ never less than float32, whatever the precision of the run.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.precision import full_precision
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics.path_length import (
     METRIC_NAMES,
@@ -42,6 +43,17 @@ AT_ONCE = 4  # pairs: convolutions in float64 are slower in large batches on a C
 ALL_KEPT = "of 100 pairs or fewer none is outside the percentiles: the mean of all"
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """
+    pairs   of images between whose codes a path is measured
+    steps   T of inversion and decoding
+    """
+
+    pairs: Count = 24
+    steps: Steps = 20
+
+
 def run(context: Context, system: System) -> Iterator[Record]:
     exact = replace(context, precision="float32")  # whatever the run's precision
     with full_precision():
@@ -50,11 +62,12 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _run(context: Context, system: System, distance: PerceptualDistance) -> Iterator[Record]:
-    selection = context.select("test", 2 * context.profile.interpolation_pairs)
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", 2 * sizes.pairs)
     pairs = len(selection) // 2
     if not pairs:
         raise NotAvailable("one test image makes no pair")
-    steps = context.profile.interpolation_steps if system.iterative else None
+    steps = sizes.steps if system.iterative else None
     lengths = path_lengths(context, system, selection, pairs, steps, distance)
     protocol = context.protocol(
         "interpolation",
@@ -209,9 +222,9 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile = context.profile
-    count = len(context.select("test", 2 * profile.interpolation_pairs))
-    steps = profile.interpolation_steps if system.iterative else None
+    sizes = context.sizes(Sizes)
+    count = len(context.select("test", 2 * sizes.pairs))
+    steps = sizes.steps if system.iterative else None
     decode = network_calls(system, steps)
     yield codes(system, "test", count, steps)
     calls = Calls(decoder=2 * decode, perceptual=1)
@@ -229,5 +242,6 @@ BENCHMARK = Benchmark(
     needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     seen=Seen("vgg16", "ppl", "ppl_alex with alexnet, else ppl_effnet"),
 )

@@ -16,10 +16,12 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.core.plan import Work, new_images, real_features
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays, digest
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import SAMPLE, System
+from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
 from reports.records import Record
 
@@ -28,6 +30,15 @@ QUANTILES = {"median": 0.5, "5th percentile": 0.05}
 NETWORKS = {"fid": "inception", "fd_effnet": "effnet"}
 SHOWN = 8
 REAL = "real images (test)"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    train   training images among which the nearest one is looked for
+    """
+
+    train: Count = 3_000
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
     if reason := _lacking(context):
         raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
-    steps = context.profile.fid_steps[-1] if system.iterative else None
-    new = samples(context, system, steps, context.profile.fid_samples)
+    sizes = context.sizes(SampleSizes)
+    steps = sizes.steps[-1] if system.iterative else None
+    new = samples(context, system, steps, sizes.count)
     for space in spaces(context):
         ours = neighbours(context, space, new[space.samples])
         theirs = neighbours(context, space, space.real(_held_out(context)))
@@ -116,11 +128,11 @@ def _lacking(context: Context) -> str:
 
 
 def _held_out(context: Context) -> Selection:
-    return context.select("test", context.profile.fid_samples)
+    return context.select("test", context.sizes(SampleSizes).count)
 
 
 def _train(context: Context) -> Selection:
-    return context.select("train", context.profile.memorisation_train)
+    return context.select("train", context.sizes(Sizes).train)
 
 
 def neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
@@ -220,9 +232,9 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile, dim = context.profile, context.networks.features.dim
-    steps = profile.fid_steps[-1] if system.iterative else None
-    yield new_images(system, profile.fid_samples, steps, dim)
+    sizes, dim = context.sizes(SampleSizes), context.networks.features.dim
+    steps = sizes.steps[-1] if system.iterative else None
+    yield new_images(system, sizes.count, steps, dim)
     for selection in (_held_out(context), _train(context)):
         yield real_features(selection.split, len(selection), dim)
 
@@ -236,6 +248,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     references=references,
     metrics=("nn_pixels", "nn_ratio_pixels"),
     seen=Seen("inception", "nn_inception and nn_ratio_inception", "nn_effnet and nn_ratio_effnet"),

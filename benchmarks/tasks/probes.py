@@ -20,6 +20,7 @@ from benchmarks.tasks.shared.probe_fits import (
     GRID,
     MEAN,
     WEIGHTED,
+    Sizes,
     fit,
     fit_adam,
     means,
@@ -41,7 +42,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
     probe = fit(context, system)
     protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
     yield from _records(context, probe, features, test, protocol, system.title)
-    if context.profile.probe_adam_paper:
+    if context.sizes(Sizes).adam_paper:
         probe = fit_adam(context, system)
         protocol = context.protocol("probes", probe=ADAM, **sizes)
         title = f"{system.title}, Adam probe"
@@ -100,7 +101,7 @@ def _weighted(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     yield from plan_fit(context, system)
-    if context.profile.probe_adam_paper:
+    if context.sizes(Sizes).adam_paper:
         train, _, _ = selections(context)
         yield Work(f"fit: Adam, 9,375 steps of 32; {means(context)}", len(train), Calls())
 
@@ -114,6 +115,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     labelled=True,
     metrics=("auroc", "ap", "accuracy"),
 )

@@ -5,7 +5,7 @@ at random, which shows what z_sem alone retains. Scores are kept per image.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, Split, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
@@ -26,11 +27,24 @@ INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW = 8
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """
+    images   how many are encoded and decoded
+    split    where they are taken from
+    steps    T of Tables 1 and 2, inversion and decoding alike
+    """
+
+    images: Count = 32
+    split: Split = "test"
+    steps: tuple[Steps, ...] = (10, 20, 50, 100)
+
+
 def run(context: Context, system: System) -> Iterator[Record]:
-    profile = context.profile
-    selection = context.select(profile.reconstruction_split, profile.reconstruction_images)
+    sizes = context.sizes(Sizes)
+    selection = context.select(sizes.split, sizes.images)
     settings = _settings(system)
-    all_steps = context.profile.steps if system.iterative else (None,)
+    all_steps = sizes.steps if system.iterative else (None,)
     for setting in settings:
         for steps in all_steps:
             scores = score(context, system, selection, setting, steps)
@@ -137,10 +151,10 @@ def _save_preview(
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile = context.profile
-    count = len(context.select(profile.reconstruction_split, profile.reconstruction_images))
-    for steps in profile.steps if system.iterative else (None,):
-        yield codes(system, profile.reconstruction_split, count, steps)
+    sizes = context.sizes(Sizes)
+    count = len(context.select(sizes.split, sizes.images))
+    for steps in sizes.steps if system.iterative else (None,):
+        yield codes(system, sizes.split, count, steps)
         for setting in _settings(system):
             calls = Calls(decoder=network_calls(system, steps), perceptual=1)
             yield Work(f"decode, {setting}" if setting else "decode", count, calls, steps)
@@ -155,6 +169,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     metrics=("ssim", "ssim_valid", "mse", "psnr", "latent_dim"),
     seen=Seen("alexnet", "lpips", "pd_effnet"),
 )

@@ -15,16 +15,31 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, new_images, real_features
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, Split
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from reports.records import Record
 from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, units_of
 
 TABLE = "table4_unconditional_fid"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    reference            real images on the other side of a distance
+    reference_split      where they are taken from
+    autoencoding_split   where the images of DiffAE + autoencoding are taken from, as many as are sampled
+    """
+
+    reference: Count = 2_048
+    reference_split: Split = "train"
+    autoencoding_split: Split = "test"
 
 
 @dataclass(frozen=True)
@@ -37,8 +52,9 @@ class Images:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    count, reference = context.profile.fid_samples, _reference(context)
-    for steps in context.profile.fid_steps if system.iterative else (None,):
+    sizes, reference = context.sizes(SampleSizes), _reference(context)
+    count = sizes.count
+    for steps in sizes.steps if system.iterative else (None,):
         new = samples(context, system, steps, count)
         units = units_of("samples", context.seed, count)
         ours = Images(new["features"], blocks_of(count), f"blocks of {units}")
@@ -51,15 +67,15 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 def _autoencoding(context: Context, system: System, steps: int | None, reference: Images) -> Record:
     """Held-out images through the code: how many there are, and whether the reference holds them, is said."""
-    profile, held_out = context.profile, _held_out(context)
+    sampled, held_out = context.sizes(SampleSizes).count, _held_out(context)
     ours = Images(
         autoencoded(context, system, steps, held_out),
         held_out.blocks(BLOCKS),
         held_out.units("blocks of decoded"),
     )
     notes = []
-    if len(held_out) < profile.fid_samples:
-        notes.append(f"{len(held_out):,} images, not the {profile.fid_samples:,} that are sampled")
+    if len(held_out) < sampled:
+        notes.append(f"{len(held_out):,} images, not the {sampled:,} that are sampled")
     shared = np.isin(held_out.order, _reference_images(context).order).sum()
     if shared:
         notes.append(f"{shared:,} of the images themselves are in the reference")
@@ -69,14 +85,14 @@ def _autoencoding(context: Context, system: System, steps: int | None, reference
         steps,
         ours,
         reference,
-        autoencoding_split=profile.autoencoding_split,
+        autoencoding_split=context.sizes(Sizes).autoencoding_split,
         note="; ".join(notes),
     )
 
 
 def references(context: Context) -> Iterator[Record]:
     """Held-out real images against others: what no model can do better than at this size."""
-    images = context.select("test", context.profile.fid_samples)
+    images = context.select("test", context.sizes(SampleSizes).count)
     ours = Images(
         context.codes.real_features(images), images.blocks(BLOCKS), images.units("blocks of test")
     )
@@ -105,14 +121,15 @@ def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
     Where the reference split holds some of them (or other pictures of their persons), the next images of the
     split take their places while there are any.
     """
-    profile = context.profile
-    split = context.select(profile.fid_reference_split, len(context.dataset))
-    kept = np.flatnonzero(~np.isin(split.groups, images.groups))[: profile.fid_reference]
+    sizes = context.sizes(Sizes)
+    split = context.select(sizes.reference_split, len(context.dataset))
+    kept = np.flatnonzero(~np.isin(split.groups, images.groups))[: sizes.reference]
     return context.select(split.split, int(kept[-1]) + 1 if len(kept) else 0), kept
 
 
 def _reference_images(context: Context) -> Selection:
-    return context.select(context.profile.fid_reference_split, context.profile.fid_reference)
+    sizes = context.sizes(Sizes)
+    return context.select(sizes.reference_split, sizes.reference)
 
 
 def _reference(context: Context) -> Images:
@@ -122,7 +139,8 @@ def _reference(context: Context) -> Images:
 
 
 def _held_out(context: Context) -> Selection:
-    return context.select(context.profile.autoencoding_split, context.profile.fid_samples)
+    count = context.sizes(SampleSizes).count
+    return context.select(context.sizes(Sizes).autoencoding_split, count)
 
 
 def autoencoded(
@@ -164,7 +182,7 @@ def _record(
     protocol = context.protocol(
         "unconditional",
         n=len(ours.features),
-        reference_split=context.profile.fid_reference_split,
+        reference_split=context.sizes(Sizes).reference_split,
         reference_without=without,
         autoencoding_split=autoencoding_split,
         reference_n=len(reference.features),
@@ -196,13 +214,13 @@ def _distance(context: Context, ours: Images, reference: Images) -> tuple[float,
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile, dim = context.profile, context.networks.features.dim
-    reference, images = _reference_images(context), context.select("test", profile.fid_samples)
+    sizes, dim = context.sizes(SampleSizes), context.networks.features.dim
+    reference, images = _reference_images(context), context.select("test", sizes.count)
     yield real_features(reference.split, max(len(reference), len(apart(context, images)[0])), dim)
     yield real_features("test", len(images), dim)
     held_out = len(_held_out(context))
-    for steps in profile.fid_steps if system.iterative else (None,):
-        yield new_images(system, profile.fid_samples, steps, dim)
+    for steps in sizes.steps if system.iterative else (None,):
+        yield new_images(system, sizes.count, steps, dim)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             calls = Calls(encoder=1, decoder=network_calls(system, steps), features=1)
             yield Work("autoencoding", held_out, calls, steps, 4 * dim)
@@ -217,6 +235,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     references=references,
     seen=Seen("inception", "fid", "fd_effnet"),
 )

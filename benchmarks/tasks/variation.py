@@ -5,6 +5,7 @@ images. How far the decodes are apart says how much of an image that part of the
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, semantic_codes
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, Number, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
@@ -32,12 +34,25 @@ STD_WHITE = (
 )
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """
+    images   that vary
+    draws    decodes of each image with one of its two codes exchanged; so many images give their codes for it
+    steps    T of decoding
+    """
+
+    images: Count = 12
+    draws: Number = 5
+    steps: Steps = 10
+
+
 def run(context: Context, system: System) -> Iterator[Record]:
-    profile = context.profile
-    selection = context.select("test", profile.variation_images * profile.variation_draws)
-    if len(selection) < profile.variation_draws:
-        raise NotAvailable(f"{len(selection)} test images, {profile.variation_draws} are needed")
-    steps = profile.variation_steps if system.iterative else None
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", sizes.images * sizes.draws)
+    if len(selection) < sizes.draws:
+        raise NotAvailable(f"{len(selection)} test images, {sizes.draws} are needed")
+    steps = sizes.steps if system.iterative else None
     for setting in (VARY_X_T, VARY_Z_SEM):
         scores = score(context, system, selection, setting, steps)
         yield from _records(context, system, selection, setting, steps, scores)
@@ -52,7 +67,7 @@ def score(
     Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes that it
     is given are those of the group, so that no two groups have anything in common.
     """
-    draws = context.profile.variation_draws
+    draws = context.sizes(Sizes).draws
     semantic = context.codes.semantic(system, selection)
     metric = METRIC_NAMES[context.networks.perceptual.metric_name]
     key = context.codes.key("variation", system, selection) | {
@@ -89,7 +104,7 @@ def _records(
     steps: int | None,
     scores: Arrays,
 ) -> Iterator[Record]:
-    n, draws = len(scores["pixel_std"]), context.profile.variation_draws
+    n, draws = len(scores["pixel_std"]), context.sizes(Sizes).draws
     protocol = context.protocol(
         "variation",
         n=n,
@@ -120,7 +135,7 @@ def _save_preview(
 ) -> None:
     """One row an image: the original, its decodes, their mean and their standard deviation in grey."""
     preview = torch.from_numpy(scores["preview"])
-    originals = selection.batch(np.arange(len(preview)) * context.profile.variation_draws)
+    originals = selection.batch(np.arange(len(preview)) * context.sizes(Sizes).draws)
     rows = [_row(original, decodes) for original, decodes in zip(originals, preview, strict=True)]
     name = f"variation-{system.name}-{PICTURES[setting]}.png"
     save_sheet(context.picture(name), rows, scale=2)
@@ -134,10 +149,10 @@ def _row(original: Tensor, decodes: Tensor) -> Tensor:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile = context.profile
-    draws = profile.variation_draws
-    count = len(context.select("test", profile.variation_images * draws))
-    steps = profile.variation_steps if system.iterative else None
+    sizes = context.sizes(Sizes)
+    draws = sizes.draws
+    count = len(context.select("test", sizes.images * draws))
+    steps = sizes.steps if system.iterative else None
     yield semantic_codes(system, "test", count)
     calls = Calls(decoder=draws * network_calls(system, steps), perceptual=draws)
     for setting in (VARY_X_T, VARY_Z_SEM):
@@ -153,6 +168,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     metrics=("pixel_std",),
     seen=Seen("alexnet", "diversity_lpips", "diversity_effnet"),
 )

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -48,7 +47,7 @@ def worker(args: argparse.Namespace) -> None:
     distributed.init()
     with distributed.main_first():
         dataset = open_portraits(100, 32)
-    profile = replace(PROFILES["smoke"], portraits=100)
+    profile = PROFILES["smoke"].changed_by({"data.portraits": 100})
     folder = args.worker
     device = torch.device("cpu")
     context = Context(dataset, profile, 0, device, Store(folder / "store"), folder / "pictures")

@@ -54,14 +54,15 @@ def untrained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def context(patches, tmp_path):
-    profile = replace(
-        PROFILES["smoke"],
-        variation_images=7,
-        variation_draws=6,
-        denoising_images=40,
-        denoising_timesteps=(20, 50),
-        fid_samples=20,
-        memorisation_train=90,
+    profile = PROFILES["smoke"].changed_by(
+        {
+            "variation.images": 7,
+            "variation.draws": 6,
+            "denoising.images": 40,
+            "denoising.timesteps": (20, 50),
+            "samples.count": 20,
+            "memorisation.train": 90,
+        }
     )
     return Context(
         dataset=patches,

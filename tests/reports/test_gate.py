@@ -329,15 +329,26 @@ def profile(name: str, changed: tuple = (), **fields) -> dict:
     }
 
 
+def nested(name: str, count=384, steps=(10, 20), limit=None) -> dict:
+    """The same as runs of today have it."""
+    times = {"steps": list(steps)}
+    sections = {"samples": {"count": count}, "reconstruction": times, "cost": times}
+    return {"profile": {"name": name, "changed": [], "sections": sections, "limit": limit}}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         (profile("smoke", fid_samples=64), "profile smoke against quick; the protocols"),
         (
             profile("quick", ["fid_samples"], fid_samples=64),
-            "--set fid_samples=64 against 384; the",
+            "--set samples.count=64 against 384; the",
         ),
         (profile("quick", ["steps"], steps=[5]), "--steps 5 against 10,20; the protocols"),
+        (nested("quick"), "alike; the protocols"),
+        (nested("quick", count=64), "--set samples.count=64 against 384; the"),
+        (nested("quick", steps=[5]), "--steps 5 against 10,20; the protocols"),
+        (nested("quick", count=8, limit=8), "--limit 8 against none; the protocols"),
         (
             profile("smoke", ["steps"], steps=[5], fid_samples=9),
             "quick; --steps 5 against 10,20; the",

@@ -5,12 +5,13 @@ The first half of the benchmark `fewshot` (Table 3 of the paper); the other half
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.profiles import Profile
+from benchmarks.core.sizes import Count, Number, Steps
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from probes import (
@@ -24,9 +25,35 @@ from probes import (
     pu_split,
 )
 
+Acceptance = Literal["probability", "threshold", "reject"]  # the names of RULES
 SCENARIOS = ("binary", "pu")  # k of each class; positives against unlabelled images
 # Attribute, the paper's name of its positive class, of its negative class.
 CLASSES = (("Male", "Male", "Female"), ("Blond_Hair", "Blond", "Non-Blond"))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    reference      images among which the real ones of a class are looked for
+    pool           latents sampled before rejection
+    samples        accepted ones of a class that are wanted from it
+    seeds          draws of the labelled images
+    steps          T of the samples
+    binary_k       labelled images of each class
+    pu_positives   labelled images of the class
+    pu_unlabeled   images beside them
+    acceptance     rules by which latents are accepted, see RULES
+    """
+
+    reference: Count = 2_048
+    pool: Count = 640
+    samples: Count = 128
+    seeds: Number = 3
+    steps: Steps = 20
+    binary_k: Number = 50
+    pu_positives: Number = 100
+    pu_unlabeled: Count = 2_000
+    acceptance: tuple[Acceptance, ...] = ("probability",)
 
 
 @dataclass(frozen=True)
@@ -101,15 +128,15 @@ class Setup:
         return f"{self.scenario}/{self.target.name}"
 
 
-def labelled(profile: Profile, scenario: str) -> dict[str, int]:
+def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
     """How many labelled images a scenario has, as the protocol says it."""
     if scenario == "binary":
-        return {"k": profile.fewshot_binary_k}
-    return {"positives": profile.fewshot_pu_positives, "unlabeled": profile.fewshot_pu_unlabeled}
+        return {"k": sizes.binary_k}
+    return {"positives": sizes.pu_positives, "unlabeled": sizes.pu_unlabeled}
 
 
 def classifier(
-    profile: Profile, setup: Setup, features: Tensor, labels: np.ndarray, seed: int
+    sizes: Sizes, setup: Setup, features: Tensor, labels: np.ndarray, seed: int
 ) -> LinearProbe:
     """Trained on images that `seed` draws from those with codes `features` [N, d] and `labels` [N, A].
 
@@ -119,7 +146,7 @@ def classifier(
     binary_steps, pu_steps = setup.rule.steps
     ema_decay = EMA_DECAY if setup.rule.ema else None
     if setup.scenario == "binary":
-        split = binary_split(members, profile.fewshot_binary_k, seed)
+        split = binary_split(members, sizes.binary_k, seed)
         return fit_binary(
             features,
             split.positives,
@@ -128,7 +155,7 @@ def classifier(
             seed=seed,
             ema_decay=ema_decay,
         )
-    split = pu_split(members, profile.fewshot_pu_positives, profile.fewshot_pu_unlabeled, seed)
+    split = pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
     return fit_pu(
         features, split.positives, split.negatives, steps=pu_steps, seed=seed, ema_decay=ema_decay
     )

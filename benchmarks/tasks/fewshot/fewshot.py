@@ -26,6 +26,7 @@ from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
 from benchmarks.tasks.fewshot.classes import (
     SCENARIOS,
     Setup,
+    Sizes,
     Target,
     classifier,
     labelled,
@@ -33,6 +34,7 @@ from benchmarks.tasks.fewshot.classes import (
     targets,
 )
 from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from diffae import noise
 from reports.records import Record
@@ -44,8 +46,9 @@ PREVIEW = 16
 
 def run(context: Context, system: System) -> Iterator[Record]:
     pool = Pool(context, system)
-    for rule_name in context.profile.fewshot_acceptance:
-        chosen, first = rule(rule_name), rule_name == context.profile.fewshot_acceptance[0]
+    rules = context.sizes(Sizes).acceptance
+    for rule_name in rules:
+        chosen, first = rule(rule_name), rule_name == rules[0]
         title = system.title if first else f"{system.title}, {rule_name} rule"
         for scenario in SCENARIOS:
             for target in targets(context):
@@ -56,12 +59,12 @@ def _one_class(
     context: Context, pool: "Pool", title: str, setup: Setup, picture: bool
 ) -> Iterator[Record]:
     """The rows of one class; one with the reason if it has too few images or samples."""
-    train = context.select("train", context.profile.probe_train)
+    train = context.select("train", context.sizes(ProbeSizes).train)
     features = context.codes.semantic(pool.system, train)
     try:
         results = [
             _one_seed(context, pool, features, train, setup, seed)
-            for seed in range(context.profile.fewshot_seeds)
+            for seed in range(context.sizes(Sizes).seeds)
         ]
     except NotAvailable as reason:
         metric = context.networks.features.metric_name
@@ -84,11 +87,11 @@ def _one_class(
 def references(context: Context) -> Iterator[Record]:
     """Two scales: all real images against those of the class, and as many real images of the class as are
     sampled against the rest of them, which no sampler can do better than at this size."""
-    everything = context.select("all", context.profile.fewshot_reference)
+    everything = context.select("all", context.sizes(Sizes).reference)
     features, blocks = context.codes.real_features(everything), everything.blocks(BLOCKS)
     for target in targets(context):
         members = np.flatnonzero(target.members(everything.labels))
-        wanted = context.profile.fewshot_samples
+        wanted = context.sizes(Sizes).samples
         for title, one, other in (
             ("naive", np.arange(len(everything)), members),
             ("real images of the class", members[:wanted], members[wanted:]),
@@ -122,8 +125,8 @@ def _reference_records(
     protocol = context.protocol(
         "fewshot",
         reference_row=title,
-        images=len(context.select("all", context.profile.fewshot_reference)),
-        samples=context.profile.fewshot_samples,
+        images=len(context.select("all", context.sizes(Sizes).reference)),
+        samples=context.sizes(Sizes).samples,
         **context.networks.features.describe(),
     )
     for scenario in SCENARIOS:
@@ -158,19 +161,19 @@ class _Result:
 def _one_seed(
     context: Context, pool: "Pool", features: Tensor, train: Selection, setup: Setup, seed: int
 ) -> _Result:
-    target = setup.target
+    target, sizes = setup.target, context.sizes(Sizes)
     try:
-        probe = classifier(context.profile, setup, features, train.labels, seed)
+        probe = classifier(sizes, setup, features, train.labels, seed)
     except ValueError as error:
         raise NotAvailable(f"class {target.name}: {error}") from None
     probability = torch.sigmoid(probe.logits(pool.latents)[:, 0])
     source = noise.generator(context.seed, f"acceptance {target.name}", seed)
     u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
-    wanted = accepted[: context.profile.fewshot_samples]
+    wanted = accepted[: sizes.samples]
     if len(wanted) < 2:
         raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
-    everything = context.select("all", context.profile.fewshot_reference)
+    everything = context.select("all", context.sizes(Sizes).reference)
     members = target.members(everything.labels)
     if members.sum() < 2:
         raise NotAvailable(f"class {target.name}: {members.sum()} real images to compare with")
@@ -181,7 +184,7 @@ def _one_seed(
     )
     # How many of the real images are of the class is chance too: what would be drawn again is all of them.
     found = replace(found, reference_shares=shares_of(real_blocks))
-    if len(wanted) < context.profile.fewshot_samples:  # as is how many of the pool are accepted
+    if len(wanted) < sizes.samples:  # as is how many of the pool are accepted
         found = replace(found, sample_shares=shares_of(pool_blocks))
     return _Result(found, _acceptance(accepted, pool_blocks), accepted)
 
@@ -200,8 +203,9 @@ class Pool:
 
     def __init__(self, context: Context, system: System):
         self.context, self.system = context, system
-        self.steps = context.profile.fewshot_steps if system.iterative else None
-        new = samples(context, system, self.steps, context.profile.fewshot_pool)
+        sizes = context.sizes(Sizes)
+        self.steps = sizes.steps if system.iterative else None
+        new = samples(context, system, self.steps, sizes.pool)
         self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
 
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
@@ -223,25 +227,25 @@ class Pool:
 def _records(
     context: Context, system: System, title: str, setup: Setup, results: list[_Result]
 ) -> Iterator[Record]:
-    profile = context.profile
-    steps = profile.fewshot_steps if system.iterative else None
+    sizes = context.sizes(Sizes)
+    steps = sizes.steps if system.iterative else None
     protocol = context.protocol(
         "fewshot",
         scenario=setup.scenario,
         acceptance=setup.rule.description,
-        samples=profile.fewshot_samples,
-        pool=profile.fewshot_pool,
-        seeds=profile.fewshot_seeds,
+        samples=sizes.samples,
+        pool=sizes.pool,
+        seeds=sizes.seeds,
         reference="all images of the class",
-        reference_n=len(context.select("all", profile.fewshot_reference)),
+        reference_n=len(context.select("all", sizes.reference)),
         latent_steps=steps,
         decoding_steps=steps,
-        probe_train=profile.probe_train,
-        **labelled(profile, setup.scenario),
+        probe_train=context.sizes(ProbeSizes).train,
+        **labelled(sizes, setup.scenario),
         **context.networks.features.describe(),
     )
-    fewest = min(min(len(result.accepted), profile.fewshot_samples) for result in results)
-    short = f"only {fewest} of {profile.fewshot_samples} samples accepted"
+    fewest = min(min(len(result.accepted), sizes.samples) for result in results)
+    short = f"only {fewest} of {sizes.samples} samples accepted"
     for metric, name in (
         (context.networks.features.metric_name, "distance"),
         ("acceptance_rate", "acceptance"),
@@ -259,7 +263,7 @@ def _records(
             uncertainty=_uncertainty(context, found),
             n=fewest,
             protocol=protocol,
-            note=short if fewest < profile.fewshot_samples else "",
+            note=short if fewest < sizes.samples else "",
         )
     values = [result.distance.value for result in results]
     yield _over_seeds(context, title, setup, steps, values, protocol)
@@ -295,32 +299,32 @@ def _over_seeds(
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
     """Of a mean over seeds: which images were labelled, which latents were drawn, which images are real."""
-    profile = context.profile
-    everything = context.select("all", profile.fewshot_reference)
+    sizes = context.sizes(Sizes)
+    everything = context.select("all", sizes.reference)
     seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
-    pool = units_of("blocks of a pool, dealt in turn", context.seed, profile.fewshot_pool)
+    pool = units_of("blocks of a pool, dealt in turn", context.seed, sizes.pool)
     drawn = of_influences(np.mean([one.of_samples for one in found], axis=0), pool)
     real = np.mean([one.of_reference for one in found], axis=0)
     return seeds + drawn + of_influences(real, everything.units("blocks of reference"))
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    profile, dim = context.profile, context.networks.features.dim
-    steps = profile.fewshot_steps if system.iterative else None
-    train = context.select("train", profile.probe_train)
+    sizes, dim = context.sizes(Sizes), context.networks.features.dim
+    steps = sizes.steps if system.iterative else None
+    train = context.select("train", context.sizes(ProbeSizes).train)
     yield semantic_codes(system, "train", len(train))
-    yield new_images(system, profile.fewshot_pool, steps, dim)
-    everything = context.select("all", profile.fewshot_reference)
+    yield new_images(system, sizes.pool, steps, dim)
+    everything = context.select("all", sizes.reference)
     yield real_features("all", len(everything), dim)
-    rules = f"accepted by {', '.join(profile.fewshot_acceptance)}; {profile.fewshot_seeds} seeds"
+    rules = f"accepted by {', '.join(sizes.acceptance)}; {sizes.seeds} seeds"
     labels = {
-        "binary": f"{profile.fewshot_binary_k} + {profile.fewshot_binary_k}",
-        "pu": f"{profile.fewshot_pu_positives} + {profile.fewshot_pu_unlabeled:,}",
+        "binary": f"{sizes.binary_k} + {sizes.binary_k}",
+        "pu": f"{sizes.pu_positives} + {sizes.pu_unlabeled:,}",
     }
     for scenario in SCENARIOS:
         for target in targets(context):
             what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
-            yield Work(what, profile.fewshot_samples, Calls())
+            yield Work(what, sizes.samples, Calls())
     for target in targets(context):
         what = f"naive: all images against {target.name}"
         yield Work(what, len(everything), Calls(), shared=what, real=True)
@@ -335,6 +339,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,
     plan=plan,
+    sizes=Sizes,
     labelled=True,
     references=references,
     metrics=("acceptance_rate",),

@@ -1,7 +1,7 @@
 """Linear probes of a semantic code, fitted once for every benchmark that reads or moves codes by them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, semantic_codes
 from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays, digest
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System
@@ -19,12 +20,27 @@ ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
 MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """
+    train        images that the classifiers are fitted on
+    valid        images that the regularisation is chosen on
+    test         images that they are scored on
+    adam_paper   also train the probe as the authors did (Adam, 9,375 steps)
+    """
+
+    train: Count = 6_000
+    valid: Count = 500
+    test: Count = 1_500
+    adam_paper: bool = False
+
+
 def selections(context: Context) -> tuple[Selection, Selection, Selection]:
     """Training, validation and test images of the probes."""
-    profile = context.profile
-    train = context.select("train", profile.probe_train)
-    valid = context.select("valid", profile.probe_valid)
-    test = context.select("test", profile.probe_test)
+    sizes = context.sizes(Sizes)
+    train = context.select("train", sizes.train)
+    valid = context.select("valid", sizes.valid)
+    test = context.select("test", sizes.test)
     for split in (train, valid, test):
         if not len(split):
             raise NotAvailable(f"{context.dataset.name} has no images in its {split.split} split")

@@ -1,16 +1,29 @@
 """New images of a system, from the store: one set for every benchmark that looks at samples."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, thumbnails
+from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 
 PREVIEW = 32
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    count   new images of a system
+    steps   T that they are drawn with; `memorisation` looks at those of the last
+    """
+
+    count: Count = 384
+    steps: tuple[Steps, ...] = (10, 20)
 
 
 def samples(context: Context, system: System, steps: int | None, count: int) -> Arrays:

@@ -304,7 +304,7 @@ class Overshoots(Perfect):
 
 def test_rows_say_what_was_clamped_whoever_computed_it(context):
     context.networks.perceptual = NoDistance()
-    context.profile = replace(context.profile, reconstruction_images=40)
+    context.profile = context.profile.changed_by({"reconstruction.images": 40})
     x = context.select("test", 40).batch(np.arange(40))
     share = float((x.abs() > 0.25).double().mean())
     percent = f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"

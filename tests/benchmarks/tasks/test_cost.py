@@ -74,7 +74,7 @@ def test_the_rows_of_a_system(context, ddim):
     found = {key: row for key, row in run(context, ddim).items() if not row.of_machine}
     assert found["parameters", "total", None].value == counting.parameters([ddim.inner.model.unet])
     assert found["parameters", "UNet", None].value == found["parameters", "total", None].value
-    for steps in context.profile.steps:
+    for steps in context.sizes(benchmark.Sizes).steps:
         for verb in ("encode, stochastic", "decode"):
             assert found["network_calls", verb, steps].value == steps
     x, t = torch.zeros(1, 3, 32, 32), torch.zeros(1)
@@ -128,7 +128,7 @@ def test_a_speed_is_images_over_the_median(context):
         found = run(context, load("dummy-perfect"))
     assert found["gflops", "decode", None].value == 0
     speeds = {row.value for (metric, *_), row in found.items() if metric == "images_per_second"}
-    assert speeds == {context.profile.cost_batch / 0.5}
+    assert speeds == {context.sizes(benchmark.Sizes).batch / 0.5}
 
 
 def test_median_leaves_out_the_warm_up(monkeypatch):

@@ -12,7 +12,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
 from benchmarks.tasks.fewshot import fewshot
-from benchmarks.tasks.fewshot.classes import Setup, classifier, rule
+from benchmarks.tasks.fewshot.classes import Setup, Sizes, classifier, rule
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
 from probes import LinearProbe
 from probes.linear import initial_weights
@@ -27,15 +27,16 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def context(images, tmp_path):
-    profile = replace(
-        PROFILES["smoke"],
-        probe_train=1_000,
-        fewshot_reference=REFERENCE,
-        fewshot_pool=POOL,
-        fewshot_samples=WANTED,
-        fewshot_seeds=3,
-        fewshot_pu_unlabeled=30,
-        fewshot_acceptance=("probability", "threshold", "reject"),
+    profile = PROFILES["smoke"].changed_by(
+        {
+            "probes.train": 1_000,
+            "fewshot.reference": REFERENCE,
+            "fewshot.pool": POOL,
+            "fewshot.samples": WANTED,
+            "fewshot.seeds": 3,
+            "fewshot.pu_unlabeled": 30,
+            "fewshot.acceptance": ("probability", "threshold", "reject"),
+        }
     )
     cpu = torch.device("cpu")
     found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
@@ -43,7 +44,7 @@ def context(images, tmp_path):
     return found
 
 
-def sure(profile, setup, codes, labels, seed):
+def sure(sizes, setup, codes, labels, seed):
     """A classifier that knows red from not red, whatever it was shown: p is 0 or 1."""
     sign = 1.0 if setup.target.positive else -1.0
     weight = torch.tensor([[1000.0 * sign, 0, 0]])
@@ -98,7 +99,7 @@ def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
 
 def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypatch):
     """The plain jackknife over blocks of all reference images, by hand; of `naive`, both sides lose a block."""
-    context.profile = replace(context.profile, fewshot_acceptance=("threshold",))
+    context.profile = context.profile.changed_by({"fewshot.acceptance": ("threshold",)})
     found = measured(context, monkeypatch)
     order = context.select("all", REFERENCE).order
     block = np.argsort(np.argsort(order)) % 20  # images are persons of their own, numbered by index
@@ -123,8 +124,8 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
 def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
     """p = 0.8 for red and 0.3 for others: 55 % of the pool, to within its binomial error; by p > 0.5, the red."""
 
-    def unsure(profile, setup, codes, labels, seed):
-        probe = sure(profile, setup, codes, labels, seed)
+    def unsure(sizes, setup, codes, labels, seed):
+        probe = sure(sizes, setup, codes, labels, seed)
         low, high = np.log(0.3 / 0.7), np.log(0.8 / 0.2)
 
         class Steps:
@@ -133,7 +134,7 @@ def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
 
         return Steps()
 
-    context.profile = replace(context.profile, fewshot_samples=20, fewshot_seeds=6)
+    context.profile = context.profile.changed_by({"fewshot.samples": 20, "fewshot.seeds": 6})
     found = measured(context, monkeypatch, unsure)
     for setting in ("binary/Male", "pu/Female"):
         row = found["painter", setting, "acceptance_rate"]
@@ -148,8 +149,8 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     """Each seed's classifier turns other latents down: the distances are counted by hand."""
     skipped = {0: 0, 1: 6, 2: 12}
 
-    def choosy(profile, setup, codes, labels, seed):
-        probe = sure(profile, setup, codes, labels, seed)
+    def choosy(sizes, setup, codes, labels, seed):
+        probe = sure(sizes, setup, codes, labels, seed)
 
         class Later:
             def logits(self, x):
@@ -158,8 +159,8 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
 
         return Later()
 
-    context.profile = replace(
-        context.profile, fewshot_samples=20, fewshot_acceptance=("threshold",)
+    context.profile = context.profile.changed_by(
+        {"fewshot.samples": 20, "fewshot.acceptance": ("threshold",)}
     )
     found = measured(context, monkeypatch, choosy)
     reds = painted(True, POOL)
@@ -175,14 +176,16 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
 
 
 def test_one_seed_has_no_spread(context, monkeypatch):
-    context.profile = replace(context.profile, fewshot_seeds=1, fewshot_acceptance=("threshold",))
+    context.profile = context.profile.changed_by(
+        {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
+    )
     row = measured(context, monkeypatch)["painter", "pu/Male", "fd_effnet_seed_std"]
     assert row.value is None and row.note == "one seed has no spread"
 
 
 def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
-    context.profile = replace(
-        context.profile, fewshot_samples=64, fewshot_acceptance=("probability",)
+    context.profile = context.profile.changed_by(
+        {"fewshot.samples": 64, "fewshot.acceptance": ("probability",)}
     )
     row = measured(context, monkeypatch)["painter", "binary/Male", "fd_effnet"]
     assert row.n == 40 and row.note == "only 40 of 64 samples accepted"
@@ -197,7 +200,9 @@ def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
 
 def test_a_classifier_learns_the_class_that_is_asked_for(context):
     """The real one, from ten labelled images of each colour."""
-    context.profile = replace(context.profile, fewshot_seeds=1, fewshot_acceptance=("threshold",))
+    context.profile = context.profile.changed_by(
+        {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
+    )
     found = measured(context)
     for name, red in (("Male", True), ("Female", False)):
         right, wrong = (
@@ -218,7 +223,7 @@ def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenar
     def moved(name):
         chosen = replace(rule(name), steps=(50, 50))
         setup = Setup(scenario, chosen, target)
-        found = classifier(context.profile, setup, codes, labels, seed=4)
+        found = classifier(context.sizes(Sizes), setup, codes, labels, seed=4)
         return (torch.cat([found.weight[0], found.bias]) - start).abs().max()
 
     assert moved("threshold") > 0.01
@@ -235,7 +240,9 @@ def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenar
     ],
 )
 def test_too_few_images_are_rows_with_the_reason(context, tmp_path, red, reason):
-    context.profile = replace(context.profile, fewshot_seeds=1, fewshot_acceptance=("threshold",))
+    context.profile = context.profile.changed_by(
+        {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
+    )
     folder = tmp_path / "few"
     folder.mkdir()
     context.dataset = dataset(folder, np.array(red))

@@ -120,7 +120,7 @@ def by_hand(context: Context, count: int) -> tuple[list[float], list[float]]:
 def test_the_range_is_of_the_same_person_and_of_different_people(known):
     rows = {row.setting: row for row in references(known)}
     assert list(rows) == [SAME, DIFFERENT] and all(row.reference for row in rows.values())
-    count = identity.RANGE * known.profile.identity_images
+    count = identity.RANGE * known.sizes(identity.Sizes).images
     for (setting, row), cosines in zip(rows.items(), by_hand(known, count), strict=True):
         assert row.value == pytest.approx(np.mean(cosines), abs=1e-6), setting
         assert row.metric == "id_portraits" and row.stderr > 0

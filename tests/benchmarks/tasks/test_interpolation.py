@@ -64,7 +64,7 @@ class Linear(System):
 def exact(context):
     """A context whose path distance is the squared error."""
     context.networks.path_distance = SquaredError()
-    return replace(context, profile=replace(context.profile, interpolation_pairs=PAIRS))
+    return replace(context, profile=context.profile.changed_by({"interpolation.pairs": PAIRS}))
 
 
 def lengths_by_hand(context: Context) -> np.ndarray:

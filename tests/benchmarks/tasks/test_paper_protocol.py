@@ -19,7 +19,7 @@ from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.store import Store
 from benchmarks.run import main
-from benchmarks.tasks.fewshot.classes import RULES
+from benchmarks.tasks.fewshot.classes import RULES, Sizes
 from diffae.config import ARCHITECTURES
 from diffae.data import open_dataset
 from diffae.data.portraits.attributes import ATTRIBUTES
@@ -167,7 +167,9 @@ def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, u
     """Calls counted at the networks themselves during a real run."""
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
     system = systems.load("diffae", untrained / "diffae")
-    profile = replace(PROFILES["smoke"], steps=(3,), reconstruction_images=10)
+    profile = PROFILES["smoke"].changed_by(
+        {"reconstruction.steps": (3,), "cost.steps": (3,), "reconstruction.images": 10}
+    )
     context = Context(
         dataset=open_dataset(portraits, 32),
         profile=profile,
@@ -193,10 +195,10 @@ def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, u
         list(rows(REGISTRY.get(name), context, [system]))
     assert counts["latent"] == planned.latent
     # Beside the plan: the strips' codes, whose chunk is cut off elsewhere, and previews of accepted samples.
-    previews = 8 * 16 * profile.fewshot_steps
+    previews = 8 * 16 * profile.settings()["fewshot.steps"]
     strips = 8
     assert planned.encoder <= counts["encoder"] <= planned.encoder + strips
-    more = strips * profile.interpolation_steps + previews
+    more = strips * profile.settings()["interpolation.steps"] + previews
     assert planned.decoder <= counts["decoder"] <= planned.decoder + more
 
 
@@ -219,31 +221,38 @@ def test_shared_work_is_counted_once_at_its_largest():
 
 
 @pytest.mark.parametrize(
-    "text, field, value",
+    "text, setting, value",
     [
-        ("fid_samples=123", "fid_samples", 123),
-        ("fid_steps=5, 7", "fid_steps", (5, 7)),
-        ("identity_strengths=0.5", "identity_strengths", (0.5,)),
-        ("probe_adam_paper=true", "probe_adam_paper", True),
-        ("fewshot_acceptance=threshold,reject", "fewshot_acceptance", ("threshold", "reject")),
-        ("autoencoding_split=all", "autoencoding_split", "all"),
+        ("samples.count=123", "samples.count", 123),
+        ("fid_samples=123", "samples.count", 123),
+        ("fid_steps=5, 7", "samples.steps", (5, 7)),
+        ("identity.strengths=0.5", "identity.strengths", (0.5,)),
+        ("identity_strengths=0.5", "identity.strengths", (0.5,)),
+        ("probe_adam_paper=true", "probes.adam_paper", True),
+        ("fewshot_acceptance=threshold,reject", "fewshot.acceptance", ("threshold", "reject")),
+        ("autoencoding_split=all", "unconditional.autoencoding_split", "all"),
     ],
 )
-def test_set_changes_one_setting_and_says_so(text, field, value):
-    changed = override(PROFILES["quick"], text)
-    assert getattr(changed, field) == value
-    assert changed.changed == (field,)
-    assert (
-        replace(changed, changed=(), **{field: getattr(PROFILES["quick"], field)})
-        == PROFILES["quick"]
-    )
+def test_set_changes_one_setting_and_says_so(text, setting, value):
+    quick = PROFILES["quick"]
+    changed = override(quick, text)
+    assert changed.settings() == quick.settings() | {setting: value} != quick.settings()
+    assert changed.changed == (setting,)
+
+
+def test_the_steps_of_0_2_are_those_of_tables_1_and_2_and_of_the_calls_that_are_counted():
+    changed = override(PROFILES["quick"], "steps=7").settings()
+    assert changed["reconstruction.steps"] == changed["cost.steps"] == (7,)
+    assert changed["samples.steps"] == (10, 20)
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
         ("fid_sample=3", "did you mean fid_samples"),
-        ("fid_samples", "no such setting"),
+        ("fid_samples", "expected TASK.NAME=VALUE"),
+        ("fewshot.poll=3", "fewshot.poll: no such setting; did you mean pool"),
+        ("fewshots.pool=3", "did you mean fewshot"),
         ("fid_samples=many", "'many' is not a whole number"),
         ("fid_samples=0", "at least 1"),
         ("probe_adam_paper=1", "true or false"),
@@ -256,7 +265,7 @@ def test_a_wrong_setting_is_refused(text, message):
 
 
 def test_the_paper_profile_asks_for_every_acceptance_rule():
-    assert PROFILES["paper"].fewshot_acceptance == tuple(RULES)
+    assert PROFILES["paper"].sizes(Sizes).acceptance == tuple(RULES)
     assert parse(["all", "--profile", "paper"], "").profile.changed == ()
 
 

@@ -224,7 +224,7 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
     """What `fit_adam_paper` gives is held against torch's Adam in tests/probes; here, what it is given."""
     short = partial(fit_adam_paper, steps=300)
     monkeypatch.setattr(probe_fits, "fit_adam_paper", short)
-    learnable.profile = replace(learnable.profile, probe_adam_paper=True)
+    learnable.profile = learnable.profile.changed_by({"probes.adam_paper": True})
     system = Colours(None, torch.device("cpu"))
     found = {
         (r.system, r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])

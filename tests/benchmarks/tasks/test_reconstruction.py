@@ -69,7 +69,9 @@ class NoDistance:
 def context(context, monkeypatch):
     context.networks.perceptual = NoDistance()
     monkeypatch.setattr(store, "CHUNK", 16)
-    context.profile = replace(context.profile, reconstruction_images=COUNT, steps=(4, 8))
+    context.profile = context.profile.changed_by(
+        {"reconstruction.images": COUNT, "reconstruction.steps": (4, 8)}
+    )
     return context
 
 

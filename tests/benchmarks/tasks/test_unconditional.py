@@ -24,7 +24,9 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def context(images, tmp_path):
-    profile = replace(PROFILES["smoke"], fid_samples=SAMPLES, fid_reference=REFERENCE)
+    profile = PROFILES["smoke"].changed_by(
+        {"samples.count": SAMPLES, "unconditional.reference": REFERENCE}
+    )
     cpu = torch.device("cpu")
     found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
     found.networks.features = features()
@@ -70,7 +72,9 @@ def test_the_error_holds_the_samples_and_the_reference(context):
     one side and 400 of the other, nearly all is that of the few. Held to what a jackknife of 20 blocks can do."""
     sizes = {"few samples": (20, 72), "small reference": (400, 20)}
     for n, m in sizes.values():
-        context.profile = replace(context.profile, fid_samples=n, fid_reference=m)
+        context.profile = context.profile.changed_by(
+            {"samples.count": n, "unconditional.reference": m}
+        )
         row = measured(context, Blue())["painter"]
         a = np.array([Blue.colour(i, 0) for i in range(n)]) / 255
         b = split(context, "train", m) / 255
@@ -81,7 +85,7 @@ def test_the_error_holds_the_samples_and_the_reference(context):
 
 def test_held_out_images_are_kept_out_of_their_reference(context):
     """Profile `paper` takes the reference from all images: those of the row make way for the next ones."""
-    context.profile = replace(context.profile, fid_reference_split="all")
+    context.profile = context.profile.changed_by({"unconditional.reference_split": "all"})
     found = measured(context)
     order, test = context.select("all", COUNT).order, context.select("test", SAMPLES).order
     apart = [index for index in order if index not in set(test)][:REFERENCE]
@@ -104,7 +108,9 @@ def test_held_out_images_are_kept_out_of_their_reference(context):
 def test_other_pictures_of_the_persons_are_kept_out_too(context):
     """Two pictures a person, one of them in another split."""
     context.dataset = replace(context.dataset, identities=np.arange(COUNT) // 2)
-    context.profile = replace(context.profile, fid_reference_split="all", fid_samples=10)
+    context.profile = context.profile.changed_by(
+        {"unconditional.reference_split": "all", "samples.count": 10}
+    )
     test = context.select("test", 10)
     persons = set(test.order // 2)
     order = context.select("all", COUNT).order
@@ -115,7 +121,7 @@ def test_other_pictures_of_the_persons_are_kept_out_too(context):
 
 
 def test_a_reference_that_is_all_in_the_row_is_none(context):
-    context.profile = replace(context.profile, fid_reference_split="test")
+    context.profile = context.profile.changed_by({"unconditional.reference_split": "test"})
     row = measured(context)["real images (test)"]
     assert row.value is None
     assert row.note == (
@@ -133,7 +139,7 @@ class Brighter(Painter):
 
 
 def test_every_T_has_samples_of_its_own(context):
-    context.profile = replace(context.profile, fid_steps=(2, 30))
+    context.profile = context.profile.changed_by({"samples.steps": (2, 30)})
     found = [r for r in rows(BENCHMARK, context, [Brighter()]) if r.system == "painter"]
     assert [row.steps for row in found] == [2, 30]
     reference = split(context, "train", REFERENCE)
@@ -143,7 +149,7 @@ def test_every_T_has_samples_of_its_own(context):
 
 
 def test_fewer_held_out_images_than_samples_are_said(context):
-    context.profile = replace(context.profile, fid_samples=60)
+    context.profile = context.profile.changed_by({"samples.count": 60})
     row = measured(context)["painter + autoencoding"]
     assert row.n == 36 and row.measured_by["n"] == 36
     assert row.note == "36 images, not the 60 that are sampled"

@@ -1,7 +1,5 @@
 """What x_T and z_sem decide, of decoders for which it is known."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -71,7 +69,7 @@ def test_the_picture_has_the_original_the_draws_their_mean_and_deviation(context
 
 
 def test_too_few_images_are_a_row_with_the_reason(context):
-    context.profile = replace(context.profile, variation_draws=46)
+    context.profile = context.profile.changed_by({"variation.draws": 46})
     (record,) = rows(BENCHMARK, context, [Mixture(1.0, 0.0)])
     assert record.value is None and "46 are needed" in record.note
 
