@@ -93,9 +93,10 @@ def _parser(description: str | None) -> cli.Parser:
 
 def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
     """The profile asked for, with what --steps, --set and --limit change, and a section for each plug-in that runs."""
-    profile = find(args.profile)
-    for name in benchmarks:
-        profile = profile.including(REGISTRY.get(name))
+    with importing():
+        profile = find(args.profile)
+        for name in benchmarks:
+            profile = profile.including(REGISTRY.get(name))
     if args.steps is not None:
         profile = with_steps(profile, args.steps)
     for text in args.set:
