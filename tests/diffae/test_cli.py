@@ -72,7 +72,7 @@ def test_a_number_of_5000_digits_is_not_echoed(capsys):
 
 
 def test_a_number_in_range_is_taken():
-    assert override(PROFILES["quick"], "portraits=1000000").portraits == 10**6
+    assert override(PROFILES["quick"], "portraits=1000000").settings()["data.portraits"] == 10**6
 
 
 def fails(error):

@@ -109,7 +109,7 @@ def test_probes_see_the_whole_split(planned):
 
 
 def test_table_3_draws_its_pool_at_T_100_and_table_4_shares_it(planned):
-    pool = PROFILES["paper"].fewshot_pool
+    pool = PROFILES["paper"].sizes(Sizes).pool
     found = row(planned, "fewshot", "DiffAE", "samples", T=100)
     assert found == [pool, 100 * pool, 100 * pool, pool]  # the same T for latents and images
     shared = [
@@ -251,7 +251,7 @@ def test_the_steps_of_0_2_are_those_of_tables_1_and_2_and_of_the_calls_that_are_
     [
         ("fid_sample=3", "did you mean fid_samples"),
         ("fid_samples", "expected TASK.NAME=VALUE"),
-        ("fewshot.poll=3", "fewshot.poll: no such setting; did you mean pool"),
+        ("fewshot.poll=3", "fewshot.poll=3: no such setting; did you mean pool"),
         ("fewshots.pool=3", "did you mean fewshot"),
         ("fid_samples=many", "'many' is not a whole number"),
         ("fid_samples=0", "at least 1"),
