@@ -33,8 +33,12 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    def parse(self, arguments: list[str] | None = None) -> argparse.Namespace:
-        known, unknown = self.parse_known_args(arguments)
+    def parse(
+        self, arguments: list[str] | None = None, intermixed: bool = False
+    ) -> argparse.Namespace:
+        """With `intermixed`, words without a flag may stand anywhere, and there may be none."""
+        read = self.parse_known_intermixed_args if intermixed else self.parse_known_args
+        known, unknown = read(arguments)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]
             raise UserError(f"unknown argument {unknown[0]}{did_you_mean(unknown[0], flags)}")

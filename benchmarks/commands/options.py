@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from benchmarks import REGISTRY, systems
+from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, override, with_steps
 from benchmarks.core.request import PRECISIONS, Options
 from benchmarks.systems import slug
@@ -18,7 +19,7 @@ PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
-    args = _parser(description).parse(arguments)
+    args = _read(_parser(description), arguments)
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
     benchmarks = _benchmark_names(args.what)
@@ -43,10 +44,36 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     )
 
 
+def _read(parser: cli.Parser, arguments: list[str] | None) -> argparse.Namespace:
+    """What was typed, and below it what the file of --config says; --ckpt and benchmarks are of one of the two."""
+    typed = sys.argv[1:] if arguments is None else arguments
+    args = parser.parse(typed, intermixed=True)
+    if args.config is not None:
+        benchmarks, flags = config_file.words(args.config, parser)
+        if args.ckpt:
+            flags.pop("ckpt", None)
+        below = [word for words in flags.values() for word in words]
+        try:
+            parser.parse(below, intermixed=True)
+        except UserError as error:
+            raise UserError(f"--config {args.config}: {error}") from None
+        args = parser.parse([*below, *typed], intermixed=True)
+        args.what = args.what or benchmarks
+    if not args.what:
+        raise UserError("name benchmarks, or all; list says which there are")
+    return args
+
+
 def _parser(description: str | None) -> cli.Parser:
     parser = cli.Parser("python -m benchmarks.run", description)
     add = parser.add_argument
-    add("what", nargs="+", help="all, list, doctor, or benchmarks by name")
+    add("what", nargs="*", help="all, list, doctor, or benchmarks by name")
+    add(
+        "--config",
+        type=cli.path,
+        metavar="FILE",
+        help="a command line as TOML; flags beside it win",
+    )
     add(
         "--ckpt",
         action="append",

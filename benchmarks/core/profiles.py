@@ -11,6 +11,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -162,7 +163,7 @@ def find(text: str) -> Profile:
         return PROFILES[text]
     if text.endswith(".toml") or Path(text).is_file():
         return from_file(Path(text))
-    raise UserError(f"unknown profile {text!r}{did_you_mean(text, BUILT_IN)}, or give a TOML file")
+    raise UserError(f"unknown profile {text!r}, and no such file{did_you_mean(text, BUILT_IN)}")
 
 
 def from_file(path: Path) -> Profile:
@@ -275,6 +276,8 @@ def _found(profile: Profile, name: str) -> tuple[str, str]:
         hint = did_you_mean(key, settings_of(type(profile.sections[section])))
     elif dot:
         hint = did_you_mean(section, profile.sections)
+    elif not (near := get_close_matches(name, [*RENAMED, *known], n=1)):
+        hint = f"; a setting is TASK.NAME, of {', '.join(profile.sections)}"
     else:
-        hint = did_you_mean(name, [*RENAMED, *known])
+        hint = f"; did you mean {near[0]}?"
     raise UserError(f"{name}: no such setting{hint}")

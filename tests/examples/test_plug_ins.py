@@ -71,7 +71,7 @@ def test_the_examples_run(installed, portraits, tmp_path):
     save_file(net.state_dict(), tmp_path / "weights.safetensors")
     result = in_process.command(
         main, "reconstruction", "probes", "colour", "--profile", "smoke", "--data", portraits,
-        "--systems", "my-vae", "--ckpt", "my-vae=weights.safetensors",
+        "--systems", "my-vae", "--ckpt", "my-vae=weights.safetensors", "--set", "colour.images=9",
         "--out", tmp_path / "run", cache=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -81,6 +81,7 @@ def test_the_examples_run(installed, portraits, tmp_path):
     assert 0 < found["My VAE", "ssim", ""] < 1
     assert 0 < found["My VAE", "auroc", "mean"] < 1
     assert 0 < found["My VAE", "colour_error", ""] < 1
+    assert {r.n for r in records if r.metric == "colour_error"} == {9}
     assert (tmp_path / "run" / "tables" / "colour_error.md").exists()
 
 
@@ -105,7 +106,9 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
         pictures=tmp_path,
     )
     perfect = systems.load("dummy-perfect")
-    planned = list(REGISTRY.get("colour").plan(context, perfect))
-    assert [work.what for work in planned] == ["encode", "decode"]
-    (row,) = rows(REGISTRY.get("colour"), context, [perfect])
+    colour = REGISTRY.get("colour")
+    context.profile = context.profile.including(colour)
+    planned = list(colour.plan(context, perfect))
+    assert [(work.what, work.images) for work in planned] == [("encode", 16), ("decode", 16)]
+    (row,) = rows(colour, context, [perfect])
     assert row.value == pytest.approx(0, abs=1e-6)

@@ -1,25 +1,39 @@
 """A benchmark of your own: how far the mean colour of an image moves when it is encoded and decoded."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import MetricInfo
 from benchmarks.systems import System
 from reports.records import LOWER, Record
 
 METRIC = MetricInfo(LOWER, "", "Distance of mean colours in [0, 1]", "Euclidean, RGB")
-STEPS = 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Its settings, as `--set colour.images=500` changes them, with the values of profile `quick`.
+
+    images   how many are encoded and decoded; what --limit caps is a Count
+    steps    T of systems that work in steps
+    """
+
+    images: Count = 200
+    steps: Steps = 10
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
     """One row a system. Expensive work is a function of positions, kept in the store under all that decides it."""
-    selection = context.select("test", context.profile.reconstruction_images)
-    steps = STEPS if system.iterative else None
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", sizes.images)
+    steps = sizes.steps if system.iterative else None
 
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)
@@ -46,8 +60,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     """The same in network calls, for --dry-run."""
-    count = len(context.select("test", context.profile.reconstruction_images))
-    steps = STEPS if system.iterative else None
+    sizes = context.sizes(Sizes)
+    count = len(context.select("test", sizes.images))
+    steps = sizes.steps if system.iterative else None
     yield codes(system, "test", count, steps)
     yield Work("decode", count, Calls(decoder=network_calls(system, steps)), steps)
 
@@ -62,4 +77,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     infos={"colour_error": METRIC},
+    sizes=Sizes,
+    profiles={"smoke": {"images": 16, "steps": 2}, "paper": {"images": 30_000, "steps": 100}},
 )

@@ -1,0 +1,96 @@
+"""`--config FILE`: a command line as TOML. Keys are the names of the flags; `benchmarks` are those to run.
+
+    benchmarks = ["reconstruction", "probes"]
+    profile = "quick"
+    seed = 1
+
+    [ckpt]
+    diffae = "last.ckpt"
+
+    [set]
+    reconstruction.images = 64
+
+Everything is read by the parser of the command line, so that a value is refused here where it is refused there.
+"""
+
+import argparse
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from diffae import cli
+from diffae.errors import UserError
+from diffae.files import read_text
+
+BENCHMARKS = "benchmarks"  # the key of what has no flag
+NEVER = ("config", "help")
+REPEATED = ("ckpt", "set")
+
+
+def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[str, list[str]]]:
+    """The benchmarks that the file names, and the arguments that each of its other keys stands for."""
+    try:
+        content = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--config {path}: not TOML: {error}") from None
+    flags = _flags(parser)
+    found: dict[str, list[str]] = {}
+    benchmarks: list[str] = []
+    for key, value in content.items():
+        name = key.replace("_", "-")
+        try:
+            if key == BENCHMARKS:
+                benchmarks = _texts(value)
+            elif name not in flags:
+                raise ValueError(f"no such flag{cli.did_you_mean(key, [BENCHMARKS, *flags])}")
+            else:
+                found[name] = list(_arguments(flags[name], name, value))
+        except ValueError as error:
+            raise UserError(f"--config {path}: {key}: {error}") from None
+    return benchmarks, found
+
+
+def _flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    flags = {
+        flag[2:]: action
+        for action in parser._actions
+        for flag in action.option_strings
+        if flag[:2] == "--"
+    }
+    return {name: action for name, action in flags.items() if name not in NEVER}
+
+
+def _arguments(action: argparse.Action, name: str, value: object) -> Iterator[str]:
+    """The arguments of one key. Raises ValueError if a value of that kind cannot be."""
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise ValueError(f"must be true or false, not {value!r}")
+        yield from [f"--{name}"] * value
+    elif name in REPEATED:
+        for text in _pairs(value) if isinstance(value, dict) else _texts(value):
+            yield f"--{name}={text}"
+    else:
+        yield f"--{name}={','.join(_texts(value))}"
+
+
+def _pairs(table: dict[str, Any], above: str = "") -> Iterator[str]:
+    """NAME=VALUE for each entry of a table, and SECTION.NAME=VALUE for those of the tables in it."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _pairs(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}={','.join(_texts(value))}"
+
+
+def _texts(value: object) -> list[str]:
+    """A value, or those of a list, as a person would type them."""
+    return [_text(part) for part in (value if isinstance(value, list) else [value])]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError(f"must be a text, a number or a list of them, not {value!r}")

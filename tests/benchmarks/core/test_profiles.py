@@ -1,0 +1,240 @@
+"""Profiles: what the built-in ones say, a file of one's own, and what is wrong with it in one line."""
+
+import tomllib
+import warnings
+from dataclasses import dataclass
+from typing import get_args
+
+import pytest
+from plug_ins import offer
+
+from benchmarks import REGISTRY
+from benchmarks.commands.options import parse
+from benchmarks.core.base import Benchmark
+from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find, override
+from benchmarks.core.setup import DataSizes
+from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed
+from benchmarks.tasks.fewshot.classes import Sizes as FewshotSizes
+from benchmarks.tasks.reconstruction import Sizes
+from diffae.data.dataset import SPLITS
+from diffae.errors import UserError
+from reports.settings import RENAMED
+
+# ----------------------------------------------------------------------------------------------
+# The built-in profiles
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_profile_says_every_setting(name):
+    content = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    assert content.pop("description") == PROFILES[name].description == described()[name]
+    said = {f"{section}.{key}" for section, values in content.items() for key in values}
+    assert said == set(PROFILES[name].settings())
+
+
+def test_quick_is_the_defaults_of_the_tasks():
+    for sizes in PROFILES["quick"].sections.values():
+        assert sizes == type(sizes)()
+
+
+def test_every_task_has_its_settings_under_its_name():
+    sections = set(PROFILES["smoke"].sections)
+    assert sections == {"data", "samples", *REGISTRY.own}
+
+
+def test_paper_is_the_papers():
+    """Numbers of the paper: Section 5, Tables 1 to 4, Fig. 6 aside; 30,000 images of CelebA-HQ, 50,000 samples."""
+    said = PROFILES["paper"].settings()
+    assert (said["reconstruction.images"], said["reconstruction.split"]) == (30_000, "all")
+    assert (said["samples.count"], said["unconditional.reference"]) == (50_000, 50_000)
+    for name in ("reconstruction.steps", "samples.steps"):
+        assert said[name] == (10, 20, 50, 100)
+    assert (said["fewshot.samples"], said["fewshot.binary_k"]) == (5_000, 50)
+    assert (said["fewshot.pu_positives"], said["fewshot.pu_unlabeled"]) == (100, 10_000)
+
+
+def test_the_splits_are_those_of_a_data_set():
+    assert get_args(Split) == (*SPLITS, "all")
+
+
+def test_names_of_0_2_are_read_with_a_warning():
+    profile = PROFILES["smoke"]
+    assert {new for names in RENAMED.values() for new in names} == set(profile.settings())
+    with pytest.warns(DeprecationWarning, match="profile.fewshot_pool is now"):
+        assert profile.fewshot_pool == profile.sizes(FewshotSizes).pool
+    with warnings.catch_warnings(), pytest.raises(AttributeError):
+        _ = profile.fewshot_pol
+
+
+# ----------------------------------------------------------------------------------------------
+# A file
+
+
+def written(tmp_path, text, name="mine.toml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_a_file_changes_what_it_says_and_its_base_says_the_rest(tmp_path):
+    path = written(tmp_path, 'base = "smoke"\n[reconstruction]\nimages = 5\nsteps = [3]\n')
+    profile, smoke = find(str(path)), PROFILES["smoke"].settings()
+    assert profile.settings() == smoke | {
+        "reconstruction.images": 5,
+        "reconstruction.steps": (3,),
+    }
+    assert (profile.name, profile.base) == ("mine", "smoke")
+    assert profile.description == "smoke, changed by mine.toml"
+    assert find(str(written(tmp_path, ""))).settings() == PROFILES["quick"].settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[reconstruktion]\n", "reconstruktion: no such section; did you mean reconstruction?"),
+        ("[reconstruction]\nimage = 3", "reconstruction.image: no such setting; did you mean im"),
+        ("[probes]\ntrain = '3'", "probes.train: must be a whole number, not '3'"),
+        ("[probes]\ntrain = 3.0", "probes.train: must be a whole number, not 3.0"),
+        ("[probes]\ntrain = true", "probes.train: must be a whole number, not True"),
+        ("[probes]\ntrain = 0", "probes.train: must be at least 1, not 0"),
+        ("[probes]\nadam_paper = 1", "probes.adam_paper: must be true or false, not 1"),
+        ("[samples]\nsteps = 10", "samples.steps: must be a list of at least one, not 10"),
+        ("[samples]\nsteps = []", "samples.steps: must be a list of at least one, not []"),
+        ("[samples]\nsteps = [1001]", "samples.steps: must be at most 1000, not 1001"),
+        ("[identity]\nstrengths = [nan]", "identity.strengths: must be a finite number"),
+        ("[fewshot]\nacceptance = ['treshold']", "no choice 'treshold'; did you mean threshold?"),
+        ("probes = 3", "probes: must be a section, [probes], not a value"),
+        ("base = 'quik'", "base: no profile 'quik'; did you mean quick?"),
+        ("base = []", "base: no profile []; there are: smoke, quick, standard, paper"),
+        ("name = 'a/b'", "name: 'a/b' is none: it has letters, digits and .-_ only"),
+        ("name = 'paper'", "paper is a built-in profile: give this one another name"),
+        ("description = 1", "description: must be a text, not 1"),
+        ("[probes\n", "not TOML: "),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_line_that_names_it(tmp_path, text, said):
+    path = written(tmp_path, text)
+    with pytest.raises(UserError) as error:
+        find(str(path))
+    assert str(error.value).startswith(f"{path}: ") and said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_profile_that_there_is_none_of(tmp_path):
+    with pytest.raises(UserError, match="unknown profile 'quik', and no such file; did you mean q"):
+        find("quik")
+    with pytest.raises(UserError, match=r"none\.toml: no such file"):
+        find(str(tmp_path / "none.toml"))
+
+
+# ----------------------------------------------------------------------------------------------
+# Changes
+
+
+def test_limit_caps_counts_and_nothing_else():
+    before, profile = PROFILES["quick"].settings(), PROFILES["quick"].limited(7)
+    after = profile.settings()
+    changed = {name for name in before if before[name] != after[name]}
+    assert {after[name] for name in changed} == {7}
+    counts = "images pairs count train valid test reference pool samples pu_unlabeled".split()
+    assert {name.partition(".")[2] for name in changed} == set(counts)
+    assert PROFILES["quick"].limited(10**9).settings() == before
+    assert profile.limit == 7
+
+
+def test_limit_caps_what_was_set(monkeypatch):
+    options = parse(["all", "--limit", "9", "--set", "reconstruction.images=64"], None)
+    assert options.profile.sizes(Sizes).images == 9
+
+
+def test_steps_are_those_of_the_tables():
+    settings = parse(["all", "--steps", "3,5"], None).profile.settings()
+    for name in ("reconstruction.steps", "cost.steps", "samples.steps"):
+        assert settings[name] == (3, 5)
+
+
+def test_a_change_in_python_is_checked_too():
+    with pytest.raises(UserError, match="variation.draws: must be at least 1, not 0"):
+        PROFILES["smoke"].changed_by({"variation.draws": 0})
+    with pytest.raises(UserError, match="variation.drows: no such setting; did you mean draws?"):
+        PROFILES["smoke"].changed_by({"variation.drows": 3})
+    assert PROFILES["smoke"].changed_by({"data.portraits": 3}).sizes(DataSizes).portraits == 3
+
+
+# ----------------------------------------------------------------------------------------------
+# Settings of a plug-in
+
+
+@dataclass(frozen=True)
+class Mine:
+    """Of a plug-in."""
+
+    images: Count = 50
+    steps: tuple[Steps, ...] = (10,)
+    way: str = "long"
+
+
+def plug_in(**changes) -> Benchmark:
+    given = {
+        "name": "mine", "title": "", "paper": "", "table": "mine", "needs": frozenset(), "run": None,
+        "headline": None, "sizes": Mine, "profiles": {"smoke": {"images": 3}},
+    }  # fmt: skip
+    return Benchmark(**given | changes)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """A plug-in `mine` whose module has been imported."""
+
+    def install(benchmark: Benchmark) -> Benchmark:
+        monkeypatch.setattr("plug_ins.MINE", benchmark, raising=False)
+        offer(monkeypatch, "diffae.benchmarks", {"mine": "plug_ins:MINE"})
+        return benchmark
+
+    return install
+
+
+def test_a_plug_in_has_a_section_of_its_own(tmp_path, installed):
+    installed(plug_in())
+    assert parse(["mine"], None).profile.sizes(Mine) == Mine()
+    assert parse(["mine", "--profile", "smoke"], None).profile.sizes(Mine).images == 3
+    profile = parse(["mine", "--set", "mine.way=short", "--limit", "20"], None).profile
+    assert profile.sizes(Mine) == Mine(images=20, way="short")
+    path = written(tmp_path, 'base = "smoke"\n[mine]\nsteps = [1, 2]\n', "own.toml")
+    profile = parse(["mine", "--profile", str(path)], None).profile
+    assert profile.sizes(Mine) == Mine(images=3, steps=(1, 2))
+    assert "mine" not in parse(["probes"], None).profile.sections
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sizes": int}, "sizes is no dataclass"),
+        ({"profiles": {"smok": {}}}, "its profiles: no profile 'smok'; did you mean smoke?"),
+        ({"profiles": {"smoke": {"image": 3}}}, "mine.image: no such setting; did you mean images"),
+        ({"profiles": {"smoke": {"images": -3}}}, "mine.images: must be at least 1, not -3"),
+    ],
+)
+def test_settings_that_cannot_be_are_an_error_by_name(installed, changes, said):
+    installed(plug_in(**changes))
+    with pytest.raises(UserError) as error:
+        REGISTRY.get("mine")
+    assert said in str(error.value)
+
+
+def test_what_a_setting_can_be():
+    @dataclass(frozen=True)
+    class NoDefault:
+        images: int
+
+    @dataclass(frozen=True)
+    class Table:
+        images: dict = None
+
+    assert fault_of(Mine) == "" and "images has no default" in fault_of(NoDefault)
+    assert fault_of(Table) == "its setting images is none of bool, int, float, str, Literal, tuple"
+    assert checked(2, float) == 2.0 and checked([3, 2, 3], tuple[Steps, ...]) == (3, 2)
+    assert typed(" 3, 2,3", tuple[Steps, ...]) == (3, 2)
+    assert is_capped(Count) and not is_capped(Steps)
+    with pytest.raises(UserError, match=r"--set mine: expected TASK\.NAME=VALUE"):
+        override(PROFILES["quick"], "mine")
