@@ -5,7 +5,7 @@
     python -m benchmarks.measure fid real/ --save real.npz      save statistics for later
     python -m benchmarks.measure ssim originals/ reconstructions/
 
-fid and fd_effnet compare two sets. The others compare pairs: files of the same name, whatever their
+Frechet distances, as fid, compare two sets. The others compare pairs: files of the same name, whatever their
 suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines before say
 how it was measured. A metric whose weights are not here is refused, never replaced by another.
 """
@@ -31,12 +31,20 @@ from diffae.data.folder import find_images
 from diffae.data.survey import note_of_files
 from diffae.data.transforms import decode, decode_plainly
 from diffae.errors import UserError
+from reports import metrics
+from reports.metrics import EFFNET, comparing, published_name
 
-SETS = ("fid", "fd_effnet")
-PAIRS = ("lpips", "pd_effnet", "ssim", "ssim_valid", "mse", "psnr", "identity", "id_portraits")
+SETS = comparing(metrics.SETS)
+NAMES = {"identity": "arcface"}  # what the command calls a metric of another name
+PAIRS = (*comparing(metrics.PAIRS), *NAMES)
 OURS = "diffae"
 READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
+
+# By the network that a metric looks through, and the metrics that look through none.
+FEATURES = {"inception": features.inception, EFFNET: features.efficientnet_lite0}
+DISTANCES = {"alexnet": perceptual.lpips_alexnet, EFFNET: perceptual.effnet_distance}
+PLAIN = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid, "mse": pixel.mse, "psnr": pixel.psnr}
 
 PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H x W twice -> [N]
 
@@ -116,29 +124,25 @@ class _Loader:
         return weights.load_path(weight, self.weights_dir, self.allow_unknown)
 
     def features(self, metric: str) -> features.FeatureNetwork:
-        if metric == "fid":
-            return features.inception(self.path("inception"), self.device)
-        return features.efficientnet_lite0(self.path("efficientnet-lite0"), self.device)
+        network = METRICS[metric].network
+        return FEATURES[network](self.path(network), self.device)
 
     def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
         """The metric, and what measures it."""
-        if metric == "lpips":
-            distance = perceptual.lpips_alexnet(self.path("alexnet"), self.device)
-            return distance, _network(distance)
-        if metric == "pd_effnet":
-            distance = perceptual.effnet_distance(self.path("efficientnet-lite0"), self.device)
-            return distance, _network(distance)
-        if metric in ("identity", "id_portraits"):
-            face = self._face(metric)
+        metric = NAMES.get(metric, metric)
+        network = METRICS[metric].network
+        if not network:
+            return PLAIN[metric], METRICS[metric].title
+        if published_name(metric) == "arcface":
+            face = self._face(network)
             return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
-        plain = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid}
-        plain |= {"mse": pixel.mse, "psnr": pixel.psnr}
-        return plain[metric], METRICS[metric].title
+        distance = DISTANCES[network](self.path(network), self.device)
+        return distance, _network(distance)
 
-    def _face(self, metric: str) -> identity.FaceEmbedding:
-        if metric == "identity":
-            return identity.arcface(self.path("arcface"), self.device)
-        return identity.id_portraits(identity.PACKAGED, self.device)
+    def _face(self, network: str) -> identity.FaceEmbedding:
+        if network == identity.PORTRAITS:
+            return identity.id_portraits(identity.PACKAGED, self.device)
+        return identity.arcface(self.path(network), self.device)
 
 
 def _network(

@@ -5,10 +5,11 @@ from pathlib import Path
 from benchmarks import REGISTRY
 from benchmarks.core.base import Benchmark
 from benchmarks.core.store import default_root
-from benchmarks.metrics import weights
+from benchmarks.metrics import METRICS, weights
 from diffae import cli
 from diffae.errors import UserError
 from diffae.packaged import packaged_names
+from reports.metrics import alternatives
 
 
 def examine(arguments: list[str]) -> None:
@@ -31,6 +32,7 @@ def weights_report(folder: Path | None) -> list[str]:
     for weight in weights.KNOWN.values():
         lines += [
             f"  {weight.name}: {weight.what_for}",
+            f"    for {', '.join(_seen_through(weight.name))}",
             f"    {_state(weight, folder)}",
             f"    published at {weight.published_at}",
             f"    SHA-256 {weight.sha256}",
@@ -55,9 +57,31 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     """What a benchmark will report and, where weights are missing, what it will not."""
-    seen, metrics = benchmark.seen, list(dict.fromkeys((*benchmark.metrics, *benchmark.infos)))
-    if seen is None:
-        return ", ".join(metrics) or "it does not say what"
-    if weights.find(seen.weight, folder) is not None:
-        return ", ".join([*metrics, seen.metric])
-    return f"{', '.join([*metrics, seen.instead])}; not {seen.metric}: {seen.weight} is missing"
+    metrics = list(dict.fromkeys((*benchmark.metrics, *benchmark.infos)))
+    if not metrics:
+        return "it does not say what"
+    found = {metric: at_hand(metric, folder) for metric in metrics}
+    text = ", ".join(name for name in found.values() if name)
+    only = {METRICS[name].only_on for name in found.values() if name in METRICS} - {""}
+    text += "".join(f", on the data set {name} only" for name in only)
+    missing: dict[str, list[str]] = {}
+    for metric, name in found.items():
+        if name != metric:
+            missing.setdefault(METRICS[metric].network, []).append(metric)
+    return text + "".join(
+        f"; not {', '.join(lacking)}: {network} is missing" for network, lacking in missing.items()
+    )
+
+
+def at_hand(metric: str, folder: Path | None) -> str:
+    """`metric`, or what stands in for it, by the weights that are here; "" where none of them are."""
+    return next((name for name in alternatives(metric) if _is_here(name, folder)), "")
+
+
+def _is_here(metric: str, folder: Path | None) -> bool:
+    network = METRICS[metric].network if metric in METRICS else ""
+    return network not in weights.KNOWN or weights.find(network, folder) is not None
+
+
+def _seen_through(network: str) -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.network == network]

@@ -1,4 +1,4 @@
-"""Train the portrait embedding behind `id_portraits`.
+"""Train the embedding that face similarities of the portraits are measured with.
 
     python -m diffae.data portraits --out DIR --count 60000 --size 64
     python -m benchmarks.commands.train_identity --data DIR --out FILE

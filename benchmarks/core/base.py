@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import REGISTRY, SHARED_SIZES
+from benchmarks.core import moved
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
@@ -23,25 +24,16 @@ from reports.tables import TABLES
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A metric that looks through a pretrained network: the name of its weights in `metrics.weights.KNOWN`,
-    its own name with them, and what is reported without them."""
-
-    weight: str
-    metric: str
-    instead: str
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """One benchmark. `run` yields a system's rows, `references` rows that belong to no system.
 
     `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric, as it is
     called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
     `labelled` says that the data needs attributes. `plan` says what `run` would compute, for --dry-run.
-    `metrics` can always be measured; `seen` depends on the weights that are here. `doctor` prints both.
-    `infos` are the metrics that a plug-in brings and the table of `benchmarks.metrics` does not have. `of_images`
-    says that its numbers are of what systems draw, so that a row tells how much of it had to be clamped.
+    `metrics` are what it reports, by the names that they have with the published networks: what stands in for one
+    where its weights are missing is in the table of metrics. `infos` are rows for that table, of a plug-in's own
+    metrics. `of_images` says that its numbers are of what systems draw, so that a row tells how much of it had to be
+    clamped. `seen` is of plug-ins written for 0.2.
     `sizes` is the dataclass of its settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in,
     `profiles` has those values that are not the defaults, by name of the built-in profile.
     """
@@ -57,7 +49,7 @@ class Benchmark:
     references: Callable[[Context], Iterator[Record]] | None = None
     plan: Callable[[Context, System], Iterator[Work]] | None = None
     metrics: tuple[str, ...] = ()
-    seen: Seen | None = None
+    seen: Any = None
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     of_images: bool = True
     sizes: type | None = None
@@ -66,6 +58,10 @@ class Benchmark:
     @property
     def is_ours(self) -> bool:
         return self.name in REGISTRY.own
+
+
+def __getattr__(name: str) -> Any:
+    return moved.attribute(__name__, name)
 
 
 def accepted(name: str, found: object) -> Benchmark:
@@ -89,6 +85,10 @@ def accepted(name: str, found: object) -> Benchmark:
             )
         _ = PROFILES[profile].including(found)
     register(name, found.infos)
+    if found.seen is not None:
+        named = (word.strip(",") for word in str(found.seen.metric).split())
+        also = tuple(word for word in named if word in METRICS and word not in found.metrics)
+        return replace(found, metrics=found.metrics + also, seen=None)
     return found
 
 

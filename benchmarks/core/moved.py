@@ -1,4 +1,4 @@
-"""Modules under the names that they had before 0.3, for the benchmarks and systems of others that import them."""
+"""What 0.2 had under other names, or has no more, for the benchmarks and systems of others that import it."""
 
 import importlib
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any, NamedTuple
 
 CORE = "base context images overshoot plan precision provenance registry run_folder store".split()
 TASKS = "cost denoising identity interpolation memorisation probes reconstruction unconditional variation".split()
@@ -42,6 +43,25 @@ class Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Nothing: it has been executed under its name of today, which it keeps."""
         module.__spec__, module.__name__ = self._spec, self._spec.name  # type: ignore[union-attr]
+
+
+class Seen(NamedTuple):
+    """A metric that depends on weights, as 0.2 wanted it said; `Benchmark.metrics` and the table of metrics say it now."""
+
+    weight: str
+    metric: str
+    instead: str
+
+
+GONE = {("benchmarks.core.base", "Seen"): Seen}
+
+
+def attribute(module: str, name: str) -> Any:
+    """What a module had in 0.2 and has no more, with a warning. Raises AttributeError for any other name."""
+    if (module, name) not in GONE:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    warnings.warn(f"{name} of {module} is not needed any more", DeprecationWarning, stacklevel=3)
+    return GONE[module, name]
 
 
 def install() -> None:

@@ -1,9 +1,8 @@
 """Networks whose features a Frechet distance is taken over.
 
-- `fid`: the Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own
-  preprocessing.
-- `fd_effnet`: EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where
-  Inception's weights are not; its distances have another scale and must not be read as FID.
+- Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own preprocessing: `fid`.
+- EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where Inception's weights are
+  not; its distances have another scale, bear another name (`reports.metrics`) and must not be read as FID.
 
 Images enter as uint8, as they would be read from files: a distance to a data set of files is only
 fair after the same rounding.
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.metrics import weights
 from diffae.errors import UserError
+from reports.metrics import EFFNET, seen_through
 
 INCEPTION_SIZE, INCEPTION_DIM = 299, 2048
 
@@ -33,11 +33,13 @@ CPU_BATCH = 16  # more images at once leave the cache, and take half as long aga
 class FeatureNetwork:
     """Maps images to features: uint8 N x 3 x H x W -> float32 [N, dim] on `device`.
 
-    `metric_name` is the only name that a distance over these features may be reported under.
+    `network` is the name of its weights, and `metric_name` the only name that a distance over these features may be
+    reported under.
     """
 
     name: str
     metric_name: str
+    network: str
     dim: int
     input_size: int
     resize: str
@@ -73,7 +75,7 @@ def feature_network(
     """Inception where its weights are found, else EfficientNet-lite0; `metric_name` says which."""
     if weights.find("inception", weights_dir) is not None:
         return inception(weights.load_path("inception", weights_dir, allow_unknown), device)
-    path = weights.load_path("efficientnet-lite0", weights_dir, allow_unknown)
+    path = weights.load_path(EFFNET, weights_dir, allow_unknown)
     return efficientnet_lite0(path, device)
 
 
@@ -102,7 +104,8 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
     network.fc = nn.Identity()
     return FeatureNetwork(
         name="inception-v3 (pytorch-fid)",
-        metric_name="fid",
+        metric_name=seen_through("fid", "inception"),
+        network="inception",
         dim=INCEPTION_DIM,
         input_size=INCEPTION_SIZE,
         resize="bilinear, no antialiasing",
@@ -150,7 +153,8 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
     network.reset_classifier(0)  # type: ignore[operator]
     return FeatureNetwork(
         name="efficientnet-lite0 (ImageNet-1k)",
-        metric_name="fd_effnet",
+        metric_name=seen_through("fid", EFFNET),
+        network=EFFNET,
         dim=EFFNET_DIM,
         input_size=EFFNET_SIZE,
         resize="bilinear, antialiased",

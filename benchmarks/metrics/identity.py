@@ -3,8 +3,8 @@
 - `arcface`: Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019,
   by insightface, from a local .onnx file. Its pretrained weights are for non-commercial research
   only.
-- `id_portraits`: a small network of our own, trained with the same loss on the identities of the
-  procedural portraits (`train_identity.py`). It knows nothing of photographs and is offered for the
+- a small network of our own, trained with the same loss on the identities of the procedural portraits
+  (`commands/train_identity.py`), which stands in for it there. It knows nothing of photographs and is offered for the
   portraits only. On people that it was not trained on it tells one from two with an AUROC of 0.998, by
   cosines of 0.98 (the same person, another picture) and 0.01 (different people).
 
@@ -28,6 +28,7 @@ from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen, to_unit
 from benchmarks.metrics.weights import NotAvailable
 from diffae.errors import UserError
+from reports.metrics import seen_through
 
 PORTRAITS = "portraits"
 PACKAGED = Path(__file__).with_name("id_portraits.safetensors")
@@ -77,7 +78,7 @@ class FaceEmbedding:
 def face_embedding(
     weights_dir: Path | None, allow_unknown: bool, device: torch.device, dataset_name: str
 ) -> FaceEmbedding:
-    """ArcFace where its weights are found, else on the portraits `id_portraits`.
+    """ArcFace where its weights are found, else on the portraits the embedding of ours.
 
     `metric_name` says which. Raises NotAvailable where there is neither.
     """
@@ -229,7 +230,7 @@ def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
     network = network.eval().requires_grad_(False).to(device)
     return FaceEmbedding(
         name="identity net (portraits)",
-        metric_name="id_portraits",
+        metric_name=seen_through("arcface", PORTRAITS),
         dim=NET_DIM,
         input_size=NET_SIZE,
         sha256=weights.sha256(path),

@@ -26,9 +26,6 @@ from reports.uncertainty import UNKNOWN, Influence, Uncertainty, of_mean
 
 Code = TypeVar("Code")
 
-# The name of the metric by the distance that it is measured with.
-METRIC_NAMES = {"lpips_vgg": "ppl", "lpips": "ppl_alex", "pd_effnet": "ppl_effnet"}
-
 MEAN, TRIMMED, MEDIAN = "mean", "trimmed mean", "median"
 
 # Below this sine of the angle the two directions are parallel in float32.

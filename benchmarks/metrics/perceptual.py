@@ -9,9 +9,9 @@ over layers l, with y the features unit-normalised over channels.
 - `lpips`: AlexNet and the weights w learned from human judgements, version 0.1, by the lpips
   package.
 - `lpips_vgg`: the same with VGG16, which path lengths are measured with (`path_length.py`).
-- `pd_effnet`: five stages of EfficientNet-lite0, w = 1, averaged over the stages; it is there where
-  AlexNet's weights are not. It ranks distortions sensibly but has another scale and must not be
-  read as LPIPS.
+- five stages of EfficientNet-lite0, w = 1, averaged over the stages, are there where AlexNet's weights
+  are not. That distance ranks distortions sensibly but has another scale, bears another name (`reports.metrics`)
+  and must not be read as LPIPS.
 """
 
 import copy
@@ -26,18 +26,20 @@ from benchmarks.metrics import weights
 from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
 from benchmarks.metrics.pixel import seen
 from diffae.errors import UserError
+from reports.metrics import EFFNET, seen_through
 
 
 @dataclass(frozen=True)
 class PerceptualDistance:
     """d(a, b) for pairs of images, N x 3 x H x W in [-1, 1] -> [N] in `dtype` on `device`.
 
-    Images are clamped first, as for every metric (`pixel.seen`). `metric_name` is the only name that the
-    distance may be reported under.
+    Images are clamped first, as for every metric (`pixel.seen`). `network` is the name of its weights, and
+    `metric_name` the only name that the distance may be reported under.
     """
 
     name: str
     metric_name: str
+    network: str
     resize: str
     sha256: str
     device: torch.device
@@ -67,10 +69,10 @@ class PerceptualDistance:
 def perceptual_distance(
     weights_dir: Path | None, allow_unknown: bool, device: torch.device
 ) -> PerceptualDistance:
-    """LPIPS where AlexNet's weights are found, else `pd_effnet`; `metric_name` says which."""
+    """LPIPS where AlexNet's weights are found, else its stand-in; `metric_name` says which."""
     if weights.find("alexnet", weights_dir) is not None:
         return lpips_alexnet(weights.load_path("alexnet", weights_dir, allow_unknown), device)
-    path = weights.load_path("efficientnet-lite0", weights_dir, allow_unknown)
+    path = weights.load_path(EFFNET, weights_dir, allow_unknown)
     return effnet_distance(path, device)
 
 
@@ -105,6 +107,7 @@ def _lpips(
     return PerceptualDistance(
         name=f"lpips 0.1 ({network})",
         metric_name=metric_name,
+        network=network,
         resize="none",
         sha256=weights.sha256(path),
         device=device,
@@ -144,11 +147,12 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
-    """`pd_effnet` with the EfficientNet-lite0 in the file `path`: images are compared at 128 px."""
+    """The stand-in of LPIPS, by the EfficientNet-lite0 in the file `path`: images are compared at 128 px."""
     module = _EffNetDistance(effnet_lite0(path)).eval().requires_grad_(False).to(device)
     return PerceptualDistance(
         name="efficientnet-lite0 (ImageNet-1k), 5 stages, equal weights",
-        metric_name="pd_effnet",
+        metric_name=seen_through("lpips", EFFNET),
+        network=EFFNET,
         resize=f"bilinear, antialiased, {EFFNET_SIZE} px",
         sha256=weights.sha256(path),
         device=device,

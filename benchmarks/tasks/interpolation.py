@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
@@ -23,7 +23,6 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics.path_length import (
-    METRIC_NAMES,
     TRIMMED,
     lerp,
     path_length,
@@ -34,6 +33,7 @@ from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, ENCODE, Code, System
 from diffae import noise
+from reports.metrics import seen_through
 from reports.records import Record
 
 TABLE = "appendix_f_smoothness"
@@ -89,7 +89,7 @@ def _run(context: Context, system: System, distance: PerceptualDistance) -> Iter
             "interpolation",
             TABLE,
             system.title,
-            METRIC_NAMES[distance.metric_name],
+            seen_through("ppl", distance.network),
             value,
             setting=setting,
             steps=steps,
@@ -238,10 +238,10 @@ BENCHMARK = Benchmark(
     title="path length between the codes of two images, and strips of pictures",
     paper="Fig. 4, Appendix F",
     table=TABLE,
-    headline=lambda context: METRIC_NAMES[context.networks.path_distance.metric_name],
+    headline=lambda context: seen_through("ppl", context.networks.path_distance.network),
     needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,
     sizes=Sizes,
-    seen=Seen("vgg16", "ppl", "ppl_alex with alexnet, else ppl_effnet"),
+    metrics=("ppl",),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.core.plan import Work, new_images, real_features
@@ -23,11 +23,11 @@ from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import SAMPLE, System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
+from reports.metrics import seen_through
 from reports.records import Record
 
 TABLE = "appendix_c_memorisation"
 QUANTILES = {"median": 0.5, "5th percentile": 0.05}
-NETWORKS = {"fid": "inception", "fd_effnet": "effnet"}
 SHOWN = 8
 REAL = "real images (test)"
 
@@ -43,9 +43,11 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Space:
-    """Where a distance is taken: vectors of real images, the samples' by name, and the distance's unit."""
+    """Where a distance is taken: the metrics that tell of it, vectors of real images, the samples' by name, and the
+    distance's unit."""
 
-    name: str
+    metric: str
+    ratio: str
     samples: str
     real: Callable[[Selection], np.ndarray]
     scale: float
@@ -54,13 +56,27 @@ class Space:
 
 def spaces(context: Context) -> tuple[Space, Space]:
     """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
-    network = NETWORKS[context.networks.features.metric_name]
+    network = context.networks.features.network
     described = context.networks.features.describe()
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
     scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
     return (
-        Space(network, "features", context.codes.real_features, 1.0, described),
-        Space("pixels", "pixels", lambda s: real_pixels(context, s), scale, pixels),
+        Space(
+            seen_through("nn_inception", network),
+            seen_through("nn_ratio_inception", network),
+            "features",
+            context.codes.real_features,
+            1.0,
+            described,
+        ),
+        Space(
+            "nn_pixels",
+            "nn_ratio_pixels",
+            "pixels",
+            lambda s: real_pixels(context, s),
+            scale,
+            pixels,
+        ),
     )
 
 
@@ -95,7 +111,7 @@ def references(context: Context) -> Iterator[Record]:
     """Held-out images: how near an image lies that no model has seen."""
     if reason := _lacking(context):
         for setting in QUANTILES:
-            metric = f"nn_{spaces(context)[0].name}"
+            metric = spaces(context)[0].metric
             yield context.record(
                 "memorisation", TABLE, REAL, metric, None, setting=setting, split="", note=reason
             )
@@ -164,7 +180,7 @@ class Row:
 def _quantiles(context: Context, space: Space, row: Row, distance: np.ndarray) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
         found = quantile_and_stderr(distance, q)
-        yield _record(context, space, row, f"nn_{space.name}", setting, len(distance), found)
+        yield _record(context, space, row, space.metric, setting, len(distance), found)
 
 
 def _ratios(
@@ -174,7 +190,7 @@ def _ratios(
         ratio = ratio_and_stderr(quantile_and_stderr(ours, q), quantile_and_stderr(theirs, q))
         none = replace(row, note="held-out images are at distance 0: no ratio")
         said = none if ratio[0] is None else row
-        yield _record(context, space, said, f"nn_ratio_{space.name}", setting, len(ours), ratio)
+        yield _record(context, space, said, space.ratio, setting, len(ours), ratio)
 
 
 def _record(
@@ -244,12 +260,11 @@ BENCHMARK = Benchmark(
     title="nearest training images of samples and of held-out images",
     paper="Appendix C",
     table=TABLE,
-    headline=lambda context: f"nn_ratio_{NETWORKS[context.networks.features.metric_name]}",
+    headline=lambda context: spaces(context)[0].ratio,
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,
     sizes=Sizes,
     references=references,
-    metrics=("nn_pixels", "nn_ratio_pixels"),
-    seen=Seen("inception", "nn_inception and nn_ratio_inception", "nn_effnet and nn_ratio_effnet"),
+    metrics=("nn_pixels", "nn_ratio_pixels", "nn_inception", "nn_ratio_inception"),
 )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.base import Benchmark, Seen
+from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, semantic_codes
@@ -21,13 +21,13 @@ from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
+from reports.metrics import seen_through
 from reports.records import Record
 from reports.uncertainty import of_mean
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
 PICTURES = {VARY_X_T: "x_T", VARY_Z_SEM: "z_sem"}
-METRIC_NAMES = {"lpips": "diversity_lpips", "pd_effnet": "diversity_effnet"}
 PREVIEW = 6
 STD_WHITE = (
     0.25  # the standard deviation that the picture shows white; half the range of a pixel is 0.5
@@ -59,6 +59,11 @@ def run(context: Context, system: System) -> Iterator[Record]:
         _save_preview(context, system, selection, setting, scores)
 
 
+def _diversity(context: Context) -> str:
+    """The metric's name with the network at hand."""
+    return seen_through("diversity_lpips", context.networks.perceptual.network)
+
+
 def score(
     context: Context, system: System, selection: Selection, setting: str, steps: int | None
 ) -> Arrays:
@@ -69,7 +74,7 @@ def score(
     """
     draws = context.sizes(Sizes).draws
     semantic = context.codes.semantic(system, selection)
-    metric = METRIC_NAMES[context.networks.perceptual.metric_name]
+    metric = _diversity(context)
     key = context.codes.key("variation", system, selection) | {
         "setting": setting,
         "draws": draws,
@@ -115,7 +120,7 @@ def _records(
         solver="ddim" if steps else None,
         **context.networks.perceptual.describe(),
     )
-    for metric in (METRIC_NAMES[context.networks.perceptual.metric_name], "pixel_std"):
+    for metric in (_diversity(context), "pixel_std"):
         yield context.record(
             "variation",
             TABLE,
@@ -164,11 +169,10 @@ BENCHMARK = Benchmark(
     title="how much of an image z_sem and x_T decide",
     paper="Fig. 3",
     table=TABLE,
-    headline=lambda context: METRIC_NAMES[context.networks.perceptual.metric_name],
+    headline=_diversity,
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=("pixel_std",),
-    seen=Seen("alexnet", "diversity_lpips", "diversity_effnet"),
+    metrics=("pixel_std", "diversity_lpips"),
 )

@@ -31,7 +31,8 @@ class MeanColour(torch.nn.Module):
 def features() -> FeatureNetwork:
     """uint8 images -> mean colours in [0, 1], under the name that the stand-in network has."""
     cpu = torch.device("cpu")
-    return FeatureNetwork("colour", "fd_effnet", 3, SIZE, "none", "0" * 64, cpu, MeanColour())
+    names = "colour", "fd_effnet", "efficientnet-lite0"
+    return FeatureNetwork(*names, 3, SIZE, "none", "0" * 64, cpu, MeanColour())
 
 
 def colours(count: int, red: bool, rng) -> np.ndarray:

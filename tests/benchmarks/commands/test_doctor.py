@@ -32,11 +32,14 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
     [
         "reconstruction: ssim, ssim_valid, mse, psnr, latent_dim, pd_effnet; not lpips: alexnet is missing",
         "probes: auroc, ap, accuracy",
-        "identity: id_portraits and logit_change on the portraits, nothing on other data; "
-        "not arcface, logit_change: arcface is missing",
-        "interpolation: ppl_alex with alexnet, else ppl_effnet; not ppl: vgg16 is missing",
-        "fewshot: acceptance_rate, fd_effnet and fd_effnet_seed_std; not fid and fid_seed_std: "
+        "identity: id_portraits, logit_change, on the data set portraits only; "
+        "not arcface: arcface is missing",
+        "interpolation: ppl_effnet; not ppl: vgg16 is missing",
+        "fewshot: acceptance_rate, fd_effnet, fd_effnet_seed_std; not fid, fid_seed_std: "
         "inception is missing",
+        "memorisation: nn_pixels, nn_ratio_pixels, nn_effnet, nn_ratio_effnet; "
+        "not nn_inception, nn_ratio_inception: inception is missing",
+        "variation: pixel_std, diversity_effnet; not diversity_lpips: alexnet is missing",
         "unconditional: fd_effnet; not fid: inception is missing",
         "denoising: mse, ssim",
     ],

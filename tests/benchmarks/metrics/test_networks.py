@@ -23,13 +23,13 @@ from benchmarks.metrics.features import (
     resize,
 )
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.path_length import METRIC_NAMES
 from benchmarks.metrics.perceptual import (
     normalised_distance,
     path_distance,
     perceptual_distance,
 )
 from diffae.errors import UserError
+from reports.metrics import seen_through
 
 CPU = torch.device("cpu")
 
@@ -174,15 +174,15 @@ def test_path_lengths_bear_the_name_of_their_distance(empty, hub):
     """PPL is VGG16's; where its weights are not, the column says whose it is."""
     at_hand = perceptual_distance(empty, allow_unknown=False, device=CPU)
     assert path_distance(empty, allow_unknown=False, at_hand=at_hand) is at_hand
-    assert METRIC_NAMES[at_hand.metric_name] == "ppl_effnet"
+    assert seen_through("ppl", at_hand.network) == "ppl_effnet"
     shutil.copy(hub / weights.KNOWN["alexnet"].filename, empty)
     at_hand = perceptual_distance(empty, allow_unknown=True, device=CPU)
-    assert METRIC_NAMES[at_hand.metric_name] == "ppl_alex"
+    assert seen_through("ppl", at_hand.network) == "ppl_alex"
     shutil.copy(hub / weights.KNOWN["vgg16"].filename, empty)
     with pytest.raises(UserError, match="vgg16.*--allow-unknown-weights"):
         path_distance(empty, allow_unknown=False, at_hand=at_hand)
     found = path_distance(empty, allow_unknown=True, at_hand=at_hand)
-    assert METRIC_NAMES[found.metric_name] == "ppl"
+    assert seen_through("ppl", found.network) == "ppl"
 
 
 @pytest.fixture

@@ -325,6 +325,7 @@ class NoDistance:
     """In place of a perceptual distance, which would take most of the time."""
 
     name = metric_name = "pd_effnet"
+    network = "efficientnet-lite0"
 
     def describe(self):
         return {"perceptual": "none"}

@@ -33,6 +33,7 @@ GAIN = 0.05
 @dataclass(frozen=True)
 class SquaredError:
     metric_name: str = "pd_effnet"
+    network: str = "efficientnet-lite0"
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         return (a.double() - b.double()).square().flatten(1).sum(1)

@@ -147,6 +147,6 @@ def test_thumbnails_are_the_pixels_of_small_images(context):
 
 
 def test_spaces_are_named_after_their_network(context):
-    assert [space.name for space in spaces(context)] == ["effnet", "pixels"]
+    assert [s.metric for s in spaces(context)] == ["nn_effnet", "nn_pixels"]
     assert spaces(context)[0].real(context.select("test", 3)).shape == (3, 1280)
     assert torch.from_numpy(spaces(context)[1].real(context.select("test", 3))).dtype == torch.uint8
