@@ -60,7 +60,8 @@ def _gate(args: argparse.Namespace) -> int:
     try:
         base, new = read_run(args.base), read_run(args.new)
         measured = {r.metric for run in (base, new) for r in run.records.values()}
-        found = compare(base, new, read_margins(args.margins, measured), args.alpha)
+        margins = read_margins(args.margins, measured, new.metrics | base.metrics)
+        found = compare(base, new, margins, args.alpha)
     except Refused as reason:
         _say(f"error: {short(reason, LONGEST_LINE)}")
         return _report_failure(args, str(reason), REFUSED)

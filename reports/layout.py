@@ -5,43 +5,20 @@ Cells keep the records themselves, so a renderer decides only how a number looks
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reports.metrics import METRICS, Metrics, with_stand_ins
 from reports.numbers import heading, metric_label
 from reports.records import HIGHER, LOWER, Record
+from reports.specs import TableSpec
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # What tells records apart where a table's own keys do not, in the order in which it is tried.
 DISTINGUISHING = ("setting", "steps", "protocol")
 
 Key = tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """One table of the paper: which records, and which of their fields name its rows and columns.
-
-    `source` is the records' `table` and `select` narrows them further; with `largest_steps`, each
-    system is shown at its largest T. `metrics` orders the metrics (others follow), `panels` makes a
-    block of each, `setting_header` says what their setting is. The overview repeats the metrics of
-    `headline` whose setting begins with one of `headline_settings`.
-    """
-
-    name: str
-    title: str
-    caption: str
-    source: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    metrics: tuple[str, ...] = ()
-    panels: bool = False
-    setting_header: str = "setting"
-    largest_steps: bool = False
-    select: Callable[[Record], bool] = lambda record: True
-    headline: tuple[str, ...] = ()
-    headline_settings: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)
@@ -80,7 +57,8 @@ class Panel:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be rendered; `records` are all that it shows, in reading order."""
+    """A table ready to be rendered; `records` are all that it shows, in reading order, and `known` what their metrics
+    mean."""
 
     name: str
     title: str
@@ -88,11 +66,13 @@ class Table:
     panels: tuple[Panel, ...]
     records: tuple[Record, ...]
     best: frozenset[Record]
+    known: Metrics
 
 
 def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
     """The records that `spec` shows, each once."""
-    chosen = list(dict.fromkeys(r for r in records if r.table == spec.source and spec.select(r)))
+    ours = (r for r in records if r.table == spec.source and spec.shows(r.setting))
+    chosen = list(dict.fromkeys(ours))
     return at_largest_steps(chosen) if spec.largest_steps else chosen
 
 
@@ -111,15 +91,17 @@ def at_largest_steps(records: Sequence[Record]) -> list[Record]:
     return kept
 
 
-def build(spec: TableSpec, chosen: Sequence[Record]) -> Table:
+def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -> Table:
     """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
     blocks = ("metric",) if spec.panels else ()
     records = _spread_missing(chosen, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
-    ordered = _sort(records, (*blocks, *rows, *spec.columns), spec)
+    metrics = with_stand_ins(spec.metrics, known)
+    ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns))
-    panels = [_panel(spec, block, rows, best) for block in _group(ordered, blocks).values()]
-    return Table(spec.name, spec.title, spec.caption, tuple(panels), tuple(ordered), best)
+    blocks_of = _group(ordered, blocks).values()
+    panels = tuple(_panel(spec, block, rows, best, known) for block in blocks_of)
+    return Table(spec.name, spec.title, spec.caption, panels, tuple(ordered), best, known)
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
@@ -133,25 +115,30 @@ def field_text(record: Record, field: str) -> str:
     return "" if value is None else str(value)
 
 
-def reference_header(records: Sequence[Record]) -> str:
+def reference_header(records: Sequence[Record], known: Metrics = METRICS) -> str:
     """`published`, with the paper's metric where all of `records` stand in for that one."""
     pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
     theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
-    return "published" if theirs == ours else f"published {metric_label(theirs)}"
+    return "published" if theirs == ours else f"published {metric_label(theirs, known)}"
 
 
 def _panel(
-    spec: TableSpec, records: Sequence[Record], rows: Sequence[str], best: frozenset[Record]
+    spec: TableSpec,
+    records: Sequence[Record],
+    rows: Sequence[str],
+    best: frozenset[Record],
+    known: Metrics,
 ) -> Panel:
     shown = shown_fields(records, rows)
     labels = FIELD_LABELS | {"setting": spec.setting_header}
     headers = [labels.get(field, field) for field in shown]
-    columns = _group(_sort(records, spec.columns, spec), spec.columns)
+    metrics = with_stand_ins(spec.metrics, known)
+    columns = _group(_sort(records, spec.columns, metrics), spec.columns)
     with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
     for key, column in columns.items():
-        headers.append(_column_header(spec, column))
+        headers.append(_column_header(spec, column, known))
         if key in with_reference:
-            headers.append(reference_header(column))
+            headers.append(reference_header(column, known))
     body = []
     for row in _group(records, rows).values():
         cells = _cells(spec, row)
@@ -162,7 +149,7 @@ def _panel(
             if key in with_reference:
                 line.append(Reference(record))
         body.append(tuple(line))
-    title = heading(records[0].metric, records) if spec.panels else ""
+    title = heading(records[0].metric, records, known) if spec.panels else ""
     return Panel(title, tuple(headers), tuple(body))
 
 
@@ -176,10 +163,10 @@ def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
     return cells
 
 
-def _column_header(spec: TableSpec, column: Sequence[Record]) -> str:
+def _column_header(spec: TableSpec, column: Sequence[Record], known: Metrics) -> str:
     parts = [_part(column[0], field) for field in spec.columns if field != "metric"]
     if "metric" in spec.columns:
-        parts.append(heading(column[0].metric, column))
+        parts.append(heading(column[0].metric, column, known))
     return " ".join(part for part in parts if part)
 
 
@@ -240,19 +227,19 @@ def _is_open(record: Record, field: str) -> bool:
     return record.value is None and getattr(record, field) in ("", None)
 
 
-def _sort(records: Sequence[Record], fields: Sequence[str], spec: TableSpec) -> list[Record]:
-    ranks = {field: _ranks([getattr(r, field) for r in records], field, spec) for field in fields}
+def _sort(records: Sequence[Record], fields: Sequence[str], metrics: Sequence[str]) -> list[Record]:
+    ranks = {name: _ranks([getattr(r, name) for r in records], name, metrics) for name in fields}
     return sorted(records, key=lambda r: [ranks[field][getattr(r, field)] for field in fields])
 
 
-def _ranks(values: Sequence[Any], field: str, spec: TableSpec) -> dict[Any, int]:
-    """T by size, metrics as the spec lists them, everything else in order of appearance."""
+def _ranks(values: Sequence[Any], field: str, metrics: Sequence[str]) -> dict[Any, int]:
+    """T by size, metrics as they are listed, everything else in order of appearance."""
     distinct = list(dict.fromkeys(values))
     if field == "steps":
         distinct.sort(key=lambda steps: -1 if steps is None else steps)
     if field == "metric":
-        known = {metric: i for i, metric in enumerate(spec.metrics)}
-        distinct.sort(key=lambda metric: known.get(metric, len(known)))
+        listed = {metric: i for i, metric in enumerate(metrics)}
+        distinct.sort(key=lambda metric: listed.get(metric, len(listed)))
     return {value: rank for rank, value in enumerate(distinct)}
 
 

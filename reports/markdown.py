@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tabulate import tabulate
 
 from reports.layout import Cell, Label, Panel, Reference, Table, Value
+from reports.metrics import Metrics
 from reports.numbers import error_text, metric_label, published_text, value_text
 from reports.records import Record
 
@@ -21,7 +22,8 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     notes = _Notes()
     parts = [f"# {escape(table.title)}", f"**{escape(title)}**", escape(table.caption)]
     for panel in table.panels:
-        parts += [f"## {escape(panel.heading)}" if panel.heading else "", _grid(panel, notes)]
+        parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
+        parts.append(_grid(panel, notes, table.known))
     parts += [notes.list(), _legend(table), _facts({**facts(table.records), **context})]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -62,8 +64,8 @@ class _Notes:
         return "\n".join(f"{number}. {escape(text)}" for text, number in self._numbers.items())
 
 
-def _grid(panel: Panel, notes: _Notes) -> str:
-    rows = [[_cell(cell, notes) for cell in row] for row in panel.rows]
+def _grid(panel: Panel, notes: _Notes, known: Metrics) -> str:
+    rows = [[_cell(cell, notes, known) for cell in row] for row in panel.rows]
     align = ["left" if _is_name(panel, i) else "right" for i in range(len(panel.headers))]
     headers = [escape(header) for header in panel.headers]
     return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
@@ -74,29 +76,29 @@ def _is_name(panel: Panel, column: int) -> bool:
     return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
 
 
-def _cell(cell: Cell, notes: _Notes) -> str:
+def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
     if isinstance(cell, Label):
         return escape(cell.text)
     if cell.record is None:
         return "–" if isinstance(cell, Value) else ""
     if isinstance(cell, Reference):
-        return _reference(cell.record, notes)
-    return _value(cell.record, cell.best, notes)
+        return _reference(cell.record, notes, known)
+    return _value(cell.record, cell.best, notes, known)
 
 
-def _value(record: Record, best: bool, notes: _Notes) -> str:
-    text = value_text(record)
+def _value(record: Record, best: bool, notes: _Notes, known: Metrics) -> str:
+    text = value_text(record, known)
     note = record.note or ("no reason recorded" if record.value is None else "")
     mark = notes.mark(note) if note else ""
-    return (f"**{text}**" if best else text) + error_text(record) + mark
+    return (f"**{text}**" if best else text) + error_text(record, known) + mark
 
 
-def _reference(record: Record, notes: _Notes) -> str:
-    text = published_text(record)
+def _reference(record: Record, notes: _Notes, known: Metrics) -> str:
+    text = published_text(record, known)
     if not text or not record.not_comparable:
         return text
     metric = record.published_metric or record.metric
-    name = "" if metric == record.metric else f"published {metric_label(metric)}: "
+    name = "" if metric == record.metric else f"published {metric_label(metric, known)}: "
     return f"<sub>({text})</sub> {notes.mark(name + record.not_comparable)}"
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reports.metrics import METRICS, Margin
+from reports.brought import metrics_in
+from reports.metrics import METRICS, Margin, Metric, Metrics
 from reports.reading import Refused, read_json, short
 from reports.records import Record, numbered_records, read_csv, record_key
 from reports.uncertainty import Uncertainty, error, read_uncertainties
@@ -20,7 +21,8 @@ SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one
 
 @dataclass(frozen=True)
 class Run:
-    """What the gate reads of a run folder. `settings` are what a person asked for, by name."""
+    """What the gate reads of a run folder. `settings` are what a person asked for, by name; `metrics` those that do not
+    ship, as the run folder describes them."""
 
     folder: Path
     records: dict[str, Record]
@@ -28,6 +30,7 @@ class Run:
     protocols: dict[str, dict[str, Any]]
     settings: dict[str, Any] = field(default_factory=dict)
     has_influences: bool = True
+    metrics: dict[str, Metric] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> Run:
@@ -53,7 +56,8 @@ def read_run(folder: Path) -> Run:
     settings = notes.get("settings", {})
     if not isinstance(settings, dict):
         raise Refused(f"{folder / RUN}: settings is no object")
-    return Run(folder, records, uncertainties, protocols, settings, has_influences)
+    metrics = metrics_in(folder / RUN, notes)
+    return Run(folder, records, uncertainties, protocols, settings, has_influences, metrics)
 
 
 def _objects(path: Path, notes: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
@@ -88,13 +92,16 @@ def _check_errors(
 # Margins
 
 
-def read_margins(path: Path | None = None, measured: Iterable[str] = ()) -> dict[str, Margin]:
-    """Margins by metric: those of the table of metrics, or from a CSV file.
+def read_margins(
+    path: Path | None = None, measured: Iterable[str] = (), brought: Metrics | None = None
+) -> dict[str, Margin]:
+    """Margins by metric: those of the table of metrics and of what runs have `brought`, or from a CSV file.
 
     Raises Refused naming the file and line of what is wrong, and of a metric that has neither a margin in the table
     nor is among those `measured`: a margin of a misspelt metric would count for nothing.
     """
-    ours = {name: row.margin for name, row in METRICS.items() if row.margin is not None}
+    rows = {**(brought or {}), **METRICS}
+    ours = {name: row.margin for name, row in rows.items() if row.margin is not None}
     if path is None:
         return ours
     known, found = set(ours) | set(measured), {}

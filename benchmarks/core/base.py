@@ -1,12 +1,11 @@
 """What a benchmark is, and how one is run over systems that may not offer what it needs, or fail."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import REGISTRY, SHARED_SIZES
-from benchmarks.core import moved
+from benchmarks.core import moved, tables
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
@@ -20,7 +19,7 @@ from diffae import distributed
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from reports.records import Record, record_key
-from reports.tables import TABLES
+from reports.specs import NAME, TableSpec
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class Benchmark:
     `metrics` are what it reports, by the names that they have with the published networks: what stands in for one
     where its weights are missing is in the table of metrics. `infos` are rows for that table, of a plug-in's own
     metrics. `of_images` says that its numbers are of what systems draw, so that a row tells how much of it had to be
-    clamped. `seen` is of plug-ins written for 0.2.
+    clamped. `tables` say how its numbers are laid out (without: a plain table).
     `sizes` is the dataclass of its settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in,
-    `profiles` has those values that are not the defaults, by name of the built-in profile.
+    `profiles` has those values that are not the defaults, by name of the built-in profile. `seen` is of plug-ins written for 0.2.
     """
 
     name: str
@@ -54,6 +53,7 @@ class Benchmark:
     of_images: bool = True
     sizes: type | None = None
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tables: tuple[TableSpec, ...] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -70,8 +70,11 @@ def accepted(name: str, found: object) -> Benchmark:
         raise UserError(f"{type(found).__name__} is not a benchmarks.core.base.Benchmark")
     if found.name != name:
         raise UserError(f"calls itself {found.name!r}")
-    if not _is_table(found.table):
-        raise UserError(f"cannot write a table called {found.table!r}")
+    if wrong := [s for s in found.tables if not isinstance(s, TableSpec)]:
+        raise UserError(f"tables are TableSpecs, not {type(wrong[0]).__name__}")
+    for table in (found.table, *(name for s in found.tables for name in (s.name, s.source))):
+        if not _is_table(table):
+            raise UserError(f"cannot write a table called {table!r}")
     if unknown := sorted(set(found.needs) - set(IN_WORDS)):
         raise UserError(f"needs what no system has: {', '.join(unknown)}")
     if found.sizes is not None and (fault := fault_of(found.sizes)):
@@ -179,8 +182,7 @@ def _checked(benchmark: Benchmark, found: Iterator[Record], seen: set[str]) -> I
 
 def _is_table(name: object) -> bool:
     """Whether a plug-in may write a table of that name: fit for a file's name, and none of ours."""
-    fit = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
-    return bool(fit) and name not in {"overview", *(spec.name for spec in TABLES)}
+    return isinstance(name, str) and bool(NAME.fullmatch(name)) and name not in tables.ours()
 
 
 def failed(benchmark: Benchmark, context: Context, system: str, reason: str) -> Row:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from benchmarks.core import provenance
+from benchmarks.core import provenance, tables
 from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.rows import Row
@@ -23,6 +23,7 @@ from diffae import cli, distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
+from reports.brought import described
 from reports.records import RecordFile, record_key, write_records
 from reports.tables import build_tables, write_table, write_tables
 from reports.uncertainty import Uncertainty, write_uncertainties
@@ -154,6 +155,7 @@ class RunFolder:
         self._records = RecordFile(out / RECORDS)
         self._uncertainties: dict[str, Uncertainty] = {}
         self._protocols: dict[str, Any] = {}
+        self._specs = tables.specs(ours["benchmarks"])
         context, systems = evaluation.context, evaluation.systems
         self._about = {
             "settings": ours,
@@ -217,16 +219,17 @@ class RunFolder:
         foot |= {"seed": str(context.seed)}
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)
-            write_tables(self.rows, self.out / TABLES, title, foot)
+            write_tables(self.rows, self.out / TABLES, title, foot, self._specs)
             if self.times:
                 write_records(self.out / TIMES, self.times)
                 machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
-                for table in build_tables(self.times)[1:]:  # the first is the overview
+                for table in build_tables(self.times, self._specs)[1:]:  # the first is the overview
                     write_table(table, self.out / TABLES, title, machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:
         """Write run.json: until the run has ended it says that it is not complete."""
         content = self._about | {"seconds": self.seconds, "protocols": self._protocols}
+        content |= described((row.metric for row in (*self.rows, *self.times)), self._specs)
         content |= ending or {"complete": False}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if distributed.is_main():

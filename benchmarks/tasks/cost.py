@@ -29,6 +29,7 @@ from benchmarks.systems.base import (
     System,
 )
 from reports.records import Record
+from reports.specs import TableSpec
 
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
 
@@ -259,6 +260,35 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         yield Work(f"time: {verb.name}", (sizes.repeats + 2) * sizes.batch, calls, steps)
 
 
+TABLES = (
+    TableSpec(
+        name=TABLE,
+        title="Section 5.5: cost",
+        caption="Parameters, operations (2 per multiply-add) and network calls; no times.",
+        source=TABLE,
+        rows=("setting", "steps"),
+        setting_header="of",
+        columns=("system",),
+        metrics=("parameters", "gflops", "network_calls"),
+        panels=True,
+        headline=("parameters",),
+        headline_settings=("total",),
+        order=110,
+    ),
+    TableSpec(
+        name=TIMES,
+        title="Section 5.5: times",
+        caption="Measured on this machine, once; another machine and another run give other numbers.",
+        source=TIMES,
+        rows=("setting", "steps"),
+        setting_header="of",
+        columns=("system",),
+        metrics=("images_per_second", "peak_memory"),
+        panels=True,
+        order=120,
+    ),
+)
+
 BENCHMARK = Benchmark(
     name="cost",
     title="parameters, operations, network calls, and times",
@@ -271,4 +301,5 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     metrics=("parameters", "gflops", "network_calls", "images_per_second", "peak_memory"),
     of_images=False,
+    tables=TABLES,
 )

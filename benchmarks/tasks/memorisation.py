@@ -25,6 +25,7 @@ from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
 from reports.metrics import seen_through
 from reports.records import Record
+from reports.specs import TableSpec
 
 TABLE = "appendix_c_memorisation"
 QUANTILES = {"median": 0.5, "5th percentile": 0.05}
@@ -255,6 +256,24 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         yield real_features(selection.split, len(selection), dim)
 
 
+TABLES = (
+    TableSpec(
+        name=TABLE,
+        title="Appendix C: nearest training images",
+        caption=(
+            "Distance of samples, and of held-out images, to the nearest training image. A ratio "
+            "below 1 says that samples lie nearer to the training images than new images do."
+        ),
+        source=TABLE,
+        rows=("system", "steps"),
+        columns=("metric", "setting"),
+        metrics=("nn_inception", "nn_pixels", "nn_ratio_inception", "nn_ratio_pixels"),
+        headline=("nn_ratio_inception", "nn_ratio_pixels"),
+        headline_settings=("median",),
+        order=100,
+    ),
+)
+
 BENCHMARK = Benchmark(
     name="memorisation",
     title="nearest training images of samples and of held-out images",
@@ -267,4 +286,5 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     references=references,
     metrics=("nn_pixels", "nn_ratio_pixels", "nn_inception", "nn_ratio_inception"),
+    tables=TABLES,
 )

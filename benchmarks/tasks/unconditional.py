@@ -24,6 +24,7 @@ from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from reports.records import Record
+from reports.specs import TableSpec
 from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, units_of
 
 TABLE = "table4_unconditional_fid"
@@ -226,6 +227,20 @@ def plan(context: Context, system: System) -> Iterator[Work]:
             yield Work("autoencoding", held_out, calls, steps, 4 * dim)
 
 
+TABLES = (
+    TableSpec(
+        name=TABLE,
+        title="Table 4: unconditional samples",
+        caption="Distance between samples and the data set, by the number of steps T.",
+        source=TABLE,
+        rows=("steps",),
+        columns=("metric", "system"),
+        metrics=("fid",),
+        headline=("fid",),
+        order=50,
+    ),
+)
+
 BENCHMARK = Benchmark(
     name="unconditional",
     title="Frechet distance of new samples by T",
@@ -238,4 +253,5 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     references=references,
     metrics=("fid",),
+    tables=TABLES,
 )

@@ -199,7 +199,9 @@ def test_a_benchmark_brings_a_metric(modules, metrics, monkeypatch, tmp_path, pi
 
 
 def test_a_benchmark_of_0_2_says_what_it_sees_through_which_weights(modules, metrics, monkeypatch):
-    source = BENCHMARK.replace("    infos=", "    seen=Seen('inception', 'fid', 'fd_effnet'), infos=")
+    source = BENCHMARK.replace(
+        "    infos=", "    seen=Seen('inception', 'fid', 'fd_effnet'), infos="
+    )
     modules(mine_bright=source.replace("import Benchmark\n", "import Benchmark, Seen\n"))
     offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
     monkeypatch.setattr(REGISTRY, "_warned", set())
