@@ -27,6 +27,7 @@ import torch
 import benchmarks.run
 from benchmarks import console, measure
 from benchmarks.commands import running, train_identity
+from benchmarks.core.tables import specs
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
@@ -281,7 +282,8 @@ def test_the_table_becomes_latex_whatever_weights_there_were(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     tables = tmp_path / "runs" / "celeba-hq" / "tables"
     records = read_records(ROOT / "benchmarks" / "baseline" / "records.csv")
-    write_tables([r for r in records if r.benchmark == "reconstruction"], tables, "title", {})
+    ours = [r for r in records if r.benchmark == "reconstruction"]
+    write_tables(ours, tables, "title", {}, specs(["reconstruction"]))
     path = tables / "table1_reconstruction.csv"
     for other in ("pd_effnet", "lpips"):
         path.write_text(path.read_text().replace("pd_effnet", other))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from official_files import TINY, tiny_state, write_lightning
 
-from benchmarks import measure
+from benchmarks import REGISTRY, measure
 from benchmarks.commands.options import parse
+from benchmarks.core.tables import specs
 from diffae import convert
 from diffae.train.presets import PRESETS
 from reports.records import HIGHER, Record
@@ -91,7 +92,9 @@ def test_the_snippet_makes_a_latex_table(tmp_path, monkeypatch, capsys):
         for (system, setting), values in rows.items()
         for metric, value in zip(("latent_dim", "ssim", "lpips", "mse"), values, strict=True)
     ]
-    write_tables(records, tmp_path / "runs/celeba-hq/tables", title="", context={})
+    write_tables(
+        records, tmp_path / "runs/celeba-hq/tables", title="", context={}, specs=specs(REGISTRY.own)
+    )
     monkeypatch.chdir(tmp_path)
     (snippet,) = re.findall(r"^    import pandas as pd\n(?:    .*\n)+", PAGE, re.MULTILINE)
     exec("\n".join(line[4:] for line in snippet.splitlines()), {})

@@ -6,10 +6,13 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from benchmarks import REGISTRY
+from benchmarks.core.tables import specs
 from reports.records import HIGHER, LOWER, NEITHER, Record
 from reports.tables import build_tables, write_tables
 
 STEPS = (10, 20)
+SPECS = specs(REGISTRY.own)
 
 
 def record(table, system, setting, steps, metric, value, **changes):
@@ -61,7 +64,7 @@ def reconstruction(table):
 
 
 def written(tmp_path, records, name, context=None):
-    paths = write_tables(list(records), tmp_path, "A run", context or {})
+    paths = write_tables(list(records), tmp_path, "A run", context or {}, SPECS)
     assert {tmp_path / f"{name}.md", tmp_path / f"{name}.csv"} <= set(paths)
     markdown = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     return markdown, pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=True)
@@ -254,10 +257,10 @@ def test_two_protocols_become_two_rows_and_a_contradiction_is_refused():
     table = "appendix_f_smoothness"
     one = record(table, "DiffAE", "", 100, "ppl", 600.0)
     other = record(table, "DiffAE", "", 100, "ppl", 700.0, protocol="77b0")
-    _, built = build_tables([one, one, other])
+    _, built = build_tables([one, one, other], SPECS)
     assert built.panels[0].headers == ("system", "T", "protocol", "PPL ↓")
     with pytest.raises(ValueError, match="appendix_f_smoothness: two records"):
-        build_tables([one, record(table, "DiffAE", "", 100, "ppl", 601.0)])
+        build_tables([one, record(table, "DiffAE", "", 100, "ppl", 601.0)], SPECS)
 
 
 def test_overview_gives_the_smallest_detectable_change(tmp_path):
@@ -320,7 +323,7 @@ def test_any_name_is_one_harmless_cell(tmp_path, name):
         record("table1_reconstruction", name, name, 100, "ssim", 0.5, note=name, dataset=name),
         record("table1_reconstruction", "DiffAE", "", 100, "ssim", 0.25, dataset=name),
     ]
-    write_tables(records, tmp_path, name, {"run": name})
+    write_tables(records, tmp_path, name, {"run": name}, SPECS)
     page = (tmp_path / "table1_reconstruction.md").read_text(encoding="utf-8")
     assert "<script" not in page and "<!--" not in page
     assert all(c.isprintable() or c == "\n" for c in page)

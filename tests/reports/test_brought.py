@@ -1,0 +1,172 @@
+"""What a run folder says of its metrics and tables: the same when it is read again, and refused where it is none."""
+
+import json
+
+import pytest
+from gate_runs import KEY, SSIM, make_run, write_run
+
+from benchmarks import REGISTRY
+from benchmarks.core.tables import specs
+from reports import compare
+from reports.brought import metrics_in, tables_in
+from reports.markdown import render
+from reports.metrics import METRICS, Margin, Metric
+from reports.plain import from_plain, to_plain
+from reports.reading import Refused
+from reports.records import LOWER, Record, write_records
+from reports.run_folder import read_margins, read_run
+from reports.specs import TableSpec
+from reports.tables import build_tables, tables_of
+
+SPECS = specs(REGISTRY.own)
+MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))
+SPEC = TableSpec("t", "T", "", "t", ("system",), ("metric",), metrics=("mine",), headline=("mine",))
+
+
+@pytest.mark.parametrize("instance", [*SPECS, SPEC, MINE, *METRICS.values()])
+def test_what_is_written_is_read_again(instance):
+    text = json.dumps(to_plain(instance))
+    assert from_plain(type(instance), json.loads(text)) == instance
+
+
+def test_only_what_differs_from_the_defaults_is_written():
+    assert to_plain(Metric(LOWER, "", "t", "r")).keys() == {
+        "direction",
+        "unit",
+        "title",
+        "reference",
+    }
+    assert to_plain(MINE)["margin"] == {"size": 0.5, "why": "why"}
+
+
+@pytest.mark.parametrize(
+    ("notes", "reason"),
+    [
+        ({"metrics": []}, "metrics is no object"),
+        ({"metrics": {"a b": {}}}, "'a b' cannot be a metric's name"),
+        ({"metrics": {"mine": 1}}, "metric mine: not an object but 1"),
+        ({"metrics": {"mine": {}}}, "metric mine: no direction"),
+        ({"metrics": {"mine": {"speed": 1}}}, "metric mine: there is no field 'speed'"),
+        ({"direction": "up"}, "direction 'up' is none of higher, lower, neither"),
+        ({"unit": 1}, "unit is 1, not a text"),
+        ({"title": "x" * 2001}, "title is 'xxx"),
+        ({"digits": True}, "digits is True, not a whole number"),
+        ({"digits": 99}, "digits are a number from 0 to 12"),
+        ({"margin": 0.1}, "not an object but 0.1"),
+        ({"margin": {"size": "big"}}, "size is 'big', not a number"),
+        ({"margin": {"size": 10**400}}, "size is 1000"),
+        ({"margin": {"size": float("nan")}}, "a margin is a finite number from 0 up"),
+        ({"tables": {}}, "tables is no list"),
+        ({"tables": [1]}, "tables: not an object but 1"),
+        ({"rows": "system"}, "rows is 'system', not a list"),
+        ({"rows": [1]}, "rows is 1, not a text"),
+        ({"rows": ["system", "shoe"]}, "table t: no record has a 'shoe'"),
+        ({"rows": ["steps"]}, "table t: neither its rows nor its columns name the system"),
+        ({"columns": ["setting"]}, "table t: neither its rows nor its columns name the metric"),
+        ({"name": "../t"}, "a table cannot be called '../t'"),
+    ],
+)
+def test_what_is_none_is_refused_by_name(tmp_path, notes, reason):
+    if not notes.keys() & {"metrics", "tables"}:
+        kind = SPEC if notes.keys() & {"rows", "columns", "name"} else MINE
+        plain = to_plain(kind) | notes
+        notes = {"tables": [plain]} if kind is SPEC else {"metrics": {"mine": plain}}
+    path = tmp_path / "run.json"
+    with pytest.raises(Refused) as refused:
+        tables_in(path, notes)
+        metrics_in(path, notes)
+    line = str(refused.value)
+    assert line.startswith(f"{path}: ") and reason in line and len(line) < len(str(path)) + 200
+
+
+def test_metrics_that_ship_mean_what_they_mean_here(tmp_path):
+    lax = to_plain(METRICS["ssim"]) | {"margin": {"size": 1e9}}
+    assert metrics_in(tmp_path, {"metrics": {"ssim": lax}}) == {}
+
+
+# ----------------------------------------------------------------------------------------------
+# A run with a metric of somebody's own, read where that is not installed
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Two systems, one number each, of a metric that no table here has."""
+    records = [
+        Record("b", "t", system, "d", "test", "", None, "mine", value, direction=LOWER, unit="m")
+        for system, value in (("A", 1234.56), ("B", 7.0))
+    ]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_records(folder / "records.csv", records)
+    notes = {"metrics": {"mine": to_plain(MINE)}, "tables": [to_plain(SPEC)], "protocols": {}}
+    (folder / "run.json").write_text(json.dumps(notes))
+    return folder
+
+
+def test_tables_are_made_of_the_folder_alone(run):
+    overview, table = tables_of(run)
+    assert "mine" not in METRICS
+    page = render(table, "", {})
+    assert "mine (m) ↓" in page and " 1,234.6 |" in page and "**7.0**" in page
+    assert "1,234.6" in render(overview, "", {})
+    plain = render(build_tables(table.records)[1], "", {})
+    assert "1235" in plain  # four digits, where nobody says how many
+
+
+def test_the_margin_of_the_folder_decides(run, tmp_path, capsys):
+    """A loss of 0.4, where 0.5 does not matter; then the margin is gone."""
+    worse = tmp_path / "worse"
+    worse.mkdir()
+    text = (run / "records.csv").read_text()
+    (worse / "records.csv").write_text(text.replace("7.0", "7.4"))
+    (worse / "run.json").write_text((run / "run.json").read_text())
+    assert compare.main([str(run), str(worse)]) == 0
+    for folder in (run, worse):
+        path = folder / "run.json"
+        notes = json.loads(path.read_text())
+        del notes["metrics"]["mine"]["margin"]
+        path.write_text(json.dumps(notes))
+    assert compare.main([str(run), str(worse)]) == 1
+    assert "mine" in capsys.readouterr().out
+
+
+def test_the_baseline_has_the_last_word_on_a_margin():
+    base, new = (Margin(size, "") for size in (0.1, 9.0))
+    rows = [{"mine": Metric(LOWER, "", "t", "r", margin=margin)} for margin in (base, new)]
+    assert read_margins(None, (), rows[1] | rows[0])["mine"] == base
+
+
+def test_a_run_without_any_is_read(tmp_path):
+    folder = write_run(tmp_path / "old", {KEY: SSIM})
+    assert read_run(folder).metrics == {} == make_run({KEY: SSIM}).metrics
+    assert [table.name for table in tables_of(folder)] == ["overview", "table"]
+
+
+# ----------------------------------------------------------------------------------------------
+# The tables that ship
+
+
+def test_every_table_of_ours_names_metrics_that_there_are():
+    assert len(SPECS) == 13
+    for spec in SPECS:
+        assert {*spec.metrics, *spec.headline} <= METRICS.keys()
+        stand_ins = [m for m in (*spec.metrics, *spec.headline) if METRICS[m].stands_in_for]
+        assert not stand_ins, "they stand behind what they stand in for"
+
+
+def test_tables_come_in_the_order_of_the_paper_whatever_that_of_the_benchmarks():
+    records = [Record("b", s.source, "A", "d", "", "", 1, "mse", 1.0) for s in SPECS]
+    names = [table.name for table in build_tables(records, reversed(SPECS))[1:]]
+    assert names[:3] == ["table1_reconstruction", "table2_ablation", "section5.3_probe"]
+    assert names[3:5] == ["table3_fewshot_fid", "table4_unconditional_fid"]
+    assert names[-2:] == ["section5.5_cost", "section5.5_times"]
+
+
+def test_settings_that_are_shown():
+    def shown(**fields):
+        spec = TableSpec("t", "", "", "t", ("system",), ("metric",), **fields)
+        return [setting for setting in ("", "mean", "Male") if spec.shows(setting)]
+
+    assert shown() == ["", "mean", "Male"]
+    assert shown(settings=("", "mean")) == ["", "mean"]
+    assert shown(without_settings=("", "mean")) == ["Male"]
