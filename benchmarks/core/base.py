@@ -32,9 +32,9 @@ class Benchmark:
     `metrics` are what it reports, by the names that they have with the published networks: what stands in for one
     where its weights are missing is in the table of metrics. `infos` are rows for that table, of a plug-in's own
     metrics. `of_images` says that its numbers are of what systems draw, so that a row tells how much of it had to be
-    clamped. `tables` say how its numbers are laid out (without: a plain table).
-    `sizes` is the dataclass of its settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in,
-    `profiles` has those values that are not the defaults, by name of the built-in profile. `seen` is of plug-ins written for 0.2.
+    clamped. `sizes` is the dataclass of its settings (sizes.py), of which `context.sizes` gives the run's instance; of
+    a plug-in, `profiles` has those values that are not the defaults, by name of the built-in profile. `tables` say how
+    its numbers are laid out; without them in a plain table. `seen` is of plug-ins written for 0.2.
     """
 
     name: str

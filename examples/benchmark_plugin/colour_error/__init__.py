@@ -10,11 +10,19 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import Arrays
-from benchmarks.metrics import MetricInfo
+from benchmarks.metrics import Margin, MetricInfo
 from benchmarks.systems import System
 from reports.records import LOWER, Record
 
-METRIC = MetricInfo(LOWER, "", "Distance of mean colours in [0, 1]", "Euclidean, RGB")
+METRIC = MetricInfo(
+    LOWER,
+    "",
+    "Distance of mean colours in [0, 1]",
+    "Euclidean, RGB",
+    label="colour error",
+    digits=4,
+    margin=Margin(0.0005, "half a unit of the third digit"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Packages of a user's: found by their entry points, refused by name, and never the end of anything else."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,13 @@ from benchmarks.commands import doctor, listing
 from benchmarks.commands.options import parse
 from benchmarks.core.base import Benchmark, rows
 from benchmarks.core.registry import Registry
+from benchmarks.core.tables import specs
 from benchmarks.metrics import METRICS
 from benchmarks.run import main
 from diffae.errors import UserError
+from reports.markdown import render
 from reports.records import read_records
+from reports.tables import tables_of
 
 SYSTEM = """
 import torch
@@ -198,6 +202,59 @@ def test_a_benchmark_brings_a_metric(modules, metrics, monkeypatch, tmp_path, pi
     assert "bright: brightness" in "\n".join(doctor.weights_report(None))
 
 
+TABLE = """
+from reports.specs import TableSpec
+
+TABLE = TableSpec("brightness", "How bright", "All of it.", "brightness", ("system",), ("metric",),
+                  metrics=("brightness",), headline=("brightness",))
+"""
+DIGITS = """MetricInfo("neither", "lm", "Mean brightness", "none", label="Brightness", digits=1)"""
+
+
+def test_a_benchmark_brings_a_table_which_the_run_folder_keeps(
+    modules, metrics, monkeypatch, tmp_path, pictures
+):
+    """Made again where the plug-in is not: the metric is taken out of the table before."""
+    source = BENCHMARK.replace("BENCHMARK = Ben", f"{TABLE}BENCHMARK = Ben")
+    source = source.replace("    infos=", "    tables=(TABLE,), infos=")
+    modules(
+        mine_bright=source.replace('MetricInfo("neither", "", "Mean brightness", "none")', DIGITS)
+    )
+    offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
+    result = run("bright", "--systems", "dummy-constant", tmp_path=tmp_path, pictures=pictures)
+    assert result.returncode == 0, result.stderr
+    out = tmp_path / "run"
+    page = (out / "tables" / "brightness.md").read_text()
+    assert page.startswith("# How bright\n") and "Brightness (lm)" in page
+    assert re.search(r"\| +0\.0 +\|", page)
+    del metrics["brightness"]
+    for table in tables_of(out):
+        again = render(table, "40 images", {})
+        written = (out / "tables" / f"{table.name}.md").read_text()
+        rows = [line for line in written.splitlines() if line.startswith("|")]
+        assert rows and [line for line in again.splitlines() if line.startswith("|")] == rows
+
+
+def test_a_run_folder_says_nothing_of_metrics_that_ship(tmp_path, pictures):
+    run("cost", "--systems", "dummy-constant", tmp_path=tmp_path, pictures=pictures)
+    note = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert note["metrics"] == {}
+    assert [spec["name"] for spec in note["tables"]] == ["section5.5_cost", "section5.5_times"]
+
+
+def test_two_benchmarks_with_one_table_are_not_run_together(modules, metrics, monkeypatch):
+    source = BENCHMARK.replace("BENCHMARK = Ben", f"{TABLE}BENCHMARK = Ben")
+    source = source.replace("    infos=", "    tables=(TABLE,), infos=")
+    modules(mine_a=source, mine_b=source.replace('"bright", title', '"light", title'))
+    offer(
+        monkeypatch,
+        "diffae.benchmarks",
+        {"bright": "mine_a:BENCHMARK", "light": "mine_b:BENCHMARK"},
+    )
+    with pytest.raises(UserError, match="'bright' and 'light' both bring a table 'brightness'"):
+        specs(["bright", "light"])
+
+
 def test_a_benchmark_of_0_2_says_what_it_sees_through_which_weights(modules, metrics, monkeypatch):
     source = BENCHMARK.replace(
         "    infos=", "    seen=Seen('inception', 'fid', 'fd_effnet'), infos="
@@ -227,6 +284,8 @@ def test_a_benchmark_of_0_2_says_what_it_sees_through_which_weights(modules, met
         ('name="bright"', 'name="light"', "calls itself 'light'"),
         ('table="brightness"', 'table="../x"', "cannot write a table called '../x'"),
         ('table="brightness"', 'table="overview"', "cannot write a table called 'overview'"),
+        ('table="brightness"', 'table="table2_ablation"', "cannot write a table called 'table2_"),
+        ("    infos=", "    tables=(1,), infos=", "tables are TableSpecs, not int"),
         ('"encode", "decode"}', '"encode", "fly"}', "needs what no system has: fly"),
         (
             "BENCHMARK = Benchmark(",
