@@ -9,6 +9,8 @@ from reports.plain import from_plain, to_plain
 from reports.reading import Refused, short
 from reports.specs import TableSpec
 
+MOST_TABLES = 1_000
+
 
 def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, Any]:
     """The entries `metrics` (those that do not ship, by name) and `tables` of a run.json."""
@@ -42,8 +44,8 @@ def _metric(path: Path, name: str, row: object) -> Metric:
 def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
     """The tables that it brings. Raises Refused naming the file and what is wrong in it."""
     specs = notes.get("tables", [])
-    if not isinstance(specs, list):
-        raise Refused(f"{path}: tables is no list")
+    if not isinstance(specs, list) or len(specs) > MOST_TABLES:
+        raise Refused(f"{path}: tables is no list of at most {MOST_TABLES:,}")
     try:
         return tuple(from_plain(TableSpec, spec) for spec in specs)
     except ValueError as error:

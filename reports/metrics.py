@@ -208,7 +208,11 @@ def alternatives(metric: str, known: Metrics = METRICS) -> tuple[str, ...]:
 
 def with_stand_ins(metrics: Iterable[str], known: Metrics = METRICS) -> tuple[str, ...]:
     """Each of `metrics`, followed by what stands in for it, each once."""
-    return tuple(dict.fromkeys(name for m in metrics for name in alternatives(m, known)))
+    stand_ins: dict[str, list[str]] = {}
+    for name, row in known.items():
+        stand_ins.setdefault(row.stands_in_for, []).append(name)
+    named = (name for metric in metrics for name in (metric, *stand_ins.get(metric, ())))
+    return tuple(dict.fromkeys(named))
 
 
 def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:

@@ -41,6 +41,8 @@ class TableSpec:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"a table cannot be called {self.name[:100]!r}")
         keys = [*self.rows, *self.columns, *["metric"] * self.panels]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"table {self.name}: a field names its rows or columns twice")
         if unknown := [key for key in keys if key not in COLUMNS]:
             raise ValueError(f"table {self.name}: no record has a {unknown[0][:100]!r}")
         for key in ("system", "metric"):

@@ -30,7 +30,7 @@ from reports.layout import (
 )
 from reports.metrics import METRICS, Metrics, with_stand_ins
 from reports.numbers import detectable_change, heading, number_text
-from reports.reading import read_json
+from reports.reading import Refused, read_json, short
 from reports.records import COLUMNS, Record, read_records
 from reports.specs import TableSpec
 
@@ -74,7 +74,11 @@ def tables_of(folder: Path) -> list[Table]:
     path = folder / "run.json"
     notes = read_json(path)
     known = METRICS | metrics_in(path, notes)
-    return build_tables(read_records(folder / "records.csv"), tables_in(path, notes), known)
+    records, specs = read_records(folder / "records.csv"), tables_in(path, notes)
+    try:
+        return build_tables(records, specs, known)
+    except ValueError as error:
+        raise Refused(f"{folder}: {short(error, 200)}") from None
 
 
 def build_tables(

@@ -44,9 +44,14 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 from reports.gate import compare
 from reports.gate_page import render, summary
+from reports.markdown import render as render_table
+from reports.metrics import Margin, Metric
+from reports.plain import to_plain
 from reports.reading import Refused
 from reports.records import COLUMNS, HIGHER, LOWER, NEITHER
 from reports.run_folder import INFLUENCES, RECORDS, RUN, read_margins, read_run
+from reports.specs import TableSpec
+from reports.tables import tables_of
 
 SECONDS, MEMORY = 10, 1 << 30  # of one call: CPU time, and bytes beyond what is mapped at the start
 
@@ -367,6 +372,18 @@ def run_row(draw, system: str) -> dict[str, str]:
     return row | {"value": repr(draw(st.one_of(SMALL, NUMBERS)))}
 
 
+MINE = Metric(LOWER, "m", "Mine", "me", digits=1, margin=Margin(0.5, "why"))
+TABLE = TableSpec("t", "T", "", "t", ("system",), ("metric",), ("mine",), settings=("",))
+
+
+@st.composite
+def described(draw, instance: Metric | TableSpec) -> dict[str, object]:
+    """A row of the table of metrics, or a table's spec, with a field or two changed."""
+    names = st.sampled_from([field.name for field in fields(instance)])
+    values = st.one_of(JSON, st.sampled_from([["system", "metric"], ["steps"], "mine", 3, ""]))
+    return to_plain(instance) | draw(st.dictionaries(names, values, max_size=2))
+
+
 @st.composite
 def run_notes(draw) -> object:
     """What run.json holds: protocols, settings and whether the run is complete, or anything."""
@@ -379,7 +396,10 @@ def run_notes(draw) -> object:
     }
     profile = draw(st.dictionaries(st.sampled_from(["name", "changed", "steps"]), JSON, max_size=3))
     notes["settings"] = {"profile": profile}
-    for name in ("protocols", "complete", "settings"):
+    if draw(st.booleans()):
+        notes["metrics"] = {"mine": draw(described(MINE))}
+        notes["tables"] = [draw(described(TABLE)) for _ in range(draw(st.integers(1, 2)))]
+    for name in ("protocols", "complete", "settings", "metrics", "tables"):
         notes |= {name: draw(JSON)} if draw(SELDOM) else {}
     return draw(JSON) if draw(SELDOM) else notes
 
@@ -411,7 +431,9 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
         for files in sides:
             write(folder, files)
             runs.append(read_run(folder))
-        found = compare(*runs, read_margins())
+            pages = [render_table(table, "title", {}) for table in tables_of(folder)]
+            assert all(len(page.encode()) < 1 << 20 for page in pages)
+        found = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
     except Refused as reason:
         raise UserError(str(reason)) from None
     page = render(found, found, "base", "new", everything=True)

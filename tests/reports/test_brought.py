@@ -14,7 +14,7 @@ from reports.metrics import METRICS, Margin, Metric
 from reports.plain import from_plain, to_plain
 from reports.reading import Refused
 from reports.records import LOWER, Record, write_records
-from reports.run_folder import read_margins, read_run
+from reports.run_folder import read_run
 from reports.specs import TableSpec
 from reports.tables import build_tables, tables_of
 
@@ -56,13 +56,15 @@ def test_only_what_differs_from_the_defaults_is_written():
         ({"margin": {"size": "big"}}, "size is 'big', not a number"),
         ({"margin": {"size": 10**400}}, "size is 1000"),
         ({"margin": {"size": float("nan")}}, "a margin is a finite number from 0 up"),
-        ({"tables": {}}, "tables is no list"),
+        ({"tables": {}}, "tables is no list of at most 1,000"),
+        ({"tables": [{}] * 1001}, "tables is no list of at most 1,000"),
         ({"tables": [1]}, "tables: not an object but 1"),
         ({"rows": "system"}, "rows is 'system', not a list"),
         ({"rows": [1]}, "rows is 1, not a text"),
         ({"rows": ["system", "shoe"]}, "table t: no record has a 'shoe'"),
         ({"rows": ["steps"]}, "table t: neither its rows nor its columns name the system"),
         ({"columns": ["setting"]}, "table t: neither its rows nor its columns name the metric"),
+        ({"rows": ["system"] * 2}, "table t: a field names its rows or columns twice"),
         ({"name": "../t"}, "a table cannot be called '../t'"),
     ],
 )
@@ -115,11 +117,7 @@ def test_tables_are_made_of_the_folder_alone(run):
 
 def test_the_margin_of_the_folder_decides(run, tmp_path, capsys):
     """A loss of 0.4, where 0.5 does not matter; then the margin is gone."""
-    worse = tmp_path / "worse"
-    worse.mkdir()
-    text = (run / "records.csv").read_text()
-    (worse / "records.csv").write_text(text.replace("7.0", "7.4"))
-    (worse / "run.json").write_text((run / "run.json").read_text())
+    worse = copy_of(run, tmp_path / "worse", {"7.0": "7.4"})
     assert compare.main([str(run), str(worse)]) == 0
     for folder in (run, worse):
         path = folder / "run.json"
@@ -130,10 +128,33 @@ def test_the_margin_of_the_folder_decides(run, tmp_path, capsys):
     assert "mine" in capsys.readouterr().out
 
 
-def test_the_baseline_has_the_last_word_on_a_margin():
-    base, new = (Margin(size, "") for size in (0.1, 9.0))
-    rows = [{"mine": Metric(LOWER, "", "t", "r", margin=margin)} for margin in (base, new)]
-    assert read_margins(None, (), rows[1] | rows[0])["mine"] == base
+def test_the_baseline_has_the_last_word_on_a_margin(run, tmp_path):
+    """A new run cannot widen what it is judged by."""
+    worse = copy_of(run, tmp_path / "worse", {"7.0": "7.6"})
+    notes = json.loads((worse / "run.json").read_text())
+    notes["metrics"]["mine"]["margin"]["size"] = 9.0
+    (worse / "run.json").write_text(json.dumps(notes))
+    assert compare.main([str(run), str(worse)]) == 1
+    assert compare.main([str(worse), str(run)]) == 0
+
+
+def copy_of(folder, to, cells):
+    """A run folder with other numbers."""
+    to.mkdir()
+    text = (folder / "records.csv").read_text()
+    for old, new in cells.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (to / "records.csv").write_text(text)
+    (to / "run.json").write_text((folder / "run.json").read_text())
+    return to
+
+
+def test_tables_that_cannot_be_made_are_refused(run):
+    notes = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(notes | {"tables": [notes["tables"][0]] * 2}))
+    with pytest.raises(Refused, match="two tables would be written to one file: overview, t, t"):
+        tables_of(run)
 
 
 def test_a_run_without_any_is_read(tmp_path):
@@ -160,6 +181,15 @@ def test_tables_come_in_the_order_of_the_paper_whatever_that_of_the_benchmarks()
     assert names[:3] == ["table1_reconstruction", "table2_ablation", "section5.3_probe"]
     assert names[3:5] == ["table3_fewshot_fid", "table4_unconditional_fid"]
     assert names[-2:] == ["section5.5_cost", "section5.5_times"]
+
+
+def test_a_headline_is_shown_by_what_stands_in_for_it():
+    records = [
+        Record("b", "table4_unconditional_fid", "A", "d", "", "", 1, name, 1.0)
+        for name in ("fd_effnet", "mse")
+    ]
+    (panel,) = build_tables(records, SPECS)[0].panels
+    assert len(panel.rows) == 1 and "fd_effnet" in str(panel.rows)
 
 
 def test_settings_that_are_shown():
