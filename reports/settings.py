@@ -68,7 +68,7 @@ def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[st
     named_alike = base.get("name") == new.get("name")
     if not named_alike:
         yield f"profile {_text(new.get('name'))} against {_text(base.get('name'))}"
-    a, b = _settings(base), _settings(new)
+    a, b = settings_of(base), settings_of(new)
     asked = {*_changed(base), *_changed(new)}
     if base.get("limit") != new.get("limit"):  # which changes every count: these need not be told
         yield f"--limit {_text(new.get('limit') or 'none')} against {_text(base.get('limit') or 'none')}"
@@ -90,7 +90,7 @@ def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, 
         yield ("--steps " if name == STEPS[0] else f"--set {short(name, 40)}="), name
 
 
-def _settings(profile: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting of a profile by "section.name"."""
     sections = profile.get("sections")
     if not isinstance(sections, dict):

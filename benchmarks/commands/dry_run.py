@@ -84,12 +84,11 @@ def _about(context: Context) -> list[str]:
     """The data, its splits, and what the profile was changed by."""
     dataset, profile = context.dataset, context.profile
     splits = ", ".join(f"{name} {len(dataset.indices(name)):,}" for name in SPLITS)
-    changed = f", with another {', '.join(profile.changed)}" if profile.changed else ""
     return [
         f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px, "
         f"crop {dataset.transform.crop}",
         f"splits: {splits} ({dataset.partition_source})",
-        f"profile: {profile.name}{changed}; seed {context.seed}",
+        f"profile: {profile.title}; seed {context.seed}",
         "",
     ]
 

@@ -100,7 +100,7 @@ def _parser(description: str | None) -> cli.Parser:
         "--limit",
         type=cli.positive,
         metavar="N",
-        help="look at no more than N images, pairs or samples anywhere; for trying things out",
+        help="cap every count of images, pairs and samples; for trying things out",
     )
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=cli.natural, default=0)

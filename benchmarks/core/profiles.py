@@ -51,6 +51,13 @@ class Profile:
     changed: tuple[str, ...] = ()
     limit: int | None = None
 
+    @property
+    def title(self) -> str:
+        """Its name, and how it was changed."""
+        limit = "" if self.limit is None else f", counts limited to {self.limit:,}"
+        changed = f", with another {', '.join(self.changed)}" if self.changed else ""
+        return f"{self.name}{limit}{changed}"
+
     def sizes(self, kind: type[S]) -> S:
         """The settings of one task: the instance of its `Sizes`."""
         for section in self.sections.values():

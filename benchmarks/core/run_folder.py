@@ -25,6 +25,7 @@ from diffae.files import is_partial, read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from reports.brought import described
 from reports.records import RecordFile, record_key, write_records
+from reports.settings import settings_of
 from reports.tables import build_tables, write_table, write_tables
 from reports.uncertainty import Uncertainty, write_uncertainties
 
@@ -33,6 +34,7 @@ TABLES, PICTURES = "tables", "pictures"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
 MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
+MOST_PARTS = 6  # of a setting, that a line names
 BETWEEN_WRITES = 2.0  # seconds
 
 Settings = dict[str, Any]
@@ -70,18 +72,27 @@ def default_out(context: Context, ours: Settings) -> Path:
 
 
 def differences(ours: Settings, theirs: Settings) -> list[str]:
-    """The names of settings that differ; of those that have parts, the parts: "weights (diffae)"."""
+    """The names of settings that differ; of those that have parts, the first of them: "weights (diffae)"."""
     names = []
     for key in sorted(key for key in ours if ours[key] != theirs.get(key)):
         parts = _parts_that_differ(ours[key], theirs.get(key))
-        names.append(f"{key} ({', '.join(parts)})" if parts else key)
+        more = [f"{len(parts) - MOST_PARTS} more"] * (len(parts) > MOST_PARTS)
+        names.append(f"{key} ({', '.join([*parts[:MOST_PARTS], *more])})" if parts else key)
     return names
 
 
 def _parts_that_differ(a: object, b: object) -> list[str]:
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return []
+    a, b = _parts(a), _parts(b)
     return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+
+
+def _parts(setting: Settings) -> Settings:
+    """The parts of a setting; of a profile's sections their settings, as "section.name"."""
+    if "sections" not in setting:
+        return setting
+    return {k: v for k, v in setting.items() if k != "sections"} | settings_of(setting)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -214,8 +225,8 @@ class RunFolder:
     def _write_summary(self) -> None:
         """Write influences.npz, times.csv and the tables."""
         context = self.evaluation.context
-        title = f"{context.dataset.name}, profile {context.profile.name}"
-        foot = {"data": context.dataset.name, "profile": context.profile.name}
+        title = f"{context.dataset.name}, profile {context.profile.title}"
+        foot = {"data": context.dataset.name, "profile": context.profile.title}
         foot |= {"seed": str(context.seed)}
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)

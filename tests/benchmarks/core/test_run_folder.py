@@ -152,6 +152,11 @@ def test_every_setting_that_differs_is_named():
     theirs = {"seed": 1, "weights": {"a": 1, "c": 2}, "systems": ["a"]}
     assert run_folder.differences(ours, theirs) == ["seed", "weights (b, c)"]
     assert run_folder.differences(ours, {}) == ["seed", "systems", "weights"]
+    nested = {"profile": {"name": "a", "sections": {"x": {"n": 1, "m": 2}, "y": {"n": 1}}}}
+    other = {"profile": {"name": "a", "sections": {"x": {"n": 2, "m": 2}}}}
+    assert run_folder.differences(nested, other) == ["profile (x.n, y.n)"]
+    many = {"seed": {str(i): i for i in range(9)}}
+    assert run_folder.differences(many, {"seed": {}}) == ["seed (0, 1, 2, 3, 4, 5, 3 more)"]
     assert run_folder.differences(ours, ours | {"written by": "a later version"}) == []
 
 
