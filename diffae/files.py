@@ -9,9 +9,11 @@ import os
 import re
 import secrets
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from diffae.errors import UserError
 
@@ -33,7 +35,8 @@ REFUSALS = {
 UNMADE = {errno.ENOENT: "give a folder that can be made"}
 
 
-MOST = 2**26  # bytes of a text that a person may have written: labels, settings, notes
+MOST = 2**26  # bytes of a text that a person may have written: labels, notes
+MOST_SETTINGS = 2**20  # bytes of a profile or a command line
 
 
 def file_size(path: Path, most: int | None = None) -> int:
@@ -74,6 +77,17 @@ def read_text(path: Path, most: int = MOST) -> str:
         return read_file(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises UserError naming file and line."""
+    try:
+        return tomllib.loads(read_text(path, MOST_SETTINGS))
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: a number of 5,000 digits, too
+        reason = "too deep" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{path}: not TOML: {reason}") from None
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -26,7 +26,9 @@ import torch
 
 import benchmarks.run
 from benchmarks import console, measure
-from benchmarks.commands import running, train_identity
+from benchmarks.commands import running, settings_table, train_identity
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.sizes import settings_of
 from benchmarks.core.tables import specs
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
@@ -42,6 +44,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 MAINS = {
     "benchmarks.run": benchmarks.run.main,
     "benchmarks.measure": measure.main,
+    "benchmarks.commands.settings_table": settings_table.main,
     "benchmarks.commands.train_identity": train_identity.main,
     "diffae.convert": convert.main,
     "diffae.data": data_command.main,
@@ -153,8 +156,8 @@ def parse(monkeypatch, tmp_path):
     """Run a command's `main` until it has read its arguments, in a folder that has what they name."""
     reader = cli.Parser.parse
 
-    def read(self, arguments=None):
-        found = reader(self, arguments)
+    def read(self, arguments=None, intermixed=False):
+        found = reader(self, arguments, intermixed)
         if self.prog != "python -m benchmarks.run":  # which goes on to check names and settings
             raise Parsed(found)
         return found
@@ -266,6 +269,16 @@ def test_a_snippet_is_python_whose_names_there_are(block, monkeypatch):
 def snippet(page, word):
     (block,) = [b for b in blocks(ROOT / page) if is_python(b) and word in b.text]
     return block.text
+
+
+def test_the_page_of_profiles_is_made_of_them():
+    """Made anew: python -m benchmarks.commands.settings_table --out docs/profiles.md"""
+    assert (ROOT / "docs" / "profiles.md").read_text() == settings_table.page()
+
+
+def test_every_setting_is_described_by_its_task():
+    for sizes in PROFILES["quick"].sections.values():
+        assert list(settings_table.meanings_of(type(sizes))) == list(settings_of(type(sizes)))
 
 
 def test_the_verbs_of_the_readme_run(tmp_path, monkeypatch):

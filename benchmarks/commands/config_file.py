@@ -14,14 +14,13 @@ Everything is read by the parser of the command line, so that a value is refused
 """
 
 import argparse
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from diffae import cli
 from diffae.errors import UserError
-from diffae.files import read_text
+from diffae.files import read_toml
 
 BENCHMARKS = "benchmarks"  # the key of what has no flag
 NEVER = ("config", "help")
@@ -31,9 +30,9 @@ REPEATED = ("ckpt", "set")
 def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[str, list[str]]]:
     """The benchmarks that the file names, and the arguments that each of its other keys stands for."""
     try:
-        content = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"--config {path}: not TOML: {error}") from None
+        content = read_toml(path)
+    except UserError as error:
+        raise UserError(f"--config {error}") from None
     flags = _flags(parser)
     found: dict[str, list[str]] = {}
     benchmarks: list[str] = []

@@ -1,6 +1,6 @@
 """docs/profiles.md: every setting of every built-in profile, with what its task says of it.
 
-python -m benchmarks.commands.settings_table > docs/profiles.md
+python -m benchmarks.commands.settings_table --out docs/profiles.md
 """
 
 import inspect
@@ -10,6 +10,8 @@ from tabulate import tabulate
 
 from benchmarks.core.profiles import BUILT_IN, PROFILES, described
 from benchmarks.core.sizes import is_capped, settings_of
+from diffae import cli
+from diffae.files import write_whole, writing
 
 HEAD = """# Profiles
 
@@ -60,5 +62,13 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def main(arguments: list[str] | None = None) -> None:
+    parser = cli.Parser("python -m benchmarks.commands.settings_table", __doc__)
+    parser.add_argument("--out", type=cli.path, required=True)
+    out = parser.parse(arguments).out
+    with writing(out, "choose another --out"):
+        write_whole(out, page().encode())
+
+
 if __name__ == "__main__":
-    print(page(), end="")
+    cli.run(main)

@@ -7,7 +7,6 @@ benchmarks/profiles/. What a setting means is said by the `Sizes` of the task th
     context.sizes(Sizes).images
 """
 
-import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,7 @@ from benchmarks.core.registry import NAME, load
 from benchmarks.core.sizes import checked, is_capped, settings_of, typed
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
-from diffae.files import read_text
+from diffae.files import read_toml
 from reports.settings import RENAMED, STEPS
 
 if TYPE_CHECKING:
@@ -154,14 +153,14 @@ PROFILES = _BuiltIn()
 @cache
 def _built_in(name: str) -> Profile:
     path = FOLDER / f"{name}.toml"
-    content = _content(path)
+    content = read_toml(path)
     defaults = {section: kind() for section, kind in _own_sections().items()}
     return _read(path, content, Profile(name, "", defaults, name))
 
 
 def described() -> dict[str, str]:
     """What the built-in profiles say of themselves, by name; no task is imported for it."""
-    return {name: _content(FOLDER / f"{name}.toml")["description"] for name in BUILT_IN}
+    return {name: read_toml(FOLDER / f"{name}.toml")["description"] for name in BUILT_IN}
 
 
 def find(text: str) -> Profile:
@@ -175,30 +174,26 @@ def find(text: str) -> Profile:
 
 def from_file(path: Path) -> Profile:
     """A user's profile: what the file does not say is that of its `base`. Raises UserError naming file and key."""
-    content = _content(path)
+    content = read_toml(path)
     base, name = content.get("base", DEFAULT), content.get("name", path.stem)
-    if base not in BUILT_IN:
-        raise UserError(f"{path}: base: no profile {base!r}{did_you_mean(str(base), BUILT_IN)}")
+    if not isinstance(base, str) or base not in BUILT_IN:
+        hint = did_you_mean(base if isinstance(base, str) else "", BUILT_IN)
+        raise UserError(f"{path}: base: no such profile{hint}")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"{path}: name: {name!r} is none: it has letters, digits and .-_ only")
+        raise UserError(
+            f"{path}: its name has letters, digits and .-_ only: give it one, name = ..."
+        )
     if name in BUILT_IN:
         raise UserError(f"{path}: {name} is a built-in profile: give this one another name = ...")
     description = f"{base}, changed by {path.name}"
     return _read(path, content, replace(PROFILES[base], name=name, description=description))
 
 
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML: {error}") from None
-
-
 def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
     """`profile` with what the file says."""
     description = content.get("description", profile.description)
     if not isinstance(description, str):
-        raise UserError(f"{path}: description: must be a text, not {description!r}")
+        raise UserError(f"{path}: description: must be a text")
     profile = replace(profile, description=description)
     for section, values in content.items():
         if section in HEAD:

@@ -99,7 +99,7 @@ def checked(value: Any, hint: Any) -> Any:
         if value not in get_args(plain):
             raise ValueError(f"no choice {value!r}{did_you_mean(str(value), get_args(plain))}")
         return value
-    if plain is float and type(value) is int:
+    if plain is float and type(value) is int and abs(value) <= LARGEST:
         value = float(value)
     if type(value) is not plain:
         raise ValueError(f"must be {PLAIN[plain]}, not {value!r}")

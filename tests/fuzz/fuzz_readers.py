@@ -33,7 +33,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from benchmarks.core.profiles import PROFILES, Profile, override
+from benchmarks.core.profiles import PROFILES, override
+from benchmarks.core.profiles import find as find_profile
+from benchmarks.core.sizes import checked, settings_of
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
 from diffae.checkpoint import CONFIG, WEIGHTS, open_checkpoint
 from diffae.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
@@ -50,6 +52,7 @@ from reports.plain import to_plain
 from reports.reading import Refused
 from reports.records import COLUMNS, HIGHER, LOWER, NEITHER
 from reports.run_folder import INFLUENCES, RECORDS, RUN, read_margins, read_run
+from reports.settings import RENAMED
 from reports.specs import TableSpec
 from reports.tables import tables_of
 
@@ -302,7 +305,7 @@ def config_file(draw) -> bytes:
 
 
 NESTED = st.integers(1, 100_000).map(lambda depth: b"[" * depth)
-SETTINGS = [field.name for field in fields(Profile)]
+SETTINGS = [*PROFILES["quick"].settings(), *RENAMED]
 SET = st.one_of(
     st.tuples(
         st.sampled_from(SETTINGS),
@@ -313,6 +316,32 @@ SET = st.one_of(
 CONFIGURATION = st.one_of(
     or_damaged(config_file()), or_damaged(config_file()), JSON.map(json.dumps).map(str.encode), NESTED, SET
 )  # fmt: skip
+
+
+VALUES = st.one_of(SIZES.map(str).map(str.lower), st.lists(SIZES.map(str).map(str.lower), max_size=3).map(lambda v: f"[{','.join(v)}]"), WORDS, WORDS.map(lambda w: f"'{w}'"))  # fmt: skip
+
+
+@st.composite
+def settings_file(draw) -> bytes:
+    """A profile, or a command line, with values and names that may be any."""
+    sections = sorted(PROFILES["quick"].sections)
+    lines = [f'{draw(st.sampled_from(["base", "name", "seed", "set"]))} = "smoke"'] * draw(SELDOM)
+    for section in draw(st.sets(st.sampled_from(sections), max_size=3)):
+        names = list(settings_of(type(PROFILES["quick"].sections[section])))
+        lines.append(f"[{section}]")
+        lines += [
+            f"{n} = {draw(VALUES)}" for n in draw(st.sets(st.sampled_from(names), max_size=2))
+        ]
+    return "\n".join(lines).encode()
+
+
+def read_settings(folder: Path, content: bytes) -> None:
+    """A profile that is accepted has settings that are; and a command line has arguments or is refused."""
+    write(folder, {"mine.toml": content})
+    profile = find_profile(str(folder / "mine.toml"))
+    for section, sizes in profile.sections.items():
+        for name, hint in settings_of(type(sizes)).items():
+            assert checked(getattr(sizes, name), hint) == getattr(sizes, name), (section, name)
 
 
 def read_configuration(folder: Path, content: bytes | str) -> None:
@@ -522,6 +551,9 @@ TARGETS = {
     "idx": Target(idx_folder(), read_idx_folder),
     "statistics": Target(or_damaged(npz_file()), read_npz),
     "configuration": Target(CONFIGURATION, read_configuration),
+    "settings": Target(
+        st.one_of(settings_file(), or_damaged(settings_file()), NESTED), read_settings
+    ),
     "weights": Target(WEIGHTS_FILE, read_weights),
     "runs": Target(
         st.one_of(st.tuples(run_folder(), run_folder()), run_folder().map(lambda f: (f, f))),
