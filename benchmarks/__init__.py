@@ -1,4 +1,6 @@
-"""The harness: benchmarks of decodable representations. Start with `python -m benchmarks.run --help`.
+"""The harness: benchmarks of decodable representations.
+
+From a shell, start with `python -m benchmarks.run --help`; from Python, with `benchmarks.evaluate`.
 
 Nothing is imported here that takes time: `list` and `--help` answer from these lines.
 """
@@ -10,11 +12,20 @@ from benchmarks.core import moved
 from benchmarks.core.registry import Own, Registry
 
 if TYPE_CHECKING:
+    from benchmarks.api import evaluate, evaluate_iter
     from benchmarks.core.base import Benchmark
+    from benchmarks.core.results import Results
+
+__all__ = ["REGISTRY", "Results", "evaluate", "evaluate_iter"]
 
 moved.install()
 
-LAZY: dict[str, str] = {}  # names of this package by the module that has them, imported when used
+# Names of this package by the module that has them, imported when used.
+LAZY = {
+    "evaluate": "benchmarks.api",
+    "evaluate_iter": "benchmarks.api",
+    "Results": "benchmarks.core.results",
+}
 
 
 def __getattr__(name: str) -> Any:

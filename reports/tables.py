@@ -29,7 +29,14 @@ from reports.layout import (
     shown_fields,
 )
 from reports.metrics import METRICS, Metrics, with_stand_ins
-from reports.numbers import detectable_change, heading, number_text
+from reports.numbers import (
+    detectable_change,
+    error_text,
+    heading,
+    number_text,
+    published_text,
+    value_text,
+)
 from reports.reading import Refused, read_json, short
 from reports.records import COLUMNS, Record, read_records
 from reports.specs import TableSpec
@@ -109,6 +116,40 @@ def to_frame(table: Table) -> "pd.DataFrame":
     rows = [{name: _safe(value) for name, value in row.items()} for row in rows]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "best", "detectable_change"])
     return frame.astype({"steps": "Int64", "n": "Int64"})
+
+
+def printed(table: Table, known: Metrics = METRICS) -> "pd.DataFrame":
+    """The cells of `table` as they are printed, without notes; of several panels, one below the other."""
+    import pandas as pd
+
+    return pd.concat([_printed(panel, known) for panel in table.panels], ignore_index=True)
+
+
+def _printed(panel: Panel, known: Metrics) -> "pd.DataFrame":
+    import pandas as pd
+
+    headers = list(panel.headers)
+    for column in range(1, len(headers)):
+        if headers[column].startswith("published"):  # whose that is, stands on its left
+            headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
+    frame = pd.DataFrame(
+        [[_cell_text(cell, known) for cell in row] for row in panel.rows], columns=headers
+    )
+    if panel.heading:
+        frame.insert(0, "metric", panel.heading)
+    return frame
+
+
+def _cell_text(cell: Cell, known: Metrics) -> str:
+    """A cell as plain text."""
+    if isinstance(cell, Label):
+        return cell.text
+    if cell.record is None:
+        return ""
+    if isinstance(cell, Reference):
+        text = published_text(cell.record, known)
+        return f"({text})" if text and cell.record.not_comparable else text
+    return value_text(cell.record, known) + error_text(cell.record, known)
 
 
 def _safe(value: object) -> object:

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.api import measure
 from benchmarks.commands import announce, dry_run
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import prepare
@@ -52,10 +53,8 @@ def run(options: Options) -> Path:
         distributed.barrier()
         store.sweep()
         folder = RunFolder(out, evaluation, settings, options.arguments)
-        evaluation.fit()
-        for name in options.benchmarks:
-            folder.take(name, evaluation.rows(name))
-        folder.finish()
+        for _ in measure(evaluation, options.benchmarks, folder, cli.say):
+            pass  # the folder keeps them
     if distributed.is_main():
         print((out / TABLES / "overview.md").read_text(encoding="utf-8"))
         print(f"tables: {out / TABLES}")

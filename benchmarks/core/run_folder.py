@@ -19,7 +19,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.rows import Row
 from benchmarks.core.setup import Options
-from diffae import cli, distributed
+from diffae import distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
@@ -178,10 +178,9 @@ class RunFolder:
         }
         self._write_run()
 
-    def take(self, name: str, new: Iterator[Row]) -> None:
-        """Take a benchmark's rows as they come; add them to records.csv every few seconds and at the end, then make
-        the tables."""
-        cli.say(f"== {name}")
+    def take(self, name: str, new: Iterator[Row]) -> Iterator[Row]:
+        """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at the end, then
+        make the tables."""
         start = written = time.monotonic()
         try:
             for row in new:
@@ -189,10 +188,10 @@ class RunFolder:
                 if time.monotonic() - written > BETWEEN_WRITES:
                     self._flush()
                     written = time.monotonic()
+                yield row
         finally:  # also what an interrupted benchmark has measured
             self._flush()
         self.seconds[name] = round(time.monotonic() - start, 1)
-        cli.say(f"== {name}: {self.seconds[name]:.0f} s")
         self._write_run()
         if distributed.is_main():
             self._write_summary()

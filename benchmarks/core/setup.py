@@ -102,8 +102,8 @@ def refuse_data_and_out_in_one(data: str | None, out: Path) -> None:
         )
 
 
-def open_data(options: Options, loaded: list[System]) -> Dataset:
-    """The data set at the size of the systems, which must agree."""
+def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
+    """The data set at the size of the systems, which must agree, with one another and with a data set that is open."""
     sizes: dict[int, str] = {}
     for system in loaded:
         if system.image_size is not None:
@@ -113,7 +113,13 @@ def open_data(options: Options, loaded: list[System]) -> Dataset:
         raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
     size = next(iter(sizes), 32)
     portraits = options.profile.sizes(DataSizes).portraits
-    if options.data is None and options.dry_run:
+    if given is not None:
+        if sizes and given.image_size != size:
+            raise UserError(
+                f"data: {given.name} is open at {given.image_size} px, {sizes[size]} takes {size}"
+            )
+        dataset = given
+    elif options.data is None and options.dry_run:
         dataset = planned(portraits, size)
     elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):

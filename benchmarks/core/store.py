@@ -104,21 +104,26 @@ class Store:
     def chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file or computed and filed."""
         path = self._file(key, piece)
-        arrays = _read(path) if self._has(path) else None
+        arrays = self._get(path) if self._has(path) else None
         if arrays is None:
             self._file_chunk(key, piece, compute)
             # not what was computed: what is read has one memory layout, whoever computed it
-            arrays = _read(path)
+            arrays = self._get(path)
         if arrays is None:
             raise UserError(f"{path}: cannot be read back; is the disk sound? {ELSEWHERE[3:]}")
         return self.overshoot.unpack(arrays)
 
     def _file_chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> None:
         path = self._file(key, piece)
-        computed = self.overshoot.beside(lambda: compute(np.arange(*piece)))
-        with writing(self.root, ELSEWHERE):
-            _write(path, computed, key)
+        self._put(path, self.overshoot.beside(lambda: compute(np.arange(*piece))), key)
         self._renewed.add(path)
+
+    def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
+        with writing(self.root, ELSEWHERE):
+            _write(path, arrays, key)
+
+    def _get(self, path: Path) -> Arrays | None:
+        return _read(path)
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
@@ -151,6 +156,31 @@ class Store:
         complete = {"version": diffae.__version__, **key}
         name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
         return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
+
+
+class MemoryStore(Store):
+    """A store that ends with the run and writes nothing. Each process computes all of it for itself."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory"))
+        self._kept: dict[Path, Arrays] = {}
+
+    def make(self) -> None:
+        """There is no folder to make."""
+
+    def sweep(self) -> None:
+        """There is nothing left behind."""
+
+    def _has(self, path: Path) -> bool:
+        return path in self._kept
+
+    def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
+        # copies, in one memory layout, as they are read from a file
+        self._kept[path] = {name: np.array(array, order="C") for name, array in arrays.items()}
+
+    def _get(self, path: Path) -> Arrays | None:
+        kept = self._kept.get(path)
+        return None if kept is None else {name: array.copy() for name, array in kept.items()}
 
 
 def _agree(failure: SystemFailed | None) -> None:

@@ -101,6 +101,7 @@ def _records(
             uncertainty=uncertainty,
             n=len(selection),
             protocol=protocol,
+            per_image=(selection, scores[metric]),
         )
 
 

@@ -111,6 +111,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
                     uncertainty=uncertainty,
                     n=len(selection),
                     protocol=protocol,
+                    per_image=(selection, scores[name]),
                 )
         originals = selection.batch(np.arange(len(strips[0])))
         path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")

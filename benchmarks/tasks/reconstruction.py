@@ -140,6 +140,7 @@ def _records(
                 split=selection.split,
                 n=len(selection),
                 protocol=protocol,
+                per_image=(selection, scores[metric]) if metric in scores else None,
             )
 
 

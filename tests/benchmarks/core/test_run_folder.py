@@ -70,10 +70,10 @@ def test_run_json_says_where_the_numbers_come_from(arguments, tmp_path):
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
     run.main(arguments)
     records = (tmp_path / "run" / "records.csv").read_bytes()
-    extend = run_folder.RunFolder.take
+    take = run_folder.RunFolder.take
 
     def killed(self, name, new):
-        extend(self, name, new)
+        yield from take(self, name, new)
         raise Terminated
 
     with monkeypatch.context() as patch, pytest.raises(Terminated):

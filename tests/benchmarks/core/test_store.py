@@ -5,7 +5,7 @@ import fcntl
 import numpy as np
 import pytest
 
-from benchmarks.core.store import CHUNK, Store
+from benchmarks.core.store import CHUNK, MemoryStore, Store
 
 
 @pytest.fixture
@@ -126,3 +126,14 @@ def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):
     store.sweep()
     assert not leftover.exists()
     assert len(list(tmp_path.rglob("*.npz"))) == 1
+
+
+def test_a_store_in_memory_computes_nothing_twice_and_keeps_what_it_gave():
+    store, log = MemoryStore(), []
+    first = store.array({"work": "test"}, 2 * CHUNK + 1, squares(log), "square")
+    for chunk in store.chunks({"work": "test"}, 2 * CHUNK + 1, squares(log)):
+        chunk.pop("square")[:] = 0  # a reader who works on what he was given
+    again = store.array({"work": "test"}, 2 * CHUNK + 1, squares(log), "square")
+    assert len(log) == 3 and np.array_equal(first, again)
+    assert store.once({"work": "one"}, lambda: {"x": np.array(2.0)})["x"] == 2
+    assert not store.root.exists()

@@ -1,0 +1,293 @@
+"""The harness from Python: measure models in a notebook, a script or a training loop.
+
+    from benchmarks import evaluate
+    results = evaluate(model, tasks=["reconstruction", "probes"], data="celeba/", profile="quick")
+    results.frame()                              one row a number, with its error and its protocol
+
+`evaluate_iter` gives the rows one by one, while they are measured. Nothing is written but under `out`, nothing is read
+from the command line, and what goes wrong is an exception. The commands run through `measure` too.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import torch
+from torch import nn
+
+from benchmarks import REGISTRY, systems
+from benchmarks.core import run_folder
+from benchmarks.core.evaluation import Evaluation, make_context
+from benchmarks.core.precision import precision, refuse_override
+from benchmarks.core.profiles import Profile, find, with_steps
+from benchmarks.core.request import PRECISIONS, Options
+from benchmarks.core.results import Results
+from benchmarks.core.rows import Row
+from benchmarks.core.run_folder import PICTURES, RunFolder
+from benchmarks.core.setup import open_data, refuse_data_and_out_in_one
+from benchmarks.core.store import MemoryStore, Store, default_root
+from benchmarks.systems.base import System, SystemFailed
+from diffae import cli
+from diffae.data import Dataset
+from diffae.errors import UserError
+
+Model = object  # what can be measured, see `systems.as_system`
+Models = Model | Sequence[Model] | Mapping[str, Model]
+
+
+class Settings(TypedDict, total=False):
+    """What else can be asked for; the flags of `python -m benchmarks.run` of the same names say more."""
+
+    settings: Mapping[str, object]  # --set: {"reconstruction.images": 64}
+    limit: int  # --limit: of every count
+    steps: Sequence[int]  # T of Tables 1, 2 and 4
+    seed: int
+    attributes: Sequence[str]  # that `identity` edits
+    crop: str
+    device: str  # default: that of a model that is given, else the GPU where there is one
+    precision: str
+    weights_dir: str | Path
+    allow_unknown_weights: bool
+    cache: bool  # keep finished work in the store on disk, as the command does; default: where `out` is given
+
+
+def evaluate(
+    model: Models,
+    tasks: str | Sequence[str] = "all",
+    data: str | Path | Dataset | None = None,
+    profile: str | Path | Profile = "quick",
+    out: str | Path | None = None,
+    **settings: Unpack[Settings],
+) -> Results:
+    """Measure a model, or several of them, and return their numbers.
+
+    `model` is a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
+    any object with `encode(images)` and `decode(code)` (see `systems.wrap`); a list of such, or a dictionary whose
+    keys are their titles in the tables. `tasks` are benchmarks by name, or "all". `data` is a path as --data takes it,
+    an open `Dataset` of `diffae.data`, or None for the portraits. `out` is a run folder as the command makes it;
+    without it nothing is written. A model is left in the mode that it was in, with its gradients.
+
+    Raises UserError (of `diffae.errors`) where the command would end with status 2. A system that fails is a row with
+    the reason, in `Results.failures`, and the others go on.
+    """
+    run = _prepare(model, tasks, data, profile, out, settings)
+    return Results.of(run.evaluation, run.about, _rows(run))
+
+
+def evaluate_iter(
+    model: Models,
+    tasks: str | Sequence[str] = "all",
+    data: str | Path | Dataset | None = None,
+    profile: str | Path | Profile = "quick",
+    out: str | Path | None = None,
+    **settings: Unpack[Settings],
+) -> Iterator[Row]:
+    """The rows of `evaluate`, each as soon as it is known. What is wrong with the arguments is raised at once."""
+    return _rows(_prepare(model, tasks, data, profile, out, settings))
+
+
+def measure(
+    evaluation: Evaluation,
+    tasks: Sequence[str],
+    folder: RunFolder | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Generator[Row, None, None]:
+    """Every row of these benchmarks, kept in `folder` on its way; `say` is told where the run is."""
+    evaluation.fit()
+    for name in tasks:
+        say(f"== {name}")
+        rows = evaluation.rows(name)
+        yield from rows if folder is None else folder.take(name, rows)
+        say(f"== {name}: {folder.seconds[name]:.0f} s" if folder else f"== {name}: done")
+    if folder is not None:
+        folder.finish()
+
+
+# ----------------------------------------------------------------------------------------------
+# From arguments to a run
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What `evaluate` was asked for, ready to go; `about` is what decides its numbers."""
+
+    evaluation: Evaluation
+    tasks: tuple[str, ...]
+    about: dict[str, Any]
+    out: Path | None
+    undisturbed: Callable[[], AbstractContextManager[None]]
+
+
+def _prepare(
+    model: Models,
+    tasks: str | Sequence[str],
+    data: str | Path | Dataset | None,
+    profile: str | Path | Profile,
+    out: str | Path | None,
+    settings: Settings,
+) -> _Run:
+    for name in settings.keys() - Settings.__annotations__.keys():
+        raise TypeError(
+            f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
+        )
+    device = torch.device(settings.get("device") or _device_of(model))
+    options = _options(tasks, data, profile, out, settings, device)
+    refuse_override(options.precision)
+    if options.out is not None:
+        refuse_data_and_out_in_one(options.data, options.out)
+    with _undisturbed(options.precision, (), device):
+        loaded = _systems(model, device)
+        dataset = open_data(options, loaded, data if isinstance(data, Dataset) else None)
+        on_disk = settings.get("cache", out is not None)
+        store = Store(default_root()) if on_disk else MemoryStore()
+        store.make()
+        evaluation = Evaluation(make_context(options, dataset, store), loaded)
+        about = run_folder.settings(options, evaluation)
+    if options.out is not None:
+        evaluation.context = replace(evaluation.context, pictures=options.out / PICTURES)
+    modules = [network for system in loaded for network in _networks(system)]
+    return _Run(
+        evaluation,
+        options.benchmarks,
+        about,
+        options.out,
+        lambda: _undisturbed(options.precision, modules, device),
+    )
+
+
+def _options(
+    tasks: str | Sequence[str],
+    data: str | Path | Dataset | None,
+    profile: str | Path | Profile,
+    out: str | Path | None,
+    settings: Settings,
+    device: torch.device,
+) -> Options:
+    """The same by value, as the command line gives it."""
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    if not names:
+        raise UserError("tasks: names no benchmark")
+    for name in names:
+        if name != "all":
+            REGISTRY.get(name)
+    how = settings.get("precision", "float32")
+    if how not in PRECISIONS:
+        raise UserError(f"precision {how!r}{cli.did_you_mean(how, PRECISIONS)}")
+    weights_dir = settings.get("weights_dir")
+    if weights_dir is not None and not Path(weights_dir).is_dir():
+        raise UserError(f"weights_dir {weights_dir}: no such folder")
+    benchmarks = tuple(REGISTRY.usable() if "all" in names else dict.fromkeys(names))
+    return Options(
+        benchmarks=benchmarks,
+        systems=(),
+        checkpoints={},
+        data=str(data.root) if isinstance(data, Dataset) else None if data is None else str(data),
+        crop=settings.get("crop"),
+        profile=_profile(profile, settings, benchmarks),
+        attributes=tuple(settings.get("attributes", ())),
+        seed=settings.get("seed", 0),
+        device=str(device),
+        weights_dir=None if weights_dir is None else Path(weights_dir),
+        allow_unknown_weights=settings.get("allow_unknown_weights", False),
+        out=None if out is None else Path(out),
+        precision=how,
+    )
+
+
+def _profile(
+    profile: str | Path | Profile, settings: Settings, benchmarks: Sequence[str]
+) -> Profile:
+    found = profile if isinstance(profile, Profile) else find(str(profile))
+    for name in benchmarks:
+        found = found.including(REGISTRY.get(name))
+    if steps := tuple(settings.get("steps", ())):
+        found = with_steps(found, steps)
+    found = found.changed_by(settings.get("settings", {}))
+    limit = settings.get("limit")
+    return found if limit is None else found.limited(limit)
+
+
+# ----------------------------------------------------------------------------------------------
+# Models
+
+
+def _systems(model: Models, device: torch.device) -> list[System]:
+    """The models as systems, none named or titled as another."""
+    titled: list[tuple[str | None, Model]]
+    if isinstance(model, Mapping):
+        titled = [(str(title), one) for title, one in model.items()]
+    elif isinstance(model, list | tuple):
+        titled = [(None, one) for one in model]
+    else:
+        titled = [(None, model)]
+    if not titled:
+        raise UserError("model: there is nothing to measure")
+    loaded = [systems.as_system(one, device, title) for title, one in titled]
+    for title, count in Counter(system.title for system in loaded).items():
+        if count > 1:
+            raise UserError(f"model: two are called {title!r}; give a dictionary, with titles")
+    shared = {
+        name for name, count in Counter(system.name for system in loaded).items() if count > 1
+    }
+    for number, system in enumerate(loaded):
+        if system.name in shared:  # two checkpoints of one kind, which must not share files
+            system.name = f"{systems.slug(system.title) or system.name}-{number}"
+    return loaded
+
+
+def _device_of(model: Models) -> str:
+    """Where a model that is given lies; a GPU, if there is one, for what is loaded by name."""
+    for one in model.values() if isinstance(model, Mapping) else [model]:
+        for network in vars(one).values() if hasattr(one, "__dict__") else ():
+            if isinstance(network, nn.Module):
+                for parameter in network.parameters():
+                    return str(parameter.device)
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _networks(system: System) -> list[nn.Module]:
+    try:
+        return list(system.networks().values())
+    except SystemFailed:  # the benchmark that asks for them says so
+        return []
+
+
+# ----------------------------------------------------------------------------------------------
+# Leaving everything as it was
+
+
+def _rows(run: _Run) -> Iterator[Row]:
+    """The rows of a run. Between two of them nothing is changed: their reader may train, draw, or stop."""
+    lock = nullcontext() if run.out is None else run_folder.claim(run.out, run.about)
+    with lock, ExitStack() as stack:
+        with run.undisturbed():
+            run.evaluation.context.store.sweep()
+            folder = None
+            if run.out is not None:
+                folder = RunFolder(run.out, run.evaluation, run.about, ())
+        rows = measure(run.evaluation, run.tasks, folder)
+        stack.callback(rows.close)
+        while True:
+            with run.undisturbed():
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
+
+
+@contextmanager
+def _undisturbed(name: str, modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
+    """Within the block, networks are in evaluation mode and compute in that precision, and the random numbers drawn
+    are not taken from the caller's."""
+    training = [part for module in modules for part in module.modules() if part.training]
+    with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for part in training:
+            part.training = False
+        try:
+            yield
+        finally:
+            for part in training:
+                part.training = True

@@ -1,0 +1,164 @@
+"""What was measured, in memory: as pandas frames, as the tables of a run, and against another run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.rows import Row
+from benchmarks.core.tables import specs as table_specs
+from diffae.cli import did_you_mean
+from diffae.data import Dataset
+from diffae.errors import UserError
+from reports import gate, gate_page, markdown
+from reports.layout import Table
+from reports.records import COLUMNS, Distinct, Record, record_key
+from reports.specs import TableSpec
+from reports.tables import build_tables, printed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE = ("benchmark", "dataset", "split", "system", "setting", "steps")  # what tells samples apart
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of an evaluation, in the order in which they were measured. `times` belong to this machine."""
+
+    rows: tuple[Row, ...]
+    times: tuple[Row, ...]
+    dataset: Dataset
+    profile: str
+    seed: int
+    about: Mapping[str, Any]
+    specs: tuple[TableSpec, ...] = ()
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row]) -> "Results":
+        """Collect `rows`. Raises Refused, a ValueError, if a number is there twice."""
+        kept = list(rows)
+        context, distinct = evaluation.context, Distinct(Path("results"))
+        for count, row in enumerate(kept, 1):
+            distinct.add(row, f"row {count}")
+        return cls(
+            tuple(row for row in kept if not row.of_machine),
+            tuple(row for row in kept if row.of_machine),
+            context.dataset,
+            context.profile.name,
+            context.seed,
+            about,
+            table_specs(about["benchmarks"]),
+        )
+
+    def __repr__(self) -> str:
+        systems = ", ".join(dict.fromkeys(row.system for row in self.rows))
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"<{len(self.rows)} numbers of {systems} on {self.dataset.name}, profile {self.profile}{failed}>"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the overview."""
+        return self.markdown("overview")
+
+    @property
+    def failures(self) -> list[Row]:
+        """The rows of systems, or of plug-ins' benchmarks, that broke; each says why in its note."""
+        return [row for row in self.rows if row.failed]
+
+    @cached_property
+    def protocols(self) -> dict[str, Mapping[str, Any]]:
+        """The fields of every protocol by its id, as in the column `protocol`."""
+        return {row.protocol: row.measured_by for row in self.rows if row.protocol}
+
+    # ------------------------------------------------------------------------------------------
+    # Frames
+
+    def frame(self, protocol: bool = False) -> "pd.DataFrame":
+        """One row a number, with the columns of records.csv; with `protocol`, a column `protocol.NAME` a field as well."""
+        import pandas as pd
+
+        rows = [
+            {name: getattr(row, name) for name in COLUMNS}
+            | ({f"protocol.{k}": v for k, v in row.measured_by.items()} if protocol else {})
+            for row in self.rows
+        ]
+        return pd.DataFrame(rows).astype({"steps": "Int64", "n": "Int64"})
+
+    def samples(self) -> "pd.DataFrame":
+        """One row an image, system and setting, with a column for every score that is a mean over images.
+
+        `image` is the position in the data set, `file` where it lies.
+        """
+        import pandas as pd
+
+        found: dict[tuple[object, ...], dict[str, object]] = {}
+        for row in self.rows:
+            if row.per_image is None:
+                continue
+            what = {name: getattr(row, name) for name in SAMPLE}
+            for image, score in zip(*(part.tolist() for part in row.per_image), strict=True):
+                where = {"image": image, "file": self.dataset.source.where(image)}
+                cells = found.setdefault((*what.values(), image), what | where)
+                cells[row.metric] = score
+        frame = pd.DataFrame(list(found.values()), columns=None if found else [*SAMPLE, "image"])
+        return frame.astype({"steps": "Int64"})
+
+    # ------------------------------------------------------------------------------------------
+    # Tables
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """The tables that these rows make, by name; "overview" has the headlines of all."""
+        return {table.name: table for table in build_tables(self.rows, self.specs)}
+
+    def table(self, name: str) -> "pd.DataFrame":
+        """A table as it is printed, a cell with its error as text. Raises UserError if these rows do not make it."""
+        return printed(self._table(name))
+
+    def markdown(self, name: str) -> str:
+        """The same as the command writes it to tables/NAME.md."""
+        facts = {"data": self.dataset.name, "profile": self.profile, "seed": str(self.seed)}
+        title = f"{self.dataset.name}, profile {self.profile}"
+        return markdown.render(self._table(name), title, facts)
+
+    def _table(self, name: str) -> Table:
+        if name not in self.tables:
+            raise UserError(f"no table {name!r}{did_you_mean(name, self.tables)}")
+        return self.tables[name]
+
+    # ------------------------------------------------------------------------------------------
+    # Against another run
+
+    def compare(self, base: "Results | str | Path", alpha: float = 0.05) -> "pd.DataFrame":
+        """Each number against that of `base` (other results, or a run folder), worst first: is it worse by more than a
+        margin and by more than chance? What the verdicts mean: docs/numbers.md.
+
+        Raises Refused, a ValueError, if a number was measured otherwise there.
+        """
+        import pandas as pd
+
+        theirs = base.as_run() if isinstance(base, Results) else gate.read_run(Path(base))
+        found = gate.compare(theirs, self.as_run(), gate.read_margins(), alpha)
+        rows = [
+            {name: getattr(c.record, name) for name in ("benchmark", "system", "setting", "steps")}
+            | {"metric": c.record.metric, "base": c.base, "new": c.new, "loss": c.loss}
+            | {"margin": c.margin, "stderr": c.error.stderr if c.error else None, "p": c.p}
+            | {"paired": c.paired, "verdict": c.verdict, "note": c.note}
+            for c in gate_page.ordered(found)
+        ]
+        return pd.DataFrame(rows).astype({"steps": "Int64"})
+
+    def as_run(self) -> gate.Run:
+        """What the gate compares."""
+        records: dict[str, Record] = {record_key(row): row for row in self.rows}
+        return gate.Run(
+            folder=Path("these results"),
+            records=records,
+            uncertainties={
+                record_key(row): row.uncertainty for row in self.rows if row.uncertainty
+            },
+            protocols={name: dict(fields) for name, fields in self.protocols.items()},
+            settings=dict(self.about),
+        )

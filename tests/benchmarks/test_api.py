@@ -1,0 +1,324 @@
+"""`evaluate`: the numbers of the command from Python, and everything left as it was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import REGISTRY, evaluate, evaluate_iter, run, systems
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from diffae import DiffusionAutoencoder
+from diffae.errors import UserError
+from reports.records import COLUMNS, read_records
+
+
+class Half(System):
+    """Its code is half of the image, and so is its picture."""
+
+    name, title, capabilities = "half", "half", frozenset({ENCODE, DECODE, SEMANTIC})
+    image_size, latent_dim, fingerprint = 32, 3 * 32 * 32, "half"
+
+    def encode_semantic(self, images):
+        return images.flatten(1) / 2
+
+    def decode(self, code, steps=100):
+        return code.semantic.reshape(-1, 3, 32, 32)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_the_rows_are_those_of_the_command(patches, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["reconstruction", "memorisation", "--systems", "dummy-perfect,dummy-constant"]
+    arguments += ["--data", str(patches.root), "--profile", "smoke", "--out", str(out)]
+    run.main(arguments)
+    results = evaluate(
+        ["dummy-perfect", "dummy-constant"], ["reconstruction", "memorisation"], patches, "smoke"
+    )
+    expected = read_records(out / "records.csv")
+    assert len(expected) > 20
+    frame = results.frame()
+    assert list(frame.columns) == list(COLUMNS) and len(frame) == len(expected)
+    for row, record in zip(results.rows, expected, strict=True):
+        assert {name: getattr(row, name) for name in COLUMNS} == vars(record)
+    assert results.protocols == json.loads((out / "run.json").read_text())["protocols"]
+    table = (out / "tables" / "table1_reconstruction.md").read_text()
+    assert results.markdown("table1_reconstruction") == table
+
+
+def test_nothing_is_written_without_out(patches, monkeypatch):
+    _ = patches.fingerprint  # which is kept
+    before = files(Path.cwd()), files(Path(os.environ["DIFFAE_CACHE"]))
+    results = evaluate("dummy-constant", data=patches, profile="smoke")
+    assert (files(Path.cwd()), files(Path(os.environ["DIFFAE_CACHE"]))) == before
+    assert {row.benchmark for row in results.rows} == set(REGISTRY.own)
+    assert {row.benchmark for row in results.times} == {"cost"}
+
+
+def test_out_is_a_run_folder_like_the_commands(patches, tmp_path):
+    results = evaluate("dummy-perfect", "reconstruction", patches, "smoke", tmp_path / "run")
+    assert [vars(r) for r in read_records(tmp_path / "run" / "records.csv")] == [
+        {name: getattr(row, name) for name in COLUMNS} for row in results.rows
+    ]
+    note = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert note["complete"] and note["protocols"] == results.protocols
+    assert (tmp_path / "run" / "pictures" / "reconstruction-dummy-perfect.png").exists()
+    assert set(results.compare(tmp_path / "run")["verdict"]) == {"same"}
+
+
+def test_rows_come_while_they_are_measured(patches):
+    """The second system would fail if it were asked: nobody has got so far."""
+    asked = []
+
+    class Late(Half):
+        name = title = "late"
+
+        def encode_semantic(self, images):
+            asked.append(len(images))
+            return super().encode_semantic(images)
+
+    rows = evaluate_iter([Half(), Late()], "reconstruction", patches, "smoke")
+    assert asked == []
+    first = next(rows)
+    assert (first.system, asked) == ("half", [])
+    rest = list(rows)
+    assert asked and {row.system for row in rest} == {"half", "late"}
+
+
+def test_samples_are_the_scores_of_each_image(patches):
+    results = evaluate(Half(), "reconstruction", patches, "smoke")
+    samples = results.samples()
+    assert len(samples) == 16 and samples["image"].is_unique
+    for _, sample in samples.iterrows():
+        image = patches.batch([sample["image"]]).double()
+        error = float(((image / 4) ** 2).mean())  # half of it, in [0, 1]
+        assert sample["mse"] == pytest.approx(error, rel=1e-5)
+        assert Path(sample["file"]).samefile(patches.source.where(sample["image"]))
+    frame = results.frame().set_index(["table", "metric"])
+    expected = frame.loc[("table1_reconstruction", "mse"), "value"]
+    assert samples["mse"].mean() == pytest.approx(expected, rel=1e-6)
+
+
+def test_tables_are_as_they_are_printed(patches):
+    results = evaluate({"one": Half(), "two": "dummy-perfect"}, "reconstruction", patches, "smoke")
+    table = results.table("table1_reconstruction")
+    assert list(table["system"]) == ["one", "two"]
+    value = results.frame().query("metric == 'mse' and system == 'one'")["value"].iloc[0]
+    assert table["MSE ↓"].iloc[0].startswith(f"{value:.4f}"[:6])
+    assert "one" in results._repr_markdown_() and "two" in repr(results)
+    with pytest.raises(UserError, match=r"no table 'table1_recnstruction'; did you mean"):
+        results.table("table1_recnstruction")
+
+
+def test_a_worse_model_is_a_regression(patches):
+    class Worse(Half):
+        def decode(self, code, steps=100):
+            return super().decode(code) / 2
+
+    base = evaluate(Half(), "reconstruction", patches, "smoke")
+    found = evaluate(Worse(), "reconstruction", patches, "smoke").compare(base)
+    verdicts = found.set_index("metric")["verdict"]
+    assert verdicts["mse"] == "regression" and verdicts["latent_dim"] == "same"
+    assert found["verdict"].iloc[0] == "regression" and found["paired"].any()
+
+
+def test_a_system_that_fails_is_a_row(patches):
+    class Broken(Half):
+        name = title = "broken"
+
+        def decode(self, code, steps=100):
+            raise ZeroDivisionError("no")
+
+    results = evaluate([Half(), Broken()], "reconstruction", patches, "smoke")
+    (failure,) = results.failures
+    assert failure.system == "broken" and "ZeroDivisionError: no" in failure.note
+    assert [row for row in results.rows if row.system == "half"]
+
+
+class Net(Half, nn.Module):
+    """A network with dropout, which would be heard in training mode, and noise of its own."""
+
+    name = title = "net"
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.dropout = nn.Dropout(0.5)
+        self.layer = nn.Linear(1, 1)
+        self.frozen = nn.BatchNorm1d(3).eval()
+
+    def encode_semantic(self, images):
+        torch.rand(3)
+        return self.dropout(images.flatten(1) / 2)
+
+    def networks(self):
+        return {"all": self}
+
+
+def test_a_model_in_training_is_left_as_it_was(patches):
+    net = Net().train()
+    net.frozen.eval()
+    net.layer(torch.ones(1, 1)).backward()
+    before = {name: p.grad.clone() for name, p in net.layer.named_parameters()}
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    switches = torch.backends.cuda.matmul.allow_tf32, torch.get_default_dtype()
+    rows = []
+    for row in evaluate_iter(net, "reconstruction", patches, "smoke"):
+        rows.append(row)
+        assert net.training and net.dropout.training and not net.frozen.training
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert torch.equal(torch.rand(2), expected)
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.get_default_dtype()) == switches
+    assert all(torch.equal(p.grad, before[name]) for name, p in net.layer.named_parameters())
+    mse = {row.value for row in rows if row.metric == "mse"}
+    assert mse == {
+        r.value
+        for r in evaluate_iter(Half(), "reconstruction", patches, "smoke")
+        if r.metric == "mse"
+    }
+    net.layer(torch.ones(1, 1)).backward()  # and it goes on learning
+
+
+def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
+    net = Net().train()
+    rows = evaluate_iter(net, "reconstruction", patches, "smoke", tmp_path / "run")
+    next(rows)
+    rows.close()
+    assert net.dropout.training
+    assert read_records(tmp_path / "run" / "records.csv")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["complete"] is False
+    evaluate(net, "reconstruction", patches, "smoke", tmp_path / "run")  # the folder is not locked
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(tasks="reconstrction"), UserError, "unknown benchmark 'reconstrction'; did you mean"),
+        (dict(tasks=[]), UserError, "tasks: names no benchmark"),
+        (
+            dict(profile="quik"),
+            UserError,
+            "unknown profile 'quik', and no such file; did you mean quick",
+        ),
+        (dict(precison="tf32"), TypeError, "no argument 'precison'; did you mean precision"),
+        (dict(precision="half"), UserError, "precision 'half'"),
+        (dict(weights_dir="nowhere"), UserError, "weights_dir nowhere: no such folder"),
+        (dict(model=[]), UserError, "nothing to measure"),
+        (
+            dict(model=[Half(), Half()]),
+            UserError,
+            "two are called 'half'; give a dictionary, with titles",
+        ),
+        (dict(model="difae"), UserError, "difae"),
+        (dict(data="nowhere"), UserError, "nowhere"),
+    ],
+)
+def test_bad_arguments_are_exceptions_at_once(patches, arguments, error, message):
+    given = {"model": Half(), "data": patches, "profile": "smoke"} | arguments
+    with pytest.raises(error, match=message):
+        evaluate_iter(given.pop("model"), **given)
+
+
+def test_a_data_set_of_another_size_is_refused(patches):
+    class Large(Half):
+        image_size = 64
+
+    with pytest.raises(UserError, match=r"is open at 32 px, half takes 64"):
+        evaluate_iter(Large(), data=patches)
+
+
+def test_it_reads_no_command_line_and_ends_no_process(patches):
+    script = f"""
+import sys
+from pathlib import Path
+sys.argv = ["x", "--no-such-flag"]
+from benchmarks import evaluate
+from diffae.data import open_dataset
+results = evaluate("dummy-constant", "reconstruction", open_dataset(Path({str(patches.root)!r}), 32), "smoke")
+print(len(results.frame()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0 and int(done.stdout) > 5, done.stderr
+
+
+class Plain(nn.Module):
+    """What people have: a module with encode and decode, and no idea of this package."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def encode(self, images):
+        return self.scale * images.flatten(1)
+
+    def decode(self, code):
+        return code.reshape(-1, 3, 32, 32)
+
+
+def test_any_object_with_encode_and_decode(patches):
+    wrapped = systems.wrap(Plain(), image_size=32, title="plain")
+    results = evaluate({"plain": wrapped, "half": Half()}, "reconstruction", patches, "smoke")
+    frame = results.frame().query("table == 'table1_reconstruction'")
+    numbers = frame.pivot(index="metric", columns="system", values="value")
+    assert (numbers["plain"] == numbers["half"]).all() and len(numbers) == 6
+    with pytest.raises(UserError, match=r"wrap\(model, image_size=64\)"):
+        evaluate(Plain(), data=patches)
+
+
+def test_a_model_that_has_learned_is_measured_anew(patches):
+    model = Plain()
+    wrapped = systems.wrap(model, image_size=32, title="plain")
+
+    def mse():
+        rows = evaluate_iter(wrapped, "reconstruction", patches, "smoke", cache=True)
+        return next(row.value for row in rows if row.metric == "mse")
+
+    first = mse()
+    assert mse() == first
+    with torch.no_grad():
+        model.scale.fill_(1.0)
+    assert first > 0 and mse() == 0
+
+
+def test_a_model_in_memory_has_the_numbers_of_its_checkpoint(patches, untrained):
+    model = DiffusionAutoencoder.from_pretrained(untrained / "diffae")
+    live = {"DiffAE": model.train() if isinstance(model, nn.Module) else model}
+    tasks = ["reconstruction", "interpolation"]
+    found = evaluate(
+        live, tasks, patches, "smoke", settings={"reconstruction.images": 4}, steps=[2]
+    )
+    kept = evaluate(
+        str(untrained / "diffae"),
+        tasks,
+        patches,
+        "smoke",
+        settings={"reconstruction.images": 4},
+        steps=[2],
+    )
+    assert [(r.metric, r.setting, r.value) for r in found.rows] == [
+        (r.metric, r.setting, r.value) for r in kept.rows
+    ]
+    assert not found.failures and len(found.rows) > 12
+    assert {p.dtype for p in model.unet.parameters()} == {torch.float32}
+
+
+def test_two_checkpoints_of_one_kind(patches, untrained):
+    two = {"one": str(untrained / "ddim"), "other": f"ddim={untrained / 'ddim'}"}
+    results = evaluate(two, "reconstruction", patches, "smoke", steps=[2])
+    frame = results.frame()
+    assert set(frame["system"]) == {"one", "other"} and frame["value"].notna().all()

@@ -1,0 +1,75 @@
+"""records.csv grows by whole rows, whatever becomes of the disk."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reports.reading import Refused
+from reports.records import Record, RecordFile, read_records, write_records
+
+ROW = Record("b", "t", "s", "d", "test", "", None, "mse", 0.5)
+
+
+def rows(*settings: str) -> list[Record]:
+    return [replace(ROW, setting=setting) for setting in settings]
+
+
+def test_rows_are_added_and_the_file_is_the_one_written_at_once(tmp_path):
+    file = RecordFile(tmp_path / "grown.csv")
+    for some in (rows("a", "b"), [], rows("c"), rows("d", "e")):
+        for row in some:
+            file.add(row)
+        file.flush()
+        assert read_records(tmp_path / "grown.csv")  # at any time
+    write_records(tmp_path / "whole.csv", rows(*"abcde"))
+    assert (tmp_path / "grown.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_file_that_was_there_is_left_until_there_is_another(tmp_path):
+    write_records(tmp_path / "r.csv", rows("old"))
+    file = RecordFile(tmp_path / "r.csv")
+    file.add(ROW)
+    assert [r.setting for r in read_records(tmp_path / "r.csv")] == ["old"]
+    file.flush()
+    assert read_records(tmp_path / "r.csv") == [ROW]
+
+
+def test_a_number_that_is_there_is_refused_across_flushes(tmp_path):
+    file = RecordFile(tmp_path / "r.csv")
+    file.add(ROW)
+    file.flush()
+    with pytest.raises(Refused, match="row 2: the number of row 1 again"):
+        file.add(replace(ROW, value=0.6))
+
+
+def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):
+    """It takes a part of them first, as a file does that may not grow any more."""
+    path = tmp_path / "r.csv"
+    script = f"""
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+from test_records import ROW
+from reports.records import RecordFile
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+file = RecordFile(Path({str(path)!r}))
+file.add(ROW)
+file.flush()
+size = Path({str(path)!r}).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))
+file.add(replace(ROW, setting="next"))
+try:
+    file.flush()
+except OSError as error:
+    sys.exit(40)
+"""
+    here = Path(__file__)
+    paths = f"{here.parent}{os.pathsep}{here.parents[2]}"
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths})
+    assert done.returncode == 40
+    assert path.read_bytes().endswith(b"\n") and read_records(path) == [ROW]
