@@ -7,6 +7,7 @@ Each benchmark brings the specs of its tables. Records of a table without one ge
 the headlines of all.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,8 @@ def write_table(table: Table, out: Path, title: str, context: Mapping[str, str])
 
 
 def tables_of(folder: Path) -> list[Table]:
-    """The tables of a run folder, made from its records.csv and what its run.json says of tables and metrics.
+    """The tables of a run folder, made from its records.csv and times.csv and what its run.json says of tables and
+    metrics.
 
     Raises Refused naming the file that is not as it should be.
     """
@@ -82,8 +84,11 @@ def tables_of(folder: Path) -> list[Table]:
     notes = read_json(path)
     known = METRICS | metrics_in(path, notes)
     records, specs = read_records(folder / "records.csv"), tables_in(path, notes)
+    times = folder / "times.csv"
+    timed = read_records(times) if os.path.lexists(times) else []
     try:
-        return build_tables(records, specs, known)
+        overview, *tables = build_tables(records, specs, known)
+        return [overview, *tables, *build_tables(timed, specs, known)[1:]]
     except ValueError as error:
         raise Refused(f"{folder}: {short(error, 200)}") from None
 

@@ -1,6 +1,7 @@
 """What a run folder says of its metrics and tables: the same when it is read again, and refused where it is none."""
 
 import json
+import re
 
 import pytest
 from gate_runs import KEY, SSIM, make_run, write_run
@@ -113,6 +114,14 @@ def test_tables_are_made_of_the_folder_alone(run):
     assert "1,234.6" in render(overview, "", {})
     plain = render(build_tables(table.records)[1], "", {})
     assert "1235" in plain  # four digits, where nobody says how many
+
+
+def test_times_are_tables_too(run):
+    time = Record("b", "fast", "A", "d", "", "", None, "images_per_second", 12.345, unit="images/s")
+    write_records(run / "times.csv", [time])
+    *others, fast = tables_of(run)
+    assert [table.name for table in others] == ["overview", "t"] and fast.name == "fast"
+    assert "| 12.35 |" in re.sub(" +", " ", render(fast, "", {}))
 
 
 def test_the_margin_of_the_folder_decides(run, tmp_path, capsys):

@@ -22,12 +22,13 @@ def test_a_plug_in_of_0_2_is_imported():
     lines = """
 import warnings
 warnings.simplefilter("ignore")
-from benchmarks.base import Benchmark
+from benchmarks.base import Benchmark, Seen
 from benchmarks.context import Context
 from benchmarks.plan import Calls, Work, codes, network_calls
 from benchmarks.store import Arrays
 import benchmarks.core.base
 assert Benchmark is benchmarks.core.base.Benchmark
+Benchmark("b", "", "", "t", str, frozenset(), list, False, None, None, ("mse",), Seen("inception", "fid", "fd_effnet"))
 """
     subprocess.run([sys.executable, "-c", lines], check=True)
 
