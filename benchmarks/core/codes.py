@@ -11,7 +11,11 @@ from benchmarks.core.images import to_uint8
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, Store
 from benchmarks.metrics.networks import MetricNetworks
-from benchmarks.systems.base import Code, System
+from benchmarks.systems import parts
+from benchmarks.systems.base import Code, System, parts_of, reading_of
+from benchmarks.systems.parts import Semantic
+
+SEMANTIC = "semantic"  # the name of the arrays in chunks
 
 
 @dataclass(frozen=True)
@@ -31,25 +35,38 @@ class Codes:
             parts |= {"system": system.name, "weights": system.fingerprint}
         return parts | (selection.key if selection is not None else {})
 
-    def semantic(self, system: System, selection: Selection) -> Tensor:
-        """Semantic codes of a selection: N x d."""
+    def semantic(self, system: System, selection: Selection) -> Semantic:
+        """Semantic codes of a selection, each in its own shape: all of them in memory."""
         if not len(selection):
-            return torch.zeros(0, system.semantic_dim)
-        codes = self.store.array(
+            return parts.of_no_image(parts_of(system))
+        chunks = self.store.chunks(
             self.key("semantic", system, selection),
             len(selection),
             lambda positions: _semantic(system, selection, positions),
-            "semantic",
         )
-        return torch.from_numpy(codes)
+        return parts.join([_needed(parts.from_arrays(chunk, SEMANTIC)) for chunk in chunks])
+
+    def features(self, system: System, selection: Selection) -> Tensor:
+        """What a probe sees of the semantic codes of a selection: float32 N x d.
+
+        A vector is kept as it is, and is what `semantic` gives; of other codes, which may be large, what is read.
+        """
+        if not len(selection):
+            return torch.zeros(0, parts.read_width(parts_of(system)) or 0)
+        described = reading_of(system)
+        key = self.key("read" if described else "semantic", system, selection) | described
+        compute = _read if described else _semantic
+        return torch.from_numpy(
+            self.store.array(key, len(selection), lambda p: compute(system, selection, p), SEMANTIC)
+        )
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
         """The full code of one chunk of a selection: used inside a chunk's computation."""
         piece = (int(positions[0]), int(positions[-1]) + 1)
         key = self.key("code", system, selection) | ({"steps": steps} if system.iterative else {})
         arrays = self.store.chunk(key, piece, lambda p: _code(system, selection, p, steps))
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return Code(tensors.get("semantic"), tensors.get("x_T"))
+        x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
+        return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
 
     def real_features(self, selection: Selection) -> np.ndarray:
         """Features of real images for Frechet distances: float32 N x d."""
@@ -68,10 +85,21 @@ class Codes:
 
 
 def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:
-    return {"semantic": system.encode_semantic(selection.batch(positions)).cpu().float().numpy()}
+    return parts.to_arrays(system.encode_semantic(selection.batch(positions)), SEMANTIC)
+
+
+def _read(system: System, selection: Selection, positions: np.ndarray) -> Arrays:
+    read = system.read(system.encode_semantic(selection.batch(positions)))
+    return {SEMANTIC: read.cpu().float().numpy()}
 
 
 def _code(system: System, selection: Selection, positions: np.ndarray, steps: int) -> Arrays:
     code = system.encode(selection.batch(positions), steps)
-    parts = {"semantic": code.semantic, "x_T": code.x_T}
-    return {name: part.cpu().numpy() for name, part in parts.items() if part is not None}
+    x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
+    return parts.to_arrays(code.semantic, SEMANTIC) | x_T
+
+
+def _needed(semantic: Semantic | None) -> Semantic:
+    if semantic is None:
+        raise ValueError("a chunk of semantic codes without one")
+    return semantic

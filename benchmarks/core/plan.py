@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 from benchmarks.core.images import THUMBNAIL
-from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System
+from benchmarks.systems import parts
+from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,42 @@ def network_calls(system: System, steps: int | None) -> int:
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:
     """Full codes of real images, kept in the store."""
     semantic, inverts = (name in system.capabilities for name in (SEMANTIC, STOCHASTIC))
-    parts = ["z_sem"] * (semantic and inverts) + ["x_T"] * inverts
+    names = ["z_sem"] * (semantic and inverts) + ["x_T"] * inverts
     return Work(
-        f"encode: {' and '.join(parts)}" if parts else "encode",
+        f"encode: {' and '.join(names)}" if names else "encode",
         images,
         Calls(
             encoder=int(semantic or not inverts),
             decoder=network_calls(system, steps) if inverts else 0,
         ),
         steps,
-        4 * system.latent_dim,
+        4 * (system.latent_dim - system.semantic_dim + kept(system)),
         shared=f"codes {split} {steps}",
     )
 
 
 def semantic_codes(system: System, split: str, images: int) -> Work:
     """Semantic codes alone, kept in the store."""
-    size = 4 * system.semantic_dim
+    size = 4 * kept(system)
     return Work(f"z_sem of {split}", images, Calls(encoder=1), None, size, f"semantic {split}")
+
+
+def read_codes(system: System, split: str, images: int) -> Work:
+    """What probes see of semantic codes, kept in the store: of a vector, the vector."""
+    if not reading_of(system):
+        return semantic_codes(system, split, images)
+    size, what = 4 * read_width(system), f"z_sem of {split}, as probes read it"
+    return Work(what, images, Calls(encoder=1), None, size, f"read {split}")
+
+
+def kept(system: System) -> int:
+    """Numbers of a semantic code that are kept: a token is one, whatever it stands for."""
+    return (parts.kept(parts_of(system)) or system.semantic_dim) if system.semantic_dim else 0
+
+
+def read_width(system: System) -> int:
+    """Numbers of an image that a probe sees; of a system that reads in its own way, at most."""
+    return (parts.read_width(parts_of(system)) or system.semantic_dim) if system.semantic_dim else 0
 
 
 def real_features(split: str, images: int, dim: int) -> Work:
@@ -87,7 +106,7 @@ def new_images(system: System, images: int, steps: int | None, dim: int) -> Work
     """Samples with their features and thumbnails, kept in the store."""
     count = network_calls(system, steps)
     latent = count if system.semantic_dim else 0
-    size = 4 * (system.semantic_dim + dim) + 3 * THUMBNAIL**2
+    size = 4 * (read_width(system) + dim) + 3 * THUMBNAIL**2
     calls = Calls(decoder=count, latent=latent, features=1)
     return Work("samples", images, calls, steps, size, f"samples {steps}")
 

@@ -1,8 +1,10 @@
 """Systems: models behind one protocol.
 
-systems.load("diffae", path)                     a registered one, ready to use
-systems.as_system(thing)                         of a name, a path, a `System`, or a model in memory
-systems.wrap(model, image_size=64, title="Mine")    of any object with `encode` and `decode`
+    systems.load("diffae", path)                        a registered one, ready to use
+    systems.as_system(thing)                            of a name, a path, a `System`, or a model in memory
+    systems.wrap(model, image_size=64, title="Mine")    of any object with `encode` and `decode`
+
+`base.py` says what a system is.
 """
 
 import importlib
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
 
     from benchmarks.systems.base import Code, System, SystemFailed
     from benchmarks.systems.live import as_system, wrap
+    from benchmarks.systems.parts import Part
 
 __all__ = [
     "REGISTRY",
     "Code",
+    "Part",
     "System",
     "SystemFailed",
     "as_system",
@@ -32,9 +36,14 @@ __all__ = [
 
 
 # Of these, what needs PyTorch, by the module that has it: imported when it is used.
-LAZY = dict.fromkeys(("Code", "System", "SystemFailed"), "benchmarks.systems.base") | dict.fromkeys(
-    ("as_system", "wrap"), "benchmarks.systems.live"
-)
+LAZY = {
+    "Code": "benchmarks.systems.base",
+    "Part": "benchmarks.systems.parts",
+    "System": "benchmarks.systems.base",
+    "SystemFailed": "benchmarks.systems.base",
+    "as_system": "benchmarks.systems.live",
+    "wrap": "benchmarks.systems.live",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -81,6 +90,26 @@ REGISTRY = Registry(
         "dummy-random": Own(
             "benchmarks.systems.dummy:RandomCode",
             "A code that knows nothing of the image: AUROC 0.5 within its error",
+        ),
+        "dummy-map": Own(
+            "benchmarks.systems.dummy:ColourMap",
+            "A map: the image averaged over 4 x 4 pixels; the error is what varies within them",
+        ),
+        "dummy-levels": Own(
+            "benchmarks.systems.dummy:Pyramid",
+            "Several maps: the levels of a Laplacian pyramid (Burt and Adelson, 1983): SSIM 1, MSE 0",
+        ),
+        "dummy-layers": Own(
+            "benchmarks.systems.dummy:Layers",
+            "Layers: one vector for each of four, all the same; read and decoded by their mean",
+        ),
+        "dummy-tokens": Own(
+            "benchmarks.systems.dummy:GreyLevels",
+            "Tokens: each value of a pixel as the nearest of 16; no value is off by more than 1/15",
+        ),
+        "dummy-stochastic": Own(
+            "benchmarks.systems.dummy:MeanAndRest",
+            "A vector and x_T: the mean colour, and ten times the rest; perfect with the image's own x_T",
         ),
     },
     line=_line,

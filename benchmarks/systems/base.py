@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from benchmarks.systems import parts
+from benchmarks.systems.parts import Part, Semantic
 from diffae import noise
 from diffae.diffusion import add_noise, linear_alphas
 from diffae.errors import UserError
@@ -18,7 +20,7 @@ from diffae.trained_on import TrainedOn
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
     "encode",  # images -> code
     "decode",  # code -> images
-    "semantic",  # the code has a vector N x d that a probe can read and an edit can move
+    "semantic",  # the code has a part that a probe can read and an edit can move
     "stochastic",  # the code has x_T, which can be inverted from an image or drawn at random
     "sample",  # new images
     "sample_latents",  # new semantic codes
@@ -45,17 +47,28 @@ class SystemFailed(UserError):
 
 @dataclass(frozen=True)
 class Code:
-    """A code of N images: what the system says of them (`semantic`) and the rest (`x_T`), where it has it."""
+    """A code of N images: what the system says of them (`semantic`) and the rest (`x_T`), where it has it.
 
-    semantic: Tensor | None = None
+    `semantic` is a tensor N x ... in the model's own shape, whole numbers (int64) where it is tokens; or a tuple of
+    such, of the levels of a hierarchy.
+    """
+
+    semantic: Semantic | None = None
     x_T: Tensor | None = None
 
 
-def needed(part: Tensor | None, what: str) -> Tensor:
-    """A part of a code that a method cannot do without. Raises UserError if it is not there."""
+def needed(part: Semantic | None, what: str) -> Tensor:
+    """A part of a code that a method cannot do without. Raises UserError if it is not there, or not one tensor."""
     if part is None:
         raise UserError(f"the code has no {what}, which is needed here")
+    if not isinstance(part, Tensor):
+        raise UserError(f"the {what} of the code is {len(part)} tensors; one is needed here")
     return part
+
+
+def several(part: Semantic | None, what: str) -> tuple[Tensor, ...]:
+    """The tensors of a part that a method cannot do without. Raises UserError if it is not there."""
+    return (needed(part, what),) if part is None or isinstance(part, Tensor) else part
 
 
 class System:
@@ -65,8 +78,11 @@ class System:
     title         its name in tables, the paper's where it has one, e.g. "DiffAE"
     capabilities  what it can do, see above
     image_size    S, or None if any size will do
-    latent_dim    numbers in a code, in all
+    latent_dim    numbers in a code, in all, as papers count them
     semantic_dim  numbers in its semantic part; 0: none, or, without x_T, all of `latent_dim`
+    semantic_parts   the shapes of the semantic part's tensors, and how a probe reads them (parts.py); None: it is a
+                  vector N x semantic_dim. With them `semantic_dim` need not be given
+    code_bits     bits in the code of a system that quantises; None: what its tokens have, if it is made of such
     fingerprint   changes whenever its outputs may change: results are filed under it. A plug-in's need only tell
                   its weights apart, its source is added
     iterative     whether `steps` (network calls a direction) means anything to it
@@ -87,6 +103,8 @@ class System:
     image_size: int | None = None
     latent_dim: int
     semantic_dim: int = 0
+    semantic_parts: tuple[Part, ...] | None = None
+    code_bits: float | None = None
     fingerprint: str
     iterative: bool = False
     computes_in_float64: bool = False
@@ -117,11 +135,23 @@ class System:
             x_T = self.encode_stochastic(images, semantic, steps)
         return Code(semantic, x_T)
 
-    def encode_semantic(self, images: Tensor) -> Tensor:
-        """The semantic code alone: N x d."""
+    def encode_semantic(self, images: Tensor) -> Semantic:
+        """The semantic code alone: N x d, or as `semantic_parts` say."""
         raise self._cannot("encode a semantic code")
 
-    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+    def read(self, semantic: Semantic) -> Tensor:
+        """What a probe sees of a semantic code: N x d, each part as its `reading` says."""
+        return parts.read(parts_of(self), semantic)
+
+    def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
+        """The semantic code whose `read` is `delta` [N, d] further, in its own shape.
+
+        Raises NotAvailable for tokens, between which there is no direction: a system that knows what they stand for
+        may have a `read` and a `move` of its own.
+        """
+        return parts.move(parts_of(self), semantic, delta)
+
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         """The stochastic code x_T alone, given the semantic one: N x 3 x S x S."""
         raise self._cannot("encode a stochastic code")
 
@@ -129,8 +159,8 @@ class System:
         """Images of codes: N x 3 x S x S in [-1, 1]."""
         raise self._cannot("decode")
 
-    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        """New semantic codes, the one of index i from noise of its own: len(indices) x d."""
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
+        """New semantic codes, the one of index i from noise of its own: as `encode_semantic` gives them."""
         raise self._cannot("sample semantic codes")
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
@@ -141,7 +171,7 @@ class System:
         """x_t of images and noise (N x 3 x S x S each) by the system's schedule; here the paper's."""
         return add_noise(images, eps, linear_alphas()[t].repeat(len(images)))
 
-    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         """x_0 predicted from x_t in one network call, in [-1, 1]; `semantic` where the code has it."""
         raise self._cannot("predict an image from a noised one")
 
@@ -158,3 +188,29 @@ class System:
 
     def _cannot(self, what: str) -> Exception:
         return UserError(f"{type(self).__name__} cannot {what}")
+
+
+def parts_of(system: System) -> tuple[Part, ...]:
+    """What a semantic code is made of: one vector, unless the system says otherwise."""
+    return system.semantic_parts or (Part((system.semantic_dim,)),)
+
+
+def reading_of(system: System) -> dict[str, str]:
+    """How probes read the code, for a protocol; nothing of a vector that is read as it is."""
+    if has_own(system, "read"):
+        return {"reading": "the system's own"}
+    if system.semantic_parts is None:
+        return {}
+    return {"reading": "; ".join(part.describe() for part in system.semantic_parts)}
+
+
+def why_immovable(system: System) -> str:
+    """Why no edit can move the semantic code; nothing where one can."""
+    stuck = parts.has_tokens(parts_of(system)) and not has_own(system, "move")
+    return parts.NO_DIRECTION if stuck else ""
+
+
+def has_own(system: System, method: str) -> bool:
+    """Whether a system, checked or not, has a method of its own in place of that of `System`."""
+    kind = type(getattr(system, "inner", system))
+    return getattr(kind, method) is not getattr(System, method)

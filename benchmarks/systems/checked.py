@@ -20,17 +20,28 @@ from benchmarks.core.overshoot import Overshoot
 from benchmarks.core.precision import of_networks
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import contract
-from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, SystemFailed
+from benchmarks.systems.base import (
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    SystemFailed,
+    has_own,
+    parts_of,
+)
 from benchmarks.systems.contract import Fields, kind
+from benchmarks.systems.parts import Part, Semantic, each, numbers, tensors
 from benchmarks.systems.source import source_digest, state_digest
 from diffae.errors import UserError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Semantic)
 
 ROUNDING = 1e-5  # beyond -1 and 1: no overshoot yet
 # Images that go further than this are of another range (0..255, logits), not of a decoder that overshoots: one of
 # a few standard deviations of the data does not get there. Clamping them would make numbers of what are none.
 FARTHEST = 5.0
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
 
@@ -108,6 +119,7 @@ class Checked(System):
         self._fields = fields
         self.capabilities, self.image_size = fields.capabilities, fields.image_size
         self.latent_dim, self.semantic_dim = fields.latent_dim, fields.semantic_dim
+        self.semantic_parts, self.code_bits = fields.semantic_parts, fields.code_bits
         self.fingerprint = fields.fingerprint + self._source
         self.iterative, self.reference = fields.iterative, fields.reference
         self.computes_in_float64 = fields.computes_in_float64
@@ -141,28 +153,44 @@ class Checked(System):
             raise self._wrong("encode", f"returned {kind(code)}, not a Code")
         return self._code("encode", code, images)
 
-    def encode_semantic(self, images: Tensor) -> Tensor:
+    def encode_semantic(self, images: Tensor) -> Semantic:
         given = self._images_in("encode_semantic", images)
         semantic = self._call("encode_semantic", lambda: self.inner.encode_semantic(given))
         return self._semantic("encode_semantic", semantic, len(images))
 
-    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+    def read(self, semantic: Semantic) -> Tensor:
+        if not has_own(self, "read"):
+            return super().read(semantic)
+        given = self._in(semantic)
+        found = self._call("read", lambda: self.inner.read(given))
+        width = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else "d"
+        return self._coded(self._tensor("read", found, (_count(semantic), width)), "read")
+
+    def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
+        if not has_own(self, "move"):
+            return super().move(semantic, delta)
+        given, by = self._in(semantic), delta.detach().to(self.device, copy=True)
+        found = self._call("move", lambda: self.inner.move(given, by))
+        return self._semantic("move", found, _count(semantic))
+
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         name, given = "encode_stochastic", self._images_in("encode_stochastic", images)
-        z = self._in(semantic)
+        z = None if semantic is None else self._in(semantic)
         x_T = self._call(name, lambda: self.inner.encode_stochastic(given, z, steps))
         return self._x_T(name, x_T, images)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        given = Code(self._in(code.semantic), self._in(code.x_T))
-        parts = [part for part in (code.semantic, code.x_T) if part is not None]
-        if not parts:
+        x_T = None if code.x_T is None else self._in(code.x_T)
+        given = Code(None if code.semantic is None else self._in(code.semantic), x_T)
+        found = [part for part in (code.semantic, code.x_T) if part is not None]
+        if not found:
             raise UserError("decode: was given a code without parts")
         images = self._call("decode", lambda: self.inner.decode(given, steps))
-        wide = self.computes_in_float64 and parts[0].dtype == torch.float64
-        dtype = torch.float64 if wide else torch.float32
-        return self._images("decode", images, len(parts[0]), dtype)
+        wide = any(part.dtype == torch.float64 for whole in found for part in tensors(whole))
+        dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
+        return self._images("decode", images, _count(found[0]), dtype)
 
-    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
         name = "sample_latents"
         latents = self._call(name, lambda: self.inner.sample_latents(list(indices), seed, steps))
         return self._semantic(name, latents, len(indices))
@@ -176,8 +204,9 @@ class Checked(System):
         x_t = self._call("add_noise", lambda: self.inner.add_noise(given, t, noise))
         return self._tensor("add_noise", x_t, tuple(images.shape))
 
-    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
-        given, z = self._images_in("predict_x0", images_noised), self._in(semantic)
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
+        given = self._images_in("predict_x0", images_noised)
+        z = None if semantic is None else self._in(semantic)
         images = self._call("predict_x0", lambda: self.inner.predict_x0(given, t, z))
         return self._images("predict_x0", images, len(images_noised))
 
@@ -205,9 +234,9 @@ class Checked(System):
     def _wrong(self, method: str, reason: str) -> SystemFailed:
         return SystemFailed.at(self.name, method, reason)
 
-    def _in(self, part: Tensor | None) -> Tensor | None:
+    def _in(self, part: C) -> C:
         """A copy of its own, so that a system that writes into what it is given changes nothing of ours."""
-        return None if part is None else part.detach().to(self.device, copy=True)
+        return each(lambda one: one.detach().to(self.device, copy=True), part)  # type: ignore[return-value]
 
     def _images_in(self, method: str, images: Tensor) -> Tensor:
         size = self.image_size
@@ -226,23 +255,68 @@ class Checked(System):
     def _code(self, method: str, code: Code, images: Tensor) -> Code:
         """A code with the parts that the capabilities promise, and `latent_dim` numbers an image in all."""
         semantic, x_T = code.semantic, code.x_T
+        count = 0  # of numbers an image
         if SEMANTIC in self.capabilities:
-            semantic = self._semantic(method, semantic, len(images))
+            semantic, count = self._semantic(method, semantic, len(images)), self.semantic_dim
         elif semantic is not None:
             semantic = self._free(method, semantic, len(images))
+            count = semantic[:1].numel()
         if STOCHASTIC in self.capabilities:
             x_T = self._x_T(method, x_T, images)
         elif x_T is not None:
             x_T = self._free(method, x_T, len(images))
-        count = sum(part[0].numel() for part in (semantic, x_T) if part is not None and len(part))
-        if len(images) and count != self.latent_dim:
+        count += 0 if x_T is None else x_T[:1].numel()
+        if len(images) and count != self.latent_dim and self._knows_its_size:
             raise self._wrong(
                 method, f"returned {count} numbers an image, but latent_dim is {self.latent_dim}"
             )
         return Code(semantic, x_T)
 
-    def _semantic(self, method: str, value: object, count: int) -> Tensor:
-        return self._coded(self._tensor(method, value, (count, self.semantic_dim)), method)
+    @property
+    def _knows_its_size(self) -> bool:
+        """Whether a code has the same size whatever the image's."""
+        return self.semantic_parts is None or numbers(self.semantic_parts) is not None
+
+    def _semantic(self, method: str, value: object, count: int) -> Semantic:
+        """Each tensor of the shape, kind and range that `semantic_parts` promise."""
+        wanted = parts_of(self)
+        if len(wanted) == 1:
+            return self._part(method, value, count, wanted[0])
+        if not isinstance(value, tuple | list):
+            raise self._wrong(method, f"returned {kind(value)}, not {len(wanted)} tensors")
+        if len(value) != len(wanted):
+            raise self._wrong(method, f"returned {len(value)} tensors, not {len(wanted)}")
+        return tuple(
+            self._part(method, one, count, part) for one, part in zip(value, wanted, strict=True)
+        )
+
+    def _part(self, method: str, value: object, count: int, part: Part) -> Tensor:
+        shape: tuple[int | str, ...] = (count, *("any" if s is None else s for s in part.shape))
+        if isinstance(value, Tensor) and value.ndim == len(
+            shape
+        ):  # what may be any length is as it is
+            shape = tuple(
+                own if side == "any" else side for own, side in zip(value.shape, shape, strict=True)
+            )
+        if part.codebook is None:
+            return self._coded(self._tensor(method, value, shape), method)
+        return self._tokens(method, value, shape, part.codebook)
+
+    def _tokens(
+        self, method: str, value: object, shape: tuple[int | str, ...], codebook: int
+    ) -> Tensor:
+        """Whole numbers from 0 to below `codebook`, as int64."""
+        tokens = self._of_shape(method, value, shape)
+        if tokens.dtype not in WHOLE:
+            raise self._wrong(method, f"returned {_dtype(tokens)} for tokens, not whole numbers")
+        tokens = self._ordinary(tokens, torch.int64)
+        low, high = tokens.aminmax() if tokens.numel() else (0, 0)
+        if low < 0 or high >= codebook:
+            raise self._wrong(
+                method,
+                f"returned tokens from {int(low)} to {int(high)}; the codebook goes from 0 to {codebook - 1}",
+            )
+        return tokens
 
     def _x_T(self, method: str, value: object, images: Tensor) -> Tensor:
         return self._coded(self._tensor(method, value, tuple(images.shape)), method)
@@ -289,25 +363,33 @@ class Checked(System):
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """`dtype` of that shape, finite, on the run's device, without gradients."""
+        found = self._of_shape(method, value, shape, floating=True)
+        found = self._ordinary(found, dtype)
+        if found.numel() and not all(torch.isfinite(bound) for bound in found.aminmax()):
+            count = int((~torch.isfinite(found)).sum())
+            raise self._wrong(method, f"returned {count:,} of {found.numel():,} values not finite")
+        return found
+
+    def _of_shape(
+        self, method: str, value: object, shape: tuple[int | str, ...], floating: bool = False
+    ) -> Tensor:
+        """A tensor with ordinary values of that shape, and of floating point where asked for."""
         if not isinstance(value, Tensor):
             raise self._wrong(method, f"returned {kind(value)}, not a tensor")
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
             raise self._wrong(
                 method, "returned a tensor without ordinary values (sparse, meta, ...)"
             )
-        if not value.is_floating_point():
+        if floating and not value.is_floating_point():
             raise self._wrong(method, f"returned {_dtype(value)}, not floating point")
         if tuple(value.shape) != shape:
             raise self._wrong(method, f"returned {_shape(value.shape)}, not {_shape(shape)}")
-        value = value.detach().to(self.device, dtype)
-        if value.is_inference():
-            value = (
-                value.clone()
-            )  # an ordinary tensor, that may be written into and go through autograd
-        if value.numel() and not all(torch.isfinite(bound) for bound in value.aminmax()):
-            count = int((~torch.isfinite(value)).sum())
-            raise self._wrong(method, f"returned {count:,} of {value.numel():,} values not finite")
         return value
+
+    def _ordinary(self, value: Tensor, dtype: torch.dtype) -> Tensor:
+        """In `dtype` on the run's device, a tensor that may be written into and go through autograd."""
+        value = value.detach().to(self.device, dtype)
+        return value.clone() if value.is_inference() else value
 
 
 @dataclass
@@ -323,6 +405,11 @@ class _Shown:
         except Exception as error:
             self.error = error
             raise
+
+
+def _count(semantic: Semantic) -> int:
+    """Images that a code is of."""
+    return len(tensors(semantic)[0])
 
 
 def _shape(shape: Sequence[int | str]) -> str:

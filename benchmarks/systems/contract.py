@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from benchmarks.systems import parts
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -22,6 +23,7 @@ from benchmarks.systems.base import (
     System,
     SystemFailed,
 )
+from benchmarks.systems.parts import Part
 from diffae.cli import did_you_mean
 from diffae.trained_on import TrainedOn
 
@@ -49,6 +51,8 @@ class Fields:
     image_size: int | None
     latent_dim: int
     semantic_dim: int
+    semantic_parts: tuple[Part, ...] | None
+    code_bits: float | None
     fingerprint: str
     iterative: bool
     computes_in_float64: bool
@@ -63,12 +67,15 @@ def read_fields(system: System, name: str) -> Fields:
     read = _Reader(system, name)
     capabilities = read.capabilities()
     latent_dim = read.whole("latent_dim", 1)
+    semantic_parts = read.semantic_parts(capabilities)
     fields = Fields(
         title=read.text("title"),
         capabilities=capabilities,
         image_size=read.image_size(capabilities),
         latent_dim=latent_dim,
-        semantic_dim=read.semantic_dim(capabilities, latent_dim),
+        semantic_dim=read.semantic_dim(capabilities, latent_dim, semantic_parts),
+        semantic_parts=semantic_parts,
+        code_bits=read.code_bits(semantic_parts),
         fingerprint=read.text("fingerprint"),
         iterative=read.flag("iterative"),
         computes_in_float64=read.flag("computes_in_float64"),
@@ -143,15 +150,49 @@ class _Reader:
             )
         return None
 
-    def semantic_dim(self, capabilities: frozenset[str], latent_dim: int) -> int:
-        """Without x_T the semantic part is the whole code, and need not be counted twice."""
+    def semantic_parts(self, capabilities: frozenset[str]) -> tuple[Part, ...] | None:
+        value = self.get("semantic_parts")
+        if value is None:
+            return None
+        if not isinstance(value, tuple | list) or not all(isinstance(p, Part) for p in value):
+            raise self.wrong("semantic_parts", f"must be a tuple of Part, not {kind(value)}")
+        if not value:
+            raise self.wrong("semantic_parts", "there are none; None is a vector")
+        if not {SEMANTIC, SAMPLE_LATENTS} & capabilities:
+            raise self.wrong("semantic_parts", f"are given, but {SEMANTIC!r} is no capability")
+        return tuple(value)
+
+    def code_bits(self, semantic_parts: tuple[Part, ...] | None) -> float | None:
+        """What the system says, or what its tokens have."""
+        value = self.get("code_bits")
+        if value is None:
+            return parts.bits(semantic_parts) if semantic_parts else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
+            raise self.wrong("code_bits", f"must be a positive number or None, not {brief(value)}")
+        return float(value)
+
+    def semantic_dim(
+        self,
+        capabilities: frozenset[str],
+        latent_dim: int,
+        semantic_parts: tuple[Part, ...] | None,
+    ) -> int:
+        """Without x_T the semantic part is the whole code, and need not be counted twice; nor need parts be."""
         count = self.whole("semantic_dim", 0)
+        counted = parts.numbers(semantic_parts) if semantic_parts else None
+        if counted is not None and count not in (0, counted):
+            raise self.wrong("semantic_dim", f"is {count}, but semantic_parts have {counted}")
+        count = counted or count
         if SEMANTIC not in capabilities:
             if count and SAMPLE_LATENTS not in capabilities:
                 raise self.wrong("semantic_dim", f"is {count}, but {SEMANTIC!r} is no capability")
+            if not count and SAMPLE_LATENTS in capabilities:
+                raise self.wrong("semantic_dim", f"must say how large what is sampled is: {count}")
             return count
         if not count and STOCHASTIC not in capabilities:
             return latent_dim
+        if STOCHASTIC not in capabilities and counted not in (None, latent_dim):
+            raise self.wrong("latent_dim", f"is {latent_dim}, but semantic_parts have {counted}")
         if not 1 <= count <= latent_dim:
             raise self.wrong(
                 "semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}"

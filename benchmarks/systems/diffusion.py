@@ -19,6 +19,7 @@ from benchmarks.systems.base import (
     System,
     needed,
 )
+from benchmarks.systems.parts import Semantic
 from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
 from diffae.config import ModelConfig
 from diffae.diffusion import x_0_of_noise
@@ -61,7 +62,7 @@ class DiffAESystem(System):
     def encode_semantic(self, images: Tensor) -> Tensor:
         return self.model.encode(images.to(self.device))
 
-    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         z = needed(semantic, "z_sem").to(self.device)
         return self.model.encode_stochastic(images.to(self.device), z, steps=steps)
 
@@ -77,7 +78,7 @@ class DiffAESystem(System):
         semantic = self.sample_latents(indices, seed, steps)
         return self.decode(Code(semantic, self.random_x_T(indices, seed)), steps)
 
-    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         x_t = images_noised.to(self.device)
         eps = self.model.predict_noise(x_t, t, needed(semantic, "z_sem").to(self.device))
         return x_0_of_noise(x_t, eps, self.model.alphas[t].repeat(len(x_t))).clamp(-1, 1)
@@ -118,7 +119,7 @@ class DDIMSystem(System):
     def describe(self) -> Mapping[str, Any]:
         return _of_unet(self.model.config)
 
-    def encode_stochastic(self, images: Tensor, semantic: Tensor | None, steps: int) -> Tensor:
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         return self.model.encode_stochastic(images.to(self.device), steps=steps)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
@@ -127,7 +128,7 @@ class DDIMSystem(System):
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return self.decode(Code(x_T=self.random_x_T(indices, seed)), steps)
 
-    def predict_x0(self, images_noised: Tensor, t: int, semantic: Tensor | None) -> Tensor:
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         x_t = images_noised.to(self.device)
         eps = self.model.predict_noise(x_t, t)
         return x_0_of_noise(x_t, eps, self.model.alphas[t].repeat(len(x_t))).clamp(-1, 1)

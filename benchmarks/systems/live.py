@@ -1,6 +1,7 @@
 """Systems of what is at hand: a name, a path, a model in memory, or any object with `encode` and `decode`."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,12 +11,23 @@ from torch import Tensor, nn
 
 from benchmarks import systems
 from benchmarks.systems import checked
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, needed
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    needed,
+)
 from benchmarks.systems.contract import kind
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
-from diffae import DDIM, DiffusionAutoencoder, checkpoint
+from benchmarks.systems.parts import FLAT, HISTOGRAM, Part, Semantic, each, numbers, tensors
+from diffae import DDIM, DiffusionAutoencoder, checkpoint, checks
 from diffae.config import AUTOENCODER
 from diffae.errors import UserError
+
+LARGEST_SIDE = 1 << 14  # of an image
 
 
 def as_system(
@@ -43,13 +55,7 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
         known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
         return checked.Checked(known.name, known, device)
     _refuse_what_cannot(thing)
-    size = getattr(thing, "image_size", None)
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise UserError(
-            f"{kind(thing)}: does not say for which images it is (image_size); say it: "
-            "benchmarks.systems.wrap(model, image_size=64)"
-        )
-    made = wrap(thing, image_size=size, title=title or kind(thing))
+    made = wrap(thing, image_size=_image_size(thing), title=title or kind(thing))
     return checked.Checked(made.name, made, device)
 
 
@@ -64,6 +70,19 @@ def _named(thing: str | Path, device: torch.device) -> System:
         systems.REGISTRY.get(thing)  # raises UserError: there is none
     config = checkpoint.open_checkpoint(thing).config
     return systems.load("diffae" if config.kind == AUTOENCODER else "ddim", thing, device)
+
+
+def _image_size(thing: object) -> int:
+    """The side of the images that a model is for, where it or its `config` says so. Raises UserError."""
+    config = getattr(thing, "config", None)
+    for owner, field in ((thing, "image_size"), (config, "image_size"), (config, "sample_size")):
+        size = getattr(owner, field, None)
+        if isinstance(size, int) and not isinstance(size, bool):
+            return size
+    raise UserError(
+        f"{kind(thing)}: does not say for which images it is (image_size); say it: "
+        "benchmarks.systems.wrap(model, image_size=64, title=...)"
+    )
 
 
 def _is_checkpoint(text: str) -> bool:
@@ -81,15 +100,51 @@ def _refuse_what_cannot(thing: object) -> None:
             )
 
 
-def wrap(module: Any, *, image_size: int, title: str, name: str | None = None) -> System:
+def wrap(
+    module: Any,
+    *,
+    image_size: int,
+    title: str,
+    name: str | None = None,
+    reading: str | Sequence[str] | None = None,
+    axis: int = 0,
+    codebook: int | Sequence[int] | None = None,
+    width: int = 1,
+) -> System:
     """A system of any object whose `encode(images)` gives a code and whose `decode(code)` gives images again.
 
-    Images are N x 3 x image_size x image_size in [-1, 1], codes N x d. Of a `torch.nn.Module` no copy is made; it is
-    in evaluation mode only while it is called, and results are filed under its weights. Any other object's
-    results are its own, and no other's ever. Raises UserError if the object cannot be measured.
+    Images are N x 3 x image_size x image_size in [-1, 1]. A code is a tensor N x ..., a tuple of such, a `Code`, or
+    what `diffusers` gives (`latents`, or a distribution, of which the mode is taken); `decode` is given the same,
+    of `diffusers` the tensor. What its parts are is seen in the code of one image; whole numbers are tokens.
+
+    reading   how a probe reads a part, see `parts.Part`: "flat" (default), "pooled" (with the features on `axis` of an
+              image's part), or, of tokens, "histogram"; one for all parts or one for each
+    codebook  how many tokens there are, where the object does not say so (codebook_size, n_embed, num_embeddings)
+    width     for how many numbers a token stands, as papers count
+
+    Of a `torch.nn.Module` no copy is made; it is in evaluation mode only while it is called, and results are filed
+    under its weights. Any other object's results are its own, and no other's ever. Raises UserError if the object
+    cannot be measured.
     """
     _refuse_what_cannot(module)
-    return Wrapped(module, image_size, title, name or systems.slug(title))
+    size = checks.whole(image_size, "image_size", 1, LARGEST_SIDE)
+    made = Wrapped(module, size, title, name or systems.slug(title))
+    code = made.first_code()
+    given = tensors(code.semantic) if code.semantic is not None else ()
+    readings, codebooks = (
+        _for_each(reading, given, "reading"),
+        _for_each(codebook, given, "codebook"),
+    )
+    made.take(
+        code,
+        tuple(
+            _part(module, one, how, axis, tokens, width)
+            for one, how, tokens in zip(given, readings, codebooks, strict=True)
+        ),
+    )
+    trial = checked.Checked(made.name, made, made.device)
+    trial.decode(trial.encode(made.grey()))
+    return made
 
 
 class Wrapped(System):
@@ -97,34 +152,120 @@ class Wrapped(System):
 
     def __init__(self, module: Any, image_size: int, title: str, name: str):
         self.module, self.image_size, self.title, self.name = module, image_size, title, name
-        self.capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
         self.live = module if isinstance(module, nn.Module) else None
-        self.fingerprint = "live" if self.live is not None else f"live-{uuid4().hex}"
-        code = self._tried("encode", lambda: self.encode_semantic(self._grey()))
-        self.latent_dim = code.shape[1]
-        self._tried("decode", lambda: self.decode(Code(code)))
+        weights = () if self.live is None else self.live.parameters()
+        self.device = next((weight.device for weight in weights), torch.device("cpu"))
 
-    def encode_semantic(self, images: Tensor) -> Tensor:
-        code = self.module.encode(images.to(self._device()))
-        if not isinstance(code, Tensor) or code.ndim != 2:
-            raise UserError(f"encode gave {kind(code)}, not a tensor N x d")
+    def grey(self) -> Tensor:
+        return torch.zeros(1, 3, self.image_size or 1, self.image_size or 1)
+
+    def first_code(self) -> Code:
+        """The code of one grey image. Raises UserError if there is none."""
+        with checked.evaluating(self.live):
+            return checked.calling(self.name, "encode", lambda: self.encode(self.grey()))
+
+    def take(self, code: Code, found: tuple[Part, ...]) -> None:
+        """Set the fields that follow from the code of one image."""
+        self.capabilities = frozenset(
+            {ENCODE, DECODE}
+            | ({SEMANTIC} if found else set())
+            | ({STOCHASTIC} if code.x_T is not None else set())
+        )
+        self.semantic_dim = numbers(found) or 0
+        self.latent_dim = self.semantic_dim + (0 if code.x_T is None else code.x_T.numel())
+        if not (len(found) == 1 and found[0] == Part(found[0].shape[:1])):  # more than a vector
+            self.semantic_parts = found or None
+        described = repr((self.image_size, found)).encode()
+        own = "" if self.live is not None else f"-{uuid4().hex}"
+        self.fingerprint = f"live-{hashlib.sha256(described).hexdigest()[:16]}{own}"
+
+    def encode(self, images: Tensor, steps: int = 100) -> Code:
+        given = self.module.encode(images.to(self.device))
+        self._takes_codes = isinstance(given, Code)
+        code = given if isinstance(given, Code) else Code(_semantic(given))
+        for part in (*(() if code.semantic is None else tensors(code.semantic)), code.x_T):
+            if part is not None and (part.ndim == 0 or len(part) != len(images)):
+                shape = " x ".join(map(str, part.shape)) or "a single number"
+                raise UserError(
+                    f"gave {shape} of {len(images)} images; the first axis must be theirs"
+                )
         return code
 
+    def encode_semantic(self, images: Tensor) -> Semantic:
+        found = self.encode(images).semantic
+        return (needed(found, "semantic part")) if found is None else found
+
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
+        return needed(self.encode(images, steps).x_T, "x_T")
+
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        return self.module.decode(needed(code.semantic, "semantic part").to(self._device()))
+        semantic = code.semantic
+        if semantic is not None:
+            semantic = each(lambda part: part.to(self.device), semantic)
+        x_T = None if code.x_T is None else code.x_T.to(self.device)
+        images = self.module.decode(Code(semantic, x_T) if self._takes_codes else semantic)
+        return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 
     def networks(self) -> dict[str, nn.Module]:
         return {} if self.live is None else {"model": self.live}
 
-    def _tried(self, method: str, call: Callable[[], Tensor]) -> Tensor:
-        """What the first call gives. Raises UserError if that fails."""
-        with checked.evaluating(self.live):
-            return checked.calling(self.name, method, call)
 
-    def _grey(self) -> Tensor:
-        return torch.zeros(1, 3, self.image_size or 1, self.image_size or 1)
+def _semantic(given: Any) -> Semantic:
+    """The tensors of what an `encode` returned. Raises UserError if they are not to be found in it."""
+    if hasattr(given, "latent_dist"):
+        given = given.latent_dist.mode()
+    for field in ("latents", "latent"):
+        given = getattr(given, field, given)
+    if isinstance(given, Tensor):
+        return given
+    if (
+        isinstance(given, tuple | list)
+        and given
+        and all(isinstance(part, Tensor) for part in given)
+    ):
+        return tuple(given) if len(given) > 1 else given[0]
+    what = (
+        f"{kind(given)} of {', '.join(map(kind, given))}"
+        if isinstance(given, tuple)
+        else kind(given)
+    )
+    raise UserError(
+        f"gave {what}; a code is a tensor, a tuple of tensors or a benchmarks.systems.Code "
+        "(give wrap an object whose encode returns the code alone)"
+    )
 
-    def _device(self) -> torch.device:
-        """Where the module is."""
-        weights = () if self.live is None else self.live.parameters()
-        return next((weight.device for weight in weights), torch.device("cpu"))
+
+def _part(
+    module: Any, one: Tensor, reading: str | None, axis: int, codebook: int | None, width: int
+) -> Part:
+    """What a tensor 1 x ... of the code of one image is."""
+    if one.dtype == torch.bool or one.is_complex():
+        raise UserError(f"encode gave {one.dtype}; a code is of floating point or of whole numbers")
+    if one.is_floating_point():
+        return Part(tuple(one.shape[1:]), reading=reading or FLAT, axis=axis)
+    tokens = codebook or _codebook(module)
+    if tokens is None:
+        raise UserError(
+            "encode gave whole numbers, which are tokens: say how many there are "
+            "(benchmarks.systems.wrap(..., codebook=1024))"
+        )
+    return Part(tuple(one.shape[1:]), tokens, width, reading or HISTOGRAM)
+
+
+def _codebook(module: Any) -> int | None:
+    """How many tokens a model or its quantiser says that it has."""
+    for owner in (module, *(getattr(module, name, None) for name in ("quantize", "quantizer"))):
+        for field in ("codebook_size", "n_embed", "num_embeddings", "n_e"):
+            size = getattr(owner, field, None)
+            if isinstance(size, int) and not isinstance(size, bool):
+                return size
+    return None
+
+
+def _for_each(value: Any, given: Sequence[Tensor], name: str) -> Sequence[Any]:
+    """One value for each tensor of a code. Raises UserError if there are more or fewer."""
+    if value is None or isinstance(value, str | int):
+        return [value] * len(given)
+    if not isinstance(value, tuple | list) or len(value) != len(given):
+        raise UserError(f"wrap: {name}: one for all, or one for each of {len(given)} parts")
+    return value

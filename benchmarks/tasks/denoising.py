@@ -20,6 +20,7 @@ from benchmarks.core.sizes import Count, Timestep
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
+from benchmarks.systems.parts import index
 from diffae import noise
 from reports.records import Record
 from reports.specs import TableSpec
@@ -65,7 +66,7 @@ def score(context: Context, system: System, selection: Selection, t: int) -> Arr
         indices = selection.order[positions].tolist()
         # The same noise at every t and for every system: only what is measured differs.
         eps = noise.normal(context.seed, "denoising", indices, images.shape[1:])
-        given = None if semantic is None else semantic[positions]
+        given = None if semantic is None else index(semantic, positions)
         output = system.predict_x0(system.add_noise(images, t, eps), t, given).cpu()
         return {
             "mse": pixel.mse(output, images).numpy(),

@@ -30,7 +30,7 @@ from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, needed
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
@@ -60,6 +60,8 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
+    if reason := why_immovable(system):
+        raise NotAvailable(reason)
     attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     sizes = context.sizes(Sizes)
@@ -75,6 +77,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         solver="ddim" if steps else None,
         probe=ADAM,
         probe_train=context.sizes(ProbeSizes).train,
+        **reading_of(system),
         **face.describe(),
     )
     for attribute in attributes:
@@ -138,11 +141,11 @@ def _attributes(context: Context) -> list[str]:
     return known
 
 
-def edit(probe: LinearProbe, semantic: Tensor, attribute: int, amount: Tensor) -> Tensor:
-    """Move codes along an attribute's direction; `amount` (N) is s, signed."""
+def edit(probe: LinearProbe, attribute: int, amount: Tensor) -> Tensor:
+    """The way along an attribute's direction, of what the probe reads [N, d]; `amount` (N) is s, signed."""
     direction = probe.direction(attribute)
-    step = amount[:, None] * math.sqrt(semantic.shape[1]) * direction
-    return semantic + step * probe.std  # the same move, on codes that are not normalised
+    step = amount[:, None] * math.sqrt(len(direction)) * direction
+    return step * probe.std  # the same move, on codes that are not normalised
 
 
 def edit_scores(
@@ -171,12 +174,13 @@ def edit_scores(
     def compute(positions: np.ndarray) -> Arrays:
         images = selection.batch(positions)
         code = context.codes.full(system, selection, positions, steps or 1)
-        semantic = needed(code.semantic, "semantic part")
+        if (semantic := code.semantic) is None:
+            raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
         towards = torch.from_numpy(1.0 - 2.0 * selection.labels[positions, column]).float()
-        moved = edit(probe, semantic, column, strength * towards)
+        moved = system.move(semantic, edit(probe, column, strength * towards))
         edited = system.decode(replace(code, semantic=moved), steps or 1).cpu()
-        before = probe.logits(semantic)[:, column]
-        after = probe.logits(system.encode_semantic(edited).cpu())[:, column]
+        before = probe.logits(system.read(semantic).cpu())[:, column]
+        after = probe.logits(system.read(system.encode_semantic(edited)).cpu())[:, column]
         similarity = cosine_similarity(context.networks.face(images), context.networks.face(edited))
         return {
             "similarity": similarity.cpu().numpy(),
@@ -261,6 +265,8 @@ def _embeddings(context: Context, selection: Selection) -> np.ndarray:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
+    if reason := why_immovable(system):
+        raise NotAvailable(reason)
     sizes = context.sizes(Sizes)
     count = len(context.select("test", sizes.images))
     steps = sizes.steps if system.iterative else None

@@ -24,14 +24,14 @@ from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics.path_length import (
     TRIMMED,
-    lerp,
     path_length,
     slerp,
     statistics,
 )
 from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import DECODE, ENCODE, Code, System
+from benchmarks.systems import parts
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, parts_of
 from diffae import noise
 from reports.metrics import seen_through
 from reports.records import Record
@@ -63,6 +63,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _run(context: Context, system: System, distance: PerceptualDistance) -> Iterator[Record]:
+    _refuse_tokens(system)
     sizes = context.sizes(Sizes)
     selection = context.select("test", 2 * sizes.pairs)
     pairs = len(selection) // 2
@@ -102,11 +103,17 @@ def _run(context: Context, system: System, distance: PerceptualDistance) -> Iter
     _save_strips(context, system, selection, steps)
 
 
+def _refuse_tokens(system: System) -> None:
+    """Raise NotAvailable where the semantic code is tokens."""
+    if SEMANTIC in system.capabilities and parts.has_tokens(parts_of(system)):
+        raise NotAvailable(parts.NOTHING_BETWEEN)
+
+
 def interpolate(a: Code, b: Code, t: Tensor) -> Code:
     """Between two codes: z_sem linearly, x_T spherically (the authors' interpolation)."""
     semantic = x_T = None
     if a.semantic is not None and b.semantic is not None:
-        semantic = lerp(a.semantic, b.semantic, t)
+        semantic = parts.lerp(a.semantic, b.semantic, t)
     if a.x_T is not None and b.x_T is not None:
         x_T = slerp(a.x_T, b.x_T, t)
     return Code(semantic, x_T)
@@ -134,7 +141,7 @@ def path_lengths(
         draws = [noise.generator(context.seed, "t", int(p)).random() for p in positions]
         t = torch.tensor(draws, dtype=torch.float64) * (1 - EPSILON)
         with in_float64(system):
-            parts = [
+            lengths = [
                 path_length(
                     lambda code: system.decode(code, steps or 1),
                     _as_computed(system, a, place),
@@ -146,7 +153,7 @@ def path_lengths(
                 )
                 for place in torch.arange(len(positions)).split(AT_ONCE)
             ]
-        return {"length": torch.cat(parts).cpu().numpy()}
+        return {"length": torch.cat(lengths).cpu().numpy()}
 
     return context.store.array(key, pairs, compute, "length")
 
@@ -171,8 +178,10 @@ def in_float64(system: System) -> Iterator[None]:
 def _as_computed(system: System, code: Code, place: Tensor) -> Code:
     """Some of the codes, in the dtype that the system computes in."""
     dtype = torch.float64 if system.computes_in_float64 else torch.float32
-    parts = (None if x is None else x[place].to(dtype) for x in (code.semantic, code.x_T))
-    return Code(*parts)
+    x_T = None if code.x_T is None else code.x_T[place].to(dtype)
+    if code.semantic is None:
+        return Code(x_T=x_T)
+    return Code(parts.each(lambda part: part[place].to(dtype), code.semantic), x_T)
 
 
 def _endpoints(
@@ -180,22 +189,20 @@ def _endpoints(
 ) -> tuple[Code, Code]:
     """Codes of both images of each pair, put together from the chunks they lie in."""
     positions = np.arange(2 * pairs[0], 2 * pairs[-1] + 2)
-    parts = [
+    chunks = [
         context.codes.full(system, selection, part, steps or 1)
         for part in np.split(positions, np.arange(CHUNK, len(positions), CHUNK))
     ]
-    semantic = _join([part.semantic for part in parts])
-    x_T = _join([part.x_T for part in parts])
-    ends = [
-        Code(None if semantic is None else semantic[i::2], None if x_T is None else x_T[i::2])
+    semantic = [chunk.semantic for chunk in chunks if chunk.semantic is not None]
+    x_T = [chunk.x_T for chunk in chunks if chunk.x_T is not None]
+    first, second = (
+        Code(
+            parts.index(parts.join(semantic), slice(i, None, 2)) if semantic else None,
+            torch.cat(x_T)[i::2] if x_T else None,
+        )
         for i in (0, 1)
-    ]
-    return ends[0], ends[1]
-
-
-def _join(parts: list[Tensor | None]) -> Tensor | None:
-    present = [part for part in parts if part is not None]
-    return torch.cat(present) if present else None
+    )
+    return first, second
 
 
 def _save_strips(context: Context, system: System, selection: Selection, steps: int | None) -> None:
@@ -223,6 +230,7 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
+    _refuse_tokens(system)
     sizes = context.sizes(Sizes)
     count = len(context.select("test", 2 * sizes.pairs))
     steps = sizes.steps if system.iterative else None

@@ -14,7 +14,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
-from benchmarks.systems.base import SEMANTIC, System
+from benchmarks.systems.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared.probe_fits import (
     ADAM,
     GRID,
@@ -37,15 +37,18 @@ TABLE = "section5.3_probe"
 
 def run(context: Context, system: System) -> Iterator[Record]:
     train, valid, test = selections(context)
-    features = context.codes.semantic(system, test)
+    features = context.codes.features(system, test)
     sizes = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
+    reading = reading_of(system)
 
     probe = fit(context, system)
-    protocol = context.protocol("probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes)
+    protocol = context.protocol(
+        "probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes, **reading
+    )
     yield from _records(context, probe, features, test, protocol, system.title)
     if context.sizes(Sizes).adam_paper:
         probe = fit_adam(context, system)
-        protocol = context.protocol("probes", probe=ADAM, **sizes)
+        protocol = context.protocol("probes", probe=ADAM, **sizes, **reading)
         title = f"{system.title}, Adam probe"
         yield from _records(context, probe, features, test, protocol, title)
 

@@ -24,7 +24,7 @@ from reports.specs import TableSpec
 from reports.uncertainty import UNKNOWN
 
 TABLE1, TABLE2 = "table1_reconstruction", "table2_ablation"
-METRICS = ("latent_dim", "ssim", "ssim_valid", "lpips", "mse", "psnr")
+METRICS = ("latent_dim", "code_bits", "ssim", "ssim_valid", "lpips", "mse", "psnr")
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW = 8
 
@@ -126,6 +126,8 @@ def _records(
         float(system.semantic_dim if setting == RANDOM else system.latent_dim),
         UNKNOWN,
     )
+    if system.code_bits is not None:
+        values["code_bits"] = system.code_bits, UNKNOWN
     for table in [TABLE2] * bool(steps) + [TABLE1] * table1:
         for metric, (value, uncertainty) in values.items():
             yield context.record(

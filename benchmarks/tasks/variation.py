@@ -21,6 +21,7 @@ from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.parts import index
 from reports.metrics import seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -90,7 +91,7 @@ def score(
         for k in range(draws):
             z_of, x_T_of = (first, first + k) if setting == VARY_X_T else (first + k, first)
             x_T = system.random_x_T(selection.order[x_T_of].tolist(), context.seed)
-            columns.append(system.decode(Code(semantic[z_of], x_T), steps or 1).cpu())
+            columns.append(system.decode(Code(index(semantic, z_of), x_T), steps or 1).cpu())
         images = torch.stack(columns)
         return {
             metric: ring_distance(images, context.networks.perceptual).cpu().numpy(),

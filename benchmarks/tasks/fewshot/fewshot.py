@@ -16,13 +16,13 @@ from torch import Tensor
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
-from benchmarks.core.plan import Calls, Work, new_images, real_features, semantic_codes
+from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_features
 from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of, shares_of
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System
+from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import (
     SCENARIOS,
     Setup,
@@ -35,7 +35,7 @@ from benchmarks.tasks.fewshot.classes import (
 )
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from benchmarks.tasks.shared.samples import decode_latents, samples
+from benchmarks.tasks.shared.samples import decode_latents, draw, samples
 from diffae import noise
 from reports.metrics import seen_through
 from reports.records import Record
@@ -62,7 +62,7 @@ def _one_class(
 ) -> Iterator[Record]:
     """The rows of one class; one with the reason if it has too few images or samples."""
     train = context.select("train", context.sizes(ProbeSizes).train)
-    features = context.codes.semantic(pool.system, train)
+    features = context.codes.features(pool.system, train)
     try:
         results = [
             _one_seed(context, pool, features, train, setup, seed)
@@ -210,14 +210,19 @@ class Pool:
         new = samples(context, system, self.steps, sizes.pool)
         self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
 
+    def _images(self, shown: np.ndarray) -> Tensor:
+        """Some of the pool's images once more: from their latents, or drawn anew where only their reading is kept."""
+        given = self.context, self.system
+        if reading_of(self.system):
+            return draw(*given, shown.tolist(), self.steps)[0]
+        return decode_latents(*given, self.latents[shown], shown.tolist(), self.steps)
+
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
         """The first accepted samples of a class."""
         shown = accepted[:PREVIEW]
 
         def compute() -> Arrays:
-            latents = self.latents[shown]
-            images = decode_latents(self.context, self.system, latents, shown.tolist(), self.steps)
-            return {"images": images.numpy()}
+            return {"images": self._images(shown).numpy()}
 
         key = self.context.codes.key("sample-preview", self.system, None)
         key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
@@ -244,6 +249,7 @@ def _records(
         decoding_steps=steps,
         probe_train=context.sizes(ProbeSizes).train,
         **labelled(sizes, setup.scenario),
+        **reading_of(system),
         **context.networks.features.describe(),
     )
     fewest = min(min(len(result.accepted), sizes.samples) for result in results)
@@ -314,7 +320,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     sizes, dim = context.sizes(Sizes), context.networks.features.dim
     steps = sizes.steps if system.iterative else None
     train = context.select("train", context.sizes(ProbeSizes).train)
-    yield semantic_codes(system, "train", len(train))
+    yield read_codes(system, "train", len(train))
     yield new_images(system, sizes.pool, steps, dim)
     everything = context.select("all", sizes.reference)
     yield real_features("all", len(everything), dim)

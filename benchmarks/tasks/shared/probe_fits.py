@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, semantic_codes
+from benchmarks.core.plan import Calls, Work, read_codes
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays, digest
@@ -51,9 +51,9 @@ def fit(context: Context, system: System) -> LinearProbe:
     """The probe of a system's semantic code, with the C that does best on the validation split."""
     train, valid, _ = selections(context)
     data = {
-        "features": context.codes.semantic(system, train),
+        "features": context.codes.features(system, train),
         "labels": torch.from_numpy(train.labels),
-        "valid_features": context.codes.semantic(system, valid),
+        "valid_features": context.codes.features(system, valid),
         "valid_labels": torch.from_numpy(valid.labels),
     }
     try:
@@ -67,7 +67,7 @@ def fit(context: Context, system: System) -> LinearProbe:
 def fit_adam(context: Context, system: System) -> LinearProbe:
     """The paper's classifier of a system's semantic code, which also edits images."""
     train, _, _ = selections(context)
-    features, labels = context.codes.semantic(system, train), torch.from_numpy(train.labels)
+    features, labels = context.codes.features(system, train), torch.from_numpy(train.labels)
     return _kept(
         context,
         {"probe": ADAM, "seed": context.seed},
@@ -97,7 +97,7 @@ def plan_fit(context: Context, system: System) -> Iterator[Work]:
     """What `fit` would compute."""
     parts = selections(context)
     for selection in parts:
-        yield semantic_codes(system, selection.split, len(selection))
+        yield read_codes(system, selection.split, len(selection))
     what = f"fit: joint L-BFGS, C of {len(GRID)} values; {means(context)}"
     yield Work(what, len(parts[0]), Calls(), shared=what)
 

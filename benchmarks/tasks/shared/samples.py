@@ -11,6 +11,7 @@ from benchmarks.core.images import THUMBNAIL, thumbnails
 from benchmarks.core.sizes import Count, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
+from benchmarks.systems.parts import Semantic
 
 PREVIEW = 32
 
@@ -28,7 +29,7 @@ class Sizes:
 
 def samples(context: Context, system: System, steps: int | None, count: int) -> Arrays:
     """`count` new images: "features" N x d, "pixels" N x d'' (`images.thumbnails`), a "preview", and
-    "latents" N x d' where there are any.
+    "latents" N x d', as a probe reads them, where there are any.
 
     Sample i depends on (seed, i) alone, so a larger set begins with a smaller one.
     """
@@ -42,7 +43,7 @@ def samples(context: Context, system: System, steps: int | None, count: int) -> 
     def compute(positions: np.ndarray) -> Arrays:
         indices = positions.tolist()
         images, latents = draw(context, system, indices, steps)
-        arrays = {} if latents is None else {"latents": latents.numpy()}
+        arrays = {} if latents is None else {"latents": system.read(latents).cpu().numpy()}
         return arrays | {
             "features": context.codes.embed(images),
             "pixels": thumbnails(images),
@@ -55,16 +56,20 @@ def samples(context: Context, system: System, steps: int | None, count: int) -> 
 
 def draw(
     context: Context, system: System, indices: Sequence[int], steps: int | None
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Semantic | None]:
     """The new images of these indices, and the semantic codes behind them where there are any."""
     if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
-        latents = system.sample_latents(indices, context.seed, steps or 1).cpu()
+        latents = system.sample_latents(indices, context.seed, steps or 1)
         return decode_latents(context, system, latents, indices, steps), latents
     return system.sample(indices, context.seed, steps or 1).cpu(), None
 
 
 def decode_latents(
-    context: Context, system: System, latents: Tensor, indices: Sequence[int], steps: int | None
+    context: Context,
+    system: System,
+    latents: Semantic,
+    indices: Sequence[int],
+    steps: int | None,
 ) -> Tensor:
     """Images of semantic codes, each with the x_T of its index where the system has one."""
     x_T = None
