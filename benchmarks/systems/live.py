@@ -242,7 +242,7 @@ def _part(
     if one.dtype == torch.bool or one.is_complex():
         raise UserError(f"encode gave {one.dtype}; a code is of floating point or of whole numbers")
     if one.is_floating_point():
-        return Part(tuple(one.shape[1:]), reading=reading or FLAT, axis=axis)
+        return Part(tuple(one.shape[1:]), None, width, reading or FLAT, axis)
     tokens = codebook or _codebook(module)
     if tokens is None:
         raise UserError(

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from benchmarks import systems
-from benchmarks.systems import SystemFailed
+from benchmarks.systems import Code, SystemFailed
 from benchmarks.systems.dummy import Perfect
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.errors import UserError
@@ -92,6 +93,89 @@ def test_an_object_that_is_no_module_shares_results_with_none():
     assert one.networks() == {} and (one.title, one.name) == ("Mine", "mine")
 
 
+class Distribution:
+    """As diffusers give it: the code is the mode."""
+
+    def __init__(self, mean):
+        self.mode = lambda: mean
+
+
+def half(x):
+    return avg_pool2d(x, 2)
+
+
+def double(z):
+    return z.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+
+def tokens_of(x):
+    return ((x + 1) * 7.5).round().long()
+
+
+AUTOENCODERS = {
+    "a map": (half, double, {"reading": "pooled"}, 48, 3),
+    "a map, flat": (half, double, {}, 48, 48),
+    "levels": (lambda x: (half(x), x - double(half(x))), lambda z: double(z[0]) + z[1], {}, 240, 240),
+    "layers": (lambda x: half(x).flatten(1)[:, None].repeat(1, 4, 1),
+               lambda w: double(w.mean(1).reshape(-1, 3, 4, 4)), {"reading": "pooled", "axis": 1}, 192, 48),
+    "tokens": (tokens_of, lambda z: z / 7.5 - 1, {"codebook": 16, "width": 2}, 384, 16),
+    "a code": (lambda x: Code(half(x), x - double(half(x))), lambda c: double(c.semantic) + c.x_T, {}, 240, 48),
+    "a distribution": (lambda x: SimpleNamespace(latent_dist=Distribution(half(x))),
+                       lambda z: SimpleNamespace(sample=double(z)), {}, 48, 48),
+    "latents": (lambda x: SimpleNamespace(latents=half(x)), lambda z: (double(z)), {}, 48, 48),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", AUTOENCODERS)
+def test_a_code_of_any_shape_is_taken_as_it_is(kind):
+    encode, decode, options, latent_dim, width = AUTOENCODERS[kind]
+    thing = SimpleNamespace(encode=encode, decode=decode)
+    system = systems.as_system(systems.wrap(thing, image_size=SIZE, title="Mine", **options))
+    x = tokens_of(images()) / 7.5 - 1
+    code = system.encode(x)
+    assert system.latent_dim == latent_dim
+    assert system.read(code.semantic).shape == (4, width)
+    exact = kind in ("levels", "tokens", "a code")
+    torch.testing.assert_close(system.decode(code), x if exact else double(half(x)))
+    assert system.code_bits == (192 * 4 if kind == "tokens" else None)
+    assert (system.semantic_parts is None) == (kind == "a vector")
+
+
+def test_a_codebook_is_found_where_the_model_has_it():
+    thing = SimpleNamespace(
+        image_size=SIZE,
+        encode=tokens_of,
+        decode=lambda z: z / 7.5 - 1,
+        quantize=SimpleNamespace(n_embed=20),
+    )
+    (part,) = systems.as_system(thing).semantic_parts
+    assert (part.codebook, part.shape) == (20, (3, SIZE, SIZE))
+
+
+def test_another_reading_is_another_system():
+    model, fingerprints = Linear(), set()
+    model.encode, model.decode = half, double
+    for options in ({}, {"reading": "pooled"}, {"reading": "pooled", "axis": 1}):
+        made = systems.wrap(model, image_size=SIZE, title="Mine", **options)
+        fingerprints.add(systems.as_system(made).fingerprint)
+    assert len(fingerprints) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image_size": "8"}, "image_size must be a whole number from 1"),
+        ({"image_size": 8, "reading": "mean"}, "reading must be flat, pooled or histogram"),
+        ({"image_size": 8, "reading": ["flat", "flat"]}, "wrap: reading: one for all, or one for each of 1"),
+        ({"image_size": 8, "width": 2}, "width says for how many numbers a token stands"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit_are_refused(options, words):
+    thing = SimpleNamespace(encode=half, decode=double)
+    with pytest.raises(UserError, match=words):
+        systems.wrap(thing, title="Mine", **options)
+
+
 def test_names_paths_and_systems(untrained):
     assert systems.as_system("dummy-perfect").title == "dummy: perfect"
     assert systems.as_system("portraits").name == "diffae"
@@ -114,6 +198,9 @@ def test_a_live_model_is_the_same_as_its_checkpoint(untrained, kind, name):
     assert ours.inner.model is model and ours.fingerprint.startswith("live-state-")
 
 
+TOKENS = torch.zeros(1, 4, dtype=torch.int64)
+
+
 def returning(value):
     return SimpleNamespace(image_size=8, encode=lambda x: value, decode=lambda z: images(len(z)))
 
@@ -130,7 +217,14 @@ REFUSED = [
     (SimpleNamespace(encode=len, decode=len), "SimpleNamespace: does not say for which images"),
     ("diffea", "unknown system 'diffea'; did you mean diffae?"),
     (Path("nowhere/model"), "nowhere/model: no such checkpoint"),
-    (returning(3), "encode: encode gave int, not a tensor"),
+    (returning(3), "encode: gave int; a code is a tensor, a tuple of tensors or a"),
+    (returning((images(1), 3)), "encode: gave tuple of Tensor, int; a code is"),
+    (returning(images(2)), "encode: gave 2 x 3 x 8 x 8 of 1 images; the first axis must be theirs"),
+    (returning(TOKENS), "whole numbers, which are tokens: say how many there are"),
+    (returning(TOKENS > 0), "encode gave torch.bool; a code is"),
+    (SimpleNamespace(image_size=8, encode=len, decode=len), "encode: gave int; a code is"),
+    (SimpleNamespace(image_size=8, encode=lambda x: x, decode=lambda z: z[:, :2]),
+     "decode: returned 1 x 2 x 8 x 8, not 1 x 3 x 8 x 8"),
 ]  # fmt: skip
 
 
