@@ -14,7 +14,7 @@ from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
 from benchmarks.metrics.path_length import lerp, path_length
 from benchmarks.systems.parts import NO_DIRECTION, NOTHING_BETWEEN
-from benchmarks.tasks import interpolation
+from benchmarks.tasks import denoising, interpolation, reconstruction, variation
 from diffae.data import open_dataset
 
 NAMES = ("dummy-map", "dummy-levels", "dummy-layers", "dummy-tokens", "dummy-stochastic")
@@ -57,8 +57,7 @@ def values(found, task, name, metric):
 
 def reconstructed(context):
     """The images that reconstruction is measured on."""
-    row = context.profile
-    selection = context.select("test", row.reconstruction_images)
+    selection = context.select("test", context.sizes(reconstruction.Sizes).images)
     return selection.batch(range(len(selection)))
 
 
@@ -143,11 +142,11 @@ def test_between_levels_images_fade_into_each_other(context):
 
 
 def test_what_varies_and_what_is_predicted_is_known(found, context):
-    draws = context.profile.variation_draws
+    draws = context.sizes(variation.Sizes).draws
     c4 = math.sqrt(2 / (draws - 1)) * math.gamma(draws / 2) / math.gamma((draws - 1) / 2)
     spread = values(found, "variation", "dummy-stochastic", "pixel_std")["x_T varies"]
     assert spread == pytest.approx(c4 * 0.1 / 2, 0.02)
-    selection = context.select("test", context.profile.denoising_images)
+    selection = context.select("test", context.sizes(denoising.Sizes).images)
     x = selection.batch(range(len(selection)))
     predicted = values(found, "denoising", "dummy-stochastic", "mse")
     assert predicted
