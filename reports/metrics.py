@@ -232,5 +232,5 @@ def published_name(metric: str, known: Metrics = METRICS) -> str:
 
 
 def comparing(kind: str) -> tuple[str, ...]:
-    """The metrics that compare two folders of images as SETS or as PAIRS."""
-    return tuple(name for name, row in METRICS.items() if row.between == kind)
+    """The metrics of ours that compare two folders of images as SETS or as PAIRS."""
+    return tuple(n for n, row in METRICS.items() if row.between == kind and n in SHIPPED)
