@@ -100,7 +100,7 @@ def read_margins(
     Raises Refused naming the file and line of what is wrong, and of a metric that has neither a margin in the table
     nor is among those `measured`: a margin of a misspelt metric would count for nothing.
     """
-    rows = {**(brought or {}), **METRICS}
+    rows = {**METRICS, **(brought or {})}
     ours = {name: row.margin for name, row in rows.items() if row.margin is not None}
     if path is None:
         return ours

@@ -140,7 +140,9 @@ class Results:
         import pandas as pd
 
         theirs = base.as_run() if isinstance(base, Results) else gate.read_run(Path(base))
-        found = gate.compare(theirs, self.as_run(), gate.read_margins(), alpha)
+        found = gate.compare(
+            theirs, self.as_run(), gate.read_margins(brought=theirs.metrics), alpha
+        )
         rows = [
             {name: getattr(c.record, name) for name in ("benchmark", "system", "setting", "steps")}
             | {"metric": c.record.metric, "base": c.base, "new": c.new, "loss": c.loss}
