@@ -87,8 +87,8 @@ def test_a_constant_system_has_the_error_of_a_grey_image(dummies, portraits):
     assert record.value == pytest.approx(expected, rel=1e-5)
     lengths = [r.value for r in dummies if r.benchmark == "interpolation" and "const" in r.system]
     assert lengths and set(lengths) == {0}
-    images = dataset.batch(order[: PROFILES["smoke"].denoising_images])
-    for t in PROFILES["smoke"].denoising_timesteps:
+    images = dataset.batch(order[: PROFILES["smoke"].settings()["denoising.images"]])
+    for t in PROFILES["smoke"].settings()["denoising.timesteps"]:
         record = pick(dummies, system="dummy: constant", metric="mse", setting=f"t = {t}")
         assert record.value == pytest.approx(float((images / 2).square().mean()), rel=1e-5)
 

@@ -145,6 +145,12 @@ def test_limit_caps_counts_and_nothing_else():
     assert profile.limit == 7
 
 
+def test_a_profile_that_was_changed_says_so_where_it_is_named():
+    assert PROFILES["quick"].title == "quick"
+    changed = parse(["all", "--limit", "1200", "--set", "fid_samples=64"], None).profile
+    assert changed.title == "quick, counts limited to 1,200, with another samples.count"
+
+
 def test_limit_caps_what_was_set(monkeypatch):
     options = parse(["all", "--limit", "9", "--set", "reconstruction.images=64"], None)
     assert options.profile.sizes(Sizes).images == 9
