@@ -81,7 +81,7 @@ def test_a_constant_system_has_the_error_of_a_grey_image(dummies, portraits):
 
     dataset = open_dataset(portraits, 32)
     order = np.random.default_rng(0).permutation(dataset.indices("test"))
-    images = dataset.batch(order[: PROFILES["smoke"].reconstruction_images])
+    images = dataset.batch(order[: PROFILES["smoke"].settings()["reconstruction.images"]])
     expected = float((images / 2).square().mean())
     record = pick(dummies, benchmark="reconstruction", system="dummy: constant", metric="mse")
     assert record.value == pytest.approx(expected, rel=1e-5)
