@@ -87,7 +87,7 @@ EMA_DECAY = 0.9999
 
 def rule(name: str) -> Rule:
     if name not in RULES:
-        raise UserError(f"fewshot_acceptance: no rule {name!r}{did_you_mean(name, RULES)}")
+        raise UserError(f"fewshot.acceptance: no rule {name!r}{did_you_mean(name, RULES)}")
     return RULES[name]
 
 
