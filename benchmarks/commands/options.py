@@ -6,7 +6,7 @@ import sys
 from benchmarks import REGISTRY, systems
 from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, override, with_steps
-from benchmarks.core.request import PRECISIONS, Options
+from benchmarks.core.request import AUTO, PRECISIONS, Options
 from benchmarks.systems import slug
 from diffae import cli
 from diffae.config import AUTOENCODER, NUM_TIMESTEPS
@@ -37,6 +37,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         allow_unknown_weights=args.allow_unknown_weights,
         out=args.out,
         precision=args.precision,
+        batch_size=args.batch_size,
         fresh=args.fresh,
         dry_run=args.dry_run,
         verify_data=args.verify_data,
@@ -111,6 +112,12 @@ def _parser(description: str | None) -> cli.Parser:
         default="float32",
         help="how exactly systems' networks compute (default: float32, with TF32 off); metrics: always float32",
     )
+    add(
+        "--batch-size",
+        type=_batch_size,
+        metavar=f"N|{AUTO}",
+        help="images that a network is given at once (default: 64); auto: what fits on a GPU; no number depends on it",
+    )
     add("--weights-dir", type=cli.path, help="folder of metric weights, see doctor")
     add("--fresh", action="store_true", help="compute everything anew, whatever the store holds")
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
@@ -129,6 +136,15 @@ def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
     for text in args.set:
         profile = override(profile, text)
     return profile if args.limit is None else profile.limited(args.limit)
+
+
+def _batch_size(text: str) -> int | str:
+    if text == AUTO:
+        return text
+    try:
+        return cli.positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; give a number of images, or {AUTO}") from None
 
 
 def _steps(text: str) -> tuple[int, ...]:

@@ -61,10 +61,10 @@ class Codes:
         )
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
-        """The full code of one chunk of a selection: used inside a chunk's computation."""
-        piece = (int(positions[0]), int(positions[-1]) + 1)
+        """The full code of whole chunks of a selection: used inside a chunk's computation."""
+        start, stop = int(positions[0]), int(positions[-1]) + 1
         key = self.key("code", system, selection) | ({"steps": steps} if system.iterative else {})
-        arrays = self.store.chunk(key, piece, lambda p: _code(system, selection, p, steps))
+        arrays = self.store.stretch(key, start, stop, lambda p: _code(system, selection, p, steps))
         x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
         return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
 

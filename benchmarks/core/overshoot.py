@@ -66,6 +66,17 @@ class Overshoot:
             yield with_note(record, said) if record.value is not None else record
 
 
+def is_count(name: str) -> bool:
+    """Whether an array of this name is a count that `Overshoot.beside` has put there."""
+    return name.startswith(PREFIX)
+
+
+def share_of_counts(counts: np.ndarray, place: slice, of: int) -> np.ndarray:
+    """What the images at `place` have in counts that were made of `of` images together: as much as any others, in whole
+    numbers. The shares of all places together are the counts."""
+    return counts * place.stop // of - counts * place.start // of
+
+
 def with_note(record: R, note: str) -> R:
     """The record with `note` behind what its note says already."""
     return replace(record, note="; ".join(filter(None, [record.note, note])))

@@ -6,6 +6,10 @@ from pathlib import Path
 from benchmarks.core.profiles import Profile
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
+AUTO = "auto"
+BatchSize = (
+    int | str | None
+)  # images at once, `AUTO`, or None: a chunk of the store; see batches.py
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Options:
     allow_unknown_weights: bool
     out: Path | None
     precision: str = "float32"
+    batch_size: BatchSize = None
     fresh: bool = False
     dry_run: bool = False
     verify_data: bool = False

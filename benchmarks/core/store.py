@@ -1,9 +1,11 @@
 """The store: results of expensive work, one file a chunk, filed under what they depend on.
 
-Work is a list of positions, cut into chunks of a fixed size. A key says everything that decides the result
+Work is a list of positions, cut into chunks of a fixed size. Neighbouring chunks may be computed together, which fills
+a GPU, and are filed apart. A key says everything that decides the result
 (weights, data, transform, steps, seed, metric networks ...); its hash names a folder, and a finished chunk is
 one npz file in it, written whole or not at all. So a killed run goes on where it stopped, a second run
-computes nothing twice, and any number of processes can share the work: chunk i belongs to rank i mod world.
+computes nothing twice, and any number of processes can share the work: chunk i (or the i-th few of them that are
+computed together) belongs to rank i mod world.
 A file that was damaged since (its checksums say so) is computed anew.
 
 A fresh store (`--fresh`) takes nothing that was there before the run: it computes every chunk anew and files it in
@@ -26,19 +28,21 @@ import numpy as np
 from tqdm import tqdm
 
 import diffae
-from benchmarks.core.overshoot import Overshoot
+from benchmarks.core.overshoot import Overshoot, is_count, share_of_counts
 from benchmarks.systems.base import SystemFailed
 from diffae import cli, distributed
 from diffae.errors import UserError
 from diffae.files import cache_root, is_partial, write_whole, writing
 from diffae.lock import LOCK, open_lock
 
-CHUNK = 64  # also the batch size of every network
+CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
-Compute = Callable[[np.ndarray], Arrays]  # positions -> arrays, one row a position
+# positions -> arrays, one row a position; a preview of the first few positions has fewer rows, and none further on
+Compute = Callable[[np.ndarray], Arrays]
+Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
 
 def default_root() -> Path:
@@ -47,8 +51,11 @@ def default_root() -> Path:
 
 
 class Store:
+    """`together` is how many neighbouring chunks are computed at once."""
+
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
+        self.together = 1
         self.overshoot = Overshoot()  # of the images behind what was read last, see `told`
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._in_use: IO[str] | None = None
@@ -78,22 +85,21 @@ class Store:
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
-        pieces = [(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
-        mine = pieces[distributed.rank() :: distributed.world()]
-        todo = [piece for piece in mine if not self._has(self._file(key, piece))]
+        pieces = _pieces(0, count)
+        todo = [run for mine in self._mine(pieces) for run in self._missing(key, mine)]
         failure = None
         if todo:
             title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
-            total = sum(stop - start for start, stop in todo)
+            total = sum(run[-1][1] - run[0][0] for run in todo)
             quiet = not distributed.is_main()
             with tqdm(
                 total=total, desc=title, unit="image", leave=False, disable=quiet or None
             ) as bar:
                 try:
-                    for piece in todo:
+                    for run in todo:
                         distributed.check()
-                        self._file_chunk(key, piece, compute)
-                        bar.update(piece[1] - piece[0])
+                        self._file_chunks(key, run, compute)
+                        bar.update(run[-1][1] - run[0][0])
                 except SystemFailed as error:
                     failure = error
         _agree(failure)
@@ -101,22 +107,44 @@ class Store:
         for piece in pieces:
             yield self.chunk(key, piece, compute)
 
-    def chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> Arrays:
+    def _mine(self, pieces: list[Piece]) -> list[list[Piece]]:
+        """What this process computes, in parts of neighbours; no part is so large that a process is left without."""
+        size = min(self.together, -(-len(pieces) // distributed.world()))
+        return _neighbours(pieces, size)[distributed.rank() :: distributed.world()]
+
+    def _missing(self, key: dict[str, Any], pieces: list[Piece]) -> list[list[Piece]]:
+        """Those of the pieces that are not filed, in runs of neighbours to be computed together."""
+        missing = [piece for piece in pieces if not self._has(self._file(key, piece))]
+        return _neighbours(missing, self.together)
+
+    def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
+        """The arrays of positions start..stop-1, joined, for use in another computation. `start` begins a chunk, `stop`
+        ends one or the whole."""
+        pieces = _pieces(start, stop)
+        for run in self._missing(key, pieces):
+            self._file_chunks(key, run, compute)
+        return _joined([self.chunk(key, piece, compute) for piece in pieces])
+
+    def chunk(self, key: dict[str, Any], piece: Piece, compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file or computed and filed."""
         path = self._file(key, piece)
         arrays = self._get(path) if self._has(path) else None
         if arrays is None:
-            self._file_chunk(key, piece, compute)
+            self._file_chunks(key, [piece], compute)
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
             raise UserError(f"{path}: cannot be read back; is the disk sound? {ELSEWHERE[3:]}")
         return self.overshoot.unpack(arrays)
 
-    def _file_chunk(self, key: dict[str, Any], piece: tuple[int, int], compute: Compute) -> None:
-        path = self._file(key, piece)
-        self._put(path, self.overshoot.beside(lambda: compute(np.arange(*piece))), key)
-        self._renewed.add(path)
+    def _file_chunks(self, key: dict[str, Any], run: list[Piece], compute: Compute) -> None:
+        """Compute neighbouring pieces together and file them apart."""
+        positions = np.arange(run[0][0], run[-1][1])
+        computed = self.overshoot.beside(lambda: compute(positions))
+        for piece, arrays in zip(run, _apart(computed, run), strict=True):
+            path = self._file(key, piece)
+            self._put(path, arrays, key)
+            self._renewed.add(path)
 
     def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
         with writing(self.root, ELSEWHERE):
@@ -138,7 +166,7 @@ class Store:
         if distributed.is_main():
             try:
                 if not self._has(self._file(key, (0, 1))):
-                    self._file_chunk(key, (0, 1), lambda _: compute())
+                    self._file_chunks(key, [(0, 1)], lambda _: compute())
             except ValueError:
                 _agree(None)
                 raise
@@ -152,7 +180,7 @@ class Store:
         """Whether there is a file that may be read instead of computing."""
         return path.exists() and (not self.fresh or path in self._renewed)
 
-    def _file(self, key: dict[str, Any], piece: tuple[int, int]) -> Path:
+    def _file(self, key: dict[str, Any], piece: Piece) -> Path:
         complete = {"version": diffae.__version__, **key}
         name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
         return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
@@ -181,6 +209,48 @@ class MemoryStore(Store):
     def _get(self, path: Path) -> Arrays | None:
         kept = self._kept.get(path)
         return None if kept is None else {name: array.copy() for name, array in kept.items()}
+
+
+def _pieces(start: int, stop: int) -> list[Piece]:
+    return [(a, min(a + CHUNK, stop)) for a in range(start, stop, CHUNK)]
+
+
+def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
+    """The pieces, in order, in runs of up to `most` of which each begins where the one before ends."""
+    runs: list[list[Piece]] = []
+    for piece in pieces:
+        if runs and len(runs[-1]) < most and runs[-1][-1][1] == piece[0]:
+            runs[-1].append(piece)
+        else:
+            runs.append([piece])
+    return runs
+
+
+def _apart(computed: Arrays, run: list[Piece]) -> list[Arrays]:
+    """What was computed for a run of pieces, by piece. A preview is of the first one."""
+    if len(run) == 1:
+        return [computed]
+    first, count = run[0][0], run[-1][1] - run[0][0]
+    places = [slice(start - first, stop - first) for start, stop in run]
+    return [
+        {name: _share(name, array, place, count) for name, array in computed.items()}
+        for place in places
+    ]
+
+
+def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray:
+    """What the positions at `place`, of `count`, have of an array."""
+    if is_count(name):
+        return share_of_counts(array, place, count)
+    if array.ndim and (len(array) == count or len(array) <= CHUNK):
+        return array[place]  # of a preview, its rows are the first place's
+    raise ValueError(f"{name}: {array.shape} for {count} positions: one row a position is needed")
+
+
+def _joined(chunks: list[Arrays]) -> Arrays:
+    if len(chunks) == 1:
+        return chunks[0]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def _agree(failure: SystemFailed | None) -> None:

@@ -1,0 +1,74 @@
+"""How many images a network is given at once: a matter of memory and speed that no number depends on.
+
+A chunk of the store (store.py) is what is filed, a batch is what is computed. Left alone, they are the same. With
+--batch-size N a system or a metric network is given N images at a time: a chunk is computed in parts, or several
+chunks are computed together and filed apart. `auto` is large on a GPU, and halves what does not fit into memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+
+from benchmarks.core.request import AUTO, BatchSize
+from diffae.errors import UserError
+
+LARGEST = 512  # images that `auto` begins with on a GPU: more fill it no better, and the host holds them too
+
+T = TypeVar("T")
+
+
+@dataclass
+class Batches:
+    """At most `size` images at a time, None: all that a network is given.
+
+    Where it `shrinks`, a method that runs out of memory is given half as many from then on, which is kept in `found`.
+    """
+
+    size: int | None = None
+    shrinks: bool = False
+    found: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, batch_size: BatchSize) -> "Batches":
+        """As --batch-size asks for it."""
+        return cls(shrinks=True) if batch_size == AUTO else cls(_number(batch_size))
+
+    def each(self, method: str, count: int, call: Callable[[slice], T]) -> list[T]:
+        """What `call` returns for the places 0..count-1, batch by batch; for none, one empty batch."""
+        results: list[T] = []
+        start = 0
+        while start < count or not results:
+            stop = min(start + (self.found.get(method) or self.size or count), count)
+            try:
+                results.append(call(slice(start, stop)))
+                start = stop
+            except Exception as error:
+                if not (self.shrinks and stop - start > 1 and out_of_memory(error)):
+                    raise
+                self.found[method] = (stop - start) // 2
+            if start < stop:  # here nothing holds what the failed call had in memory
+                torch.cuda.empty_cache()
+        return results
+
+
+def images_together(batch_size: BatchSize, device: torch.device) -> int:
+    """How many images are worth computing together; less than a chunk: a chunk."""
+    if batch_size == AUTO:
+        return LARGEST if device.type == "cuda" else 1
+    return _number(batch_size) or 1
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, says that the device has no memory left."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__
+    return error is not None
+
+
+def _number(batch_size: BatchSize) -> int | None:
+    """A number of images, or None. Raises UserError for anything else."""
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise UserError(f"batch size {batch_size!r}: must be a number of images from 1, or {AUTO}")
+    return batch_size
