@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.core.batches import Batches
 from benchmarks.core.codes import Codes
 from benchmarks.core.profiles import Profile, S
+from benchmarks.core.request import BatchSize
 from benchmarks.core.rows import Protocol, Row, make_row
 from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
@@ -44,13 +46,14 @@ class Context:
     allow_unknown_weights: bool = False
     attributes: tuple[str, ...] = ()
     precision: str = "float32"  # of the systems' networks, see precision.py
+    batch_size: BatchSize = None  # of all networks, see batches.py
     model: Mapping[str, Any] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.networks is None:
             given = self.weights_dir, self.allow_unknown_weights, self.device, self.dataset.name
-            self.networks = MetricNetworks(*given)
+            self.networks = MetricNetworks(*given, Batches.of(self.batch_size))
 
     def of(self, system: System) -> "Context":
         """The same for one system: protocols say what `System.describe` says."""

@@ -8,11 +8,13 @@ import torch
 
 from benchmarks import REGISTRY
 from benchmarks.core.base import failed, not_run, rows
+from benchmarks.core.batches import Batches, images_together
 from benchmarks.core.context import Context
 from benchmarks.core.rows import Row
 from benchmarks.core.setup import DataSizes, Missing, Options, load_systems, open_data
-from benchmarks.core.store import Store
+from benchmarks.core.store import CHUNK, Store
 from benchmarks.systems.base import System, SystemFailed
+from benchmarks.systems.checked import Checked
 from diffae.data import Dataset
 
 FIT_BATCH = 512  # at least so many images at a time, if there are
@@ -25,6 +27,13 @@ class Evaluation:
     context: Context
     systems: list[System]
     missing: Missing = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        asked, device = self.context.batch_size, self.context.device
+        self.context.store.together = max(1, images_together(asked, device) // CHUNK)
+        for system in self.systems:
+            if isinstance(system, Checked):
+                system.batches = Batches.of(asked)
 
     def fit(self) -> None:
         """Show training images to the systems that learn from them, a batch at a time; one that fails is missing."""
@@ -72,4 +81,5 @@ def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
         allow_unknown_weights=options.allow_unknown_weights,
         attributes=options.attributes,
         precision=options.precision,
+        batch_size=options.batch_size,
     )

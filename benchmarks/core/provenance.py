@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 import diffae
+from benchmarks.core.request import BatchSize
+from benchmarks.core.store import CHUNK
 from diffae import distributed
 
 PACKAGES = (
@@ -28,7 +30,9 @@ PACKAGES = (
 SECONDS_FOR_GIT = 10
 
 
-def describe(arguments: Sequence[str], device: torch.device) -> dict[str, Any]:
+def describe(
+    arguments: Sequence[str], device: torch.device, batch_size: BatchSize
+) -> dict[str, Any]:
     """The command's arguments, the code's commit, versions, and what it runs on."""
     return {
         "arguments": list(arguments),
@@ -39,6 +43,7 @@ def describe(arguments: Sequence[str], device: torch.device) -> dict[str, Any]:
         "device": _device(device),
         "processes": distributed.world(),
         "threads": torch.get_num_threads(),
+        "batch_size": batch_size or CHUNK,
     }
 
 

@@ -174,7 +174,7 @@ class RunFolder:
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),
-            **provenance.describe(arguments, context.device),
+            **provenance.describe(arguments, context.device, context.batch_size),
         }
         self._write_run()
 

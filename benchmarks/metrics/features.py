@@ -8,13 +8,14 @@ Images enter as uint8, as they would be read from files: a distance to a data se
 fair after the same rounding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from diffae.errors import UserError
 from reports.metrics import EFFNET, seen_through
@@ -46,15 +47,20 @@ class FeatureNetwork:
     sha256: str
     device: torch.device
     module: nn.Module
+    batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()
     def __call__(self, images_uint8: Tensor) -> Tensor:
         if images_uint8.dtype != torch.uint8:
             raise TypeError(f"feature networks take uint8 images, not {images_uint8.dtype}")
-        images = images_uint8.to(self.device).float().div(255)
-        images = images.contiguous(memory_format=torch.channels_last)
-        at_once = CPU_BATCH if self.device.type == "cpu" else max(len(images), 1)
-        return torch.cat([self.module(part) for part in images.split(at_once)])
+        at_once = CPU_BATCH if self.device.type == "cpu" else max(len(images_uint8), 1)
+
+        def features(place: slice) -> Tensor:
+            images = images_uint8[place].to(self.device).float().div(255)
+            images = images.contiguous(memory_format=torch.channels_last)
+            return torch.cat([self.module(part) for part in images.split(at_once)])
+
+        return torch.cat(self.batches.each(self.metric_name, len(images_uint8), features))
 
     def describe(self) -> dict[str, str | int]:
         """What the protocol records: two distances compare only where all of this is equal."""

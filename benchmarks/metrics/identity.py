@@ -13,7 +13,7 @@ and FFHQ.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen, to_unit
@@ -56,10 +57,14 @@ class FaceEmbedding:
     input_size: int
     sha256: str
     embed: Callable[[Tensor], Tensor]
+    batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        return self.embed(seen(images))
+        parts = self.batches.each(
+            self.metric_name, len(images), lambda place: self.embed(seen(images[place]))
+        )
+        return torch.cat(parts)
 
     def describe(self) -> dict[str, str | int]:
         """What the protocol records: two similarities compare only where all of this is equal."""

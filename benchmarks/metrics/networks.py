@@ -1,12 +1,13 @@
 """The metric networks of a run: the real ones where their weights are, else the honestly named stand-ins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import FeatureNetwork, feature_network
 from benchmarks.metrics.identity import FaceEmbedding, face_embedding
@@ -22,25 +23,29 @@ class MetricNetworks:
     allow_unknown: bool
     device: torch.device
     dataset: str
+    batches: Batches = field(default_factory=Batches)
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
-        return perceptual_distance(self.weights_dir, self.allow_unknown, self.device)
+        found = perceptual_distance(self.weights_dir, self.allow_unknown, self.device)
+        return replace(found, batches=self.batches)
 
     @cached_property
     def path_distance(self) -> PerceptualDistance:
         """The distance of path lengths, in float64."""
         distance = path_distance(self.weights_dir, self.allow_unknown, self.perceptual)
-        return distance.in_float64()
+        return replace(distance.in_float64(), batches=self.batches)
 
     @cached_property
     def features(self) -> FeatureNetwork:
-        return feature_network(self.weights_dir, self.allow_unknown, self.device)
+        found = feature_network(self.weights_dir, self.allow_unknown, self.device)
+        return replace(found, batches=self.batches)
 
     @cached_property
     def face(self) -> FaceEmbedding:
         """Raises NotAvailable where there is no embedding for this data set."""
-        return face_embedding(self.weights_dir, self.allow_unknown, self.device, self.dataset)
+        found = face_embedding(self.weights_dir, self.allow_unknown, self.device, self.dataset)
+        return replace(found, batches=self.batches)
 
     def describe(self) -> dict[str, Any]:
         """What every one of them is, its weights by hash: what a run folder belongs to."""

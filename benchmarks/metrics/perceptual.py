@@ -16,12 +16,13 @@ over layers l, with y the features unit-normalised over channels.
 
 import copy
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
 from benchmarks.metrics.pixel import seen
@@ -45,11 +46,15 @@ class PerceptualDistance:
     device: torch.device
     module: nn.Module
     dtype: torch.dtype = torch.float32
+    batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        a, b = (seen(images.to(self.device, self.dtype)) for images in (a, b))
-        return self.module(a, b).flatten()
+        def distance(place: slice) -> Tensor:
+            pair = (seen(images[place].to(self.device, self.dtype)) for images in (a, b))
+            return self.module(*pair).flatten()
+
+        return torch.cat(self.batches.each(self.metric_name, len(a), distance))
 
     def in_float64(self) -> "PerceptualDistance":
         """The same distance in float64, for images that hardly differ."""

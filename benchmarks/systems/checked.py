@@ -3,7 +3,7 @@
 `systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
 0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
 float32 (float64 where a system computes in it), on the run's device, without gradients, finite, of the promised
-shape, and images within [-1, 1].
+shape, and images within [-1, 1]. The verbs are called in batches, see splitting.py.
 """
 
 import traceback
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from benchmarks.core.batches import Batches, out_of_memory
 from benchmarks.core.overshoot import Overshoot
 from benchmarks.core.precision import of_networks
 from benchmarks.metrics.weights import NotAvailable
@@ -32,6 +33,7 @@ from benchmarks.systems.base import (
 from benchmarks.systems.contract import Fields, kind
 from benchmarks.systems.parts import Part, Semantic, each, numbers, tensors
 from benchmarks.systems.source import source_digest, state_digest
+from benchmarks.systems.splitting import in_batches
 from diffae.errors import UserError
 
 T = TypeVar("T")
@@ -71,7 +73,8 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
             raise
         raise SystemFailed.at(name, method, str(error)) from error
     except (Exception, SystemExit) as error:
-        raise SystemFailed.at(name, method, raised(error)) from error
+        hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
+        raise SystemFailed.at(name, method, raised(error) + hint) from error
 
 
 @contextmanager
@@ -101,6 +104,7 @@ class Checked(System):
     def __init__(self, name: str, inner: System, device: torch.device):
         self.name, self.inner, self.device = name, inner, device
         self.overshoot = Overshoot()
+        self.batches = Batches()
         fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
         self._source = source_digest(type(inner))
         if (live := inner.live) is not None:
@@ -112,7 +116,7 @@ class Checked(System):
     def anew(self) -> "Checked":
         """The same as it is now: a live model may have learned since."""
         found = Checked(self.name, self.inner, self.device)
-        found.title = self.title
+        found.title, found.batches = self.title, self.batches
         return found
 
     def _take(self, fields: Fields) -> None:
@@ -146,6 +150,7 @@ class Checked(System):
             raise
         self._take(self._call("fit", lambda: contract.read_fields(self.inner, self.name)))
 
+    @in_batches
     def encode(self, images: Tensor, steps: int = 100) -> Code:
         given = self._images_in("encode", images)
         code = self._call("encode", lambda: self.inner.encode(given, steps))
@@ -153,6 +158,7 @@ class Checked(System):
             raise self._wrong("encode", f"returned {kind(code)}, not a Code")
         return self._code("encode", code, images)
 
+    @in_batches
     def encode_semantic(self, images: Tensor) -> Semantic:
         given = self._images_in("encode_semantic", images)
         semantic = self._call("encode_semantic", lambda: self.inner.encode_semantic(given))
@@ -173,12 +179,14 @@ class Checked(System):
         found = self._call("move", lambda: self.inner.move(given, by))
         return self._semantic("move", found, _count(semantic))
 
+    @in_batches
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         name, given = "encode_stochastic", self._images_in("encode_stochastic", images)
         z = None if semantic is None else self._in(semantic)
         x_T = self._call(name, lambda: self.inner.encode_stochastic(given, z, steps))
         return self._x_T(name, x_T, images)
 
+    @in_batches
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         x_T = None if code.x_T is None else self._in(code.x_T)
         given = Code(None if code.semantic is None else self._in(code.semantic), x_T)
@@ -190,11 +198,13 @@ class Checked(System):
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
         return self._images("decode", images, _count(found[0]), dtype)
 
+    @in_batches
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
         name = "sample_latents"
         latents = self._call(name, lambda: self.inner.sample_latents(list(indices), seed, steps))
         return self._semantic(name, latents, len(indices))
 
+    @in_batches
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         images = self._call("sample", lambda: self.inner.sample(list(indices), seed, steps))
         return self._images("sample", images, len(indices))
@@ -204,6 +214,7 @@ class Checked(System):
         x_t = self._call("add_noise", lambda: self.inner.add_noise(given, t, noise))
         return self._tensor("add_noise", x_t, tuple(images.shape))
 
+    @in_batches
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         given = self._images_in("predict_x0", images_noised)
         z = None if semantic is None else self._in(semantic)
@@ -390,6 +401,19 @@ class Checked(System):
         """In `dtype` on the run's device, a tensor that may be written into and go through autograd."""
         value = value.detach().to(self.device, dtype)
         return value.clone() if value.is_inference() else value
+
+
+@contextmanager
+def undivided(system: System) -> Iterator[None]:
+    """Within the block, a system is given all images at once, whatever --batch-size says: what is timed is that."""
+    if not isinstance(system, Checked):
+        yield
+        return
+    batches, system.batches = system.batches, Batches()
+    try:
+        yield
+    finally:
+        system.batches = batches
 
 
 @dataclass

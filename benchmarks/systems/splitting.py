@@ -6,10 +6,10 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from benchmarks.core.batches import Batches
+from benchmarks.systems import parts
 from benchmarks.systems.base import Code
 
 P = ParamSpec("P")
@@ -55,11 +55,8 @@ def join(values: Sequence[Any]) -> Any:
     if len(values) == 1 or first is None:
         return first
     if isinstance(first, Code):
-        parts = zip(*map(_parts, values), strict=True)
-        return Code(*(join(part) for part in parts))
-    if isinstance(first, tuple):
-        return tuple(join(part) for part in zip(*values, strict=True))
-    return torch.cat(list(values))
+        return Code(*map(join, zip(*map(_parts, values), strict=True)))
+    return parts.join(values)
 
 
 def _cut(value: Any, place: slice) -> Any:
@@ -67,7 +64,7 @@ def _cut(value: Any, place: slice) -> Any:
     if isinstance(value, Code):
         return Code(*(_cut(part, place) for part in _parts(value)))
     if _is_several(value):
-        return tuple(part[place] for part in value)
+        return parts.index(value, place)
     return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value
 
 

@@ -28,6 +28,7 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
+from benchmarks.systems.checked import undivided
 from reports.records import Record
 from reports.specs import TableSpec
 
@@ -240,11 +241,12 @@ def _measure(
 
     def compute() -> Arrays:
         work = _work(context, system, verb, sizes.batch, steps)
-        seconds = counting.median_seconds(work, sizes.repeats, context.device)
-        return {
-            "images_per_second": np.array(sizes.batch / seconds),
-            "peak_memory": np.array(counting.peak_memory(work, context.device)),
-        }
+        with undivided(system):
+            seconds = counting.median_seconds(work, sizes.repeats, context.device)
+            return {
+                "images_per_second": np.array(sizes.batch / seconds),
+                "peak_memory": np.array(counting.peak_memory(work, context.device)),
+            }
 
     key = context.codes.key("times", system, None) | setup | {"verb": verb.name, "steps": steps}
     return context.store.once(key | {"image_size": context.dataset.image_size}, compute)

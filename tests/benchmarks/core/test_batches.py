@@ -1,0 +1,363 @@
+"""Batches: what is given at once, what is cut and put together again, and what is halved for want of memory."""
+
+import json
+import sys
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from plug_ins import offer
+from refusal import refusal
+
+from benchmarks import systems
+from benchmarks.commands.options import parse
+from benchmarks.core.batches import LARGEST, Batches, images_together
+from benchmarks.core.overshoot import PREFIX
+from benchmarks.core.store import CHUNK, Store
+from benchmarks.run import main
+from benchmarks.systems import checked
+from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.systems.checked import undivided
+from benchmarks.systems.dummy import Perfect
+from benchmarks.systems.splitting import join
+from reports.records import read_records
+
+CPU = torch.device("cpu")
+
+
+# ----------------------------------------------------------------------------------------------
+# How many at once
+
+
+class Device:
+    """Memory for so many images."""
+
+    def __init__(self, room):
+        self.room, self.tried = room, []
+
+    def __call__(self, place):
+        self.tried.append(place.stop - place.start)
+        if self.tried[-1] > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return list(range(place.start, place.stop))
+
+
+@pytest.mark.parametrize(
+    ("size", "tried"), [(None, [10]), (10, [10]), (64, [10]), (4, [4, 4, 2]), (1, [1] * 10)]
+)
+def test_no_more_at_once_than_asked_for(size, tried):
+    device = Device(100)
+    assert list(chain(*Batches(size).each("decode", 10, device))) == list(range(10))
+    assert device.tried == tried
+
+
+def test_none_at_all_is_one_empty_batch():
+    assert Batches(4).each("decode", 0, lambda place: (place.start, place.stop)) == [(0, 0)]
+
+
+def test_what_does_not_fit_is_halved_and_remembered_by_method():
+    device, batches = Device(3), Batches.of("auto")
+    assert list(chain(*batches.each("decode", 16, device))) == list(range(16))
+    assert device.tried == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    device.tried.clear()
+    batches.each("decode", 5, device)
+    assert device.tried == [2, 2, 1]
+    roomy = Device(100)
+    batches.each("encode", 16, roomy)
+    assert roomy.tried == [16]
+
+
+def test_batches_that_are_done_are_not_done_again():
+    done = []
+
+    def call(place):
+        if place.stop - place.start > 4 and place.start:  # somebody else took the memory
+            raise torch.OutOfMemoryError
+        done.extend(range(place.start, place.stop))
+
+    Batches(8, shrinks=True).each("decode", 24, call)
+    assert done == list(range(24))
+
+
+@pytest.mark.parametrize(
+    ("batches", "error"),
+    [
+        (Batches.of(8), torch.OutOfMemoryError()),  # a number is what was asked for
+        (Batches.of("auto"), RuntimeError("no kernel")),
+    ],
+)
+def test_another_error_or_a_number_that_was_given_is_not_halved(batches, error):
+    tried = []
+
+    def fails(place):
+        tried.append(place)
+        raise error
+
+    with pytest.raises(type(error)):
+        batches.each("decode", 16, fails)
+    assert len(tried) == 1
+
+
+def test_one_image_that_does_not_fit_fails():
+    with pytest.raises(torch.OutOfMemoryError):
+        Batches.of("auto").each("decode", 4, Device(0))
+
+
+def test_auto_is_large_on_a_gpu_alone():
+    assert images_together("auto", torch.device("cuda")) == LARGEST
+    assert images_together("auto", CPU) == images_together(None, CPU) == 1
+    assert images_together(192, CPU) == 192
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("0", "must be at least 1, not 0; give a number of images, or auto"),
+        ("many", "'many' is not a whole number; give a number of images, or auto"),
+    ],
+)
+def test_what_is_no_batch_size_is_refused(given, reason, capsys):
+    line = refusal(lambda words: parse(words, None), capsys, "all", "--batch-size", given)
+    assert f"--batch-size: {reason}" in line
+
+
+# ----------------------------------------------------------------------------------------------
+# The calls of a system
+
+
+class Counting(Perfect):
+    """Knows how many images it is given, and how many of them fit."""
+
+    room = 1000
+    capabilities = Perfect.capabilities | {"sample", "sample_latents", "predict_x0"}
+
+    def __init__(self, path, device):
+        super().__init__(path, device)
+        self.tried = []
+
+    def _take(self, value):
+        self.tried.append(len(value))
+        if len(value) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return value
+
+    def encode_semantic(self, images):
+        return super().encode_semantic(self._take(images))
+
+    def decode(self, code, steps=100):
+        self._take(code.semantic)
+        return super().decode(code, steps)
+
+    def sample_latents(self, indices, seed, steps):
+        self._take(indices)
+        return torch.tensor(indices)[:, None].expand(-1, self.latent_dim) / 100 + seed
+
+    def sample(self, indices, seed, steps):
+        return self.decode(Code(self.sample_latents(indices, seed, steps)), steps)
+
+    def predict_x0(self, images_noised, t, semantic):
+        return self._take(images_noised) * t / 1000 + semantic[:, :1, None, None]
+
+
+def counting(batches):
+    system = checked.build("counting", Counting, None, CPU)
+    system.batches = batches
+    return system
+
+
+def every_verb(system):
+    images = torch.rand(10, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    code = system.encode(images, 7)
+    semantic = system.encode_semantic(images)
+    return {
+        "encode": code.semantic,
+        "encode_semantic": semantic,
+        "decode": system.decode(code, steps=7),
+        "sample_latents": system.sample_latents(range(3, 13), 0, 7),
+        "sample": system.sample(list(range(10)), 0, 7),
+        "sample, an array of indices": system.sample(np.arange(10), 0, 7),
+        "predict_x0": system.predict_x0(images, 300, semantic),
+    }
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 64])
+def test_every_verb_in_batches_is_the_verb(size):
+    plain, cut = counting(Batches()), counting(Batches(size))
+    expected = every_verb(plain)
+    for verb, found in every_verb(cut).items():
+        assert torch.equal(found, expected[verb]), verb
+    assert max(cut.inner.tried) == min(size, 10) and max(plain.inner.tried) == 10
+
+
+def test_overshoot_is_counted_once_however_it_is_cut():
+    class Wild(Counting):
+        def decode(self, code, steps=100):
+            return super().decode(code, steps) * 1.5
+
+    found = []
+    for size in (None, 3):
+        system = checked.build("wild", Wild, None, CPU)
+        system.batches = Batches(size)
+        every_verb(system)
+        found.append(system.overshoot.counts)
+    assert found[0] == found[1] and found[0]["decode"][0] > 0
+
+
+def test_a_system_that_runs_out_of_memory_says_what_may_help():
+    system = counting(Batches(8))
+    system.inner.room = 4
+    with pytest.raises(SystemFailed, match="OutOfMemoryError.*; a smaller --batch-size may help"):
+        every_verb(system)
+    system.batches = Batches.of("auto")
+    every_verb(system)
+    assert system.batches.found == dict.fromkeys(
+        ("encode", "encode_semantic", "decode", "sample_latents", "sample", "predict_x0"), 2
+    )
+
+
+def test_what_is_timed_is_not_cut():
+    system = counting(Batches(3))
+    with undivided(system):
+        every_verb(system)
+    assert set(system.inner.tried) == {10}
+    every_verb(system)
+    assert set(system.inner.tried[-2:]) == {3, 1}
+    with undivided(system.inner):  # which is never cut
+        assert not hasattr(system.inner, "batches")
+
+
+def test_a_code_of_several_parts_is_put_together():
+    parts = [(torch.ones(n, 2), torch.zeros(n, 3)) for n in (2, 1)]
+    code = join([Code(semantic, None) for semantic in parts])
+    assert [tuple(part.shape) for part in code.semantic] == [(3, 2), (3, 3)] and code.x_T is None
+
+
+# ----------------------------------------------------------------------------------------------
+# Chunks that are computed together
+
+
+def scores(log):
+    """A row a position, a preview of the first five, and counts of overshoot: seven of ten a position."""
+
+    def compute(positions):
+        log.append((int(positions[0]), int(positions[-1]) + 1))
+        preview = positions[: 5 if positions[0] == 0 else 0]
+        counts = {PREFIX + "decode": np.array([7 * len(positions), 10 * len(positions)])}
+        return {"score": positions * 0.5, "map": np.ones((len(positions), 2, 2))} | {
+            "preview": np.stack([preview, preview], 1)
+        } | counts  # fmt: skip
+
+    return compute
+
+
+def files(root):
+    return {
+        path.name: {name: array.tolist() for name, array in np.load(path).items()}
+        for path in root.rglob("*.npz")
+    }
+
+
+@pytest.mark.parametrize("together", [2, 3, 100])
+def test_chunks_that_are_computed_together_are_filed_as_if_alone(together, tmp_path):
+    count, logs = 4 * CHUNK + 5, ([], [])
+    for size, log in zip((1, together), logs, strict=True):
+        store = Store(tmp_path / str(size))
+        store.together = size
+        list(store.chunks({"work": "test"}, count, scores(log)))
+    assert files(tmp_path / str(together)) == files(tmp_path / "1")
+    assert len(logs[0]) == 5 and len(logs[1]) == -(-5 // together)
+
+
+def test_counts_that_cannot_be_told_apart_are_shared_and_keep_their_sum(tmp_path):
+    def compute(positions):
+        return {"x": positions, PREFIX + "decode": np.array([101, 999])}
+
+    store = Store(tmp_path)
+    store.together = 3
+    list(store.chunks({"work": "test"}, 2 * CHUNK + 7, compute))
+    assert store.overshoot.counts == {"decode": (101, 999)}
+
+
+def test_only_what_is_missing_is_computed_in_runs_of_neighbours(tmp_path):
+    log = []
+    store = Store(tmp_path)
+    store.together = 4
+    list(store.chunks({"work": "test"}, 5 * CHUNK, scores(log)))
+    for name in (0, 1, 3):
+        (path,) = tmp_path.rglob(f"{name * CHUNK:08d}-*.npz")
+        path.unlink()
+    log.clear()
+    found = store.array({"work": "test"}, 5 * CHUNK, scores(log), "score")
+    assert log == [(0, 2 * CHUNK), (3 * CHUNK, 4 * CHUNK)]
+    assert np.array_equal(found, np.arange(5 * CHUNK) * 0.5)
+
+
+def test_a_stretch_is_its_chunks_joined(tmp_path):
+    log = []
+    store = Store(tmp_path)
+    store.together = 2
+    list(store.chunks({"work": "test"}, CHUNK, scores(log)))
+    found = store.stretch({"work": "test"}, CHUNK, 4 * CHUNK + 5, scores(log))
+    assert log == [(0, CHUNK), (CHUNK, 3 * CHUNK), (3 * CHUNK, 4 * CHUNK + 5)]
+    assert np.array_equal(found["score"], np.arange(CHUNK, 4 * CHUNK + 5) * 0.5)
+    assert not len(found["preview"])
+
+
+def test_what_is_not_a_row_a_position_is_refused(tmp_path):
+    store = Store(tmp_path)
+    store.together = 2
+    with pytest.raises(ValueError, match="one row a position is needed"):
+        list(
+            store.chunks({"work": "test"}, 2 * CHUNK, lambda positions: {"x": np.zeros(CHUNK + 1)})
+        )
+
+
+# ----------------------------------------------------------------------------------------------
+# A run
+
+
+PLUG_IN = """
+import torch
+from benchmarks.systems.dummy import Perfect
+
+class Small(Perfect):
+    name, title = "small", "small"
+
+    def decode(self, code, steps=100):
+        if len(code.semantic) > 9:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().decode(code, steps)
+"""
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A system that decodes no more than nine images at once."""
+    (tmp_path / "small_memory.py").write_text(PLUG_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    offer(monkeypatch, "diffae.systems", {"small": "small_memory:Small"})
+    monkeypatch.setattr(systems.REGISTRY, "_warned", set())
+    yield
+    sys.modules.pop("small_memory", None)
+
+
+def run(out, patches, *more):
+    main(
+        ["reconstruction", "--systems", "small", "--profile", "smoke", "--data", str(patches.root),
+         "--out", str(out), *more]
+    )  # fmt: skip
+
+
+def test_auto_goes_on_with_half_as_many(small, patches, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
+    run(tmp_path / "auto", patches, "--batch-size", "auto")
+    about = json.loads((tmp_path / "auto" / "run.json").read_text())
+    assert about["batch_size"] == "auto"
+    assert "batch_size" not in json.dumps([about["settings"], about["protocols"]])
+    run(tmp_path / "auto", patches, "--batch-size", "5")  # the same run: it is in no key
+    records = (tmp_path / "auto" / "records.csv").read_bytes()
+    run(tmp_path / "five", patches, "--fresh", "--batch-size", "5")
+    assert (tmp_path / "five" / "records.csv").read_bytes() == records
+    (ssim,) = [r for r in read_records(tmp_path / "five" / "records.csv") if r.metric == "ssim"]
+    assert ssim.value == pytest.approx(1)
