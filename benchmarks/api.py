@@ -49,6 +49,7 @@ class Settings(TypedDict, total=False):
     crop: str
     device: str  # default: that of a model that is given, else the GPU where there is one
     precision: str
+    batch_size: int | str
     weights_dir: str | Path
     allow_unknown_weights: bool
     cache: bool  # keep finished work in the store on disk, as the command does; default: where `out` is given
@@ -194,6 +195,7 @@ def _options(
         allow_unknown_weights=settings.get("allow_unknown_weights", False),
         out=None if out is None else Path(out),
         precision=how,
+        batch_size=settings.get("batch_size"),
     )
 
 
