@@ -74,4 +74,4 @@ def _parts(code: Code) -> list[Any]:
 
 def _is_several(value: Any) -> bool:
     """Whether it is a semantic code of several tensors."""
-    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Tensor)
+    return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)

@@ -17,9 +17,10 @@ from benchmarks.core.overshoot import PREFIX
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.run import main
 from benchmarks.systems import checked
-from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.systems.base import DECODE, ENCODE, Code, SystemFailed
 from benchmarks.systems.checked import undivided
 from benchmarks.systems.dummy import Perfect
+from benchmarks.systems.parts import tensors
 from benchmarks.systems.splitting import join
 from reports.records import read_records
 
@@ -188,6 +189,22 @@ def test_every_verb_in_batches_is_the_verb(size):
     for verb, found in every_verb(cut).items():
         assert torch.equal(found, expected[verb]), verb
     assert max(cut.inner.tried) == min(size, 10) and max(plain.inner.tried) == 10
+
+
+@pytest.mark.parametrize("name", [name for name in systems.REGISTRY.own if "dummy" in name])
+def test_codes_of_every_shape_are_cut_and_put_together(name):
+    system = systems.load(name)
+    images = torch.rand(7, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = []
+    for size in (None, 3):
+        system.batches = Batches(size)
+        code = Code(system.encode_semantic(images))
+        if ENCODE in system.capabilities:
+            code = system.encode(images)
+        decoded = system.decode(code) if DECODE in system.capabilities else images
+        found.append([*tensors(code.semantic), decoded])
+    for whole, cut in zip(*found, strict=True):
+        assert torch.equal(whole, cut) and len(cut) == 7
 
 
 def test_overshoot_is_counted_once_however_it_is_cut():
