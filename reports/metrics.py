@@ -86,7 +86,7 @@ METRICS: dict[str, Metric] = {
         label="latent size", digits=0),
     "code_bits": Metric(
         NEITHER, "bit", "Bits in a quantised code", "log2 of the codebook for each token",
-        label="bits", digits=0),
+        label="code", digits=0),
     "ssim": Metric(
         HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
         label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS),

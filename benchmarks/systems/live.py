@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import systems
+from benchmarks.core.registry import NAME
 from benchmarks.systems import checked
 from benchmarks.systems.base import (
     DECODE,
@@ -50,13 +51,21 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
     if isinstance(thing, checked.Checked):
         return thing if thing.live is None else thing.anew()
     if isinstance(thing, System):
-        return checked.Checked(getattr(thing, "name", type(thing).__name__), thing, device)
+        return checked.Checked(_name(thing), thing, device)
     if isinstance(thing, DiffusionAutoencoder | DDIM):
         known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
         return checked.Checked(known.name, known, device)
     _refuse_what_cannot(thing)
     made = wrap(thing, image_size=_image_size(thing), title=title or kind(thing))
     return checked.Checked(made.name, made, device)
+
+
+def _name(system: System) -> str:
+    """The name that it has, if it can stand in files and options, or else that of its class."""
+    name = getattr(system, "name", None)
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name
+    return systems.slug(type(system).__name__) or "system"
 
 
 def _named(thing: str | Path, device: torch.device) -> System:
@@ -128,7 +137,9 @@ def wrap(
     """
     _refuse_what_cannot(module)
     size = checks.whole(image_size, "image_size", 1, LARGEST_SIDE)
-    made = Wrapped(module, size, title, name or systems.slug(title))
+    if name is not None and not NAME.fullmatch(name):
+        raise UserError(f"wrap: name {name!r}: a name has letters, digits and .-_ only")
+    made = Wrapped(module, size, title, name or systems.slug(title) or "model")
     code = made.first_code()
     given = tensors(code.semantic) if code.semantic is not None else ()
     readings, codebooks = (

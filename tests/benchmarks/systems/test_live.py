@@ -167,6 +167,7 @@ def test_another_reading_is_another_system():
         ({"image_size": "8"}, "image_size must be a whole number from 1"),
         ({"image_size": 8, "reading": "mean"}, "reading must be flat, pooled or histogram"),
         ({"image_size": 8, "reading": ["flat", "flat"]}, "wrap: reading: one for all, or one for each of 1"),
+        ({"image_size": 8, "name": "a/b"}, "wrap: name 'a/b': a name has letters"),
         ({"image_size": 8, "width": 2}, "width says for how many numbers a token stands"),
     ],
 )  # fmt: skip
@@ -183,6 +184,17 @@ def test_names_paths_and_systems(untrained):
         system = systems.as_system(path, title="Mine")
         assert (system.name, system.title) == ("ddim", "Mine")
     assert systems.as_system(Perfect(None, CPU)).name == "dummy-perfect"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("../up", "perfect"), (None, "perfect"), ("a.b", "a.b")]
+)
+def test_a_name_can_stand_in_a_files_name(name, found):
+    system = Perfect(None, CPU)
+    system.name = name
+    assert systems.as_system(system).name == found
+    made = systems.wrap(Linear(), image_size=SIZE, title="模型")
+    assert made.name == "model" and systems.as_system(made).title == "模型"
 
 
 @pytest.mark.parametrize(("kind", "name"), [(DiffusionAutoencoder, "diffae"), (DDIM, "ddim")])
