@@ -3,7 +3,7 @@
 AUROC, average precision and accuracy are scikit-learn's. A standard error of AUROC is DeLong's
 (DeLong et al., 1988) by the midranks of Sun & Xu (2014), carried over to attributes with labels of
 their own so that the mean over correlated attributes has one too. A score that one class leaves
-undefined is nan everywhere.
+undefined is nan everywhere. scikit-learn and SciPy's statistics take a second to import, and are where they are used.
 """
 
 import math
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
@@ -25,11 +23,15 @@ def _has_both(labels: Bools) -> bool:
 
 def auroc(scores: Floats, labels: Bools) -> float:
     """Area under the ROC curve of scores [N] for boolean labels [N]; nan with one class."""
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(labels, scores)) if _has_both(labels) else math.nan
 
 
 def average_precision(scores: Floats, labels: Bools) -> float:
     """Average precision of scores [N] for boolean labels [N]; nan with one class."""
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(labels, scores)) if _has_both(labels) else math.nan
 
 
@@ -61,6 +63,8 @@ def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.floa
     m, n = int(labels.sum()), int((~labels).sum())
     if m == 0 or n == 0:
         return math.nan, np.full(len(labels), math.nan)
+    from scipy.stats import rankdata
+
     ranks = rankdata(scores)
     v10 = (ranks[labels] - rankdata(scores[labels])) / n
     v01 = 1 - (ranks[~labels] - rankdata(scores[~labels])) / m

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
 
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen
@@ -36,6 +35,8 @@ def save_sheet(path: Path | None, rows: Sequence[Tensor], scale: int = 1) -> Non
     """Write rows of images (each n x 3 x S x S in [-1, 1], all of the same n) as one PNG; where `path` is None, nowhere."""
     if path is None or not distributed.is_main():
         return
+    from torchvision.utils import make_grid, save_image  # not needed by `doctor` or `--dry-run`
+
     images = torch.cat([row.cpu().float() for row in rows]).repeat_interleave(scale, -1)
     images = images.repeat_interleave(scale, -2)
     grid = make_grid((images.clamp(-1, 1) + 1) / 2, nrow=len(rows[0]), padding=2, pad_value=1.0)
