@@ -232,6 +232,12 @@ def _apart(computed: Arrays, run: list[Piece]) -> list[Arrays]:
         return [computed]
     first, count = run[0][0], run[-1][1] - run[0][0]
     places = [slice(start - first, stop - first) for start, stop in run]
+    for name, array in computed.items():
+        rows = len(array) if array.ndim else -1
+        if not is_count(name) and rows not in (count, 0) and not (first == 0 < rows < count):
+            raise ValueError(
+                f"{name}: {array.shape} for {count} positions: one row a position is needed"
+            )
     return [
         {name: _share(name, array, place, count) for name, array in computed.items()}
         for place in places
@@ -242,9 +248,7 @@ def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray
     """What the positions at `place`, of `count`, have of an array."""
     if is_count(name):
         return share_of_counts(array, place, count)
-    if array.ndim and (len(array) == count or len(array) <= CHUNK):
-        return array[place]  # of a preview, its rows are the first place's
-    raise ValueError(f"{name}: {array.shape} for {count} positions: one row a position is needed")
+    return array[place] if len(array) == count or place.start == 0 else array[:0]
 
 
 def _joined(chunks: list[Arrays]) -> Arrays:

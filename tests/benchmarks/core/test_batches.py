@@ -321,13 +321,13 @@ def test_a_stretch_is_its_chunks_joined(tmp_path):
     assert not len(found["preview"])
 
 
-def test_what_is_not_a_row_a_position_is_refused(tmp_path):
+@pytest.mark.parametrize("wrong", [np.zeros(()), np.zeros(2 * CHUNK + 1), np.zeros(5)])
+def test_what_is_not_a_row_a_position_is_refused(wrong, tmp_path):
+    """Such as a sum over the positions. Of the first ones there may be a preview, and of no others."""
     store = Store(tmp_path)
     store.together = 2
     with pytest.raises(ValueError, match="one row a position is needed"):
-        list(
-            store.chunks({"work": "test"}, 2 * CHUNK, lambda positions: {"x": np.zeros(CHUNK + 1)})
-        )
+        list(store.chunks({"work": "test"}, 4 * CHUNK, lambda positions: {"x": wrong}))
 
 
 # ----------------------------------------------------------------------------------------------
