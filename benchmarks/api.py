@@ -28,11 +28,17 @@ from benchmarks.core.results import Results
 from benchmarks.core.rows import Row
 from benchmarks.core.run_folder import PICTURES, RunFolder
 from benchmarks.core.setup import open_data, refuse_data_and_out_in_one
+from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
+from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System, SystemFailed
+from benchmarks.systems.checked import evaluating
 from diffae import cli
+from diffae.checks import whole
 from diffae.data import Dataset
 from diffae.errors import UserError
+
+LARGEST_SEED = 2**63 - 1
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -134,7 +140,7 @@ def _prepare(
         raise TypeError(
             f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
         )
-    device = torch.device(settings.get("device") or _device_of(model))
+    device = _device(model, settings.get("device"))
     options = _options(tasks, data, profile, out, settings, device)
     refuse_override(options.precision)
     if options.out is not None:
@@ -189,7 +195,7 @@ def _options(
         crop=settings.get("crop"),
         profile=_profile(profile, settings, benchmarks),
         attributes=tuple(settings.get("attributes", ())),
-        seed=settings.get("seed", 0),
+        seed=whole(settings.get("seed", 0), "seed", 0, LARGEST_SEED),
         device=str(device),
         weights_dir=None if weights_dir is None else Path(weights_dir),
         allow_unknown_weights=settings.get("allow_unknown_weights", False),
@@ -209,25 +215,28 @@ def _profile(
         found = with_steps(found, steps)
     found = found.changed_by(settings.get("settings", {}))
     limit = settings.get("limit")
-    return found if limit is None else found.limited(limit)
+    return found if limit is None else found.limited(whole(limit, "limit", 1, LARGEST))
 
 
 # ----------------------------------------------------------------------------------------------
 # Models
 
 
-def _systems(model: Models, device: torch.device) -> list[System]:
-    """The models as systems, none named or titled as another."""
-    titled: list[tuple[str | None, Model]]
+def _titled(model: Models) -> list[tuple[str | None, Model]]:
+    """What is to be measured, one by one, each with its title where it was given one."""
     if isinstance(model, Mapping):
-        titled = [(str(title), one) for title, one in model.items()]
-    elif isinstance(model, list | tuple):
-        titled = [(None, one) for one in model]
-    else:
-        titled = [(None, model)]
-    if not titled:
+        return [(str(title), one) for title, one in model.items()]
+    return [(None, one) for one in (model if isinstance(model, list | tuple) else [model])]
+
+
+def _systems(model: Models, device: torch.device) -> list[System]:
+    """The models as systems, none named or titled as another. Raises UserError if one of them cannot be had."""
+    try:
+        loaded = [systems.as_system(one, device, title) for title, one in _titled(model)]
+    except NotAvailable as reason:
+        raise UserError(f"model: {reason}") from None
+    if not loaded:
         raise UserError("model: there is nothing to measure")
-    loaded = [systems.as_system(one, device, title) for title, one in titled]
     for title, count in Counter(system.title for system in loaded).items():
         if count > 1:
             raise UserError(f"model: two are called {title!r}; give a dictionary, with titles")
@@ -240,14 +249,28 @@ def _systems(model: Models, device: torch.device) -> list[System]:
     return loaded
 
 
-def _device_of(model: Models) -> str:
-    """Where a model that is given lies; a GPU, if there is one, for what is loaded by name."""
-    for one in model.values() if isinstance(model, Mapping) else [model]:
-        for network in vars(one).values() if hasattr(one, "__dict__") else ():
-            if isinstance(network, nn.Module):
-                for parameter in network.parameters():
-                    return str(parameter.device)
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(model: Models, asked: str | None) -> torch.device:
+    """That which was asked for, else where a model that is given lies; a GPU, if there is one, for what is loaded by
+    name. Raises UserError for a device that is not here."""
+    if asked is not None:
+        return _here(asked)
+    for _, one in _titled(model):
+        for part in (one, *vars(one).values()) if hasattr(one, "__dict__") else ():
+            if isinstance(part, nn.Module):
+                for parameter in part.parameters():
+                    return parameter.device
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _here(asked: str) -> torch.device:
+    """A device by name. Raises UserError if it is none of this machine."""
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise UserError(f"device {asked!r}: is neither cpu nor cuda nor cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device {asked!r}: no such GPU here; use cpu")
+    return device
 
 
 def _networks(system: System) -> list[nn.Module]:
@@ -284,12 +307,9 @@ def _rows(run: _Run) -> Iterator[Row]:
 def _undisturbed(name: str, modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
     """Within the block, networks are in evaluation mode and compute in that precision, and the random numbers drawn
     are not taken from the caller's."""
-    training = [part for module in modules for part in module.modules() if part.training]
-    with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for part in training:
-            part.training = False
-        try:
-            yield
-        finally:
-            for part in training:
-                part.training = True
+    with ExitStack() as stack:
+        stack.enter_context(precision(name))
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        for module in modules:
+            stack.enter_context(evaluating(module))
+        yield

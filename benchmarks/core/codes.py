@@ -29,11 +29,11 @@ class Codes:
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The start of a store key: what kind of work, by which weights, on which images, how exactly."""
-        parts: dict[str, Any] = {"work": work, "device": self.device.type}
-        parts["precision"] = self.precision
+        key: dict[str, Any] = {"work": work, "device": self.device.type}
+        key["precision"] = self.precision
         if system is not None:
-            parts |= {"system": system.name, "weights": system.fingerprint}
-        return parts | (selection.key if selection is not None else {})
+            key |= {"system": system.name, "weights": system.fingerprint}
+        return key | (selection.key if selection is not None else {})
 
     def semantic(self, system: System, selection: Selection) -> Semantic:
         """Semantic codes of a selection, each in its own shape: all of them in memory."""

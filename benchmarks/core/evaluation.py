@@ -10,8 +10,9 @@ from benchmarks import REGISTRY
 from benchmarks.core.base import failed, not_run, rows
 from benchmarks.core.batches import Batches, images_together
 from benchmarks.core.context import Context
+from benchmarks.core.request import Options
 from benchmarks.core.rows import Row
-from benchmarks.core.setup import DataSizes, Missing, Options, load_systems, open_data
+from benchmarks.core.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.systems.base import System, SystemFailed
 from benchmarks.systems.checked import Checked

@@ -7,9 +7,8 @@ from benchmarks.core.profiles import Profile
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
 AUTO = "auto"
-BatchSize = (
-    int | str | None
-)  # images at once, `AUTO`, or None: a chunk of the store; see batches.py
+# images at once, `AUTO`, or None: a chunk of the store; see batches.py
+BatchSize = int | str | None
 
 
 @dataclass(frozen=True)

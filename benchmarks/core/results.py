@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.rows import Row
+from benchmarks.core.tables import heading
 from benchmarks.core.tables import specs as table_specs
 from diffae.cli import did_you_mean
 from diffae.data import Dataset
@@ -26,7 +27,10 @@ SAMPLE = ("benchmark", "dataset", "split", "system", "setting", "steps")  # what
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of an evaluation, in the order in which they were measured. `times` belong to this machine."""
+    """The rows of an evaluation, in the order in which they were measured.
+
+    `times` belong to this machine. `profile` is its name, and how it was changed.
+    """
 
     rows: tuple[Row, ...]
     times: tuple[Row, ...]
@@ -47,7 +51,7 @@ class Results:
             tuple(row for row in kept if not row.of_machine),
             tuple(row for row in kept if row.of_machine),
             context.dataset,
-            context.profile.name,
+            context.profile.title,
             context.seed,
             about,
             table_specs(about["benchmarks"]),
@@ -102,7 +106,9 @@ class Results:
                 where = {"image": image, "file": self.dataset.source.where(image)}
                 cells = found.setdefault((*what.values(), image), what | where)
                 cells[row.metric] = score
-        frame = pd.DataFrame(list(found.values()), columns=None if found else [*SAMPLE, "image"])
+        frame = pd.DataFrame(
+            list(found.values()), columns=None if found else [*SAMPLE, "image", "file"]
+        )
         return frame.astype({"steps": "Int64"})
 
     # ------------------------------------------------------------------------------------------
@@ -119,9 +125,9 @@ class Results:
 
     def markdown(self, name: str) -> str:
         """The same as the command writes it to tables/NAME.md."""
-        facts = {"data": self.dataset.name, "profile": self.profile, "seed": str(self.seed)}
-        title = f"{self.dataset.name}, profile {self.profile}"
-        return markdown.render(self._table(name), title, facts)
+        return markdown.render(
+            self._table(name), *heading(self.dataset.name, self.profile, self.seed)
+        )
 
     def _table(self, name: str) -> Table:
         if name not in self.tables:

@@ -17,8 +17,8 @@ from typing import IO, Any, NamedTuple
 from benchmarks.core import provenance, tables
 from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.request import Options
 from benchmarks.core.rows import Row
-from benchmarks.core.setup import Options
 from diffae import distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
@@ -224,9 +224,7 @@ class RunFolder:
     def _write_summary(self) -> None:
         """Write influences.npz, times.csv and the tables."""
         context = self.evaluation.context
-        title = f"{context.dataset.name}, profile {context.profile.title}"
-        foot = {"data": context.dataset.name, "profile": context.profile.title}
-        foot |= {"seed": str(context.seed)}
+        title, foot = tables.heading(context.dataset.name, context.profile.title, context.seed)
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)
             write_tables(self.rows, self.out / TABLES, title, foot, self._specs)

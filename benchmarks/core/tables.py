@@ -22,6 +22,12 @@ def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
     return tuple(found)
 
 
+def heading(dataset: str, profile: str, seed: int) -> tuple[str, dict[str, str]]:
+    """What stands above a run's tables, and the facts below them."""
+    facts = {"data": dataset, "profile": profile, "seed": str(seed)}
+    return f"{dataset}, profile {profile}", facts
+
+
 @cache
 def ours() -> frozenset[str]:
     """The names that no table of a plug-in may have."""

@@ -113,10 +113,10 @@ class Checked(System):
         self._take(fields)
         self.title = fields.title
 
-    def anew(self) -> "Checked":
-        """The same as it is now: a live model may have learned since."""
+    def again(self) -> "Checked":
+        """The same, with a name and title of its own, as it is now: a live model may have learned since."""
         found = Checked(self.name, self.inner, self.device)
-        found.title, found.batches = self.title, self.batches
+        found.title = self.title
         return found
 
     def _take(self, fields: Fields) -> None:

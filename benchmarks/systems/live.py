@@ -34,7 +34,7 @@ LARGEST_SIDE = 1 << 14  # of an image
 def as_system(
     thing: object, device: str | torch.device = "cpu", title: str | None = None
 ) -> System:
-    """The system that `thing` is or stands for, checked; `title` in tables, by default its own.
+    """The system that `thing` is or stands for, checked; `title` in tables, by default its own. `thing` stays as it is.
 
     A registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a checkpoint, a `System`, a model
     of `diffae`, or an object with `encode` and `decode` that has an `image_size` (else see `wrap`). Raises UserError.
@@ -49,7 +49,7 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
     if isinstance(thing, str | Path):
         return _named(thing, device)
     if isinstance(thing, checked.Checked):
-        return thing if thing.live is None else thing.anew()
+        return thing.again()
     if isinstance(thing, System):
         return checked.Checked(_name(thing), thing, device)
     if isinstance(thing, DiffusionAutoencoder | DDIM):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import REGISTRY, evaluate, evaluate_iter, run, systems
+from benchmarks import REGISTRY, api, evaluate, evaluate_iter, run, systems
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from diffae import DiffusionAutoencoder
 from diffae.errors import UserError
@@ -44,9 +44,13 @@ def test_the_rows_are_those_of_the_command(patches, tmp_path):
     out = tmp_path / "run"
     arguments = ["reconstruction", "memorisation", "--systems", "dummy-perfect,dummy-constant"]
     arguments += ["--data", str(patches.root), "--profile", "smoke", "--out", str(out)]
-    run.main(arguments)
+    run.main([*arguments, "--limit", "12"])
     results = evaluate(
-        ["dummy-perfect", "dummy-constant"], ["reconstruction", "memorisation"], patches, "smoke"
+        ["dummy-perfect", "dummy-constant"],
+        ["reconstruction", "memorisation"],
+        patches,
+        "smoke",
+        limit=12,
     )
     expected = read_records(out / "records.csv")
     assert len(expected) > 20
@@ -57,6 +61,7 @@ def test_the_rows_are_those_of_the_command(patches, tmp_path):
     assert results.protocols == json.loads((out / "run.json").read_text())["protocols"]
     table = (out / "tables" / "table1_reconstruction.md").read_text()
     assert results.markdown("table1_reconstruction") == table
+    assert "profile smoke, counts limited to 12" in table
 
 
 def test_nothing_is_written_without_out(patches, monkeypatch):
@@ -225,6 +230,10 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
             "two are called 'half'; give a dictionary, with titles",
         ),
         (dict(model="difae"), UserError, "difae"),
+        (dict(device="gpu"), UserError, "device 'gpu': is neither cpu nor cuda"),
+        (dict(device="cuda:99"), UserError, "device 'cuda:99': no such GPU here"),
+        (dict(limit=0), UserError, "limit must be a whole number from 1"),
+        (dict(seed=-1), UserError, "seed must be a whole number from 0"),
         (dict(data="nowhere"), UserError, "nowhere"),
     ],
 )
@@ -240,6 +249,23 @@ def test_a_data_set_of_another_size_is_refused(patches):
 
     with pytest.raises(UserError, match=r"is open at 32 px, half takes 64"):
         evaluate_iter(Large(), data=patches)
+
+
+def test_a_system_that_was_measured_is_as_before(patches):
+    system = systems.load("dummy-perfect")
+    two = evaluate({"one": system, "other": system}, "reconstruction", patches, "smoke")
+    assert set(two.frame()["system"]) == {"one", "other"}
+    assert (system.title, system.name) == ("dummy: perfect", "dummy-perfect")
+
+
+@pytest.mark.parametrize("given", [lambda m: m, lambda m: [m], lambda m: {"title": m}])
+@pytest.mark.parametrize("model", [Net, lambda: systems.wrap(Plain(), image_size=32, title="x")])
+def test_a_model_is_measured_where_it_lies(given, model):
+    """On the device "meta", which no machine has by default: nothing can be computed there."""
+    made = model()
+    getattr(made, "module", made).to("meta")
+    assert api._device(given(made), None) == torch.device("meta")
+    assert api._device(given(made), "cpu") == torch.device("cpu")
 
 
 def test_it_reads_no_command_line_and_ends_no_process(patches):
@@ -276,7 +302,7 @@ def test_any_object_with_encode_and_decode(patches):
     frame = results.frame().query("table == 'table1_reconstruction'")
     numbers = frame.pivot(index="metric", columns="system", values="value")
     assert (numbers["plain"] == numbers["half"]).all() and len(numbers) == 6
-    with pytest.raises(UserError, match=r"wrap\(model, image_size=64\)"):
+    with pytest.raises(UserError, match=r"wrap\(model, image_size=64, title"):
         evaluate(Plain(), data=patches)
 
 
