@@ -8,7 +8,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType
+from types import CodeType, FunctionType, NoneType
 
 import torch
 from torch import nn
@@ -55,8 +55,8 @@ def _file(module: str) -> Path | None:
 def state_digest(module: nn.Module) -> str:
     """What to append to the fingerprint of a live model: "-state-" and a digest of what it computes with.
 
-    That is its tensors and, of each of its modules, the kind and the plain values (a scale, a stride). What it
-    holds elsewhere (tensors that are no buffers, the content of other objects) is not seen.
+    That is its tensors and, of each of its modules, the kind and the plain values (a scale, a stride); of classes
+    that were written in a notebook, what their methods do. What it holds elsewhere (tensors that are no buffers, the content of other objects) is not seen.
     """
     digest = hashlib.sha256()
     for name, tensor in module.state_dict(keep_vars=True).items():
@@ -67,7 +67,24 @@ def state_digest(module: nn.Module) -> str:
         digest.update(values.view(-1).view(torch.uint8).numpy().data)
     for name, part in module.named_modules():
         digest.update(f"{name} {type(part).__qualname__} {_plain_fields(part)}\n".encode())
+    for kind in sorted(
+        {type(part) for part in module.modules()}, key=lambda kind: kind.__qualname__
+    ):
+        if kind.__module__ == "__main__":  # a notebook's, perhaps, which has no file
+            digest.update("\n".join(_of_methods(kind)).encode())
     return f"-state-{digest.hexdigest()[:32]}"
+
+
+def _of_methods(kind: type) -> Iterator[str]:
+    """The methods of a class as text that says what they do, and not where they are written."""
+    for name, method in sorted(vars(kind).items()):
+        if isinstance(method, FunctionType):
+            yield f"{kind.__qualname__}.{name} {_of_code(method.__code__)}"
+
+
+def _of_code(code: CodeType) -> str:
+    consts = [_of_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {consts}"
 
 
 def _plain_fields(part: nn.Module) -> list[tuple[str, object]]:

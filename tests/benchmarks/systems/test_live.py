@@ -80,6 +80,20 @@ def test_a_model_that_learned_is_another_and_the_same_one_is_the_same():
     assert systems.as_system(system).fingerprint != before
 
 
+def in_a_notebook(body: str) -> nn.Module:
+    """A module whose class has no file, with a `decode` that does `body`."""
+    cell = f"class Cell(nn.Module):\n  image_size = 8\n  def encode(self, x): return x\n  def decode(self, z): {body}\n"
+    names = {"nn": nn, "__name__": "__main__"}
+    exec(cell, names)
+    return names["Cell"]()
+
+
+def test_a_class_that_was_written_anew_in_a_notebook_is_another():
+    bodies = ("return z", "return  z", "return -z", "return 0.5 * z", "return 0.6 * z")
+    same, again, *others = (systems.as_system(in_a_notebook(b)).fingerprint for b in bodies)
+    assert same == again and len({same, *others}) == 4
+
+
 def test_an_object_that_is_no_module_shares_results_with_none():
     def thing():
         return SimpleNamespace(
