@@ -32,7 +32,7 @@ from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System, SystemFailed
-from benchmarks.systems.checked import evaluating
+from benchmarks.systems.calling import evaluating
 from diffae import cli
 from diffae.checks import whole
 from diffae.data import Dataset

@@ -30,7 +30,7 @@ from benchmarks.systems.base import (
     System,
     SystemFailed,
 )
-from benchmarks.systems.checked import raised
+from benchmarks.systems.calling import raised
 from diffae import cli
 from diffae.data.dataset import SPLITS
 

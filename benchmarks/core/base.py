@@ -14,7 +14,8 @@ from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import METRICS, MetricInfo, register
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import IN_WORDS, System, SystemFailed
-from benchmarks.systems.checked import Checked, raised
+from benchmarks.systems.calling import raised
+from benchmarks.systems.checked import Checked
 from diffae import distributed
 from diffae.cli import did_you_mean
 from diffae.errors import UserError

@@ -3,10 +3,10 @@
 `systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
 0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
 float32 (float64 where a system computes in it), on the run's device, without gradients, finite, of the promised
-shape, and images within [-1, 1]. The verbs are called in batches, see splitting.py.
+shape, and images within [-1, 1]. The verbs are called in batches (splitting.py), each call is guarded (calling.py), and
+what comes back is checked (returned.py).
 """
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +16,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.batches import Batches, out_of_memory
+from benchmarks.core.batches import Batches
 from benchmarks.core.overshoot import Overshoot
-from benchmarks.core.precision import of_networks
-from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import contract
 from benchmarks.systems.base import (
     SEMANTIC,
@@ -30,21 +28,16 @@ from benchmarks.systems.base import (
     has_own,
     parts_of,
 )
+from benchmarks.systems.calling import calling, evaluating
 from benchmarks.systems.contract import Fields, kind
-from benchmarks.systems.parts import Part, Semantic, each, numbers, tensors
+from benchmarks.systems.parts import Semantic, each, numbers, tensors
+from benchmarks.systems.returned import Returned, dtype_name, in_words
 from benchmarks.systems.source import source_digest, state_digest
 from benchmarks.systems.splitting import in_batches
 from diffae.errors import UserError
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Semantic)
-
-ROUNDING = 1e-5  # beyond -1 and 1: no overshoot yet
-# Images that go further than this are of another range (0..255, logits), not of a decoder that overshoots: one of
-# a few standard deviations of the data does not get there. Clamping them would make numbers of what are none.
-FARTHEST = 5.0
-WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
 
 def build(
@@ -58,44 +51,6 @@ def build(
             name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
         )
     return Checked(name, system, device)
-
-
-def calling(name: str, method: str, call: Callable[[], T]) -> T:
-    """What the call of a system's method returns. Whatever it raises becomes SystemFailed, but what is meant for
-    the user (UserError, NotAvailable) in `__init__`, and Ctrl-C."""
-    try:
-        with torch.no_grad(), of_networks():
-            return call()
-    except SystemFailed:
-        raise
-    except (UserError, NotAvailable) as error:
-        if method == "__init__":
-            raise
-        raise SystemFailed.at(name, method, str(error)) from error
-    except (Exception, SystemExit) as error:
-        hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
-        raise SystemFailed.at(name, method, raised(error) + hint) from error
-
-
-@contextmanager
-def evaluating(module: nn.Module | None) -> Iterator[None]:
-    """Within the block, `module` and all in it are in evaluation mode; afterwards each is what it was."""
-    training = [] if module is None else [part for part in module.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
-def raised(error: BaseException) -> str:
-    """An exception in one line: its kind, its words, and the line of code that it comes from."""
-    words = " ".join(str(error).split())[:300]
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"raised {type(error).__name__}{': ' + words if words else ''}{place}"
 
 
 class Checked(System):
@@ -170,7 +125,7 @@ class Checked(System):
         given = self._in(semantic)
         found = self._call("read", lambda: self.inner.read(given))
         width = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else "d"
-        return self._coded(self._tensor("read", found, (_count(semantic), width)), "read")
+        return self._returned("read", found).numbers((_count(semantic), width))
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         if not has_own(self, "move"):
@@ -212,7 +167,7 @@ class Checked(System):
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
         given, noise = self._images_in("add_noise", images), eps.to(self.device, copy=True)
         x_t = self._call("add_noise", lambda: self.inner.add_noise(given, t, noise))
-        return self._tensor("add_noise", x_t, tuple(images.shape))
+        return self._returned("add_noise", x_t).tensor(tuple(images.shape))
 
     @in_batches
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
@@ -223,8 +178,10 @@ class Checked(System):
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         x_T = self._call("random_x_T", lambda: self.inner.random_x_T(list(indices), seed))
-        shape = None if self.image_size is None else (3, self.image_size, self.image_size)
-        return self._tensor("random_x_T", x_T, (len(indices), *(shape or x_T.shape[1:])))
+        returned, size = self._returned("random_x_T", x_T), self.image_size
+        if size is None:
+            return returned.free(len(indices))
+        return returned.tensor((len(indices), 3, size, size))
 
     def networks(self) -> dict[str, nn.Module]:
         parts = self._call("networks", lambda: self.inner.networks())
@@ -256,7 +213,7 @@ class Checked(System):
             side = "S" if size is None else size
             raise UserError(
                 f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}, was given "
-                f"{_shape(images.shape)} of {_dtype(images)}"
+                f"{in_words(images.shape)} of {dtype_name(images)}"
             )
         return images.detach().to(self.device, copy=True)
 
@@ -270,12 +227,12 @@ class Checked(System):
         if SEMANTIC in self.capabilities:
             semantic, count = self._semantic(method, semantic, len(images)), self.semantic_dim
         elif semantic is not None:
-            semantic = self._free(method, semantic, len(images))
+            semantic = self._returned(method, semantic).free(len(images))
             count = semantic[:1].numel()
         if STOCHASTIC in self.capabilities:
             x_T = self._x_T(method, x_T, images)
         elif x_T is not None:
-            x_T = self._free(method, x_T, len(images))
+            x_T = self._returned(method, x_T).free(len(images))
         count += 0 if x_T is None else x_T[:1].numel()
         if len(images) and count != self.latent_dim and self._knows_its_size:
             raise self._wrong(
@@ -289,118 +246,19 @@ class Checked(System):
         return self.semantic_parts is None or numbers(self.semantic_parts) is not None
 
     def _semantic(self, method: str, value: object, count: int) -> Semantic:
-        """Each tensor of the shape, kind and range that `semantic_parts` promise."""
-        wanted = parts_of(self)
-        if len(wanted) == 1:
-            return self._part(method, value, count, wanted[0])
-        if not isinstance(value, tuple | list):
-            raise self._wrong(method, f"returned {kind(value)}, not {len(wanted)} tensors")
-        if len(value) != len(wanted):
-            raise self._wrong(method, f"returned {len(value)} tensors, not {len(wanted)}")
-        return tuple(
-            self._part(method, one, count, part) for one, part in zip(value, wanted, strict=True)
-        )
-
-    def _part(self, method: str, value: object, count: int, part: Part) -> Tensor:
-        shape: tuple[int | str, ...] = (count, *("any" if s is None else s for s in part.shape))
-        if isinstance(value, Tensor) and value.ndim == len(
-            shape
-        ):  # what may be any length is as it is
-            shape = tuple(
-                own if side == "any" else side for own, side in zip(value.shape, shape, strict=True)
-            )
-        if part.codebook is None:
-            return self._coded(self._tensor(method, value, shape), method)
-        return self._tokens(method, value, shape, part.codebook)
-
-    def _tokens(
-        self, method: str, value: object, shape: tuple[int | str, ...], codebook: int
-    ) -> Tensor:
-        """Whole numbers from 0 to below `codebook`, as int64."""
-        tokens = self._of_shape(method, value, shape)
-        if tokens.dtype not in WHOLE:
-            raise self._wrong(method, f"returned {_dtype(tokens)} for tokens, not whole numbers")
-        tokens = self._ordinary(tokens, torch.int64)
-        low, high = tokens.aminmax() if tokens.numel() else (0, 0)
-        if low < 0 or high >= codebook:
-            raise self._wrong(
-                method,
-                f"returned tokens from {int(low)} to {int(high)}; the codebook goes from 0 to {codebook - 1}",
-            )
-        return tokens
+        return self._returned(method, value).semantic(parts_of(self), count)
 
     def _x_T(self, method: str, value: object, images: Tensor) -> Tensor:
-        return self._coded(self._tensor(method, value, tuple(images.shape)), method)
-
-    def _free(self, method: str, value: object, count: int) -> Tensor:
-        """A part of a code that no capability says anything of: any shape, one row an image."""
-        shape = tuple(value.shape[1:]) if isinstance(value, Tensor) else ()
-        return self._coded(self._tensor(method, value, (count, *shape)), method)
-
-    def _coded(self, code: Tensor, method: str) -> Tensor:
-        if code.numel() and float(code.abs().max()) > LARGEST_CODE:
-            raise self._wrong(method, f"returned numbers beyond {LARGEST_CODE:g}")
-        return code
+        return self._returned(method, value).numbers(tuple(images.shape))
 
     def _images(
         self, method: str, value: object, count: int, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Images within [-1, 1]: a little outside is clamped and counted, another range is refused."""
-        side: int | str = "S" if self.image_size is None else self.image_size
-        if self.image_size is None and isinstance(value, Tensor) and value.ndim == 4:
-            side = value.shape[-1]  # whatever is square
-        images = self._tensor(method, value, (count, 3, side, side), dtype)
-        if not images.numel():
-            return images
-        low, high = (float(bound) for bound in images.aminmax())
-        if low < -FARTHEST or high > FARTHEST:
-            raise self._wrong(
-                method,
-                f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and what goes beyond "
-                f"{FARTHEST:g} is of another range (clamp it yourself if it is meant)",
-            )
-        outside = 0
-        if low < -1 or high > 1:
-            outside = int((images.abs() > 1 + ROUNDING).sum())
-            images = images.clamp(-1, 1)
-        self.overshoot.add(method, outside, images.numel())
-        return images
+        returned = self._returned(method, value)
+        return returned.images(count, self.image_size, dtype, self.overshoot)
 
-    def _tensor(
-        self,
-        method: str,
-        value: object,
-        shape: tuple[int | str, ...],
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """`dtype` of that shape, finite, on the run's device, without gradients."""
-        found = self._of_shape(method, value, shape, floating=True)
-        found = self._ordinary(found, dtype)
-        if found.numel() and not all(torch.isfinite(bound) for bound in found.aminmax()):
-            count = int((~torch.isfinite(found)).sum())
-            raise self._wrong(method, f"returned {count:,} of {found.numel():,} values not finite")
-        return found
-
-    def _of_shape(
-        self, method: str, value: object, shape: tuple[int | str, ...], floating: bool = False
-    ) -> Tensor:
-        """A tensor with ordinary values of that shape, and of floating point where asked for."""
-        if not isinstance(value, Tensor):
-            raise self._wrong(method, f"returned {kind(value)}, not a tensor")
-        if value.layout != torch.strided or value.is_meta or value.is_quantized:
-            raise self._wrong(
-                method, "returned a tensor without ordinary values (sparse, meta, ...)"
-            )
-        if floating and not value.is_floating_point():
-            raise self._wrong(method, f"returned {_dtype(value)}, not floating point")
-        if tuple(value.shape) != shape:
-            raise self._wrong(method, f"returned {_shape(value.shape)}, not {_shape(shape)}")
-        return value
-
-    def _ordinary(self, value: Tensor, dtype: torch.dtype) -> Tensor:
-        """In `dtype` on the run's device, a tensor that may be written into and go through autograd."""
-        value = value.detach().to(self.device, dtype)
-        return value.clone() if value.is_inference() else value
+    def _returned(self, method: str, value: object) -> Returned:
+        return Returned(self.name, method, value, self.device)
 
 
 @contextmanager
@@ -434,11 +292,3 @@ class _Shown:
 def _count(semantic: Semantic) -> int:
     """Images that a code is of."""
     return len(tensors(semantic)[0])
-
-
-def _shape(shape: Sequence[int | str]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks import systems
 from benchmarks.core.registry import NAME
-from benchmarks.systems import checked
+from benchmarks.systems import calling, checked
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -172,8 +172,8 @@ class Wrapped(System):
 
     def first_code(self) -> Code:
         """The code of one grey image. Raises UserError if there is none."""
-        with checked.evaluating(self.live):
-            return checked.calling(self.name, "encode", lambda: self.encode(self.grey()))
+        with calling.evaluating(self.live):
+            return calling.calling(self.name, "encode", lambda: self.encode(self.grey()))
 
     def take(self, code: Code, found: tuple[Part, ...]) -> None:
         """Set the fields that follow from the code of one image."""
