@@ -108,6 +108,17 @@ def test_a_good_system_gets_through():
     assert code.semantic.shape == (4, DIM) and code.x_T.shape == (4, 3, SIZE, SIZE)
 
 
+def test_a_random_x_T_of_any_size_is_a_tensor():
+    class AnySize(Good):
+        image_size = None
+
+        def random_x_T(self, indices, seed):
+            return [0.0] * len(indices)
+
+    with pytest.raises(SystemFailed, match="'mine', random_x_T: returned list, not a tensor"):
+        build(AnySize).random_x_T(range(4), 0)
+
+
 # ----------------------------------------------------------------------------------------------
 # What methods return
 

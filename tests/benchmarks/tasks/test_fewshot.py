@@ -11,8 +11,8 @@ from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
-from benchmarks.tasks.fewshot import fewshot
-from benchmarks.tasks.fewshot.classes import Setup, Sizes, classifier, rule
+from benchmarks.tasks.fewshot import sampling
+from benchmarks.tasks.fewshot.classes import Setup, Sizes, classifier, rule, targets
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
 from probes import LinearProbe
 from probes.linear import initial_weights
@@ -53,7 +53,7 @@ def sure(sizes, setup, codes, labels, seed):
 
 def measured(context, monkeypatch=None, classifier=sure):
     if monkeypatch is not None:
-        monkeypatch.setattr(fewshot, "classifier", classifier)
+        monkeypatch.setattr(sampling, "classifier", classifier)
     return {(r.system, r.setting, r.metric): r for r in rows(BENCHMARK, context, [Painter()])}
 
 
@@ -217,7 +217,7 @@ def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenar
     """Of 50 steps it keeps 0.9999^50 of the initial weights: it is some 400 times nearer to them than the weights."""
     generator = torch.Generator().manual_seed(0)
     codes, labels = torch.randn(COUNT, 3, generator=generator), context.dataset.attributes
-    target = fewshot.targets(context)[0]
+    target = targets(context)[0]
     start = initial_weights(3, 1, np.random.default_rng(4))[0]
 
     def moved(name):
