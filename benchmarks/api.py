@@ -22,7 +22,7 @@ from benchmarks import REGISTRY, systems
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import Evaluation, make_context
 from benchmarks.core.precision import precision, refuse_override
-from benchmarks.core.profiles import Profile, find, with_steps
+from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.request import PRECISIONS, Options
 from benchmarks.core.results import Results
 from benchmarks.core.rows import Row
@@ -208,14 +208,17 @@ def _options(
 def _profile(
     profile: str | Path | Profile, settings: Settings, benchmarks: Sequence[str]
 ) -> Profile:
-    found = profile if isinstance(profile, Profile) else find(str(profile))
-    for name in benchmarks:
-        found = found.including(REGISTRY.get(name))
-    if steps := tuple(settings.get("steps", ())):
-        found = with_steps(found, steps)
-    found = found.changed_by(settings.get("settings", {}))
+    def changed(found: Profile) -> Profile:
+        return found.changed_by(settings.get("settings", {}))
+
     limit = settings.get("limit")
-    return found if limit is None else found.limited(whole(limit, "limit", 1, LARGEST))
+    return for_run(
+        profile if isinstance(profile, Profile) else find(str(profile)),
+        benchmarks,
+        tuple(settings.get("steps", ())),
+        changed,
+        None if limit is None else whole(limit, "limit", 1, LARGEST),
+    )
 
 
 # ----------------------------------------------------------------------------------------------

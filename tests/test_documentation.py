@@ -25,7 +25,7 @@ import pytest
 import torch
 
 import benchmarks.run
-from benchmarks import console, measure
+from benchmarks import console, core, measure
 from benchmarks.commands import running, settings_table, train_identity
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
@@ -270,6 +270,11 @@ def test_a_snippet_is_python_whose_names_there_are(block, monkeypatch):
 def snippet(page, word):
     (block,) = [b for b in blocks(ROOT / page) if is_python(b) and word in b.text]
     return block.text
+
+
+def test_the_rooms_of_core_are_on_its_door():
+    modules = {path.name for path in Path(core.__file__).parent.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"[a-z_]+\.py", core.__doc__)) == modules
 
 
 def test_the_page_of_profiles_is_made_of_them():

@@ -127,8 +127,6 @@ def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) ->
         raise NotAvailable(f"cannot {' or '.join(IN_WORDS[name] for name in missing)}")
     if benchmark.plan is None:
         raise NotAvailable("this benchmark does not say what it computes")
-    if benchmark.name == "identity":
-        _ = context.networks.face  # raises NotAvailable without a face embedding
 
 
 class _Total:

@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from functools import reduce
 
 from benchmarks import REGISTRY, systems
 from benchmarks.commands import config_file
-from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, override, with_steps
+from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
 from benchmarks.core.request import AUTO, PRECISIONS, Options
 from benchmarks.systems import slug
 from diffae import cli
@@ -126,16 +127,13 @@ def _parser(description: str | None) -> cli.Parser:
 
 
 def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
-    """The profile asked for, with what --steps, --set and --limit change, and a section for each plug-in that runs."""
+    """The profile asked for, with what --steps, --set and --limit change."""
+
+    def changed(profile: Profile) -> Profile:
+        return reduce(override, args.set, profile)
+
     with importing():
-        profile = find(args.profile)
-        for name in benchmarks:
-            profile = profile.including(REGISTRY.get(name))
-    if args.steps is not None:
-        profile = with_steps(profile, args.steps)
-    for text in args.set:
-        profile = override(profile, text)
-    return profile if args.limit is None else profile.limited(args.limit)
+        return for_run(find(args.profile), benchmarks, args.steps, changed, args.limit)
 
 
 def _batch_size(text: str) -> int | str:

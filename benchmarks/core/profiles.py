@@ -8,7 +8,7 @@ benchmarks/profiles/. What a setting means is said by the `Sizes` of the task th
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -260,6 +260,21 @@ def override(profile: Profile, text: str) -> Profile:
             raise UserError(f"--set {text}: {str(error).removeprefix(f'{target}: ')}") from None
         profile = profile._with(section, {key: parsed}, (target,))
     return profile
+
+
+def for_run(
+    profile: Profile,
+    benchmarks: Iterable[str],
+    steps: tuple[int, ...] | None,
+    change: Callable[[Profile], Profile],
+    limit: int | None,
+) -> Profile:
+    """The profile of a run: with a section for each plug-in among its benchmarks and another T; then changed; then
+    limited, whatever it was changed to. Raises UserError."""
+    for name in benchmarks:
+        profile = profile.including(REGISTRY.get(name))
+    profile = change(with_steps(profile, steps) if steps else profile)
+    return profile if limit is None else profile.limited(limit)
 
 
 def with_steps(profile: Profile, steps: tuple[int, ...]) -> Profile:

@@ -267,6 +267,7 @@ def _embeddings(context: Context, selection: Selection) -> np.ndarray:
 def plan(context: Context, system: System) -> Iterator[Work]:
     if reason := why_immovable(system):
         raise NotAvailable(reason)
+    _ = context.networks.face  # raises NotAvailable without a face embedding
     sizes = context.sizes(Sizes)
     count = len(context.select("test", sizes.images))
     steps = sizes.steps if system.iterative else None
