@@ -9,7 +9,7 @@ from the command line, and what goes wrong is an exception. The commands run thr
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from benchmarks.systems.calling import evaluating
 from diffae import cli
 from diffae.checks import whole
 from diffae.data import Dataset
+from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 
 LARGEST_SEED = 2**63 - 1
@@ -49,9 +50,9 @@ class Settings(TypedDict, total=False):
 
     settings: Mapping[str, object]  # --set: {"reconstruction.images": 64}
     limit: int  # --limit: of every count
-    steps: Sequence[int]  # T of Tables 1, 2 and 4
+    steps: int | Sequence[int]  # T of Tables 1, 2 and 4
     seed: int
-    attributes: Sequence[str]  # that `identity` edits
+    attributes: str | Sequence[str]  # that `identity` edits
     crop: str
     device: str  # default: that of a model that is given, else the GPU where there is one
     precision: str
@@ -174,15 +175,19 @@ def _options(
     device: torch.device,
 ) -> Options:
     """The same by value, as the command line gives it."""
-    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    names = tuple(map(str, _several(tasks)))
     if not names:
         raise UserError("tasks: names no benchmark")
     for name in names:
         if name != "all":
             REGISTRY.get(name)
-    how = settings.get("precision", "float32")
+    how, crop = settings.get("precision", "float32"), settings.get("crop")
     if how not in PRECISIONS:
-        raise UserError(f"precision {how!r}{cli.did_you_mean(how, PRECISIONS)}")
+        raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
+    if crop is not None and crop not in CROPS:
+        raise UserError(f"crop {crop!r}{cli.did_you_mean(str(crop), CROPS)}")
+    if data == "":  # which would be the current folder
+        raise UserError("data: is empty; give a path")
     weights_dir = settings.get("weights_dir")
     if weights_dir is not None and not Path(weights_dir).is_dir():
         raise UserError(f"weights_dir {weights_dir}: no such folder")
@@ -192,9 +197,9 @@ def _options(
         systems=(),
         checkpoints={},
         data=str(data.root) if isinstance(data, Dataset) else None if data is None else str(data),
-        crop=settings.get("crop"),
+        crop=crop,
         profile=_profile(profile, settings, benchmarks),
-        attributes=tuple(settings.get("attributes", ())),
+        attributes=_several(settings.get("attributes", ())),
         seed=whole(settings.get("seed", 0), "seed", 0, LARGEST_SEED),
         device=str(device),
         weights_dir=None if weights_dir is None else Path(weights_dir),
@@ -203,6 +208,12 @@ def _options(
         precision=how,
         batch_size=settings.get("batch_size"),
     )
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """One thing, or several of them, as several."""
+    one = isinstance(value, str) or not isinstance(value, Iterable)
+    return (value,) if one else tuple(value)
 
 
 def _profile(
@@ -215,7 +226,7 @@ def _profile(
     return for_run(
         profile if isinstance(profile, Profile) else find(str(profile)),
         benchmarks,
-        tuple(settings.get("steps", ())),
+        _several(settings.get("steps", ())),
         changed,
         None if limit is None else whole(limit, "limit", 1, LARGEST),
     )

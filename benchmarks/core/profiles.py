@@ -73,9 +73,11 @@ class Profile:
         }
 
     def changed_by(self, values: Mapping[str, Any]) -> "Profile":
-        """The same with other values of some settings, by "section.name". Raises UserError if one cannot be."""
+        """The same with other values of some settings, by "section.name", or by their names before 0.3. Raises
+        UserError if one cannot be."""
         profile = self
-        for name, value in values.items():
+        named = [(new, value) for old, value in values.items() for new in RENAMED.get(old, (old,))]
+        for name, value in named:
             section, key = _found(profile, name)
             try:
                 value = checked(value, settings_of(type(profile.sections[section]))[key])
@@ -293,6 +295,9 @@ def _found(profile: Profile, name: str) -> tuple[str, str]:
         hint = did_you_mean(key, settings_of(type(profile.sections[section])))
     elif dot:
         hint = did_you_mean(section, profile.sections)
+    elif name in profile.sections:
+        keys = settings_of(type(profile.sections[name]))
+        hint = f"; {name} has {', '.join(f'{name}.{key}' for key in keys)}"
     elif not (near := get_close_matches(name, [*RENAMED, *known], n=1)):
         hint = f"; a setting is TASK.NAME, of {', '.join(profile.sections)}"
     else:

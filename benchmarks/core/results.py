@@ -145,7 +145,7 @@ class Results:
         """
         import pandas as pd
 
-        theirs = base.as_run() if isinstance(base, Results) else gate.read_run(Path(base))
+        theirs = base.as_run("the base") if isinstance(base, Results) else gate.read_run(Path(base))
         found = gate.compare(
             theirs, self.as_run(), gate.read_margins(brought=theirs.metrics), alpha
         )
@@ -158,11 +158,11 @@ class Results:
         ]
         return pd.DataFrame(rows).astype({"steps": "Int64"})
 
-    def as_run(self) -> gate.Run:
-        """What the gate compares."""
+    def as_run(self, called: str = "these results") -> gate.Run:
+        """What the gate compares; `called` is what its messages say."""
         records: dict[str, Record] = {record_key(row): row for row in self.rows}
         return gate.Run(
-            folder=Path("these results"),
+            folder=Path(called),
             records=records,
             uncertainties={
                 record_key(row): row.uncertainty for row in self.rows if row.uncertainty

@@ -237,7 +237,7 @@ def _semantic(given: Any) -> Semantic:
         return tuple(given) if len(given) > 1 else given[0]
     what = (
         f"{kind(given)} of {', '.join(map(kind, given))}"
-        if isinstance(given, tuple)
+        if isinstance(given, tuple) and given
         else kind(given)
     )
     raise UserError(

@@ -221,7 +221,13 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
             "unknown profile 'quik', and no such file; did you mean quick",
         ),
         (dict(precison="tf32"), TypeError, "no argument 'precison'; did you mean precision"),
+        (dict(tasks=3), UserError, "unknown benchmark '3'"),
         (dict(precision="half"), UserError, "precision 'half'"),
+        (dict(precision=None), UserError, "precision None; there are: float32"),
+        (dict(crop="centre"), UserError, "crop 'centre'; did you mean center"),
+        (dict(attributes="Smilin"), UserError, "no attribute 'Smilin'"),
+        (dict(steps=0), UserError, "reconstruction.steps: must be at least 1, not 0"),
+        (dict(data=""), UserError, "data: is empty"),
         (dict(weights_dir="nowhere"), UserError, "weights_dir nowhere: no such folder"),
         (dict(model=[]), UserError, "nothing to measure"),
         (

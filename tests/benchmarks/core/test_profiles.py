@@ -168,6 +168,7 @@ def test_a_change_in_python_is_checked_too():
     with pytest.raises(UserError, match="variation.drows: no such setting; did you mean draws?"):
         PROFILES["smoke"].changed_by({"variation.drows": 3})
     assert PROFILES["smoke"].changed_by({"data.portraits": 3}).sizes(DataSizes).portraits == 3
+    assert PROFILES["smoke"].changed_by({"portraits": 3}).changed == ("data.portraits",)
 
 
 # ----------------------------------------------------------------------------------------------
