@@ -186,6 +186,10 @@ def _options(
         raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
     if crop is not None and crop not in CROPS:
         raise UserError(f"crop {crop!r}{cli.did_you_mean(str(crop), CROPS)}")
+    if crop is not None and isinstance(data, Dataset):
+        raise UserError(
+            f"crop {crop!r}: the data set is open already, cut by {data.transform.crop}"
+        )
     if data == "":  # which would be the current folder
         raise UserError("data: is empty; give a path")
     weights_dir = settings.get("weights_dir")

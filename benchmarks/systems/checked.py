@@ -7,6 +7,7 @@ shape, and images within [-1, 1]. The verbs are called in batches (splitting.py)
 what comes back is checked (returned.py).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,8 +70,12 @@ class Checked(System):
         self.title = fields.title
 
     def again(self) -> "Checked":
-        """The same, with a name and title of its own, as it is now: a live model may have learned since."""
-        found = Checked(self.name, self.inner, self.device)
+        """The same, with a name and title of its own, as it is now: a live model may have learned since.
+
+        A system that learns from data does so in a copy: what it sets in `fit` is not set in this one.
+        """
+        inner = copy.copy(self.inner) if self.learns_from_data else self.inner
+        found = Checked(self.name, inner, self.device)
         found.title = self.title
         return found
 

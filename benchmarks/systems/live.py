@@ -51,7 +51,8 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
     if isinstance(thing, checked.Checked):
         return thing.again()
     if isinstance(thing, System):
-        return checked.Checked(_name(thing), thing, device)
+        found = checked.Checked(_name(thing), thing, device)
+        return found.again() if found.learns_from_data else found
     if isinstance(thing, DiffusionAutoencoder | DDIM):
         known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
         return checked.Checked(known.name, known, device)

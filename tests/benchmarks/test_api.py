@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks import REGISTRY, api, evaluate, evaluate_iter, run, systems
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.systems.references import PixelsPCA
 from diffae import DiffusionAutoencoder
 from diffae.errors import UserError
 from reports.records import COLUMNS, read_records
@@ -238,6 +239,8 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(model="difae"), UserError, "difae"),
         (dict(device="gpu"), UserError, "device 'gpu': is neither cpu nor cuda"),
         (dict(device="cuda:99"), UserError, "device 'cuda:99': no such GPU here"),
+        (dict(crop="d2x"), UserError, "crop 'd2x'; did you mean d2c"),
+        (dict(crop="d2c"), UserError, "crop 'd2c': the data set is open already, cut by"),
         (dict(limit=0), UserError, "limit must be a whole number from 1"),
         (dict(seed=-1), UserError, "seed must be a whole number from 0"),
         (dict(data="nowhere"), UserError, "nowhere"),
@@ -262,6 +265,16 @@ def test_a_system_that_was_measured_is_as_before(patches):
     two = evaluate({"one": system, "other": system}, "reconstruction", patches, "smoke")
     assert set(two.frame()["system"]) == {"one", "other"}
     assert (system.title, system.name) == ("dummy: perfect", "dummy-perfect")
+
+
+def test_a_system_that_learns_from_data_is_the_same_run_again(patches, tmp_path):
+    for system in (systems.load("pixels-pca"), PixelsPCA(None, torch.device("cpu"))):
+        before, runs = system.fingerprint, []
+        for _ in range(2):
+            out = tmp_path / type(system).__name__
+            runs.append(evaluate(system, "reconstruction", patches, "smoke", out))
+        assert system.fingerprint == before == "unfitted"
+        assert not runs[0].failures and runs[0].rows == runs[1].rows
 
 
 @pytest.mark.parametrize("given", [lambda m: m, lambda m: [m], lambda m: {"title": m}])
