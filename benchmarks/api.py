@@ -93,7 +93,10 @@ def evaluate_iter(
     out: str | Path | None = None,
     **settings: Unpack[Settings],
 ) -> Iterator[Row]:
-    """The rows of `evaluate`, each as soon as it is known. What is wrong with the arguments is raised at once."""
+    """The rows of `evaluate`, each as soon as it is known. What is wrong with the arguments is raised at once.
+
+    A model that is measured must not learn between two rows: all are filed under what it was at the first.
+    """
     return _rows(_prepare(model, tasks, data, profile, out, settings))
 
 
@@ -303,7 +306,7 @@ def _networks(system: System) -> list[nn.Module]:
 
 
 def _rows(run: _Run) -> Iterator[Row]:
-    """The rows of a run. Between two of them nothing is changed: their reader may train, draw, or stop."""
+    """The rows of a run. Between two of them all is as their reader left it, who may draw or stop."""
     lock = nullcontext() if run.out is None else run_folder.claim(run.out, run.about)
     with lock, ExitStack() as stack:
         with run.undisturbed():

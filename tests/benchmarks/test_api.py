@@ -239,7 +239,6 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(model="difae"), UserError, "difae"),
         (dict(device="gpu"), UserError, "device 'gpu': is neither cpu nor cuda"),
         (dict(device="cuda:99"), UserError, "device 'cuda:99': no such GPU here"),
-        (dict(crop="d2x"), UserError, "crop 'd2x'; did you mean d2c"),
         (dict(crop="d2c"), UserError, "crop 'd2c': the data set is open already, cut by"),
         (dict(limit=0), UserError, "limit must be a whole number from 1"),
         (dict(seed=-1), UserError, "seed must be a whole number from 0"),
