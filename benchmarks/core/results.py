@@ -145,6 +145,8 @@ class Results:
         """
         import pandas as pd
 
+        if not 0 < alpha < 1:
+            raise UserError(f"alpha must be between 0 and 1, not {alpha}")
         theirs = base.as_run("the base") if isinstance(base, Results) else gate.read_run(Path(base))
         found = gate.compare(
             theirs, self.as_run(), gate.read_margins(brought=theirs.metrics), alpha

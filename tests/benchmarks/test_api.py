@@ -139,6 +139,11 @@ def test_a_worse_model_is_a_regression(patches):
     verdicts = found.set_index("metric")["verdict"]
     assert verdicts["mse"] == "regression" and verdicts["latent_dim"] == "same"
     assert found["verdict"].iloc[0] == "regression" and found["paired"].any()
+    with pytest.raises(UserError, match="alpha must be between 0 and 1, not 5"):
+        base.compare(base, alpha=5)
+    perfect = evaluate("dummy-perfect", "reconstruction", patches, "smoke")
+    with pytest.raises(ValueError, match="the base and these results have no number in common"):
+        perfect.compare(base)
 
 
 def test_a_system_that_fails_is_a_row(patches):
