@@ -142,7 +142,7 @@ def test_a_worse_model_is_a_regression(patches):
     with pytest.raises(UserError, match="alpha must be between 0 and 1, not 5"):
         base.compare(base, alpha=5)
     perfect = evaluate("dummy-perfect", "reconstruction", patches, "smoke")
-    with pytest.raises(ValueError, match="the base and these results have no number in common"):
+    with pytest.raises(ValueError, match="these results and the base have no number in common"):
         perfect.compare(base)
 
 
