@@ -144,6 +144,9 @@ def _prepare(
         raise TypeError(
             f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
         )
+    for name in ("cache", "allow_unknown_weights"):
+        if not isinstance(settings.get(name, False), bool):
+            raise UserError(f"{name} {settings.get(name)!r}: must be True or False")
     device = _device(model, settings.get("device"))
     options = _options(tasks, data, profile, out, settings, device)
     refuse_override(options.precision)

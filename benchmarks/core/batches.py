@@ -69,6 +69,6 @@ def out_of_memory(error: BaseException | None) -> bool:
 
 def _number(batch_size: BatchSize) -> int | None:
     """A number of images, or None. Raises UserError for anything else."""
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+    if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise UserError(f"batch size {batch_size!r}: must be a number of images from 1, or {AUTO}")
     return batch_size

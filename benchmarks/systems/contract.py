@@ -107,7 +107,7 @@ class _Reader:
         value = self.get(field)
         if not isinstance(value, str):
             raise self.wrong(field, f"must be text, not {kind(value)}")
-        if not value.strip() or not value.isprintable() or len(value) > LONGEST:
+        if not is_line(value):
             raise self.wrong(
                 field,
                 f"must be one printable line of 1 to {LONGEST} characters, not {brief(value)}",
@@ -231,6 +231,11 @@ class _Reader:
 
     def overrides(self, method: str) -> bool:
         return getattr(type(self.system), method, None) is not getattr(System, method)
+
+
+def is_line(text: str) -> bool:
+    """Whether a text can be a title or a fingerprint: one printable line that is neither empty nor too long."""
+    return bool(text.strip()) and text.isprintable() and len(text) <= LONGEST
 
 
 def kind(value: object) -> str:

@@ -21,7 +21,7 @@ from benchmarks.systems.base import (
     System,
     needed,
 )
-from benchmarks.systems.contract import kind
+from benchmarks.systems.contract import LONGEST, is_line, kind
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.parts import FLAT, HISTOGRAM, Part, Semantic, each, numbers, tensors
 from diffae import DDIM, DiffusionAutoencoder, checkpoint, checks
@@ -39,6 +39,8 @@ def as_system(
     A registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a checkpoint, a `System`, a model
     of `diffae`, or an object with `encode` and `decode` that has an `image_size` (else see `wrap`). Raises UserError.
     """
+    if title is not None and not is_line(title):
+        raise UserError(f"title {title!r}: must be one printable line of 1 to {LONGEST} characters")
     found = _found(thing, torch.device(device), title)
     if title is not None:
         found.title = title

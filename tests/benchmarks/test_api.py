@@ -236,6 +236,10 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(data=""), UserError, "data: is empty"),
         (dict(weights_dir="nowhere"), UserError, "weights_dir nowhere: no such folder"),
         (dict(model=[]), UserError, "nothing to measure"),
+        (dict(model={"": Half()}), UserError, "title '': must be one printable line"),
+        (dict(model={"a\nb": Half()}), UserError, r"title 'a\\nb': must be one printable line"),
+        (dict(batch_size=True), UserError, "batch size True: must be a number of images"),
+        (dict(cache="yes"), UserError, "cache 'yes': must be True or False"),
         (
             dict(model=[Half(), Half()]),
             UserError,
