@@ -9,13 +9,13 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
 from reports.reading import Refused, read_text, short
+from reports.writing import append, write_whole
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
@@ -101,34 +101,12 @@ class RecordFile:
         """Write what was added since: the first time the file whole, then whole rows at its end, or none of them."""
         text = self._waiting.getvalue().encode()
         if not self._begun:
-            _write_whole(self.path, text)
+            write_whole(self.path, text)
         elif text:
-            _append(self.path, text)
+            append(self.path, text)
         self._begun = True
         self._waiting.seek(0)
         self._waiting.truncate()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _append(path: Path, content: bytes) -> None:
-    with open(path, "ab", buffering=0) as file:
-        end = os.fstat(file.fileno()).st_size
-        try:
-            written = file.write(content)
-            while written < len(content):  # a disk that is nearly full takes a part
-                written += file.write(content[written:])
-        except OSError:
-            os.ftruncate(file.fileno(), end)
-            raise
 
 
 def read_records(path: Path) -> list[Record]:

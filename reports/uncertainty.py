@@ -18,7 +18,6 @@ import hashlib
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from scipy import special
 
 from reports.npz import read_arrays
 from reports.reading import Refused, short
+from reports.writing import write_whole
 
 Floats = NDArray[np.floating]
 
@@ -190,9 +190,7 @@ def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) ->
             index.append((key, part.units))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(buffer.getvalue())
-    os.replace(partial, path)
+    write_whole(path, buffer.getvalue())
 
 
 def read_uncertainties(path: Path) -> dict[str, Uncertainty]:

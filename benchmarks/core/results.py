@@ -103,9 +103,11 @@ class Results:
                 continue
             what = {name: getattr(row, name) for name in SAMPLE}
             for image, score in zip(*(part.tolist() for part in row.per_image), strict=True):
-                where = {"image": image, "file": self.dataset.source.where(image)}
-                cells = found.setdefault((*what.values(), image), what | where)
-                cells[row.metric] = score
+                key = (*what.values(), image)
+                if key not in found:
+                    where = {"image": image, "file": self.dataset.source.where(image)}
+                    found[key] = what | where
+                found[key][row.metric] = score
         frame = pd.DataFrame(
             list(found.values()), columns=None if found else [*SAMPLE, "image", "file"]
         )
