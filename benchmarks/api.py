@@ -21,7 +21,7 @@ from torch import nn
 from benchmarks import REGISTRY, systems
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import Evaluation, make_context
-from benchmarks.core.precision import precision, refuse_override
+from benchmarks.core.precision import precision, refuse_what_cannot_be
 from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.request import PRECISIONS, Options
 from benchmarks.core.results import Results
@@ -149,7 +149,7 @@ def _prepare(
             raise UserError(f"{name} {settings.get(name)!r}: must be True or False")
     device = _device(model, settings.get("device"))
     options = _options(tasks, data, profile, out, settings, device)
-    refuse_override(options.precision)
+    refuse_what_cannot_be(options.precision, options.device)
     if options.out is not None:
         refuse_data_and_out_in_one(options.data, options.out)
     with _undisturbed(options.precision, (), device):

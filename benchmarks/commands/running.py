@@ -8,7 +8,7 @@ from benchmarks.api import measure
 from benchmarks.commands import announce, dry_run
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import prepare
-from benchmarks.core.precision import precision, refuse_override
+from benchmarks.core.precision import precision, refuse_what_cannot_be
 from benchmarks.core.request import Options
 from benchmarks.core.run_folder import PICTURES, TABLES, RunFolder
 from benchmarks.core.setup import refuse_data_and_out_in_one
@@ -19,7 +19,7 @@ from diffae.errors import UserError
 
 def run_or_plan(options: Options) -> None:
     """What `python -m benchmarks.run` does with options that were read."""
-    refuse_override(options.precision)
+    refuse_what_cannot_be(options.precision, options.device)
     with precision(options.precision):
         if options.dry_run:
             plan(options)

@@ -18,6 +18,7 @@ import torch
 from torch import backends
 
 from benchmarks.core.request import PRECISIONS as PRECISIONS
+from diffae import bfloat16
 from diffae.errors import UserError
 
 EXACT, TF32 = "ieee", "tf32"  # PyTorch's own words
@@ -39,7 +40,17 @@ def precision(name: str) -> Iterator[None]:
         _of_networks = before
 
 
-def refuse_override(name: str) -> None:
+def refuse_what_cannot_be(name: str, device: str) -> None:
+    """Raise UserError if `device` would only pretend to compute in `name`, or the environment has it otherwise."""
+    _refuse_override(name)
+    has, why = bfloat16.support(device) if name == "bfloat16" else (True, "")
+    if not has:
+        raise UserError(
+            f"--precision bfloat16: {why}; emulated it takes several times as long as float32: use --precision float32"
+        )
+
+
+def _refuse_override(name: str) -> None:
     """Raise UserError if the environment makes NVIDIA's libraries compute otherwise, whatever PyTorch asks for."""
     value = os.environ.get(OVERRIDE, "")
     if value and (value == "0") == (name == "tf32"):

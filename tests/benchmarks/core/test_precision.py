@@ -1,17 +1,22 @@
 """How exactly networks compute: what was asked for, whatever the process or PyTorch has been told before."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import run, systems
+from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
 from benchmarks.commands.options import parse
 from benchmarks.core.precision import PRECISIONS, full_precision, of_networks, precision
 from benchmarks.core.store import Store
 from benchmarks.systems.dummy import Perfect
+from diffae import bfloat16
 from diffae.errors import UserError
 from reports.uncertainty import of_mean
 
@@ -43,6 +48,14 @@ def careless():
     assert tf32()["matrix products"] and tf32()["convolutions"]
     yield
     torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture
+def capable(monkeypatch):
+    """A processor that multiplies bfloat16, whatever this one can."""
+    monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx512_bf16"})
+    for name in bfloat16.LIMITS:
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_a_run_computes_in_float32_unless_told_otherwise(careless, monkeypatch):
@@ -107,7 +120,9 @@ def test_an_unknown_precision_is_refused():
 @pytest.mark.parametrize(
     ("value", "contradicts"), [("1", {"float32", "bfloat16"}), ("0", {"tf32"})]
 )
-def test_an_environment_that_overrides_the_precision_is_refused(value, contradicts, monkeypatch):
+def test_an_environment_that_overrides_the_precision_is_refused(
+    value, contradicts, monkeypatch, capable
+):
     monkeypatch.setattr(running, "run", lambda options: None)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
     for name in PRECISIONS:
@@ -116,6 +131,43 @@ def test_an_environment_that_overrides_the_precision_is_refused(value, contradic
                 run.main(["probes", "--precision", name])
         else:
             run.main(["probes", "--precision", name])
+
+
+@pytest.mark.parametrize("ask", ["command", "config", "dry run", "evaluate"])
+def test_bfloat16_is_refused_where_it_would_be_emulated(ask, tmp_path, monkeypatch):
+    """An older processor: in one line, with nothing opened, computed or written."""
+    monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx2", "avx512_bw"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "run.toml").write_text('precision = "bfloat16"\n')
+    more = {
+        "command": ["--precision", "bfloat16"],
+        "config": ["--config", "run.toml"],
+        "dry run": ["--precision", "bfloat16", "--dry-run"],
+    }
+    line = "^--precision bfloat16: this processor has no instructions .*: use --precision float32$"
+    with pytest.raises(UserError, match=line):
+        if ask == "evaluate":
+            evaluate("diffae", "probes", "nowhere", precision="bfloat16", device="cpu")
+        else:
+            run.main(["probes", "--data", "nowhere", "--device", "cpu", *more[ask]])
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+
+
+@pytest.mark.slow
+def test_bfloat16_is_refused_where_onednn_is_held_to_avx2(tmp_path):
+    """In a process of its own, whose oneDNN really is."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", "probes", "--precision", "bfloat16"],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "CUDA_VISIBLE_DEVICES": ""},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert ended.stderr.startswith("error: --precision bfloat16: ")
+    if {"avx512_bf16", "amx_bf16"} & bfloat16.capabilities():
+        assert "ONEDNN_MAX_CPU_ISA=AVX2 keeps oneDNN from" in ended.stderr
 
 
 def test_precision_is_in_the_stores_key_and_in_the_protocol(context):

@@ -1,0 +1,62 @@
+"""Whether a device multiplies bfloat16, or would only pretend to.
+
+Without such instructions every number is unpacked and rounded again, and a network takes several times as long as in
+float32: five times as long on a processor held to AVX2.
+"""
+
+import os
+from collections.abc import Mapping
+
+import torch
+
+# What oneDNN multiplies bfloat16 with: x86 since Cooper Lake, Zen 4 and Sapphire Rapids, ARM since Neoverse V1.
+INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # read by oneDNN itself, the first that is set
+# Their values that leave it none of these, in any case of letters (oneDNN 3.x, `cpu_isa_hints`).
+TOO_LOW = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni")
+
+
+def support(device: str) -> tuple[bool, str]:
+    """Whether "cpu", "cuda" or "cuda:N" multiplies bfloat16, and why, in words. No other device is known to."""
+    kind = torch.device(device).type
+    if kind not in ("cpu", "cuda"):
+        return False, f"{kind} is not known to multiply it"
+    if kind == "cuda":
+        with torch.cuda.device(device):
+            has = torch.cuda.is_bf16_supported(including_emulation=False)
+        return has, "this GPU has it" if has else "this GPU has no bfloat16"
+    found = [name for name in INSTRUCTIONS if name in capabilities()]
+    if not found:
+        return False, "this processor has no instructions for bfloat16"
+    if limit := limited_by(os.environ):
+        return False, f"{limit} keeps oneDNN from the processor's {found[0]}"
+    return True, f"this processor has {found[0]}"
+
+
+def capabilities() -> set[str]:
+    """What the processor can do, by the names of Linux and torch."""
+    known = getattr(torch.cpu, "get_capabilities", None)  # torch >= 2.10
+    if known is not None:
+        return {name for name, value in known().items() if value is True}
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            return named_in(file.read())
+    except OSError:
+        return set()
+
+
+def named_in(cpuinfo: str) -> set[str]:
+    """The words of the first processor's `flags` (x86) or `Features` (ARM) in a /proc/cpuinfo."""
+    for line in cpuinfo.splitlines():
+        key, _, words = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return set(words.split())
+    return set()
+
+
+def limited_by(environment: Mapping[str, str]) -> str:
+    """The setting, "NAME=VALUE", that keeps oneDNN to instructions without bfloat16; nothing if none does."""
+    for name in LIMITS:
+        if value := environment.get(name):
+            return f"{name}={value}" if value.lower() in TOO_LOW else ""
+    return ""
