@@ -34,10 +34,10 @@ from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System, SystemFailed
 from benchmarks.systems.calling import evaluating
 from diffae import cli
-from diffae.checks import whole
 from diffae.data import Dataset
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
+from diffae.whole import whole
 
 LARGEST_SEED = 2**63 - 1
 

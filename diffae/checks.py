@@ -1,6 +1,5 @@
 """What the verbs of a model take, checked: each fault is one line that names the argument and what it must be."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,20 +7,10 @@ import torch
 from torch import Tensor
 
 from diffae.errors import UserError
+from diffae.whole import shown, whole
 
 # Images are in [-1, 1], and a small overshoot is none the worse; 0 to 255 is another scale.
 BRIGHTEST = 2.0
-
-
-def whole(value: Any, name: str, low: int, high: int) -> int:
-    """A whole number from `low` to `high`: a Python or numpy integer, or a tensor of one."""
-    try:
-        number = operator.index(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or isinstance(value, bool) or not low <= number <= high:
-        raise UserError(f"{name} must be a whole number from {low} to {high}, not {_shown(value)}")
-    return number
 
 
 def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
@@ -29,7 +18,7 @@ def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
     if not isinstance(t, Tensor) or t.ndim == 0:
         return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
     if t.is_floating_point() or t.dtype == torch.bool or t.shape != (len(x),):
-        raise UserError(f"t must be one whole number, or {len(x)}, one an image, not {_shown(t)}")
+        raise UserError(f"t must be one whole number, or {len(x)}, one an image, not {shown(t)}")
     if len(t) and not 0 <= int(t.min()) <= int(t.max()) < count:
         wrong = next(int(value) for value in t if not 0 <= int(value) < count)
         raise UserError(f"t must be from 0 to {count - 1}, not {wrong}")
@@ -40,7 +29,7 @@ def batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
     """A tensor N x *shape of floating point on the device of `like`, in its dtype."""
     text = " x ".join(map(str, ("N", *shape)))
     if not isinstance(value, Tensor) or value.shape[1:] != tuple(shape) or value.ndim == 0:
-        raise UserError(f"{name} must be a tensor {text}, not {_shown(value)}")
+        raise UserError(f"{name} must be a tensor {text}, not {shown(value)}")
     if not value.is_floating_point():
         raise UserError(f"{name} must be of floating point, not {value.dtype}")
     if value.device != like.device:
@@ -63,11 +52,3 @@ def as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
     """UserError unless two batches are of one length."""
     if len(value) != len(of):
         raise UserError(f"{name} and {others} must be as many, not {len(value)} and {len(of)}")
-
-
-def _shown(value: Any) -> str:
-    """A value in an error message: the shape of a tensor, anything else cut short."""
-    if isinstance(value, Tensor) and value.ndim:
-        return f"a tensor {' x '.join(map(str, value.shape))} of {value.dtype}"
-    shown = value.item() if isinstance(value, Tensor) else value
-    return f"{shown!r:.40}"

@@ -24,9 +24,10 @@ from benchmarks.systems.base import (
 from benchmarks.systems.contract import LONGEST, is_line, kind
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.parts import FLAT, HISTOGRAM, Part, Semantic, each, numbers, tensors
-from diffae import DDIM, DiffusionAutoencoder, checkpoint, checks
+from diffae import DDIM, DiffusionAutoencoder, checkpoint
 from diffae.config import AUTOENCODER
 from diffae.errors import UserError
+from diffae.whole import whole
 
 LARGEST_SIDE = 1 << 14  # of an image
 
@@ -139,7 +140,7 @@ def wrap(
     cannot be measured.
     """
     _refuse_what_cannot(module)
-    size = checks.whole(image_size, "image_size", 1, LARGEST_SIDE)
+    size = whole(image_size, "image_size", 1, LARGEST_SIDE)
     if name is not None and not NAME.fullmatch(name):
         raise UserError(f"wrap: name {name!r}: a name has letters, digits and .-_ only")
     made = Wrapped(module, size, title, name or systems.slug(title) or "model")

@@ -28,7 +28,7 @@ from benchmarks import run as command
 from benchmarks.core.setup import open_data
 from diffae import DiffusionAutoencoder
 from diffae.data import open_portraits
-from diffae.diffusion import timesteps
+from diffae.sampling.grids import uniform
 from diffae.train.presets import PRESETS
 from diffae.train.stages import _Images, autoencoder_loss
 from diffae.train.trainer import Training, batch_indices
@@ -123,7 +123,7 @@ def inversion_off_by_one(later: bool) -> AbstractContextManager[object]:
     right = diffae.model.encode_steps
 
     def wrong(predict, x_0: Tensor, alphas: Tensor, steps: int, clip: bool = True):
-        ts = timesteps(steps)
+        ts = uniform(steps)
         neighbours = [*ts[1:], ts[-1]] if later else [ts[0], *ts[:-1]]
         given = dict(zip(ts, neighbours, strict=True))
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from diffae import DDIM, DiffusionAutoencoder, checkpoint
-from diffae.diffusion import timesteps
 from diffae.errors import UserError
+from diffae.sampling.grids import uniform
 from diffae.train.presets import PRESETS
 
 SIZE = 32
@@ -108,7 +108,7 @@ def test_whole_numbers_of_every_kind_are_taken(model, ddim, make):
     assert torch.equal(ddim.decode(x, make(2)), ddim.decode(x, 2))
     assert torch.equal(model.predict_latent_noise(z, make(7)), model.predict_latent_noise(z, 7))
     assert model.sample_latents(make(3), steps=1).shape == (3, model.latent_dim)
-    assert timesteps(make(10)) == timesteps(10)
+    assert uniform(make(10)) == uniform(10)
 
 
 def test_other_precisions_and_small_overshoots_are_taken(model):

@@ -11,8 +11,10 @@ import pytest
 import torch
 from official_files import tiny_state, write_lightning
 
-from diffae.diffusion import decode_steps, last, timesteps
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.sampling.grids import uniform
+from diffae.sampling.solve import decode_steps
+from diffae.sampling.trajectory import last
 
 FILE = Path(__file__).parents[1] / "data" / "celeba64d2c_autoenc_latent.npz"
 
@@ -33,7 +35,7 @@ def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 def test_timesteps_are_the_authors(theirs):
-    assert timesteps(10) == theirs["timesteps"].tolist()
+    assert uniform(10) == theirs["timesteps"].tolist()
 
 
 def test_encoder(model, theirs):

@@ -1,0 +1,85 @@
+"""What solvers are made of: one call of the network, angles between image and noise, and the steps that are yielded."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NoisePredictor = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps_theta
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a trajectory: the timestep the network was called at, x after the step, predicted x_0."""
+
+    t: int
+    x: Tensor
+    x_0: Tensor
+
+
+@dataclass(frozen=True)
+class Parts:
+    """x_t taken apart by the network: the predicted x_0 (`image`) and the predicted noise, N x ... each.
+
+    x_t = cos(phi) image + sin(phi) noise,    cos(phi) = sqrt(a_t)
+    """
+
+    image: Tensor
+    noise: Tensor
+
+    def ahead(self, before: "Parts | None", by: float) -> "Parts":
+        """On the line through the ones `before` (one index ago) and these, `by` an index further."""
+        if before is None:
+            return self
+        return Parts(
+            (1 + by) * self.image - by * before.image, (1 + by) * self.noise - by * before.noise
+        )
+
+    def velocity(self, phi: float) -> Tensor:
+        """v = cos(phi) noise - sin(phi) image: the derivative of x_t by phi (Salimans and Ho, 2022, Appendix D)."""
+        return math.cos(phi) * self.noise - math.sin(phi) * self.image
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """The network as solvers call it: `predict` gives eps_theta, `alphas` is its schedule.
+
+    With `clip`, the predicted x_0 is clipped to [-1, 1] and the noise derived anew from it, as the authors do for
+    images; latents are not.
+    """
+
+    predict: NoisePredictor
+    alphas: Tensor
+    clip: bool
+
+    def __call__(self, x: Tensor, t: int) -> Parts:
+        """One network call: x_t (N x ...) at timestep `t`, taken apart."""
+        a = self.a(t)
+        noise = self.predict(x, torch.full((len(x),), t, device=x.device))
+        image = (x - (1 - a) ** 0.5 * noise) / a**0.5
+        if self.clip:
+            image = image.clamp(-1, 1)
+            noise = (x - a**0.5 * image) / (1 - a) ** 0.5
+        return Parts(image, noise)
+
+    def a(self, t: int) -> float:
+        return float(self.alphas[t])
+
+    def angles(self, ts: Sequence[int]) -> list[float]:
+        """phi of each timestep, in radians: 0 is the image, pi / 2 pure noise."""
+        return [math.acos(self.a(t) ** 0.5) for t in ts]
+
+    def finished(self, x: Tensor) -> Tensor:
+        """What a decoding that ends at a = 1 has come to: images are clamped to [-1, 1]."""
+        return x.clamp(-1, 1) if self.clip else x
+
+
+def last(trajectory: Iterator[Step]) -> Tensor:
+    """Run a trajectory to its end and return its last x."""
+    x = None
+    for step in trajectory:
+        x = step.x
+    assert x is not None  # a grid is never empty
+    return x
