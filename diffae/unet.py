@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from diffae.config import ModelConfig
-from diffae.nn import AttentionBlock, GroupNorm, ResBlock, timestep_embedding, zero_init
+from diffae.nn import AttentionBlock, GroupNorm, ResBlock, SiLU, timestep_embedding, zero_init
 
 
 class Stage(nn.Sequential):
@@ -110,7 +110,7 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList(build.output_stages(laterals))
         self.out = nn.Sequential(
             GroupNorm(build.channels, config.norm_groups),
-            nn.SiLU(),
+            SiLU(),
             zero_init(nn.Conv2d(build.channels, 3, 3, padding=1)),
         )
 
@@ -138,7 +138,7 @@ class SemanticEncoder(nn.Module):
         self.middle_block = build.middle()
         self.out = nn.Sequential(
             GroupNorm(build.channels, config.norm_groups),
-            nn.SiLU(),
+            SiLU(),
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(build.channels, config.z_channels, 1),
             nn.Flatten(),
