@@ -108,6 +108,7 @@ def measure(
 ) -> Generator[Row, None, None]:
     """Every row of these benchmarks, kept in `folder` on its way; `say` is told where the run is."""
     evaluation.fit()
+    evaluation.guard(tasks, say)
     for name in tasks:
         say(f"== {name}")
         rows = evaluation.rows(name)

@@ -1,12 +1,13 @@
 """One run, ready to go: its systems, its context, and the rows of each benchmark, for a command and for Python alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from benchmarks import REGISTRY
+from benchmarks.core import precision_guard
 from benchmarks.core.base import failed, not_run, rows
 from benchmarks.core.batches import Batches, images_together
 from benchmarks.core.context import Context
@@ -23,11 +24,15 @@ FIT_BATCH = 512  # at least so many images at a time, if there are
 
 @dataclass
 class Evaluation:
-    """What is measured (`systems`), what was asked for and cannot be had (`missing`), and on what (`context`)."""
+    """What is measured (`systems`), what was asked for and cannot be had (`missing`), and on what (`context`).
+
+    `deviations` are how far systems move in the run's precision, by name, as `precision_guard` measures it.
+    """
 
     context: Context
     systems: list[System]
     missing: Missing = field(default_factory=dict)
+    deviations: dict[str, precision_guard.Deviations] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         asked, device = self.context.batch_size, self.context.device
@@ -44,8 +49,27 @@ class Evaluation:
             try:
                 system.fit(selection.batch(part) for part in parts)
             except SystemFailed as failure:
-                self.systems.remove(system)
-                self.missing[system.title] = failure
+                self._drop(system, failure)
+
+    def guard(self, tasks: Sequence[str], say: Callable[[str], None]) -> None:
+        """Hold what systems do in the run's precision against float32; one that moves too far is missing."""
+        name = self.context.precision
+        if name == precision_guard.EXACT:
+            return
+        steps = precision_guard.steps_of(self.context.profile, tasks)
+        for system in list(self.systems):
+            try:
+                found = precision_guard.measured(self.context, system, steps)
+                self.deviations[system.name] = found
+                precision_guard.refuse_beyond(found, system, name)
+                say(f"{name} moves {system.title}: {precision_guard.summary(found)}")
+            except SystemFailed as failure:
+                say(f"not run: {system.title}: {failure}")
+                self._drop(system, failure)
+
+    def _drop(self, system: System, failure: SystemFailed) -> None:
+        self.systems.remove(system)
+        self.missing[system.title] = failure
 
     def rows(self, name: str) -> Iterator[Row]:
         """All rows of one benchmark, a row with the reason for each system that is missing."""

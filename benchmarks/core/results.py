@@ -1,12 +1,13 @@
 """What was measured, in memory: as pandas frames, as the tables of a run, and against another run."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.precision_guard import Deviations
 from benchmarks.core.rows import Row
 from benchmarks.core.tables import heading
 from benchmarks.core.tables import specs as table_specs
@@ -29,7 +30,8 @@ SAMPLE = ("benchmark", "dataset", "split", "system", "setting", "steps")  # what
 class Results:
     """The rows of an evaluation, in the order in which they were measured.
 
-    `times` belong to this machine. `profile` is its name, and how it was changed.
+    `times` belong to this machine. `profile` is its name, and how it was changed. `precision_deviation` is how far each
+    system, by name, moves in the run's precision from float32 (`precision_guard`); empty in float32.
     """
 
     rows: tuple[Row, ...]
@@ -39,6 +41,7 @@ class Results:
     seed: int
     about: Mapping[str, Any]
     specs: tuple[TableSpec, ...] = ()
+    precision_deviation: Mapping[str, Deviations] = field(default_factory=dict)
 
     @classmethod
     def of(cls, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row]) -> "Results":
@@ -55,6 +58,7 @@ class Results:
             context.seed,
             about,
             table_specs(about["benchmarks"]),
+            evaluation.deviations,
         )
 
     def __repr__(self) -> str:

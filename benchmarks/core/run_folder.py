@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from benchmarks.core import provenance, tables
+from benchmarks.core import precision_guard, provenance, tables
 from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.request import Options
@@ -238,6 +238,11 @@ class RunFolder:
         """Write run.json: until the run has ended it says that it is not complete."""
         content = self._about | {"seconds": self.seconds, "protocols": self._protocols}
         content |= described((row.metric for row in (*self.rows, *self.times)), self._specs)
+        if deviations := self.evaluation.deviations:
+            content |= {
+                "precision_deviation": deviations,
+                "precision_tolerance": dict(precision_guard.TOLERANCES),
+            }
         content |= ending or {"complete": False}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if distributed.is_main():

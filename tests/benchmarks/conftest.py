@@ -15,6 +15,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
 from benchmarks.measure import main
+from diffae import bfloat16
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder
@@ -72,6 +73,14 @@ def context(patches, tmp_path):
         store=Store(tmp_path / "store"),
         pictures=tmp_path / "run" / "pictures",
     )
+
+
+@pytest.fixture
+def capable(monkeypatch):
+    """A processor that multiplies bfloat16, whatever this one can."""
+    monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx512_bf16"})
+    for name in bfloat16.LIMITS:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

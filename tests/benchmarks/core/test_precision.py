@@ -50,14 +50,6 @@ def careless():
     torch.set_float32_matmul_precision(before)
 
 
-@pytest.fixture
-def capable(monkeypatch):
-    """A processor that multiplies bfloat16, whatever this one can."""
-    monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx512_bf16"})
-    for name in bfloat16.LIMITS:
-        monkeypatch.delenv(name, raising=False)
-
-
 def test_a_run_computes_in_float32_unless_told_otherwise(careless, monkeypatch):
     seen = []
     monkeypatch.setattr(running, "run", lambda options: seen.append((options.precision, tf32())))

@@ -1,0 +1,256 @@
+"""Whether a system computes in the run's precision what it computes in float32: asked before a number of it is used.
+
+A few test images go through all that a system is capable of, in float32 and in the run's precision: they are encoded
+and their codes decoded, with the fewest and with the most steps that the run's tasks ask for (few, because a long step
+makes the most of an error; many, because errors may add up); new codes are sampled, and new images by a system that
+cannot decode. What comes out is compared. A system that moves further than `TOLERANCES` is one that fails.
+
+In bfloat16, on a CPU with AMX and at T from 1 to 100, the packaged systems move what they make of portraits
+
+    images, samples    by up to 0.8 of 255 grey levels (the worst image by 1.1) at T = 5, by 0.1 at T = 100
+    ssim               by up to 1.6e-3, at T = 10, and by 5e-6 at T = 100
+    semantic, sampled  by 0.7 % and 0.4 % of how far codes are apart; the random encoder by 2 %, pixels + PCA by 0.2 %
+    x_T                by 6 %: where an image is flat, inversion makes much of little
+
+and each tolerance is about three times that: what rounding does, and room for other networks. docs/numbers.md has more.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args, get_origin
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import SHARED_SIZES
+from benchmarks.core.context import Context
+from benchmarks.core.precision import precision
+from benchmarks.core.profiles import Profile
+from benchmarks.core.sizes import Steps, settings_of
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.ssim import ssim
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    PREDICT_X0,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    SystemFailed,
+)
+from benchmarks.systems.parts import Semantic, tensors
+from diffae import noise
+
+EXACT = "float32"
+IMAGES = (
+    4  # the worst of them moves by a third more than the mean: more images would tell nothing else
+)
+LEVELS = 127.5  # grey levels of 8 bits in a unit of [-1, 1]
+HALFWAY = (
+    500  # the timestep of an image to be predicted, by a system that makes images in no other way
+)
+LEAST_SPREAD = (
+    0.01  # of codes, as a share of their size: codes that are nearer to each other are one
+)
+
+# How far a system may move from float32, by what is compared, and how that is said.
+TOLERANCES: Mapping[str, float] = {
+    "images": 3.0,  # grey levels, root mean square of the worst image: a PSNR of 38 dB
+    "samples": 3.0,  # the same, of images that have no original
+    "ssim": 0.005,  # of the mean SSIM to the originals
+    "semantic": 0.05,  # root mean square, as a share of how far the codes of different images are apart
+    "sampled": 0.05,  # the same, of new codes
+    "x_T": 0.2,  # the same, of x_T
+    "tokens": 0.05,  # the share of them that are others; chosen, for no packaged system has any
+}
+WORDS: Mapping[str, str] = {
+    "images": "images by {0:.2g} grey levels (tolerated: {1:g})",
+    "samples": "samples by {0:.2g} grey levels (tolerated: {1:g})",
+    "ssim": "SSIM by {0:.2g} (tolerated: {1:g})",
+    "semantic": "semantic codes by {0:.2g} of their spread (tolerated: {1:g})",
+    "sampled": "sampled codes by {0:.2g} of their spread (tolerated: {1:g})",
+    "x_T": "x_T by {0:.2g} of its spread (tolerated: {1:g})",
+    "tokens": "{0:.2g} of the tokens (tolerated: {1:g})",
+}
+AGAIN = "float32 again: "  # the same between two calls in float32, where that was asked
+
+Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10"), then by what is compared
+Outputs = dict[str, Semantic]
+
+
+def measured(context: Context, system: System, steps: Iterable[int]) -> Deviations:
+    """How far `system` moves from float32 in the run's precision; computed by the first process, kept in the store.
+
+    Raises SystemFailed if the system cannot be had in one of the two.
+    """
+    selection = context.select("test", IMAGES)
+    ways = {f"T = {T}": T for T in steps} if system.iterative else {}
+    ways = ways or {"": 1}
+    key = context.codes.key("precision", system, selection)
+    key |= {"steps": list(ways), "images": len(selection), "seed": context.seed}
+
+    def compute() -> Arrays:
+        images = selection.batch(np.arange(len(selection)))
+        return {
+            f"{way}/{what}": np.array(value)
+            for way, T in ways.items()
+            for what, value in _compared(context, system, images, T).items()
+        }
+
+    found: Deviations = {way: {} for way in ways}
+    for name, value in context.store.once(key, compute).items():
+        way, _, what = name.partition("/")
+        found[way][what] = float(value)
+    return found
+
+
+def refuse_beyond(found: Deviations, system: System, name: str) -> None:
+    """Raise SystemFailed if `system` moves further in precision `name` than is tolerated; told of where it is worst."""
+    way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
+    beyond = [what for what, share in _shares(found[way]).items() if share > 1]
+    if not beyond:
+        return
+    moves = ", ".join(in_words(what, found[way][what]) for what in beyond)
+    why = ""
+    if any(share > 1 for share in _shares(found[way], AGAIN).values()):
+        why = " (and in float32 from one call to the next: it draws noise of its own)"
+    at = f" at {way}" if way else ""
+    reason = f"moves {moves}{at} from float32{why}; use --precision float32"
+    raise SystemFailed.at(system.name, name, reason)
+
+
+def _shares(of: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    """Deviations as shares of what is tolerated."""
+    return {
+        what: of[prefix + what] / limit for what, limit in TOLERANCES.items() if prefix + what in of
+    }
+
+
+def in_words(what: str, value: float) -> str:
+    return WORDS[what].format(value, TOLERANCES[what])
+
+
+def summary(found: Deviations) -> str:
+    """The largest of each deviation, for people."""
+    largest = {
+        what: max(of[what] for of in found.values() if what in of)
+        for what in TOLERANCES
+        if any(what in of for of in found.values())
+    }
+    return ", ".join(in_words(what, value) for what, value in largest.items())
+
+
+def steps_of(profile: Profile, tasks: Iterable[str]) -> list[int]:
+    """The fewest and the most steps that the settings of these tasks, and those that tasks share, ask for."""
+    names = (*SHARED_SIZES, *tasks)
+    asked = {T for name in names for T in _steps_in(profile.sections.get(name))}
+    return sorted({min(asked), max(asked)}) if asked else []
+
+
+def _steps_in(sizes: object) -> Iterator[int]:
+    if sizes is None:
+        return
+    for name, kind in settings_of(type(sizes)).items():
+        if kind == Steps:
+            yield getattr(sizes, name)
+        elif get_origin(kind) is tuple and get_args(kind)[0] == Steps:
+            yield from getattr(sizes, name)
+
+
+# ----------------------------------------------------------------------------------------------
+# The same images in both precisions
+
+
+def _compared(context: Context, system: System, images: Tensor, steps: int) -> dict[str, float]:
+    """How far everything moves. If that is too far, float32 is called again, with other draws, to tell why."""
+    exact = _outputs(context, system, images, steps, EXACT)
+    try:
+        other = _outputs(context, system, images, steps, context.precision)
+    except SystemFailed as failure:
+        hint = f"in {context.precision}, and not in float32: use --precision float32"
+        raise SystemFailed(f"{failure} ({hint})") from failure
+    found = deviations(exact, other, images)
+    if max(_shares(found).values(), default=0.0) <= 1:
+        return found
+    again = deviations(exact, _outputs(context, system, images, steps, EXACT, draw=1), images)
+    return found | {AGAIN + what: value for what, value in again.items()}
+
+
+def _outputs(
+    context: Context, system: System, images: Tensor, steps: int, name: str, draw: int = 0
+) -> Outputs:
+    """What the system makes in precision `name`; what it takes from PyTorch's generator is decided by `draw`."""
+    device = context.device
+    with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(draw)
+        return dict(_made(system, images, steps, context.seed))
+
+
+def _made(system: System, images: Tensor, steps: int, seed: int) -> Iterator[tuple[str, Semantic]]:
+    can, indices = system.capabilities, range(len(images))
+    code = _code(system, images, steps, seed)
+    if code.semantic is not None:
+        yield "semantic", code.semantic
+    if code.x_T is not None:
+        yield "x_T", code.x_T
+    if SAMPLE_LATENTS in can:
+        yield "sampled", system.sample_latents(indices, seed, steps)
+    if DECODE in can:
+        yield ("images" if ENCODE in can else "samples"), system.decode(code, steps)
+    elif SAMPLE in can:
+        yield "samples", system.sample(indices, seed, steps)
+    elif PREDICT_X0 in can:
+        eps = noise.normal(seed, "x_T", indices, tuple(images.shape[1:]))
+        x_t = system.add_noise(images, HALFWAY, eps)
+        yield "images", system.predict_x0(x_t, HALFWAY, code.semantic)
+
+
+def _code(system: System, images: Tensor, steps: int, seed: int) -> Code:
+    """The code to decode: of the images where the system can encode them fully, else made of what it has."""
+    can, indices = system.capabilities, range(len(images))
+    if ENCODE in can:
+        return system.encode(images, steps)
+    semantic: Semantic | None = None
+    if SEMANTIC in can:
+        semantic = system.encode_semantic(images)
+    elif SAMPLE_LATENTS in can:
+        semantic = system.sample_latents(indices, seed, steps)
+    return Code(semantic, system.random_x_T(indices, seed) if STOCHASTIC in can else None)
+
+
+# ----------------------------------------------------------------------------------------------
+# How far they are apart
+
+
+def deviations(exact: Outputs, other: Outputs, originals: Tensor) -> dict[str, float]:
+    """How far `other` is from `exact`, by what is compared: the names and units of `TOLERANCES`."""
+    found: dict[str, float] = {}
+    for name in exact:
+        for a, b in zip(tensors(exact[name]), tensors(other[name]), strict=True):
+            for what, value in _apart(name, a.cpu(), b.cpu(), originals):
+                found[what] = max(value, found.get(what, 0.0))
+    return found
+
+
+def _apart(name: str, a: Tensor, b: Tensor, originals: Tensor) -> Iterator[tuple[str, float]]:
+    if not a.is_floating_point():
+        yield "tokens", float((a != b).double().mean())
+        return
+    a, b = a.double(), b.double()
+    if name not in ("images", "samples"):
+        yield name, _share(a, b)
+        return
+    yield name, LEVELS * float((a - b).square().flatten(1).mean(1).sqrt().max())
+    if name == "images" and a.shape == originals.shape:
+        yield "ssim", float((ssim(a, originals) - ssim(b, originals)).mean().abs())
+
+
+def _share(a: Tensor, b: Tensor) -> float:
+    """How far `b` [N, ...] is from `a`, as a share of how far the N of `a` are from their mean."""
+    size, moved = float(a.norm()), float((a - b).norm())
+    spread = float((a - a.mean(0)).norm()) if len(a) > 1 else size
+    scale = max(spread, LEAST_SPREAD * size)
+    return moved / scale if scale else float(moved > 0)
