@@ -76,6 +76,17 @@ def resample(x: Tensor, direction: str | None) -> Tensor:
     return x
 
 
+def enlarged_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """`conv` (3 x 3) of `x` resampled up, without resampling it: 16 products for the four pixels instead of 36.
+
+    Those four pixels are equal, so the weights that fall on them are summed first: the 3 x 3 kernel becomes one of
+    4 x 4, and the whole a transposed convolution, which wants it mirrored.
+    """
+    mirrored = conv.weight.flip(2, 3).transpose(0, 1)
+    kernel = F.avg_pool2d(mirrored, 2, stride=1, padding=1, divisor_override=1)
+    return F.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
+
+
 class ResBlock(nn.Module):
     """Residual block, with adaptive group normalisation if it is given a time embedding.
 
@@ -116,7 +127,11 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor | None = None, z: Tensor | None = None) -> Tensor:
         norm, activation, conv = self.in_layers
-        h = conv(resample(activation(norm(x)), self.direction))
+        h = activation(norm(x))
+        if self.direction == "up":
+            h = enlarged_conv(h, conv)  # type: ignore[arg-type]
+        else:
+            h = conv(resample(h, self.direction))
         if emb is not None:
             _, activation, dropout, conv = self.out_layers
             h = conv(dropout(activation(self._adaptive_norm(h, emb, z))))
