@@ -18,7 +18,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -155,7 +155,20 @@ class Store:
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
-        return np.concatenate([arrays[name] for arrays in self.chunks(key, count, compute)])
+        return self.arrays(key, count, compute, (name,))[name]
+
+    def arrays(
+        self, key: dict[str, Any], count: int, compute: Compute, names: Iterable[str] | None = None
+    ) -> Arrays:
+        """The arrays of all chunks, joined: those of `names`, or all. What is read is held once, and one chunk more."""
+        found: dict[str, _Joining] = {}
+        for start, chunk in zip(
+            range(0, count, CHUNK), self.chunks(key, count, compute), strict=True
+        ):
+            for name in chunk if names is None else names:
+                joining = found.setdefault(name, _Joining(count))
+                joining.add(chunk[name], min(CHUNK, count - start))
+        return {name: joining.joined() for name, joining in found.items()}
 
     def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
         """Work that is not a list of positions: computed by the first rank, read by all.
@@ -265,9 +278,43 @@ def _agree(failure: SystemFailed | None) -> None:
         raise failure or SystemFailed(said)
 
 
-def digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's content, for keys of work that depends on it."""
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+class _Joining:
+    """Parts of an array, one after another, as `np.concatenate` joins them; those with one row a position go straight
+    to their place among `count` rows."""
+
+    def __init__(self, count: int):
+        self.count, self.filled = count, 0
+        self.whole: np.ndarray | None = None
+        self.parts: list[np.ndarray] = []
+
+    def add(self, part: np.ndarray, rows: int) -> None:
+        if self.whole is None and not self.parts and len(part) == rows:
+            self.whole = np.empty((self.count, *part.shape[1:]), part.dtype)
+        if self._fits(part, rows):
+            self.whole[self.filled : self.filled + rows] = part  # type: ignore[index]
+            self.filled += rows
+        else:
+            self.parts.append(part)
+
+    def _fits(self, part: np.ndarray, rows: int) -> bool:
+        if self.whole is None or self.parts:
+            return False
+        return (part.dtype, part.shape) == (self.whole.dtype, (rows, *self.whole.shape[1:]))
+
+    def joined(self) -> np.ndarray:
+        if self.whole is None:
+            return np.concatenate(self.parts)
+        return (
+            np.concatenate([self.whole[: self.filled], *self.parts]) if self.parts else self.whole
+        )
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """SHA-256 of the content of an array, or of its parts, for keys of work that depends on it."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:

@@ -7,18 +7,21 @@ Blocks differ in size: persons have several pictures, and of a pool of samples o
 falls as 1/n, so without a large block it rises by more than without a small one, which says nothing of chance.
 Pseudo-values for blocks of unequal size (Busing, Meijer and van der Leeden, 1999) are free of it: see `influences`.
 
-With no more rows than dimensions on one side, A [n, d], the eigenvalues of S_A S_B are those of the n x n
-matrix (A - mean) S_B (A - mean)' / (n - 1), and without a block of A those of a part of it.
+With L L' = S_A, the eigenvalues of S_A S_B are those of L' S_B L, from which a block of B is taken as what its rows
+are seen through L: no covariance is made anew. With no more rows than dimensions in A [n, d], L is
+(A - mean)' / sqrt(n - 1), and without a block of A the eigenvalues are those of a part of the n x n matrix.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.core.store import digest
+from benchmarks.metrics.frechet import ROWS, Moments, eigenvalues, merge_all
 from diffae.errors import UserError
 
 Floats = NDArray[np.floating]
@@ -70,109 +73,157 @@ def shares_of(blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.bincount(blocks, minlength=BLOCKS) / max(len(blocks), 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a distance: some `rows` [n] of features [N, d], and the block [n] that each of them lies in.
+
+    What is computed of it is kept: a side that many others are held against is reduced once. The rows are copied,
+    and taken in float64, a few at a time.
+    """
+
+    features: Floats
+    rows: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+
+    @staticmethod
+    def of(features: Floats, blocks: NDArray[np.int64]) -> "Side":
+        """All rows of features [n, d]."""
+        return Side(features, np.arange(len(features)), blocks)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The part [BLOCKS] of the rows that lies in each block."""
+        return shares_of(self.blocks)
+
+    def parts(self) -> Iterator[Floats]:
+        """All rows in order, some at a time."""
+        starts = range(0, max(len(self), 1), ROWS)
+        return (self.features[self.rows[start : start + ROWS]] for start in starts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the rows."""
+        return digest(*self.parts())
+
+    def taken(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Some of the rows, in float64."""
+        return self.features[self.rows[which]].astype(np.float64)
+
+    @cached_property
+    def moments(self) -> Moments:
+        return merge_all(map(Moments.from_features, self.parts()))
+
+    @cached_property
+    def factor(self) -> Floats:
+        """L [d, r] with L L' = covariance."""
+        if self.moments.full_rank:
+            return self.moments.factor
+        centred = self.features[self.rows].astype(np.float64) - self.moments.mean
+        return centred.T / math.sqrt(len(self) - 1)
+
+
 def jackknife(
     samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
 ) -> Jackknife:
-    """The Frechet distance of features [n, d] and [m, d], whose rows lie in the blocks [n] and [m] given.
+    """The Frechet distance of features [n, d] and [m, d], whose rows lie in the blocks [n] and [m] given."""
+    return between(Side.of(samples, sample_blocks), Side.of(reference, reference_blocks))
+
+
+def between(samples: Side, reference: Side) -> Jackknife:
+    """The Frechet distance of two sides.
 
     Blocks are numbered from 0 to BLOCKS - 1; without an empty one the distance is what it is. Raises
     UserError if either side has fewer than two rows.
     """
-    shares = shares_of(sample_blocks), shares_of(reference_blocks)
-    if len(reference) < len(samples):
-        value, right, left = _left_out_of_both(reference, samples, reference_blocks, sample_blocks)
-        return Jackknife(value, left, right, *shares)
-    return Jackknife(
-        *_left_out_of_both(samples, reference, sample_blocks, reference_blocks), *shares
-    )
-
-
-def _left_out_of_both(
-    samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
-) -> tuple[float, NDArray, NDArray]:
-    """The distance, and its values without each block of the samples (the smaller side) and of the reference."""
-    n, d = samples.shape
-    if n < 2:
+    swapped = len(reference) < len(samples)
+    small, large = (reference, samples) if swapped else (samples, reference)
+    if len(small) < 2:
         raise UserError("a Frechet distance needs at least two images on each side")
-    compute = _low_rank if n <= d else _full_rank
-    return compute(samples, reference, sample_blocks, reference_blocks)
+    seen = _Seen.through(small, large)
+    value = seen.distance()
+    of_large = _left_out(large, value, lambda out: seen.without(large.taken(out)).distance())
+    of_small = _left_out_of_small(small, large, seen, value)
+    of_samples, of_reference = (of_large, of_small) if swapped else (of_small, of_large)
+    return Jackknife(value, of_samples, of_reference, samples.shares, reference.shares)
 
 
-def _full_rank(
-    samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
-) -> tuple[float, NDArray, NDArray]:
-    a, b = Moments.from_features(samples), Moments.from_features(reference)
-    value = frechet_distance(a, b)
-
-    def without(rows: NDArray, whole: Moments, features: Floats, other: Moments) -> float:
-        return frechet_distance(whole.without(Moments.from_features(features[rows])), other)
-
-    return (
-        value,
-        _left_out(sample_blocks, value, lambda rows: without(rows, a, samples, b)),
-        _left_out(reference_blocks, value, lambda rows: without(rows, b, reference, a)),
-    )
+def _left_out_of_small(small: Side, large: Side, seen: "_Seen", value: float) -> NDArray:
+    if small.moments.full_rank:
+        other = _Seen.through(large, small)
+        return _left_out(small, value, lambda out: other.without(small.taken(out)).distance())
+    return _left_out(small, value, lambda out: seen.by_rest(small, out).distance())
 
 
-def _low_rank(
-    samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
-) -> tuple[float, NDArray, NDArray]:
-    a, r = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
-    b = Moments.from_features(r)
-    whole = _Side(b.n, b.mean, a @ b.scatter @ a.T, float(np.trace(b.scatter)))
-    value = _distance(a, whole)
-    return (
-        value,
-        _left_out(sample_blocks, value, lambda rows: _distance(a[~rows], whole.seen_by(~rows))),
-        _left_out(reference_blocks, value, lambda rows: _distance(a, whole.without(a, r[rows]))),
-    )
-
-
-def _left_out(
-    blocks: NDArray, value: float, without: Callable[[NDArray], float]
-) -> NDArray[np.float64]:
+def _left_out(side: Side, value: float, without: Callable[[NDArray], float]) -> NDArray[np.float64]:
     """`without` the rows of each block in turn; `value` for an empty one, nan where no two rows are left."""
     return np.array(
         [
             value if not rows.any() else without(rows) if (~rows).sum() > 1 else math.nan
-            for rows in (blocks == block for block in range(BLOCKS))
+            for rows in (side.blocks == block for block in range(BLOCKS))
         ]
     )
 
 
 @dataclass(frozen=True)
-class _Side:
-    """What the distance of rows a [n, d] needs to know of the other side's moments: `gram` is a scatter a'."""
+class _Spread:
+    """Count and mean of some rows, and the sum of their squared distances from it."""
 
     count: int
     mean: Floats
+    squares: float
+
+    @staticmethod
+    def of(moments: Moments) -> "_Spread":
+        return _Spread(moments.n, moments.mean, float(np.trace(moments.scatter)))
+
+    def without(self, block: Floats) -> "_Spread":
+        """The same without some of the rows (as `Moments.without`)."""
+        rest, mean = self.count - len(block), block.mean(0)
+        delta = mean - self.mean
+        between = self.count * len(block) / rest * float(delta @ delta)
+        squares = self.squares - float(np.square(block - mean).sum()) - between
+        return _Spread(rest, self.mean - delta * (len(block) / rest), squares)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One side seen through the other's factor L [d, r]: `gram` [r, r] is L' scatter L."""
+
+    factor: Floats
+    by: _Spread
+    side: _Spread
     gram: Floats
-    trace: float
 
-    def seen_by(self, rows: NDArray) -> "_Side":
-        """The same for a part of the rows of a."""
-        return replace(self, gram=self.gram[np.ix_(rows, rows)])
+    @staticmethod
+    def through(by: Side, side: Side) -> "_Seen":
+        factor, moments = by.factor, side.moments
+        gram = factor.T @ moments.scatter @ factor
+        return _Seen(factor, _Spread.of(by.moments), _Spread.of(moments), gram)
 
-    def without(self, a: Floats, block: Floats) -> "_Side":
-        """The same without some of the other side's rows (as `Moments.without`)."""
-        rest = self.count - len(block)
+    def without(self, block: Floats) -> "_Seen":
+        """The same without some of the side's rows."""
+        rest = self.side.without(block)
         mean = block.mean(0)
-        delta, factor = mean - self.mean, self.count * len(block) / rest
-        centred, along = block - mean, a @ delta
-        seen = a @ centred.T
-        return _Side(
-            rest,
-            self.mean - delta * (len(block) / rest),
-            self.gram - seen @ seen.T - factor * np.outer(along, along),
-            self.trace - float(np.square(centred).sum() + factor * delta @ delta),
-        )
+        seen, along = (block - mean) @ self.factor, (mean - self.side.mean) @ self.factor
+        between = self.side.count * len(block) / rest.count
+        gram = self.gram - seen.T @ seen - between * np.outer(along, along)
+        return replace(self, side=rest, gram=gram)
 
+    def by_rest(self, by: Side, out: NDArray[np.bool_]) -> "_Seen":
+        """The same by what is left of `by`, whose rows make the factor."""
+        rest = self.by.without(by.taken(out))
+        part = self.gram[np.ix_(~out, ~out)]
+        centred = part - part.mean(0) - part.mean(1, keepdims=True) + part.mean()
+        gram = centred * ((self.by.count - 1) / (rest.count - 1))
+        return replace(self, by=rest, gram=gram)
 
-def _distance(a: Floats, other: _Side) -> float:
-    n, m = len(a), other.count
-    gram = other.gram / (m - 1)
-    centred = gram - gram.mean(0) - gram.mean(1, keepdims=True) + gram.mean()
-    roots = np.sqrt((np.linalg.eigvalsh(centred) / (n - 1)).clip(min=0)).sum()
-    mean = a.mean(0)
-    traces = np.square(a - mean).sum() / (n - 1) + other.trace / (m - 1)
-    return float(np.square(mean - other.mean).sum() + traces - 2 * roots)
+    def distance(self) -> float:
+        """Of the eigenvalues as many are taken as can be more than rounding noise, of which no root is to be taken."""
+        n, m = self.by.count, self.side.count
+        rank = min(n - 1, m - 1, len(self.side.mean))
+        roots = np.sqrt(eigenvalues(self.gram / (m - 1))[-rank:].clip(min=0)).sum()
+        traces = self.by.squares / (n - 1) + self.side.squares / (m - 1)
+        return float(np.square(self.by.mean - self.side.mean).sum() + traces - 2 * roots)

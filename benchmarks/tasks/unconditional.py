@@ -18,7 +18,7 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
-from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
@@ -45,10 +45,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Images:
-    """One side of a distance: features [N, d], their blocks [N], and what the blocks are made of."""
+    """One side of a distance, and what its blocks are made of."""
 
-    features: np.ndarray
-    blocks: np.ndarray
+    side: Side
     units: str
 
 
@@ -56,9 +55,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
     sizes, reference = context.sizes(SampleSizes), _reference(context)
     count = sizes.count
     for steps in sizes.steps if system.iterative else (None,):
-        new = samples(context, system, steps, count)
+        new = samples(context, system, steps, count, ("features", "preview"))
         units = units_of("samples", context.seed, count)
-        ours = Images(new["features"], blocks_of(count), f"blocks of {units}")
+        ours = Images(Side.of(new["features"], blocks_of(count)), f"blocks of {units}")
         yield _record(context, system.title, steps, ours, reference)
         preview = torch.from_numpy(new["preview"])
         save_sheet(context.picture(f"samples-{system.name}-{steps}.png"), preview.chunk(4), scale=2)
@@ -69,11 +68,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def _autoencoding(context: Context, system: System, steps: int | None, reference: Images) -> Record:
     """Held-out images through the code: how many there are, and whether the reference holds them, is said."""
     sampled, held_out = context.sizes(SampleSizes).count, _held_out(context)
-    ours = Images(
-        autoencoded(context, system, steps, held_out),
-        held_out.blocks(BLOCKS),
-        held_out.units("blocks of decoded"),
-    )
+    decoded = autoencoded(context, system, steps, held_out)
+    ours = Images(Side.of(decoded, held_out.blocks(BLOCKS)), held_out.units("blocks of decoded"))
     notes = []
     if len(held_out) < sampled:
         notes.append(f"{len(held_out):,} images, not the {sampled:,} that are sampled")
@@ -94,15 +90,12 @@ def _autoencoding(context: Context, system: System, steps: int | None, reference
 def references(context: Context) -> Iterator[Record]:
     """Held-out real images against others: what no model can do better than at this size."""
     images = context.select("test", context.sizes(SampleSizes).count)
-    ours = Images(
-        context.codes.real_features(images), images.blocks(BLOCKS), images.units("blocks of test")
-    )
+    ours = _real(context, images, "blocks of test")
     whole, kept = apart(context, images)
     shared = np.isin(_reference_images(context).groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
     theirs = Images(
-        context.codes.real_features(whole)[kept],
-        whole.blocks(BLOCKS)[kept],
+        Side(context.codes.real_features(whole), kept, whole.blocks(BLOCKS)[kept]),
         units_of("blocks of reference", whole.units("reference"), kept),
     )
     yield _record(
@@ -134,9 +127,12 @@ def _reference_images(context: Context) -> Selection:
 
 
 def _reference(context: Context) -> Images:
-    images = _reference_images(context)
-    features, units = context.codes.real_features(images), images.units("blocks of reference")
-    return Images(features, images.blocks(BLOCKS), units)
+    return _real(context, _reference_images(context), "blocks of reference")
+
+
+def _real(context: Context, images: Selection, kind: str) -> Images:
+    features = context.codes.real_features(images)
+    return Images(Side.of(features, images.blocks(BLOCKS)), images.units(kind))
 
 
 def _held_out(context: Context) -> Selection:
@@ -174,7 +170,7 @@ def _record(
     without: str | None = None,
     note: str = "",
 ) -> Record:
-    fewest = min(len(ours.features), len(reference.features))
+    fewest = min(len(ours.side), len(reference.side))
     value, uncertainty = None, UNKNOWN
     reason = f"a Frechet distance needs two images on each side, not {fewest}"
     if fewest > 1:
@@ -182,11 +178,11 @@ def _record(
         reason = bias_note(fewest, context.networks.features.dim)
     protocol = context.protocol(
         "unconditional",
-        n=len(ours.features),
+        n=len(ours.side),
         reference_split=context.sizes(Sizes).reference_split,
         reference_without=without,
         autoencoding_split=autoencoding_split,
-        reference_n=len(reference.features),
+        reference_n=len(reference.side),
         decoding_steps=steps,
         latent_steps=steps,
         solver="ddim" if steps else None,
@@ -201,7 +197,7 @@ def _record(
         uncertainty=uncertainty,
         split="",
         steps=steps,
-        n=len(ours.features),
+        n=len(ours.side),
         protocol=protocol,
         note="; ".join(part for part in (note, reason) if part),
     )
@@ -209,7 +205,7 @@ def _record(
 
 def _distance(context: Context, ours: Images, reference: Images) -> tuple[float, Uncertainty]:
     """The reference images are a source of error of their own, which two runs of one seed have in common."""
-    found = distance(context, ours.features, ours.blocks, reference.features, reference.blocks)
+    found = distance(context, ours.side, reference.side)
     theirs = of_influences(found.of_reference, reference.units)
     return found.value, of_influences(found.of_samples, ours.units) + theirs
 

@@ -5,7 +5,7 @@ The first half of the benchmark `fewshot` (Table 3 of the paper); the other half
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -133,6 +133,13 @@ def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
     if scenario == "binary":
         return {"k": sizes.binary_k}
     return {"positives": sizes.pu_positives, "unlabeled": sizes.pu_unlabeled}
+
+
+def trained(sizes: Sizes, setup: Setup) -> dict[str, Any]:
+    """What decides a classifier beside its images, their labels and the seed; the rules share it where it is equal."""
+    steps = setup.rule.steps[SCENARIOS.index(setup.scenario)]
+    settings = {"scenario": setup.scenario, "steps": steps, "ema": setup.rule.ema}
+    return settings | labelled(sizes, setup.scenario)
 
 
 def classifier(

@@ -15,7 +15,7 @@ from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_features
 from benchmarks.core.rows import Protocol
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, shares_of
+from benchmarks.metrics.frechet_jackknife import Jackknife
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import (
@@ -27,7 +27,7 @@ from benchmarks.tasks.fewshot.classes import (
     rule,
     targets,
 )
-from benchmarks.tasks.fewshot.sampling import Pool, Result, one_seed
+from benchmarks.tasks.fewshot.sampling import Learners, Pool, Real, Result, one_seed
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from reports.metrics import seen_through
@@ -39,26 +39,25 @@ TABLE = "table3_fewshot_fid"
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    pool = Pool(context, system)
+    real, learners = Real(context), Learners(Pool(context, system))
     rules = context.sizes(Sizes).acceptance
     for rule_name in rules:
         chosen, first = rule(rule_name), rule_name == rules[0]
         title = system.title if first else f"{system.title}, {rule_name} rule"
         for scenario in SCENARIOS:
             for target in targets(context):
-                yield from _one_class(context, pool, title, Setup(scenario, chosen, target), first)
+                setup = Setup(scenario, chosen, target)
+                yield from _one_class(real, learners, title, setup, first)
 
 
 def _one_class(
-    context: Context, pool: Pool, title: str, setup: Setup, picture: bool
+    real: Real, learners: Learners, title: str, setup: Setup, picture: bool
 ) -> Iterator[Record]:
     """The rows of one class; one with the reason if it has too few images or samples."""
-    train = context.select("train", context.sizes(ProbeSizes).train)
-    features = context.codes.features(pool.system, train)
+    pool, context = learners.pool, learners.pool.context
     try:
         results = [
-            one_seed(context, pool, features, train, setup, seed)
-            for seed in range(context.sizes(Sizes).seeds)
+            one_seed(real, learners, setup, seed) for seed in range(context.sizes(Sizes).seeds)
         ]
     except NotAvailable as reason:
         metric = context.networks.features.metric_name
@@ -81,27 +80,24 @@ def _one_class(
 def references(context: Context) -> Iterator[Record]:
     """Two scales: all real images against those of the class, and as many real images of the class as are
     sampled against the rest of them, which no sampler can do better than at this size."""
-    everything = context.select("all", context.sizes(Sizes).reference)
-    features, blocks = context.codes.real_features(everything), everything.blocks(BLOCKS)
+    real = Real(context)
     for target in targets(context):
-        members = np.flatnonzero(target.members(everything.labels))
+        members = real.members(target)
         wanted = context.sizes(Sizes).samples
         for title, one, other in (
-            ("naive", np.arange(len(everything)), members),
-            ("real images of the class", members[:wanted], members[wanted:]),
+            ("naive", real.everything, real.side(target)),
+            ("real images of the class", real.part(members[:wanted]), real.part(members[wanted:])),
         ):
             value, uncertainty = None, UNKNOWN
             note = f"against {len(other):,} images"
             if min(len(one), len(other)) < 2:
                 note = f"{len(members)} images of class {target.name} are too few"
             else:
-                found = distance(
-                    context, features[one], blocks[one], features[other], blocks[other]
-                )
-                found = replace(found, reference_shares=shares_of(blocks))
+                found = distance(context, one, other)
+                found = replace(found, reference_shares=real.everything.shares)
                 # The same persons' images are on both sides: a block is left out of both at once.
                 both = found.of_samples + found.of_reference
-                value, uncertainty = found.value, of_influences(both, everything.units("blocks"))
+                value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
             yield from _reference_records(
                 context, title, target, value, uncertainty, len(one), note
             )

@@ -9,17 +9,40 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
-from benchmarks.core.selection import Selection
-from benchmarks.core.store import Arrays
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, blocks_of, shares_of
+from benchmarks.core.store import Arrays, digest
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System, reading_of
-from benchmarks.tasks.fewshot.classes import Setup, Sizes, classifier
+from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, trained
 from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, draw, samples
 from diffae import noise
 
 PREVIEW = 16
+
+
+class Real:
+    """The real images that samples are held against: all of them, and those of a class; read once."""
+
+    def __init__(self, context: Context):
+        self.images = context.select("all", context.sizes(Sizes).reference)
+        features = context.codes.real_features(self.images)
+        self.everything = Side.of(features, self.images.blocks(BLOCKS))
+        self._sides: dict[Target, Side] = {}
+
+    def members(self, target: Target) -> np.ndarray:
+        """The positions of the images of a class."""
+        return np.flatnonzero(target.members(self.images.labels))
+
+    def part(self, members: np.ndarray) -> Side:
+        return Side(self.everything.features, members, self.everything.blocks[members])
+
+    def side(self, target: Target) -> Side:
+        """The images of a class, the same object whoever asks for it."""
+        if target not in self._sides:
+            self._sides[target] = self.part(self.members(target))
+        return self._sides[target]
 
 
 class Pool:
@@ -29,8 +52,9 @@ class Pool:
         self.context, self.system = context, system
         sizes = context.sizes(Sizes)
         self.steps = sizes.steps if system.iterative else None
-        new = samples(context, system, self.steps, sizes.pool)
+        new = samples(context, system, self.steps, sizes.pool, ("latents", "features"))
         self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
+        self.digest = digest(new["latents"])
 
     def _images(self, shown: np.ndarray) -> Tensor:
         """Some of the pool's images once more: from their latents, or drawn anew where only their reading is kept."""
@@ -62,33 +86,54 @@ class Result:
     accepted: np.ndarray
 
 
-def one_seed(
-    context: Context, pool: Pool, features: Tensor, train: Selection, setup: Setup, seed: int
-) -> Result:
-    """`features` [N, d] and labels are those of `train`. Raises NotAvailable where there are too few images or samples."""
-    target, sizes = setup.target, context.sizes(Sizes)
+class Learners:
+    """Classifiers of the codes of training images, by which latents of a pool are accepted; the codes are read once."""
+
+    def __init__(self, pool: Pool):
+        context = pool.context
+        self.pool = pool
+        self.images = context.select("train", context.sizes(ProbeSizes).train)
+        self.codes = context.codes.features(pool.system, self.images)
+        self._digest = digest(self.codes.numpy())
+
+    def logits(self, setup: Setup, seed: int) -> Tensor:
+        """What a classifier says of the pool's latents [N], from the store. Raises ValueError where a class has too few
+        images."""
+        sizes, labels = self.pool.context.sizes(Sizes), self.images.labels
+
+        def compute() -> Arrays:
+            probe = classifier(sizes, setup, self.codes, labels, seed)
+            return {"logits": probe.logits(self.pool.latents)[:, 0].numpy()}
+
+        key = {"work": "few-shot-logits", "seed": seed, **trained(sizes, setup)}
+        key |= {"latents": self.pool.digest, "codes": self._digest}
+        key |= {"members": digest(setup.target.members(labels))}
+        return torch.from_numpy(self.pool.context.store.once(key, compute)["logits"])
+
+
+def one_seed(real: Real, learners: Learners, setup: Setup, seed: int) -> Result:
+    """Raises NotAvailable where there are too few images or samples."""
+    pool, context, target = learners.pool, learners.pool.context, setup.target
+    sizes = context.sizes(Sizes)
     try:
-        probe = classifier(sizes, setup, features, train.labels, seed)
+        logits = learners.logits(setup, seed)
     except ValueError as error:
         raise NotAvailable(f"class {target.name}: {error}") from None
-    probability = torch.sigmoid(probe.logits(pool.latents)[:, 0])
+    probability = torch.sigmoid(logits)
     source = noise.generator(context.seed, f"acceptance {target.name}", seed)
     u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
     wanted = accepted[: sizes.samples]
     if len(wanted) < 2:
         raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
-    everything = context.select("all", context.sizes(Sizes).reference)
-    members = target.members(everything.labels)
-    if members.sum() < 2:
-        raise NotAvailable(f"class {target.name}: {members.sum()} real images to compare with")
-    real, real_blocks = context.codes.real_features(everything), everything.blocks(BLOCKS)
+    members = len(real.side(target))
+    if members < 2:
+        raise NotAvailable(f"class {target.name}: {members} real images to compare with")
     pool_blocks = blocks_of(len(u))
-    found = distance(
-        context, pool.features[wanted], pool_blocks[wanted], real[members], real_blocks[members]
-    )
+    ours = Side(pool.features, wanted, pool_blocks[wanted])
+    found = distance(context, ours, real.side(target))
     # How many of the real images are of the class is chance too: what would be drawn again is all of them.
-    found = replace(found, reference_shares=shares_of(real_blocks))
+    found = replace(found, reference_shares=real.everything.shares)
     if len(wanted) < sizes.samples:  # as is how many of the pool are accepted
         found = replace(found, sample_shares=shares_of(pool_blocks))
     return Result(found, _acceptance(accepted, pool_blocks), accepted)

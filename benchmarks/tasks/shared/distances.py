@@ -4,40 +4,33 @@ import numpy as np
 
 from benchmarks.core.context import Context
 from benchmarks.core.store import Arrays, digest
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, jackknife, shares_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, between
 
 
-def distance(
-    context: Context,
-    samples: np.ndarray,
-    sample_blocks: np.ndarray,
-    reference: np.ndarray,
-    reference_blocks: np.ndarray,
-) -> Jackknife:
-    """The distance of features [n, d] to features [m, d], whose rows lie in the blocks [n] and [m] given."""
+def distance(context: Context, samples: Side, reference: Side) -> Jackknife:
+    """The distance of two sides. One that many are held against should be the same `Side` for all of them."""
 
     def compute() -> Arrays:
-        found = jackknife(samples, reference, sample_blocks, reference_blocks)
+        found = between(samples, reference)
         return {
             "value": np.array(found.value),
             "without_samples": found.without_samples,
             "without_reference": found.without_reference,
         }
 
-    key = {"work": "distance", "blocks": BLOCKS} | {
-        name: digest(array)
-        for name, array in (
-            ("samples", samples),
-            ("sample_blocks", sample_blocks),
-            ("reference", reference),
-            ("reference_blocks", reference_blocks),
-        )
+    key = {
+        "work": "distance",
+        "blocks": BLOCKS,
+        "samples": samples.digest,
+        "sample_blocks": digest(samples.blocks),
+        "reference": reference.digest,
+        "reference_blocks": digest(reference.blocks),
     }
     found = context.store.once(key, compute)
     return Jackknife(
         float(found["value"]),
         found["without_samples"],
         found["without_reference"],
-        shares_of(sample_blocks),
-        shares_of(reference_blocks),
+        samples.shares,
+        reference.shares,
     )

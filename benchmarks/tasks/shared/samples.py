@@ -1,6 +1,6 @@
 """New images of a system, from the store: one set for every benchmark that looks at samples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +27,15 @@ class Sizes:
     steps: tuple[Steps, ...] = (10, 20)
 
 
-def samples(context: Context, system: System, steps: int | None, count: int) -> Arrays:
-    """`count` new images: "features" N x d, "pixels" N x d'' (`images.thumbnails`), a "preview", and
-    "latents" N x d', as a probe reads them, where there are any.
+def samples(
+    context: Context,
+    system: System,
+    steps: int | None,
+    count: int,
+    names: Iterable[str] | None = None,
+) -> Arrays:
+    """`count` new images, by `names` or all that there is: "features" N x d, "pixels" N x d'' (`images.thumbnails`), a
+    "preview", and "latents" N x d', as a probe reads them, where there are any.
 
     Sample i depends on (seed, i) alone, so a larger set begins with a smaller one.
     """
@@ -50,8 +56,7 @@ def samples(context: Context, system: System, steps: int | None, count: int) -> 
             "preview": images[: PREVIEW if indices[0] == 0 else 0].numpy(),
         }
 
-    chunks = list(context.store.chunks(key, count, compute))
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return context.store.arrays(key, count, compute, names)
 
 
 def draw(

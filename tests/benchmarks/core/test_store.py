@@ -1,6 +1,7 @@
 """The store: nothing is computed twice, nothing is half written, and any division of work gives the same."""
 
 import fcntl
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -24,6 +25,43 @@ def squares(log):
 def test_positions_come_back_in_order(store):
     values = store.array({"work": "test"}, 3 * CHUNK + 5, squares([]), "square")
     assert np.array_equal(values, np.arange(3 * CHUNK + 5.0) ** 2)
+
+
+def test_arrays_are_joined_as_numpy_joins_them(store):
+    """One with a row a position, a preview of the first few, and one whose type changes on the way."""
+
+    def compute(positions):
+        late = positions[0] >= CHUNK
+        return {
+            "row": np.stack([positions, positions + 0.5], axis=1),
+            "preview": positions[: 0 if late else 5],
+            "changes": positions.astype(np.float64 if late else np.float32) / 3,
+        }
+
+    count = 3 * CHUNK + 5
+    found = store.arrays({"work": "test"}, count, compute)
+    chunks = list(store.chunks({"work": "test"}, count, compute))
+    assert set(found) == {"row", "preview", "changes"}
+    for name, array in found.items():
+        expected = np.concatenate([chunk[name] for chunk in chunks])
+        assert array.dtype == expected.dtype
+        np.testing.assert_array_equal(array, expected)
+    assert set(store.arrays({"work": "test"}, count, compute, ["row"])) == {"row"}
+
+
+def test_an_array_is_read_without_a_second_copy_of_it(store):
+    """At the paper's size it is 400 MB, and several of them are read."""
+    key, count = {"work": "test"}, 40 * CHUNK
+
+    def compute(positions):
+        return {"row": np.ones((len(positions), 256), np.float32)}
+
+    store.array(key, count, compute, "row")
+    tracemalloc.start()
+    array = store.array(key, count, compute, "row")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.3 * array.nbytes
 
 
 def test_nothing_is_computed_twice(store):

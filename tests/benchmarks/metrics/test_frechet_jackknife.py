@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from benchmarks.core.store import digest
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import (
     BLOCKS,
+    Side,
+    between,
     blocks_of,
     influences,
     jackknife,
@@ -31,6 +34,47 @@ def test_left_out_distances_are_those_of_the_rest(n, m):
         rest_a, rest_b = a[blocks_a != block], b[blocks_b != block]
         assert found.without_samples[block] == pytest.approx(direct(rest_a, b), rel=1e-6)
         assert found.without_reference[block] == pytest.approx(direct(a, rest_b), rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(70, 67), (66, 300), (40, 300), (64, 65), (200, 90)])
+@pytest.mark.parametrize("dead", [0, 9])
+def test_every_block_left_out_is_worth_nine_digits(n, m, dead):
+    """Of 64 dimensions, some of which may be constant: more rows than that, less without a block, or less at all. The
+    distance of the rest is by the singular values of the product of the centred rows, of which none is squared."""
+    rng = np.random.default_rng(11)
+    a, b = rng.normal(size=(n, 64)), rng.normal(0.3, 1.2, size=(m, 64))
+    a[:, :dead], b[:, :dead] = 0.5, 0.25
+    blocks_a, blocks_b = rng.integers(0, BLOCKS, n), rng.integers(0, BLOCKS, m)
+    found = jackknife(a, b, blocks_a, blocks_b)
+
+    def distance(x, y):
+        s, t = (rows - rows.mean(0) for rows in (x, y))
+        s, t = s / np.sqrt(len(s) - 1), t / np.sqrt(len(t) - 1)
+        roots = np.linalg.svd(s @ t.T, compute_uv=False).sum()
+        means = np.square(x.mean(0) - y.mean(0)).sum()
+        return means + np.square(s).sum() + np.square(t).sum() - 2 * roots
+
+    blocks = range(BLOCKS)
+    of_a = [distance(a[blocks_a != block], b) for block in blocks]
+    of_b = [distance(a, b[blocks_b != block]) for block in blocks]
+    digits = 1e-8 if dead else 1e-9  # roots are taken of the rounding noise of constant dimensions
+    np.testing.assert_allclose(found.value, distance(a, b), rtol=digits)
+    np.testing.assert_allclose(found.without_samples, of_a, rtol=digits)
+    np.testing.assert_allclose(found.without_reference, of_b, rtol=digits)
+
+
+def test_some_rows_of_many_are_a_side():
+    """The same numbers and the same name as of a copy of the rows."""
+    rng = np.random.default_rng(12)
+    pool, other = rng.normal(size=(90, 5)).astype(np.float32), rng.normal(size=(40, 5))
+    rows, blocks = rng.permutation(90)[:50], rng.integers(0, BLOCKS, 50)
+    reference = Side.of(other, blocks_of(40))
+    found = between(Side(pool, rows, blocks), reference)
+    expected = between(Side.of(pool[rows], blocks), reference)
+    assert found.value == expected.value
+    np.testing.assert_array_equal(found.of_samples, expected.of_samples)
+    np.testing.assert_array_equal(found.of_reference, expected.of_reference)
+    assert Side(pool, rows, blocks).digest == digest(pool[rows])
 
 
 def test_an_empty_block_changes_nothing():

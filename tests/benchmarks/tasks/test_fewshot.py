@@ -1,5 +1,6 @@
 """Table 3 in a world of known colours: which samples are taken, and what they are held against."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -210,6 +211,49 @@ def test_a_classifier_learns_the_class_that_is_asked_for(context):
         )
         assert wrong > 40 * right
         assert found["painter", f"binary/{name}", "fd_effnet"].value < 3 * right
+
+
+class CountingStore(Store):
+    """Counts the files that are read, by the kind of work in them."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.read = Counter()
+
+    def _get(self, path):
+        self.read[path.parent.name.rsplit("-", 1)[0]] += 1
+        return super()._get(path)
+
+
+def test_features_and_codes_are_read_once(context, monkeypatch, tmp_path):
+    """Not for each of 36 distances: in the profile `paper` there are 72, of 30,000 images."""
+    context.store = CountingStore(tmp_path / "counted")
+    found = measured(context, monkeypatch)
+    cells = [row for row in found.values() if row.metric == "acceptance_rate"]
+    assert len(cells) == 12 and all(row.value == 0.5 for row in cells)
+    chunks = -(-REFERENCE // 64)
+    assert context.store.read["features"] == 2 * chunks  # by the system, and by the reference rows
+    assert context.store.read["semantic"] == -(-len(context.dataset.indices("train")) // 64)
+    assert context.store.read["sample"] == -(-POOL // 64)
+
+
+def test_classifiers_are_fitted_once(context, monkeypatch):
+    """Two rules take the same ones, and a second run takes what the first one filed."""
+    fitted = []
+
+    def counted(sizes, setup, codes, labels, seed):
+        fitted.append((setup.scenario, setup.target.name, setup.rule.steps, seed))
+        return sure(sizes, setup, codes, labels, seed)
+
+    once = measured(context, monkeypatch, counted)
+    assert (
+        len(fitted) == len(set(fitted)) == 2 * 2 * 3 * 2
+    )  # scenarios, classes, seeds, kinds of fit
+    again = measured(context, monkeypatch, counted)
+    assert len(fitted) == 24
+    assert {key: row.value for key, row in again.items()} == {
+        key: row.value for key, row in once.items()
+    }
 
 
 @pytest.mark.parametrize("scenario", ["binary", "pu"])
