@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
+from benchmarks.metrics.folding import without_batch_norms
 from diffae.errors import UserError
 from reports.metrics import EFFNET, seen_through
 
@@ -117,7 +118,7 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
         resize="bilinear, no antialiasing",
         sha256=weights.sha256(path),
         device=device,
-        module=_frozen(_FIDFeatures(network), device),
+        module=_frozen(_FIDFeatures(without_batch_norms(network)), device),
     )
 
 
@@ -166,7 +167,7 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
         resize="bilinear, antialiased",
         sha256=weights.sha256(path),
         device=device,
-        module=_frozen(_EffNetFeatures(network), device),
+        module=_frozen(_EffNetFeatures(without_batch_norms(network)), device),
     )
 
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
+from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.metrics.pixel import seen
 from diffae.errors import UserError
 from reports.metrics import EFFNET, seen_through
@@ -153,7 +154,8 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
 
 def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
     """The stand-in of LPIPS, by the EfficientNet-lite0 in the file `path`: images are compared at 128 px."""
-    module = _EffNetDistance(effnet_lite0(path)).eval().requires_grad_(False).to(device)
+    network = without_batch_norms(effnet_lite0(path))
+    module = _EffNetDistance(network).eval().requires_grad_(False).to(device)
     return PerceptualDistance(
         name="efficientnet-lite0 (ImageNet-1k), 5 stages, equal weights",
         metric_name=seen_through("lpips", EFFNET),
