@@ -13,6 +13,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from benchmarks import REGISTRY
+from benchmarks.core import precision_guard
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import to_uint8
@@ -101,7 +102,11 @@ def _collect(
     context: Context, names: tuple[str, ...], systems: list[System]
 ) -> tuple[list[tuple[str, str, Work]], list[tuple[str, str, str]]]:
     """The work of all benchmarks and systems, shared work once; and what cannot run, with the reason."""
-    planned: list[tuple[str, str, Work]] = []
+    planned: list[tuple[str, str, Work]] = [
+        ("precision", system.title, work)
+        for system in systems
+        for work in precision_guard.plan(context, system, names)
+    ]
     refused = []
     for name in names:
         benchmark = REGISTRY.get(name)

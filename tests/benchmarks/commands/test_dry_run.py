@@ -1,6 +1,7 @@
 """A dry run leaves no trace: no picture is drawn, no file is written."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -35,6 +36,16 @@ def test_a_dry_run_reads_the_first_image_of_a_folder_and_writes_nothing(nowhere,
     run.main(["reconstruction", *sizes, "--dry-run"])
     assert "150 images" in capsys.readouterr().out
     assert list(nowhere.iterdir()) == []
+
+
+def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, capsys, capable):
+    sizes = ["--profile", "smoke", "--systems", "dummy-perfect", "--dry-run", "--device", "cpu"]
+    run.main(["reconstruction", *sizes, "--precision", "bfloat16"])
+    assert re.search(
+        r"precision +dummy: perfect +bfloat16 against float32 +4 ", capsys.readouterr().out
+    )
+    run.main(["reconstruction", *sizes])
+    assert "against float32" not in capsys.readouterr().out
 
 
 def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):

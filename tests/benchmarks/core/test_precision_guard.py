@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import evaluate
+from benchmarks import evaluate, systems
 from benchmarks.core import precision_guard
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.precision_guard import IMAGES, TOLERANCES, deviations, steps_of
@@ -70,6 +70,19 @@ def test_images_are_compared_by_the_worst_of_them_in_grey_levels(patches):
     found = deviations({"images": images}, {"images": moved}, images)
     assert found["images"] == pytest.approx(4 / 2**0.5, rel=1e-5)
     assert 0 < found["ssim"] < 1e-3
+
+
+def test_an_image_that_is_far_off_may_move_by_the_same_share_of_its_error():
+    """By 4 of 80 grey levels is by 1 of 20; an image that is nearer than 20 levels is not let off."""
+    original = torch.zeros(2, 3, 8, 8)
+    exact = torch.tensor([80.0, 10.0]).div(127.5).reshape(2, 1, 1, 1) * torch.ones(3, 8, 8)
+    far, near = exact.clone(), exact.clone()
+    far[0] += 4 / 127.5
+    near[1] += 0.5 / 127.5
+    for other, levels in ((far, 1.0), (near, 0.5)):
+        found = deviations({"images": exact}, {"images": other}, original)
+        assert found["images"] == pytest.approx(levels, rel=1e-4)
+    assert deviations({"samples": exact}, {"samples": far}, original)["samples"] == pytest.approx(4)
 
 
 def test_ssim_is_the_difference_of_the_means(patches):
@@ -247,6 +260,20 @@ def test_what_was_compared_once_is_kept(context):
     assert guarded(context, broken) == guarded(context, Cancelling())
 
 
+def test_the_plan_counts_the_calls_that_are_made(context):
+    """Counted while it runs, of the packaged baseline: both ways, in both precisions, with 2 and with 4 steps."""
+    system = systems.load("ddim", None, CPU)
+    lower, calls = replace(context, precision="bfloat16"), []
+    hook = system.networks()["UNet"].register_forward_hook(lambda *_: calls.append(1))
+    Evaluation(lower, [system]).guard(["reconstruction"], lambda line: None)
+    hook.remove()
+    works = list(precision_guard.plan(lower, system, ["reconstruction"]))
+    assert [work.steps for work in works] == [2, 4] and works[0].images == IMAGES
+    assert sum(work.calls.decoder for work in works) == len(calls) == 2 * 2 * (2 + 4)
+    assert not any(work.calls.encoder or work.calls.latent for work in works)
+    assert list(precision_guard.plan(context, system, ["reconstruction"])) == []
+
+
 def test_a_run_goes_on_without_the_one_that_is_refused(patches, tmp_path, capable):
     out = tmp_path / "run"
     results = evaluate(
@@ -269,8 +296,6 @@ def test_a_run_goes_on_without_the_one_that_is_refused(patches, tmp_path, capabl
 
 def test_the_packaged_models_are_far_within_what_is_tolerated(context):
     """They are what the tolerances were measured on."""
-    from benchmarks import systems
-
     run = Evaluation(replace(context, precision="bfloat16"), [systems.load("ddim", None, CPU)])
     run.guard(["reconstruction"], lambda line: None)
     assert run.missing == {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from diffae import bfloat16
 from diffae.lock import lock_folder
 
 ROOT = Path(__file__).parents[3]
@@ -83,6 +84,24 @@ def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
         assert process.returncode == 0, errors
         records.append((out / "records.csv").read_bytes())
     assert b"no attribute has both classes in the validation split" in records[0]
+    assert records[0] == records[1]
+
+
+@pytest.mark.skipif(not bfloat16.support("cpu")[0], reason="no bfloat16 here")
+def test_processes_agree_on_what_bfloat16_breaks(patches, tmp_path):
+    """timm's features move further than is tolerated; the others are measured, by one process and by two alike."""
+    records = []
+    for processes in (1, 2):
+        out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"
+        process = start(
+            "reconstruction", "--systems", "ddim,timm", "--profile", "smoke", "--precision", "bfloat16",
+            "--data", patches.root, "--out", out, cache=cache, processes=processes,
+        )  # fmt: skip
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == (2 if processes == 1 else 1), errors
+        assert errors.count("system 'timm', bfloat16: moves semantic codes by") == 2
+        records.append((out / "records.csv").read_bytes())
+    assert b"from float32; use --precision float32" in records[0] and b"DDIM" in records[0]
     assert records[0] == records[1]
 
 
