@@ -1,0 +1,46 @@
+"""The tables of docs/solvers.md and docs/results/solvers/README.md are made of solvers.csv, and say what is claimed."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "docs" / "results" / "solvers"
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The script's module that makes them, out of the way afterwards: its name is a common one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        yield importlib.import_module("tables")
+    for name in ("tables", "summary", "subjects"):
+        sys.modules.pop(name)
+
+
+def test_the_pages_are_made_of_the_numbers(tables):
+    """Made anew: python docs/results/solvers/solvers.py --tables"""
+    numbers = tables.Numbers(tables.summary.read(tables.CSV))
+    for page in tables.PAGES:
+        assert tables.filled(page.read_text(), numbers) == page.read_text()
+
+
+def test_calls_are_those_of_the_schemes(tables):
+    for row in tables.summary.read(tables.CSV):
+        if row.what == "round trip" and row.metric == "ssim":
+            scheme = tables.summary.find(f"{row.solver}:{row.grid.replace(' ', '-')}")
+            assert row.encode_calls == scheme.encode_calls(row.steps)
+            assert row.decode_calls == scheme.decode_calls(row.steps)
+
+
+def test_20_calls_are_as_good_as_200_or_miss_by_what_the_page_says(tables):
+    """Better on velocity; a network that predicts the noise misses the SSIM by .002 and needs 24 calls."""
+    numbers = tables.Numbers(tables.summary.read(tables.CSV))
+    for model, data in numbers.sets:
+        words = tables.verdict(numbers, (model, data), tables.FAST)[2]
+        assert words == ("better" if model != "portraits-noise" or data == "crops" else words)
+    noise = ("portraits-noise", "held-out", "round trip")
+    gain = numbers(*noise, tables.FAST, "ssim gain")
+    assert -0.003 < gain.value < -0.001
+    assert numbers(*noise, ("ab2-v", "power 2", 12), "ssim gain").value > 0
