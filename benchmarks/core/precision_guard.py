@@ -8,12 +8,12 @@ cannot decode. What comes out is compared. A system that moves further than `TOL
 In bfloat16, on a CPU with AMX and at T from 2 to 100, models of portraits (the packaged ones, and one that predicts
 the noise) move
 
-    images             by up to 1.3 grey levels, and the noise-predicting model by 2.4 at T < 10; by 0.1 to 0.3 at T = 100
-    ssim               by up to 2.0e-3 at T = 10 or fewer, by 1.2e-4 or less at T = 100
+    images             by up to 1.3 grey levels, and the noise-predicting model by 2.6 at T < 10; by 0.1 to 0.3 at T = 100
+    ssim               by up to 2.0e-3 at T = 10 or fewer, by 2e-5 or less at T = 100
     semantic, sampled  by 0.7 % of how far codes are apart; the random encoder by 2 %, pixels + PCA by 0.2 %
     x_T                by 7 %: where an image is flat, inversion makes much of little
 
-and each tolerance is two to three times that. ImageNet features (`timm`) move by 14 to 18 %, and single attributes' AUROC
+and each tolerance is one and a half to three times that. ImageNet features (`timm`) move by 12 to 18 %, and single attributes' AUROC
 with them by up to 0.008: they are refused. docs/numbers.md has more.
 """
 
@@ -60,8 +60,8 @@ LEAST_SPREAD = (
 
 # How far a system may move from float32, by what is compared, and how that is said.
 TOLERANCES: Mapping[str, float] = {
-    "images": 3.0,  # grey levels, root mean square of the worst image: a PSNR of 38 dB; see FAR
-    "samples": 3.0,  # the same, of images that have no original
+    "images": 4.0,  # grey levels, root mean square of the worst image: a PSNR of 36 dB; see FAR
+    "samples": 4.0,  # the same, of images that have no original
     "ssim": 0.005,  # of the mean SSIM to the originals
     "semantic": 0.05,  # root mean square, as a share of how far the codes of different images are apart
     "sampled": 0.05,  # the same, of new codes
