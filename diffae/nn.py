@@ -53,7 +53,10 @@ class SiLU(nn.SiLU):
 def _scaled(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """scale h + shift, in the memory of `h`, which nobody else reads, where no gradient is recorded."""
     recorded = h.requires_grad or scale.requires_grad or shift.requires_grad
-    return torch.addcmul(shift, h, scale, out=None if recorded else h)
+    apart = (
+        recorded or torch.compiler.is_compiling()
+    )  # which does without `out`, and plans memory itself
+    return torch.addcmul(shift, h, scale, out=None if apart else h)
 
 
 def _sum(x: Tensor, h: Tensor) -> Tensor:

@@ -2,9 +2,13 @@
 
 import copy
 import math
+import runpy
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from tiny_preset import TINY
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -13,6 +17,8 @@ from diffae.model import DiffusionAutoencoder
 from diffae.nn import AttentionBlock, GroupNorm, ResBlock, resample
 from diffae.sampling.solve import decode_steps
 from diffae.sampling.trajectory import last
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +150,21 @@ def test_no_step_waits_for_what_a_device_has_computed(model):
 def test_a_model_is_channels_last_on_every_device():
     there = DiffusionAutoencoder.from_pretrained("portraits", device="meta")
     assert there.unet.out[2].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.slow  # the compiler takes seconds to start
+def test_a_network_is_one_graph_to_the_compiler():
+    network = in_float64(DiffusionAutoencoder(replace(TINY.model, channel_mult=(1, 2))).unet).eval()
+    given = torch.randn(2, 3, 8, 8).double(), torch.tensor([3, 700]), torch.randn(2, 4).double()
+    with torch.no_grad():
+        expected = network(*given)
+        found = torch.compile(network, backend="eager", fullgraph=True)(*given)
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_plain_network_of_the_measurement_is_this_one(model):
+    script = runpy.run_path(str(ROOT / "docs" / "results" / "network_call.py"))
+    x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, 256), torch.tensor([0, 700])
+    with torch.no_grad():
+        expected = script["Plain"](model.unet)(x, t, z)
+        torch.testing.assert_close(model.unet(x, t, z), expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,178 @@
+"""How much faster a network call is than a plain implementation of the same network, in float32, on the same weights.
+
+    python docs/results/network_call.py [--rounds 15] [--threads 1,2] [--clock wall|processor] [--networks NAME:BATCH,...]
+
+The plain network is the paper's, written out below with PyTorch's standard layers, in contiguous memory, with attention as a
+softmax of products. Each round times every way of computing one call, in turn, in one process; a ratio is the median
+over rounds of the plain network's time over that of ours, with its quartiles. `processor` counts the time of this process
+only, which another process on the machine does not stretch (take it for one thread; over several it is their sum).
+It fails if the outputs in float32 differ by more than 10^-5 of themselves.
+"""
+
+import argparse
+import copy
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from tabulate import tabulate
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.core.precision import of_networks, precision
+from diffae.config import ARCHITECTURES
+from diffae.model import DiffusionAutoencoder
+from diffae.nn import AttentionBlock, ResBlock, timestep_embedding
+
+CLOSE = 1e-5  # of float32: what the order of sums may change
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+Call = Callable[[], Tensor]
+
+
+class Plain(nn.Module):
+    """The UNet of the paper and of the authors' code on the weights of `unet`, one formula after the other."""
+
+    def __init__(self, unet: nn.Module):
+        super().__init__()
+        self.unet = copy.deepcopy(unet).to(memory_format=torch.contiguous_format)
+
+    def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        unet = self.unet
+        emb = unet.time_embed(timestep_embedding(t, unet.config.model_channels))
+        laterals = []
+        for stage in unet.input_blocks:
+            x = through(stage, x, emb, z)
+            laterals.append(x)
+        x = through(unet.middle_block, x, emb, z)
+        for stage in unet.output_blocks:
+            x = through(stage, torch.cat([x, laterals.pop()], dim=1), emb, z)
+        return unet.out[2](F.silu(normalised(x, unet.out[0])))
+
+
+def through(stage: nn.Module, x: Tensor, emb: Tensor, z: Tensor) -> Tensor:
+    for block in stage:
+        if isinstance(block, ResBlock):
+            x = residual(block, x, emb, z)
+        else:
+            x = attention(block, x) if isinstance(block, AttentionBlock) else block(x)
+    return x
+
+
+def normalised(x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    return F.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
+
+
+def resampled(x: Tensor, direction: str | None) -> Tensor:
+    if direction == "up":
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+    return F.avg_pool2d(x, 2) if direction == "down" else x
+
+
+def residual(block: ResBlock, x: Tensor, emb: Tensor, z: Tensor) -> Tensor:
+    """AdaGN(h, t, z) = (1 + z_s) ((1 + t_s) GroupNorm(h) + t_b) between two convolutions (paper, Eq. 7)."""
+    h = F.silu(normalised(x, block.in_layers[0]))
+    h = block.in_layers[2](resampled(h, block.direction))
+    t_scale, t_shift = block.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
+    h = normalised(h, block.out_layers[0]) * (1 + t_scale) + t_shift
+    h = h * (1 + block.cond_emb_layers(z)[:, :, None, None])
+    h = block.out_layers[3](F.silu(h))
+    return block.skip_connection(resampled(x, block.direction)) + h
+
+
+def attention(block: AttentionBlock, x: Tensor) -> Tensor:
+    """softmax(q k / sqrt(C)) v over all pixels, one head."""
+    q, k, v = block.qkv(normalised(x.flatten(2), block.norm)).chunk(3, dim=1)
+    weights = torch.softmax(q.transpose(1, 2) @ k / math.sqrt(q.shape[1]), dim=-1)
+    return x + block.proj_out(v @ weights.transpose(1, 2)).reshape(x.shape)
+
+
+# ----------------------------------------------------------------------------------------------
+
+
+def model_of(name: str) -> DiffusionAutoencoder:
+    """A packaged model, or one of the authors' layouts with random weights (none of them zero)."""
+    if name not in ARCHITECTURES:
+        return DiffusionAutoencoder.from_pretrained(name)
+    torch.manual_seed(0)
+    model = DiffusionAutoencoder(ARCHITECTURES[name]).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    return model.to(memory_format=torch.channels_last)
+
+
+def ways(name: str, batch: int) -> dict[str, Call]:
+    """One call of the plain network in float32, and of ours in each precision, on the same images and codes."""
+    model = model_of(name)
+    plain, ours = Plain(model.unet), model.unet
+    torch.manual_seed(1)
+    x = torch.randn(batch, 3, model.image_size, model.image_size)
+    z, t = torch.randn(batch, model.latent_dim), torch.full((batch,), 300)
+
+    def call(network: nn.Module, how: str) -> Call:
+        def once() -> Tensor:
+            with precision(how), of_networks(), torch.no_grad():
+                return network(x, t, z)
+
+        return once
+
+    return {"plain": call(plain, "float32")} | {
+        how: call(ours, how) for how in ("float32", "bfloat16")
+    }
+
+
+def differences(calls: dict[str, Call]) -> dict[str, float]:
+    """How far each output is from the plain one, relative to it."""
+    outputs = {name: call().float() for name, call in calls.items()}
+    plain = outputs.pop("plain")
+    return {name: float((x - plain).norm() / plain.norm()) for name, x in outputs.items()}
+
+
+def timed(
+    calls: dict[str, Call], rounds: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Seconds of each call in each round, in turn."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            times[name].append(clock() - start)
+    return times
+
+
+def ratio(plain: list[float], ours: list[float]) -> str:
+    low, middle, high = statistics.quantiles([a / b for a, b in zip(plain, ours, strict=True)])
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--networks", default="portraits:64,ffhq128_autoenc_130M:4")
+    args = parser.parse_args()
+    rows = []
+    for name, batch in (network.split(":") for network in args.networks.split(",")):
+        calls = ways(name, int(batch))
+        apart = differences(calls)
+        if apart["float32"] > CLOSE:
+            sys.exit(f"{name}: outputs in float32 differ by {apart['float32']:.1e} of themselves")
+        for threads in map(int, args.threads.split(",")):
+            torch.set_num_threads(threads)
+            times = timed(calls, args.rounds, CLOCKS[args.clock])
+            for how, differs in apart.items():
+                faster = ratio(times["plain"], times[how])
+                rows.append([name, batch, threads, how, faster, f"{differs:.0e}"])
+                print(*rows[-1], file=sys.stderr)
+    headers = ["network", "batch", "threads", "ours in", "times as fast", "outputs differ by"]
+    print(tabulate(rows, headers, "pipe", disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
