@@ -18,38 +18,38 @@ def nearest(
     distance 0.
     """
     centre = corpus.mean(0, dtype=np.float64).astype(np.float32)
-    found = [
-        _nearest_in(torch.from_numpy(rows - centre).to(device), corpus, centre)
-        for rows in _blocks(queries, ROWS)
-    ]
-    index = np.concatenate(found)
-    return _distances(queries, corpus[index]), index
+    best = torch.full((len(queries),), torch.inf, device=device)
+    index = torch.zeros(len(queries), dtype=torch.int64, device=device)
+    for start, block in _blocks(corpus, COLUMNS):
+        columns = torch.from_numpy(block - centre).to(device)
+        squares = columns.square().sum(1)
+        for row, part in _blocks(queries, ROWS):
+            rows = torch.from_numpy(part - centre).to(device)
+            # |r - c|^2 but for |r|^2, which is the same for every c
+            distance, place = torch.addmm(squares, rows, columns.T, alpha=-2).min(1)
+            mine = slice(row, row + len(part))
+            closer = distance < best[mine]
+            best[mine] = torch.where(closer, distance, best[mine])
+            index[mine] = torch.where(closer, place + start, index[mine])
+    found = index.cpu().numpy()
+    return _distances(queries, corpus, found), found
 
 
-def _nearest_in(rows: torch.Tensor, corpus: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    best = torch.full((len(rows),), torch.inf, device=rows.device)
-    index = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-    start = 0
-    for block in _blocks(corpus, COLUMNS):
-        columns = torch.from_numpy(block - centre).to(rows.device)
-        # |r - c|^2 but for |r|^2, which is the same for every c
-        distance, place = (columns.square().sum(1) - 2 * rows @ columns.T).min(1)
-        closer = distance < best
-        best = torch.where(closer, distance, best)
-        index = torch.where(closer, place + start, index)
-        start += len(block)
-    return index.cpu().numpy()
-
-
-def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    pairs = zip(_blocks(a, ROWS), _blocks(b, ROWS), strict=True)
+def _distances(a: np.ndarray, b: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Of each row of `a` [N, d] to the row `index` [N] of `b`."""
     return np.concatenate(
-        [np.linalg.norm(x.astype(np.float64) - y.astype(np.float64), axis=1) for x, y in pairs]
+        [
+            np.linalg.norm(
+                rows.astype(np.float64) - b[index[start : start + len(rows)]].astype(np.float64),
+                axis=1,
+            )
+            for start, rows in _blocks(a, ROWS)
+        ]
     )
 
 
-def _blocks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    return (array[start : start + size] for start in range(0, len(array), size))
+def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    return ((start, array[start : start + size]) for start in range(0, len(array), size))
 
 
 def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | None]:

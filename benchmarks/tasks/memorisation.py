@@ -97,10 +97,11 @@ def run(context: Context, system: System) -> Iterator[Record]:
     # the samples of `unconditional`, so that they are drawn once
     sizes = context.sizes(SampleSizes)
     steps = sizes.steps[-1] if system.iterative else None
-    new = samples(context, system, steps, sizes.count)
+    new = samples(context, system, steps, sizes.count, ("features", "pixels"))
     for space in spaces(context):
-        ours = neighbours(context, space, new[space.samples])
-        theirs = neighbours(context, space, space.real(_held_out(context)))
+        corpus = space.real(_train(context))
+        ours = neighbours(context, space, new[space.samples], corpus)
+        theirs = neighbours(context, space, space.real(_held_out(context)), corpus)
         row = Row(system.title, steps, _training(context, system))
         yield from _quantiles(context, space, row, ours["distance"])
         yield from _ratios(context, space, row, ours["distance"], theirs["distance"])
@@ -118,7 +119,8 @@ def references(context: Context) -> Iterator[Record]:
             )
         return
     for space in spaces(context):
-        found = neighbours(context, space, space.real(_held_out(context)))
+        held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
+        found = neighbours(context, space, held_out, corpus)
         yield from _quantiles(context, space, Row(REAL, None), found["distance"])
 
 
@@ -152,9 +154,8 @@ def _train(context: Context) -> Selection:
     return context.select("train", context.sizes(Sizes).train)
 
 
-def neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
-    """The nearest training image of each query, from the store: "distance" [N], "position" in `_train` [N]."""
-    corpus = space.real(_train(context))
+def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.ndarray) -> Arrays:
+    """The nearest vector of the corpus for each query, from the store: "distance" [N], "position" [N]."""
 
     def compute() -> Arrays:
         distance, position = nearest(queries, corpus, context.device)
