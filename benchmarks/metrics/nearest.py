@@ -32,20 +32,12 @@ def nearest(
             best[mine] = torch.where(closer, distance, best[mine])
             index[mine] = torch.where(closer, place + start, index[mine])
     found = index.cpu().numpy()
-    return _distances(queries, corpus, found), found
+    pairs = ((rows, corpus[found[row : row + len(rows)]]) for row, rows in _blocks(queries, ROWS))
+    return np.concatenate([_distances(*pair) for pair in pairs]), found
 
 
-def _distances(a: np.ndarray, b: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Of each row of `a` [N, d] to the row `index` [N] of `b`."""
-    return np.concatenate(
-        [
-            np.linalg.norm(
-                rows.astype(np.float64) - b[index[start : start + len(rows)]].astype(np.float64),
-                axis=1,
-            )
-            for start, rows in _blocks(a, ROWS)
-        ]
-    )
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(a.astype(np.float64) - b.astype(np.float64), axis=1)
 
 
 def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:

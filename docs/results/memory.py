@@ -33,16 +33,16 @@ ALL = (
     FIT,
 )
 COUNTS = (
-    "reconstruction_images",
-    "denoising_images",
-    "probe_train",
-    "probe_valid",
-    "probe_test",
-    "fid_samples",
-    "fid_reference",
-    "memorisation_train",
-    "fewshot_pool",
-    "fewshot_reference",
+    "reconstruction.images",
+    "denoising.images",
+    "probes.train",
+    "probes.valid",
+    "probes.test",
+    "samples.count",
+    "unconditional.reference",
+    "memorisation.train",
+    "fewshot.pool",
+    "fewshot.reference",
 )
 
 
@@ -50,7 +50,7 @@ def peak(what: str, images: int, data: Path) -> float:
     """Peak resident MiB of a benchmark (or of FIT) on so many images of everything, in an empty cache."""
     fit = what == FIT
     benchmark, systems = ("probes", f"dummy-constant,{FIT}") if fit else (what, "dummy-constant")
-    settings = [f"--set={name}={images}" for name in (["fit_images"] if fit else COUNTS)]
+    settings = [f"--set={name}={images}" for name in (["data.fit_images"] if fit else COUNTS)]
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         command = [sys.executable, __file__, "--worker", benchmark, "--profile", "smoke"]
         command += ["--systems", systems, "--data", str(data), "--out", f"{folder}/run", *settings]
