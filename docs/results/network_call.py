@@ -7,6 +7,9 @@ softmax of products. Each round times every way of computing one call, in turn, 
 over rounds of the plain network's time over that of ours, with its quartiles. `processor` counts the time of this process
 only, which another process on the machine does not stretch (take it for one thread; over several it is their sum).
 It fails if the outputs in float32 differ by more than 10^-5 of themselves.
+
+NAME is a packaged autoencoder, a layout of the authors' (random weights), or a metric network, `inception` (random weights) or
+`efficientnet-lite0`: those always compute in float32, and the plain one keeps its batch norms.
 """
 
 import argparse
@@ -23,12 +26,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.core.precision import of_networks, precision
+from benchmarks.metrics import features, weights
+from benchmarks.metrics.folding import without_batch_norms
 from diffae.config import ARCHITECTURES
 from diffae.model import DiffusionAutoencoder
 from diffae.nn import AttentionBlock, ResBlock, timestep_embedding
+from reports.metrics import EFFNET
 
 CLOSE = 1e-5  # of float32: what the order of sums may change
+METRIC = {"inception": features.INCEPTION_SIZE, EFFNET: features.EFFNET_SIZE}
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+NETWORKS = f"portraits:64,ffhq128_autoenc_130M:2,inception:8,{EFFNET}:16"
 
 Call = Callable[[], Tensor]
 
@@ -105,8 +114,43 @@ def model_of(name: str) -> DiffusionAutoencoder:
     return model.to(memory_format=torch.channels_last)
 
 
+def metric_network(name: str) -> nn.Module:
+    """As its file has it, with batch norms."""
+    if name == "inception":
+        torch.manual_seed(0)
+        network = features._fid_inception_v3()
+        network.fc = nn.Identity()
+        return network
+    network = features.effnet_lite0(weights.load_path(name, None, allow_unknown=False))
+    network.reset_classifier(0)  # type: ignore[operator]
+    return network
+
+
+def metric_ways(name: str, batch: int) -> dict[str, Call]:
+    """One call of a metric network as its file has it, and as the metrics call it, on images of its size."""
+    plain = metric_network(name).eval().requires_grad_(False)
+    ours = features._frozen(without_batch_norms(copy.deepcopy(plain)), torch.device("cpu"))
+    x = torch.rand(batch, 3, METRIC[name], METRIC[name])
+
+    def call(network: nn.Module, layout: torch.memory_format) -> Call:
+        images = x.contiguous(memory_format=layout)
+
+        def once() -> Tensor:
+            with torch.no_grad():
+                return network(images)
+
+        return once
+
+    return {
+        "plain": call(plain, torch.contiguous_format),
+        "float32": call(ours, torch.channels_last),
+    }
+
+
 def ways(name: str, batch: int) -> dict[str, Call]:
     """One call of the plain network in float32, and of ours in each precision, on the same images and codes."""
+    if name in METRIC:
+        return metric_ways(name, batch)
     model = model_of(name)
     plain, ours = Plain(model.unet), model.unet
     torch.manual_seed(1)
@@ -155,7 +199,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--networks", default="portraits:64,ffhq128_autoenc_130M:4")
+    parser.add_argument("--networks", default=NETWORKS)
     args = parser.parse_args()
     rows = []
     for name, batch in (network.split(":") for network in args.networks.split(",")):
