@@ -92,3 +92,4 @@ SHARED_SIZES = {
     "data": "benchmarks.core.setup:DataSizes",
     "samples": "benchmarks.tasks.shared.samples:Sizes",
 }
+SAMPLED_BY = ("unconditional", "memorisation")  # the benchmarks that look at `samples`

@@ -51,6 +51,7 @@ class Settings(TypedDict, total=False):
     settings: Mapping[str, object]  # --set: {"reconstruction.images": 64}
     limit: int  # --limit: of every count
     steps: int | Sequence[int]  # T of Tables 1, 2 and 4
+    solver: str  # of every benchmark that takes steps
     seed: int
     attributes: str | Sequence[str]  # that `identity` edits
     crop: str
@@ -240,6 +241,7 @@ def _profile(
         _several(settings.get("steps", ())),
         changed,
         None if limit is None else whole(limit, "limit", 1, LARGEST),
+        settings.get("solver"),
     )
 
 

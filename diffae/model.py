@@ -26,6 +26,7 @@ from diffae.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.diffusion import NUM_TIMESTEPS, constant_alphas, linear_alphas, noise_of_velocity
 from diffae.errors import UserError
 from diffae.latent_net import LatentNet
+from diffae.sampling.scheme import Scheme
 from diffae.sampling.solve import decode_steps, encode_steps
 from diffae.sampling.trajectory import NoisePredictor, Step, last
 from diffae.unet import SemanticEncoder, UNet
@@ -132,7 +133,7 @@ class DiffusionAutoencoder(_Model):
 
     @torch.no_grad()
     def encode_stochastic(
-        self, images: Tensor, z: Tensor, steps: int = 100, solver: str = "ddim"
+        self, images: Tensor, z: Tensor, steps: int = 100, solver: str | Scheme = "ddim"
     ) -> Tensor:
         """x_T of images given their z_sem, by inverting the decoder (paper, Eq. 8): N x 3 x S x S.
 
@@ -143,12 +144,14 @@ class DiffusionAutoencoder(_Model):
         return last(encode_steps(self._predictor(z), images, self.alphas, steps, solver=solver))
 
     @torch.no_grad()
-    def decode(self, z: Tensor, x_T: Tensor, steps: int = 100, solver: str = "ddim") -> Tensor:
+    def decode(
+        self, z: Tensor, x_T: Tensor, steps: int = 100, solver: str | Scheme = "ddim"
+    ) -> Tensor:
         """Images of codes: z N x d and x_T N x 3 x S x S -> N x 3 x S x S in [-1, 1]."""
         return last(self.decode_steps(z, x_T, steps, solver))
 
     def decode_steps(
-        self, z: Tensor, x_T: Tensor, steps: int, solver: str = "ddim"
+        self, z: Tensor, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
     ) -> Iterator[Step]:
         """The decoding as a trajectory: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
         x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
@@ -170,7 +173,7 @@ class DiffusionAutoencoder(_Model):
 
     @torch.no_grad()
     def sample_latents(
-        self, n_or_noise: int | Tensor, steps: int = 100, solver: str = "ddim"
+        self, n_or_noise: int | Tensor, steps: int = 100, solver: str | Scheme = "ddim"
     ) -> Tensor:
         """New z_sem (denormalised) from the latent DDIM: N x d. Takes N, or the noise N x d to start from."""
         self._latent_net()
@@ -219,18 +222,22 @@ class DDIM(_Model):
     kind = DDIM_BASELINE
 
     @torch.no_grad()
-    def encode_stochastic(self, images: Tensor, steps: int = 100, solver: str = "ddim") -> Tensor:
+    def encode_stochastic(
+        self, images: Tensor, steps: int = 100, solver: str | Scheme = "ddim"
+    ) -> Tensor:
         """x_T of images by inverting the decoder: N x 3 x S x S in [-1, 1] -> N x 3 x S x S."""
         return last(
             encode_steps(self._noise, self._images(images), self.alphas, steps, solver=solver)
         )
 
     @torch.no_grad()
-    def decode(self, x_T: Tensor, steps: int = 100, solver: str = "ddim") -> Tensor:
+    def decode(self, x_T: Tensor, steps: int = 100, solver: str | Scheme = "ddim") -> Tensor:
         """Images of x_T: N x 3 x S x S -> N x 3 x S x S in [-1, 1]."""
         return last(self.decode_steps(x_T, steps, solver))
 
-    def decode_steps(self, x_T: Tensor, steps: int, solver: str = "ddim") -> Iterator[Step]:
+    def decode_steps(
+        self, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
+    ) -> Iterator[Step]:
         """The decoding as a trajectory: each step's x_{t-1} and predicted x_0."""
         return decode_steps(
             self._noise, self._pixels(x_T, "x_T"), self.alphas, steps, solver=solver

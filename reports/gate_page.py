@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from reports.gate import NEW, NO_VERDICT, SAME, UNRESOLVED, VERDICTS, Comparison
 from reports.markdown import escape
-from reports.numbers import metric_label, number_text, to_error
+from reports.numbers import metric_label, number_text, steps_text, to_error
 from reports.records import Record
 
 SHOWN, FOLDED = 40, 500
@@ -62,7 +62,7 @@ def ordered(found: Sequence[Comparison]) -> list[Comparison]:
 
 def name(record: Record) -> str:
     """What a record measures, in words."""
-    at = "" if record.steps is None else f"T = {record.steps}"
+    at = steps_text(record)
     parts = (record.benchmark, record.system, record.setting, at, metric_label(record.metric))
     return ", ".join(part for part in parts if part)
 

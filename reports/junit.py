@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from reports import gate_page
 from reports.gate import NOT_COMPARED, Comparison
+from reports.numbers import steps_text
 
 
 def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Comparison]) -> None:
@@ -50,8 +51,7 @@ def _write(path: Path, root: ElementTree.Element) -> None:
 
 def _case(suite: ElementTree.Element, c: Comparison, failed: bool) -> None:
     r = c.record
-    steps = "" if r.steps is None else f"T = {r.steps}"
-    title = ", ".join(part for part in (r.setting, steps, r.metric) if part)
+    title = ", ".join(part for part in (r.setting, steps_text(r), r.metric) if part)
     names = {"classname": _text(f"{r.benchmark}.{r.system}"), "name": _text(title)}
     case = ElementTree.SubElement(suite, "testcase", names)
     base, new, change = gate_page.change(c)

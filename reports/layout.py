@@ -16,7 +16,7 @@ from reports.specs import TableSpec
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # What tells records apart where a table's own keys do not, in the order in which it is tried.
-DISTINGUISHING = ("setting", "steps", "protocol")
+DISTINGUISHING = ("setting", "steps", "solver", "protocol")
 
 Key = tuple[object, ...]
 
@@ -173,6 +173,8 @@ def _column_header(spec: TableSpec, column: Sequence[Record], known: Metrics) ->
 def _part(record: Record, field: str) -> str:
     if field == "steps":
         return "no T" if record.steps is None else f"T = {record.steps}"
+    if field == "calls":
+        return "one pass" if record.calls is None else f"{record.calls} calls"
     return field_text(record, field)
 
 
@@ -208,7 +210,7 @@ def _winners(rivals: Sequence[Record]) -> list[Record]:
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
     """What could not run, and so names no metric or T, stands in every column that others fill."""
-    cell = ("system", "dataset", "split", "setting", "steps", "metric")
+    cell = ("system", "dataset", "split", "setting", "steps", "solver", "calls", "metric")
     spread = list(records)
     for field in fields:
         spread = list(_spread(spread, field))
@@ -235,8 +237,8 @@ def _sort(records: Sequence[Record], fields: Sequence[str], metrics: Sequence[st
 def _ranks(values: Sequence[Any], field: str, metrics: Sequence[str]) -> dict[Any, int]:
     """T by size, metrics as they are listed, everything else in order of appearance."""
     distinct = list(dict.fromkeys(values))
-    if field == "steps":
-        distinct.sort(key=lambda steps: -1 if steps is None else steps)
+    if field in ("steps", "calls"):
+        distinct.sort(key=lambda count: -1 if count is None else count)
     if field == "metric":
         listed = {metric: i for i, metric in enumerate(metrics)}
         distinct.sort(key=lambda metric: listed.get(metric, len(listed)))

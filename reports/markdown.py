@@ -35,6 +35,9 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
         "data set": _listed(r.dataset for r in records),
         "split": _listed(r.split for r in records),
         "n": " to ".join(dict.fromkeys(counts[:1] + counts[-1:])),
+        "T": _listed(map(str, sorted({r.steps for r in records if r.steps is not None}))),
+        "solver": _listed(r.solver for r in records),
+        "network calls an image": _listed(map(str, sorted({r.calls for r in records if r.calls}))),
         "protocol": _listed(r.protocol for r in records),
         "published": _listed(r.published_source for r in records),
     }

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from reports.metrics import METRICS, Metrics
-from reports.records import HIGHER, LOWER, Record
+from reports.records import HIGHER, LOWER, ONLY_SOLVER, Record
 
 MISSING = "n/a"
 Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
@@ -27,6 +27,14 @@ def heading(metric: str, records: Iterable[Record], known: Metrics = METRICS) ->
     unit, direction = kinds.pop() if len(kinds) == 1 else ("", "")
     arrow = ARROWS.get(direction, "")
     return metric_label(metric, known) + (f" ({unit})" if unit else "") + arrow
+
+
+def steps_text(record: Record) -> str:
+    """T, and what took the steps where that is not the paper's DDIM; empty where it does not apply."""
+    if record.steps is None:
+        return ""
+    solver = record.solver if record.solver != ONLY_SOLVER else ""
+    return f"T = {record.steps}" + (f" by {solver}" if solver else "")
 
 
 def value_text(record: Record, known: Metrics = METRICS) -> str:

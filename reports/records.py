@@ -28,6 +28,7 @@ class Record:
     of `protocols` in the run's `run.json`. `published` is the paper's value for the same cell of its table and
     `not_comparable` the reason why the two must not be compared (empty: dataset and protocol agree).
     `reference` marks a row that gives a scale, such as real images: no contender, and never the best.
+    `solver` names what took the `steps` (T), and `calls` are the network calls that they took for an image.
     """
 
     benchmark: str
@@ -52,17 +53,29 @@ class Record:
     protocol: str = ""
     note: str = ""
     reference: bool = False
+    solver: str = ""
+    calls: int | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-ADDED = ("reference",)  # columns that files of 0.1 do not have
-_INTEGERS = ("steps", "n")
+ADDED = (
+    "reference",
+    "solver",
+    "calls",
+)  # the last columns: the first came with 0.2, the others with 0.4
+HEADERS = tuple(
+    COLUMNS[: len(COLUMNS) - absent] for absent in (0, 2, 3)
+)  # of this and earlier versions
+ONLY_SOLVER = "ddim"  # what took all steps before 0.4
+_INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LONGEST_LINE, LARGEST_INTEGER = 10_000, 100_000, 10**15
 LARGEST_ERROR = 1e150  # its square is a number too
 
 
-_identity = attrgetter("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
+_identity = attrgetter(
+    "benchmark", "system", "dataset", "split", "setting", "steps", "solver", "metric"
+)
 
 
 def record_key(record: Record) -> str:
@@ -116,7 +129,7 @@ def read_records(path: Path) -> list[Record]:
 
 def numbered_records(path: Path) -> list[tuple[Record, str]]:
     """The records of a `records.csv`, each with where it stands: `line 7`."""
-    rows = read_csv(path, COLUMNS, COLUMNS[: -len(ADDED)])
+    rows = read_csv(path, *HEADERS)
     names = tuple(rows[0][0])
     records = []
     for cells, where in rows[1:]:
@@ -206,6 +219,7 @@ def _one_line(text: str) -> str:
 
 
 def _parse(row: dict[str, str]) -> Record:
+    row = {"calls": "", "solver": ONLY_SOLVER if row["steps"] else ""} | row
     cells: dict[str, object] = dict(row)
     cells |= {name: _integer(name, row[name]) for name in _INTEGERS}
     cells |= {name: _float(name, row[name]) for name in _FLOATS}

@@ -120,7 +120,7 @@ def to_frame(table: Table) -> "pd.DataFrame":
     ]
     rows = [{name: _safe(value) for name, value in row.items()} for row in rows]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "best", "detectable_change"])
-    return frame.astype({"steps": "Int64", "n": "Int64"})
+    return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
 
 def printed(table: Table, known: Metrics = METRICS) -> "pd.DataFrame":
@@ -177,7 +177,7 @@ def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[
             title=source or "Other numbers",
             caption="",
             source=source,
-            rows=("system", "setting", "steps"),
+            rows=("system", "setting", "steps", "solver"),
             columns=("metric",),
             headline=tuple(dict.fromkeys(r.metric for r in records if r.table == source)),
         )
@@ -192,7 +192,9 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) 
         for record in at_largest_steps(some)
         if _is_headline(spec, record, with_stand_ins(spec.headline, known))
     ]
-    fields = shown_fields(records, ("benchmark", "dataset", "system", "setting", "steps"))
+    fields = shown_fields(
+        records, ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
+    )
     headers = (
         *(FIELD_LABELS.get(field, field) for field in fields),
         "metric",

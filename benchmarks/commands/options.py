@@ -13,6 +13,7 @@ from diffae import cli
 from diffae.config import AUTOENCODER, NUM_TIMESTEPS
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
+from diffae.sampling.scheme import find as find_solver
 from diffae.signals import importing
 
 PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
@@ -92,6 +93,12 @@ def _parser(description: str | None) -> cli.Parser:
     add("--out", type=cli.path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
     add(
+        "--solver",
+        type=_solver,
+        metavar="NAME",
+        help="what takes the steps of every benchmark that takes some: ddim (the paper's), fast, ... (docs/solvers.md)",
+    )
+    add(
         "--set",
         action="append",
         default=[],
@@ -127,13 +134,22 @@ def _parser(description: str | None) -> cli.Parser:
 
 
 def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
-    """The profile asked for, with what --steps, --set and --limit change."""
+    """The profile asked for, with what --steps, --solver, --set and --limit change."""
 
     def changed(profile: Profile) -> Profile:
         return reduce(override, args.set, profile)
 
     with importing():
-        return for_run(find(args.profile), benchmarks, args.steps, changed, args.limit)
+        profile = find(args.profile)
+        return for_run(profile, benchmarks, args.steps, changed, args.limit, args.solver)
+
+
+def _solver(text: str) -> str:
+    try:
+        find_solver(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _batch_size(text: str) -> int | str:

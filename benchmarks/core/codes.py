@@ -28,7 +28,12 @@ class Codes:
     precision: str
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The start of a store key: what kind of work, by which weights, on which images, how exactly."""
+        """The start of a store key: what kind of work, by which weights and solver, on which images, how exactly."""
+        solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
+        return self._key(work, system, selection) | solver
+
+    def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
+        """Of what no solver has a part in."""
         key: dict[str, Any] = {"work": work, "device": self.device.type}
         key["precision"] = self.precision
         if system is not None:
@@ -40,7 +45,7 @@ class Codes:
         if not len(selection):
             return parts.of_no_image(parts_of(system))
         chunks = self.store.chunks(
-            self.key("semantic", system, selection),
+            self._key("semantic", system, selection),
             len(selection),
             lambda positions: _semantic(system, selection, positions),
         )
@@ -54,7 +59,7 @@ class Codes:
         if not len(selection):
             return torch.zeros(0, parts.read_width(parts_of(system)) or 0)
         described = reading_of(system)
-        key = self.key("read" if described else "semantic", system, selection) | described
+        key = self._key("read" if described else "semantic", system, selection) | described
         compute = _read if described else _semantic
         return torch.from_numpy(
             self.store.array(key, len(selection), lambda p: compute(system, selection, p), SEMANTIC)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 from benchmarks.core.images import THUMBNAIL
+from benchmarks.core.solving import decode_calls, encode_calls
 from benchmarks.systems import parts
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
 
@@ -49,8 +50,13 @@ class Work:
 
 
 def network_calls(system: System, steps: int | None) -> int:
-    """Decoder calls that one decoding (or inversion) takes."""
-    return (steps or 1) if system.iterative else 1
+    """Decoder calls that one decoding takes."""
+    return decode_calls(system, steps) or 1
+
+
+def inversion_calls(system: System, steps: int | None) -> int:
+    """Decoder calls that one inversion takes."""
+    return encode_calls(system, steps) or 1
 
 
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:
@@ -62,11 +68,11 @@ def codes(system: System, split: str, images: int, steps: int | None) -> Work:
         images,
         Calls(
             encoder=int(semantic or not inverts),
-            decoder=network_calls(system, steps) if inverts else 0,
+            decoder=inversion_calls(system, steps) if inverts else 0,
         ),
         steps,
         4 * (system.latent_dim - system.semantic_dim + kept(system)),
-        shared=f"codes {split} {steps}",
+        shared=f"codes {split} {steps} {system.solver}",
     )
 
 
@@ -108,7 +114,7 @@ def new_images(system: System, images: int, steps: int | None, dim: int) -> Work
     latent = count if system.semantic_dim else 0
     size = 4 * (read_width(system) + dim) + 3 * THUMBNAIL**2
     calls = Calls(decoder=count, latent=latent, features=1)
-    return Work("samples", images, calls, steps, size, f"samples {steps}")
+    return Work("samples", images, calls, steps, size, f"samples {steps} {system.solver}")
 
 
 def distinct(work: Iterable[tuple[str, str, Work]]) -> Iterator[tuple[str, str, Work]]:

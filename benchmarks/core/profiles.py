@@ -15,12 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchmarks import REGISTRY, SHARED_SIZES
+from benchmarks import REGISTRY, SAMPLED_BY, SHARED_SIZES
 from benchmarks.core.registry import NAME, load
-from benchmarks.core.sizes import checked, is_capped, settings_of, typed
+from benchmarks.core.sizes import checked, is_capped, settings_of, solvers_of, typed
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from diffae.files import read_toml
+from diffae.sampling.scheme import find as find_solver
 from reports.settings import RENAMED, STEPS
 
 if TYPE_CHECKING:
@@ -270,18 +271,46 @@ def for_run(
     steps: tuple[int, ...] | None,
     change: Callable[[Profile], Profile],
     limit: int | None,
+    solver: str | None = None,
 ) -> Profile:
-    """The profile of a run: with a section for each plug-in among its benchmarks and another T; then changed; then
-    limited, whatever it was changed to. Raises UserError."""
+    """The profile of a run: with a section for each plug-in among its benchmarks, another T and another solver; then
+    changed; then limited, whatever it was changed to. Raises UserError."""
+    benchmarks = tuple(benchmarks)
     for name in benchmarks:
         profile = profile.including(REGISTRY.get(name))
-    profile = change(with_steps(profile, steps) if steps else profile)
+    sections = [*benchmarks, *["samples"] * any(name in SAMPLED_BY for name in benchmarks)]
+    profile = with_steps(profile, steps) if steps else profile
+    profile = change(profile if solver is None else with_solver(profile, sections, solver))
+    _refuse_too_few_steps(profile, sections)
     return profile if limit is None else profile.limited(limit)
 
 
 def with_steps(profile: Profile, steps: tuple[int, ...]) -> Profile:
     """`profile` with another T of Tables 1, 2 and 4."""
     return profile.changed_by(dict.fromkeys(STEPS, steps))
+
+
+def with_solver(profile: Profile, sections: Iterable[str], solver: str) -> Profile:
+    """`profile` with another solver in those sections that have one. Raises UserError where it cannot do the work."""
+    names = (f"{section}.solver" for section in sections)
+    known = profile.settings()
+    return profile.changed_by({name: solver for name in names if name in known})
+
+
+def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:
+    """Raise UserError where a solver is to take fewer steps than it can."""
+    for section in sections:
+        sizes = profile.sections.get(section)
+        for name in () if sizes is None else solvers_of(type(sizes)):
+            key = "steps" if name == "solver" else f"{name}_steps"
+            several = getattr(sizes, key)
+            for steps in several if isinstance(several, tuple) else (several,):
+                try:
+                    find_solver(getattr(sizes, name)).timesteps(steps)
+                except UserError as error:
+                    raise UserError(
+                        f"{section}.{key}: {error}; --set {section}.{name}=ddim takes one"
+                    ) from None
 
 
 def _found(profile: Profile, name: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from diffae.cli import did_you_mean, whole_number
 from diffae.config import NUM_TIMESTEPS
+from diffae.errors import UserError
+from diffae.sampling.scheme import find, that_invert
 
 LARGEST = 10**9
 CAPPED = "capped by --limit"
@@ -27,10 +29,19 @@ class Range:
     largest: int
 
 
+@dataclass(frozen=True)
+class SolverName:
+    """The name of a solver (diffae.sampling.scheme); of one that can invert, if it `inverts`."""
+
+    inverts: bool
+
+
 Number = Annotated[int, Range(1, LARGEST)]  # of draws, seeds, repetitions
 Count = Annotated[int, Range(1, LARGEST), CAPPED]  # of images, pairs or samples that are looked at
 Steps = Annotated[int, Range(1, NUM_TIMESTEPS)]  # T
 Timestep = Annotated[int, Range(1, NUM_TIMESTEPS - 1)]  # t that noise is added at
+Solver = Annotated[str, SolverName(inverts=False)]  # what decodes
+InvertingSolver = Annotated[str, SolverName(inverts=True)]  # what encodes images too
 Split = Literal["train", "valid", "test", "all"]
 
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -64,6 +75,12 @@ def _can_be_set(hint: Any) -> bool:
 def is_capped(hint: Any) -> bool:
     """Whether --limit caps a setting of this type."""
     return CAPPED in getattr(hint, "__metadata__", ())
+
+
+def solvers_of(kind: type) -> list[str]:
+    """The settings that name a solver; the T of `solver` is `steps`, that of another one `NAME_steps`."""
+    marks = {n: getattr(hint, "__metadata__", ()) for n, hint in settings_of(kind).items()}
+    return [name for name, found in marks.items() if any(isinstance(m, SolverName) for m in found)]
 
 
 def typed(text: str, hint: Any) -> Any:
@@ -108,7 +125,18 @@ def checked(value: Any, hint: Any) -> Any:
     for mark in getattr(hint, "__metadata__", ()):
         if isinstance(mark, Range):
             _refuse_outside(mark, value)
+        if isinstance(mark, SolverName):
+            _refuse_solver(mark, value)
     return value
+
+
+def _refuse_solver(allowed: SolverName, name: str) -> None:
+    try:
+        solver = find(name)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if allowed.inverts and not solver.inverts:
+        raise ValueError(f"solver {name} cannot encode an image; {', '.join(that_invert())} can")
 
 
 def _refuse_outside(allowed: Range, value: int) -> None:

@@ -15,6 +15,7 @@ from benchmarks.systems.parts import Part, Semantic
 from diffae import noise
 from diffae.diffusion import add_noise, linear_alphas
 from diffae.errors import UserError
+from diffae.sampling.scheme import Scheme
 from diffae.trained_on import TrainedOn
 
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
@@ -86,6 +87,7 @@ class System:
     fingerprint   changes whenever its outputs may change: results are filed under it. A plug-in's need only tell
                   its weights apart, its source is added
     iterative     whether `steps` (network calls a direction) means anything to it
+    solver        what takes the steps of a system that has several (see `solving`); None: it has one way, its own
     computes_in_float64  whether `decode` of float64 codes is float64 throughout once its `networks()` are;
                          path lengths then are exact where float32 is wrong in the third digit
     reference     whether it is a row that gives a scale, and no contender
@@ -107,6 +109,7 @@ class System:
     code_bits: float | None = None
     fingerprint: str
     iterative: bool = False
+    solver: Scheme | None = None
     computes_in_float64: bool = False
     reference: bool = False
     trained_on: TrainedOn | None = None
@@ -120,6 +123,11 @@ class System:
     def describe(self) -> Mapping[str, Any]:
         """What of the model decides how its numbers are to be read, by name: recorded as "model" in protocols."""
         return {}
+
+    def solving(self, solver: str) -> "System":
+        """The same system with its steps taken by the solver of that name (diffae.sampling.scheme), the same weights
+        and all; the system itself where it has only a way of its own."""
+        return self
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """See training images once before anything else, in batches of which one fits in memory.

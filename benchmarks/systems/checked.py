@@ -79,13 +79,25 @@ class Checked(System):
         found.title = self.title
         return found
 
+    def solving(self, solver: str) -> "Checked":
+        if not has_own(self, "solving"):
+            return self
+        inner = self._call("solving", lambda: self.inner.solving(solver))
+        if type(inner) is not type(self.inner):
+            raise self._wrong("solving", f"returned {kind(inner)}, not the system itself")
+        found = copy.copy(self)  # with the same batches and the same count of overshoots
+        found.inner = inner
+        found.solver = contract.read_fields(inner, self.name).solver
+        return found
+
     def _take(self, fields: Fields) -> None:
         self._fields = fields
         self.capabilities, self.image_size = fields.capabilities, fields.image_size
         self.latent_dim, self.semantic_dim = fields.latent_dim, fields.semantic_dim
         self.semantic_parts, self.code_bits = fields.semantic_parts, fields.code_bits
         self.fingerprint = fields.fingerprint + self._source
-        self.iterative, self.reference = fields.iterative, fields.reference
+        self.iterative, self.solver = fields.iterative, fields.solver
+        self.reference = fields.reference
         self.computes_in_float64 = fields.computes_in_float64
         self.trained_on = fields.trained_on
 

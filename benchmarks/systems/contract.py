@@ -25,6 +25,7 @@ from benchmarks.systems.base import (
 )
 from benchmarks.systems.parts import Part
 from diffae.cli import did_you_mean
+from diffae.sampling.scheme import Scheme
 from diffae.trained_on import TrainedOn
 
 LONGEST = 200  # characters of a title or a fingerprint
@@ -55,6 +56,7 @@ class Fields:
     code_bits: float | None
     fingerprint: str
     iterative: bool
+    solver: Scheme | None
     computes_in_float64: bool
     reference: bool
     learns_from_data: bool
@@ -78,6 +80,7 @@ def read_fields(system: System, name: str) -> Fields:
         code_bits=read.code_bits(semantic_parts),
         fingerprint=read.text("fingerprint"),
         iterative=read.flag("iterative"),
+        solver=read.solver(),
         computes_in_float64=read.flag("computes_in_float64"),
         reference=read.flag("reference"),
         learns_from_data=read.flag("learns_from_data"),
@@ -204,6 +207,14 @@ class _Reader:
         if value is not None and not isinstance(value, TrainedOn):
             raise self.wrong(
                 "trained_on", f"must be a diffae.trained_on.TrainedOn, not {kind(value)}"
+            )
+        return value
+
+    def solver(self) -> Scheme | None:
+        value = self.get("solver")
+        if value is not None and not isinstance(value, Scheme):
+            raise self.wrong(
+                "solver", f"must be a diffae.sampling.scheme.Scheme, not {kind(value)}"
             )
         return value
 

@@ -1,5 +1,6 @@
 """The paper's model and its baseline as systems."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +24,25 @@ from benchmarks.systems.parts import Semantic
 from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
 from diffae.config import ModelConfig
 from diffae.diffusion import x_0_of_noise
+from diffae.sampling.scheme import Scheme, find
 
 
-class DiffAESystem(System):
+class _Diffusion(System):
+    """What both have: steps by a solver of any name, the paper's DDIM unless another is asked for."""
+
+    iterative = computes_in_float64 = True
+    solver: Scheme = find("ddim")
+
+    def solving(self, solver: str) -> Self:
+        system = copy.copy(self)
+        system.solver = find(solver)
+        return system
+
+
+class DiffAESystem(_Diffusion):
     """Diffusion autoencoder: z_sem and x_T, latent DDIM for sampling (the paper's model)"""
 
     name, title = "diffae", "DiffAE"
-    iterative = computes_in_float64 = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
         source = path or "portraits"
@@ -64,15 +77,19 @@ class DiffAESystem(System):
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         z = needed(semantic, "z_sem").to(self.device)
-        return self.model.encode_stochastic(images.to(self.device), z, steps=steps)
+        return self.model.encode_stochastic(
+            images.to(self.device), z, steps=steps, solver=self.solver
+        )
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         z, x_T = needed(code.semantic, "z_sem"), needed(code.x_T, "x_T")
-        return self.model.decode(z.to(self.device), x_T.to(self.device), steps=steps)
+        return self.model.decode(
+            z.to(self.device), x_T.to(self.device), steps=steps, solver=self.solver
+        )
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         start = noise.normal(seed, "latent", indices, (self.model.latent_dim,))
-        return self.model.sample_latents(start.to(self.device), steps=steps)
+        return self.model.sample_latents(start.to(self.device), steps=steps, solver=self.solver)
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         semantic = self.sample_latents(indices, seed, steps)
@@ -89,11 +106,10 @@ class DiffAESystem(System):
         return parts if latent is None else parts | {"latent DDIM": latent}
 
 
-class DDIMSystem(System):
+class DDIMSystem(_Diffusion):
     """DDIM baseline: the same UNet without an encoder; its only code is x_T"""
 
     name, title = "ddim", "DDIM"
-    iterative = computes_in_float64 = True
     capabilities = frozenset({ENCODE, DECODE, STOCHASTIC, SAMPLE, PREDICT_X0})
 
     def __init__(self, path: str | Path | None, device: torch.device):
@@ -120,10 +136,12 @@ class DDIMSystem(System):
         return _of_unet(self.model.config)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        return self.model.encode_stochastic(images.to(self.device), steps=steps)
+        return self.model.encode_stochastic(images.to(self.device), steps=steps, solver=self.solver)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        return self.model.decode(needed(code.x_T, "x_T").to(self.device), steps=steps)
+        return self.model.decode(
+            needed(code.x_T, "x_T").to(self.device), steps=steps, solver=self.solver
+        )
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return self.decode(Code(x_T=self.random_x_T(indices, seed)), steps)

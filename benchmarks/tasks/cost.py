@@ -17,6 +17,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.plan import network_calls as network_calls_of
 from benchmarks.core.sizes import Number, Steps
+from benchmarks.core.solving import solver_of
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
 from benchmarks.systems.base import (
@@ -181,6 +182,7 @@ def _record(
         None if value is None else float(value),
         setting=setting,
         steps=steps,
+        solver=solver_of(system, steps),
         split="",
         n=1,
         protocol=None if value is None else protocol,
@@ -221,6 +223,7 @@ def times(context: Context, system: System) -> Iterator[Record]:
                 float(value) if np.isfinite(value) else None,
                 setting=verb.name,
                 steps=steps,
+                solver=solver_of(system, steps),
                 split="",
                 n=sizes.batch,
                 protocol=protocol,

@@ -26,11 +26,20 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.selection import Selection
-from benchmarks.core.sizes import Count, Steps
+from benchmarks.core.sizes import Count, InvertingSolver, Steps
+from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System, reading_of, why_immovable
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    SEMANTIC,
+    STOCHASTIC,
+    System,
+    reading_of,
+    why_immovable,
+)
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
@@ -52,11 +61,13 @@ class Sizes:
     images      how many are edited
     strengths   s of the edits
     steps       T of inversion and decoding
+    solver      what takes these steps
     """
 
     images: Count = 32
     strengths: tuple[float, ...] = (0.15, 0.3)
-    steps: Steps = 20
+    steps: Steps = 10
+    solver: InvertingSolver = "fast"
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -65,16 +76,16 @@ def run(context: Context, system: System) -> Iterator[Record]:
     attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     sizes = context.sizes(Sizes)
+    system = system.solving(sizes.solver)
     selection = context.select("test", sizes.images)
     steps = sizes.steps if system.iterative else None
+    taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
     protocol = context.protocol(
         "identity",
         n=len(selection),
         edit="z + s sqrt(d) w / |w| on normalised z, away from the present value",
         before="the real image",
-        inversion_steps=steps,
-        decoding_steps=steps,
-        solver="ddim" if steps else None,
+        **taken.protocol,
         probe=ADAM,
         probe_train=context.sizes(ProbeSizes).train,
         **reading_of(system),
@@ -110,7 +121,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
                     metric,
                     value,
                     setting=f"{attribute} {strength:g}",
-                    steps=steps,
+                    **taken.row,
                     uncertainty=uncertainty,
                     n=len(selection),
                     protocol=protocol,
@@ -159,11 +170,12 @@ def edit_scores(
 ) -> Arrays:
     """Similarity and logit change per image, [N] each, and the first few edited images ("preview").
 
-    Strength 0 is the reconstruction: its similarity is what an edit can at most keep.
+    Strength 0 is the reconstruction, which all attributes share: its similarity is what an edit can at most keep.
     """
     column = context.dataset.attribute_names.index(attribute)
+    towards = 1 - 2 * selection.labels[:, column].astype(np.float32)
     key = context.codes.key("edit", system, selection) | {
-        "attribute": attribute,
+        "attribute": attribute if strength else None,
         "strength": strength,
         "steps": steps,
         "probe": ADAM,
@@ -176,20 +188,22 @@ def edit_scores(
         code = context.codes.full(system, selection, positions, steps or 1)
         if (semantic := code.semantic) is None:
             raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
-        towards = torch.from_numpy(1.0 - 2.0 * selection.labels[positions, column]).float()
-        moved = system.move(semantic, edit(probe, column, strength * towards))
-        edited = system.decode(replace(code, semantic=moved), steps or 1).cpu()
-        before = probe.logits(system.read(semantic).cpu())[:, column]
-        after = probe.logits(system.read(system.encode_semantic(edited)).cpu())[:, column]
+        if strength:
+            by = edit(probe, column, strength * torch.from_numpy(towards[positions]))
+            code = replace(code, semantic=system.move(semantic, by))
+        edited = system.decode(code, steps or 1).cpu()
+        before = probe.logits(system.read(semantic).cpu())
+        after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
         similarity = cosine_similarity(context.networks.face(images), context.networks.face(edited))
         return {
             "similarity": similarity.cpu().numpy(),
-            "logit_change": ((after - before) * towards).numpy(),
+            "logits_change": (after - before).numpy(),  # of all attributes
             "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
         }
 
     chunks = list(context.store.chunks(key, len(selection), compute))
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    scores = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return scores | {"logit_change": scores["logits_change"][:, column] * towards}
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -269,11 +283,12 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         raise NotAvailable(reason)
     _ = context.networks.face  # raises NotAvailable without a face embedding
     sizes = context.sizes(Sizes)
+    system = system.solving(sizes.solver)
     count = len(context.select("test", sizes.images))
     steps = sizes.steps if system.iterative else None
     yield from plan_fit(context, system)
     yield codes(system, "test", count, steps)
-    edits = len(_attributes(context)) * (1 + len(sizes.strengths))
+    edits = 1 + len(_attributes(context)) * len(sizes.strengths)
     calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
     yield Work(f"{edits} edits an image", count, calls, steps)
     real = len(context.select("test", RANGE * sizes.images))

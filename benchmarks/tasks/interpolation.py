@@ -20,7 +20,8 @@ from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.precision import full_precision
 from benchmarks.core.selection import Selection
-from benchmarks.core.sizes import Count, Steps
+from benchmarks.core.sizes import Count, InvertingSolver, Steps
+from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics.path_length import (
     TRIMMED,
@@ -31,7 +32,15 @@ from benchmarks.metrics.path_length import (
 from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import parts
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, parts_of
+from benchmarks.systems.base import (
+    DECODE,
+    ENCODE,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    parts_of,
+)
 from diffae import noise
 from reports.metrics import seen_through
 from reports.records import Record
@@ -49,10 +58,12 @@ class Sizes:
     """
     pairs   of images between whose codes a path is measured
     steps   T of inversion and decoding
+    solver  what takes these steps
     """
 
     pairs: Count = 24
-    steps: Steps = 20
+    steps: Steps = 10
+    solver: InvertingSolver = "fast"
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -65,11 +76,13 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def _run(context: Context, system: System, distance: PerceptualDistance) -> Iterator[Record]:
     _refuse_tokens(system)
     sizes = context.sizes(Sizes)
+    system = system.solving(sizes.solver)
     selection = context.select("test", 2 * sizes.pairs)
     pairs = len(selection) // 2
     if not pairs:
         raise NotAvailable("one test image makes no pair")
     steps = sizes.steps if system.iterative else None
+    taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
     lengths = path_lengths(context, system, selection, pairs, steps, distance)
     protocol = context.protocol(
         "interpolation",
@@ -78,10 +91,8 @@ def _run(context: Context, system: System, distance: PerceptualDistance) -> Iter
         t="uniform in [0, 1 - epsilon], one a pair",
         semantic="lerp",
         x_T="slerp",
-        inversion_steps=steps,
-        decoding_steps=steps,
         decoding_dtype=dtype_name(system),
-        solver="ddim" if steps else None,
+        **taken.protocol,
         percentiles="1 to 99, lower and higher neighbour (trimmed mean)",
         **distance.describe(),
     )
@@ -94,7 +105,7 @@ def _run(context: Context, system: System, distance: PerceptualDistance) -> Iter
             seen_through("ppl", distance.network),
             value,
             setting=setting,
-            steps=steps,
+            **taken.row,
             uncertainty=uncertainty,
             n=kept,
             protocol=protocol,
@@ -232,6 +243,7 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
 def plan(context: Context, system: System) -> Iterator[Work]:
     _refuse_tokens(system)
     sizes = context.sizes(Sizes)
+    system = system.solving(sizes.solver)
     count = len(context.select("test", 2 * sizes.pairs))
     steps = sizes.steps if system.iterative else None
     decode = network_calls(system, steps)
@@ -252,7 +264,7 @@ TABLES = (
             "percentile."
         ),
         source=TABLE,
-        rows=("system", "steps"),
+        rows=("system", "steps", "solver", "calls"),
         columns=("metric", "setting"),
         metrics=("ppl",),
         headline=("ppl",),

@@ -17,10 +17,11 @@ from benchmarks.core.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.core.plan import Work, new_images, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
+from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays, digest
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import SAMPLE, System
+from benchmarks.systems.base import SAMPLE, SAMPLE_LATENTS, System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
 from reports.metrics import seen_through
@@ -96,13 +97,15 @@ def run(context: Context, system: System) -> Iterator[Record]:
         raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
     sizes = context.sizes(SampleSizes)
+    system = system.solving(sizes.solver)
     steps = sizes.steps[-1] if system.iterative else None
+    taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
     new = samples(context, system, steps, sizes.count, ("features", "pixels"))
     for space in spaces(context):
         corpus = space.real(_train(context))
         ours = neighbours(context, space, new[space.samples], corpus)
         theirs = neighbours(context, space, space.real(_held_out(context)), corpus)
-        row = Row(system.title, steps, _training(context, system))
+        row = Row(system.title, taken, _training(context, system))
         yield from _quantiles(context, space, row, ours["distance"])
         yield from _ratios(context, space, row, ours["distance"], theirs["distance"])
         if space.samples == "features":
@@ -121,7 +124,7 @@ def references(context: Context) -> Iterator[Record]:
     for space in spaces(context):
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
         found = neighbours(context, space, held_out, corpus)
-        yield from _quantiles(context, space, Row(REAL, None), found["distance"])
+        yield from _quantiles(context, space, Row(REAL, Taken.none()), found["distance"])
 
 
 def _training(context: Context, system: System) -> str:
@@ -172,10 +175,10 @@ def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.n
 
 @dataclass(frozen=True)
 class Row:
-    """Whose samples were looked at, drawn with which T, and what must be known of all their numbers."""
+    """Whose samples were looked at, drawn how, and what must be known of all their numbers."""
 
     title: str
-    steps: int | None
+    taken: Taken
     note: str = ""
 
 
@@ -210,9 +213,7 @@ def _record(
         train_n=len(_train(context)),
         test_n=len(_held_out(context)),
         distance="Euclidean, to the nearest training image",
-        decoding_steps=row.steps,
-        latent_steps=row.steps,
-        solver="ddim" if row.steps else None,
+        **row.taken.protocol,
         **space.protocol,
     )
     return context.record(
@@ -222,7 +223,7 @@ def _record(
         metric,
         found[0],
         setting=setting,
-        steps=row.steps,
+        **row.taken.row,
         stderr=found[1],
         split="",
         n=n,
@@ -251,6 +252,7 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes, dim = context.sizes(SampleSizes), context.networks.features.dim
+    system = system.solving(sizes.solver)
     steps = sizes.steps[-1] if system.iterative else None
     yield new_images(system, sizes.count, steps, dim)
     for selection in (_held_out(context), _train(context)):
@@ -266,7 +268,7 @@ TABLES = (
             "below 1 says that samples lie nearer to the training images than new images do."
         ),
         source=TABLE,
-        rows=("system", "steps"),
+        rows=("system", "steps", "solver", "calls"),
         columns=("metric", "setting"),
         metrics=("nn_inception", "nn_pixels", "nn_ratio_inception", "nn_ratio_pixels"),
         headline=("nn_ratio_inception", "nn_ratio_pixels"),

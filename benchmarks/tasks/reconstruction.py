@@ -1,7 +1,8 @@
 """Reconstruction: Tables 1 and 2 of the paper.
 
 Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image, or drawn
-at random, which shows what z_sem alone retains. Scores are kept per image.
+at random, which shows what z_sem alone retains. Scores are kept per image. Beside the paper's DDIM stands what another
+solver makes of as many network calls: that row is ours.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, codes, network_calls
 from benchmarks.core.selection import Selection
-from benchmarks.core.sizes import Count, Split, Steps
+from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
+from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
@@ -23,7 +25,7 @@ from reports.records import Record
 from reports.specs import TableSpec
 from reports.uncertainty import UNKNOWN
 
-TABLE1, TABLE2 = "table1_reconstruction", "table2_ablation"
+TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 METRICS = ("latent_dim", "code_bits", "ssim", "ssim_valid", "lpips", "mse", "psnr")
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW = 8
@@ -35,25 +37,43 @@ class Sizes:
     images   how many are encoded and decoded
     split    where they are taken from
     steps    T of Tables 1 and 2, inversion and decoding alike
+    solver   what takes these steps; the paper's is ddim
+    beside         another solver, for the table by network calls, where the system knows it
+    beside_steps   T of that one
     """
 
     images: Count = 32
     split: Split = "test"
     steps: tuple[Steps, ...] = (10, 20, 50, 100)
+    solver: InvertingSolver = "ddim"
+    beside: InvertingSolver = "fast"
+    beside_steps: tuple[Steps, ...] = (5, 10)
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
     selection = context.select(sizes.split, sizes.images)
-    settings = _settings(system)
-    all_steps = sizes.steps if system.iterative else (None,)
-    for setting in settings:
-        for steps in all_steps:
-            scores = score(context, system, selection, setting, steps)
-            last = steps == all_steps[-1]
-            yield from _records(context, system, selection, setting, steps, scores, last)
-            if last:
-                _save_preview(context, system, setting, selection, scores)
+    for setting in _settings(system):
+        for solving, steps, tables in _ways(sizes, system):
+            scores = score(context, solving, selection, setting, steps)
+            yield from _records(context, solving, selection, setting, steps, scores, tables)
+            if TABLE1 in tables:
+                _save_preview(context, solving, setting, selection, scores)
+
+
+def _ways(sizes: Sizes, system: System) -> Iterator[tuple[System, int | None, tuple[str, ...]]]:
+    """Each way to take the steps: the system that takes them so, T, and the tables that show it."""
+    if not system.iterative:
+        yield system, None, (TABLE1,)
+        return
+    solving, last = system.solving(sizes.solver), sizes.steps[-1]
+    by_calls = (BY_CALLS,) if solving.solver is not None else ()
+    for steps in sizes.steps:
+        yield solving, steps, (TABLE2, *((TABLE1,) if steps == last else ()), *by_calls)
+    beside = system.solving(sizes.beside)
+    if beside.solver != solving.solver:
+        for steps in sizes.beside_steps:
+            yield beside, steps, by_calls
 
 
 def _settings(system: System) -> tuple[str, ...]:
@@ -106,16 +126,15 @@ def _records(
     setting: str,
     steps: int | None,
     scores: Arrays,
-    table1: bool,
+    tables: tuple[str, ...],
 ) -> Iterator[Record]:
+    taken = Taken(system, steps, inverts=setting == INVERTED)
     protocol = context.protocol(
         "reconstruction",
         split=selection.split,
         n=len(selection),
-        inversion_steps=steps if setting == INVERTED else None,
-        decoding_steps=steps,
         x_T=setting,
-        solver="ddim" if steps else None,
+        **taken.protocol,
         ssim="11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]",
         ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
         **context.networks.perceptual.describe(),
@@ -128,7 +147,7 @@ def _records(
     )
     if system.code_bits is not None:
         values["code_bits"] = system.code_bits, UNKNOWN
-    for table in [TABLE2] * bool(steps) + [TABLE1] * table1:
+    for table in tables:
         for metric, (value, uncertainty) in values.items():
             yield context.record(
                 "reconstruction",
@@ -137,7 +156,7 @@ def _records(
                 metric,
                 value,
                 setting=setting,
-                steps=steps,
+                **taken.row,
                 uncertainty=uncertainty,
                 split=selection.split,
                 n=len(selection),
@@ -158,10 +177,10 @@ def _save_preview(
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes = context.sizes(Sizes)
     count = len(context.select(sizes.split, sizes.images))
-    for steps in sizes.steps if system.iterative else (None,):
-        yield codes(system, sizes.split, count, steps)
+    for solving, steps, _ in _ways(sizes, system):
+        yield codes(solving, sizes.split, count, steps)
         for setting in _settings(system):
-            calls = Calls(decoder=network_calls(system, steps), perceptual=1)
+            calls = Calls(decoder=network_calls(solving, steps), perceptual=1)
             yield Work(f"decode, {setting}" if setting else "decode", count, calls, steps)
 
 
@@ -174,7 +193,7 @@ TABLES = (
             "paper's (zero padding); SSIM (valid) leaves out the border."
         ),
         source=TABLE1,
-        rows=("system", "setting", "steps"),
+        rows=("system", "setting", "steps", "solver", "calls"),
         columns=("metric",),
         metrics=METRICS,
         largest_steps=True,
@@ -191,6 +210,20 @@ TABLES = (
         metrics=METRICS,
         panels=True,
         order=20,
+    ),
+    TableSpec(
+        name=BY_CALLS,
+        title="Table 2 by network calls",
+        caption=(
+            "The same by the network calls that an image takes there and back (x_T random: back). ddim is the paper's; "
+            "rows of another solver are ours, not the paper's, and their numbers are no numbers of its Table 2."
+        ),
+        source=BY_CALLS,
+        rows=("system", "setting", "solver"),
+        columns=("calls",),
+        metrics=("ssim", "lpips", "mse"),
+        panels=True,
+        order=21,
     ),
 )
 

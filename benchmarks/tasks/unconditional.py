@@ -16,10 +16,18 @@ from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, new_images, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
+from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
-from benchmarks.systems.base import DECODE, SAMPLE, SEMANTIC, STOCHASTIC, System
+from benchmarks.systems.base import (
+    DECODE,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    System,
+)
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
@@ -53,12 +61,13 @@ class Images:
 
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes, reference = context.sizes(SampleSizes), _reference(context)
-    count = sizes.count
+    count, system = sizes.count, system.solving(sizes.solver)
     for steps in sizes.steps if system.iterative else (None,):
         new = samples(context, system, steps, count, ("features", "preview"))
         units = units_of("samples", context.seed, count)
         ours = Images(Side.of(new["features"], blocks_of(count)), f"blocks of {units}")
-        yield _record(context, system.title, steps, ours, reference)
+        taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
+        yield _record(context, system.title, taken, ours, reference)
         preview = torch.from_numpy(new["preview"])
         save_sheet(context.picture(f"samples-{system.name}-{steps}.png"), preview.chunk(4), scale=2)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
@@ -79,7 +88,7 @@ def _autoencoding(context: Context, system: System, steps: int | None, reference
     return _record(
         context,
         f"{system.title} + autoencoding",
-        steps,
+        Taken(system, steps),
         ours,
         reference,
         autoencoding_split=context.sizes(Sizes).autoencoding_split,
@@ -101,7 +110,7 @@ def references(context: Context) -> Iterator[Record]:
     yield _record(
         context,
         "real images (test)",
-        None,
+        Taken.none(),
         ours,
         theirs,
         without="the images of the row" if note else None,
@@ -163,7 +172,7 @@ def autoencoded(
 def _record(
     context: Context,
     title: str,
-    steps: int | None,
+    taken: Taken,
     ours: Images,
     reference: Images,
     autoencoding_split: str | None = None,
@@ -183,9 +192,7 @@ def _record(
         reference_without=without,
         autoencoding_split=autoencoding_split,
         reference_n=len(reference.side),
-        decoding_steps=steps,
-        latent_steps=steps,
-        solver="ddim" if steps else None,
+        **taken.protocol,
         **context.networks.features.describe(),
     )
     return context.record(
@@ -196,7 +203,7 @@ def _record(
         value,
         uncertainty=uncertainty,
         split="",
-        steps=steps,
+        **taken.row,
         n=len(ours.side),
         protocol=protocol,
         note="; ".join(part for part in (note, reason) if part),
@@ -215,7 +222,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     reference, images = _reference_images(context), context.select("test", sizes.count)
     yield real_features(reference.split, max(len(reference), len(apart(context, images)[0])), dim)
     yield real_features("test", len(images), dim)
-    held_out = len(_held_out(context))
+    held_out, system = len(_held_out(context)), system.solving(sizes.solver)
     for steps in sizes.steps if system.iterative else (None,):
         yield new_images(system, sizes.count, steps, dim)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
@@ -229,7 +236,7 @@ TABLES = (
         title="Table 4: unconditional samples",
         caption="Distance between samples and the data set, by the number of steps T.",
         source=TABLE,
-        rows=("steps",),
+        rows=("steps", "solver", "calls"),
         columns=("metric", "system"),
         metrics=("fid",),
         headline=("fid",),

@@ -16,7 +16,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, network_calls, semantic_codes
 from benchmarks.core.selection import Selection
-from benchmarks.core.sizes import Count, Number, Steps
+from benchmarks.core.sizes import Count, Number, Solver, Steps
+from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
@@ -42,15 +43,18 @@ class Sizes:
     images   that vary
     draws    decodes of each image with one of its two codes exchanged; so many images give their codes for it
     steps    T of decoding
+    solver   what takes these steps
     """
 
     images: Count = 12
     draws: Number = 5
     steps: Steps = 10
+    solver: Solver = "fast"
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
+    system = system.solving(sizes.solver)
     selection = context.select("test", sizes.images * sizes.draws)
     if len(selection) < sizes.draws:
         raise NotAvailable(f"{len(selection)} test images, {sizes.draws} are needed")
@@ -112,14 +116,14 @@ def _records(
     scores: Arrays,
 ) -> Iterator[Record]:
     n, draws = len(scores["pixel_std"]), context.sizes(Sizes).draws
+    taken = Taken(system, steps)
     protocol = context.protocol(
         "variation",
         n=n,
         varies=setting,
         draws=draws,
         pairs="consecutive draws, cyclically",
-        decoding_steps=steps,
-        solver="ddim" if steps else None,
+        **taken.protocol,
         **context.networks.perceptual.describe(),
     )
     for metric in (_diversity(context), "pixel_std"):
@@ -130,7 +134,7 @@ def _records(
             metric,
             float(np.mean(scores[metric], dtype=np.float64)),
             setting=setting,
-            steps=steps,
+            **taken.row,
             uncertainty=of_mean(scores[metric], selection.units(f"groups of {draws}")),
             n=n,
             protocol=protocol,
@@ -157,6 +161,7 @@ def _row(original: Tensor, decodes: Tensor) -> Tensor:
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes = context.sizes(Sizes)
+    system = system.solving(sizes.solver)
     draws = sizes.draws
     count = len(context.select("test", sizes.images * draws))
     steps = sizes.steps if system.iterative else None
@@ -175,7 +180,7 @@ TABLES = (
             "kept: x_T drawn anew, or z_sem taken from other images."
         ),
         source=TABLE,
-        rows=("system", "setting", "steps"),
+        rows=("system", "setting", "steps", "solver", "calls"),
         columns=("metric",),
         metrics=("diversity_lpips", "pixel_std"),
         headline=("diversity_lpips",),

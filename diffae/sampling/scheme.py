@@ -128,7 +128,7 @@ class Scheme:
         """Network calls of an inversion in `steps` steps. Raises UserError if it cannot invert."""
         calls = METHODS[self.method].encode_calls
         if calls is None:
-            raise UserError(f"solver {self}: cannot encode; {_that_invert()} can")
+            raise UserError(f"solver {self}: cannot encode; {', '.join(that_invert())} can")
         return calls(steps)
 
     def protocol(self) -> dict[str, Any]:
@@ -152,9 +152,7 @@ def find(name: "str | Scheme") -> Scheme:
     method, colon, grid = ALIASES.get(name, name).partition(":")
     if method not in METHODS:
         hint = did_you_mean(method, (*METHODS, *ALIASES))
-        raise UserError(
-            f"no solver {name!r:.40}{hint}; there are {', '.join((*ALIASES, *METHODS))}"
-        )
+        raise UserError(f"no solver {name!r:.40}{hint}")
     if not colon:
         return Scheme(method, METHODS[method].grid)
     return Scheme(method, _grid(name, grid))
@@ -173,5 +171,6 @@ def _grid(name: str, text: str) -> str:
     return f"power-{float(found[1]):g}"
 
 
-def _that_invert() -> str:
-    return ", ".join(name for name, method in METHODS.items() if method.encode_calls is not None)
+def that_invert() -> list[str]:
+    """The names of the methods that can encode an image."""
+    return [name for name, method in METHODS.items() if method.encode_calls is not None]

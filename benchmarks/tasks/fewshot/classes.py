@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.sizes import Count, Number, Steps
+from benchmarks.core.sizes import Count, Number, Solver, Steps
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from probes import (
@@ -39,6 +39,7 @@ class Sizes:
     samples        accepted ones of a class that are wanted from it
     seeds          draws of the labelled images
     steps          T of the samples
+    solver         what takes these steps
     binary_k       labelled images of each class
     pu_positives   labelled images of the class
     pu_unlabeled   images beside them
@@ -49,7 +50,8 @@ class Sizes:
     pool: Count = 640
     samples: Count = 128
     seeds: Number = 3
-    steps: Steps = 20
+    steps: Steps = 10
+    solver: Solver = "fast"
     binary_k: Number = 50
     pu_positives: Number = 100
     pu_unlabeled: Count = 2_000

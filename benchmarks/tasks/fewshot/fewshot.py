@@ -15,6 +15,7 @@ from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_features
 from benchmarks.core.rows import Protocol
+from benchmarks.core.solving import Taken
 from benchmarks.metrics.frechet_jackknife import Jackknife
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
@@ -39,6 +40,7 @@ TABLE = "table3_fewshot_fid"
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
+    system = system.solving(context.sizes(Sizes).solver)
     real, learners = Real(context), Learners(Pool(context, system))
     rules = context.sizes(Sizes).acceptance
     for rule_name in rules:
@@ -139,7 +141,7 @@ def _records(
     context: Context, system: System, title: str, setup: Setup, results: list[Result]
 ) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
-    steps = sizes.steps if system.iterative else None
+    taken = Taken(system, sizes.steps if system.iterative else None, latents=True)
     protocol = context.protocol(
         "fewshot",
         scenario=setup.scenario,
@@ -149,8 +151,7 @@ def _records(
         seeds=sizes.seeds,
         reference="all images of the class",
         reference_n=len(context.select("all", sizes.reference)),
-        latent_steps=steps,
-        decoding_steps=steps,
+        **taken.protocol,
         probe_train=context.sizes(ProbeSizes).train,
         **labelled(sizes, setup.scenario),
         **reading_of(system),
@@ -171,21 +172,21 @@ def _records(
             float(np.mean([one.value for one in found])),
             split="all",
             setting=setup.setting,
-            steps=steps,
+            **taken.row,
             uncertainty=_uncertainty(context, found),
             n=fewest,
             protocol=protocol,
             note=short if fewest < sizes.samples else "",
         )
     values = [result.distance.value for result in results]
-    yield _over_seeds(context, title, setup, steps, values, protocol)
+    yield _over_seeds(context, title, setup, taken, values, protocol)
 
 
 def _over_seeds(
     context: Context,
     title: str,
     setup: Setup,
-    steps: int | None,
+    taken: Taken,
     values: list[float],
     protocol: Protocol,
 ) -> Record:
@@ -200,7 +201,7 @@ def _over_seeds(
         spread,
         split="all",
         setting=setup.setting,
-        steps=steps,
+        **taken.row,
         # of the standard deviation of normal values
         stderr=None if spread is None else spread / math.sqrt(2 * (len(values) - 1)),
         n=len(values),
@@ -222,6 +223,7 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes, dim = context.sizes(Sizes), context.networks.features.dim
+    system = system.solving(sizes.solver)
     steps = sizes.steps if system.iterative else None
     train = context.select("train", context.sizes(ProbeSizes).train)
     yield read_codes(system, "train", len(train))

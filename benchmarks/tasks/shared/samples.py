@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, thumbnails
-from benchmarks.core.sizes import Count, Steps
+from benchmarks.core.sizes import Count, Solver, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.parts import Semantic
@@ -21,10 +21,12 @@ class Sizes:
     """
     count   new images of a system
     steps   T that they are drawn with; `memorisation` looks at those of the last
+    solver  what takes these steps
     """
 
     count: Count = 384
-    steps: tuple[Steps, ...] = (10, 20)
+    steps: tuple[Steps, ...] = (10,)
+    solver: Solver = "fast"
 
 
 def samples(

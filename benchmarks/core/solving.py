@@ -1,0 +1,84 @@
+"""How a number's steps were taken: solver, grid and network calls, for its row and for its protocol.
+
+system = system.solving(sizes.solver)
+taken = Taken(system, steps, inverts=True)
+context.protocol(..., **taken.protocol)
+context.record(..., **taken.row)
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from benchmarks.systems.base import System
+
+OWN = "the system's own"
+
+
+class Steps(TypedDict):
+    """What a row says of the steps behind it."""
+
+    steps: int | None
+    solver: str
+    calls: int | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """T = `steps` of a system (None: it takes none), to decode, and first to invert an image if it `inverts`.
+
+    With `latents`, codes are drawn by the latent DDIM in as many steps.
+    """
+
+    system: System
+    steps: int | None
+    inverts: bool = False
+    latents: bool = False
+
+    @classmethod
+    def none(cls) -> "Taken":
+        """Of a row that belongs to no system."""
+        return cls(System(), None)
+
+    @property
+    def row(self) -> Steps:
+        """The fields of a row; calls are those of the network that decodes, for one image."""
+        if self.steps is None:
+            return {"steps": None, "solver": "", "calls": None}
+        calls = decode_calls(self.system, self.steps) or 0
+        calls += (encode_calls(self.system, self.steps) or 0) if self.inverts else 0
+        return {"steps": self.steps, "solver": solver_of(self.system, self.steps), "calls": calls}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The fields of a protocol."""
+        solver = self.system.solver
+        by = {"solver": OWN if self.steps else None}
+        if solver is not None and self.steps:
+            by = solver.protocol()
+        fields = {
+            "inversion_steps": self.steps if self.inverts else None,
+            "inversion_calls": encode_calls(self.system, self.steps) if self.inverts else None,
+            "decoding_steps": self.steps,
+            "decoding_calls": decode_calls(self.system, self.steps),
+            **by,
+        }
+        return fields | ({"latent_steps": self.steps} if self.latents else {})
+
+
+def solver_of(system: System, steps: int | None) -> str:
+    """The name of what takes the steps, for a row."""
+    return str(system.solver or "") if steps else ""
+
+
+def decode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of a decoding; None where it is not by steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.decode_calls(steps)
+
+
+def encode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of an inversion; None where it is not by steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.encode_calls(steps)
