@@ -1,0 +1,253 @@
+"""How steps are taken: by the solver that a setting names, filed under it, and said in rows, protocols and tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.commands.options import parse
+from benchmarks.core.base import rows
+from benchmarks.core.profiles import PROFILES
+from benchmarks.core.solving import Taken
+from benchmarks.systems import load
+from benchmarks.systems.base import DECODE, SAMPLE, Code, System, SystemFailed
+from benchmarks.systems.checked import Checked
+from benchmarks.tasks import reconstruction, unconditional
+from diffae.errors import UserError
+from diffae.noise import normal
+from diffae.sampling.scheme import find
+from reports.records import COLUMNS, Record, read_records, write_records
+from reports.tables import build_tables
+
+CPU = torch.device("cpu")
+
+
+class Sampler(System):
+    """Grey images by a sampler of its own, which takes steps."""
+
+    name = title = fingerprint = "sampler"
+    capabilities = frozenset({SAMPLE, DECODE})
+    image_size, latent_dim, iterative = 32, 1, True
+
+    def decode(self, code: Code, steps=100):
+        return torch.zeros(len(code.semantic), 3, 32, 32)
+
+    def sample(self, indices, seed, steps):
+        return torch.linspace(-1, 1, len(indices))[:, None, None, None].expand(-1, 3, 32, 32)
+
+
+@pytest.fixture
+def diffae(untrained):
+    return load("diffae", untrained / "diffae")
+
+
+def test_a_system_by_another_solver_is_the_same_system(diffae):
+    fast = diffae.solving("fast")
+    assert (fast.name, fast.title, fast.fingerprint) == (
+        diffae.name,
+        diffae.title,
+        diffae.fingerprint,
+    )
+    assert fast.solver == find("ab2-v") and diffae.solver == find("ddim")
+    assert fast.overshoot is diffae.overshoot and fast.inner.model is diffae.inner.model
+    assert fast.solving("ddim").solver == diffae.solver
+
+
+def test_each_solver_takes_its_own_steps_in_every_direction(diffae):
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    model, fast = diffae.inner.model, diffae.solving("fast")
+    z = model.encode(images)
+    for system, solver in ((diffae, "ddim"), (fast, "fast")):
+        code = system.encode(images, 3)
+        assert torch.equal(code.x_T, model.encode_stochastic(images, z, 3, solver))
+        assert torch.equal(system.decode(code, 3), model.decode(z, code.x_T, 3, solver))
+        noise = normal(0, "latent", [4, 7], (model.latent_dim,))
+        sampled = model.sample_latents(noise, 3, solver)
+        assert torch.equal(system.sample_latents([4, 7], 0, 3), sampled)
+    assert not torch.equal(diffae.encode(images, 3).x_T, fast.encode(images, 3).x_T)
+    assert not torch.equal(diffae.sample_latents([0], 0, 3), fast.sample_latents([0], 0, 3))
+
+
+def test_codes_are_filed_under_the_solver_and_semantic_codes_are_not(context, diffae):
+    selection, positions = context.select("test", 4), np.arange(4)
+    codes = [
+        context.codes.full(diffae.solving(name), selection, positions, 2).x_T
+        for name in ("ddim", "fast", "ab2-v:power-2.5")
+    ]
+    assert not any(torch.equal(a, b) for a, b in zip(codes, codes[1:] + codes[:1], strict=True))
+    context.codes.semantic(diffae, selection)
+    context.codes.semantic(diffae.solving("fast"), selection)
+    folders = [path.name.split("-")[0] for path in context.store.root.iterdir()]
+    assert sorted(folders) == ["code", "code", "code", "semantic"]
+
+
+def test_a_row_says_what_took_the_steps_and_what_they_cost(diffae):
+    fast = diffae.solving("fast")
+    assert Taken(fast, 10, inverts=True).row == {"steps": 10, "solver": "ab2-v", "calls": 20}
+    assert Taken(fast, 10).row["calls"] == 10
+    assert Taken(diffae.solving("heun"), 10).row["calls"] == 19
+    assert Taken(diffae.solving("dpm++2m"), 10, inverts=True).row["calls"] == 19
+    assert Taken(diffae, None).row == {"steps": None, "solver": "", "calls": None}
+    assert Taken(Sampler(), 10).row == {"steps": 10, "solver": "", "calls": 10}
+
+
+def test_a_protocol_says_grid_ends_clip_and_calls(diffae):
+    fields = Taken(diffae.solving("fast"), 10, inverts=True, latents=True).protocol
+    expected = {
+        "solver": "ab2-v",
+        "grid": "power 2",
+        "top": "matched",
+        "end": "a = 1",
+        "inversion_steps": 10,
+        "inversion_calls": 10,
+        "decoding_steps": 10,
+        "decoding_calls": 10,
+        "latent_steps": 10,
+    }
+    assert expected.items() <= fields.items() and "clip" in fields
+    assert Taken(diffae, 10).protocol["grid"] == "uniform"
+    assert Taken(Sampler(), 10).protocol["solver"] == "the system's own"
+    assert Taken.none().protocol["solver"] is None
+
+
+def test_a_system_with_a_sampler_of_its_own_keeps_it(context):
+    system = Checked("sampler", Sampler(), CPU)
+    assert system.solving("fast") is system and system.solver is None
+    found = [row for row in unconditional.run(context, system) if row.value is not None]
+    assert found and all(row.solver == "" and row.steps == row.calls for row in found)
+
+
+class Exchanged(Sampler):
+    def solving(self, solver):
+        return Checked("another", Sampler(), CPU)
+
+
+class Named(Sampler):
+    solver = "fast"
+
+
+def test_a_solver_that_is_none_and_another_system_in_its_place_are_refused():
+    with pytest.raises(SystemFailed, match="solving: returned Checked, not the system itself"):
+        Checked("exchanged", Exchanged(), CPU).solving("fast")
+    with pytest.raises(SystemFailed, match="solver: must be a diffae.sampling.scheme.Scheme"):
+        Checked("named", Named(), CPU)
+
+
+# ----------------------------------------------------------------------------------------------
+# The table by calls
+
+
+def test_table_2_by_calls_has_the_fast_row_beside_the_papers(context, diffae, monkeypatch):
+    context.profile = context.profile.changed_by(
+        {
+            "reconstruction.images": 3,
+            "reconstruction.steps": [2, 4],
+            "reconstruction.beside_steps": [2, 3],
+        }
+    )
+    records = list(rows(reconstruction.BENCHMARK, context, [diffae]))
+    by_calls = [r for r in records if r.table == reconstruction.BY_CALLS and r.metric == "ssim"]
+    inverted = {(r.solver, r.steps): r.calls for r in by_calls if r.setting == "x_T inverted"}
+    assert inverted == {("ddim", 2): 4, ("ddim", 4): 8, ("ab2-v", 2): 4, ("ab2-v", 3): 6}
+    random = {(r.solver, r.steps): r.calls for r in by_calls if r.setting == "x_T random"}
+    assert random == {("ddim", 2): 2, ("ddim", 4): 4, ("ab2-v", 2): 2, ("ab2-v", 3): 3}
+    # of the paper's tables, what another solver made is no part
+    assert {r.solver for r in records if r.table != reconstruction.BY_CALLS} == {"ddim"}
+    in_table_2 = {
+        (r.setting, r.steps, r.value) for r in records if r.table == reconstruction.TABLE2
+    }
+    theirs = [r for r in records if r.table == reconstruction.BY_CALLS and r.solver == "ddim"]
+    assert {(r.setting, r.steps, r.value) for r in theirs} == in_table_2
+    table = next(
+        t for t in build_tables(records, reconstruction.TABLES) if t.name == reconstruction.BY_CALLS
+    )
+    assert table.panels[0].headers == (
+        "system", "setting", "solver", "2 calls", "3 calls", "4 calls", "6 calls", "8 calls",
+    )  # fmt: skip
+    assert "ours" in table.caption
+
+
+def test_the_same_solver_twice_is_measured_once(context, diffae):
+    context.profile = context.profile.changed_by(
+        {"reconstruction.images": 2, "reconstruction.steps": [2], "reconstruction.beside": "ddim"}
+    )
+    records = list(rows(reconstruction.BENCHMARK, context, [diffae]))
+    assert {(r.solver, r.steps) for r in records} == {("ddim", 2)}
+
+
+# ----------------------------------------------------------------------------------------------
+# What is asked for
+
+
+def test_solver_sets_every_benchmark_that_takes_steps():
+    settings = parse(["all", "--solver", "implicit-v"], None).profile.settings()
+    solvers = {name: value for name, value in settings.items() if name.endswith(".solver")}
+    assert set(solvers.values()) == {"implicit-v"} and len(solvers) == 6
+    assert settings["reconstruction.beside"] == "fast"
+    only = parse(["unconditional", "--solver", "heun"], None).profile.settings()
+    assert only["samples.solver"] == "heun" and only["identity.solver"] == "fast"
+    set_wins = parse(["all", "--solver", "ddim", "--set", "samples.solver=heun"], None).profile
+    assert set_wins.settings()["samples.solver"] == "heun"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["all", "--solver", "ab2"], "argument --solver: no solver 'ab2'; did you mean ab2-v"),
+        (
+            ["all", "--solver", "heun"],
+            "reconstruction.solver: solver heun cannot encode an image; ddim",
+        ),
+        (["identity", "--set", "identity.solver=nosuch"], "no solver 'nosuch'"),
+        (["all", "--steps", "1"], "samples.steps: solver ab2-v: needs at least 2 steps, not 1"),
+        (
+            ["reconstruction", "--set", "reconstruction.beside_steps=1"],
+            "reconstruction.beside_steps",
+        ),
+        (["identity", "--set", "identity.steps=1"], "--set identity.solver=ddim takes one"),
+    ],
+)
+def test_what_a_solver_cannot_do_is_refused_at_once(arguments, message):
+    with pytest.raises(UserError, match="^[^\n]*$") as refused:
+        parse(arguments, None)
+    assert message in str(refused.value)
+
+
+def test_one_step_is_ddims_and_only_what_runs_is_looked_at():
+    parse(["reconstruction", "--steps", "1"], None)  # samples.steps is not used
+    parse(["all", "--steps", "1", "--solver", "ddim"], None)
+
+
+def test_quick_and_the_papers_profile():
+    paper = PROFILES["paper"].settings()
+    assert {paper[name] for name in paper if name.endswith(".solver")} == {"ddim"}
+    quick = PROFILES["quick"].settings()
+    assert quick["reconstruction.solver"] == "ddim" and quick["identity.solver"] == "fast"
+
+
+# ----------------------------------------------------------------------------------------------
+# Files
+
+
+ROW = Record("b", "t", "s", "d", "test", "", 10, "mse", 0.5, solver="ddim", calls=20)
+
+
+def test_one_t_by_two_solvers_is_two_numbers(tmp_path):
+    other = replace(ROW, solver="ab2-v", value=0.6)
+    write_records(tmp_path / "r.csv", [ROW, other])
+    assert read_records(tmp_path / "r.csv") == [ROW, other]
+
+
+def test_files_of_before_are_read_as_ddims(tmp_path):
+    """Those of 0.3 end with `reference`, those of 0.1 before it."""
+    write_records(
+        tmp_path / "r.csv", [ROW, replace(ROW, steps=None, solver="", calls=None, metric="n")]
+    )
+    lines = [line.split(",") for line in (tmp_path / "r.csv").read_text().splitlines()]
+    for absent in (2, 3):
+        text = "\n".join(",".join(cells[: len(COLUMNS) - absent]) for cells in lines) + "\n"
+        (tmp_path / "old.csv").write_text(text)
+        first, second = read_records(tmp_path / "old.csv")
+        assert first == replace(ROW, calls=None) and second.solver == ""
