@@ -266,8 +266,8 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
             lambda lines: [*lines, lines[1].replace(",table,", ",t2,").replace("0.95", "0.96")],
             "again",
         ),
-        (lambda lines: [lines[0], lines[1][:60], lines[2]], "line 2: 9 cells, not 22"),
-        (lambda lines: [lines[0], lines[1] + ",x", lines[2]], "line 2: 23 cells, not 22"),
+        (lambda lines: [lines[0], lines[1][:60], lines[2]], "line 2: 9 cells, not 24"),
+        (lambda lines: [lines[0], lines[1] + ",x", lines[2]], "line 2: 25 cells, not 24"),
         (
             lambda lines: [lines[0], lines[1] + '"', lines[2][:-1] + '"'],
             "line 3: a quote that an earlier line opened",
