@@ -56,10 +56,10 @@ class Evaluation:
         name = self.context.precision
         if name == precision_guard.EXACT:
             return
-        steps = precision_guard.steps_of(self.context.profile, tasks)
+        asked = precision_guard.asked_of(self.context.profile, tasks)
         for system in list(self.systems):
             try:
-                found = precision_guard.measured(self.context, system, steps)
+                found = precision_guard.measured(self.context, system, asked)
                 self.deviations[system.name] = found
                 precision_guard.refuse_beyond(found, system, name)
                 say(f"{name} moves {system.title}: {precision_guard.summary(found)}")

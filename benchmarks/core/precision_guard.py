@@ -1,8 +1,8 @@
 """Whether a system computes in the run's precision what it computes in float32: asked before a number of it is used.
 
 A few test images go through all that a system is capable of, in float32 and in the run's precision: they are encoded
-and their codes decoded, with the fewest and with the most steps that the run's tasks ask for (few, because a long step
-makes the most of an error; many, because errors may add up); new codes are sampled, and new images by a system that
+and their codes decoded, by every solver with the fewest and with the most steps that the run's tasks ask of it (few,
+because a long step makes the most of an error; many, because errors may add up); new codes are sampled, and new images by a system that
 cannot decode. What comes out is compared. A system that moves further than `TOLERANCES` is one that fails.
 
 In bfloat16, on a CPU with AMX and at T from 2 to 100, models of portraits (the packaged ones, and one that predicts
@@ -17,7 +17,7 @@ and each tolerance is one and a half to three times that. ImageNet features (`ti
 with them by up to 0.008: they are refused. docs/numbers.md has more.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args, get_origin
 
 import numpy as np
@@ -26,10 +26,10 @@ from torch import Tensor
 
 from benchmarks import SHARED_SIZES
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, network_calls
+from benchmarks.core.plan import Calls, Work, inversion_calls, network_calls
 from benchmarks.core.precision import precision
 from benchmarks.core.profiles import Profile
-from benchmarks.core.sizes import Steps, settings_of
+from benchmarks.core.sizes import Steps, settings_of, solvers_of
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.ssim import ssim
 from benchmarks.systems.base import (
@@ -79,18 +79,18 @@ WORDS: Mapping[str, str] = {
 }
 AGAIN = "float32 again: "  # the same between two calls in float32, where that was asked
 
-Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10"), then by what is compared
+Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10, ddim"), then by what is compared
 Outputs = dict[str, Semantic]
+Asked = tuple[str | None, int]  # a solver by name (None: the system's own way) and T
 
 
-def measured(context: Context, system: System, steps: Iterable[int]) -> Deviations:
+def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviations:
     """How far `system` moves from float32 in the run's precision; computed by the first process, kept in the store.
 
     Raises SystemFailed if the system cannot be had in one of the two.
     """
     selection = context.select("test", IMAGES)
-    ways = {f"T = {T}": T for T in steps} if system.iterative else {}
-    ways = ways or {"": 1}
+    ways = _ways(system, asked)
     key = context.codes.key("precision", system, selection)
     key |= {"steps": list(ways), "images": len(selection), "seed": context.seed}
 
@@ -98,8 +98,8 @@ def measured(context: Context, system: System, steps: Iterable[int]) -> Deviatio
         images = selection.batch(np.arange(len(selection)))
         return {
             f"{way}/{what}": np.array(value)
-            for way, T in ways.items()
-            for what, value in _compared(context, system, images, T).items()
+            for way, (solving, T) in ways.items()
+            for what, value in _compared(context, (system, solving), images, T or 1).items()
         }
 
     found: Deviations = {way: {} for way in ways}
@@ -107,6 +107,16 @@ def measured(context: Context, system: System, steps: Iterable[int]) -> Deviatio
         way, _, what = name.partition("/")
         found[way][what] = float(value)
     return found
+
+
+def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int | None]]:
+    """By its name, how the system takes its steps: itself with each solver asked for, and T."""
+    ways: dict[str, tuple[System, int | None]] = {}
+    for solver, T in asked if system.iterative else ():
+        solving = system if solver is None else system.solving(solver)
+        name = f"T = {T}" if solving.solver is None else f"T = {T}, {solving.solver}"
+        ways.setdefault(name, (solving, T))
+    return ways or {"": (system, None)}
 
 
 def refuse_beyond(found: Deviations, system: System, name: str) -> None:
@@ -145,21 +155,27 @@ def summary(found: Deviations) -> str:
     return ", ".join(in_words(what, value) for what, value in largest.items())
 
 
-def steps_of(profile: Profile, tasks: Iterable[str]) -> list[int]:
-    """The fewest and the most steps that the settings of these tasks, and those that tasks share, ask for."""
-    names = (*SHARED_SIZES, *tasks)
-    asked = {T for name in names for T in _steps_in(profile.sections.get(name))}
-    return sorted({min(asked), max(asked)}) if asked else []
+def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
+    """Of every solver that the settings of these tasks, and those that tasks share, name: the fewest and the most steps."""
+    steps: dict[str | None, set[int]] = {}
+    for name in (*SHARED_SIZES, *tasks):
+        if (sizes := profile.sections.get(name)) is not None:
+            for solver, T in _asked_in(sizes):
+                steps.setdefault(solver, set()).add(T)
+    return [(solver, T) for solver, of in steps.items() for T in sorted({min(of), max(of)})]
 
 
-def _steps_in(sizes: object) -> Iterator[int]:
-    if sizes is None:
-        return
+def _asked_in(sizes: object) -> Iterator[Asked]:
+    """The T of `steps` are those of `solver`, those of NAME_steps are those of NAME."""
+    solvers = solvers_of(type(sizes))
     for name, kind in settings_of(type(sizes)).items():
+        of = "solver" if name == "steps" else name.removesuffix("_steps")
+        solver = getattr(sizes, of) if of in solvers else None
+        value = getattr(sizes, name)
         if kind == Steps:
-            yield getattr(sizes, name)
+            yield solver, value
         elif get_origin(kind) is tuple and get_args(kind)[0] == Steps:
-            yield from getattr(sizes, name)
+            yield from ((solver, T) for T in value)
 
 
 def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Work]:
@@ -167,50 +183,69 @@ def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Wor
     if context.precision == EXACT:
         return
     can, images = system.capabilities, len(context.select("test", IMAGES))
-    asked: Sequence[int | None] = steps_of(context.profile, tasks) if system.iterative else ()
-    for steps in asked or (None,):
-        count = network_calls(system, steps)
+    for solving, steps in _ways(system, asked_of(context.profile, tasks)).values():
+        inversion = inversion_calls(_encoder(system, solving), steps) * (
+            {ENCODE, STOCHASTIC} <= can
+        )
+        makes_images = bool({DECODE, SAMPLE, PREDICT_X0} & can)
         calls = Calls(
             encoder=int(SEMANTIC in can or (ENCODE in can and STOCHASTIC not in can)),
-            decoder=count
-            * (({ENCODE, STOCHASTIC} <= can) + bool({DECODE, SAMPLE, PREDICT_X0} & can)),
-            latent=count * (SAMPLE_LATENTS in can),
+            decoder=inversion + network_calls(solving, steps) * makes_images,
+            latent=network_calls(solving, steps) * (SAMPLE_LATENTS in can),
         )
-        yield Work(f"{context.precision} against {EXACT}", images, calls.times(2), steps)
+        what = f"{context.precision} against {EXACT}"
+        yield Work(what, images, calls.times(2), steps)
+
+
+def _encoder(system: System, solving: System) -> System:
+    """What inverts an image that `solving` is to decode: itself, unless its solver cannot."""
+    return solving if solving.solver is None or solving.solver.inverts else system
 
 
 # ----------------------------------------------------------------------------------------------
 # The same images in both precisions
 
 
-def _compared(context: Context, system: System, images: Tensor, steps: int) -> dict[str, float]:
-    """How far everything moves. If that is too far, float32 is called again, with other draws, to tell why."""
-    exact = _outputs(context, system, images, steps, EXACT)
+def _compared(
+    context: Context, systems: tuple[System, System], images: Tensor, steps: int
+) -> dict[str, float]:
+    """How far everything moves. If that is too far, float32 is called again, with other draws, to tell why.
+
+    `systems` are one and the same, as it is and with the solver in question.
+    """
+    exact = _outputs(context, systems, images, steps, EXACT)
     try:
-        other = _outputs(context, system, images, steps, context.precision)
+        other = _outputs(context, systems, images, steps, context.precision)
     except SystemFailed as failure:
         hint = f"in {context.precision}, and not in float32: use --precision float32"
         raise SystemFailed(f"{failure} ({hint})") from failure
     found = deviations(exact, other, images)
     if max(_shares(found).values(), default=0.0) <= 1:
         return found
-    again = deviations(exact, _outputs(context, system, images, steps, EXACT, draw=1), images)
+    again = deviations(exact, _outputs(context, systems, images, steps, EXACT, draw=1), images)
     return found | {AGAIN + what: value for what, value in again.items()}
 
 
 def _outputs(
-    context: Context, system: System, images: Tensor, steps: int, name: str, draw: int = 0
+    context: Context,
+    systems: tuple[System, System],
+    images: Tensor,
+    steps: int,
+    name: str,
+    draw: int = 0,
 ) -> Outputs:
     """What the system makes in precision `name`; what it takes from PyTorch's generator is decided by `draw`."""
     device = context.device
     with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(draw)
-        return dict(_made(system, images, steps, context.seed))
+        code = _code(_encoder(*systems), images, steps, context.seed)
+        return dict(_made(systems[1], code, images, steps, context.seed))
 
 
-def _made(system: System, images: Tensor, steps: int, seed: int) -> Iterator[tuple[str, Semantic]]:
+def _made(
+    system: System, code: Code, images: Tensor, steps: int, seed: int
+) -> Iterator[tuple[str, Semantic]]:
     can, indices = system.capabilities, range(len(images))
-    code = _code(system, images, steps, seed)
     if code.semantic is not None:
         yield "semantic", code.semantic
     if code.x_T is not None:

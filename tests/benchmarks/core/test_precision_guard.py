@@ -10,7 +10,7 @@ import torch
 from benchmarks import evaluate, systems
 from benchmarks.core import precision_guard
 from benchmarks.core.evaluation import Evaluation
-from benchmarks.core.precision_guard import IMAGES, TOLERANCES, deviations, steps_of
+from benchmarks.core.precision_guard import IMAGES, TOLERANCES, asked_of, deviations
 from benchmarks.core.profiles import PROFILES
 from benchmarks.systems.base import DECODE, ENCODE, SAMPLE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.checked import Checked
@@ -121,13 +121,32 @@ def test_codes_are_compared_by_how_far_they_are_apart(exact, other, what, share)
     assert levels == found, "of several parts the worst"
 
 
-def test_steps_are_the_fewest_and_the_most_that_the_tasks_ask_for():
-    profile = PROFILES["quick"]
-    assert steps_of(profile, ["reconstruction"]) == [10, 100]
-    assert steps_of(profile, ["probes"]) == [10, 20]  # those of samples, which tasks share
-    changed = profile.changed_by({"identity.steps": 5, "samples.steps": (7,)})
-    assert steps_of(changed, ["identity"]) == [5, 7]
-    assert steps_of(changed, ["identity", "cost"]) == [5, 100]
+def test_steps_are_the_fewest_and_the_most_that_the_tasks_ask_for_of_a_solver():
+    given = {
+        "samples.solver": "fast",
+        "samples.steps": (10,),
+        "reconstruction.solver": "ddim",
+        "reconstruction.beside": "fast",
+        "reconstruction.beside_steps": (20,),
+        "identity.solver": "fast",
+        "identity.steps": 5,
+    }
+    profile = PROFILES["quick"].changed_by(given)
+    assert asked_of(profile, ["probes"]) == [("fast", 10)]  # those of samples, which tasks share
+    assert asked_of(profile, ["identity"]) == [("fast", 5), ("fast", 10)]
+    asked = asked_of(profile, ["reconstruction"])
+    assert sorted(asked) == [("ddim", 10), ("ddim", 100), ("fast", 10), ("fast", 20)]
+
+
+def test_a_system_is_asked_with_every_solver_that_the_run_uses(context):
+    """The baseline by two of them, one of which cannot invert; a system with one way has that alone."""
+    context.profile = context.profile.changed_by(
+        {"variation.solver": "heun", "variation.steps": 3, "samples.solver": "ddim"}
+    )
+    found, refused = guarded(context, systems.load("ddim", None, CPU).inner, ["variation"])
+    assert refused == "" and {"T = 4, ddim", "T = 3, heun"} <= found.keys()
+    assert len({of["images"] for of in found.values()}) == len(found)
+    assert guarded(context, Plain(), ["variation"])[0].keys() == {"T = 4", "T = 3"}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -261,15 +280,17 @@ def test_what_was_compared_once_is_kept(context):
 
 
 def test_the_plan_counts_the_calls_that_are_made(context):
-    """Counted while it runs, of the packaged baseline: both ways, in both precisions, with 2 and with 4 steps."""
+    """Counted while it runs, of the packaged baseline: both ways, in both precisions, by every solver asked for."""
     system = systems.load("ddim", None, CPU)
     lower, calls = replace(context, precision="bfloat16"), []
     hook = system.networks()["UNet"].register_forward_hook(lambda *_: calls.append(1))
-    Evaluation(lower, [system]).guard(["reconstruction"], lambda line: None)
+    run = Evaluation(lower, [system])
+    run.guard(["reconstruction"], lambda line: None)
     hook.remove()
     works = list(precision_guard.plan(lower, system, ["reconstruction"]))
-    assert [work.steps for work in works] == [2, 4] and works[0].images == IMAGES
-    assert sum(work.calls.decoder for work in works) == len(calls) == 2 * 2 * (2 + 4)
+    assert len(works) == len(run.deviations["ddim"]) and works[0].images == IMAGES
+    assert sum(work.calls.decoder for work in works) == len(calls)
+    assert len(calls) == 2 * sum(2 * work.steps for work in works), "one a step, both ways"
     assert not any(work.calls.encoder or work.calls.latent for work in works)
     assert list(precision_guard.plan(context, system, ["reconstruction"])) == []
 
