@@ -212,10 +212,10 @@ def ffhq128(folder: Path) -> None:
             print(file.name, file=sys.stderr)
 
 
-def speed(folder: Path, repeats: int = 5) -> None:
+def speed(folder: Path, repeats: int = 3) -> None:
     """Seconds of a round trip of the packaged model, both solvers in turn."""
     subject = Subject.load("portraits", "portraits")
-    images = Crops().images[:8]
+    images = Crops().images[:4]
     z = subject.z(images)
     seconds: dict[str, list[float]] = {"ddim": [], "ab2-v": []}
     for _ in range(repeats):
