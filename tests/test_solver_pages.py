@@ -34,13 +34,13 @@ def test_calls_are_those_of_the_schemes(tables):
             assert row.decode_calls == scheme.decode_calls(row.steps)
 
 
-def test_20_calls_are_as_good_as_200_or_miss_by_what_the_page_says(tables):
-    """Better on velocity; a network that predicts the noise misses the SSIM by .002 and needs 24 calls."""
+def test_20_calls_against_200_are_what_the_page_says(tables):
+    """Better where the packaged models are; a network that predicts the noise misses the SSIM by .002 with 20 calls and
+    no longer with 24."""
     numbers = tables.Numbers(tables.summary.read(tables.CSV))
-    for model, data in numbers.sets:
-        words = tables.verdict(numbers, (model, data), tables.FAST)[2]
-        assert words == ("better" if model != "portraits-noise" or data == "crops" else words)
+    for model in ("portraits", "portraits-ddim"):
+        for data in ("held-out", "crops"):
+            assert tables.verdict(numbers, (model, data), tables.FAST)[2] == "better"
     noise = ("portraits-noise", "held-out", "round trip")
-    gain = numbers(*noise, tables.FAST, "ssim gain")
-    assert -0.003 < gain.value < -0.001
+    assert -0.003 < numbers(*noise, tables.FAST, "ssim gain").value < -0.001
     assert numbers(*noise, ("ab2-v", "power 2", 12), "ssim gain").value > 0

@@ -40,7 +40,7 @@ class Numbers:
         return sorted({(r.solver, r.grid, r.steps) for r in kept}, key=_place)
 
 
-ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist")
+ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist", "fashion-early")
 SOLVERS = ("ddim", "ab2-v", "ab2-eps", "implicit-v", "dpm++2m", "heun")
 
 
@@ -142,7 +142,7 @@ def verdict(numbers: Numbers, pair: tuple[str, str], how: How) -> list[str]:
 
 def word(gain: float, stderr: float) -> str:
     """Two standard errors decide."""
-    return "better" if gain > 2 * stderr else "worse" if gain < -2 * stderr else "as good"
+    return "better" if gain > 2 * stderr else "worse" if gain < -2 * stderr else "undecided"
 
 
 def trips(numbers: Numbers) -> str:
