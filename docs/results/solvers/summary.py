@@ -45,10 +45,11 @@ class Number:
 
 def write(folder: Path, file: Path) -> None:
     """solvers.csv of all cells in a folder."""
+    found = sorted(numbers(folder), key=lambda n: astuple(n)[:9])
     with file.open("w", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(field.name for field in fields(Number))
-        for number in sorted(numbers(folder), key=lambda n: astuple(n)[:9]):
+        for number in found:
             row = list(astuple(number))
             writer.writerow([f"{v:.5g}" if isinstance(v, float) else v for v in row])
 
@@ -68,9 +69,7 @@ def numbers(folder: Path) -> Iterator[Number]:
             what, _, how = name.partition("-")
             if what not in READERS:
                 continue
-            if what == "samples" and how.startswith("fast-z-"):
-                how = how.removeprefix("fast-z-")
-                what = "samples-fast-z"
+            how = how.removeprefix("fast-z-")  # samples whose z_sem is the fast solver's
             for title, found in READERS[what](path, cells):
                 yield from _rows(data.parent.name, data.name, title, how, found)
     if (folder / "ffhq128").is_dir():
