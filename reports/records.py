@@ -83,6 +83,15 @@ def record_key(record: Record) -> str:
     return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
 
 
+def key_of_today(key: str) -> str:
+    """The `record_key` of a number that was filed before 0.4, when DDIM took all steps; others as they are."""
+    parts = json.loads(key) if key.startswith("[") else None
+    if not (isinstance(parts, list) and len(parts) == 7):
+        return key
+    *where, steps, metric = parts
+    return json.dumps([*where, steps, "" if steps is None else ONLY_SOLVER, metric])
+
+
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all.
 

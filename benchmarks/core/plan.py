@@ -13,6 +13,9 @@ from benchmarks.core.images import THUMBNAIL
 from benchmarks.core.solving import decode_calls, encode_calls
 from benchmarks.systems import parts
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
+from diffae.sampling.scheme import find
+
+PAPERS = find("ddim")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ def network_calls(system: System, steps: int | None) -> int:
     return decode_calls(system, steps) or 1
 
 
+def by(system: System) -> str:
+    """To be added to what is said of work whose steps another solver takes than the paper's."""
+    return f", by {system.solver}" if system.solver not in (None, PAPERS) else ""
+
+
 def inversion_calls(system: System, steps: int | None) -> int:
     """Decoder calls that one inversion takes."""
     return encode_calls(system, steps) or 1
@@ -64,7 +72,7 @@ def codes(system: System, split: str, images: int, steps: int | None) -> Work:
     semantic, inverts = (name in system.capabilities for name in (SEMANTIC, STOCHASTIC))
     names = ["z_sem"] * (semantic and inverts) + ["x_T"] * inverts
     return Work(
-        f"encode: {' and '.join(names)}" if names else "encode",
+        (f"encode: {' and '.join(names)}" if names else "encode") + by(system),
         images,
         Calls(
             encoder=int(semantic or not inverts),
@@ -114,7 +122,9 @@ def new_images(system: System, images: int, steps: int | None, dim: int) -> Work
     latent = count if system.semantic_dim else 0
     size = 4 * (read_width(system) + dim) + 3 * THUMBNAIL**2
     calls = Calls(decoder=count, latent=latent, features=1)
-    return Work("samples", images, calls, steps, size, f"samples {steps} {system.solver}")
+    return Work(
+        f"samples{by(system)}", images, calls, steps, size, f"samples {steps} {system.solver}"
+    )
 
 
 def distinct(work: Iterable[tuple[str, str, Work]]) -> Iterator[tuple[str, str, Work]]:

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
-from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.plan import Calls, Work, by, codes, network_calls
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.solving import Taken
@@ -290,7 +290,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     yield codes(system, "test", count, steps)
     edits = 1 + len(_attributes(context)) * len(sizes.strengths)
     calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
-    yield Work(f"{edits} edits an image", count, calls, steps)
+    yield Work(f"{edits} edits an image{by(system)}", count, calls, steps)
     real = len(context.select("test", RANGE * sizes.images))
     yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
 

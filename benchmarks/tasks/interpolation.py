@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
-from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.plan import Calls, Work, by, codes, network_calls
 from benchmarks.core.precision import full_precision
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
@@ -249,9 +249,9 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     decode = network_calls(system, steps)
     yield codes(system, "test", count, steps)
     calls = Calls(decoder=2 * decode, perceptual=1)
-    yield Work("path length of pairs", count // 2, calls, steps)
+    yield Work(f"path length of pairs{by(system)}", count // 2, calls, steps)
     strips = min(STRIPS, count // 2) * POINTS
-    yield Work("strips", strips, Calls(decoder=decode), steps)
+    yield Work(f"strips{by(system)}", strips, Calls(decoder=decode), steps)
 
 
 TABLES = (

@@ -14,7 +14,7 @@ import torch
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
-from benchmarks.core.plan import Calls, Work, codes, network_calls
+from benchmarks.core.plan import Calls, Work, by, codes, network_calls
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
@@ -181,7 +181,8 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         yield codes(solving, sizes.split, count, steps)
         for setting in _settings(system):
             calls = Calls(decoder=network_calls(solving, steps), perceptual=1)
-            yield Work(f"decode, {setting}" if setting else "decode", count, calls, steps)
+            what = f"decode, {setting}" if setting else "decode"
+            yield Work(what + by(solving), count, calls, steps)
 
 
 TABLES = (

@@ -13,7 +13,7 @@ import torch
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
-from benchmarks.core.plan import Calls, Work, network_calls, new_images, real_features
+from benchmarks.core.plan import Calls, Work, by, network_calls, new_images, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
 from benchmarks.core.solving import Taken
@@ -227,7 +227,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         yield new_images(system, sizes.count, steps, dim)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             calls = Calls(encoder=1, decoder=network_calls(system, steps), features=1)
-            yield Work("autoencoding", held_out, calls, steps, 4 * dim)
+            yield Work(f"autoencoding{by(system)}", held_out, calls, steps, 4 * dim)
 
 
 TABLES = (

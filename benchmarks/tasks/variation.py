@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
-from benchmarks.core.plan import Calls, Work, network_calls, semantic_codes
+from benchmarks.core.plan import Calls, Work, by, network_calls, semantic_codes
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Number, Solver, Steps
 from benchmarks.core.solving import Taken
@@ -168,7 +168,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     yield semantic_codes(system, "test", count)
     calls = Calls(decoder=draws * network_calls(system, steps), perceptual=draws)
     for setting in (VARY_X_T, VARY_Z_SEM):
-        yield Work(f"{draws} decodes an image, {setting}", count // draws, calls, steps)
+        yield Work(f"{draws} decodes an image, {setting}{by(system)}", count // draws, calls, steps)
 
 
 TABLES = (

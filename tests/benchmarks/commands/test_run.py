@@ -153,6 +153,15 @@ def test_every_number_can_be_traced_to_its_protocol(run):
             assert record.n
 
 
+def test_every_benchmark_takes_its_steps_by_the_solver_of_its_profile(run):
+    taken = {(r.benchmark, r.solver) for r in read_records(run[0] / "records.csv") if r.steps}
+    ours = ("identity", "interpolation", "fewshot", "unconditional", "variation", "memorisation")
+    assert taken == {
+        *((name, "ab2-v") for name in (*ours, "reconstruction")),
+        *((name, "ddim") for name in ("reconstruction", "cost")),
+    }
+
+
 def test_every_table_is_written(run):
     out, result = run
     tables = {path.stem for path in (out / "tables").glob("*.md")}
@@ -161,6 +170,7 @@ def test_every_table_is_written(run):
         "overview",
         "table1_reconstruction",
         "table2_ablation",
+        "table2_by_calls",
         "section5.3_probe",
         "section5.3_probe_attributes",
         "table3_fewshot_fid",

@@ -1,5 +1,6 @@
 """How steps are taken: by the solver that a setting names, filed under it, and said in rows, protocols and tables."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,9 @@ from benchmarks.tasks import reconstruction, unconditional
 from diffae.errors import UserError
 from diffae.noise import normal
 from diffae.sampling.scheme import find
-from reports.records import COLUMNS, Record, read_records, write_records
+from reports.records import COLUMNS, Record, read_records, record_key, write_records
 from reports.tables import build_tables
+from reports.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 CPU = torch.device("cpu")
 
@@ -246,6 +248,15 @@ def test_files_of_before_are_read_as_ddims(tmp_path):
         tmp_path / "r.csv", [ROW, replace(ROW, steps=None, solver="", calls=None, metric="n")]
     )
     lines = [line.split(",") for line in (tmp_path / "r.csv").read_text().splitlines()]
+    for key in ([*"bsd", "test", "", 10, "mse"], [*"bsd", "test", "", None, "n"]):
+        write_uncertainties(
+            tmp_path / "i.npz", {json.dumps(key): (Influence("images", np.array([1.0, 2.0])),)}
+        )
+        (found,) = read_uncertainties(tmp_path / "i.npz")
+        assert found in (
+            record_key(ROW),
+            record_key(replace(ROW, steps=None, solver="", metric="n")),
+        )
     for absent in (2, 3):
         text = "\n".join(",".join(cells[: len(COLUMNS) - absent]) for cells in lines) + "\n"
         (tmp_path / "old.csv").write_text(text)
