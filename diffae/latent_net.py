@@ -19,6 +19,10 @@ class _Layer(nn.Module):
             self.linear_emb = nn.Linear(embed_channels, out)
             self.norm = nn.LayerNorm(out)
             for linear in (self.linear, self.linear_emb):
+                if (
+                    linear.weight.is_meta
+                ):  # weights are to be loaded; this would import PyTorch's compiler
+                    continue
                 nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:

@@ -55,6 +55,24 @@ def test_a_hundred_steps_reconstruct_nearly_everything(records):
     assert reconstruction(records, "DiffAE", 100, "ssim") >= 0.98
 
 
+def test_twenty_calls_of_the_fast_solver_reconstruct_better_than_two_hundred_of_the_papers(records):
+    for system in ("DiffAE", "DDIM"):
+        for metric, better in (("mse", -1), ("ssim", 1)):
+            fast, papers = (
+                value(
+                    records,
+                    table="table2_by_calls",
+                    system=system,
+                    setting="x_T inverted",
+                    solver=solver,
+                    calls=calls,
+                    metric=metric,
+                )
+                for solver, calls in (("ab2-v", 20), ("ddim", 200))
+            )
+            assert better * fast > better * papers
+
+
 def test_z_sem_knows_more_than_pixels_and_than_a_random_encoder(records):
     def auroc(system: str) -> float:
         return value(records, system=system, metric="auroc", setting="mean")

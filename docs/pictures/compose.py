@@ -15,7 +15,7 @@ ROWS = (
     ("reconstruction-diffae.png", 1),
     ("reconstruction-diffae-random.png", 1),
     ("edit-diffae-Male.png", -1),
-    ("samples-diffae-20.png", 0),
+    ("samples-diffae-10.png", 0),
 )
 
 

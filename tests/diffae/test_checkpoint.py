@@ -3,6 +3,8 @@
 import json
 import shutil
 import struct
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -271,3 +273,14 @@ def test_json_that_is_no_configuration_is_refused(folder, text):
         UserError, match=r"config\.json: (not readable as JSON|must hold|byte 1 is)"
     ):
         open_checkpoint(folder)
+
+
+def test_loading_a_model_leaves_the_compiler_alone():
+    """Importing it takes seconds, and nothing here is compiled."""
+    lines = (
+        "import sys",
+        "from diffae import DiffusionAutoencoder",
+        "DiffusionAutoencoder.from_pretrained('portraits')",
+        "sys.exit('torch._dynamo' in sys.modules)",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0

@@ -161,7 +161,8 @@ def test_table_2_by_calls_has_the_fast_row_beside_the_papers(context, diffae, mo
         (r.setting, r.steps, r.value) for r in records if r.table == reconstruction.TABLE2
     }
     theirs = [r for r in records if r.table == reconstruction.BY_CALLS and r.solver == "ddim"]
-    assert {(r.setting, r.steps, r.value) for r in theirs} == in_table_2
+    assert {(r.setting, r.steps, r.value) for r in theirs} < in_table_2
+    assert {r.metric for r in theirs} == {"ssim", "pd_effnet", "mse"}
     table = next(
         t for t in build_tables(records, reconstruction.TABLES) if t.name == reconstruction.BY_CALLS
     )
