@@ -14,12 +14,14 @@ from benchmarks.core.run_folder import PICTURES, TABLES, RunFolder
 from benchmarks.core.setup import refuse_data_and_out_in_one
 from benchmarks.core.store import Store, default_root
 from diffae import cli, distributed
+from diffae.allocation import keep_freed_memory
 from diffae.errors import UserError
 
 
 def run_or_plan(options: Options) -> None:
     """What `python -m benchmarks.run` does with options that were read."""
     refuse_what_cannot_be(options.precision, options.device)
+    keep_freed_memory()
     with precision(options.precision):
         if options.dry_run:
             plan(options)

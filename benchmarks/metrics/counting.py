@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from diffae.allocation import give_back
+
 Work = Callable[[], object]
 Shape = tuple[int, ...]
 
@@ -73,6 +75,7 @@ def peak_memory(work: Work, device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return torch.cuda.max_memory_allocated(device) / 2**20
+    give_back()
     try:
         _CLEAR.write_text("5")  # resets the high-water mark, see proc(5)
         work()

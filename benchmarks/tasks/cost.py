@@ -39,13 +39,13 @@ TABLE, TIMES = "section5.5_cost", "section5.5_times"
 @dataclass(frozen=True)
 class Sizes:
     """
-    steps         T that network calls are counted at, those of Tables 1 and 2
+    steps         T that network calls are counted at
     batch         images at a time when it is timed
     timed_steps   T when it is timed
     repeats       timed repetitions
     """
 
-    steps: tuple[Steps, ...] = (10, 20, 50, 100)
+    steps: tuple[Steps, ...] = (10, 20)
     batch: Number = 8
     timed_steps: Steps = 10
     repeats: Number = 3
