@@ -53,9 +53,8 @@ class SiLU(nn.SiLU):
 def _scaled(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """scale h + shift, in the memory of `h`, which nobody else reads, where no gradient is recorded."""
     recorded = h.requires_grad or scale.requires_grad or shift.requires_grad
-    apart = (
-        recorded or torch.compiler.is_compiling()
-    )  # which does without `out`, and plans memory itself
+    # The compiler does without `out`, and plans memory itself.
+    apart = recorded or torch.compiler.is_compiling()
     return torch.addcmul(shift, h, scale, out=None if apart else h)
 
 
@@ -163,9 +162,8 @@ class AttentionBlock(nn.Module):
         zero_init(self.proj_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = (
-            self.norm(x).flatten(2).transpose(1, 2)
-        )  # N x HW x C: a view, if x is channels last
+        # N x HW x C: a view, if x is channels last
+        tokens = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = _each(self.qkv, tokens).chunk(3, dim=-1)
         h = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
         return _sum(x, _each(self.proj_out, h).transpose(1, 2).reshape(x.shape))

@@ -102,11 +102,6 @@ class Scheme:
         )
 
     @property
-    def title(self) -> str:
-        """For tables: "ab2-v, power 2"."""
-        return f"{self.method}, {self.grid.replace('-', ' ')}"
-
-    @property
     def inverts(self) -> bool:
         return METHODS[self.method].encode_calls is not None
 

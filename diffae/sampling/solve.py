@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from diffae.errors import UserError
 from diffae.sampling import ab2, ddim, dpm, heun, implicit
 from diffae.sampling.scheme import Scheme, find
 from diffae.sampling.trajectory import Denoiser, NoisePredictor, Step
@@ -56,7 +55,6 @@ def encode_steps(
     """From x_0 to x_T in `steps` steps; the last one's `x` is x_T. Raises UserError as `decode_steps` does, and for a
     solver that cannot invert."""
     scheme = find(solver)
-    if scheme.method not in ENCODERS:
-        raise UserError(f"solver {scheme}: cannot encode; {', '.join(ENCODERS)} can")
+    scheme.encode_calls(steps)  # says so where it cannot
     ts = scheme.timesteps(steps)
     return ENCODERS[scheme.method](Denoiser(predict, alphas, clip), x_0, ts)

@@ -124,7 +124,7 @@ def test_names_find_solvers_and_solvers_have_names():
     assert find("fast") == Scheme("ab2-v", "power-2") == find("ab2-v") == find("ab2-v:power-2.0")
     assert str(find("fast")) == "ab2-v" and str(find("ab2-v:power-2.50")) == "ab2-v:power-2.5"
     assert find("ddim") == Scheme("ddim", "uniform")
-    assert find("ab2-v:power-2.5").title == "ab2-v, power 2.5"
+    assert find("ab2-v:power-2.5").protocol()["grid"] == "power 2.5"
     for name in METHODS:
         assert find(str(find(name))) == find(name)
 

@@ -141,7 +141,7 @@ def test_a_solver_that_is_none_and_another_system_in_its_place_are_refused():
 # The table by calls
 
 
-def test_table_2_by_calls_has_the_fast_row_beside_the_papers(context, diffae, monkeypatch):
+def test_table_2_by_calls_has_the_fast_row_beside_the_papers(context, diffae):
     context.profile = context.profile.changed_by(
         {
             "reconstruction.images": 3,
