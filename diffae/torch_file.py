@@ -1,8 +1,9 @@
 """Read what `torch.save` wrote, without running anything that is in it.
 
-A file of torch.save is a zip archive: a pickle that describes objects, and the bytes of each storage. A
-pickle may name any function of any package to be called on loading. The unpickler here knows tensors and
-ordered dictionaries and nothing else: every other name becomes a stand-in that takes anything and does
+A file of torch.save is a zip archive: a pickle that describes objects, and the bytes of each storage (before
+PyTorch 1.6: five pickles, then the storages; torch_file_legacy.py). A pickle may name any function of any package to
+be called on loading. The unpickler here knows tensors, ordered dictionaries and the attributes of an
+`argparse.Namespace`, and nothing else: every other name becomes a stand-in that takes anything and does
 nothing. Tensors stay on disk until they are asked for.
 
 It is Python's own unpickler in Python: the one in C makes room for whatever number a file says that it will
@@ -83,12 +84,22 @@ class _StandIn:
     def add(self, _: Any) -> None: ...
 
 
-class _Unpickler(pickle._Unpickler):
+class Arguments(_StandIn):
+    """In the place of an `argparse.Namespace`: its attributes by name, with which some trainings say their settings."""
+
+    values: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.values = {str(name): value for name, value in state.items()}
+
+
+class Unpickler(pickle._Unpickler):
     # The one opcode that makes room for as much as a file says; torch.save writes none of it.
     dispatch = {k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]}
 
-    def __init__(self, data: bytes):
-        super().__init__(io.BytesIO(data))
+    def __init__(self, data: IO[bytes]):
+        super().__init__(data)
         self._stand_ins: dict[tuple[str, str], type] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -96,6 +107,7 @@ class _Unpickler(pickle._Unpickler):
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
             ("collections", "OrderedDict"): OrderedDict,
+            ("argparse", "Namespace"): Arguments,
         }
         if (module, name) in known:
             return known[module, name]
@@ -136,7 +148,7 @@ class TorchFile:
         try:
             self._zip = zipfile.ZipFile(path)
             self._folder = self._find_folder()
-            self.content: Any = _Unpickler(self._read_pickle()).load()
+            self.content: Any = Unpickler(io.BytesIO(self._read_pickle())).load()
         except UserError:
             raise
         except OSError as error:
@@ -167,19 +179,8 @@ class TorchFile:
 
     def read(self, tensor: StoredTensor) -> Tensor:
         """The tensor in memory of its own, in its own dtype. Raises UserError if the file contradicts itself."""
-        storage = tensor.storage
-        last = tensor.offset + sum(
-            (n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True)
-        )
-        numel = tensor.shape.numel()
-        sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
-        if not sane or numel > storage.numel or (numel and last >= storage.numel):
-            raise UserError(
-                f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
-            )
-        flat = self._read_storage(storage)
-        view = flat.as_strided(tensor.shape, tensor.stride, tensor.offset)
-        return view if view.numel() == flat.numel() and view.is_contiguous() else view.clone()
+        refuse_beyond(tensor, self.path)
+        return seen_through(tensor, self._read_storage(tensor.storage))
 
     def _plain(self, name: str) -> zipfile.ZipInfo:
         """The entry `name`, which torch.save never compresses: it cannot be larger than the file."""
@@ -199,7 +200,7 @@ class TorchFile:
             # torch's own memory: how a kernel rounds may depend on how its weights are aligned.
             data = torch.empty(size, dtype=torch.uint8)
             with self._zip.open(info) as file:
-                _fill(data.numpy(), file)
+                fill(data.numpy(), file)
         except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
             raise UserError(f"{self.path}: damaged: {name} does not read ({error})") from None
         return data.view(storage.dtype)
@@ -214,13 +215,29 @@ class TorchFile:
         self.close()
 
 
+def refuse_beyond(tensor: StoredTensor, path: object) -> None:
+    """Raise UserError if a tensor says that it lies outside of its storage, or has more numbers than that."""
+    storage, numel = tensor.storage, tensor.shape.numel()
+    steps = zip(tensor.shape, tensor.stride, strict=True)
+    last = tensor.offset + sum((n - 1) * s for n, s in steps)
+    sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
+    if not sane or numel > storage.numel or (numel and last >= storage.numel):
+        raise UserError(f"{path}: damaged: a tensor reaches beyond its storage {storage.key}")
+
+
+def seen_through(tensor: StoredTensor, flat: Tensor) -> Tensor:
+    """What a tensor sees of its storage, `flat`; a copy unless it sees all of it in order."""
+    view = flat.as_strided(tensor.shape, tensor.stride, tensor.offset)
+    return view if view.numel() == flat.numel() and view.is_contiguous() else view.clone()
+
+
 _PIECE = 1 << 22
 
 
-def _fill(target: np.ndarray, file: IO[bytes]) -> None:
+def fill(target: np.ndarray, file: IO[bytes]) -> None:
     """Read a file of as many bytes as `target` has, a piece at a time."""
     done = 0
-    while piece := file.read(_PIECE):
+    while piece := file.read(min(_PIECE, len(target) - done)):
         target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
     if done != len(target):

@@ -200,6 +200,15 @@ class Checked(System):
             return returned.free(len(indices))
         return returned.tensor((len(indices), 3, size, size))
 
+    def __getattr__(self, name: str) -> Any:
+        """What a system has beyond the contract, such as `indices` of a VQ-GAN: guarded as a call, not checked."""
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        found = getattr(self.inner, name)
+        if not callable(found):
+            return found
+        return lambda *args, **kwargs: self._call(name, lambda: found(*args, **kwargs))
+
     def networks(self) -> dict[str, nn.Module]:
         parts = self._call("networks", lambda: self.inner.networks())
         if not isinstance(parts, dict) or not all(

@@ -1,0 +1,38 @@
+"""Where a checkpoint is and how it is to be read: "PATH#option=value,option=value"."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from diffae.cli import did_you_mean
+from diffae.errors import UserError
+
+Choices = Mapping[str, Sequence[str]]  # of each option what it may be, its default first
+
+
+class Address(NamedTuple):
+    """`path` is None where the package's own version is meant; `options` holds every option that the system has."""
+
+    path: Path | None
+    options: dict[str, str]
+
+
+def read_address(text: str | Path | None, choices: Choices) -> Address:
+    """Read the address of a checkpoint for a system whose options are `choices`.
+
+    A file whose name has a # in it is found under that name. "#option=value" alone is the package's own version.
+    Raises UserError, naming the path, for an option that there is not or that cannot be so.
+    """
+    options = {name: values[0] for name, values in choices.items()}
+    if text is None or Path(text).exists():
+        return Address(None if text is None else Path(text), options)
+    place, _, rest = str(text).partition("#")
+    for item in filter(None, rest.split(",")):
+        name, _, value = item.partition("=")
+        if name not in choices:
+            hint = did_you_mean(name, choices) if choices else "; this system has none"
+            raise UserError(f"{text}: no option {name!r}{hint}")
+        if value not in choices[name]:
+            raise UserError(f"{text}: {name} is one of {', '.join(choices[name])}, not {value!r}")
+        options[name] = value
+    return Address(Path(place) if place else None, options)

@@ -1,0 +1,104 @@
+"""The files in which other people's weights come, and the tensors in them: read safely, given to a network strictly.
+
+    torch.save, old and new       diffae.torch_file, diffae.torch_file_legacy: nothing in them is run
+    a folder of the project       config.json and model.safetensors (folder.py)
+
+A system's adapter asks for the part of the file that it needs; what cannot be one says what it looks like instead.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from diffae.checkpoint import check_state
+from diffae.errors import UserError
+from diffae.torch_file import StoredTensor, TorchFile
+from diffae.torch_file_legacy import LegacyTorchFile, open_torch_file
+
+# By what a file is known: names of entries or of tensors that it has and no other kind of file does. The first that
+# fits is named, so those that hold another's networks come before them.
+LOOKS = (
+    (
+        "a DiffAE or DDIM checkpoint of the authors' (--ckpt diffae=... or ddim=...)",
+        ("ema_model.",),
+    ),
+    (
+        "a taming-transformers VQ-GAN (--ckpt vqgan=...)",
+        ("quantize.embedding.weight", "first_stage_model.quantize."),
+    ),
+    ("a VQ-VAE-2 of rosinality's (--ckpt vqvae2=...)", ("quantize_t.embed",)),
+    ("an NVAE (--ckpt nvae=...)", ("prior_ftr0",)),
+    ("a D2C (--ckpt d2c=...)", ("latent_mod", "encoder_q.stem.")),
+    ("a StyleGAN2 of rosinality's (--ckpt stylegan2-w=...)", ("g_ema", "latent_avg")),
+)
+
+
+def opened(path: Path) -> TorchFile | LegacyTorchFile:
+    """A file of torch.save, open. Raises UserError, naming the path, if it is not there or is none."""
+    if not path.is_file():
+        what = "is a folder; give the file in it" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}")
+    return open_torch_file(path)
+
+
+def entries(content: Any) -> dict[str, Any]:
+    """What a file's dictionary holds by name; of anything else nothing."""
+    return (
+        {k: v for k, v in content.items() if isinstance(k, str)}
+        if isinstance(content, dict)
+        else {}
+    )
+
+
+def refuse_other_kind(content: Any, path: Path, wanted: str) -> None:
+    """Raise UserError saying that `content` is not `wanted`, and what it looks like."""
+    names = set(entries(content))
+    for inner in entries(content).values():
+        names |= set(entries(inner))
+    for kind, marks in LOOKS:
+        if any(name.startswith(mark) for name in names for mark in marks):
+            raise UserError(f"{path}: not {wanted}: it looks like {kind}")
+    some = ", ".join(sorted(names)[:4]) or "nothing by name"
+    raise UserError(f"{path}: not {wanted}: it holds {some}")
+
+
+def tensors_of(state: Any, path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a state dict, still on disk. Raises UserError naming the first thing in it that is none."""
+    found = entries(state)
+    for name, value in found.items():
+        if not isinstance(value, StoredTensor):
+            raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
+    return found
+
+
+def take(
+    file: TorchFile | LegacyTorchFile,
+    tensors: Mapping[str, StoredTensor],
+    leave: Callable[[str], bool] = lambda name: False,
+) -> dict[str, Tensor]:
+    """The tensors in memory, but those that `leave` says."""
+    return {name: file.read(tensor) for name, tensor in tensors.items() if not leave(name)}
+
+
+def give(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Give a network all of its weights, in float32, and put it into evaluation mode without gradients.
+
+    Whole numbers that count batches are neither asked for nor taken. Raises UserError naming, in one line, the path and
+    the tensors that are missing, left over, misshapen or not finite.
+    """
+    expected = {
+        k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
+    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    check_state(state, expected, str(path))
+    network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False, assign=True)
+    network.eval().requires_grad_(False)
+
+
+def sha256(path: Path) -> str:
+    """Of a file: what results of its weights are filed under."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

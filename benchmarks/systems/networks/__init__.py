@@ -1,0 +1,1 @@
+"""Networks of other systems than ours: plain modules, under the names that their authors' checkpoints use."""

@@ -1,0 +1,51 @@
+"""PATH#option=value: the path and every option of the system, or one line that names the path."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.systems.address import read_address
+from diffae.errors import UserError
+
+CHOICES = {"block": ("relu-skip", "input-skip"), "noise": ("const", "none")}
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "block", "noise"),
+    [
+        ("a/b.pt", "a/b.pt", "relu-skip", "const"),
+        ("a/b.pt#block=input-skip", "a/b.pt", "input-skip", "const"),
+        ("a/b.pt#noise=none,block=input-skip", "a/b.pt", "input-skip", "none"),
+        ("#noise=none", None, "relu-skip", "none"),
+        (None, None, "relu-skip", "const"),
+    ],
+)
+def test_path_and_options(text, path, block, noise):
+    found = read_address(text, CHOICES)
+    assert found.path == (None if path is None else Path(path))
+    assert found.options == {"block": block, "noise": noise}
+
+
+def test_a_file_with_a_mark_in_its_name_is_found(tmp_path):
+    file = tmp_path / "a#block=none"
+    file.touch()
+    assert read_address(str(file), CHOICES).path == file
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x.pt#blok=relu-skip", "x.pt#blok=relu-skip: no option 'blok'; did you mean block?"),
+        ("x.pt#block=skip", "block is one of relu-skip, input-skip, not 'skip'"),
+        ("x.pt#block", "not ''"),
+    ],
+)
+def test_bad_options_are_one_line_with_the_path(text, words):
+    with pytest.raises(UserError) as error:
+        read_address(text, CHOICES)
+    assert words in str(error.value) and "x.pt" in str(error.value)
+
+
+def test_a_system_without_options_says_so():
+    with pytest.raises(UserError, match="this system has none"):
+        read_address("x.pt#a=b", {})
