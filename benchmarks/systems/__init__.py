@@ -68,6 +68,10 @@ REGISTRY = Registry(
             "benchmarks.systems.diffusion:DDIMSystem",
             "DDIM baseline: the same UNet without an encoder; its only code is x_T",
         ),
+        "vqvae2": Own(
+            "benchmarks.systems.vqvae2:VQVAE2System",
+            "VQ-VAE-2: two maps of codes from two codebooks (rosinality's checkpoints)",
+        ),
         "pixels-pca": Own(
             "benchmarks.systems.references:PixelsPCA",
             "Pixels projected on their first principal components, as many as z_sem has numbers",

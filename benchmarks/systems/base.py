@@ -79,6 +79,7 @@ class System:
     title         its name in tables, the paper's where it has one, e.g. "DiffAE"
     capabilities  what it can do, see above
     image_size    S, or None if any size will do
+    stride        where its `image_size` is only that which it is for: any multiple of this will do
     latent_dim    numbers in a code, in all, as papers count them
     semantic_dim  numbers in its semantic part; 0: none, or, without x_T, all of `latent_dim`
     semantic_parts   the shapes of the semantic part's tensors, and how a probe reads them (parts.py); None: it is a
@@ -103,6 +104,7 @@ class System:
     title: str
     capabilities: frozenset[str]
     image_size: int | None = None
+    stride: int | None = None
     latent_dim: int
     semantic_dim: int = 0
     semantic_parts: tuple[Part, ...] | None = None

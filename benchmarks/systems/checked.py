@@ -92,7 +92,8 @@ class Checked(System):
 
     def _take(self, fields: Fields) -> None:
         self._fields = fields
-        self.capabilities, self.image_size = fields.capabilities, fields.image_size
+        self.capabilities, self.stride = fields.capabilities, fields.stride
+        self.image_size = fields.image_size
         self.latent_dim, self.semantic_dim = fields.latent_dim, fields.semantic_dim
         self.semantic_parts, self.code_bits = fields.semantic_parts, fields.code_bits
         self.fingerprint = fields.fingerprint + self._source
@@ -225,6 +226,11 @@ class Checked(System):
         with evaluating(self.live):
             return calling(self.name, method, call)
 
+    @property
+    def _only_size(self) -> int | None:
+        """The side that images must have; None where several will do, of which the system knows which."""
+        return self.image_size if self.stride is None else None
+
     def _wrong(self, method: str, reason: str) -> SystemFailed:
         return SystemFailed.at(self.name, method, reason)
 
@@ -233,7 +239,7 @@ class Checked(System):
         return each(lambda one: one.detach().to(self.device, copy=True), part)  # type: ignore[return-value]
 
     def _images_in(self, method: str, images: Tensor) -> Tensor:
-        size = self.image_size
+        size = self._only_size
         whole = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
         if not whole or (size is not None and tuple(images.shape[2:]) != (size, size)):
             side = "S" if size is None else size
@@ -281,7 +287,7 @@ class Checked(System):
         self, method: str, value: object, count: int, dtype: torch.dtype = torch.float32
     ) -> Tensor:
         returned = self._returned(method, value)
-        return returned.images(count, self.image_size, dtype, self.overshoot)
+        return returned.images(count, self._only_size, dtype, self.overshoot)
 
     def _returned(self, method: str, value: object) -> Returned:
         return Returned(self.name, method, value, self.device)

@@ -50,6 +50,7 @@ class Fields:
     title: str
     capabilities: frozenset[str]
     image_size: int | None
+    stride: int | None
     latent_dim: int
     semantic_dim: int
     semantic_parts: tuple[Part, ...] | None
@@ -74,6 +75,7 @@ def read_fields(system: System, name: str) -> Fields:
         title=read.text("title"),
         capabilities=capabilities,
         image_size=read.image_size(capabilities),
+        stride=None if system.stride is None else read.whole("stride", 1),
         latent_dim=latent_dim,
         semantic_dim=read.semantic_dim(capabilities, latent_dim, semantic_parts),
         semantic_parts=semantic_parts,

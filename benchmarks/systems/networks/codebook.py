@@ -1,0 +1,32 @@
+"""The nearest code of a codebook, as VQ-VAE and VQ-GAN choose it."""
+
+import torch
+from torch import Tensor
+
+PIECE = 4096  # vectors at once: with 16,384 codes their distances take 256 MiB
+
+
+def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
+    """The number of the code nearest to the vector at each place: N x C x h x w, K x C -> N x h x w (int64).
+
+    Squared distances |z|^2 + |e|^2 - 2 z.e in float32 whatever the precision around it, the first of equal ones: half
+    precision chooses other codes.
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        vectors = maps.movedim(1, -1)
+        codes = codebook.float()
+        found = [
+            _nearest(piece, codes) for piece in vectors.reshape(-1, maps.shape[1]).split(PIECE)
+        ]
+    return torch.cat(found).reshape(vectors.shape[:-1])
+
+
+def _nearest(vectors: Tensor, codes: Tensor) -> Tensor:
+    vectors = vectors.float()
+    lengths = vectors.square().sum(1, keepdim=True) + codes.square().sum(1)
+    return torch.argmin(lengths - 2 * vectors @ codes.T, dim=1)
+
+
+def look_up(indices: Tensor, codebook: Tensor) -> Tensor:
+    """The code vectors of codes' numbers: N x h x w, K x C -> N x C x h x w."""
+    return codebook[indices].movedim(-1, 1).contiguous()
