@@ -1,0 +1,361 @@
+"""NVAE: the parity file's outputs, the published networks' tensors, and files that are none."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import nvae_files
+import pytest
+import torch
+from nvae_files import DATA
+from refusal import refusal
+
+import benchmarks.run
+from benchmarks import systems
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.systems.networks.autoregressive import Flow
+from benchmarks.systems.networks.logistic_mixture import LogisticMixture
+from benchmarks.systems.networks.nvae import NVAE, NVAEConfig, groups_per_scale
+from benchmarks.systems.networks.nvae_cells import to_bits
+from benchmarks.systems.nvae import empty
+from benchmarks.systems.nvae_arguments import read_arguments
+from diffae.errors import UserError
+
+# The README's commands of the published models, as their files keep them, and numbers of a code as the paper counts.
+FFHQ = {
+    "dataset": "ffhq", "num_channels_enc": 30, "num_channels_dec": 30, "num_preprocess_blocks": 1,
+    "num_preprocess_cells": 2, "num_postprocess_blocks": 1, "num_postprocess_cells": 2,
+    "num_latent_scales": 5, "num_groups_per_scale": 16, "ada_groups": True, "min_groups_per_scale": 4,
+    "num_latent_per_group": 20, "num_cell_per_cond_enc": 2, "num_cell_per_cond_dec": 2, "num_nf": 2,
+    "num_x_bits": 5, "num_mixture_dec": 10, "use_se": True, "res_dist": True, "arch_instance": "res_mbconv",
+}  # fmt: skip
+CELEBA = FFHQ | {
+    "dataset": "celeba_64", "num_channels_enc": 64, "num_channels_dec": 64, "num_latent_scales": 3,
+    "num_groups_per_scale": 20, "min_groups_per_scale": 1, "num_nf": 1, "num_x_bits": 8,
+}  # fmt: skip
+PUBLISHED = {
+    "nvae_ffhq256": (FFHQ, 256, 6_005_760, 330_798_664),
+    "nvae_celeba64": (CELEBA, 64, 467_200, 153_281_364),
+}
+
+
+@pytest.fixture(scope="module")
+def state():
+    return nvae_files.state("nvae_tiny64")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, state):
+    path = tmp_path_factory.mktemp("nvae") / "checkpoint.pt"
+    return nvae_files.write(path, state, nvae_files.tiny_arguments())
+
+
+@pytest.fixture(scope="module")
+def parity():
+    return {
+        name: torch.from_numpy(value) if value.dtype.kind == "f" else value
+        for name, value in np.load(DATA / "nvae_tiny64.npz").items()
+    }
+
+
+@pytest.fixture(scope="module")
+def images(parity):
+    """The parity file's input of five bits, which is what its grey levels are cut to again."""
+    return 2 * parity["x_in"] - 1
+
+
+def close(found, wanted, tolerance=1e-4):
+    torch.testing.assert_close(found, wanted, atol=tolerance, rtol=0)
+
+
+# ----------------------------------------------------------------------------------------------
+# Outputs
+
+
+def test_codes_logits_and_images_are_those_of_the_authors_code(tiny, parity, images):
+    system = systems.load("nvae", tiny)
+    assert (system.latent_dim, system.image_size) == (18_944, 64)
+    code = system.encode(images)
+    for i, z in enumerate(code.semantic):
+        close(z, parity[f"z0{i}"])
+    close(system.logits(code)[:1, :, ::2, ::2], parity["logits_every2"])
+    close(system.decode(code), 2 * parity["mean_image"] - 1, 2e-4)
+
+
+def test_posteriors_are_those_of_the_authors_code(tiny, parity, images):
+    found = []
+
+    def choose(i, posterior):
+        found.append(posterior)
+        return posterior.mean
+
+    with torch.no_grad():
+        systems.load("nvae", tiny).inner.model.encode(parity["x_in"], choose)
+    for i, posterior in enumerate(found):
+        close(posterior.mean[0].flatten()[:8], parity["mu_first8"][i])
+        close(posterior.sigma[0].flatten()[:8], parity["sigma_first8"][i])
+
+
+def test_likelihood_is_that_of_the_authors_code(tiny, parity, images):
+    system = systems.load("nvae", tiny)
+    mixture = LogisticMixture(system.logits(system.encode(images)))
+    found = mixture.log_likelihood(images, bits=5).mean(dim=(1, 2))
+    close(found, parity["log_prob_map_mean"])
+
+
+def test_an_image_that_was_rounded_to_grey_levels_keeps_its_five_bits():
+    levels = torch.arange(256, dtype=torch.float32)
+    images = (levels / 255 * 2 - 1).reshape(1, 1, 16, 16)
+    assert torch.equal(to_bits(images, 5).flatten(), (levels.int() >> 3) / 31)
+    close(to_bits(images, 8).flatten(), levels / 255, 1e-6)
+
+
+def test_codes_in_float64_decode_in_float64(tiny, images):
+    system = systems.load("nvae", tiny)
+    code = system.encode(images[:1])
+    narrow = system.decode(code)
+    system.inner.model.double()
+    wide = system.decode(Code(tuple(z.double() for z in code.semantic)))
+    assert wide.dtype == torch.float64
+    close(wide, narrow.double(), 1e-5)
+
+
+# ----------------------------------------------------------------------------------------------
+# Drawn posteriors and priors
+
+
+def test_the_noise_of_a_drawn_posterior_belongs_to_the_image(tiny, images):
+    system = systems.load("nvae", f"{tiny}#posterior=sample")
+    assert system.describe()["posterior"] == "sample"
+    system.inner.model.double()  # with such weights what is drawn makes a rounding in float32 large
+    together, alone = system.encode(images.double()), system.encode(images[1:].double())
+    for drawn, again in zip(together.semantic, alone.semantic, strict=True):
+        close(drawn[1:], again)
+    mean = systems.load("nvae", tiny)
+    assert mean.fingerprint != system.fingerprint
+    spread = (together.semantic[0] - mean.encode(images).semantic[0]).abs().mean()
+    assert spread > 0.1
+
+
+def test_a_drawn_posterior_has_its_mean_and_deviation(state, tmp_path, images, parity):
+    """Without flows z = mean + sigma eps: over the numbers of a group eps has mean 0 and variance 1."""
+    arguments = nvae_files.tiny_arguments() | {"num_nf": 0}
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith("nf_cells.")}
+    path = nvae_files.write(tmp_path / "a.pt", kept, arguments)
+    model = systems.load("nvae", path).inner.model
+    found = []
+
+    def choose(i, posterior):
+        found.append(posterior)
+        return drawn[i]
+
+    drawn = systems.load("nvae", f"{path}#posterior=sample").encode(images).semantic
+    with torch.no_grad():
+        model.encode(parity["x_in"], choose)
+    for z, posterior in zip(drawn, found, strict=True):
+        eps = (z - posterior.mean) / posterior.sigma
+        assert abs(eps.mean()) < 5 / eps.numel() ** 0.5
+        assert abs(eps.var() - 1) < 10 / eps.numel() ** 0.5
+        assert abs((eps[0] * eps[1]).mean()) < 5 / eps[0].numel() ** 0.5
+
+
+def test_the_first_group_is_drawn_from_its_prior_at_a_temperature(tiny):
+    """Its prior has mean 0 and, by the network's rule, sigma exp(0) + 0.01."""
+    drawn = systems.load("nvae", tiny).sample_latents([4, 7], 0, 1)
+    cold = systems.load("nvae", f"{tiny}#temperature=0.5").sample_latents([7], 0, 1)
+    close(cold[0][0], drawn[0][1] / 2, 1e-6)
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+    many = systems.load("nvae", tiny).sample_latents(range(12), 1, 1)[0]
+    assert abs(many.std() - 1.01) < 0.06 and abs(many.mean()) < 0.06
+
+
+def test_new_images_depend_on_seed_and_index_only(tiny):
+    system = systems.load("nvae", tiny)
+    pair, one = system.sample([4, 7], 0, 1), system.sample([7], 0, 1)
+    close(pair[1:], one)
+    assert not torch.equal(pair[0], pair[1])
+
+
+# ----------------------------------------------------------------------------------------------
+# Parts of the network
+
+
+@pytest.mark.parametrize("half", ["cell1", "cell2"])
+def test_a_flow_keeps_volumes_and_looks_one_way(half):
+    """z - mu(z): with ones on the diagonal of its Jacobian and zeros on one side of it, in the order of rows, columns and
+    channels; the mirrored half in that of space turned round."""
+    torch.manual_seed(0)
+    c, side = 2, 3
+    flow = getattr(Flow(c), half).double()
+    for parameter in flow.parameters():
+        torch.nn.init.normal_(parameter)
+    z = torch.randn(1, c, side, side, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(flow, z)[0, :, :, :, 0]
+    rows, columns = range(side), range(side)
+    space = list(itertools.product(rows, columns))
+    order = [(ch, y, x) for y, x in (space if half == "cell1" else space[::-1]) for ch in range(c)]
+    place = tuple(torch.tensor(axis) for axis in zip(*order, strict=True))
+    ordered = jacobian[place][(slice(None), *place)]
+    torch.testing.assert_close(ordered.diagonal(), torch.ones(len(order), dtype=torch.float64))
+    assert not ordered.triu(1).any()
+    assert (ordered.tril(-1) != 0).float().sum() > len(order)
+
+
+def test_probabilities_of_all_values_of_a_pixel_sum_to_one():
+    torch.manual_seed(0)
+    logits = torch.randn(1, 40, 1, 1, dtype=torch.float64)
+    steps = torch.linspace(-1, 1, 8, dtype=torch.float64)
+    values = torch.cartesian_prod(steps, steps, steps)[:, :, None, None]
+    mixture = LogisticMixture(logits.expand(len(values), -1, -1, -1))
+    total = mixture.log_likelihood(values, bits=3).exp().sum()
+    torch.testing.assert_close(total, torch.ones((), dtype=torch.float64), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "groups"),
+    [
+        ((5, 16, True, 4), (16, 8, 4, 4, 4)),
+        ((3, 20, True, 1), (20, 10, 5)),
+        ((2, 3, False, 1), (3, 3)),
+    ],
+)
+def test_groups_of_each_scale(given, groups):
+    assert groups_per_scale(*given) == groups
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_networks_have_these_tensors(name):
+    arguments, side, numbers, parameters = PUBLISHED[name]
+    wanted = {k: s for k, s in nvae_files.shapes(name).items() if not k.endswith("_normalized")}
+    config = read_arguments(arguments, wanted["prior_ftr0"], Path("x"))
+    assert config.image_size == side
+    assert sum(np.prod(shape) for shape in config.latent_shapes()) == numbers
+    network = empty(config)
+    assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == wanted
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+# ----------------------------------------------------------------------------------------------
+# Files
+
+
+def test_the_file_of_an_older_torch_and_arguments_are_read(state, tmp_path, images, tiny):
+    """From before `num_mixture_dec` was there, which was 10 then, in the old form of torch.save."""
+    arguments = nvae_files.tiny_arguments()
+    del arguments["num_mixture_dec"]
+    content = nvae_files.checkpoint(state, arguments)
+    torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    old = systems.load("nvae", tmp_path / "old.pt")
+    close(
+        old.encode(images[:1]).semantic[-1],
+        systems.load("nvae", tiny).encode(images[:1]).semantic[-1],
+    )
+
+
+def test_a_network_without_squeeze_and_with_absolute_posteriors_is_another():
+    config = NVAEConfig(16, 4, 8, 1, 1, 1, (2, 1), 2, 1, 1, 0, 8, 1, False, False)
+    torch.manual_seed(0)
+    network = NVAE(config).eval()
+    assert not any(".se." in name for name in network.state_dict())
+    x = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        code = network.encode(x, lambda i, posterior: posterior.mean)
+        assert [tuple(z.shape) for z in code] == [(2, 2, 4, 4), (2, 2, 8, 8), (2, 2, 8, 8)]
+        assert network.decode(code).shape == (2, 3, 16, 16)
+
+
+def refuse(path):
+    with pytest.raises(UserError) as error:
+        systems.load("nvae", path)
+    line = str(error.value)
+    assert line.count(str(path)) == 1 and "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arch_instance": "res_bnelu"}, "an NVAE with arch_instance 'res_bnelu' (res_mbconv is) is not supported"),
+        ({"dataset": "mnist"}, "pixels that are on or off (dataset mnist: a Bernoulli output) is not supported"),
+        ({"num_mixture_dec": 1}, "a normal distribution is not supported"),
+        ({"num_latent_scales": 1, "num_groups_per_scale": 1}, "a single group of latents"),
+        ({"num_postprocess_blocks": 2}, "other numbers of blocks before and after"),
+        ({"num_nf": "two"}, "its args say num_nf 'two', which is no whole number from 0 to 64"),
+        ({"num_channels_enc": 10**9}, "its args say num_channels_enc 1000000000"),
+        ({"use_se": None}, "its args say use_se None, not yes or no"),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_is_named(change, words):
+    with pytest.raises(UserError) as error:
+        read_arguments(FFHQ | change, (960, 8, 8), Path("a.pt"))
+    assert str(error.value).startswith("a.pt: ") and words in str(error.value)
+
+
+def test_a_missing_argument_is_named():
+    arguments = {name: value for name, value in FFHQ.items() if name != "num_nf"}
+    with pytest.raises(UserError, match="a.pt: its args have no num_nf"):
+        read_arguments(arguments, (960, 8, 8), Path("a.pt"))
+
+
+def test_arguments_that_do_not_fit_the_tensors_name_them(state, tmp_path):
+    arguments = nvae_files.tiny_arguments() | {"use_se": False}
+    line = refuse(nvae_files.write(tmp_path / "a.pt", state, arguments))
+    assert "tensors not part of the model: dec_tower.1.se.se.0.bias" in line
+
+
+def test_a_file_without_arguments_says_so(state, tmp_path):
+    assert "has no args" in refuse(nvae_files.write(tmp_path / "a.pt", state, None))
+
+
+def test_missing_extra_and_odd_tensors_are_named(state, tmp_path):
+    broken = dict(state)
+    broken["head.weight"] = broken.pop("stem.weight")
+    broken["enc0.1.bias"] = torch.full_like(broken["enc0.1.bias"], torch.nan)
+    broken["stem.bias"] = torch.zeros(3)
+    line = refuse(nvae_files.write(tmp_path / "a.pt", broken, nvae_files.tiny_arguments()))
+    for words in ("missing: stem.weight", "not part of the model: head.weight", "not finite: enc0.1.bias",
+                  "of another shape: stem.bias"):  # fmt: skip
+        assert words in line
+
+
+def test_a_file_of_another_system_is_named(tmp_path):
+    torch.save({"quantize_t.embed": torch.zeros(2)}, tmp_path / "a.pt")
+    line = refuse(tmp_path / "a.pt")
+    assert "not an NVAE of NVlabs': it looks like a VQ-VAE-2 of rosinality's" in line
+
+
+class Payload:
+    def __reduce__(self):
+        return Path.touch, (Path("was-run"),)
+
+
+def test_a_payload_beside_the_weights_runs_nothing(state, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = nvae_files.checkpoint(state, nvae_files.tiny_arguments())
+    torch.save(content | {"scheduler": Payload()}, "a.pt")
+    systems.load("nvae", "a.pt")
+    torch.save(content | {"args": Payload()}, "b.pt")
+    assert "has no args" in refuse("b.pt")
+    assert not Path("was-run").exists()
+
+
+def test_a_code_of_other_groups_is_one_line(tiny, images):
+    system = systems.load("nvae", tiny)
+    z = system.encode(images[:1]).semantic
+    with pytest.raises(SystemFailed, match="has 8 groups, not 7"):
+        system.decode(Code(z[:-1]))
+    with pytest.raises(SystemFailed, match="z of group 0 is N x 4 x 8 x 8, not 1 x 4 x 4 x 4"):
+        system.decode(Code((z[0][:, :, :4, :4], *z[1:])))
+
+
+def test_the_command_ends_with_one_line(tmp_path, capsys):
+    torch.save({"g_ema": {}}, tmp_path / "a.pt")
+    words = ("reconstruction", "--systems", "nvae", "--ckpt", f"nvae={tmp_path / 'a.pt'}")
+    assert str(tmp_path / "a.pt") in refusal(benchmarks.run.main, capsys, *words)
+
+
+def test_without_a_file_the_row_says_which_to_give():
+    if systems.nvae.folder.packaged("nvae") is None:
+        with pytest.raises(NotAvailable, match="--ckpt nvae=checkpoint.pt"):
+            systems.load("nvae")
