@@ -71,6 +71,7 @@ REGISTRY = Registry(
         "vqvae2": Own(
             "benchmarks.systems.vqvae2:VQVAE2System",
             "VQ-VAE-2: two maps of codes from two codebooks (rosinality's checkpoints)",
+        ),
         "nvae": Own(
             "benchmarks.systems.nvae:NVAESystem",
             "NVAE: a hierarchy of groups of latent maps (NVlabs' checkpoints)",
