@@ -68,6 +68,10 @@ REGISTRY = Registry(
             "benchmarks.systems.diffusion:DDIMSystem",
             "DDIM baseline: the same UNet without an encoder; its only code is x_T",
         ),
+        "vqgan": Own(
+            "benchmarks.systems.vqgan:VQGANSystem",
+            "VQ-GAN: a map of codes from one codebook (taming-transformers' checkpoints)",
+        ),
         "vqvae2": Own(
             "benchmarks.systems.vqvae2:VQVAE2System",
             "VQ-VAE-2: two maps of codes from two codebooks (rosinality's checkpoints)",

@@ -15,7 +15,10 @@ from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.parts import POOLED, Part
 from diffae.errors import UserError
 
-AS_GIVEN = {"decoded": "code vectors as given, not quantised again"}
+AS_GIVEN = {
+    "decoded": "code vectors as given, not quantised again",
+    "codes_chosen_in": "float32",  # whatever --precision says
+}
 
 
 class Quantised(System):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.core.precision import full_precision
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems import containers, folder
 from benchmarks.systems.address import read_address
@@ -52,7 +53,8 @@ class VQVAE2System(Quantised):
 
     def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
-        return self.model.encode(self._fits(images).to(self.device))
+        with full_precision():  # anything less chooses other codes
+            return self.model.encode(self._fits(images).to(self.device))
 
     def decode_indices(self, indices: tuple[Tensor, Tensor]) -> Tensor:
         """Images of codes' numbers (top, bottom)."""

@@ -1,10 +1,17 @@
 """Files of VQ-VAE-2 and VQ-GAN, with the weights that the parity files' recipe gives them."""
 
+import sys
+import types
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from official_files import fill
+
+from benchmarks.systems.networks.vqgan import VQGANConfig, build, their_tensors
 
 SYSTEMS = Path(__file__).parents[1] / "data" / "systems"
 
@@ -29,3 +36,81 @@ def vqvae2(path: Path, **changed: torch.Tensor) -> Path:
     """`vqvae_560.pt` as torch of 2020 wrote it."""
     torch.save(state("keys_vqvae2") | changed, path, _use_new_zipfile_serialization=False)
     return path
+
+
+CONFIG = """\
+model:
+  base_learning_rate: 4.5e-06
+  target: taming.models.vqgan.VQModel
+  params:
+    embed_dim: {embed_dim}
+    n_embed: {n_embed}
+    monitor: val/rec_loss
+    ddconfig:
+      double_z: false
+      z_channels: {z_channels}
+      resolution: {resolution}
+      in_channels: 3
+      out_ch: 3
+      ch: {ch}
+      ch_mult: {ch_mult}
+      num_res_blocks: {num_res_blocks}
+      attn_resolutions: {attn_resolutions}
+      dropout: 0.0
+    lossconfig:
+      target: taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator
+      params: {{disc_start: 0, disc_weight: 0.75}}
+"""
+
+
+def vqgan_yaml(config: VQGANConfig) -> str:
+    """The yaml of a training of taming-transformers."""
+    rows = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+    return CONFIG.format(**rows)
+
+
+class ModelCheckpoint:
+    """Stands in for Lightning's, a class by which its files have an entry."""
+
+
+ModelCheckpoint.__module__ = "pytorch_lightning.callbacks.model_checkpoint"
+
+
+def lightning(state: dict[str, Any], path: Path) -> Path:
+    """A checkpoint as PyTorch-Lightning 1.0 writes it."""
+    module = types.ModuleType(ModelCheckpoint.__module__)
+    module.ModelCheckpoint = ModelCheckpoint  # type: ignore[attr-defined]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {
+        "epoch": 1,
+        "global_step": 2,
+        "pytorch-lightning_version": "1.0.8",
+        "state_dict": state,
+        "callbacks": {ModelCheckpoint: {"best_model_score": torch.zeros(())}},
+        "optimizer_states": [],
+        "lr_schedulers": [],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        parts = module.__name__.split(".")
+        for end in range(1, len(parts)):
+            name = ".".join(parts[:end])
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        patch.setitem(sys.modules, module.__name__, module)
+        torch.save(whole, path)
+    return path
+
+
+def vqgan(path: Path, config: VQGANConfig, state: dict[str, Any]) -> Path:
+    """`last.ckpt` with its yaml beside it."""
+    lightning(state, path)
+    (path.parent / "model.yaml").write_text(vqgan_yaml(config))
+    return path
+
+
+def drawn(config: VQGANConfig, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Weights of a small VQ-GAN, by their names in taming-transformers."""
+    torch.manual_seed(seed)
+    network = build(config, "a test")
+    network.quantize.embedding.weight.data.normal_()  # type: ignore[union-attr, operator]
+    found = their_tensors(network, len(config.ch_mult))
+    return {name: value.detach().clone() for name, value in found.items()}

@@ -1,0 +1,254 @@
+"""VQ-GAN: the numbers of taming-transformers' code, its files in every place that they come from, and others."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import vq_files
+from refusal import refusal
+
+from benchmarks import run, systems
+from benchmarks.systems import folder, library
+from benchmarks.systems.base import Code
+from benchmarks.systems.networks import codebook
+from benchmarks.systems.networks.vqgan import VQGANConfig, build, their_name
+from diffae.errors import UserError
+
+F16 = VQGANConfig(n_embed=16384)
+SMALL = VQGANConfig(
+    n_embed=64,
+    embed_dim=4,
+    ch=32,
+    ch_mult=(1, 2, 2),
+    num_res_blocks=1,
+    attn_resolutions=(16, 8),
+    resolution=32,
+    z_channels=6,
+)
+
+
+@pytest.fixture(scope="module")
+def small_state():
+    return vq_files.drawn(SMALL)
+
+
+@pytest.fixture
+def small(tmp_path, small_state):
+    return vq_files.vqgan(tmp_path / "last.ckpt", SMALL, small_state)
+
+
+def images(side: int = 32, n: int = 2) -> torch.Tensor:
+    return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+# ------------------------------------------------------------------------------------------------
+# The authors' numbers
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    """76 million weights of f16 with 16,384 codes."""
+    path = tmp_path_factory.mktemp("vqgan") / "last.ckpt"
+    yield systems.load("vqgan", vq_files.vqgan(path, F16, vq_files.state("keys_vqgan_f16_16384")))
+    path.unlink()
+
+
+def test_numbers_are_the_authors(public):
+    expected = vq_files.parity("vqgan_f16_16384")
+    before = public.inner.model.encode(expected["x"]).latents
+    assert torch.allclose(before, expected["z_pre_quant"], rtol=0, atol=1e-4)
+    found = public.indices(expected["x"])
+    assert found.dtype == torch.int64 and torch.equal(found, expected["indices"])
+    code = public.encode(expected["x"])
+    assert torch.allclose(code.semantic, expected["z_quant"], rtol=0, atol=1e-4)
+    recon = expected["recon"].clamp(-1, 1)
+    assert torch.allclose(public.decode(code), recon, rtol=0, atol=1e-4)
+    assert torch.allclose(
+        public.decode_indices(expected["indices"]),
+        expected["recon_from_indices"].clamp(-1, 1),
+        rtol=0,
+        atol=1e-4,
+    )
+    # As the paper counts, at 256 px.
+    assert (public.latent_dim, public.image_size, public.code_bits) == (65_536, 256, 256 * 14)
+
+
+def test_every_name_is_the_one_that_it_has_in_taming_transformers():
+    lines = (vq_files.SYSTEMS / "vqgan_to_diffusers_keys.txt").read_text().splitlines()
+    pairs = [line.split("\t") for line in lines if not line.startswith("#")]
+    assert len(pairs) == 343
+    for theirs, ours, *_ in pairs:
+        assert their_name(ours, 5) == theirs
+    with torch.device("meta"):
+        shapes = {
+            name: str(tuple(v.shape))
+            for name, v in build(VQGANConfig(), "a test").state_dict().items()
+        }
+    assert shapes == {ours: shape for _, ours, _, shape in pairs}
+
+
+def test_the_first_of_equally_near_codes_is_chosen():
+    codes = torch.tensor([[3.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
+    maps = torch.tensor([[0.9, 0.0], [0.0, 5.0], [2.5, -1.0]]).T.reshape(1, 2, 1, 3)
+    assert codebook.nearest(maps, codes).tolist() == [[[1, 1, 0]]]
+    assert torch.equal(codebook.look_up(torch.tensor([[[0, 2]]]), codes)[0, 0, 0], codes[[0, 2], 0])
+
+
+# ------------------------------------------------------------------------------------------------
+# Where its files come from
+
+
+def test_a_training_s_folders_and_what_only_a_training_needs(tmp_path, small, small_state):
+    """checkpoints/last.ckpt with configs/DATE-project.yaml, entries of the loss left out."""
+    home = tmp_path / "2020-11-20T12-54-32_vqgan"
+    state = small_state | {"loss.logvar": torch.zeros(()), "loss.discriminator.x": torch.ones(3)}
+    path = vq_files.lightning(state, home / "checkpoints" / "last.ckpt")
+    (home / "configs").mkdir()
+    text = vq_files.vqgan_yaml(SMALL)
+    (home / "configs" / "2020-11-20T12-54-32-project.yaml").write_text(text)
+    (home / "configs" / "2020-11-20T12-54-32-lightning.yaml").write_text("lightning: {}\n")
+    found, other = systems.load("vqgan", path), systems.load("vqgan", small)
+    assert torch.equal(found.indices(images()), other.indices(images()))
+
+
+def test_the_first_stage_of_a_transformer_s_file(tmp_path, small, small_state):
+    state = {f"first_stage_model.{name}": value for name, value in small_state.items()}
+    state |= {
+        "transformer.tok_emb.weight": torch.zeros(4, 4),
+        "transformer.head": torch.full((2,), torch.nan),
+    }
+    path = vq_files.lightning(state, tmp_path / "transformer" / "last.ckpt")
+    lines = vq_files.vqgan_yaml(SMALL).splitlines()[1:]
+    inner = "\n".join(f"    {line}" for line in lines if "base_learning_rate" not in line)
+    (path.parent / "x-project.yaml").write_text(
+        "model:\n  target: taming.models.cond_transformer.Net2NetTransformer\n  params:\n"
+        f"    first_stage_config:\n{inner}\n"
+    )
+    found = systems.load("vqgan", path)
+    assert torch.equal(found.indices(images()), systems.load("vqgan", small).indices(images()))
+
+
+def test_a_folder_of_ours(tmp_path):
+    config = replace(SMALL, ch=8, norm_groups=4, attn_resolutions=())
+    torch.manual_seed(0)
+    network = build(config, "a test").eval()
+    folder.write(network, "vqgan", config, tmp_path, torch.float32)
+    found = systems.load("vqgan", tmp_path)
+    assert (found.image_size, found.latent_dim, found.code_bits) == (32, 8 * 8 * 4, 64 * 6)
+    with torch.no_grad():
+        expected = network(images()).sample.clamp(-1, 1)  # diffusers' own way through
+    assert torch.allclose(found.decode(found.encode(images())), expected, atol=1e-5)
+
+
+def test_sides_that_are_multiples_of_the_stride(small):
+    system = systems.load("vqgan", small)
+    assert system.encode(images(24)).semantic.shape == (2, 4, 6, 6)
+    assert system.decode(system.encode(images(24))).shape == (2, 3, 24, 24)
+    with pytest.raises(UserError, match=rf"{small}: .* multiple of 4, not 30 x 30"):
+        system.encode(images(30))
+
+
+def test_a_code_that_was_moved_is_decoded_as_it_is(small):
+    """An edit smaller than the distance to the next code changes the image all the same."""
+    system = systems.load("vqgan", small)
+    code = system.encode(images())
+    moved = system.move(code.semantic, torch.full((2, 4), 0.01))
+    assert torch.allclose(moved - code.semantic, torch.tensor(0.01), atol=1e-6)
+    assert not torch.equal(system.decode(Code(moved)), system.decode(code))
+    assert torch.allclose(
+        system.read(moved) - system.read(code.semantic), torch.tensor(0.01), atol=1e-5
+    )
+
+
+# ------------------------------------------------------------------------------------------------
+# What cannot be one
+
+
+def refused(path, capsys) -> str:
+    """The one line of a command that is given `path`."""
+    line = refusal(
+        run.main, capsys, "reconstruction", "--systems", "vqgan", "--ckpt", f"vqgan={path}"
+    )
+    assert str(path.parent) in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("vqgan.VQModel", "vqgan.GumbelVQ", "taming.models.vqgan.GumbelVQ is not supported"),
+        ("double_z: false", "double_z: true", "double_z: True is not supported"),
+        ("in_channels: 3", "in_channels: 1", "in_channels: 1 is not supported"),
+        ("ch: 32", "ch: 48", "ch must be a multiple of 32"),
+        ("ch_mult: [1, 2, 2]", "ch_mult: [2, 2, 2]", "ch_mult: [2, 2, 2] is not supported"),
+        ("ch_mult: [1, 2, 2]", "ch_mult: 4", "ch_mult must be a list"),
+        ("n_embed: 64", "n_embed: many", "n_embed must be a whole number"),
+        ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
+        ("z_channels: 6", "z_channels: 7", "of another shape"),
+        ("ddconfig", "config", "it has no 'ddconfig'"),
+        ("model:", "model: [", "not a yaml"),
+        ("model:", "other: !!python/object/apply:os.system ['touch ran']\nmodel:", "not a yaml"),
+    ],
+)
+def test_configurations_that_cannot_be(old, new, words, small, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (tmp_path / "model.yaml").read_text()
+    assert old in text
+    (tmp_path / "model.yaml").write_text(text.replace(old, new, 1))
+    assert words in refused(small, capsys)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda s: s | {"decoder.up.0.attn.0.q.bias": torch.zeros(2)},
+            "not part of the model: decoder.up.0.attn",
+        ),
+        (
+            lambda s: {k: v for k, v in s.items() if k != "encoder.mid.attn_1.q.weight"},
+            "missing: encoder.mid.attn_1.q",
+        ),
+        (
+            lambda s: s | {"decoder.conv_out.bias": torch.full((3,), torch.inf)},
+            "not finite: decoder.conv_out.bias",
+        ),
+        (lambda s: s | {"quantize.proj.weight": torch.zeros(2)}, "Gumbel quantiser"),
+        (lambda s: {"quantize_t.embed": torch.zeros(2, 2)}, "looks like a VQ-VAE-2"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named_as_they_are_there(
+    change, words, tmp_path, small_state, capsys
+):
+    path = vq_files.vqgan(tmp_path / "last.ckpt", SMALL, change(small_state))
+    assert words in refused(path, capsys)
+
+
+def test_a_missing_yaml(small, capsys, tmp_path):
+    (tmp_path / "model.yaml").unlink()
+    assert "the yaml with its configuration is missing" in refused(small, capsys)
+
+
+def test_two_yamls_that_say_different_things(small, capsys, tmp_path):
+    (tmp_path / "model.yaml").unlink()
+    for date, config in (("a", SMALL), ("b", replace(SMALL, attn_resolutions=(8,)))):
+        (tmp_path / f"{date}-project.yaml").write_text(vq_files.vqgan_yaml(config))
+    assert "several yaml files could be" in refused(small, capsys)
+
+
+def test_without_diffusers_one_line_says_what_to_install(small, monkeypatch):
+    monkeypatch.setattr(library, "PACKAGE", "diffusers_that_is_not_there")
+    with pytest.raises(
+        UserError, match=rf"{small}: needs the package .* pip install 'diffae-bench\[diffusers\]'"
+    ):
+        systems.load("vqgan", small)
+
+
+def test_diffusers_is_imported_for_a_vqgan_only():
+    text = (
+        "import sys, benchmarks.run, benchmarks.systems.vqgan; sys.exit('diffusers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
