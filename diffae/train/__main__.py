@@ -28,16 +28,17 @@ from diffae.errors import UserError
 from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from diffae.train import precision
+from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.presets import PRESETS, Preset
-from diffae.train.stages import train
 from diffae.train.trainer import Run, identity_of
 from diffae.trained_on import NOTE, TrainedOn
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser("python -m diffae.train", __doc__)
-    presets = "\n".join(_line(preset) for preset in PRESETS.values())
-    parser.epilog = f"presets:\n{presets}"
+    presets = [_line(preset) for preset in PRESETS.values()]
+    others = [f"  {name:20} {where.line}" for name, where in ELSEWHERE.items()]
+    parser.epilog = "\n".join(["presets:", *presets, "presets of other systems:", *others])
     parser.add_argument("preset", help="one of the presets below")
     parser.add_argument(
         "--data", type=cli.path, help="data set to train on (default: the portraits)"
@@ -57,9 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         help="auto (default): bfloat16 where the processor multiplies it, else float32",
     )
     args = parser.parse(arguments)
-    if args.preset not in PRESETS:
-        raise UserError(f"unknown preset {args.preset!r}{cli.did_you_mean(args.preset, PRESETS)}")
-    preset = PRESETS[args.preset]
+    preset = find_preset(args.preset)
     out = args.out or Path("runs") / preset.name
     data = _open(preset, args.data, args.crop)
     indices = data.indices(preset.split)
@@ -77,12 +76,12 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"{preset.name}: expect {preset.expect}")
     images = data.load_all(indices)
     with lock, writing(out, "or choose another --out"):
-        outcomes = train(preset, images, out, run, args.device)
+        outcomes = preset.train(images, out, run, args.device)
         note.write({name: asdict(outcome) for name, outcome in outcomes.items()})
     print(out)
 
 
-def _precision(preset: Preset, asked: str, device: str) -> str:
+def _precision(preset: AnyPreset, asked: str, device: str) -> str:
     """The precision of this training, which is said."""
     chosen, why = precision.choose(asked, device)
     say(f"{preset.name}: training in {chosen} ({why})")
@@ -94,8 +93,8 @@ def _line(preset: Preset) -> str:
     return f"  {preset.name:20} {preset.description}{expect}"
 
 
-def _open(preset: Preset, path: Path | None, crop: str | None) -> Dataset:
-    size = preset.model.image_size
+def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:
+    size = preset.image_size
     if path is not None:
         return open_for_model(path, size, crop)
     if crop is not None:

@@ -7,7 +7,10 @@ that teaches the encoder without noise, first alone (`encoder`) and then along (
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from diffae.config import (
     ARCHITECTURES,
@@ -18,6 +21,10 @@ from diffae.config import (
     LatentConfig,
     ModelConfig,
 )
+
+if TYPE_CHECKING:
+    from diffae.train.stages import Outcome
+    from diffae.train.trainer import Run
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,16 @@ class Preset:
     flip: bool = False
     dtype: str = "float32"
     expect: str = ""
+
+    @property
+    def image_size(self) -> int:
+        return self.model.image_size
+
+    def train(self, images: np.ndarray, out: Path, run: "Run", device: str) -> "dict[str, Outcome]":
+        """Train all that it asks for and export it to `out`; see `stages.train`."""
+        from diffae.train import stages  # which needs the presets
+
+        return stages.train(self, images, out, run, device)
 
     @property
     def decides(self) -> dict[str, Any]:

@@ -17,17 +17,24 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import generator, normals, uniforms
 from diffae.train.presets import Preset, Schedule
-from diffae.train.trainer import Loss, Run, fit
+from diffae.train.trainer import Loss, Run, Training, fit
 
 ENCODING_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage went: the precision of its steps, and how many were not taken."""
+    """How a stage went: the precision of its steps, how many were not taken, examples seen, and seconds of steps."""
 
     precision: str
     skipped: int
+    examples: int = 0
+    seconds: float = 0.0
+
+    @staticmethod
+    def of(training: Training) -> "Outcome":
+        seen = training.step * training.schedule.batch_size
+        return Outcome(training.precisions, training.skipped, seen, round(training.seconds, 1))
 
 
 def train(
@@ -44,7 +51,7 @@ def train(
         )
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
-    stages = _Stages(preset, _Images(images, preset.flip, device), out, run)
+    stages = _Stages(preset, Images(images, preset.flip, device), out, run)
     if preset.model.encoder_channel_mult:
         _train_autoencoder(stages)
     else:
@@ -57,7 +64,7 @@ class _Stages:
     """The stages of one training, in order; each keeps its state in a file of its own."""
 
     preset: Preset
-    data: "_Images"
+    data: "Images"
     out: Path
     run: Run
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -68,7 +75,7 @@ class _Stages:
         path = self.out / f"training-{name}.safetensors"
         title = f"{self.preset.name}: {title}"
         training = fit(network, loss, len(self.data), schedule, path, title, self.run)
-        self.outcomes[name] = Outcome(training.precisions, training.skipped)
+        self.outcomes[name] = Outcome.of(training)
 
 
 def _train_autoencoder(stages: _Stages) -> None:
@@ -125,7 +132,7 @@ def _channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class _Images:
+class Images:
     """Training images in memory as uint8, handed out as batches in [-1, 1]."""
 
     def __init__(self, images: np.ndarray, flip: bool, device: str):
@@ -164,7 +171,7 @@ def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: np.random.Genera
 
 
 def autoencoder_loss(
-    model: DiffusionAutoencoder, data: _Images, pixels: nn.Module | None, pixel_weight: float
+    model: DiffusionAutoencoder, data: Images, pixels: nn.Module | None, pixel_weight: float
 ) -> Loss:
     """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity).
 
@@ -183,7 +190,7 @@ def autoencoder_loss(
     return loss
 
 
-def pixel_loss(model: DiffusionAutoencoder, data: _Images, pixels: nn.Module) -> Loss:
+def pixel_loss(model: DiffusionAutoencoder, data: Images, pixels: nn.Module) -> Loss:
     """|| pixels(Enc(x_0)) - x_0 ||^2, the mean over pixels."""
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
@@ -218,7 +225,7 @@ def _norm_conv(channels: int, out: int) -> tuple[nn.Module, ...]:
     return GroupNorm(channels, 8), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1)
 
 
-def baseline_loss(model: DDIM, data: _Images) -> Loss:
+def baseline_loss(model: DDIM, data: Images) -> Loss:
     """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels (or the same of the velocity)."""
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
@@ -241,13 +248,13 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     return loss
 
 
-def encode_all(model: DiffusionAutoencoder, data: _Images) -> Tensor:
+def encode_all(model: DiffusionAutoencoder, data: Images) -> Tensor:
     """z_sem of every training image, without flips, in float32: N x d."""
     model.eval()
     return torch.cat([model.encode(batch) for batch in _batches(data)]).clone()
 
 
-def _batches(data: _Images) -> Iterator[Tensor]:
+def _batches(data: Images) -> Iterator[Tensor]:
     for start in tqdm(
         range(0, len(data), ENCODING_BATCH),
         desc="encoding",

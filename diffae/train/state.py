@@ -19,12 +19,13 @@ PREVIOUS = ".previous"
 
 @dataclass(frozen=True)
 class State:
-    """What a file holds: tensors by name, and how far the training was."""
+    """What a file holds: tensors by name, how far the training was, and how long it took to come there."""
 
     tensors: dict[str, Tensor]
     step: int
     skipped: int
     precision: str
+    seconds: float = 0.0
 
 
 class _Damaged(Exception):
@@ -37,6 +38,7 @@ def save(path: Path, state: State, identity: str) -> None:
         "step": str(state.step),
         "skipped": str(state.skipped),
         "precision": state.precision,
+        "seconds": f"{state.seconds:.1f}",
         "identity": identity,
     }
     partial = path.with_name(path.name + ".partial")
@@ -85,7 +87,8 @@ def _read(path: Path, names: set[str], identity: str) -> State:
             if missing := names - set(file.keys()):
                 raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
             tensors = {name: file.get_tensor(name) for name in names}
-        return State(tensors, int(notes["step"]), int(notes["skipped"]), notes["precision"])
+        numbers = int(notes["step"]), int(notes["skipped"])
+        return State(tensors, *numbers, notes["precision"], float(notes.get("seconds", 0)))
     except (OSError, SafetensorError, ValueError) as error:
         raise _Damaged(str(error)) from None
     except KeyError as error:

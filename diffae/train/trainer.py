@@ -62,33 +62,55 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
+@dataclass(frozen=True)
+class Adam:
+    """What of the optimiser is not in a schedule: the decay of its moments, and the largest norm of a gradient."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    largest_norm: float = 1.0
+
+
 class Training:
     """Weights, their exponential moving average, and Adam's state, at some step.
 
     `skipped` counts the steps that were not taken because loss or gradient were not finite, `in_a_row` the
-    latest of them. `precision` is "bfloat16" (autocast) or "float32"; `precisions` says what it was before.
+    latest of them. `precision` is "bfloat16" (autocast) or "float32"; `precisions` says what it was before. Buffers
+    that a network learns (statistics of batch norms, codebooks of moving averages) are part of its state; `seconds`
+    is what the steps have taken.
     """
 
-    def __init__(self, network: nn.Module, schedule: Schedule, seed: int, precision: str = FLOAT32):
-        self.network, self.schedule, self.seed = network, schedule, seed
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        seed: int,
+        precision: str = FLOAT32,
+        adam: Adam = Adam(),
+    ):
+        self.network, self.schedule, self.seed, self.adam = network, schedule, seed, adam
         self.precision = self.precisions = precision
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = list(network.parameters())
+        own = set(self.names)
+        self.buffers = {k: v for k, v in network.state_dict().items() if k not in own}
         self.ema = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(
             self.parameters,
             lr=schedule.learning_rate,
+            betas=adam.betas,
             weight_decay=schedule.weight_decay,
             fused=True,
         )
         self.step = self.skipped = self.in_a_row = 0
+        self.seconds = 0.0
         self._dropout_seed = int(generator(seed, "dropout", 0).integers(2**32))
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
-        """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1) and return its loss.
+        """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1, unless `adam` says so) and return its loss.
 
         A step whose loss or gradient is not finite would destroy the weights: it is counted, not taken.
         """
+        begun = time.monotonic()
         noise = generator(self.seed, "training", self.step)
         # For dropout: torch takes 32 bits of it, so that consecutive numbers are the ones that never meet.
         torch.manual_seed(self._dropout_seed + self.step)
@@ -99,7 +121,7 @@ class Training:
             loss = loss_of(indices, noise)
         self.optimiser.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.adam.largest_norm)
         value = float(loss.detach())
         self.step += 1
         if math.isfinite(value) and math.isfinite(float(norm)):
@@ -109,6 +131,7 @@ class Training:
         else:
             self.skipped += 1
             self.in_a_row += 1
+        self.seconds += time.monotonic() - begun
         return value
 
     @torch.no_grad()
@@ -133,18 +156,24 @@ class Training:
             tensors |= {f"model.{name}": parameter.detach(), f"ema.{name}": ema}
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"adam.{key}.{name}"] = value
-        state.save(path, state.State(tensors, self.step, self.skipped, self.precisions), identity)
+        tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
+        now = state.State(tensors, self.step, self.skipped, self.precisions, self.seconds)
+        state.save(path, now, identity)
 
     def load(self, path: Path, identity: str) -> None:
         """Go on from `path`, if it is there. Raises UserError if it belongs to another training or is damaged."""
         kinds = ("model", "ema", "adam.step", *(f"adam.{key}" for key in MOMENTS))
-        found = state.load(path, {f"{k}.{name}" for k in kinds for name in self.names}, identity)
+        names = {f"{k}.{name}" for k in kinds for name in self.names}
+        names |= {f"buffer.{name}" for name in self.buffers}
+        found = state.load(path, names, identity)
         if found is None:
             return
-        self.step, self.skipped = found.step, found.skipped
+        self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
         self._note_precision(found.precision)
         tensors = found.tensors
         with torch.no_grad():
+            for name, buffer in self.buffers.items():
+                buffer.copy_(tensors[f"buffer.{name}"])
             for name, parameter, ema in zip(self.names, self.parameters, self.ema, strict=True):
                 parameter.copy_(tensors[f"model.{name}"])
                 ema.copy_(tensors[f"ema.{name}"])
@@ -186,6 +215,7 @@ def fit(
     path: Path,
     title: str,
     run: Run,
+    adam: Adam = Adam(),
 ) -> Training:
     """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between runs.
 
@@ -193,7 +223,7 @@ def fit(
     moving average of its weights.
     """
     precision = run.precision if schedule.bfloat16 else FLOAT32
-    training = Training(network, schedule, run.seed, precision)
+    training = Training(network, schedule, run.seed, precision, adam)
     training.load(path, run.identity)
     saved, average = time.monotonic(), math.nan
     with (

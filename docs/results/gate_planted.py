@@ -30,7 +30,7 @@ from diffae import DiffusionAutoencoder
 from diffae.data import open_portraits
 from diffae.sampling.grids import uniform
 from diffae.train.presets import PRESETS
-from diffae.train.stages import _Images, autoencoder_loss
+from diffae.train.stages import Images, autoencoder_loss
 from diffae.train.trainer import Training, batch_indices
 from reports.gate import IMPROVEMENT, REGRESSION, compare, read_margins, read_run
 
@@ -81,7 +81,7 @@ def trained_on(use_ema: bool) -> Change:
         preset = PRESETS["portraits"]
         schedule = replace(preset.image, decay="constant", warmup_samples=0)
         dataset = open_portraits(5_000, model.image_size)
-        images = _Images(dataset.load_all(dataset.indices("train")), False, "cpu")
+        images = Images(dataset.load_all(dataset.indices("train")), False, "cpu")
         networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
         training = Training(networks.requires_grad_(True).train(), schedule, 0, "bfloat16")
         loss = autoencoder_loss(model, images, nn.Identity(), 0.0)

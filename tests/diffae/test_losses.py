@@ -16,8 +16,8 @@ from diffae.config import DDIM_BASELINE, EPSILON, VELOCITY
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train import stages
 from diffae.train.stages import (
+    Images,
     Outcome,
-    _Images,
     autoencoder_loss,
     baseline_loss,
     encode_all,
@@ -26,7 +26,7 @@ from diffae.train.stages import (
     pixel_loss,
     train,
 )
-from diffae.train.trainer import Run, Training
+from diffae.train.trainer import Adam, Run, Training
 
 # The schedules by their definition (paper, Appendix A), not by the code under test.
 IMAGE = torch.from_numpy(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
@@ -63,7 +63,7 @@ def known(prediction, flip=True):
     """An autoencoder whose z_sem is the image itself, and its images."""
     model = DiffusionAutoencoder(replace(TINY.model, prediction=prediction))
     model.encoder, model.unet = nn.Flatten(), Oracle(IMAGE, prediction)
-    return model, _Images(pictures(40), flip, "cpu")
+    return model, Images(pictures(40), flip, "cpu")
 
 
 def value(loss, count=40, seed=0):
@@ -85,7 +85,7 @@ def test_the_baseline_s_loss_is_the_squared_error(prediction):
     config = replace(TINY.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
     model = DDIM(replace(config, prediction=prediction))
     image = pictures(1)
-    data = _Images(image, False, "cpu")
+    data = Images(image, False, "cpu")
     model.unet = Oracle(IMAGE, prediction, data.batch(torch.tensor([0])))
     loss = baseline_loss(model, data)
     losses = [value(loss, 1, seed) for seed in range(5)]
@@ -122,12 +122,12 @@ def test_every_timestep_has_its_own_share_of_noise():
 # Images
 
 
-def halves(count: int, flip: bool) -> _Images:
+def halves(count: int, flip: bool) -> Images:
     """Images whose left half is black and whose top right pixel is grey."""
     images = np.zeros((count, 8, 8, 3), np.uint8)
     images[:, :, 4:] = 255
     images[:, 0, 7] = 51
-    return _Images(images, flip, "cpu")
+    return Images(images, flip, "cpu")
 
 
 def test_images_are_scaled_and_half_of_them_mirrored():
@@ -223,7 +223,7 @@ def staged(monkeypatch, tmp_path):
     seen = {"stages": []}
 
     class Untrained:
-        precisions, skipped = "float32", 0
+        precisions, skipped, step, seconds, schedule = "float32", 0, 7, 2.04, SCHEDULE
 
     def fit(network, loss, count, schedule, path, title, run):
         names = {name.partition(".")[0] for name, _ in network.named_parameters()}
@@ -237,11 +237,11 @@ def staged(monkeypatch, tmp_path):
 
     def images(pixels, flip, device):
         seen["flip"] = flip
-        return _Images(pixels, flip, device)
+        return Images(pixels, flip, device)
 
     monkeypatch.setattr(stages, "fit", fit)
     monkeypatch.setattr(stages, "latent_loss", latent)
-    monkeypatch.setattr(stages, "_Images", images)
+    monkeypatch.setattr(stages, "Images", images)
 
     def run(**changes):
         seen["outcomes"] = train(replace(TINY, **changes), pictures(30), tmp_path, RUN, "cpu")
@@ -258,7 +258,7 @@ def test_the_latent_ddim_sees_normalised_codes(staged):
     model, z = seen["model"], seen["z"]
     torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(z.std(0), torch.ones(4), atol=1e-4, rtol=0)
-    data = _Images(pictures(30), False, "cpu")
+    data = Images(pictures(30), False, "cpu")
     with torch.no_grad():
         codes = model.eval().encoder(data.batch(torch.arange(30)))
     torch.testing.assert_close(model.denormalise(z), codes, atol=1e-4, rtol=1e-4)
@@ -280,7 +280,41 @@ def test_each_stage_trains_its_own_networks_by_its_own_schedule(staged):
     assert latent[0] == "training-latent.safetensors" and latent[1] == {"time_embed", "layers"}
     assert latent[2:] == (schedules["latent"], 30, RUN)
     assert seen["flip"] is True and staged()["flip"] is False
-    assert seen["outcomes"]["image"] == Outcome("float32", 0)
+    assert seen["outcomes"]["image"] == Outcome("float32", 0, 7 * SCHEDULE.batch_size, 2.0)
+
+
+def test_what_a_network_learns_in_buffers_is_part_of_its_state(tmp_path):
+    """Statistics of batch norms after a stop are those without one, and a step's seconds are added up."""
+
+    def training(steps: int, found: Training | None = None) -> Training:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+        made = Training(network, SCHEDULE, seed=3)
+        if found is not None:
+            found.save(tmp_path / "state", "me")
+            made.load(tmp_path / "state", "me")
+            assert made.seconds == pytest.approx(found.seconds, abs=0.06)
+        for _ in range(steps):
+            x = torch.randn(8, 4, generator=torch.Generator().manual_seed(made.step)) + made.step
+            made.advance(lambda *_, x=x: network(x).square().sum(), torch.arange(8))
+        return made
+
+    whole, resumed = training(5), training(2, training(3))
+    assert whole.step == resumed.step == 5 and whole.seconds > 0
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert int(whole.network[1].num_batches_tracked) == 5
+
+
+def test_the_optimiser_is_the_papers_unless_said_otherwise():
+    network = nn.Linear(2, 1)
+    ours = Training(network, SCHEDULE, 0).optimiser.param_groups[0]
+    assert ours["betas"] == (0.9, 0.999)
+    other = Training(network, SCHEDULE, 0, adam=Adam((0.0, 0.99), 5.0))
+    assert other.optimiser.param_groups[0]["betas"] == (0.0, 0.99)
+    network.weight.data.zero_()
+    other.advance(lambda *_: 100 * network.weight.sum(), torch.arange(2))
+    assert network.weight.grad.norm().item() == pytest.approx(5.0, rel=1e-4)
 
 
 def test_seeds_of_any_size_begin_with_weights_of_their_own(staged, monkeypatch):

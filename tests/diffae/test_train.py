@@ -24,8 +24,8 @@ from diffae.errors import Terminated, UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import generator, normals
 from diffae.train import __main__ as command
-from diffae.train.presets import PRESETS, Schedule
-from diffae.train.stages import PixelDecoder, _Images, pixel_loss
+from diffae.train.presets import PRESETS, Preset, Schedule
+from diffae.train.stages import Images, PixelDecoder, pixel_loss
 from diffae.train.trainer import Run, Training, batch_indices, fit, learning_rate
 
 ROOT = Path(__file__).parents[2]
@@ -192,7 +192,7 @@ def test_a_folder_in_use_is_refused(tmp_path, pictures, monkeypatch):
             command.main(arguments)
         return {}
 
-    monkeypatch.setattr(command, "train", train_meanwhile)
+    monkeypatch.setattr(Preset, "train", train_meanwhile)
     command.main(arguments)
 
 
@@ -213,7 +213,7 @@ def test_sigterm_saves_and_ends(tmp_path):
 
 def test_the_encoder_learns_from_its_pixel_decoder(tmp_path):
     """A start of a few steps lowers the error of the decoder that is thrown away."""
-    data = _Images(noise_pictures(4), False, "cpu")
+    data = Images(noise_pictures(4), False, "cpu")
     torch.manual_seed(0)
     model, decoder = DiffusionAutoencoder(TINY.model), PixelDecoder(TINY.model)
     network = nn.ModuleDict({"encoder": model.encoder, "pixels": decoder})

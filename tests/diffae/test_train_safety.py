@@ -308,7 +308,9 @@ def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, train
     assert not known.saw(open_dataset(elsewhere, 8), "all")
     assert known.saw(open_dataset(tmp_path / "data", 8, seed=1), "test")  # another split of them
     stages_of = json.loads((out / "training.json").read_text())["stages"]
-    assert stages_of["image"] == {"precision": "float32", "skipped": 0}
+    seconds = stages_of["image"].pop("seconds")
+    assert stages_of["image"] == {"precision": "float32", "skipped": 0, "examples": 24}
+    assert 0 < seconds < 60
 
 
 def test_the_packaged_models_know_their_portraits(tmp_path, monkeypatch):

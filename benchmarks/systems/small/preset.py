@@ -1,0 +1,69 @@
+"""A preset of another system: its configuration, its schedules, and the function that trains it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from diffae.noise import generator
+from diffae.train.presets import Schedule
+from diffae.train.stages import Images, Outcome
+from diffae.train.trainer import Adam, Loss, Run, fit
+
+
+@dataclass(frozen=True)
+class Stages:
+    """One training on its way: `fit` takes it through a schedule, with a state in `out` that a later run goes on from."""
+
+    preset: "SmallPreset"
+    data: Images
+    out: Path
+    run: Run
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def fit(self, name: str, network: nn.Module, loss: Loss, adam: Adam | None = None) -> None:
+        """Train `network` by the schedule `name` of the preset; afterwards it holds the average of its weights."""
+        path = self.out / f"training-{name}.safetensors"
+        title, schedule = f"{self.preset.name}: {name}", self.preset.schedules[name]
+        training = fit(
+            network, loss, len(self.data), schedule, path, title, self.run, adam or Adam()
+        )
+        self.outcomes[name] = Outcome.of(training)
+
+
+@dataclass(frozen=True)
+class SmallPreset:
+    """`config` is the dataclass of the network, `schedules` are by stage, `weights` those of the loss's terms.
+
+    `build` makes the networks, trains them through `Stages.fit` and writes the folder (benchmarks.systems.folder).
+    """
+
+    name: str
+    description: str
+    config: Any
+    schedules: dict[str, Schedule]
+    build: Callable[[Stages], None]
+    weights: dict[str, float] = field(default_factory=dict)
+    image_size: int = 32
+    portraits: int = 40_000
+    data_hint: str = ""
+    split: str = "train"
+    flip: bool = False
+    expect: str = ""
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
+        names = ("config", "schedules", "weights", "image_size", "flip")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+    def train(self, images: np.ndarray, out: Path, run: Run, device: str) -> dict[str, Outcome]:
+        """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns how each stage went."""
+        torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
+        stages = Stages(self, Images(images, self.flip, device), out, run)
+        self.build(stages)
+        return stages.outcomes

@@ -1,0 +1,61 @@
+"""Presets of other systems than DiffAE and DDIM, by name.
+
+Their networks and losses are the harness's (`benchmarks.systems`), which this package knows nothing of: an entry is
+"module:attribute", imported when it is asked for. Command, data, state and resume are the same for all.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from diffae.cli import did_you_mean
+from diffae.errors import UserError
+from diffae.train.presets import PRESETS
+from diffae.train.stages import Outcome
+from diffae.train.trainer import Run
+
+
+class AnyPreset(Protocol):
+    """What the command needs of a preset; see `presets.Preset` for what the fields mean."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def portraits(self) -> int: ...
+    @property
+    def data_hint(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def expect(self) -> str: ...
+    @property
+    def decides(self) -> dict[str, Any]: ...
+
+    def train(self, images: np.ndarray, out: Path, run: Run, device: str) -> dict[str, Outcome]: ...
+
+
+class Elsewhere(NamedTuple):
+    """Where a preset is ("module:attribute"), and what it says of itself in one line."""
+
+    target: str
+    line: str
+
+
+ELSEWHERE: dict[str, Elsewhere] = {}
+
+
+def find_preset(name: str) -> AnyPreset:
+    """The preset of that name. Raises UserError, with the nearest name, if there is none."""
+    if name in PRESETS:
+        return PRESETS[name]
+    if name not in ELSEWHERE:
+        raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *ELSEWHERE])}")
+    module, attribute = ELSEWHERE[name].target.split(":")
+    found: AnyPreset = getattr(importlib.import_module(module), attribute)
+    return found
