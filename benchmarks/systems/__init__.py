@@ -80,6 +80,10 @@ REGISTRY = Registry(
             "benchmarks.systems.nvae:NVAESystem",
             "NVAE: a hierarchy of groups of latent maps (NVlabs' checkpoints)",
         ),
+        "d2c": Own(
+            "benchmarks.systems.d2c:D2CSystem",
+            "D2C: an autoencoder with a contrastive loss, and a DDIM of its codes (the authors' checkpoint)",
+        ),
         "pixels-pca": Own(
             "benchmarks.systems.references:PixelsPCA",
             "Pixels projected on their first principal components, as many as z_sem has numbers",

@@ -51,7 +51,7 @@ class NVAESystem(System):
     def __init__(self, path: str | Path | None, device: torch.device):
         address = read_address(path, OPTIONS)
         self.options, self.device = address.options, device
-        source = address.path or _packaged()
+        source = self.source = address.path or _packaged()
         model, digest = (_of_folder if folder.is_folder(source) else _of_file)(source)
         self.model = model.to(device)
         self.fingerprint = "-".join((digest, *self.options.values()))
@@ -91,10 +91,12 @@ class NVAESystem(System):
         groups = several(code.semantic, "z of all groups")
         wanted = self.model.configuration.latent_shapes()
         if len(groups) != len(wanted):
-            raise UserError(f"a code has {len(wanted)} groups, not {len(groups)}")
+            raise UserError(f"{self.source}: a code has {len(wanted)} groups, not {len(groups)}")
         for i, (z, shape) in enumerate(zip(groups, wanted, strict=True)):
             if tuple(z.shape) != (len(groups[0]), *shape):
-                raise UserError(f"z of group {i} is N x {in_words(shape)}, not {in_words(z.shape)}")
+                raise UserError(
+                    f"{self.source}: z of group {i} is N x {in_words(shape)}, not {in_words(z.shape)}"
+                )
         return tuple(z.to(self.device) for z in groups)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:

@@ -21,12 +21,16 @@ def shapes(name: str) -> dict[str, tuple[int, ...]]:
     return {key: tuple(int(n) for n in shape.strip("()").split(",") if n) for key, shape in found}
 
 
+def normal(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+
+
 def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     """The parity file's recipe: a tensor that depends on its name and shape alone; a second name has the first's."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros((), dtype=torch.long)
     name = name.replace(".weight_normalized", ".weight")
-    v = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    v = normal(name, shape)
     if name.endswith(".running_var"):
         v = 1 + 0.1 * np.abs(v)
     elif len(shape) >= 2 and not name.endswith(".log_weight_norm"):
