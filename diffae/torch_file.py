@@ -41,30 +41,30 @@ _DTYPES = {
 MOST_PICKLE = 1 << 23  # bytes; what they describe may take some seventy times as much memory
 
 
-def _refuse_state(*_: Any) -> None:
+def refuse_state(*_: Any) -> None:
     """A pickle may set attributes of what it has built; no file of torch.save does that to a tensor."""
     raise pickle.UnpicklingError("it changes a tensor after building it")
 
 
 @dataclass(frozen=True)
-class _Storage:
+class Storage:
     key: str
     dtype: torch.dtype
     numel: int
 
-    __setstate__ = _refuse_state
+    __setstate__ = refuse_state
 
 
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor that is still on disk."""
 
-    storage: _Storage
+    storage: Storage
     offset: int
     shape: torch.Size
     stride: tuple[int, ...]
 
-    __setstate__ = _refuse_state
+    __setstate__ = refuse_state
 
 
 class _StandIn:
@@ -118,15 +118,15 @@ class Unpickler(pickle._Unpickler):
             self._stand_ins[module, name] = type(title, (_StandIn,), {})
         return self._stand_ins[module, name]
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Storage:
         kind, dtype, key, _device, numel = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype) or "/" in str(key):
             raise pickle.UnpicklingError(f"unknown reference {pid!r:.100}")
-        return _Storage(str(key), dtype, int(numel))
+        return Storage(str(key), dtype, int(numel))
 
 
 def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> StoredTensor:
-    if not isinstance(storage, _Storage) or len(shape) != len(stride):
+    if not isinstance(storage, Storage) or len(shape) != len(stride):
         raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
     return StoredTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
 
@@ -137,7 +137,7 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 # A function has attributes too, its defaults among them.
 for _function in (_rebuild_tensor, _rebuild_parameter):
-    _function.__setstate__ = _refuse_state  # type: ignore[union-attr, attr-defined]
+    _function.__setstate__ = refuse_state  # type: ignore[union-attr, attr-defined]
 
 
 class TorchFile:
@@ -190,7 +190,7 @@ class TorchFile:
             raise UserError(f"{self.path}: damaged: {name} does not hold plain bytes")
         return info
 
-    def _read_storage(self, storage: _Storage) -> Tensor:
+    def _read_storage(self, storage: Storage) -> Tensor:
         name = f"{self._folder}data/{storage.key}"
         size = storage.numel * storage.dtype.itemsize
         try:

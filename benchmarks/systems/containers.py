@@ -7,6 +7,8 @@ A system's adapter asks for the part of the file that it needs; what cannot be o
 """
 
 import hashlib
+import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,16 @@ def opened(path: Path) -> TorchFile | LegacyTorchFile:
     if not path.is_file():
         what = "is a folder; give the file in it" if path.is_dir() else "no such file"
         raise UserError(f"{path}: {what}")
+    _refuse_nvidia(path)
     return open_torch_file(path)
+
+
+def _refuse_nvidia(path: Path) -> None:
+    """A pickle that is no file of torch.save, and names the packages that NVIDIA's generators are made with."""
+    with open(path, "rb") as file:
+        start = file.read(1 << 16)
+    if start[:1] == pickle.PROTO and re.search(rb"\b(torch_utils|dnnlib)\b", start):
+        raise UserError(f"{path}: it looks like a StyleGAN of NVIDIA's (--ckpt stylegan2-w=...)")
 
 
 def entries(content: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from official_files import tiny_state, write_lightning
 from diffae import DiffusionAutoencoder, torch_file
 from diffae.errors import UserError
 from diffae.official import read_classifier, read_latents
-from diffae.torch_file import TorchFile, _rebuild_tensor, _Storage
+from diffae.torch_file import Storage, TorchFile, _rebuild_tensor
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_pickle_that_unpacks_is_refused(tiny):
 )
 def test_a_tensor_larger_than_its_storage_is_refused(tmp_path, shape, stride):
     """`expand` makes terabytes of one number."""
-    storage = _Storage("0", torch.float32, 4)
+    storage = Storage("0", torch.float32, 4)
     torch.save({"conds": torch.zeros(2, 2)}, tmp_path / "latent.pkl")
     with TorchFile(tmp_path / "latent.pkl") as file, pytest.raises((UserError, UnpicklingError)):
         file.read(_rebuild_tensor(storage, 0, shape, stride))

@@ -1,0 +1,142 @@
+"""StyleGAN2 as two systems: images by a vector w for all layers (W), and by one for each layer (W+).
+
+Karras et al., 2020; Abdal et al., 2019 ("Image2StyleGAN"), for W+. The weights that NVIDIA published are for non-commercial
+use.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems import containers, folder, stylegan2_files
+from benchmarks.systems.address import read_address
+from benchmarks.systems.base import (
+    DECODE,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    Code,
+    System,
+    needed,
+)
+from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
+from benchmarks.systems.parts import POOLED, Part
+from benchmarks.systems.stylegan2_files import Found
+from diffae import noise, trained_on
+from diffae.errors import UserError
+
+PACKAGED = "stylegan2"  # the folder of the small version, of both systems
+
+CONST, NONE = "const", "none"
+CHOICES = {
+    "noise": (CONST, NONE),
+    "psi": tuple(f"{tenth / 10:g}" for tenth in range(10, -1, -1)),
+}
+
+
+class _StyleGAN2(System):
+    """What both have. `#noise=none` leaves out the noise of the layers, `#psi=0.7` truncates samples."""
+
+    capabilities = frozenset({DECODE, SAMPLE, SAMPLE_LATENTS})
+    computes_in_float64 = True
+
+    def __init__(self, path: str | Path | None, device: torch.device):
+        address = read_address(path, CHOICES)
+        self.options = address.options
+        place = address.path or folder.packaged(PACKAGED)
+        if place is None:
+            raise NotAvailable(
+                f"no StyleGAN2 is packaged: give a generator's file with --ckpt {self.name}=PATH"
+            )
+        self.found, print_ = _from_folder(place) if folder.is_folder(place) else _from_file(place)
+        self.generator = self.found.generator.to(device)
+        config = self.generator.config
+        self.device, self.image_size, self.layers = device, config.image_size, config.num_ws
+        self._take_dimensions(config)
+        chosen = repr(sorted(self.options.items()))
+        self.fingerprint = hashlib.sha256(f"{self.name} {print_} {chosen}".encode()).hexdigest()
+        self.trained_on = trained_on.read(place) if place.is_dir() else None
+
+    def _take_dimensions(self, config: StyleGAN2Config) -> None:
+        raise NotImplementedError
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            **self.options,
+            "noise_maps": self.found.noise_maps,
+            "w_avg": self.found.w_avg,
+        }
+
+    def mapping(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """w [N, 512] of z [N, 512], as far from the average as `truncation` (psi) says: 1 is as far as it is."""
+        return self.generator.mapping(z.to(self.generator.mapping.w_avg), truncation)
+
+    def synthesis(self, w: Tensor, noise: str = CONST) -> Tensor:
+        """Images of w, N x 512 or N x layers x 512, not clamped; `noise` is const (the network's own maps) or none."""
+        if noise not in CHOICES["noise"]:
+            raise UserError(f"noise is {CONST} or {NONE}, not {noise!r:.40}")
+        network = self.generator.synthesis
+        layers = w[:, None].expand(-1, self.layers, -1) if w.ndim == 2 else w
+        maps = network.noise_maps() if noise == CONST else None
+        return network(layers.to(network.const), maps)
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        w = needed(code.semantic, "w")
+        return self.synthesis(w, self.options["noise"]).clamp(-1, 1)
+
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        z = noise.normal(seed, "latent", indices, (self.generator.config.z_dim,))
+        return self.as_code(self.mapping(z, float(self.options["psi"])))
+
+    def as_code(self, w: Tensor) -> Tensor:
+        """The code of one vector for all layers."""
+        raise NotImplementedError
+
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        return self.decode(Code(self.sample_latents(indices, seed, steps)), steps)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"mapping": self.generator.mapping, "synthesis": self.generator.synthesis}
+
+
+class StyleGAN2W(_StyleGAN2):
+    """StyleGAN2, its code one vector w for all layers"""
+
+    name, title = "stylegan2-w", "StyleGAN2 (W)"
+
+    def _take_dimensions(self, config: StyleGAN2Config) -> None:
+        self.latent_dim = self.semantic_dim = config.w_dim
+
+    def as_code(self, w: Tensor) -> Tensor:
+        return w
+
+
+class StyleGAN2WPlus(_StyleGAN2):
+    """StyleGAN2, its code a vector w for each layer (W+)"""
+
+    name, title = "stylegan2-wplus", "StyleGAN2 (W+)"
+
+    def _take_dimensions(self, config: StyleGAN2Config) -> None:
+        shape = (config.num_ws, config.w_dim)
+        self.latent_dim = config.num_ws * config.w_dim
+        self.semantic_parts = (Part(shape, reading=POOLED, axis=1),)
+
+    def as_code(self, w: Tensor) -> Tensor:
+        return w[:, None].repeat(1, self.layers, 1)
+
+
+def _from_file(path: Path) -> tuple[Found, str]:
+    """The generator in a file of the authors', and a digest of the file."""
+    return stylegan2_files.read(path), containers.sha256(path)
+
+
+def _from_folder(path: Path) -> tuple[Found, str]:
+    """The generator in a folder of ours, and a digest of it."""
+    with torch.device("meta"):
+        generator = Generator(folder.read_config(path, PACKAGED, StyleGAN2Config))
+    folder.read_weights(generator, path)
+    return Found(generator), folder.fingerprint(path)
