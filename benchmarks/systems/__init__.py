@@ -83,6 +83,7 @@ REGISTRY = Registry(
         "d2c": Own(
             "benchmarks.systems.d2c:D2CSystem",
             "D2C: an autoencoder with a contrastive loss, and a DDIM of its codes (the authors' checkpoint)",
+        ),
         "stylegan2-w": Own(
             "benchmarks.systems.stylegan2:StyleGAN2W",
             "StyleGAN2, its code one vector w for all layers",
