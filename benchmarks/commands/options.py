@@ -2,13 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from functools import reduce
 
 from benchmarks import REGISTRY, systems
 from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
 from benchmarks.core.request import AUTO, PRECISIONS, Options
-from benchmarks.systems import slug
+from benchmarks.systems import recognised, slug
 from diffae import cli
 from diffae.config import AUTOENCODER, NUM_TIMESTEPS
 from diffae.data.transforms import CROPS
@@ -25,10 +26,11 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
     benchmarks = _benchmark_names(args.what)
+    checkpoints = _checkpoints(args.ckpt)
     return Options(
         benchmarks=benchmarks,
-        systems=_system_names(args.systems),
-        checkpoints=_checkpoints(args.ckpt),
+        systems=_system_names(args.systems, checkpoints),
+        checkpoints=checkpoints,
         data=None if args.data is None else str(args.data),
         crop=args.crop,
         profile=_profile(args, benchmarks),
@@ -85,7 +87,11 @@ def _parser(description: str | None) -> cli.Parser:
         help="checkpoint of a system; without SYSTEM= it is found out; may be repeated, with a TITLE of its "
         "own for each further checkpoint of one system",
     )
-    add("--systems", metavar="NAME,...|all", help=f"default: {','.join(systems.DEFAULT)}")
+    add(
+        "--systems",
+        metavar="NAME,...|all",
+        help=f"default: {','.join(systems.DEFAULT)}, or those of --ckpt",
+    )
     add("--data", type=cli.path, help="data set (default: the procedural portraits)")
     add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
     add("--verify-data", action="store_true", help="read all of --data again, changed or not")
@@ -181,9 +187,13 @@ def _benchmark_names(what: list[str]) -> tuple[str, ...]:
     return tuple(REGISTRY.usable() if "all" in what else dict.fromkeys(what))
 
 
-def _system_names(text: str | None) -> tuple[str, ...]:
+def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ...]:
+    """Those of --systems; without it the default ones and those of `checkpoints`, or the latter alone where none of
+    them is among the former: who gives a VQ-GAN alone asks for that."""
     if text is None:
-        return systems.DEFAULT
+        given = tuple(dict.fromkeys(key.partition(":")[0] for key in checkpoints))
+        others = tuple(name for name in given if name not in systems.DEFAULT)
+        return others if others and others == given else systems.DEFAULT + others
     if text == "all":
         return tuple(systems.REGISTRY.usable())
     names = _names(text)
@@ -228,6 +238,9 @@ def _checkpoint(text: str) -> tuple[str, str]:
         if not path or (colon and not (slug(title) and title.isprintable())):
             raise UserError(f"--ckpt {text}: expected SYSTEM=PATH or SYSTEM:TITLE=PATH")
         return name, path
+    if found := recognised.system_of(text):
+        systems.REGISTRY.get(found)  # raises UserError if there is none
+        return found, text
     with importing():
         from diffae import checkpoint
 

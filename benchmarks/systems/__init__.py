@@ -92,6 +92,10 @@ REGISTRY = Registry(
             "benchmarks.systems.stylegan2:StyleGAN2WPlus",
             "StyleGAN2, its code a vector w for each layer (W+)",
         ),
+        "diffusers": Own(
+            "benchmarks.systems.diffusers_system:open_model",
+            "Any autoencoder of images of diffusers, of its folder or of a pipeline's vae",
+        ),
         "pixels-pca": Own(
             "benchmarks.systems.references:PixelsPCA",
             "Pixels projected on their first principal components, as many as z_sem has numbers",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks import systems
 from benchmarks.core.registry import NAME
-from benchmarks.systems import calling, checked
+from benchmarks.systems import calling, checked, recognised
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -81,6 +81,8 @@ def _named(thing: str | Path, device: torch.device) -> System:
         return systems.load(thing, None, device)
     if isinstance(thing, str) and "/" not in thing and not _is_checkpoint(thing):
         systems.REGISTRY.get(thing)  # raises UserError: there is none
+    if found := recognised.system_of(thing):
+        return systems.load(found, thing, device)
     config = checkpoint.open_checkpoint(thing).config
     return systems.load("diffae" if config.kind == AUTOENCODER else "ddim", thing, device)
 
@@ -99,7 +101,8 @@ def _image_size(thing: object) -> int:
 
 
 def _is_checkpoint(text: str) -> bool:
-    return Path(text).exists() or text in checkpoint.packaged_names()
+    place = text.partition("#")[0]
+    return any(Path(one).exists() for one in (text, place)) or text in checkpoint.packaged_names()
 
 
 def _refuse_what_cannot(thing: object) -> None:

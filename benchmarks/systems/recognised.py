@@ -1,0 +1,32 @@
+"""Which system a checkpoint is of, to judge by its path alone. Imports no PyTorch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from diffae.errors import UserError
+from diffae.files import read_text
+
+CONFIG, PIPELINE = "config.json", "model_index.json"
+
+
+def system_of(text: str | Path) -> str | None:
+    """The system whose folder it is: one of diffusers, or one that this project wrote. None where the path does not
+    tell: a packaged name, a file, a folder of DiffAE's or DDIM's."""
+    folder = Path(str(text).partition("#")[0]) if not Path(text).exists() else Path(text)
+    if (folder / PIPELINE).is_file():
+        return "diffusers"
+    config = read_json(folder / CONFIG)
+    if "_class_name" in config:
+        return "diffusers"
+    system = config.get("system")
+    return system if isinstance(system, str) else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file's dictionary; empty where there is no file, or none of JSON with a dictionary."""
+    try:
+        found = json.loads(read_text(path)) if path.is_file() else {}
+    except (UserError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
