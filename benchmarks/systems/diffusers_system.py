@@ -77,7 +77,7 @@ class DiffusersSystem(Quantised):
 
     def _tile(self) -> None:
         if self.options["tiling"] == "on":
-            if not hasattr(self.model, "use_tiling"):
+            if not (hasattr(self.model, "use_tiling") and hasattr(self.model, "enable_tiling")):
                 raise UserError(
                     f"{self.source}: {self.class_name} has no tiling; leave out tiling=on"
                 )
