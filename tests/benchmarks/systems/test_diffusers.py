@@ -255,7 +255,14 @@ def test_a_folder_is_recognised_by_the_command_line(more, expected, kl):
 
 def refused(path, capsys) -> str:
     line = refusal(
-        run.main, capsys, "reconstruction", "--systems", "diffusers", "--ckpt", f"diffusers={path}"
+        run.main,
+        capsys,
+        "reconstruction",
+        "--dry-run",
+        "--systems",
+        "diffusers",
+        "--ckpt",
+        f"diffusers={path}",
     )
     assert str(path) in line
     return line

@@ -169,7 +169,14 @@ def test_a_code_that_was_moved_is_decoded_as_it_is(small):
 def refused(path, capsys) -> str:
     """The one line of a command that is given `path`."""
     line = refusal(
-        run.main, capsys, "reconstruction", "--systems", "vqgan", "--ckpt", f"vqgan={path}"
+        run.main,
+        capsys,
+        "reconstruction",
+        "--dry-run",
+        "--systems",
+        "vqgan",
+        "--ckpt",
+        f"vqgan={path}",
     )
     assert str(path.parent) in line
     return line

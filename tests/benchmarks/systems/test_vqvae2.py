@@ -125,7 +125,14 @@ def test_interpolation_is_in_the_space_of_vectors(system):
 def test_tensors_that_do_not_fit_are_named(changed, words, tmp_path, capsys):
     path = vq_files.vqvae2(tmp_path / "vqvae.pt", **changed)
     line = refusal(
-        run.main, capsys, "reconstruction", "--systems", "vqvae2", "--ckpt", f"vqvae2={path}"
+        run.main,
+        capsys,
+        "reconstruction",
+        "--dry-run",
+        "--systems",
+        "vqvae2",
+        "--ckpt",
+        f"vqvae2={path}",
     )
     assert str(path) in line and words in line
 
