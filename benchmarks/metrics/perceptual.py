@@ -137,12 +137,12 @@ class _EffNetDistance(nn.Module):
         super().__init__()
         self.network = network
 
-    def _stages(self, images: Tensor) -> list[Tensor]:
+    def stages(self, images: Tensor) -> list[Tensor]:
         images = resize(images, EFFNET_SIZE).contiguous(memory_format=torch.channels_last)
         return self.network.forward_intermediates(images, intermediates_only=True)  # type: ignore[operator]
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        stages = zip(self._stages(a), self._stages(b), strict=True)
+        stages = zip(self.stages(a), self.stages(b), strict=True)
         return torch.stack([normalised_distance(*pair) for pair in stages]).mean(0)
 
 

@@ -6,6 +6,7 @@ use.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import containers, folder, stylegan2_files
-from benchmarks.systems.address import read_address
+from benchmarks.systems import containers, folder, inversion, resemblance, stylegan2_files
+from benchmarks.systems.address import Whole, read_address
 from benchmarks.systems.base import (
     DECODE,
+    ENCODE,
     SAMPLE,
     SAMPLE_LATENTS,
+    SEMANTIC,
     Code,
     System,
     needed,
@@ -32,16 +35,27 @@ from diffae.errors import UserError
 PACKAGED = "stylegan2"  # the folder of the small version, of both systems
 
 CONST, NONE = "const", "none"
-CHOICES = {
+STEPS = 1000  # of an inversion, as published
+CHOICES: dict[str, Any] = {
     "noise": (CONST, NONE),
     "psi": tuple(f"{tenth / 10:g}" for tenth in range(10, -1, -1)),
+    "steps": Whole(STEPS, 1, 100_000),
+    "distance": resemblance.NAMES,
+    "mse": ("0", "0.01", "0.1", "1", "10"),
 }
 
 
 class _StyleGAN2(System):
-    """What both have. `#noise=none` leaves out the noise of the layers, `#psi=0.7` truncates samples."""
+    """What both have.
 
-    capabilities = frozenset({DECODE, SAMPLE, SAMPLE_LATENTS})
+    noise     const: the layers' own noise maps; none: no noise in what is decoded
+    psi       truncation of samples: how far from the average w they are
+    steps     of an inversion
+    distance  what an inversion makes small, see resemblance.py
+    mse       the weight of the mean squared error beside it
+    """
+
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
     computes_in_float64 = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
@@ -54,11 +68,12 @@ class _StyleGAN2(System):
             )
         self.found, print_ = _from_folder(place) if folder.is_folder(place) else _from_file(place)
         self.generator = self.found.generator.to(device)
+        self.resemblance = resemblance.find(self.options["distance"], device)
         config = self.generator.config
         self.device, self.image_size, self.layers = device, config.image_size, config.num_ws
         self._take_dimensions(config)
-        chosen = repr(sorted(self.options.items()))
-        self.fingerprint = hashlib.sha256(f"{self.name} {print_} {chosen}".encode()).hexdigest()
+        chosen = f"{self.name} {print_} {sorted(self.describe().items())}"
+        self.fingerprint = hashlib.sha256(chosen.encode()).hexdigest()
         self.trained_on = trained_on.read(place) if place.is_dir() else None
 
     def _take_dimensions(self, config: StyleGAN2Config) -> None:
@@ -69,7 +84,26 @@ class _StyleGAN2(System):
             **self.options,
             "noise_maps": self.found.noise_maps,
             "w_avg": self.found.w_avg,
+            "distance": self.resemblance.name,
+            "distance_sha256": self.resemblance.sha256,
+            "inversion": f"projector, {self.options['steps']} passes forward and backward",
         }
+
+    def _inverted(self, images: Tensor, layers: int) -> Tensor:
+        """The w of so many layers whose image is most like each of the images: N x layers x w_dim."""
+        settings = inversion.Settings(int(self.options["steps"]), float(self.options["mse"]))
+        return inversion.invert(
+            self.generator,
+            images.to(self.device),
+            self.resemblance,
+            self._statistics,
+            layers,
+            settings,
+        )
+
+    @cached_property
+    def _statistics(self) -> inversion.Statistics:
+        return inversion.statistics(self.generator.mapping)
 
     def mapping(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """w [N, 512] of z [N, 512], as far from the average as `truncation` (psi) says: 1 is as far as it is."""
@@ -111,6 +145,9 @@ class StyleGAN2W(_StyleGAN2):
     def _take_dimensions(self, config: StyleGAN2Config) -> None:
         self.latent_dim = self.semantic_dim = config.w_dim
 
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return self._inverted(images, layers=1)[:, 0]
+
     def as_code(self, w: Tensor) -> Tensor:
         return w
 
@@ -124,6 +161,9 @@ class StyleGAN2WPlus(_StyleGAN2):
         shape = (config.num_ws, config.w_dim)
         self.latent_dim = config.num_ws * config.w_dim
         self.semantic_parts = (Part(shape, reading=POOLED, axis=1),)
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return self._inverted(images, self.layers)
 
     def as_code(self, w: Tensor) -> Tensor:
         return w[:, None].repeat(1, self.layers, 1)

@@ -52,9 +52,9 @@ def fill(name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.asarray(value, np.float32))
 
 
-def state(keys: str = "tiny32") -> State:
-    """A generator under the names of stylegan2-ada-pytorch, without the filters."""
-    found = shapes(keys)
+def state(keys: str = "tiny32", w_dim: int = 512) -> State:
+    """A generator under the names of stylegan2-ada-pytorch, without the filters; `w_dim` in place of 512."""
+    found = {k: tuple(w_dim if n == 512 else n for n in s) for k, s in shapes(keys).items()}
     return {name: fill(name, s) for name, s in found.items() if not name.endswith("_filter")}
 
 

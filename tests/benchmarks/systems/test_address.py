@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.systems.address import read_address
+from benchmarks.systems.address import Whole, read_address
 from diffae.errors import UserError
 
 CHOICES = {"block": ("relu-skip", "input-skip"), "noise": ("const", "none")}
@@ -49,3 +49,12 @@ def test_bad_options_are_one_line_with_the_path(text, words):
 def test_a_system_without_options_says_so():
     with pytest.raises(UserError, match="this system has none"):
         read_address("x.pt#a=b", {})
+
+
+def test_a_whole_number_may_be_an_option():
+    choices = {"steps": Whole(1000, 1, 5000)}
+    assert read_address("x.pt", choices).options == {"steps": "1000"}
+    assert read_address("x.pt#steps=20", choices).options == {"steps": "20"}
+    for bad in ("0", "5001", "-1", "1.5", "", "9" * 50):
+        with pytest.raises(UserError, match="steps is a whole number from 1 to 5000, not"):
+            read_address(f"x.pt#steps={bad}", choices)

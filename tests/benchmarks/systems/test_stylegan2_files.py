@@ -28,7 +28,7 @@ WRITERS = {
 
 @pytest.fixture(scope="module")
 def state():
-    return imitations.state()
+    return imitations.state(w_dim=16)
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -1,0 +1,125 @@
+"""How far an image is from one that is sought, with gradients: what inversion makes small.
+
+    lpips     LPIPS with VGG16, as StyleGAN2's projector has it, where VGG16's published weights are in torch.hub's cache
+    effnet    the harness's stand-in for it, by EfficientNet-lite0 (benchmarks/metrics/perceptual.py)
+    mse       the mean squared error
+
+Images of more than 256 px are averaged to 256 px before a network sees them, as in the projector's code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.perceptual import (
+    effnet_distance,
+    lpips_vgg16,
+    normalised_distance,
+)
+from diffae.errors import UserError
+from reports.metrics import EFFNET
+
+AUTO, LPIPS, EFFICIENTNET, MSE = "auto", "lpips", "effnet", "mse"
+NAMES = (AUTO, LPIPS, EFFICIENTNET, MSE)
+NETWORKS = {LPIPS: "vgg16", EFFICIENTNET: EFFNET}
+LARGEST = 256  # px that a network sees
+
+Distance = Callable[[Tensor], Tensor]  # images N x 3 x S x S with gradients -> [N]
+
+
+@dataclass(frozen=True)
+class Resemblance:
+    """A distance by name, and the digest of the weights that it looks through, if any.
+
+    `to(target)` is the distance to images N x 3 x S x S; the first call reads the weights.
+    """
+
+    name: str
+    sha256: str
+    to: Callable[[Tensor], Distance]
+
+
+def find(name: str, device: torch.device) -> Resemblance:
+    """The distance of that name; AUTO is the first of the others whose weights are there.
+
+    Raises UserError if weights are missing or not the published ones.
+    """
+    if name == AUTO:
+        name = next((n for n, network in NETWORKS.items() if weights.find(network, None)), MSE)
+    if name == MSE:
+        return Resemblance(MSE, "", _mse)
+    path = _published(NETWORKS[name])
+    make = {LPIPS: _of_lpips, EFFICIENTNET: _of_effnet}[name]
+    loaded = cache(lambda: make(path, device))
+    return Resemblance(name, weights.sha256(path), lambda target: loaded()(target))
+
+
+def _published(network: str) -> Path:
+    """The file of its weights. Another one of that name is no choice of anybody's here."""
+    path = weights.find(network, None)
+    if (
+        path is not None
+        and path.is_file()
+        and weights.sha256(path) != weights.KNOWN[network].sha256
+    ):
+        raise UserError(
+            f"{path}: not the published weights of {network}: get the file again, or choose another "
+            f"distance with #distance={MSE}"
+        )
+    return weights.load_path(network, None, allow_unknown=False)
+
+
+def _mse(target: Tensor) -> Distance:
+    return lambda images: (images - target).square().mean((1, 2, 3))
+
+
+def _of_effnet(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
+    """The harness's distance; the network sees the images that are sought only once."""
+    look: Any = effnet_distance(path, device).module.stages
+
+    def to(target: Tensor) -> Distance:
+        with torch.no_grad():
+            sought = look(_averaged(target))
+
+        def from_images(images: Tensor) -> Tensor:
+            pairs = zip(look(_averaged(images)), sought, strict=True)
+            return torch.stack([normalised_distance(*pair) for pair in pairs]).mean(0)
+
+        return from_images
+
+    return to
+
+
+def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
+    """What the lpips package's module gives, the same way."""
+    from lpips import normalize_tensor
+
+    module: Any = lpips_vgg16(path, device).module
+
+    def look(images: Tensor) -> list[Tensor]:
+        return [normalize_tensor(layer) for layer in module.net(module.scaling_layer(images))]
+
+    def to(target: Tensor) -> Distance:
+        with torch.no_grad():
+            sought = look(_averaged(target))
+
+        def from_images(images: Tensor) -> Tensor:
+            pairs = zip(module.lins, look(_averaged(images)), sought, strict=True)
+            by_layer = [lin((a - b).square()).mean((1, 2, 3)) for lin, a, b in pairs]
+            return torch.stack(by_layer).sum(0)
+
+        return from_images
+
+    return to
+
+
+def _averaged(images: Tensor) -> Tensor:
+    large = images.shape[2] > LARGEST
+    return F.interpolate(images, size=(LARGEST, LARGEST), mode="area") if large else images

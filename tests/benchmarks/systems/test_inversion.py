@@ -1,0 +1,285 @@
+"""Inversion of StyleGAN2: the schedule against the authors' code, and codes that no neighbour changes."""
+
+import numpy as np
+import pytest
+import stylegan2_imitations as imitations
+import torch
+from metric_weights import vgg16_without_classifier, write_random_weights
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks import systems
+from benchmarks.metrics import perceptual, weights
+from benchmarks.systems import inversion, resemblance
+from benchmarks.systems.base import Code
+from benchmarks.systems.inversion import GROUP, Settings, Statistics, invert
+from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
+from diffae.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def published():
+    with np.load(imitations.DATA / "stylegan2_tiny32_projector.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    with torch.device("meta"):
+        generator = Generator(StyleGAN2Config((64, 64, 32, 16)))
+    generator.load_state_dict(imitations.state(), assign=True)
+    return generator.eval().requires_grad_(False)
+
+
+def close(found, expected, atol: float = 1e-4) -> None:
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=atol)
+
+
+# ----------------------------------------------------------------------------------------------
+# Against the authors' code
+
+
+def test_statistics_of_w_are_the_authors(tiny, published):
+    found = inversion.statistics(tiny.mapping)
+    close(found.average, published["w_avg"][0, 0])
+    close(found.spread, published["w_std"])
+
+
+def test_the_learning_rate_and_the_noise_of_w_are_the_authors(published):
+    spread = float(published["w_std"])
+    close([inversion.learning_rate(i, 1000) for i in range(1000)], published["lr"], 1e-12)
+    found = [inversion.noise_of_w(i, 1000, spread) for i in range(1000)]
+    close(found, published["noise_scale"], 1e-6)
+
+
+def test_the_penalty_of_noise_maps_is_the_authors(tiny, published):
+    maps = {
+        f"b{side}.conv{i}.noise_const": tiny.get_buffer(f"synthesis.b{side}.conv{i}.noise_const")
+        for side in (4, 8, 16, 32)
+        for i in (0, 1)
+        if side > 4 or i
+    }
+    assert list(maps) == list(published["noise_reg_names"])
+    batches = [torch.stack([one, torch.ones_like(one)])[:, None] for one in maps.values()]
+    close(inversion.dependence(batches)[0], published["noise_reg"], 1e-6)
+    for one, expected in zip(batches, published["noise_reg_values"], strict=True):
+        close(inversion.dependence([one])[0], expected, 1e-6)
+
+
+def test_normalised_maps_are_the_authors(tiny, published):
+    found = tiny.synthesis.noise_maps()[-1].clone()[None, None]
+    inversion.normalise([found])
+    close(found[0, 0], published["noise_normalized_b32_conv1"], 1e-6)
+
+
+@pytest.mark.parametrize(("layers", "name"), [(1, "grad_w"), (8, "grad_wplus")])
+def test_mean_squared_error_and_its_gradient_are_the_authors(tiny, published, layers, name):
+    w = torch.from_numpy(published["w_avg"]).repeat(1, layers, 1).requires_grad_()
+    distance = resemblance.find("mse", CPU).to(torch.from_numpy(published["target"]))
+    with torch.enable_grad():
+        loss = distance(tiny.synthesis(w.expand(-1, 8, -1), tiny.synthesis.noise_maps()))
+    close(loss.detach(), published["mse"])
+    close(torch.autograd.grad(loss.sum(), w)[0], published[name])
+
+
+# ----------------------------------------------------------------------------------------------
+# Codes
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A generator whose images lie within [-1, 1] and show what w says."""
+    torch.manual_seed(0)
+    generator = Generator(StyleGAN2Config((16, 16), z_dim=16, w_dim=16, mapping_width=16))
+    for layer in generator.synthesis.layers():
+        layer.noise_strength.data.fill_(0.05)
+    for block in generator.synthesis.blocks():
+        block.torgb.weight.data.mul_(0.3)
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def start(small):
+    return inversion.statistics(small.mapping)
+
+
+def made(generator: Generator, w: Tensor) -> Tensor:
+    ws = w.expand(-1, generator.config.num_ws, -1)
+    return generator.synthesis(ws, generator.synthesis.noise_maps())
+
+
+MEAN_SQUARE = resemblance.find("mse", CPU)
+
+
+@pytest.mark.parametrize("layers", [1, 4])
+def test_a_code_is_found_again(small, start, layers):
+    """Of an image that the generator made: W+ where its layers differ, W where they do not."""
+    torch.manual_seed(1)
+    w = small.mapping(torch.randn(2 * layers, 16)).reshape(2, layers, 16)
+    images = made(small, w)
+    found = made(small, invert(small, images, MEAN_SQUARE, start, layers, Settings(200)))
+    at_start = made(small, start.average.expand(2, 1, -1))
+    before, after = ((x - images).square().mean((1, 2, 3)) for x in (at_start, found))
+    assert (after < 0.1 * before).all()
+
+
+def test_w_plus_comes_nearer_than_w(small, start):
+    torch.manual_seed(2)
+    images = F.interpolate(torch.randn(3, 3, 4, 4), size=8).tanh()
+    errors = {}
+    for layers in (1, 4):
+        w = invert(small, images, MEAN_SQUARE, start, layers, Settings(150))
+        assert w.shape == (3, layers, 16)
+        errors[layers] = float((made(small, w) - images).square().mean())
+    assert (
+        errors[4]
+        < errors[1]
+        < float((made(small, start.average[None, None]) - images).square().mean())
+    )
+
+
+@pytest.mark.parametrize("layers", [1, 4])
+def test_a_code_is_the_same_to_the_bit_whatever_is_encoded_beside_it(small, start, layers):
+    torch.manual_seed(3)
+    images = torch.rand(GROUP + 3, 3, 8, 8) * 2 - 1
+    settings = Settings(40)
+    together = invert(small, images, MEAN_SQUARE, start, layers, settings)
+    for some in ([0], [9, 2, 10], list(range(10, 0, -1))):
+        found = invert(small, images[some], MEAN_SQUARE, start, layers, settings)
+        assert torch.equal(found, together[some])
+    assert len({tuple(w.flatten().tolist()) for w in together}) == len(images)
+
+
+def test_noise_is_an_image_s_own(small):
+    images = torch.rand(2, 3, 8, 8)
+    first, again, other = (inversion.generator_of(images[i]).standard_normal(4) for i in (0, 0, 1))
+    assert (first == again).all() and (first != other).all()
+
+
+def test_the_first_step_goes_nowhere(small, start):
+    """The learning rate begins at 0, so one step returns the start itself."""
+    found = invert(small, torch.zeros(1, 3, 8, 8), MEAN_SQUARE, start, 1, Settings(1))
+    assert torch.equal(found[0, 0], start.average)
+
+
+def test_the_code_that_is_returned_is_without_the_noise_of_the_search(small, start):
+    """Where nothing is to be gained, nothing moves, however much noise is added to w on the way."""
+    none = resemblance.Resemblance("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
+    found = invert(small, torch.zeros(1, 3, 8, 8), none, start, 1, Settings(3))
+    assert torch.equal(found[0, 0], start.average)
+
+
+def test_no_images_have_no_codes(small, start):
+    assert invert(small, torch.zeros(0, 3, 8, 8), MEAN_SQUARE, start, 4, Settings(5)).shape == (
+        0,
+        4,
+        16,
+    )
+
+
+def test_a_step_is_one_pass_of_the_generator(small, start, monkeypatch):
+    passes = []
+    small.synthesis.register_forward_hook(lambda *_: passes.append(1))
+    invert(small, torch.zeros(1, 3, 8, 8), MEAN_SQUARE, start, 1, Settings(7))
+    assert len(passes) == 7
+
+
+def test_a_weight_of_the_mean_squared_error_is_added(small, start):
+    torch.manual_seed(4)
+    images = F.interpolate(torch.randn(2, 3, 4, 4), size=8).tanh()
+    none = resemblance.Resemblance("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
+    still = invert(small, images, none, start, 1, Settings(20))
+    moved = invert(small, images, none, start, 1, Settings(20, mse=1.0))
+    error = [(made(small, w) - images).square().mean() for w in (still, moved)]
+    assert error[1] < error[0]
+
+
+# ----------------------------------------------------------------------------------------------
+# Distances
+
+
+def test_the_stand_in_is_the_harness_s_distance():
+    torch.manual_seed(5)
+    a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    expected = perceptual.effnet_distance(weights.load_path("efficientnet-lite0", None, False), CPU)
+    found = resemblance.find("effnet", CPU)
+    assert found.sha256 == expected.sha256
+    close(found.to(a)(b), expected(a, b), 1e-6)
+
+
+def test_lpips_is_what_its_package_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr("torchvision.models.vgg16", vgg16_without_classifier)
+    path = write_random_weights(tmp_path / "weights") / weights.KNOWN["vgg16"].filename
+    torch.manual_seed(6)
+    a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    expected = perceptual.lpips_vgg16(path, CPU)(a, b)
+    close(resemblance._of_lpips(path, CPU)(a)(b), expected, 1e-5)
+
+
+def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "hub_folder", lambda: tmp_path)
+    assert resemblance.find("auto", CPU).name == "effnet"
+    (tmp_path / weights.KNOWN["vgg16"].filename).write_bytes(b"other")
+    with pytest.raises(UserError, match="not the published weights of vgg16"):
+        resemblance.find("auto", CPU)
+    monkeypatch.setattr(weights, "sha256", lambda path: weights.KNOWN["vgg16"].sha256)
+    assert resemblance.find("auto", CPU).name == "lpips"
+
+
+def test_large_images_are_averaged_to_256_px(monkeypatch):
+    seen = []
+    monkeypatch.setattr(resemblance, "effnet_distance", lambda *_: _Watching(seen))
+    image = torch.rand(1, 3, 512, 512)
+    resemblance._of_effnet(None, CPU)(image)(image)
+    expected = F.avg_pool2d(image, 2)
+    torch.testing.assert_close(seen[0], expected)
+    torch.testing.assert_close(seen[1], expected)
+
+
+class _Watching:
+    def __init__(self, seen):
+        self.module = self
+        self.stages = lambda images: seen.append(images) or [images]
+
+
+# ----------------------------------------------------------------------------------------------
+# The systems
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory, small):
+    path = tmp_path_factory.mktemp("stylegan2") / "network.pkl"
+    return imitations.write_pytorch(path, small.state_dict(), {"synthesis_kwargs": {}})
+
+
+def test_both_systems_encode(file, small):
+    images = torch.rand(2, 3, 8, 8) * 2 - 1
+    for name, shape in (("stylegan2-w", (2, 16)), ("stylegan2-wplus", (2, 4, 16))):
+        system = systems.load(name, f"{file}#steps=5,distance=mse")
+        code = system.encode(images)
+        assert code.semantic.shape == shape
+        assert len(shape) == 2 or not torch.equal(code.semantic[:, 0], code.semantic[:, 1])
+        assert system.decode(code).shape == images.shape
+
+
+def test_what_an_inversion_was_is_in_the_protocol_and_in_what_it_is_filed_under(file):
+    found = {
+        options: systems.load("stylegan2-w", f"{file}#{options}")
+        for options in ("", "steps=20", "distance=mse", "mse=1")
+    }
+    assert len({system.fingerprint for system in found.values()}) == 4
+    assert found[""].describe()["inversion"] == "projector, 1000 passes forward and backward"
+    assert found[""].describe()["distance"] == "effnet"
+    assert len(found[""].describe()["distance_sha256"]) == 64
+    assert found["steps=20"].describe()["steps"] == "20"
+
+
+def test_encoding_goes_in_the_batches_of_the_run_and_gives_the_same(file):
+    system = systems.load("stylegan2-wplus", f"{file}#steps=10,distance=mse")
+    images = torch.rand(5, 3, 8, 8) * 2 - 1
+    together = system.encode(images).semantic
+    system.batches.size = 2
+    assert torch.equal(system.encode(images).semantic, together)
+    assert isinstance(Code(together), Code) and isinstance(system.inner._statistics, Statistics)
