@@ -76,8 +76,8 @@ class NVAESystem(System):
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         images = images.to(self.device)
-        choose = _mean if self.options["posterior"] == "mean" else _Drawn(images)
-        return self.model.encode(to_bits(images, self.model.configuration.bits), choose)
+        infer = _mean if self.options["posterior"] == "mean" else _Drawn(images)
+        return self.model.encode(to_bits(images, self.model.configuration.bits), infer)
 
     def logits(self, code: Code) -> Tensor:
         """Of the distribution of the images' values (networks/logistic_mixture.py): N x 100 x S x S."""
@@ -116,7 +116,7 @@ class NVAESystem(System):
         return {"NVAE": self.model}
 
 
-def _mean(i: int, posterior: Gaussian) -> Tensor:
+def _mean(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
     return posterior.mean
 
 
@@ -128,7 +128,7 @@ class _Drawn:
         levels = grey_levels(images).to("cpu", torch.uint8).numpy()
         self.digests = [hashlib.sha256(one.tobytes()).hexdigest() for one in levels]
 
-    def __call__(self, i: int, posterior: Gaussian) -> Tensor:
+    def __call__(self, i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
         shape = posterior.mean.shape[1:]
         eps = [
             noise.normals(noise.generator(0, f"nvae posterior {digest}", i), shape)

@@ -47,7 +47,16 @@ class Elsewhere(NamedTuple):
     line: str
 
 
-ELSEWHERE: dict[str, Elsewhere] = {}
+ELSEWHERE: dict[str, Elsewhere] = {
+    "nvae-portraits": Elsewhere(
+        "benchmarks.systems.small.nvae:PRESET",
+        "the packaged NVAE: five groups at two scales, 32 px",
+    ),
+    "d2c-portraits": Elsewhere(
+        "benchmarks.systems.small.d2c:PRESET",
+        "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
+    ),
+}
 
 
 def find_preset(name: str) -> AnyPreset:

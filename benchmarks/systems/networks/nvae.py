@@ -101,8 +101,8 @@ class DecoderCombiner(nn.Module):
         return self.conv(torch.cat((made, z), dim=1))
 
 
-# Of the posterior (its z may be drawn) of group i; of the prior of group i.
 Choice = Callable[[int, Gaussian], Tensor]
+Inference = Callable[[int, Gaussian, Gaussian], Tensor]
 
 
 class NVAE(nn.Module):
@@ -187,18 +187,26 @@ class NVAE(nn.Module):
     # ------------------------------------------------------------------------------------------
     # Computing
 
-    def encode(self, images: Tensor, choose: Choice) -> tuple[Tensor, ...]:
-        """The z of every group. `choose(i, posterior)` is the z of group i before its flows."""
+    def encode(self, images: Tensor, infer: Inference) -> tuple[Tensor, ...]:
+        """The z of every group. `infer(i, posterior, prior)` is the z of group i before its flows."""
+        return self._infer(images, infer)[0]
+
+    def reconstruct(self, images: Tensor, infer: Inference) -> Tensor:
+        """The logits of the codes that `infer` makes, as in `encode`."""
+        return self._finish(self._infer(images, infer)[1])
+
+    def _infer(self, images: Tensor, infer: Inference) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The code, and what the decoder has made of it when the last group has come in."""
         found: list[Tensor] = []
         top, seen = self._see(images)
 
         def choose_z(i: int, made: Tensor) -> Tensor:
-            z = choose(i, self.posterior(i, top, seen, made)[0])
+            z = infer(i, *self.posterior(i, top, seen, made))
             found.append(self.flow(i, z))
             return found[-1]
 
-        self._make(len(images), choose_z)
-        return tuple(found)
+        made = self._make(len(images), choose_z)
+        return tuple(found), made
 
     def logits(self, code: tuple[Tensor, ...]) -> Tensor:
         """Of the distribution of the image of a code: N x 10 K x S x S."""

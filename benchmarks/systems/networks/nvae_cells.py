@@ -42,6 +42,13 @@ class WeightNormConv(nn.Conv2d):
         return self._conv_forward(x, self.kernel(), self.bias)
 
 
+def start_norms(network: nn.Module) -> None:
+    """Let every such kernel of a new network be the one that it was made with."""
+    for module in network.modules():
+        if isinstance(module, WeightNormConv):
+            module.log_weight_norm.data = module.norm().detach().clamp(min=1e-3).log()
+
+
 class BatchNorm(nn.BatchNorm2d):
     """The count of batches, which no file need have, is there whatever device modules are made on."""
 

@@ -86,7 +86,7 @@ def test_codes_logits_and_images_are_those_of_the_authors_code(tiny, parity, ima
 def test_posteriors_are_those_of_the_authors_code(tiny, parity, images):
     found = []
 
-    def choose(i, posterior):
+    def choose(i, posterior, prior):
         found.append(posterior)
         return posterior.mean
 
@@ -146,7 +146,7 @@ def test_a_drawn_posterior_has_its_mean_and_deviation(state, tmp_path, images, p
     model = systems.load("nvae", path).inner.model
     found = []
 
-    def choose(i, posterior):
+    def choose(i, posterior, prior):
         found.append(posterior)
         return drawn[i]
 
@@ -260,7 +260,7 @@ def test_a_network_without_squeeze_and_with_absolute_posteriors_is_another():
     assert not any(".se." in name for name in network.state_dict())
     x = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        code = network.encode(x, lambda i, posterior: posterior.mean)
+        code = network.encode(x, lambda i, posterior, prior: posterior.mean)
         assert [tuple(z.shape) for z in code] == [(2, 2, 4, 4), (2, 2, 8, 8), (2, 2, 8, 8)]
         assert network.decode(code).shape == (2, 3, 16, 16)
 
