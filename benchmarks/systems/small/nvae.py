@@ -124,12 +124,12 @@ PRESET = SmallPreset(
     ),
     {
         "autoencoder": Schedule(
-            samples=50_000,
+            samples=32_000,
             batch_size=16,
             learning_rate=8e-3,
             warmup_samples=1_000,
             decay="cosine",
-            ema_decay=0.999,
+            ema_decay=0.998,
             ema_warmup=True,
         )
     },
