@@ -28,9 +28,12 @@ def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
         raise reader.unsupported(f"an output of {head[0]} channels, not ten a component")
     if len(pre) != len(post) or len(enc) != len(dec) or pre[-1] or post[0]:
         raise reader.unsupported("another number of scales on the way up than on the way down")
+    channels = reader.sides("autoencoder.stem.weight")[0]
+    if channels < 2:
+        raise reader.unsupported("a single channel")
     unet = _of_unet(reader)
     return D2CConfig(
-        channels=reader.sides("autoencoder.stem.weight")[0],
+        channels=channels,
         pre=pre[:-1],
         enc=enc,
         dec=dec,
@@ -63,6 +66,8 @@ def _of_unet(reader: "_Reader") -> _UNet:
     if not 1 <= len(levels) <= MOST_SCALES:
         raise reader.unsupported(f"a DDIM of {len(levels)} levels")
     of_level = [reader.sides(f"diffusion.down.{i}.block.0.conv1.weight")[0] for i in levels]
+    if any(width % channels for width in of_level):
+        raise reader.unsupported(f"a DDIM of widths {of_level}, no multiples of {channels}")
     attends = [f"diffusion.down.{i}.attn.0.q.weight" in reader.tensors for i in levels]
     if True not in attends:
         raise reader.unsupported("a DDIM without attention, which does not tell its side")

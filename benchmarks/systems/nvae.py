@@ -175,6 +175,10 @@ def _of_file(path: Path) -> tuple[NVAE, str]:
             )
         stored = containers.tensors_of(state, path)
         config = read_arguments(arguments.values, tuple(stored["prior_ftr0"].shape), path)
+        if config.cells > len(stored):
+            raise UserError(
+                f"{path}: its args ask for {config.cells:,} cells, and it has {len(stored):,} tensors"
+            )
         # A convolution without weight norm is there twice, under a second name.
         tensors = containers.take(file, stored, leave=lambda n: n.endswith(".weight_normalized"))
     model = empty(config)

@@ -28,7 +28,7 @@ MOST = {
     "num_mixture_dec": 100,
 }
 MOST_SIDE = 1024  # of the decoder's first map
-NONE_TOO = {"num_nf"}  # of which there may be 0
+FEWEST = {"num_nf": 0, "num_channels_enc": 2, "num_channels_dec": 2}  # where it is not 1
 OF_TWO_VALUES = ("mnist", "omniglot")  # data whose pixels are on or off, by another distribution
 
 
@@ -66,7 +66,7 @@ class _Arguments:
 
     def number(self, name: str) -> int:
         value = self.get(name)
-        fewest = 0 if name in NONE_TOO else 1
+        fewest = FEWEST.get(name, 1)
         if (
             not isinstance(value, int)
             or isinstance(value, bool)

@@ -44,6 +44,12 @@ class NVAEConfig:
         """How much smaller the coarsest maps are than the image."""
         return 2 ** (self.blocks + len(self.groups) - 1)
 
+    @property
+    def cells(self) -> int:
+        """How many the network has, flows included; each has several tensors."""
+        per_group = self.cells_enc + self.cells_dec + self.flows
+        return sum(self.groups) * per_group + self.blocks * (self.cells_pre + self.cells_post)
+
     def latent_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """C, H, W of each group's z, the coarsest first."""
         coarsest = self.image_size // self.scaling

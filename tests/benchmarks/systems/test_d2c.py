@@ -287,11 +287,41 @@ def test_a_deviation_of_zero_is_refused(tmp_path):
     [
         ("autoencoder", "encoder_q.stem.weight", "autoencoder.stem.weight is missing"),
         ("diffusion", "down.0.attn.0.q.weight", "without attention, which does not tell its side"),
+        (
+            "diffusion",
+            "down.1.block.0.conv1.weight",
+            "diffusion.down.1.block.0.conv1.weight is missing",
+        ),
     ],
 )
 def test_what_the_configuration_is_read_from_must_be_there(tmp_path, part, name, words):
     parts = d2c_files.network(SMALL)
     del parts[part][name]
+    assert words in refuse(d2c_files.write(tmp_path / "a.ckpt", parts))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "shape", "words"),
+    [
+        ("autoencoder", "encoder_q.stem.weight", (1, 3, 3, 3), "a D2C with a single channel"),
+        ("diffusion", "conv_in.weight", (48, 4, 3, 3), "a DDIM of 48 channels, no multiple of 32"),
+        (
+            "diffusion",
+            "down.1.block.0.conv1.weight",
+            (33, 32, 3, 3),
+            "widths [32, 33], no multiples",
+        ),
+        (
+            "autoencoder",
+            "encoder_q.image_conditional.1.weight",
+            (5, 8, 3, 3),
+            "an output of 5 channels",
+        ),
+    ],
+)
+def test_shapes_of_which_no_network_can_be_made_are_named(tmp_path, part, name, shape, words):
+    parts = d2c_files.network(SMALL)
+    parts[part][name] = torch.zeros(shape)
     assert words in refuse(d2c_files.write(tmp_path / "a.ckpt", parts))
 
 

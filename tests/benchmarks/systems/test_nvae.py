@@ -304,6 +304,17 @@ def test_arguments_that_do_not_fit_the_tensors_name_them(state, tmp_path):
     assert "tensors not part of the model: dec_tower.1.se.se.0.bias" in line
 
 
+def test_arguments_ask_for_no_more_cells_than_the_file_can_have(state, tmp_path):
+    """Otherwise a file of a few bytes makes a network of millions of modules."""
+    arguments = nvae_files.tiny_arguments() | {
+        "num_cell_per_cond_enc": 64,
+        "num_groups_per_scale": 128,
+    }
+    few = {"prior_ftr0": state["prior_ftr0"]}
+    line = refuse(nvae_files.write(tmp_path / "a.pt", few, arguments))
+    assert "its args ask for 15,236 cells, and it has 1 tensors" in line
+
+
 def test_a_file_without_arguments_says_so(state, tmp_path):
     assert "has no args" in refuse(nvae_files.write(tmp_path / "a.pt", state, None))
 
