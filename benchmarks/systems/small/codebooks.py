@@ -1,0 +1,65 @@
+"""How codebooks learn: by moving averages of the vectors that chose each code (VQ-VAE-2's way), and dead codes begin anew.
+
+van den Oord et al., "Neural discrete representation learning", 2017, Appendix A.1.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.systems.networks.vqvae2 import Codebook
+
+DECAY, SMOOTHING = 0.99, 1e-5
+DEAD = 0.05  # vectors a step that choose a code, on average, below which it begins anew
+
+
+class Quantised(NamedTuple):
+    """Code vectors N x C x h x w with the gradient of what they stand for, and how far they are from it."""
+
+    vectors: Tensor
+    error: Tensor
+
+
+def quantise(codebook: Codebook, maps: Tensor, noise: np.random.Generator) -> Quantised:
+    """The nearest codes of `maps`, which the codebook learns from on the way.
+
+    `error` is the mean of (sg(code) - map)^2, what commits the encoder; the gradient goes through as if nothing
+    was rounded.
+    """
+    maps = maps.float()
+    indices = codebook.indices(maps.detach())
+    vectors = codebook.vectors(indices)
+    learn(codebook, maps.detach().movedim(1, -1).flatten(0, 2), indices.flatten(), noise)
+    error = (vectors - maps).square().mean()
+    return Quantised(maps + (vectors - maps).detach(), error)
+
+
+@torch.no_grad()
+def learn(codebook: Codebook, vectors: Tensor, indices: Tensor, noise: np.random.Generator) -> None:
+    """Move the codes towards the `vectors` M x C that chose them, `indices` M:
+
+        N <- 0.99 N + 0.01 count,   m <- 0.99 m + 0.01 sum,   code = m / N
+
+    with N smoothed as in the authors' code. Then codes that hardly anything chooses become vectors of this batch, drawn
+    by `noise`, which the paper's two million images make unnecessary. All of it is in the buffers' own memory, as the
+    state of a training wants it.
+    """
+    if not torch.isfinite(vectors).all():
+        return  # the step will not be taken
+    count = torch.bincount(indices, minlength=codebook.embed.shape[1]).float()
+    total = torch.zeros_like(codebook.embed.T).index_add_(0, indices, vectors).T
+    codebook.cluster_size.lerp_(count, 1 - DECAY)
+    codebook.embed_avg.lerp_(total, 1 - DECAY)
+    _begin_anew(codebook, vectors, noise)
+    whole = codebook.cluster_size.sum()
+    smoothed = (codebook.cluster_size + SMOOTHING) / (whole + len(count) * SMOOTHING) * whole
+    codebook.embed.copy_(codebook.embed_avg / smoothed)
+
+
+def _begin_anew(codebook: Codebook, vectors: Tensor, noise: np.random.Generator) -> None:
+    dead = codebook.cluster_size < DEAD
+    chosen = torch.from_numpy(noise.integers(len(vectors), size=len(dead))).to(vectors.device)
+    codebook.cluster_size[dead] = 1.0
+    codebook.embed_avg[:, dead] = vectors[chosen].T[:, dead]
