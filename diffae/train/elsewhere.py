@@ -55,6 +55,7 @@ ELSEWHERE: dict[str, Elsewhere] = {
     "d2c-portraits": Elsewhere(
         "benchmarks.systems.small.d2c:PRESET",
         "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
+    ),
     "vqvae2-portraits": Elsewhere(
         "benchmarks.systems.small.vqvae2:PRESET",
         "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
