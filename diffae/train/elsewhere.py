@@ -64,6 +64,10 @@ ELSEWHERE: dict[str, Elsewhere] = {
         "benchmarks.systems.small.vqgan:PRESET",
         "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
     ),
+    "stylegan2-portraits": Elsewhere(
+        "benchmarks.systems.small.stylegan2:PRESET",
+        "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
+    ),
 }
 
 

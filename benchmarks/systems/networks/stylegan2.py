@@ -234,6 +234,11 @@ def doubled(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x, _each_channel(x), padding=1, groups=x.shape[1])
 
 
+def filtered(x: Tensor, padding: int) -> Tensor:
+    """The filter of sum 1 at every place: what goes before a halving of the side."""
+    return F.conv2d(x, _each_channel(x) / 4, padding=padding, groups=x.shape[1])
+
+
 def upsampled(image: Tensor) -> Tensor:
     """An image at twice the side: zeros between its pixels, then the filter."""
     return F.conv_transpose2d(
