@@ -259,7 +259,7 @@ def _scalar(dtype: Any, raw: Any) -> float:
 def _encode(text: Any, encoding: Any) -> bytes:
     """How Python 3 writes bytes in the protocols of Python 2."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text in {encoding!r:.40}")
+        raise pickle.UnpicklingError("bytes in another encoding than Latin 1")
     return str(text).encode("latin1")
 
 
@@ -319,7 +319,7 @@ class _Unpickler(Unpickler):
         return _KNOWN.get((module, name)) or super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError(f"unknown reference {pid!r:.100}")
+        raise pickle.UnpicklingError("a reference to something outside")
 
     def load_frame(self) -> None:
         """A frame is a piece of the pickle itself, however long."""

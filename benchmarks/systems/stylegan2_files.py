@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.systems import containers, inversion, stylegan2_names
+from benchmarks.systems.contract import brief
 from benchmarks.systems.networks.stylegan2 import (
     FIR,
     START,
@@ -107,7 +108,7 @@ def _stated_by_training(content: Mapping[str, Any], path: Path) -> Stated:
     args = content.get("args")
     values = args.values if isinstance(args, Arguments) else {}
     if (kind := values.get("arch", "stylegan2")) != "stylegan2":
-        raise UserError(f"{path}: not {WANTED}: its arch is {kind!r:.40}")
+        raise UserError(f"{path}: not {WANTED}: its arch is {brief(kind)}")
     return Stated(values.get("size"))
 
 
@@ -195,7 +196,7 @@ def _refuse_other_settings(settings: Mapping[str, Any], path: Path) -> None:
         if name in settings and settings[name] not in allowed:
             raise UserError(
                 f"{path}: a StyleGAN2 that cannot be computed here: its {name} is "
-                f"{settings[name]!r:.40}, not {allowed[0]!r}"
+                f"{brief(settings[name])}, not {allowed[0]!r}"
             )
 
 
@@ -238,7 +239,7 @@ def _config(state: State, stated: Stated, path: Path) -> StyleGAN2Config:
     if stated.image_size not in (None, sides[-1]):
         raise UserError(
             f"{path}: its tensors end at {sides[-1]} px, but it says that its images have "
-            f"{stated.image_size!r:.20}"
+            f"{brief(stated.image_size)}"
         )
     last = _highest(state, r"mapping\.fc(\d+)\.", path)
     width = _size(state, ("mapping.fc0.weight", 0), ("mapping.fc0.bias", 0))
@@ -279,7 +280,7 @@ def _number(value: Any, default: float, name: str, path: Path) -> float:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
-        raise UserError(f"{path}: {name}: {value!r:.40} is no positive number")
+        raise UserError(f"{path}: {name}: {brief(value)} is no positive number")
     return float(value)
 
 

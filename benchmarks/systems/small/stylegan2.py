@@ -131,9 +131,9 @@ PRESET = SmallPreset(
     StyleGAN2Config(channels=(64, 64, 32, 16), mapping_layers=2),
     {
         "adversarial": Schedule(
-            samples=128_000,
-            batch_size=32,
-            learning_rate=2.5e-3,
+            samples=64_000,
+            batch_size=16,
+            learning_rate=2e-3,
             decay="cosine",
             ema_decay=0.998,
             ema_warmup=True,

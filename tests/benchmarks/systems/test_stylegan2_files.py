@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import stylegan2_imitations as imitations
 import torch
+from refusal import refusal as refusal_of
 
+from benchmarks import run
 from benchmarks.systems import (
     containers,
     inversion,
@@ -245,6 +247,20 @@ def test_other_systems_say_that_it_is_a_stylegan(tmp_path, state, kind):
         containers.opened(path)
 
 
+@pytest.mark.parametrize("name", ["stylegan2-w", "stylegan2-wplus"])
+def test_a_command_says_it_in_one_line(tmp_path, state, capsys, name):
+    path = tmp_path / "a.pkl"
+    options = ("reconstruction", "--dry-run", "--systems", name, "--ckpt")
+    imitations.write_pytorch(path, {k: v for k, v in state.items() if ".b8." not in k})
+    assert f"{path}: tensors missing: synthesis.b8" in refusal_of(
+        run.main, capsys, *options, f"{name}={path}"
+    )
+    path.write_bytes(b"")
+    assert str(path) in refusal_of(run.main, capsys, *options, f"{name}={path}")
+    line = refusal_of(run.main, capsys, *options, f"{name}={path}#steps=none")
+    assert f"{path}#steps=none: steps is a whole number from 1 to 100000" in line
+
+
 # ----------------------------------------------------------------------------------------------
 # Nothing is run
 
@@ -316,3 +332,13 @@ def test_modules_within_modules_without_end_are_refused(tmp_path):
         module = nvidia_pickle.Persistent("M", {"_modules": {"a": module, "b": module}})
     with pytest.raises(UserError, match="without end"):
         module.tensors(tmp_path)
+
+
+def test_a_setting_that_contains_itself_many_times_over_is_told_briefly(tmp_path, state):
+    """Forty lists, each the one before twice: written out it would be a trillion of them."""
+    nested: list[object] = []
+    for _ in range(40):
+        nested = [nested, nested]
+    settings = {"synthesis_kwargs": {"architecture": nested}}
+    path = imitations.write_pytorch(tmp_path / "a.pkl", state, settings)
+    assert "its architecture is list, not 'skip'" in refusal(path)
