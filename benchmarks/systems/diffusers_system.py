@@ -21,8 +21,8 @@ from benchmarks.systems.address import read_address
 from benchmarks.systems.base import Code, needed
 from benchmarks.systems.diffusers_folder import Found
 from benchmarks.systems.networks import codebook
-from benchmarks.systems.parts import POOLED, Part
-from benchmarks.systems.quantised import AS_GIVEN, Quantised, map_of
+from benchmarks.systems.parts import Part
+from benchmarks.systems.quantised import AS_GIVEN, Maps, map_of
 from diffae.errors import UserError
 
 OPTIONS = {
@@ -47,7 +47,7 @@ def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSyste
     return kind.get(found.class_name, DiffusersSystem)(found, address.options, device)
 
 
-class DiffusersSystem(Quantised):
+class DiffusersSystem(Maps):
     """An autoencoder of images of diffusers, of its folder"""
 
     name = "diffusers"
@@ -106,7 +106,7 @@ class DiffusersSystem(Quantised):
         return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
 
     def describe(self) -> Mapping[str, Any]:
-        return {"class": self.class_name, **self._chosen()}
+        return {**super().describe(), "class": self.class_name, **self._chosen()}
 
     def _chosen(self) -> dict[str, str]:
         """The options that decide something: a posterior only where there is one."""
@@ -194,11 +194,11 @@ class RepresentationModel(DiffusersSystem):
         width, places = int(config[self.kind.channels]), model.num_patches
         self.latent_dim = width * places
         side = math.isqrt(places)
-        self.semantic_parts = (
-            (Part((width, side, side), reading=POOLED),)
-            if config["reshape_to_2d"]
-            else (Part((places, width), reading=POOLED, axis=1),)
-        )
+        self.semantic_parts = (Part((width, side, side)),)
+        if not config["reshape_to_2d"]:
+            raise UserError(
+                f"{self.source}: reshape_to_2d: false is not supported: its code is no map"
+            )
 
     def _fits(self, images: Tensor) -> Tensor:
         return images

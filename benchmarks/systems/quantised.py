@@ -1,35 +1,55 @@
-"""What VQ-VAE-2 and VQ-GAN have in common: codes are maps of code vectors, chosen from a codebook.
+"""What systems have in common whose codes are maps: VQ-VAE-2, VQ-GAN and the models of diffusers.
 
-The semantic code is the vectors, N x C x h x w, which is what the papers count and what has directions; their numbers
-in the codebook are `indices`. A code that was moved or interpolated is decoded as it is, without looking for the
-nearest codes again: between two codes there would be steps, and a small edit would be none.
+A quantised code is here the code vectors, N x C x h x w, which is what the papers count and what has directions; their
+numbers in the codebook are `indices`. A code that was moved or interpolated is decoded as it is, without looking for
+the nearest codes again: between two codes there would be steps, and a small edit would be none.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
-from benchmarks.systems.parts import POOLED, Part
+from benchmarks.systems.parts import Part, Semantic, tensors
 from diffae.errors import UserError
 
 AS_GIVEN = {
     "decoded": "code vectors as given, not quantised again",
     "codes_chosen_in": "float32",  # whatever --precision says
 }
+MOST_READ = 4096  # numbers of a map that a probe sees
+READ = {"read": f"means over as many equal cells as give no more than {MOST_READ:,} numbers a map"}
 
 
-class Quantised(System):
-    """A system of maps of code vectors; `source` is where its weights are from, for messages."""
+class Maps(System):
+    """A system whose code is maps; `source` is where its weights are from, for messages.
+
+    Probes see each map whole where it is small, and else the means over equal cells: the places say as much of a face as the
+    features do, and 327,680 numbers are too many to fit. An edit moves all of a cell alike.
+    """
 
     capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
     stride: int
     source: Path
 
     def describe(self) -> Mapping[str, Any]:
-        return AS_GIVEN
+        return READ
+
+    def read(self, semantic: Semantic) -> Tensor:
+        return torch.cat([_read(one.float()) for one in tensors(semantic)], dim=1)
+
+    def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
+        moved, start = [], 0
+        for one in tensors(semantic):
+            cells, channels = cells_of(one), one.shape[1]
+            part = delta[:, start : start + channels * cells**2]
+            moved.append(one + _spread(part.reshape(-1, channels, cells, cells), one).to(one))
+            start += channels * cells**2
+        return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
 
     def _fits(self, images: Tensor) -> Tensor:
         """The images. Raises UserError if their sides are no multiples of the stride."""
@@ -41,6 +61,34 @@ class Quantised(System):
         return images
 
 
+class Quantised(Maps):
+    """Maps of code vectors, chosen from a codebook"""
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**super().describe(), **AS_GIVEN}
+
+
 def map_of(width: int) -> Part:
-    """A map of any size of code vectors, read by their mean."""
-    return Part((width, None, None), reading=POOLED)
+    """A map of any size of vectors."""
+    return Part((width, None, None))
+
+
+def cells_of(maps: Tensor) -> int:
+    """Cells of a side: the largest divisor of both sides that gives no more than MOST_READ numbers a map, or one."""
+    channels, height, width = maps.shape[1:]
+    whole = math.gcd(height, width)
+    fit = [n for n in range(1, whole + 1) if whole % n == 0 and channels * n**2 <= MOST_READ]
+    return max(fit, default=1)
+
+
+def _read(maps: Tensor) -> Tensor:
+    """N x C x h x w -> N x (C cells cells)"""
+    cells = cells_of(maps)
+    height, width = (side // cells for side in maps.shape[2:])
+    return maps.unfold(2, height, height).unfold(3, width, width).mean((-2, -1)).flatten(1)
+
+
+def _spread(cells: Tensor, maps: Tensor) -> Tensor:
+    """Numbers of cells N x C x n x n, each all over its cell of `maps`."""
+    height, width = (side // cells.shape[2] for side in maps.shape[2:])
+    return cells.repeat_interleave(height, 2).repeat_interleave(width, 3)

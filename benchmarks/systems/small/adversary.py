@@ -14,7 +14,7 @@ from benchmarks.metrics.features import resize
 from benchmarks.metrics.perceptual import effnet_distance, normalised_distance
 from reports.metrics import EFFNET
 
-SEEN_AT = 48  # px; the metric looks at 128 px, which takes seven times as long
+SEEN_AT = 32  # px; the metric looks at 128 px, which takes sixteen times as long
 
 
 class Eye:
@@ -25,10 +25,13 @@ class Eye:
         self.network = effnet_distance(path, torch.device(device)).module.network
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        with torch.no_grad():
-            sought = self._stages(b)
-        pairs = zip(self._stages(a), sought, strict=True)
-        return torch.stack([normalised_distance(x.float(), y.float()) for x, y in pairs]).mean()
+        with torch.autocast(
+            a.device.type, enabled=False
+        ):  # its depthwise convolutions are faster so
+            with torch.no_grad():
+                sought = self._stages(b.float())
+            pairs = zip(self._stages(a.float()), sought, strict=True)
+            return torch.stack([normalised_distance(*pair) for pair in pairs]).mean()
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         large = resize(images, SEEN_AT).contiguous(memory_format=torch.channels_last)

@@ -2,7 +2,7 @@
 
 The paper's loss: absolute and perceptual distance, the codebook's two terms, and after some time a discriminator of patches with
 a hinge loss, weighed by the gradients at the last layer. The ratio of numbers in a code to numbers in an image is the paper's
-at 256 px. Otherwise: EfficientNet's distance for LPIPS, seen at 48 px; one optimiser for both players, with a clipped
+at 256 px. Otherwise: EfficientNet's distance for LPIPS, seen at 32 px; one optimiser for both players, with a clipped
 gradient, a rate that decays and a moving average; codes that nothing chooses become vectors of the batch.
 """
 
@@ -116,7 +116,7 @@ PRESET = SmallPreset(
     ),
     {
         "autoencoder": Schedule(
-            samples=48_000,
+            samples=32_000,
             batch_size=32,
             learning_rate=8e-4,
             warmup_samples=2_000,

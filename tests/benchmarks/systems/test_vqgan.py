@@ -154,12 +154,9 @@ def test_a_code_that_was_moved_is_decoded_as_it_is(small):
     """An edit smaller than the distance to the next code changes the image all the same."""
     system = systems.load("vqgan", small)
     code = system.encode(images())
-    moved = system.move(code.semantic, torch.full((2, 4), 0.01))
+    moved = system.move(code.semantic, torch.full((2, 4 * 8 * 8), 0.01))
     assert torch.allclose(moved - code.semantic, torch.tensor(0.01), atol=1e-6)
     assert not torch.equal(system.decode(Code(moved)), system.decode(code))
-    assert torch.allclose(
-        system.read(moved) - system.read(code.semantic), torch.tensor(0.01), atol=1e-5
-    )
 
 
 # ------------------------------------------------------------------------------------------------
