@@ -2,7 +2,7 @@
 
     python docs/results/solvers/solvers.py                                  the packaged models on portraits
     python docs/results/solvers/solvers.py --model portraits-noise=runs/noise
-    python docs/results/solvers/solvers.py --model fashion-early=runs/fashion --data /usr/share/datasets/fashion-mnist
+    python docs/results/solvers/solvers.py --model fashion-mnist=runs/fashion --data /usr/share/datasets/fashion-mnist
     python docs/results/solvers/solvers.py --ffhq128                        the authors' layout, with given weights
     python docs/results/solvers/solvers.py --speed                          seconds, both sides alternating
     python docs/results/solvers/solvers.py --tables                         solvers.csv and README.md, measuring nothing

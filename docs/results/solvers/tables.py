@@ -40,7 +40,7 @@ class Numbers:
         return sorted({(r.solver, r.grid, r.steps) for r in kept}, key=_place)
 
 
-ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist", "fashion-early")
+ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist")
 SOLVERS = ("ddim", "ab2-v", "ab2-eps", "implicit-v", "dpm++2m", "heun")
 
 
