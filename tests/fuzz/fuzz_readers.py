@@ -3,7 +3,8 @@
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
 The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
-and --set), `weights` (safetensors), `runs` (folders that the gate compares) and `systems` (what a plug-in returns).
+and --set), `weights` (safetensors), `runs` (folders that the gate compares), `systems` (what a plug-in returns) and
+`stylegan2` (its three containers).
 Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes at random.
 Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the run with the
 smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import plug_in_outputs
+import stylegan2_pickles
 import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -561,6 +563,10 @@ TARGETS = {
         read_runs,
     ),
     "systems": Target(plug_in_outputs.stranger(), plug_in_outputs.measure),
+    "stylegan2": Target(
+        or_damaged(st.deferred(lambda: st.sampled_from(stylegan2_pickles.whole()))),
+        stylegan2_pickles.read,
+    ),
 }
 
 

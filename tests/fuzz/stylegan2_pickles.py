@@ -1,0 +1,40 @@
+"""Files of StyleGAN2 in its three containers, for the target `stylegan2`: a generator of a few hundred numbers in each."""
+
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from benchmarks.systems import stylegan2_files
+from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
+
+TINY = StyleGAN2Config((1, 1), z_dim=2, w_dim=2, mapping_layers=1, mapping_width=2)
+
+
+@cache
+def whole() -> list[bytes]:
+    sys.path.append(
+        str(Path(__file__).parents[1] / "helpers")
+    )  # where pytest is not, nobody else has
+    import stylegan2_imitations as imitations
+
+    torch.manual_seed(0)
+    state = Generator(TINY).state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        return [
+            imitations.write_rosinality(path, state).read_bytes(),
+            imitations.write_pytorch(path, state, {"c_dim": 0}).read_bytes(),
+            imitations.write_tensorflow(path, state, {"resolution": 8}).read_bytes(),
+        ]
+
+
+def read(folder: Path, content: bytes) -> None:
+    path = folder / "file"
+    path.write_bytes(content)
+    generator = stylegan2_files.read(path).generator
+    w = torch.zeros(1, generator.config.num_ws, generator.config.w_dim)
+    image = generator.synthesis(w, generator.synthesis.noise_maps())
+    assert image.shape == (1, 3, generator.config.image_size, generator.config.image_size)
