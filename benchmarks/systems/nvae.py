@@ -21,13 +21,13 @@ from benchmarks.systems.base import (
     SAMPLE_LATENTS,
     SEMANTIC,
     Code,
-    System,
     several,
 )
 from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig
 from benchmarks.systems.networks.nvae_cells import grey_levels, to_bits
 from benchmarks.systems.nvae_arguments import read_arguments
-from benchmarks.systems.parts import POOLED, Part, Semantic
+from benchmarks.systems.parts import Part, Semantic
+from benchmarks.systems.quantised import Maps
 from benchmarks.systems.returned import in_words
 from diffae import noise, trained_on
 from diffae.errors import UserError
@@ -39,9 +39,10 @@ OPTIONS = {
     "temperature": ("1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4"),
 }
 KIND = "an NVAE of NVlabs'"
+MOST_READ = 16384  # numbers of all groups that a probe sees
 
 
-class NVAESystem(System):
+class NVAESystem(Maps):
     """NVAE: a hierarchy of groups of latent maps (NVlabs' checkpoints)"""
 
     name, title = "nvae", "NVAE"
@@ -59,15 +60,17 @@ class NVAESystem(System):
         self._count(model.configuration)
 
     def _count(self, config: NVAEConfig) -> None:
-        """Numbers of the z of all groups. Probes see the mean over places of each channel: the code has millions."""
+        """Numbers of the z of all groups, of which probes see a share that they can be fitted to."""
         self.image_size = config.image_size
-        self.semantic_parts = tuple(Part(shape, reading=POOLED) for shape in config.latent_shapes())
+        self.semantic_parts = tuple(Part(shape) for shape in config.latent_shapes())
         self.latent_dim = sum(part.places or 0 for part in self.semantic_parts)
+        self.most_read = MOST_READ // len(self.semantic_parts)
 
     def describe(self) -> Mapping[str, Any]:
         bits = self.model.configuration.bits
         temperature = float(self.options["temperature"])
         return {
+            **super().describe(),
             "posterior": self.options["posterior"],
             "output": "mean",
             "input_bits": bits,

@@ -1,4 +1,4 @@
-"""What systems have in common whose codes are maps: VQ-VAE-2, VQ-GAN and the models of diffusers.
+"""What systems have in common whose codes are maps: VQ-VAE-2, VQ-GAN, NVAE and the models of diffusers.
 
 A quantised code is here the code vectors, N x C x h x w, which is what the papers count and what has directions; their
 numbers in the codebook are `indices`. A code that was moved or interpolated is decoded as it is, without looking for
@@ -22,30 +22,32 @@ AS_GIVEN = {
     "codes_chosen_in": "float32",  # whatever --precision says
 }
 MOST_READ = 4096  # numbers of a map that a probe sees
-READ = {"read": f"means over as many equal cells as give no more than {MOST_READ:,} numbers a map"}
 
 
 class Maps(System):
     """A system whose code is maps; `source` is where its weights are from, for messages.
 
-    Probes see each map whole where it is small, and else the means over equal cells: the places say as much of a face as the
-    features do, and 327,680 numbers are too many to fit. An edit moves all of a cell alike.
+    Probes see each map whole where it has no more than `most_read` numbers, and else the means over equal cells: the places
+    say as much of a face as the features do, and 327,680 numbers are too many to fit. An edit moves all of a cell alike.
     """
 
     capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
     stride: int
     source: Path
+    most_read: int = MOST_READ
 
     def describe(self) -> Mapping[str, Any]:
-        return READ
+        most = f"{self.most_read:,}"
+        return {"read": f"means over as many equal cells as give no more than {most} numbers a map"}
 
     def read(self, semantic: Semantic) -> Tensor:
-        return torch.cat([_read(one.float()) for one in tensors(semantic)], dim=1)
+        found = [_read(one.float(), self.most_read) for one in tensors(semantic)]
+        return torch.cat(found, dim=1)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         moved, start = [], 0
         for one in tensors(semantic):
-            cells, channels = cells_of(one), one.shape[1]
+            cells, channels = cells_of(one, self.most_read), one.shape[1]
             part = delta[:, start : start + channels * cells**2]
             moved.append(one + _spread(part.reshape(-1, channels, cells, cells), one).to(one))
             start += channels * cells**2
@@ -73,17 +75,17 @@ def map_of(width: int) -> Part:
     return Part((width, None, None))
 
 
-def cells_of(maps: Tensor) -> int:
-    """Cells of a side: the largest divisor of both sides that gives no more than MOST_READ numbers a map, or one."""
+def cells_of(maps: Tensor, most: int = MOST_READ) -> int:
+    """Cells of a side: the largest divisor of both sides that gives no more than `most` numbers a map, or one."""
     channels, height, width = maps.shape[1:]
     whole = math.gcd(height, width)
-    fit = [n for n in range(1, whole + 1) if whole % n == 0 and channels * n**2 <= MOST_READ]
+    fit = [n for n in range(1, whole + 1) if whole % n == 0 and channels * n**2 <= most]
     return max(fit, default=1)
 
 
-def _read(maps: Tensor) -> Tensor:
+def _read(maps: Tensor, most: int) -> Tensor:
     """N x C x h x w -> N x (C cells cells)"""
-    cells = cells_of(maps)
+    cells = cells_of(maps, most)
     height, width = (side // cells for side in maps.shape[2:])
     return maps.unfold(2, height, height).unfold(3, width, width).mean((-2, -1)).flatten(1)
 

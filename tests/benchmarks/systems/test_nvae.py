@@ -104,6 +104,18 @@ def test_likelihood_is_that_of_the_authors_code(tiny, parity, images):
     close(found, parity["log_prob_map_mean"])
 
 
+def test_probes_see_a_share_of_every_group(tiny, images):
+    """Of eight groups 2,048 numbers each at most: those of 8 x 8 and 16 x 16 whole, those of 32 x 32 by 16 x 16 cells."""
+    system = systems.load("nvae", tiny)
+    z = system.encode(images[:1]).semantic
+    found = system.read(z)
+    assert found.shape == (1, 2 * 256 + 2 * 1024 + 4 * 1024)
+    close(found[:, :256], z[0].flatten(1))
+    close(found[:, -1024:].reshape(1, 4, 16, 16)[:, :, 3, 5], z[-1][:, :, 6:8, 10:12].mean((2, 3)))
+    delta = torch.randn_like(found)
+    close(system.read(system.move(z, delta)) - found, delta)
+
+
 def test_an_image_that_was_rounded_to_grey_levels_keeps_its_five_bits():
     levels = torch.arange(256, dtype=torch.float32)
     images = (levels / 255 * 2 - 1).reshape(1, 1, 16, 16)

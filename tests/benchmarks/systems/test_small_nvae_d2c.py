@@ -106,6 +106,7 @@ def test_settled_batch_norms_have_the_statistics_of_the_data(images):
     torch.manual_seed(0)
     network = nn.Sequential(nn.BatchNorm2d(3))
     network[0].running_mean.fill_(7)
+    network[0].num_batches_tracked.fill_(9)
     data = Images(images, False, "cpu")
     settle(network, network, data)
     x = data.batch(torch.arange(12))
