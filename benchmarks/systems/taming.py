@@ -1,6 +1,7 @@
 """The files of taming-transformers: the yaml of a training, and the first stage's tensors of its checkpoint."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def read_config(checkpoint: Path) -> VQGANConfig:
 def _yaml_of(checkpoint: Path) -> Path:
     """The yaml beside a checkpoint or in ../configs. Raises UserError if there is none, or several that differ."""
     folders = (checkpoint.parent, checkpoint.absolute().parent.parent / "configs")
-    for found in (names for place in folders for names in _by_name(place, checkpoint.stem)):
+    likelier_first = zip(*(_by_name(place, checkpoint.stem) for place in folders), strict=True)
+    for found in chain.from_iterable(likelier_first):
         if len({path.read_bytes() for path in found}) > 1:
             names = ", ".join(path.name for path in found)
             raise UserError(

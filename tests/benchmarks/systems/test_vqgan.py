@@ -109,6 +109,7 @@ def test_a_training_s_folders_and_what_only_a_training_needs(tmp_path, small, sm
     text = vq_files.vqgan_yaml(SMALL)
     (home / "configs" / "2020-11-20T12-54-32-project.yaml").write_text(text)
     (home / "configs" / "2020-11-20T12-54-32-lightning.yaml").write_text("lightning: {}\n")
+    (path.parent / "notes.yaml").write_text("of: something else\n")
     found, other = systems.load("vqgan", path), systems.load("vqgan", small)
     assert torch.equal(found.indices(images()), other.indices(images()))
 
