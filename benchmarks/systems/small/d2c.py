@@ -154,7 +154,7 @@ PRESET = SmallPreset(
         latent_side=8,
         unet_channels=32,
         unet_mult=(1, 2),
-        unet_blocks=2,
+        unet_blocks=1,
         unet_attends=(1, 0),
     ),
     {
