@@ -3,8 +3,8 @@
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
 The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
-and --set), `weights` (safetensors), `runs` (folders that the gate compares), `systems` (what a plug-in returns) and
-`stylegan2` (its three containers).
+and --set), `weights` (safetensors), `runs` (folders that the gate compares), `systems` (what a plug-in returns),
+`stylegan2` (its three containers), `taming` (the yaml of a VQ-GAN), `vqvae2` and `diffusers` (a model's configuration).
 Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes at random.
 Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the run with the
 smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
@@ -31,6 +31,7 @@ import numpy as np
 import plug_in_outputs
 import stylegan2_pickles
 import torch
+import vq_inputs
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
@@ -567,6 +568,9 @@ TARGETS = {
         or_damaged(st.deferred(lambda: st.sampled_from(stylegan2_pickles.whole()))),
         stylegan2_pickles.read,
     ),
+    "taming": Target(or_damaged(vq_inputs.yaml_file()), vq_inputs.read_yaml),
+    "vqvae2": Target(or_damaged(vq_inputs.vqvae2_file()), vq_inputs.read_vqvae2),
+    "diffusers": Target(or_damaged(vq_inputs.model_config()), vq_inputs.read_model_config),
 }
 
 
