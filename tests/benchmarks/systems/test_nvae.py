@@ -304,6 +304,14 @@ def test_what_is_not_supported_is_named(change, words):
     assert str(error.value).startswith("a.pt: ") and words in str(error.value)
 
 
+@pytest.mark.parametrize("name", [name for name in FFHQ if name != "dataset"])
+def test_odd_arguments_are_one_line(name):
+    for value in (None, -1, 10**30, 1e300, float("nan"), "x", b"", [], {}, (), object()):
+        with pytest.raises(UserError) as error:
+            read_arguments(FFHQ | {name: value}, (960, 8, 8), Path("a.pt"))
+        assert str(error.value).startswith("a.pt: ") and len(str(error.value)) < 200
+
+
 def test_a_missing_argument_is_named():
     arguments = {name: value for name, value in FFHQ.items() if name != "num_nf"}
     with pytest.raises(UserError, match="a.pt: its args have no num_nf"):
