@@ -168,7 +168,8 @@ def _of_file(path: Path) -> tuple[NVAE, str]:
     """The model of a file of NVlabs', and the file's digest."""
     with containers.opened(path) as file:
         content = containers.entries(file.content)
-        state = containers.entries(content.get("state_dict"))
+        named = containers.entries(content.get("state_dict"))
+        state = {name.removeprefix("module."): tensor for name, tensor in named.items()}
         if "prior_ftr0" not in state:
             containers.refuse_other_kind(file.content, path, KIND)
         arguments = content.get("args")

@@ -253,10 +253,11 @@ def test_the_published_networks_have_these_tensors(name):
 
 
 def test_the_file_of_an_older_torch_and_arguments_are_read(state, tmp_path, images, tiny):
-    """From before `num_mixture_dec` was there, which was 10 then, in the old form of torch.save."""
+    """From before `num_mixture_dec` was there, which was 10 then, in the old form of torch.save; saved from within the module
+    of several processes, besides."""
     arguments = nvae_files.tiny_arguments()
     del arguments["num_mixture_dec"]
-    content = nvae_files.checkpoint(state, arguments)
+    content = nvae_files.checkpoint({f"module.{n}": t for n, t in state.items()}, arguments)
     torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     old = systems.load("nvae", tmp_path / "old.pt")
     close(
