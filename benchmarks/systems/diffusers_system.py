@@ -169,6 +169,13 @@ class QuantisedModel(DiffusersSystem):
         """Images of codes' numbers."""
         return self.decode(Code(codebook.look_up(indices.to(self.device), self.codebook)))
 
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return {"": len(self.codebook)}
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        return (codebook.nearest(needed(code.semantic, "latents").to(self.device), self.codebook),)
+
     def encode_semantic(self, images: Tensor) -> Tensor:
         return codebook.look_up(self.indices(images), self.codebook).float()
 

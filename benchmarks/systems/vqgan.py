@@ -1,6 +1,7 @@
 """VQ-GAN as a system: `last.ckpt` of taming-transformers with its yaml, or a folder of ours."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ class VQGANSystem(Quantised):
     def decode_indices(self, indices: Tensor) -> Tensor:
         """Images of codes' numbers."""
         return self.decode(Code(codebook.look_up(indices.to(self.device), self.codebook)))
+
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return {"": len(self.codebook)}
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        vectors = needed(code.semantic, "map of code vectors").to(self.device)
+        return (codebook.nearest(vectors, self.codebook),)
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return codebook.look_up(self.indices(images), self.codebook)

@@ -61,6 +61,18 @@ class VQVAE2System(Quantised):
         top, bottom = (level.to(self.device) for level in indices)
         return self.decode(Code(self.model.vectors(top, bottom)))
 
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        n = self.model.config.n_embed
+        return {"top": n, "bottom": n}
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        books = (self.model.quantize_t, self.model.quantize_b)
+        maps = several(code.semantic, "two maps")
+        return tuple(
+            book.indices(one.to(self.device)) for book, one in zip(books, maps, strict=True)
+        )
+
     def encode_semantic(self, images: Tensor) -> Semantic:
         return self.model.vectors(*self.indices(images))
 
