@@ -35,13 +35,19 @@ from diffae.errors import UserError
 PACKAGED = "stylegan2"  # the folder of the small version, of both systems
 
 CONST, NONE = "const", "none"
-STEPS = 1000  # of an inversion, as published
+MOST_STEPS = 100_000
 CHOICES: dict[str, Any] = {
     "noise": (CONST, NONE),
     "psi": tuple(f"{tenth / 10:g}" for tenth in range(10, -1, -1)),
-    "steps": Whole(STEPS, 1, 100_000),
+    "steps": Whole(1000, 1, MOST_STEPS),  # as published
     "distance": resemblance.NAMES,
     "mse": ("0", "0.01", "0.1", "1", "10"),
+}
+# What small versions are inverted by unless something else is asked for: seven times as quick a step, and a tenth of them,
+# so that the thousands of images that probes learn from are feasible on two cores.
+OF_SMALL: dict[str, Any] = {
+    "steps": Whole(100, 1, MOST_STEPS),
+    "distance": (resemblance.MSE, *resemblance.NAMES),
 }
 
 
@@ -50,8 +56,8 @@ class _StyleGAN2(System):
 
     noise     const: the layers' own noise maps; none: no noise in what is decoded
     psi       truncation of samples: how far from the average w they are
-    steps     of an inversion
-    distance  what an inversion makes small, see resemblance.py
+    steps     of an inversion: 1,000 as published, fewer for small versions
+    distance  what an inversion makes small, see resemblance.py; mse for small versions
     mse       the weight of the mean squared error beside it
     """
 
@@ -59,13 +65,7 @@ class _StyleGAN2(System):
     computes_in_float64 = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        address = read_address(path, CHOICES)
-        self.options = address.options
-        place = address.path or folder.packaged(PACKAGED)
-        if place is None:
-            raise NotAvailable(
-                f"no StyleGAN2 is packaged: give a generator's file with --ckpt {self.name}=PATH"
-            )
+        place, self.options = _address(path, self.name)
         self.found, print_ = _from_folder(place) if folder.is_folder(place) else _from_file(place)
         self.generator = self.found.generator.to(device)
         self.resemblance = resemblance.find(self.options["distance"], device)
@@ -167,6 +167,18 @@ class StyleGAN2WPlus(_StyleGAN2):
 
     def as_code(self, w: Tensor) -> Tensor:
         return w[:, None].repeat(1, self.layers, 1)
+
+
+def _address(path: str | Path | None, name: str) -> tuple[Path, dict[str, str]]:
+    """Where the generator is, and all options. Raises NotAvailable if none was given and none is packaged."""
+    address = read_address(path, CHOICES)
+    place = address.path or folder.packaged(PACKAGED)
+    if place is None:
+        raise NotAvailable(
+            f"no StyleGAN2 is packaged: give a generator's file with --ckpt {name}=PATH"
+        )
+    small = folder.is_folder(place)
+    return place, read_address(path, CHOICES | OF_SMALL).options if small else address.options
 
 
 def _from_file(path: Path) -> tuple[Found, str]:

@@ -177,7 +177,10 @@ def test_a_folder_of_ours_is_read_by_both(tmp_path, in_w, tiny):
     folder.write(generator, "stylegan2", generator.config, place, torch.float32)
     assert json.loads((place / "config.json").read_text())["channels"] == [64, 64, 32, 16]
     for name in ("stylegan2-w", "stylegan2-wplus"):
-        close(systems.load(name, place).synthesis(tiny["wp"]), tiny["img_wp_const"])
+        system = systems.load(name, place)
+        close(system.synthesis(tiny["wp"]), tiny["img_wp_const"])
+        assert (system.describe()["steps"], system.describe()["distance"]) == ("100", "mse")
+        assert systems.load(name, f"{place}#steps=7,distance=effnet").describe()["steps"] == "7"
 
 
 @pytest.mark.skipif(folder.packaged("stylegan2") is not None, reason="one is packaged")
