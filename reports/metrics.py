@@ -87,6 +87,18 @@ METRICS: dict[str, Metric] = {
     "code_bits": Metric(
         NEITHER, "bit", "Bits in a quantised code", "log2 of the codebook for each token",
         label="code", digits=0),
+    "bits_per_pixel": Metric(
+        NEITHER, "bit", "Bits of a quantised code for each pixel", "code_bits / S^2",
+        label="bits a pixel", digits=4),
+    "compression": Metric(
+        NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
+        label="values a number", digits=2),
+    "codebook_use": Metric(
+        NEITHER, "", "Share of the codebook that is used", "codes that occur among those of the test images",
+        label="codebook used", digits=4),
+    "perplexity": Metric(
+        NEITHER, "", "Perplexity of the codes", "van den Oord et al. 2017: exp of the entropy of their shares",
+        label="perplexity", digits=1),
     "ssim": Metric(
         HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
         label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS),
@@ -116,6 +128,13 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
         digits=2, margin=Margin(0.0005, "as fid at 10", is_share=True), network=EFFNET, stands_in_for="fid",
         between=SETS),
+    "rfid": Metric(
+        LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
+        label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception"),
+    "rfd_effnet": Metric(
+        LOWER, "", "Frechet distance of reconstructions (EfficientNet-lite0)",
+        "Heusel et al. 2017, eq. 6, to the originals of the same images",
+        digits=2, margin=Margin(0.0005, "as fd_effnet", is_share=True), network=EFFNET, stands_in_for="rfid"),
     "fid_seed_std": Metric(
         NEITHER, "", "Standard deviation of the FID over seeds",
         "Preechakul et al. 2022, Table 3: seeds draw the labelled images",

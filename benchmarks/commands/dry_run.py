@@ -189,7 +189,7 @@ def _system_costs(context: Context, system: System) -> Costs:
 
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
-    batch, size = _batch(context), context.dataset.image_size
+    batch, size = _batch(context), system.image_size or context.dataset.image_size
     images = torch.rand(batch, 3, size, size) * 2 - 1
     indices = list(range(batch))
     if SEMANTIC in system.capabilities:

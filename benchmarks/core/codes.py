@@ -44,10 +44,11 @@ class Codes:
         """Semantic codes of a selection, each in its own shape: all of them in memory."""
         if not len(selection):
             return parts.of_no_image(parts_of(system))
+        seen = selection.seen_by(system)
         chunks = self.store.chunks(
-            self._key("semantic", system, selection),
+            self._key("semantic", system, seen),
             len(selection),
-            lambda positions: _semantic(system, selection, positions),
+            lambda positions: _semantic(system, seen, positions),
         )
         return parts.join([_needed(parts.from_arrays(chunk, SEMANTIC)) for chunk in chunks])
 
@@ -58,18 +59,19 @@ class Codes:
         """
         if not len(selection):
             return torch.zeros(0, parts.read_width(parts_of(system)) or 0)
-        described = reading_of(system)
-        key = self._key("read" if described else "semantic", system, selection) | described
+        described, seen = reading_of(system), selection.seen_by(system)
+        key = self._key("read" if described else "semantic", system, seen) | described
         compute = _read if described else _semantic
         return torch.from_numpy(
-            self.store.array(key, len(selection), lambda p: compute(system, selection, p), SEMANTIC)
+            self.store.array(key, len(selection), lambda p: compute(system, seen, p), SEMANTIC)
         )
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
         """The full code of whole chunks of a selection: used inside a chunk's computation."""
         start, stop = int(positions[0]), int(positions[-1]) + 1
-        key = self.key("code", system, selection) | ({"steps": steps} if system.iterative else {})
-        arrays = self.store.stretch(key, start, stop, lambda p: _code(system, selection, p, steps))
+        seen = selection.seen_by(system)
+        key = self.key("code", system, seen) | ({"steps": steps} if system.iterative else {})
+        arrays = self.store.stretch(key, start, stop, lambda p: _code(system, seen, p, steps))
         x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
         return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.core.batches import Batches
 from benchmarks.core.codes import Codes
@@ -23,9 +24,12 @@ from benchmarks.core.request import BatchSize
 from benchmarks.core.rows import Protocol, Row, make_row
 from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
+from benchmarks.metrics.features import resize
 from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.systems.base import Code, System
 from diffae.data import Dataset
+
+RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not say how it did
 
 
 @dataclass
@@ -56,8 +60,17 @@ class Context:
             self.networks = MetricNetworks(*given, Batches.of(self.batch_size))
 
     def of(self, system: System) -> "Context":
-        """The same for one system: protocols say what `System.describe` says."""
-        return replace(self, model=dict(system.describe()))
+        """The same for one system: protocols say what `System.describe` says, and at which size it was run if at another
+        than that of the comparison (as the paper ran others at 256 px and compared at 128 px)."""
+        size, shown = system.image_size, self.dataset.image_size
+        sizes = (
+            {} if size in (None, shown) else {"run_at": size, "compared_at": f"{shown}, {RESIZED}"}
+        )
+        return replace(self, model={**system.describe(), **sizes})
+
+    def shown(self, images: Tensor) -> Tensor:
+        """A system's images at the size of the comparison: N x 3 x S x S, untouched if they have it."""
+        return resize(images, self.dataset.image_size)
 
     def sizes(self, kind: type[S]) -> S:
         """The run's settings of one task: the instance of its `Sizes`."""

@@ -47,7 +47,8 @@ class Evaluation:
         parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
         for system in [system for system in self.systems if system.learns_from_data]:
             try:
-                system.fit(selection.batch(part) for part in parts)
+                seen = selection.seen_by(system)
+                system.fit(seen.batch(part) for part in parts)
             except SystemFailed as failure:
                 self._drop(system, failure)
 

@@ -95,7 +95,7 @@ def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviat
     key |= {"steps": list(ways), "images": len(selection), "seed": context.seed}
 
     def compute() -> Arrays:
-        images = selection.batch(np.arange(len(selection)))
+        images = selection.seen_by(system).batch(np.arange(len(selection)))
         return {
             f"{way}/{what}": np.array(value)
             for way, (solving, T) in ways.items()

@@ -1,6 +1,6 @@
 """Images by position: a seeded order of a split, of which position p always means the same image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from benchmarks.core.store import digest
 from benchmarks.metrics.weights import NotAvailable
+from benchmarks.systems.base import System
 from diffae.data import Dataset
 from reports.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_of
 
@@ -37,6 +38,12 @@ class Selection:
     def batch(self, positions: np.ndarray) -> Tensor:
         """Images N x 3 x S x S in [-1, 1]."""
         return self.dataset.batch(self.order[positions])
+
+    def seen_by(self, system: System) -> "Selection":
+        """The same images at the size that a system takes, which may be another than that of the comparison."""
+        if system.image_size is None:
+            return self
+        return replace(self, dataset=self.dataset.at(system.image_size))
 
     @property
     def labels(self) -> np.ndarray:

@@ -103,29 +103,30 @@ def refuse_data_and_out_in_one(data: str | None, out: Path) -> None:
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
-    """The data set at the size of the systems, which must agree, with one another and with a data set that is open."""
+    """The data set at the size at which systems are compared: the smallest of theirs, or that of a data set that is open.
+
+    A larger system is run at its own size, and what it makes is compared at this one: the paper's rule for Table 1.
+    """
     sizes: dict[int, str] = {}
     for system in loaded:
         if system.image_size is not None:
             sizes.setdefault(system.image_size, system.title)
-    if len(sizes) > 1:
-        texts = ", ".join(f"{title} {size} px" for size, title in sizes.items())
-        raise UserError(f"the systems' checkpoints are of different sizes: {texts}")
-    size = next(iter(sizes), 32)
+    size, largest = min(sizes, default=32), max(sizes, default=32)
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
-        if sizes and given.image_size != size:
+        if sizes and given.image_size > size:
             raise UserError(
                 f"data: {given.name} is open at {given.image_size} px, {sizes[size]} takes {size}"
             )
+        _refuse_enlarging(given, largest, sizes)
         dataset = given
     elif options.data is None and options.dry_run:
         dataset = planned(portraits, size)
     elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):
-            dataset = open_portraits(portraits, size)
+            dataset = open_portraits(portraits, largest).at(size)
     else:
-        dataset = _open_folder(options.data, size, options.crop)
+        dataset = _open_folder(options.data, largest, options.crop).at(size)
     for name in options.attributes:
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
@@ -133,6 +134,17 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
     if options.verify_data and not options.dry_run and distributed.is_main():
         forget(dataset.source)
     return dataset
+
+
+def _refuse_enlarging(dataset: Dataset, size: int, sizes: dict[int, str]) -> None:
+    """Raise UserError if a system would be run on images that are larger than those of an open data set."""
+    if size <= dataset.image_size:
+        return
+    native = dataset.transform.native_side(*dataset.source.read(0).size)
+    if native < size:
+        raise UserError(
+            f"data: {dataset.name} has images of {native} px, {sizes[size]} takes {size}"
+        )
 
 
 def _open_folder(path: str, size: int, crop: str | None) -> Dataset:

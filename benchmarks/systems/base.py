@@ -161,6 +161,18 @@ class System:
         """
         return parts.move(parts_of(self), semantic, delta)
 
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        """How many codes each codebook has, by its name; {} where nothing is quantised."""
+        sizes = [part.codebook for part in self.semantic_parts or () if part.codebook]
+        names = [""] if len(sizes) == 1 else [f"part {i + 1}" for i in range(len(sizes))]
+        return dict(zip(names, sizes, strict=True))
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        """The numbers in the codebooks of what a code is made of, of each codebook N x ... int64."""
+        found = several(code.semantic, "tokens")
+        return tuple(part for part in found if not part.is_floating_point())
+
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         """The stochastic code x_T alone, given the semantic one: N x 3 x S x S."""
         raise self._cannot("encode a stochastic code")

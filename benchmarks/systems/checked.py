@@ -137,6 +137,27 @@ class Checked(System):
         semantic = self._call("encode_semantic", lambda: self.inner.encode_semantic(given))
         return self._semantic("encode_semantic", semantic, len(images))
 
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return self._call("codebooks", lambda: self.inner.codebooks)
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        if not has_own(self, "tokens"):
+            return super().tokens(code)
+        given = Code(None if code.semantic is None else self._in(code.semantic))
+        found = self._call("tokens", lambda: self.inner.tokens(given))
+        sizes = tuple(self.codebooks.values())
+        if not isinstance(found, tuple) or len(found) != len(sizes):
+            raise self._wrong("tokens", f"must return {len(sizes)} tensors, one of each codebook")
+        for one, size in zip(found, sizes, strict=True):
+            if one.dtype != torch.int64 or (
+                one.numel() and not 0 <= int(one.min()) <= int(one.max()) < size
+            ):
+                raise self._wrong(
+                    "tokens", f"returned something else than int64 from 0 to {size - 1}"
+                )
+        return found
+
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):
             return super().read(semantic)

@@ -110,11 +110,16 @@ def _all_steps(context: Context, system: System, verb: Verb) -> Sequence[int | N
     return context.sizes(Sizes).steps if system.iterative and verb.stepwise else (None,)
 
 
+def _size(context: Context, system: System) -> int:
+    """The side of the images that the system is given."""
+    return system.image_size or context.dataset.image_size
+
+
 def _work(
     context: Context, system: System, verb: Verb, batch: int, steps: int | None
 ) -> Callable[[], object]:
     """The verb on `batch` grey images: nothing here depends on what they show."""
-    size = context.dataset.image_size
+    size = _size(context, system)
     images = torch.zeros(batch, 3, size, size)
     code = system.encode(images, 1) if ENCODE in system.capabilities else Code()
     return partial(verb.run, system, images, code, steps or 1)
@@ -143,7 +148,7 @@ def operations(context: Context, system: System, verb: Verb) -> int:
 
     key = context.codes.key("flops", system, None) | {
         "verb": verb.name,
-        "image_size": context.dataset.image_size,
+        "image_size": _size(context, system),
     }
     return int(context.store.once(key, compute)["flops"])
 
@@ -170,7 +175,7 @@ def _record(
 ) -> Record:
     protocol = context.protocol(
         "cost",
-        image_size=context.dataset.image_size,
+        image_size=_size(context, system),
         batch_size=1,
         flops="convolutions and matrix products, 2 per multiply-add, one step (T = 1)",
     )
@@ -252,7 +257,7 @@ def _measure(
             }
 
     key = context.codes.key("times", system, None) | setup | {"verb": verb.name, "steps": steps}
-    return context.store.once(key | {"image_size": context.dataset.image_size}, compute)
+    return context.store.once(key | {"image_size": _size(context, system)}, compute)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

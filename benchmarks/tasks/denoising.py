@@ -62,12 +62,14 @@ def score(context: Context, system: System, selection: Selection, t: int) -> Arr
     key = context.codes.key("denoising", system, selection) | {"t": t, "seed": context.seed}
 
     def compute(positions: np.ndarray) -> Arrays:
-        images = selection.batch(positions)
+        images, seen = selection.batch(positions), selection.seen_by(system)
+        given_to = images if seen.dataset is selection.dataset else seen.batch(positions)
         indices = selection.order[positions].tolist()
         # The same noise at every t and for every system: only what is measured differs.
-        eps = noise.normal(context.seed, "denoising", indices, images.shape[1:])
+        eps = noise.normal(context.seed, "denoising", indices, given_to.shape[1:])
         given = None if semantic is None else index(semantic, positions)
-        output = system.predict_x0(system.add_noise(images, t, eps), t, given).cpu()
+        x_t = system.add_noise(given_to, t, eps)
+        output = context.shown(system.predict_x0(x_t, t, given).cpu())
         return {
             "mse": pixel.mse(output, images).numpy(),
             "ssim": ssim.ssim(output, images).numpy(),

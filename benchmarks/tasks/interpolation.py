@@ -154,7 +154,7 @@ def path_lengths(
         with in_float64(system):
             lengths = [
                 path_length(
-                    lambda code: system.decode(code, steps or 1),
+                    lambda code: context.shown(system.decode(code, steps or 1)),
                     _as_computed(system, a, place),
                     _as_computed(system, b, place),
                     distance,
@@ -225,7 +225,9 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
     def compute() -> Arrays:
         a, b = _endpoints(context, system, selection, pairs, steps)
         columns = [
-            system.decode(interpolate(a, b, torch.full((len(pairs),), t)), steps or 1).cpu()
+            context.shown(
+                system.decode(interpolate(a, b, torch.full((len(pairs),), t)), steps or 1).cpu()
+            )
             for t in np.linspace(0, 1, POINTS).tolist()
         ]
         return {"strips": torch.stack(columns, dim=1).numpy()}

@@ -2,11 +2,14 @@
 
 Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image, or drawn
 at random, which shows what z_sem alone retains. Scores are kept per image. Beside the paper's DDIM stands what another
-solver makes of as many network calls: that row is ours.
+solver makes of as many network calls: that row is ours. Of the decodes of Table 1 the Frechet distance to their
+originals is taken too, the first column of papers on tokenizers; of quantised codes, how their codebooks are used.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,19 +17,33 @@ import torch
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
-from benchmarks.core.plan import Calls, Work, by, codes, network_calls
+from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
+from benchmarks.metrics.frechet import bias_note
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
+from benchmarks.tasks.shared.codebook_use import uses
+from benchmarks.tasks.shared.distances import distance
+from reports.metrics import published_name, seen_through
 from reports.records import Record
 from reports.specs import TableSpec
-from reports.uncertainty import UNKNOWN
+from reports.uncertainty import UNKNOWN, of_influences
 
 TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
-METRICS = ("latent_dim", "code_bits", "ssim", "ssim_valid", "lpips", "mse", "psnr")
+CODEBOOKS = "codebooks"
+SIZES = ("latent_dim", "compression", "code_bits", "bits_per_pixel")  # of a code
+SCORES = ("ssim", "ssim_valid", "lpips", "mse", "psnr")  # of an image
+METRICS = (*SIZES, "rfid", *SCORES)
+# What each table shows of every way.
+SHOWN = {
+    TABLE1: METRICS,
+    TABLE2: ("latent_dim", "code_bits", *SCORES),
+    BY_CALLS: ("ssim", "lpips", "mse"),
+}
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW = 8
 
@@ -55,10 +72,11 @@ def run(context: Context, system: System) -> Iterator[Record]:
     selection = context.select(sizes.split, sizes.images)
     for setting in _settings(system):
         for solving, steps, tables in _ways(sizes, system):
-            scores = score(context, solving, selection, setting, steps)
+            scores = score(context, solving, selection, setting, steps, TABLE1 in tables)
             yield from _records(context, solving, selection, setting, steps, scores, tables)
             if TABLE1 in tables:
                 _save_preview(context, solving, setting, selection, scores)
+    yield from _codebooks(context, system, selection)
 
 
 def _ways(sizes: Sizes, system: System) -> Iterator[tuple[System, int | None, tuple[str, ...]]]:
@@ -85,10 +103,18 @@ def _settings(system: System) -> tuple[str, ...]:
 
 
 def score(
-    context: Context, system: System, selection: Selection, setting: str, steps: int | None
+    context: Context,
+    system: System,
+    selection: Selection,
+    setting: str,
+    steps: int | None,
+    features: bool = False,
 ) -> Arrays:
-    """Scores per image, each [N], and the first few reconstructions under "preview"."""
-    names = context.networks.perceptual.describe()
+    """Scores per image, each [N], the first few reconstructions under "preview", and, if asked for, their "features"
+    for a Frechet distance, N x d."""
+    names: dict[str, Any] = dict(context.networks.perceptual.describe())
+    if features:
+        names |= context.networks.features.describe()
     key = context.codes.key("reconstruction", system, selection) | {
         "setting": setting,
         "steps": steps,
@@ -102,7 +128,7 @@ def score(
         if setting == RANDOM:
             indices = selection.order[positions]
             code = replace(code, x_T=system.random_x_T(indices.tolist(), context.seed))
-        output = system.decode(code, steps or 1).cpu()
+        output = context.shown(system.decode(code, steps or 1).cpu())
         arrays = {
             "ssim": ssim.ssim(output, images),
             "ssim_valid": ssim.ssim_valid(output, images),
@@ -110,10 +136,9 @@ def score(
             "mse": pixel.mse(output, images),
             "psnr": pixel.psnr(output, images),
         }
-        preview = output[: PREVIEW if positions[0] == 0 else 0]
-        return {
-            name: value.cpu().numpy() for name, value in (arrays | {"preview": preview}).items()
-        }
+        arrays["preview"] = output[: PREVIEW if positions[0] == 0 else 0]
+        found = {name: value.cpu().numpy() for name, value in arrays.items()}
+        return found | ({"features": context.codes.embed(output)} if features else {})
 
     chunks = list(context.store.chunks(key, len(selection), compute))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
@@ -141,16 +166,11 @@ def _records(
     )
     names = ("ssim", "ssim_valid", context.networks.perceptual.metric_name, "mse", "psnr")
     values = {name: selection.mean(scores[name]) for name in names}
-    values["latent_dim"] = (
-        float(system.semantic_dim if setting == RANDOM else system.latent_dim),
-        UNKNOWN,
-    )
-    by_calls = {"ssim", context.networks.perceptual.metric_name, "mse"}
-    if system.code_bits is not None:
-        values["code_bits"] = system.code_bits, UNKNOWN
+    values |= {name: (value, UNKNOWN) for name, value in _sizes(context, system, setting).items()}
+    yield from _rfid(context, system, selection, setting, taken, scores, tables)
     for table in tables:
         for metric, (value, uncertainty) in values.items():
-            if table == BY_CALLS and metric not in by_calls:
+            if published_name(metric) not in SHOWN[table]:
                 continue
             yield context.record(
                 "reconstruction",
@@ -168,6 +188,81 @@ def _records(
             )
 
 
+def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:
+    """How large a code is, as papers count; what is not in it (x_T drawn at random) does not count."""
+    side = system.image_size or context.dataset.image_size
+    numbers = float(system.semantic_dim if setting == RANDOM else system.latent_dim)
+    found = {"latent_dim": numbers, "compression": 3 * side**2 / numbers}
+    if system.code_bits is not None:
+        found |= {"code_bits": system.code_bits, "bits_per_pixel": system.code_bits / side**2}
+    return found
+
+
+def _rfid(
+    context: Context,
+    system: System,
+    selection: Selection,
+    setting: str,
+    taken: Taken,
+    scores: Arrays,
+    tables: tuple[str, ...],
+) -> Iterator[Record]:
+    """The Frechet distance between the reconstructions of Table 1 and their originals, two images at least."""
+    if TABLE1 not in tables or len(selection) < 2:
+        return
+    blocks, network = selection.blocks(BLOCKS), context.networks.features
+    originals = Side.of(context.codes.real_features(selection), blocks)
+    found = distance(context, Side.of(scores["features"], blocks), originals)
+    # The same images are on both sides: a block is left out of both at once.
+    both = found.of_samples + found.of_reference
+    yield context.record(
+        "reconstruction",
+        TABLE1,
+        system.title,
+        seen_through("rfid", network.network),
+        found.value,
+        setting=setting,
+        **taken.row,
+        uncertainty=of_influences(both, selection.units("blocks")),
+        split=selection.split,
+        n=len(selection),
+        protocol=context.protocol(
+            "reconstruction",
+            split=selection.split,
+            n=len(selection),
+            x_T=setting,
+            originals="the same images",
+            **taken.protocol,
+            **network.describe(),
+        ),
+        note=bias_note(len(selection), network.dim),
+    )
+
+
+def _codebooks(context: Context, system: System, selection: Selection) -> Iterator[Record]:
+    """How each codebook is used on the images; nothing of a system without any."""
+    protocol = context.protocol("reconstruction", split=selection.split, n=len(selection))
+    for use in uses(context, system, selection, None):
+        values = {
+            "code_bits": (math.log2(use.counts.shape[1]), UNKNOWN),
+            "codebook_use": (use.share, UNKNOWN),
+            "perplexity": (use.perplexity, use.uncertainty(selection)),
+        }
+        for metric, (value, uncertainty) in values.items():
+            yield context.record(
+                "reconstruction",
+                CODEBOOKS,
+                system.title,
+                metric,
+                value,
+                setting=use.name,
+                uncertainty=uncertainty,
+                split=selection.split,
+                n=len(selection),
+                protocol=protocol,
+            )
+
+
 def _save_preview(
     context: Context, system: System, setting: str, selection: Selection, scores: Arrays
 ) -> None:
@@ -180,10 +275,12 @@ def _save_preview(
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes = context.sizes(Sizes)
     count = len(context.select(sizes.split, sizes.images))
-    for solving, steps, _ in _ways(sizes, system):
+    yield real_features(sizes.split, count, context.networks.features.dim)
+    for solving, steps, tables in _ways(sizes, system):
         yield codes(solving, sizes.split, count, steps)
         for setting in _settings(system):
-            calls = Calls(decoder=network_calls(solving, steps), perceptual=1)
+            embedded = int(TABLE1 in tables)
+            calls = Calls(decoder=network_calls(solving, steps), perceptual=1, features=embedded)
             what = f"decode, {setting}" if setting else "decode"
             yield Work(what + by(solving), count, calls, steps)
 
@@ -205,13 +302,26 @@ TABLES = (
         order=10,
     ),
     TableSpec(
+        name=CODEBOOKS,
+        title="Codebooks",
+        caption=(
+            "How quantised codes use their codebooks on the images of Table 1: bits of one code, the share of codes that "
+            "occur (it grows with the images), and the perplexity of their shares."
+        ),
+        source=CODEBOOKS,
+        rows=("system", "setting"),
+        columns=("metric",),
+        metrics=("code_bits", "codebook_use", "perplexity"),
+        order=12,
+    ),
+    TableSpec(
         name=TABLE2,
         title="Table 2: reconstruction by number of steps",
         caption="As Table 1, at each T, with the stochastic code inverted or drawn at random.",
         source=TABLE2,
         rows=("system", "setting"),
         columns=("steps",),
-        metrics=METRICS,
+        metrics=SHOWN[TABLE2],
         panels=True,
         order=20,
     ),
@@ -225,7 +335,7 @@ TABLES = (
         source=BY_CALLS,
         rows=("system", "setting", "solver"),
         columns=("calls",),
-        metrics=("ssim", "lpips", "mse"),
+        metrics=SHOWN[BY_CALLS],
         panels=True,
         order=21,
     ),
@@ -241,6 +351,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=METRICS,
+    metrics=(*METRICS, "codebook_use", "perplexity"),
     tables=TABLES,
 )

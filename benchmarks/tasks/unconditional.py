@@ -162,7 +162,7 @@ def autoencoded(
     }
 
     def compute(positions: np.ndarray) -> Arrays:
-        semantic = system.encode_semantic(selection.batch(positions))
+        semantic = system.encode_semantic(selection.seen_by(system).batch(positions))
         images = decode_latents(context, system, semantic, positions.tolist(), steps)
         return {"features": context.codes.embed(images)}
 

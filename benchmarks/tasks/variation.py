@@ -95,7 +95,8 @@ def score(
         for k in range(draws):
             z_of, x_T_of = (first, first + k) if setting == VARY_X_T else (first + k, first)
             x_T = system.random_x_T(selection.order[x_T_of].tolist(), context.seed)
-            columns.append(system.decode(Code(index(semantic, z_of), x_T), steps or 1).cpu())
+            decoded = system.decode(Code(index(semantic, z_of), x_T), steps or 1)
+            columns.append(context.shown(decoded.cpu()))
         images = torch.stack(columns)
         return {
             metric: ring_distance(images, context.networks.perceptual).cpu().numpy(),

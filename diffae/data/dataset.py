@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -83,6 +83,12 @@ class Dataset:
     def image_size(self) -> int:
         """S: the side of the images that `batch` and `images` return."""
         return self.transform.image_size
+
+    def at(self, image_size: int) -> Dataset:
+        """The same images, each made `image_size` px from what is on disk."""
+        if image_size == self.image_size:
+            return self
+        return replace(self, transform=replace(self.transform, image_size=image_size))
 
     @cached_property
     def survey(self) -> Survey:

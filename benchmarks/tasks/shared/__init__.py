@@ -1,1 +1,1 @@
-"""What several benchmarks need: fits of probes, new images, Frechet distances."""
+"""What several benchmarks need: fits of probes, new images, Frechet distances, use of codebooks."""

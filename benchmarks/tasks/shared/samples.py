@@ -68,7 +68,7 @@ def draw(
     if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
         latents = system.sample_latents(indices, context.seed, steps or 1)
         return decode_latents(context, system, latents, indices, steps), latents
-    return system.sample(indices, context.seed, steps or 1).cpu(), None
+    return context.shown(system.sample(indices, context.seed, steps or 1).cpu()), None
 
 
 def decode_latents(
@@ -82,4 +82,4 @@ def decode_latents(
     x_T = None
     if STOCHASTIC in system.capabilities:
         x_T = system.random_x_T(indices, context.seed)
-    return system.decode(Code(latents, x_T), steps or 1).cpu()
+    return context.shown(system.decode(Code(latents, x_T), steps or 1).cpu())

@@ -1,0 +1,77 @@
+"""How much of its codebooks a system uses on some images: the share of codes that occur, and their perplexity."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.core.context import Context
+from benchmarks.core.selection import Selection
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
+from benchmarks.systems.base import System
+from reports.uncertainty import Uncertainty, of_influences
+
+
+@dataclass(frozen=True)
+class Use:
+    """Of one codebook: `counts` [BLOCKS, K] says how often the images of each jackknife block have each code."""
+
+    name: str
+    counts: NDArray[np.int64]
+
+    @property
+    def share(self) -> float:
+        """Of the codes, how many occur at all: it grows with the number of images."""
+        return float((self.counts.sum(0) > 0).mean())
+
+    @property
+    def perplexity(self) -> float:
+        return _perplexity(self.counts.sum(0))
+
+    def perplexity_influences(self) -> NDArray[np.float64]:
+        """How far each block of images moves the perplexity (a jackknife over blocks)."""
+        total = self.counts.sum(0)
+        without = np.array([_perplexity(total - block) for block in self.counts])
+        return influences(self.perplexity, without, self.counts.sum(1) / max(total.sum(), 1))
+
+    def uncertainty(self, selection: Selection) -> Uncertainty:
+        """Of the perplexity."""
+        return of_influences(self.perplexity_influences(), selection.units("blocks"))
+
+
+def uses(
+    context: Context, system: System, selection: Selection, steps: int | None
+) -> Iterator[Use]:
+    """The use of each codebook of a system on a selection, from the store."""
+    books = system.codebooks
+    if not books or not len(selection):
+        return
+    blocks = selection.blocks(BLOCKS)
+
+    def compute(positions: np.ndarray) -> Arrays:
+        code = context.codes.full(system, selection, positions, steps or 1)
+        tokens = zip(books.items(), system.tokens(code), strict=True)
+        return {
+            f"counts.{name}": _counts(one.cpu().numpy(), blocks[positions], size)
+            for (name, size), one in tokens
+        }
+
+    key = context.codes.key("codebooks", system, selection) | {"blocks": BLOCKS, "steps": steps}
+    chunks = list(context.store.chunks(key, len(selection), compute))
+    for name in books:
+        yield Use(name, np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0))
+
+
+def _counts(tokens: NDArray[np.int64], blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Of each code in each block [BLOCKS, size]; tokens N x ..., the block of each image [N]."""
+    flat = tokens.reshape(len(tokens), -1)
+    cells = (blocks[:, None] * size + flat).ravel()
+    return np.bincount(cells, minlength=BLOCKS * size).reshape(BLOCKS, size)
+
+
+def _perplexity(counts: NDArray[np.int64]) -> float:
+    """exp of the entropy of the codes' shares: as many codes as could be used alike."""
+    shares = counts[counts > 0] / max(counts.sum(), 1)
+    return float(np.exp(-(shares * np.log(shares)).sum()))
