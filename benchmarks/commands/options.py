@@ -198,7 +198,7 @@ def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ..
         return tuple(systems.REGISTRY.usable())
     names = _names(text)
     for name in names:
-        systems.REGISTRY.require(name)
+        systems.require(name)
     if not names:
         raise UserError("--systems: names no system")
     return names
@@ -234,6 +234,8 @@ def _checkpoint(text: str) -> tuple[str, str]:
     """`SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or `PATH` of a checkpoint whose kind tells the system."""
     name, separator, path = text.partition("=")
     system, colon, title = name.partition(":")
+    if separator and path and "." in system and colon:  # package.module:factory
+        return name, path
     if separator and system in systems.REGISTRY.names():
         if not path or (colon and not (slug(title) and title.isprintable())):
             raise UserError(f"--ckpt {text}: expected SYSTEM=PATH or SYSTEM:TITLE=PATH")

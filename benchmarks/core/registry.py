@@ -125,6 +125,21 @@ class Registry:
         return found
 
 
+def found_at(module: str, attribute: str) -> Any:
+    """The object `attribute` of a user's module. Whatever importing it raises becomes a UserError with the reason."""
+    address = f"{module}:{attribute}"
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise UserError(f"{address}: expected package.module:factory, names of Python's")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise UserError(f"{address}: cannot be imported ({reason})") from error
+    if not callable(found):
+        raise UserError(f"{address}: is no class or function that makes a system")
+    return found
+
+
 def load(target: str) -> Any:
     """The object behind "module:attribute"."""
     module, attribute = target.split(":")

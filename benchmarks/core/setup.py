@@ -43,7 +43,7 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     one system, a system without a checkpoint of its own is not run, and says so.
     """
     for key in options.checkpoints:
-        if key.partition(":")[0] not in options.systems:
+        if not {key, key.partition(":")[0]} & set(options.systems):
             raise UserError(f"--ckpt {key}=...: not among --systems")
     loaded: list[System] = []
     missing: Missing = {}
@@ -78,7 +78,7 @@ def _further(options: Options, missing: Missing) -> list[System]:
     loaded = []
     for key, path in options.checkpoints.items():
         name, separator, title = key.partition(":")
-        if separator:
+        if separator and key not in options.systems:
             try:
                 system = systems.load(name, path, options.device)
             except SystemFailed as failure:

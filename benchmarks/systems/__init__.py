@@ -1,6 +1,8 @@
 """Systems: models behind one protocol.
 
     systems.load("diffae", path)                        a registered one, ready to use
+    systems.load("my_vae:MyVAE", path)                  one that is found where it is written, package.module:factory
+    systems.load("timm:resnet50", path)                 an encoder of timm
     systems.as_system(thing)                            of a name, a path, a `System`, or a model in memory
     systems.wrap(model, image_size=64, title="Mine")    of any object with `encode` and `decode`
 
@@ -9,10 +11,12 @@
 
 import importlib
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.core.registry import Own, Registry
+from benchmarks.core.registry import Own, Registry, found_at
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +33,10 @@ __all__ = [
     "SystemFailed",
     "as_system",
     "describe",
+    "factory",
+    "is_address",
     "load",
+    "require",
     "slug",
     "wrap",
 ]
@@ -159,7 +166,37 @@ def load(
 
     from benchmarks.systems import checked
 
-    return checked.build(name, REGISTRY.get(name), path, torch.device(device))
+    return checked.build(name, factory(name), path, torch.device(device))
+
+
+def factory(name: str) -> Callable[..., Any]:
+    """What makes the system of that name of a path and a device.
+
+    A name is a registered one, "timm:MODEL", or "package.module:attribute", where a class (or a function) of the user's
+    is. Raises UserError if there is nothing of that name.
+    """
+    place, separator, attribute = name.partition(":")
+    if not separator:
+        return REGISTRY.get(name)
+    if place == "timm":
+        from benchmarks.systems.timm_encoders import TimmNamed
+
+        return partial(TimmNamed, attribute)
+    return found_at(place, attribute)
+
+
+def is_address(name: str) -> bool:
+    """Whether a name says where a system is, rather than being a registered one."""
+    return ":" in name
+
+
+def require(name: str) -> None:
+    """Raise UserError if there is no system of that name. Nothing of ours is imported."""
+    place, separator, attribute = name.partition(":")
+    if not separator:
+        REGISTRY.require(name)
+    elif place != "timm":
+        found_at(place, attribute)
 
 
 def describe(name: str) -> str:

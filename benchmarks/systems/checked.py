@@ -8,6 +8,7 @@ what comes back is checked (returned.py).
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.core.batches import Batches
 from benchmarks.core.overshoot import Overshoot
+from benchmarks.core.registry import NAME
 from benchmarks.systems import contract
 from benchmarks.systems.base import (
     SEMANTIC,
@@ -51,7 +53,17 @@ def build(
         raise SystemFailed.at(
             name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
         )
-    return Checked(name, system, device)
+    return Checked(_plain_name(name, system), system, device)
+
+
+def _plain_name(name: str, system: System) -> str:
+    """A name for files and the store; of one that says where a system is, the system's own or the last part."""
+    if ":" not in name:
+        return name
+    own = getattr(system, "name", None)
+    if isinstance(own, str) and NAME.fullmatch(own):
+        return own
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-") or "system"
 
 
 class Checked(System):

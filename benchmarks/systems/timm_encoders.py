@@ -1,0 +1,76 @@
+"""Any encoder of timm by its name, `timm:NAME`, with weights from a local file: what its features are worth."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.systems import containers
+from benchmarks.systems.address import read_address
+from benchmarks.systems.base import SEMANTIC, System
+from diffae.cli import did_you_mean
+from diffae.errors import UserError
+
+
+class TimmNamed(System):
+    """An encoder of timm, whose code is what its classifier takes; published weights, from a file"""
+
+    reference = True
+    capabilities = frozenset({SEMANTIC})
+
+    def __init__(self, model: str, path: str | Path | None, device: torch.device):
+        import timm
+        from timm.data import resolve_model_data_config
+
+        if model not in timm.list_models():
+            raise UserError(f"timm:{model}: {_nothing_named(model, timm.list_models())}")
+        if path is None:
+            raise UserError(f"timm:{model}: needs its weights: --ckpt timm:{model}=PATH")
+        file = read_address(path, {}).path or Path(path)
+        network = timm.create_model(model, pretrained=False)
+        containers.give(network, _tensors(file), file)
+        network.reset_classifier(0)
+        self.network, self.device = network.eval().to(device), device
+        self.data = resolve_model_data_config(network)
+        self.model, self.title, self.name = model, model, f"timm-{model}"
+        self.latent_dim = int(network.num_features)
+        self.fingerprint = f"timm-{model}-{containers.sha256(file)}"[:200]
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"encoder": self.model, "input": self._side, "resized": "bilinear with antialiasing"}
+
+    @property
+    def _side(self) -> int:
+        return int(self.data["input_size"][-1])
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        """Images N x 3 x S x S in [-1, 1] at the size and of the mean and deviation that it was trained with."""
+        x = (images.to(self.device) + 1) / 2
+        x = F.interpolate(x, (self._side, self._side), mode="bilinear", antialias=True)
+        mean, std = (x.new_tensor(self.data[key])[:, None, None] for key in ("mean", "std"))
+        return self.network((x - mean) / std)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"encoder": self.network}
+
+
+def _nothing_named(model: str, known: list[str]) -> str:
+    return f"timm has no model of that name{did_you_mean(model, known)}"
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a file of safetensors or of torch.save, whose state dict may lie under a name of its own."""
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: not readable ({error})") from None
+    with containers.opened(path) as file:
+        content = containers.entries(file.content)
+        state = content.get("state_dict", content.get("model", content))
+        return containers.take(file, containers.tensors_of(state, path))

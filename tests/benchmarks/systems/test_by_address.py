@@ -1,0 +1,124 @@
+"""Systems that are named by where they are: package.module:factory, and timm:MODEL with a file."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import evaluate, systems
+from diffae.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+MODULE = '''
+import torch
+from benchmarks.systems import Code, System
+
+class Blocks(System):
+    """Means of 4 x 4 pixels"""
+    title, image_size, latent_dim = "Blocks", 32, 192
+    capabilities = frozenset({"encode", "decode", "semantic"})
+
+    def __init__(self, path, device):
+        self.path, self.fingerprint = path, str(path)
+
+    def encode_semantic(self, images):
+        return torch.nn.functional.avg_pool2d(images, 4).flatten(1)
+
+    def decode(self, code, steps=100):
+        return code.semantic.reshape(-1, 3, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+NUMBER = 3
+'''
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    package = tmp_path / "their_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "models.py").write_text(MODULE)
+    (package / "broken.py").write_text("import nothing_of_that_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "their_package.models"
+    for name in [name for name in sys.modules if name.startswith("their_package")]:
+        del sys.modules[name]
+
+
+def test_a_class_is_found_where_it_is_written(module):
+    system = systems.load(f"{module}:Blocks", "weights")
+    assert system.name == "Blocks" and system.title == "Blocks" and system.inner.path == "weights"
+    assert "source" in system.fingerprint  # its code is part of what results are filed under
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert system.decode(system.encode(images)).shape == images.shape
+
+
+def test_from_python_and_with_a_path(module):
+    found = evaluate(f"{module}:Blocks=a/path", "reconstruction", profile="smoke").frame()
+    assert set(found.system) == {"Blocks"}
+    assert found[found.metric == "mse"].value.iloc[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("their_package.models:Bloks", "cannot be imported"),
+        ("their_package.modls:Blocks", "cannot be imported (ModuleNotFoundError"),
+        ("their_package.broken:Blocks", "No module named 'nothing_of_that_name'"),
+        ("their_package.models:NUMBER", "is no class or function"),
+        ("their package:Blocks", "expected package.module:factory"),
+        ("timm:resnet5", "did you mean resnet50"),
+        ("timm:resnet18", "needs its weights: --ckpt timm:resnet18=PATH"),
+    ],
+)
+def test_what_is_not_there_is_one_line(module, name, words):
+    with pytest.raises(UserError) as error:
+        systems.load(name)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_command_takes_both_with_checkpoints(module, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.manual_seed(0)
+    torch.save(timm.create_model("resnet10t").state_dict(), weights)
+    command = [sys.executable, "-m", "benchmarks.run", "reconstruction", "probes", "--profile", "smoke"]
+    command += ["--systems", f"{module}:Blocks,timm:resnet10t", "--ckpt", f"{module}:Blocks=a/path"]
+    command += ["--ckpt", f"timm:resnet10t={weights}", "--out", str(tmp_path / "run"), "--dry-run"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": ""},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Blocks" in done.stdout and "resnet10t" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_features_are_timms_own(tmp_path, suffix):
+    torch.manual_seed(0)
+    theirs = timm.create_model("resnet10t").eval()
+    path = tmp_path / f"weights{suffix}"
+    save_file(theirs.state_dict(), path) if suffix == ".safetensors" else torch.save(
+        theirs.state_dict(), path
+    )
+    system = systems.load("timm:resnet10t", path)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    data = timm.data.resolve_model_data_config(theirs)
+    x = torch.nn.functional.interpolate(
+        (images + 1) / 2, data["input_size"][1:], mode="bilinear", antialias=True
+    )
+    mean, std = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features((x - mean) / std), pre_logits=True)
+    torch.testing.assert_close(system.encode_semantic(images), expected, atol=1e-5, rtol=1e-5)
+    assert system.latent_dim == expected.shape[1] == 512
+    assert system.name == "timm-resnet10t" and dict(system.describe())["input"] == 176
+
+
+def test_weights_of_another_encoder_are_named(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model("resnet18").state_dict(), path)
+    with pytest.raises(UserError, match="weights.pth: tensors missing"):
+        systems.load("timm:resnet10t", path)
