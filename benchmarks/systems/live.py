@@ -92,7 +92,9 @@ def _named(thing: str | Path, device: torch.device) -> System:
 def _says_where(name: str) -> bool:
     """Whether it is package.module:factory or timm:MODEL, and no path."""
     place, separator, attribute = name.partition(":")
-    return bool(separator and attribute) and "/" not in name and place.replace(".", "").isidentifier()
+    return (
+        bool(separator and attribute) and "/" not in name and place.replace(".", "").isidentifier()
+    )
 
 
 def _image_size(thing: object) -> int:

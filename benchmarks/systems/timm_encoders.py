@@ -32,7 +32,7 @@ class TimmNamed(System):
         if path is None:
             raise UserError(f"timm:{model}: needs its weights: --ckpt timm:{model}=PATH")
         file = read_address(path, {}).path or Path(path)
-        network = timm.create_model(model, pretrained=False)
+        network: Any = timm.create_model(model, pretrained=False)
         containers.give(network, _tensors(file), file)
         network.reset_classifier(0)
         self.network, self.device = network.eval().to(device), device

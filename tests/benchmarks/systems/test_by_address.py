@@ -84,7 +84,15 @@ def test_the_command_takes_both_with_checkpoints(module, tmp_path):
     weights = tmp_path / "weights.pth"
     torch.manual_seed(0)
     torch.save(timm.create_model("resnet10t").state_dict(), weights)
-    command = [sys.executable, "-m", "benchmarks.run", "reconstruction", "probes", "--profile", "smoke"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.run",
+        "reconstruction",
+        "probes",
+        "--profile",
+        "smoke",
+    ]
     command += ["--systems", f"{module}:Blocks,timm:resnet10t", "--ckpt", f"{module}:Blocks=a/path"]
     command += ["--ckpt", f"timm:resnet10t={weights}", "--out", str(tmp_path / "run"), "--dry-run"]
     done = subprocess.run(
