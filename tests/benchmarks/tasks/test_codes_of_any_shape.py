@@ -52,7 +52,8 @@ def found(context, dummies):
 
 
 def values(found, task, name, metric):
-    return {row.setting: row.value for row in found[task, name] if row.metric == metric}
+    rows = [row for row in found[task, name] if row.table != reconstruction.CODEBOOKS]
+    return {row.setting: row.value for row in rows if row.metric == metric}
 
 
 def reconstructed(context):
