@@ -24,10 +24,10 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet import bias_note
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
+from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.codebook_use import uses
-from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.distances import paired_distance
 from reports.metrics import published_name, seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -211,10 +211,8 @@ def _rfid(
     if TABLE1 not in tables or len(selection) < 2:
         return
     blocks, network = selection.blocks(BLOCKS), context.networks.features
-    originals = Side.of(context.codes.real_features(selection), blocks)
-    found = distance(context, Side.of(scores["features"], blocks), originals)
-    # The same images are on both sides: a block is left out of both at once.
-    both = found.of_samples + found.of_reference
+    originals = context.codes.real_features(selection)
+    found = paired_distance(context, scores["features"], originals, blocks)
     yield context.record(
         "reconstruction",
         TABLE1,
@@ -223,7 +221,7 @@ def _rfid(
         found.value,
         setting=setting,
         **taken.row,
-        uncertainty=of_influences(both, selection.units("blocks")),
+        uncertainty=of_influences(found.influences, selection.units("blocks")),
         split=selection.split,
         n=len(selection),
         protocol=context.protocol(

@@ -4,7 +4,8 @@ import numpy as np
 
 from benchmarks.core.context import Context
 from benchmarks.core.store import Arrays, digest
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, between
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, between, shares_of
+from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 
 
 def distance(context: Context, samples: Side, reference: Side) -> Jackknife:
@@ -34,3 +35,22 @@ def distance(context: Context, samples: Side, reference: Side) -> Jackknife:
         samples.shares,
         reference.shares,
     )
+
+
+def paired_distance(
+    context: Context, made: np.ndarray, originals: np.ndarray, blocks: np.ndarray
+) -> PairedJackknife:
+    """The distance between features [n, d] of images and of what they were made of, row by row, with blocks [n]."""
+
+    def compute() -> Arrays:
+        found = paired_jackknife(made, originals, blocks)
+        return {"value": np.array(found.value), "without": found.without}
+
+    key = {
+        "work": "paired distance",
+        "blocks": digest(blocks),
+        "made": digest(made),
+        "originals": digest(originals),
+    }
+    found = context.store.once(key, compute)
+    return PairedJackknife(float(found["value"]), found["without"], shares_of(blocks))

@@ -1,0 +1,89 @@
+"""The Frechet distance between images and what became of each of them, and how much each block of images moves it.
+
+Both sides are of the same images, so a block is left out of both at once. Left out of one alone it would raise the distance
+even of images that came back unchanged.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.metrics.frechet import Moments, frechet_distance, merge_all
+from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
+from diffae.errors import UserError
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class PairedJackknife:
+    """A distance, its values [BLOCKS] without each block, and the blocks' shares of the images."""
+
+    value: float
+    without: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    @property
+    def influences(self) -> NDArray[np.float64]:
+        """The influence [BLOCKS] of each block (as `frechet_jackknife.influences`)."""
+        return influences(self.value, self.without, self.shares)
+
+
+def paired_jackknife(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> PairedJackknife:
+    """Of features [n, d] of images and of their originals, row by row, and the block [n] of each.
+
+    nan without a block that leaves no two images. Raises UserError if there are fewer than two.
+    """
+    if len(made) < 2:
+        raise UserError("a Frechet distance needs at least two images on each side")
+    of = _few if len(made) <= made.shape[1] else _many
+    value, *without = of(made, originals, blocks)
+    return PairedJackknife(value, np.array(without), shares_of(blocks))
+
+
+def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
+    """No more images than dimensions. With rows A and B of centred features over sqrt(n - 1), tr sqrt(S_a S_b) is the sum of
+    the singular values of A B' [n, n], of which no root is taken: equal sides are at no distance at all."""
+    mean = originals.mean(0, dtype=np.float64)  # near zero, so that little cancels
+    a, b = (side.astype(np.float64) - mean for side in (made, originals))
+    inner = a @ b.T
+    for kept in _kept(blocks):
+        n = int(kept.sum())
+        if n < 2:
+            yield float("nan")
+            continue
+        part = inner[np.ix_(kept, kept)]
+        centred = part - part.mean(0) - part.mean(1, keepdims=True) + part.mean()
+        roots = np.linalg.svd(centred, compute_uv=False).sum() / (n - 1)
+        traces = (_spread(a[kept]) + _spread(b[kept])) / (n - 1)
+        means = np.square(a[kept].mean(0) - b[kept].mean(0)).sum()
+        yield float(means + traces - 2 * roots)
+
+
+def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
+    """More images than dimensions: by the moments of the blocks."""
+    numbers = np.unique(blocks)
+    of_blocks = {
+        number: [Moments.from_features(side[blocks == number]) for side in (made, originals)]
+        for number in numbers
+    }
+    whole = [merge_all(of_blocks[n][side] for n in numbers) for side in (0, 1)]
+    value = frechet_distance(*whole)
+    yield value
+    for number in range(BLOCKS):
+        if number not in of_blocks:
+            yield value
+            continue
+        yield frechet_distance(*(all_.without(of_blocks[number][s]) for s, all_ in enumerate(whole)))
+
+
+def _kept(blocks: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
+    """All rows, and all but each block in turn."""
+    yield np.ones(len(blocks), bool)
+    yield from (blocks != number for number in range(BLOCKS))
+
+
+def _spread(rows: NDArray[np.float64]) -> float:
+    return float(np.square(rows - rows.mean(0)).sum())

@@ -1,0 +1,60 @@
+"""The Frechet distance of reconstructions: against the plain one of what is left, and against new draws of images."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
+from benchmarks.metrics.frechet_pairs import paired_jackknife
+from diffae.errors import UserError
+
+
+def direct(a, b):
+    return frechet_distance(Moments.from_features(a), Moments.from_features(b))
+
+
+def draw(rng, n, d):
+    """Features of images, and of what a blur and some noise make of them."""
+    originals = rng.normal(size=(n, d)) * np.linspace(0.2, 2, d) + 3
+    return (0.8 * originals + 0.3 * rng.normal(size=(n, d)) + 0.1).astype(np.float32), originals
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 64), (300, 24), (65, 64), (64, 64)])
+def test_a_block_is_left_out_of_both_sides(n, d):
+    rng = np.random.default_rng(1)
+    made, originals = draw(rng, n, d)
+    blocks = rng.integers(0, BLOCKS, n)
+    found = paired_jackknife(made, originals, blocks)
+    assert found.value == pytest.approx(direct(made, originals), rel=1e-5)
+    for block in (0, 7, BLOCKS - 1):
+        rest = blocks != block
+        expected = direct(made[rest], originals[rest])
+        assert found.without[block] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [30, 200])
+def test_what_came_back_unchanged_is_at_no_distance_without_error(n):
+    features = np.random.default_rng(0).normal(size=(n, 64)).astype(np.float32)
+    found = paired_jackknife(features, features.copy(), blocks_of(n))
+    assert found.value == pytest.approx(0, abs=1e-6)
+    assert math.sqrt(np.square(found.influences).sum()) < 1e-5
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 100), (200, 16)])
+def test_the_error_is_the_spread_over_new_images(n, d):
+    rng, values, errors = np.random.default_rng(2), [], []
+    for _ in range(150):
+        found = paired_jackknife(*draw(rng, n, d), blocks_of(n))
+        values.append(found.value)
+        errors.append(np.square(found.influences).sum())
+    assert math.sqrt(np.mean(errors)) == pytest.approx(np.std(values), rel=0.2)
+
+
+def test_one_image_is_refused_and_empty_blocks_change_nothing():
+    made, originals = draw(np.random.default_rng(3), 8, 20)
+    found = paired_jackknife(made, originals, np.array([0, 0, 1, 1, 2, 2, 3, 3]))
+    assert np.all(found.without[4:] == pytest.approx(found.value, rel=1e-12))
+    with pytest.raises(UserError, match="two images"):
+        paired_jackknife(made[:1], originals[:1], np.zeros(1, int))
