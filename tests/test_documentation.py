@@ -175,7 +175,9 @@ def parse(monkeypatch, tmp_path):
         monkeypatch.setattr(running, name, reached)
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(ROOT / "examples" / "system_plugin")  # my_vae:MyVAE of docs/systems.md
+    monkeypatch.syspath_prepend(
+        ROOT / "examples" / "system_plugin"
+    )  # my_vae:MyVAE of docs/systems.md
 
     def run(module, arguments):
         arguments = ["all" if word == "..." else word.strip("[]") for word in arguments]

@@ -15,6 +15,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from diffae.errors import UserError
 
 Floats = NDArray[np.floating]
+ROUNDING = 1e-12  # of the traces: below it there is no distance
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator
         roots = np.linalg.svd(centred, compute_uv=False).sum() / (n - 1)
         traces = (_spread(a[kept]) + _spread(b[kept])) / (n - 1)
         means = np.square(a[kept].mean(0) - b[kept].mean(0)).sum()
-        yield float(means + traces - 2 * roots)
+        distance = float(means + traces - 2 * roots)
+        yield distance if distance > ROUNDING * traces else 0.0
 
 
 def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
@@ -76,7 +78,9 @@ def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterato
         if number not in of_blocks:
             yield value
             continue
-        yield frechet_distance(*(all_.without(of_blocks[number][s]) for s, all_ in enumerate(whole)))
+        yield frechet_distance(
+            *(all_.without(of_blocks[number][s]) for s, all_ in enumerate(whole))
+        )
 
 
 def _kept(blocks: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:

@@ -36,7 +36,10 @@ RAE, CONSISTENCY, VQ = "AutoencoderRAE", "ConsistencyDecoderVAE", "VQModel"
 
 
 def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSystem":
-    """The system of a model folder or of a pipeline with a `vae`. Raises UserError, naming the path."""
+    """Any autoencoder of images of diffusers, of its folder or of a pipeline's vae
+
+    Raises UserError, naming the path.
+    """
     address = read_address(path, OPTIONS)
     if address.path is None:
         raise NotAvailable(

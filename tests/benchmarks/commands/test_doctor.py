@@ -30,7 +30,7 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
 @pytest.mark.parametrize(
     "line",
     [
-        "reconstruction: latent_dim, compression, code_bits, bits_per_pixel, rfd_effnet, ssim, ssim_valid, pd_effnet, mse, psnr; not lpips: alexnet is missing",
+        "reconstruction: latent_dim, compression, code_bits, bits_per_pixel, rfd_effnet, ssim, ssim_valid, pd_effnet, mse, psnr, codebook_use, perplexity; not rfid: inception is missing; not lpips: alexnet is missing",
         "probes: auroc, ap, accuracy",
         "identity: id_portraits, logit_change, on the data set portraits only; "
         "not arcface: arcface is missing",

@@ -38,7 +38,7 @@ def test_a_block_is_left_out_of_both_sides(n, d):
 def test_what_came_back_unchanged_is_at_no_distance_without_error(n):
     features = np.random.default_rng(0).normal(size=(n, 64)).astype(np.float32)
     found = paired_jackknife(features, features.copy(), blocks_of(n))
-    assert found.value == pytest.approx(0, abs=1e-6)
+    assert found.value == pytest.approx(0, abs=1e-6) and (n > 64 or found.value == 0)
     assert math.sqrt(np.square(found.influences).sum()) < 1e-5
 
 
