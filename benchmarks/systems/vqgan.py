@@ -47,13 +47,6 @@ class VQGANSystem(Quantised):
         """n_embed x embed_dim"""
         return self.model.quantize.embedding.weight
 
-    @property
-    def codebooks(self) -> Mapping[str, int]:
-        return {"": len(self.codebook)}
-
-    def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        return (codebook.nearest(needed(code.semantic, "map of code vectors"), self.codebook),)
-
     def indices(self, images: Tensor) -> Tensor:
         """The numbers of the codes: N x h x w, int64."""
         with full_precision():  # anything less chooses other codes

@@ -51,16 +51,6 @@ class VQVAE2System(Quantised):
     def describe(self) -> Mapping[str, Any]:
         return {**super().describe(), "block": self.block}
 
-    @property
-    def codebooks(self) -> Mapping[str, int]:
-        size = self.model.config.n_embed
-        return {"top": size, "bottom": size}
-
-    def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        books = self.model.quantize_t, self.model.quantize_b
-        maps = several(code.semantic, "two maps")
-        return tuple(book.indices(one) for book, one in zip(books, maps, strict=True))
-
     def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
         with full_precision():  # anything less chooses other codes
