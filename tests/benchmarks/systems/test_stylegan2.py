@@ -183,7 +183,19 @@ def test_a_folder_of_ours_is_read_by_both(tmp_path, in_w, tiny):
         assert systems.load(name, f"{place}#steps=7,distance=effnet").describe()["steps"] == "7"
 
 
-@pytest.mark.skipif(folder.packaged("stylegan2") is not None, reason="one is packaged")
-def test_without_a_file_it_says_where_to_give_one():
+def test_without_a_file_it_says_where_to_give_one(monkeypatch):
+    monkeypatch.setattr(folder, "packaged", lambda system: None)
     with pytest.raises(NotAvailable, match="--ckpt stylegan2-wplus=PATH"):
         systems.load("stylegan2-wplus")
+
+
+def test_the_packaged_one_finds_images_that_are_nearer_than_the_average():
+    in_w, in_wplus = (systems.load(f"stylegan2-{n}", "#steps=25") for n in ("w", "wplus"))
+    assert in_w.trained_on.preset == "stylegan2-portraits"
+    assert (in_w.latent_dim, in_wplus.latent_dim, in_w.image_size) == (512, 4096, 32)
+    layers = torch.cat([in_w.sample_latents([i, i + 1], 0, 1)[:, None] for i in range(4)], 1)
+    images = in_w.decode(Code(layers.repeat_interleave(2, 1)))
+    average = in_w.decode(Code(in_w.inner.generator.mapping.w_avg[None]))
+    found = [system.decode(system.encode(images)) for system in (in_w, in_wplus)]
+    errors = [float((made - images).square().mean()) for made in (average, *found)]
+    assert max(errors[1:]) < 0.5 * errors[0], errors
