@@ -1,0 +1,67 @@
+"""The small versions that ship: they load without a path, keep to the test split, and look like their families."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import conv2d
+
+from benchmarks import systems
+from benchmarks.core.selection import select
+from benchmarks.systems import folder
+from diffae.data import open_dataset
+
+SHIPPED = {
+    "vqgan": ("vqgan",),
+    "vqvae2": ("vqvae2",),
+    "stylegan2-w": ("stylegan2",),
+    "stylegan2-wplus": ("stylegan2",),
+}
+NAMES = list(SHIPPED)
+MOST = 30 * 2**20  # bytes of all of them
+
+
+@pytest.fixture(scope="module")
+def images(portraits):
+    selection = select(open_dataset(portraits, 32), "test", 8, 0)
+    return selection.batch(np.arange(len(selection)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_loads_without_a_path_and_saw_training_portraits_only(name):
+    system = systems.load(name)
+    known = system.trained_on
+    assert system.image_size == 32
+    assert (known.data, known.split, known.portraits["seed"]) == ("portraits", "train", 0)
+
+
+def test_all_of_them_are_small():
+    files = [path for path in folder.PACKAGED.rglob("*") if path.is_file()]
+    assert 0 < sum(path.stat().st_size for path in files) < MOST
+
+
+def round_trip(name, images):
+    system = systems.load(name)
+    return system.decode(system.encode(images))
+
+
+def sharpness(images):
+    """Mean of the absolute Laplacian of grey."""
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return float(conv2d(images.mean(1, keepdim=True), kernel).abs().mean())
+
+
+def error(found, images):
+    return float(((found - images) / 2).square().mean())
+
+
+def test_vq_gan_is_sharp_and_vq_vae_2_is_near(images):
+    """An adversary makes detail where a squared error leaves it out, and pays in squared error."""
+    gan, vae = (round_trip(name, images) for name in ("vqgan", "vqvae2"))
+    assert sharpness(gan) > 1.1 * sharpness(vae)
+    assert sharpness(vae) < 0.9 * sharpness(images)
+    assert error(vae, images) < 0.7 * error(gan, images) < 0.005
+
+
+def test_w_plus_comes_nearer_than_w(images):
+    found = {name: round_trip(f"stylegan2-{name}", images[:4]) for name in ("w", "wplus")}
+    assert error(found["wplus"], images[:4]) < error(found["w"], images[:4]) < 0.02
