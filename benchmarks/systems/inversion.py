@@ -160,10 +160,8 @@ class _Search:
             scale = noise_of_w(step, self.settings.steps, self.start.spread)
             moved = w + scale * _normals(own, w.shape[1:], images) if scale else w
             loss = distance(self._images(moved, maps)) + MAPS_WEIGHT * dependence(maps)
-            for tensor, gradient in zip(
-                sought, torch.autograd.grad(loss.sum(), sought), strict=True
-            ):
-                tensor.grad = gradient
+            adam.zero_grad()
+            loss.sum().backward()
             adam.step()
             normalise(maps)
             self.bar.update()

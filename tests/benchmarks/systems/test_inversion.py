@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import systems
-from benchmarks.metrics import perceptual, weights
+from benchmarks.metrics import counting, perceptual, weights
 from benchmarks.systems import inversion, resemblance
 from benchmarks.systems.base import Code
 from benchmarks.systems.inversion import GROUP, Settings, Statistics, invert
@@ -184,6 +184,14 @@ def test_a_step_is_one_pass_of_the_generator(small, start, monkeypatch):
     small.synthesis.register_forward_hook(lambda *_: passes.append(1))
     invert(small, torch.zeros(1, 3, 8, 8), MEAN_SQUARE, start, 1, Settings(7))
     assert len(passes) == 7
+
+
+def test_the_operations_of_a_search_can_be_counted(small, start):
+    """As `cost` counts them: each step is a pass forward and, twice as dear at most, one backward."""
+    images = torch.zeros(GROUP, 3, 8, 8)
+    one = counting.flops(lambda: made(small, start.average.expand(GROUP, 4, -1)))
+    found = counting.flops(lambda: invert(small, images, MEAN_SQUARE, start, 4, Settings(3)))
+    assert 3 * 1.5 * one < found < 3 * 3 * one
 
 
 def test_a_weight_of_the_mean_squared_error_is_added(small, start):
