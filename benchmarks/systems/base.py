@@ -165,7 +165,7 @@ class System:
     def codebooks(self) -> Mapping[str, int]:
         """How many codes each codebook has, by its name; {} where nothing is quantised."""
         sizes = [part.codebook for part in self.semantic_parts or () if part.codebook]
-        names = [""] if len(sizes) == 1 else [f"part {i + 1}" for i in range(len(sizes))]
+        names = [f"part {i + 1}" if len(sizes) > 1 else "codebook" for i in range(len(sizes))]
         return dict(zip(names, sizes, strict=True))
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:

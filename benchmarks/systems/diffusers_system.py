@@ -174,7 +174,7 @@ class QuantisedModel(DiffusersSystem):
 
     @property
     def codebooks(self) -> Mapping[str, int]:
-        return {"": len(self.codebook)}
+        return {"codebook": len(self.codebook)}
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
         return (codebook.nearest(needed(code.semantic, "latents").to(self.device), self.codebook),)

@@ -59,7 +59,7 @@ class VQGANSystem(Quantised):
 
     @property
     def codebooks(self) -> Mapping[str, int]:
-        return {"": len(self.codebook)}
+        return {"codebook": len(self.codebook)}
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
         vectors = needed(code.semantic, "map of code vectors").to(self.device)

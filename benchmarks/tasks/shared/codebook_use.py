@@ -58,7 +58,11 @@ def uses(
             for (name, size), one in tokens
         }
 
-    key = context.codes.key("codebooks", system, selection) | {"blocks": BLOCKS, "steps": steps}
+    key = context.codes.key("codebooks", system, selection) | {
+        "blocks": BLOCKS,
+        "steps": steps,
+        "books": dict(books),
+    }
     chunks = list(context.store.chunks(key, len(selection), compute))
     for name in books:
         yield Use(name, np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0))

@@ -96,8 +96,8 @@ def test_vqmodel_s_code_is_of_the_codebook(tmp_path):
     expected = model.decode(before).sample.clamp(-1, 1)  # it quantises
     assert torch.allclose(system.decode(code), expected, atol=1e-5)
     assert torch.allclose(system.decode_indices(system.indices(images())), expected, atol=1e-5)
-    assert torch.equal(system.inner.tokens(code)[0].flatten(), numbers)
-    assert system.inner.codebooks == {"": 16}
+    assert torch.equal(system.tokens(code)[0].flatten(), numbers)
+    assert system.codebooks == {"codebook": 16}
     assert (system.latent_dim, system.code_bits) == (4 * 16 * 16, 16 * 16 * 4)
     moved = system.decode(Code(code.semantic + 0.01))
     assert not torch.equal(moved, system.decode(code))  # not quantised again

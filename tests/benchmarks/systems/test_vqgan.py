@@ -63,8 +63,8 @@ def test_numbers_are_the_authors(public):
     assert found.dtype == torch.int64 and torch.equal(found, expected["indices"])
     code = public.encode(expected["x"])
     assert torch.allclose(code.semantic, expected["z_quant"], rtol=0, atol=1e-4)
-    assert torch.equal(public.inner.tokens(code)[0], expected["indices"])
-    assert public.inner.codebooks == {"": 16_384}
+    assert torch.equal(public.tokens(code)[0], expected["indices"])
+    assert public.codebooks == {"codebook": 16_384}
     recon = expected["recon"].clamp(-1, 1)
     assert torch.allclose(public.decode(code), recon, rtol=0, atol=1e-4)
     assert torch.allclose(

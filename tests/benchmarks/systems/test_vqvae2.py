@@ -52,10 +52,10 @@ def test_reconstructions_are_the_authors(system):
 
 def test_a_code_knows_its_numbers_in_both_codebooks(system):
     maps = (REFERENCE["z_quant_top"], REFERENCE["z_quant_bottom"])
-    found = system.inner.tokens(Code(maps))
+    found = system.tokens(Code(maps))
     assert torch.equal(found[0], REFERENCE["indices_top"])
     assert torch.equal(found[1], REFERENCE["indices_bottom"])
-    assert system.inner.codebooks == {"top": 512, "bottom": 512}
+    assert system.codebooks == {"top": 512, "bottom": 512}
 
 
 def test_a_code_is_counted_as_the_paper_counts(system):

@@ -13,6 +13,7 @@ from benchmarks.core.base import rows
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.parts import Part
 from benchmarks.tasks.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
+from reports.records import Distinct
 
 COUNT = 45
 
@@ -60,6 +61,18 @@ def test_use_and_perplexity_of_each_codebook(context):
     assert found[TABLE1, "", "code_bits"].value == 32**2 * 3 + 16**2 * 2
     assert found[TABLE1, "", "bits_per_pixel"].value == pytest.approx(3 + 2 / 4)
     assert found[TABLE1, "", "compression"].value == pytest.approx(3 * 1024 / 1280)
+
+
+def test_bits_of_a_code_and_of_the_whole_are_two_numbers_where_there_is_one_codebook(
+    context, tmp_path
+):
+    """A file of records takes no number twice."""
+    found = run(context, systems.load("dummy-tokens"))
+    distinct = Distinct(tmp_path / "records.csv")
+    for row in found.values():
+        distinct.add(row, "a row")
+    assert found[CODEBOOKS, "codebook", "code_bits"].value == 4
+    assert found[TABLE1, "", "code_bits"].value == 3 * 32**2 * 4
 
 
 def test_the_error_of_a_perplexity_is_that_of_new_images():
