@@ -9,7 +9,8 @@ from benchmarks import REGISTRY, systems
 from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
 from benchmarks.core.request import AUTO, PRECISIONS, Options
-from benchmarks.systems import recognised, slug
+from benchmarks.systems import slug
+from benchmarks.systems.files import recognised
 from diffae import cli
 from diffae.config import AUTOENCODER, NUM_TIMESTEPS
 from diffae.data.transforms import CROPS

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import containers, folder
-from benchmarks.systems.address import read_address
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -24,7 +22,9 @@ from benchmarks.systems.base import (
     System,
     needed,
 )
-from benchmarks.systems.d2c_shapes import read_configuration
+from benchmarks.systems.files import containers, folder
+from benchmarks.systems.files.address import read_address
+from benchmarks.systems.files.d2c_shapes import read_configuration
 from benchmarks.systems.networks.d2c import D2C, D2CConfig, steps_by_skip
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture, to_uniform
 from benchmarks.systems.networks.nvae_cells import to_bits

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from benchmarks.core.precision import full_precision
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import diffusers_folder, library, own_noise
-from benchmarks.systems.address import read_address
+from benchmarks.systems import own_noise
 from benchmarks.systems.base import Code, needed
-from benchmarks.systems.diffusers_folder import Found
+from benchmarks.systems.files import diffusers_folder, library
+from benchmarks.systems.files.address import read_address
+from benchmarks.systems.files.diffusers_folder import Found
 from benchmarks.systems.networks import codebook
 from benchmarks.systems.parts import Part
 from benchmarks.systems.quantised import AS_GIVEN, Maps, map_of

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks import systems
 from benchmarks.core.registry import NAME
-from benchmarks.systems import calling, checked, recognised
+from benchmarks.systems import calling, checked
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -23,6 +23,7 @@ from benchmarks.systems.base import (
 )
 from benchmarks.systems.contract import LONGEST, is_line, kind
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
+from benchmarks.systems.files import recognised
 from benchmarks.systems.parts import FLAT, HISTOGRAM, Part, Semantic, each, numbers, tensors
 from diffae import DDIM, DiffusionAutoencoder, checkpoint
 from diffae.config import AUTOENCODER

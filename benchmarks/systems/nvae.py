@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import containers, folder
-from benchmarks.systems.address import read_address
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -23,9 +21,11 @@ from benchmarks.systems.base import (
     Code,
     several,
 )
+from benchmarks.systems.files import containers, folder
+from benchmarks.systems.files.address import read_address
+from benchmarks.systems.files.nvae_arguments import read_arguments
 from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig
 from benchmarks.systems.networks.nvae_cells import grey_levels, to_bits
-from benchmarks.systems.nvae_arguments import read_arguments
 from benchmarks.systems.parts import Part, Semantic
 from benchmarks.systems.quantised import Maps
 from benchmarks.systems.returned import in_words

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import containers, folder, inversion, resemblance, stylegan2_files
-from benchmarks.systems.address import Whole, read_address
+from benchmarks.systems import inversion, resemblance
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -26,9 +25,11 @@ from benchmarks.systems.base import (
     System,
     needed,
 )
+from benchmarks.systems.files import containers, folder, stylegan2_files
+from benchmarks.systems.files.address import Whole, read_address
+from benchmarks.systems.files.stylegan2_files import Found
 from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 from benchmarks.systems.parts import POOLED, Part
-from benchmarks.systems.stylegan2_files import Found
 from diffae import noise, trained_on
 from diffae.errors import UserError
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems import containers
-from benchmarks.systems.address import read_address
 from benchmarks.systems.base import SEMANTIC, System
+from benchmarks.systems.files import containers
+from benchmarks.systems.files.address import read_address
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 

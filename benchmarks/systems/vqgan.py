@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from benchmarks.core.precision import full_precision
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import containers, folder, library, taming
-from benchmarks.systems.address import read_address
 from benchmarks.systems.base import Code, needed
+from benchmarks.systems.files import containers, folder, library, taming
+from benchmarks.systems.files.address import read_address
 from benchmarks.systems.networks import codebook
 from benchmarks.systems.networks.vqgan import VQGANConfig, build, our_tensors, their_tensors
 from benchmarks.systems.quantised import Quantised, map_of

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from benchmarks.core.precision import full_precision
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import containers, folder
-from benchmarks.systems.address import read_address
 from benchmarks.systems.base import Code, several
+from benchmarks.systems.files import containers, folder
+from benchmarks.systems.files.address import read_address
 from benchmarks.systems.networks.vqvae2 import STRIDE, VQVAE2, VQVAE2Config
 from benchmarks.systems.parts import Semantic
 from benchmarks.systems.quantised import Quantised, map_of

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from tabulate import tabulate
 
 from benchmarks import systems
-from benchmarks.systems import folder
+from benchmarks.systems.files import folder
 
 PAGE = Path(__file__).parents[1] / "systems.md"
 BEGIN, END = "<!-- small systems -->\n", "<!-- end -->"

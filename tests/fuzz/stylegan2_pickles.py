@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.systems import stylegan2_files
+from benchmarks.systems.files import stylegan2_files
 from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 
 TINY = StyleGAN2Config((1, 1), z_dim=2, w_dim=2, mapping_layers=1, mapping_width=2)

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from hypothesis import strategies as st
 
-from benchmarks.systems import diffusers_folder, taming, vqvae2
+from benchmarks.systems import vqvae2
+from benchmarks.systems.files import diffusers_folder, taming
 from benchmarks.systems.networks.vqvae2 import VQVAE2, VQVAE2Config
 
 YAML = """\

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from benchmarks.systems.library import diffusers
+from benchmarks.systems.files.library import diffusers
 
 
 @dataclass(frozen=True)

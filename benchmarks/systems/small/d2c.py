@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems import folder
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks.d2c import D2C, Autoencoder, D2CConfig
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture
 from benchmarks.systems.networks.nvae_cells import start_norms, to_bits

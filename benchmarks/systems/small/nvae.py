@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems import folder
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture
 from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig
 from benchmarks.systems.networks.nvae_cells import start_norms, to_bits

@@ -39,7 +39,7 @@ class Stages:
 class SmallPreset:
     """`config` is the dataclass of the network, `schedules` are by stage, `weights` those of the loss's terms.
 
-    `build` makes the networks, trains them through `Stages.fit` and writes the folder (benchmarks.systems.folder).
+    `build` makes the networks, trains them through `Stages.fit` and writes the folder (benchmarks.systems.files.folder).
     """
 
     name: str

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems import folder, inversion
+from benchmarks.systems import inversion
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 from benchmarks.systems.networks.stylegan2_critic import Discriminator
 from benchmarks.systems.small.preset import SmallPreset, Stages

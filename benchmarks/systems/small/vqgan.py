@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems import folder
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks import codebook
 from benchmarks.systems.networks.vqgan import VQGANConfig, build
 from benchmarks.systems.small.adversary import Eye, Patches, balanced, hinge

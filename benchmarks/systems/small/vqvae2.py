@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.systems import folder
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks.vqvae2 import VQVAE2, VQVAE2Config
 from benchmarks.systems.small.codebooks import quantise
 from benchmarks.systems.small.preset import SmallPreset, Stages

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.systems.address import Whole, read_address
+from benchmarks.systems.files.address import Whole, read_address
 from diffae.errors import UserError
 
 CHOICES = {"block": ("relu-skip", "input-skip"), "noise": ("const", "none")}

@@ -14,10 +14,10 @@ from refusal import refusal
 
 import benchmarks.run
 from benchmarks import systems
-from benchmarks.systems import folder
 from benchmarks.systems.base import Code, SystemFailed
 from benchmarks.systems.d2c import empty
-from benchmarks.systems.d2c_shapes import read_configuration
+from benchmarks.systems.files import folder
+from benchmarks.systems.files.d2c_shapes import read_configuration
 from benchmarks.systems.networks.d2c import D2C, alphas, steps_by_skip
 from benchmarks.systems.networks.ddim_unet import DDIMUNet
 from diffae import noise

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 import benchmarks
 from benchmarks import run, systems
 from benchmarks.commands import options
-from benchmarks.systems import library
 from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.systems.files import library
 from diffae.errors import UserError
 
 pytest.importorskip("diffusers")

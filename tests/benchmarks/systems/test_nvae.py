@@ -14,12 +14,12 @@ import benchmarks.run
 from benchmarks import systems
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.systems.files.nvae_arguments import read_arguments
 from benchmarks.systems.networks.autoregressive import Flow
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture
 from benchmarks.systems.networks.nvae import NVAE, NVAEConfig, groups_per_scale
 from benchmarks.systems.networks.nvae_cells import to_bits
 from benchmarks.systems.nvae import empty
-from benchmarks.systems.nvae_arguments import read_arguments
 from diffae.errors import UserError
 
 # The README's commands of the published models, as their files keep them, and numbers of a code as the paper counts.

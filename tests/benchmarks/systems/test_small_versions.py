@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d
 
 from benchmarks import systems
 from benchmarks.core.selection import select
-from benchmarks.systems import folder
+from benchmarks.systems.files import folder
 from diffae.data import open_dataset
 
 SHIPPED = {

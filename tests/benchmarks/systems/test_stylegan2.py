@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks import systems
 from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems import folder
 from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks.stylegan2 import (
     Generator,
     Layer,

@@ -11,13 +11,8 @@ import torch
 from refusal import refusal as refusal_of
 
 from benchmarks import run
-from benchmarks.systems import (
-    containers,
-    inversion,
-    nvidia_pickle,
-    stylegan2_files,
-    stylegan2_names,
-)
+from benchmarks.systems import inversion
+from benchmarks.systems.files import containers, nvidia_pickle, stylegan2_files, stylegan2_names
 from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config, channels_of
 from diffae.errors import UserError
 

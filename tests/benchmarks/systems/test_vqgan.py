@@ -10,8 +10,8 @@ import vq_files
 from refusal import refusal
 
 from benchmarks import run, systems
-from benchmarks.systems import folder, library
 from benchmarks.systems.base import Code
+from benchmarks.systems.files import folder, library
 from benchmarks.systems.networks import codebook
 from benchmarks.systems.networks.vqgan import VQGANConfig, build, their_name
 from diffae.errors import UserError

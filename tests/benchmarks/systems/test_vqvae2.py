@@ -8,8 +8,8 @@ import vq_files
 from refusal import refusal
 
 from benchmarks import run, systems
-from benchmarks.systems import folder
 from benchmarks.systems.base import Code
+from benchmarks.systems.files import folder
 from benchmarks.systems.networks.vqvae2 import VQVAE2, Residual, VQVAE2Config
 from diffae.errors import UserError
 

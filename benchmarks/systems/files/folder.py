@@ -15,13 +15,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from benchmarks.systems import containers
+from benchmarks.systems.files import containers
 from diffae.checkpoint import write_tensors
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-PACKAGED = Path(__file__).parent / "pretrained"
+PACKAGED = Path(__file__).parents[1] / "pretrained"
 
 C = TypeVar("C")
 

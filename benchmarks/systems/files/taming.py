@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from benchmarks.systems import containers
+from benchmarks.systems.files import containers
 from benchmarks.systems.networks.vqgan import VQGANConfig
 from diffae.errors import UserError
 from diffae.files import read_text

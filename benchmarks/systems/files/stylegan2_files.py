@@ -18,8 +18,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.systems import containers, inversion, stylegan2_names
+from benchmarks.systems import inversion
 from benchmarks.systems.contract import brief
+from benchmarks.systems.files import containers, stylegan2_names
+from benchmarks.systems.files.nvidia_pickle import (
+    Array,
+    Network,
+    Persistent,
+    is_pickle,
+    read_pickle,
+)
+from benchmarks.systems.files.stylegan2_names import Names, Theirs
 from benchmarks.systems.networks.stylegan2 import (
     FIR,
     START,
@@ -27,8 +36,6 @@ from benchmarks.systems.networks.stylegan2 import (
     StyleGAN2Config,
     fir_filter,
 )
-from benchmarks.systems.nvidia_pickle import Array, Network, Persistent, is_pickle, read_pickle
-from benchmarks.systems.stylegan2_names import Names, Theirs
 from diffae import noise
 from diffae.checkpoint import LARGEST, check_state
 from diffae.errors import UserError

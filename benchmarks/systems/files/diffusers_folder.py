@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.systems import containers, library
-from benchmarks.systems.recognised import CONFIG, PIPELINE, read_json
+from benchmarks.systems.files import containers, library
+from benchmarks.systems.files.recognised import CONFIG, PIPELINE, read_json
 from diffae.errors import UserError, name_all
 
 Config = Mapping[str, Any]

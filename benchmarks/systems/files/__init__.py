@@ -1,0 +1,1 @@
+"""How weights are stored: reading each kind of file safely, and what the parts of a network are called in it."""
