@@ -310,7 +310,7 @@ TABLES = (
         rows=("system", "setting"),
         columns=("metric",),
         metrics=("code_bits", "codebook_use", "perplexity"),
-        order=12,
+        order=95,
     ),
     TableSpec(
         name=TABLE2,

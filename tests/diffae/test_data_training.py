@@ -10,6 +10,7 @@ from refusal import refusal
 from diffae.data import open_for_model
 from diffae.errors import UserError
 from diffae.train import __main__ as command
+from diffae.train.presets import Preset
 
 CELEBA = (178, 218)
 
@@ -23,7 +24,7 @@ def trained(monkeypatch):
         seen.update(images=images)
         return {}
 
-    monkeypatch.setattr(command, "train", begin)
+    monkeypatch.setattr(Preset, "train", begin)
     return seen
 
 

@@ -20,6 +20,7 @@ def lone_context(images: int, store: Path = Path("nowhere")) -> Context:
         "partition_source": "",
         "survey": Survey("0", images),
         "attributes": None,
+        "image_size": 128,
     }
     kind = type("Data", (SimpleNamespace,), {"__len__": lambda self: images})
     dataset = kind(transform=Transform(128, "center"), **facts)

@@ -168,7 +168,7 @@ PRESET = SmallPreset(
             ema_warmup=True,
         ),
         "latent": Schedule(
-            samples=80_000,
+            samples=640_000,
             batch_size=64,
             learning_rate=2e-3,
             warmup_samples=4_000,

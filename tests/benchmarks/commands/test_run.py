@@ -410,12 +410,18 @@ def test_checkpoints_of_different_sizes(cache, portraits, untrained, tmp_path):
     model = DDIM(replace(PRESETS["portraits-ddim"].model, image_size=16))
     model.save_pretrained(tmp_path / "ddim16")
     result = command(
-        "all", "--data", portraits, "--ckpt", untrained / "diffae", "--ckpt", tmp_path / "ddim16",
-        "--out", tmp_path / "run", cache=cache,
+        "reconstruction", "--profile", "smoke", "--steps", "2", "--data", portraits,
+        "--ckpt", untrained / "diffae", "--ckpt", tmp_path / "ddim16", "--limit", "4",
+        "--systems", "diffae,ddim", "--out", tmp_path / "run", cache=cache,
     )  # fmt: skip
-    assert result.returncode == 2
-    assert "different sizes: DiffAE 32 px, DDIM 16 px" in result.stderr
-    assert not (tmp_path / "run").exists()
+    assert result.returncode == 0, result.stderr
+    protocols = json.loads((tmp_path / "run" / "run.json").read_text())["protocols"]
+    records = read_records(tmp_path / "run" / "records.csv")
+    models = {
+        r.system: protocols[r.protocol].get("model", {}) for r in records if r.metric == "mse"
+    }
+    assert models["DiffAE"]["run_at"] == 32 and models["DiffAE"]["compared_at"].startswith("16")
+    assert "run_at" not in models["DDIM"]
 
 
 def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, untrained, tmp_path):

@@ -13,6 +13,7 @@ from diffae.data import open_dataset
 SHIPPED = {
     "vqgan": ("vqgan",),
     "vqvae2": ("vqvae2",),
+    "nvae": ("nvae",),
     "stylegan2-w": ("stylegan2",),
     "stylegan2-wplus": ("stylegan2",),
 }
@@ -60,6 +61,13 @@ def test_vq_gan_is_sharp_and_vq_vae_2_is_near(images):
     assert sharpness(gan) > 1.1 * sharpness(vae)
     assert sharpness(vae) < 0.9 * sharpness(images)
     assert error(vae, images) < 0.7 * error(gan, images) < 0.005
+
+
+def test_nvae_has_the_largest_code_and_comes_nearest(images):
+    errors = {name: error(round_trip(name, images), images) for name in ("nvae", "vqvae2", "vqgan")}
+    assert min(errors, key=errors.get) == "nvae" and errors["nvae"] < 0.002
+    sizes = {name: systems.load(name).latent_dim for name in NAMES}
+    assert max(sizes, key=sizes.get) == "nvae"
 
 
 def test_w_plus_comes_nearer_than_w(images):
