@@ -30,7 +30,7 @@ def table() -> str:
     for name, registered in NAMES.items():
         found = folder.packaged(name)
         if found is None:
-            rows.append([name, "not packaged yet", "", "", "", ""])
+            rows.append([name, "does not ship", "", "", "", ""])
             continue
         stages = json.loads((found / "training.json").read_text())["stages"]
         rows.append(
