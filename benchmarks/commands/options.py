@@ -192,7 +192,7 @@ def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ..
     """Those of --systems; without it the default ones and those of `checkpoints`, or the latter alone where none of
     them is among the former: who gives a VQ-GAN alone asks for that."""
     if text is None:
-        given = tuple(dict.fromkeys(key.partition(":")[0] for key in checkpoints))
+        given = tuple(dict.fromkeys(map(_system_of, checkpoints)))
         others = tuple(name for name in given if name not in systems.DEFAULT)
         return others if others and others == given else systems.DEFAULT + others
     if text == "all":
@@ -231,11 +231,17 @@ def _checkpoints(texts: list[str]) -> dict[str, str]:
     return checkpoints
 
 
+def _system_of(key: str) -> str:
+    """The system of SYSTEM:TITLE; of package.module:factory and timm:MODEL the whole."""
+    name = key.partition(":")[0]
+    return name if name != "timm" and name in systems.REGISTRY.names() else key
+
+
 def _checkpoint(text: str) -> tuple[str, str]:
     """`SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or `PATH` of a checkpoint whose kind tells the system."""
     name, separator, path = text.partition("=")
     system, colon, title = name.partition(":")
-    if separator and path and "." in system and colon:  # package.module:factory
+    if path and _system_of(name) == name and systems.is_address(name):
         return name, path
     if separator and system in systems.REGISTRY.names():
         if not path or (colon and not (slug(title) and title.isprintable())):

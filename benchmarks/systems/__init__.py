@@ -186,8 +186,9 @@ def factory(name: str) -> Callable[..., Any]:
 
 
 def is_address(name: str) -> bool:
-    """Whether a name says where a system is, rather than being a registered one."""
-    return ":" in name
+    """Whether it says where a system is (package.module:factory, timm:MODEL), and is neither a plain name nor a path."""
+    place, _, attribute = name.partition(":")
+    return bool(attribute) and "/" not in name and place.replace(".", "").isidentifier()
 
 
 def require(name: str) -> None:

@@ -80,7 +80,7 @@ def _named(thing: str | Path, device: torch.device) -> System:
         return systems.load(name, path, device)
     if isinstance(thing, str) and thing in systems.REGISTRY.names():
         return systems.load(thing, None, device)
-    if isinstance(thing, str) and _says_where(name) and not Path(thing).exists():
+    if isinstance(thing, str) and systems.is_address(name) and not Path(thing).exists():
         return systems.load(name, path or None, device)
     if isinstance(thing, str) and "/" not in thing and not _is_checkpoint(thing):
         systems.REGISTRY.get(thing)  # raises UserError: there is none
@@ -88,14 +88,6 @@ def _named(thing: str | Path, device: torch.device) -> System:
         return systems.load(found, thing, device)
     config = checkpoint.open_checkpoint(thing).config
     return systems.load("diffae" if config.kind == AUTOENCODER else "ddim", thing, device)
-
-
-def _says_where(name: str) -> bool:
-    """Whether it is package.module:factory or timm:MODEL, and no path."""
-    place, separator, attribute = name.partition(":")
-    return (
-        bool(separator and attribute) and "/" not in name and place.replace(".", "").isidentifier()
-    )
 
 
 def _image_size(thing: object) -> int:

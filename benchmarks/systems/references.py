@@ -95,6 +95,11 @@ class TimmEncoder(System):
     latent_dim = 1280
 
     def __init__(self, path: str | Path | None, device: torch.device):
+        if path is not None:
+            raise UserError(
+                f"{path}: timm has weights of its own; those of another encoder are "
+                "--ckpt timm:MODEL=PATH with --systems timm:MODEL"
+            )
         weights_path = weights.load_path("efficientnet-lite0", None, allow_unknown=False)
         self.network = features.efficientnet_lite0(weights_path, device)
         self.fingerprint = f"timm-{self.network.sha256}"

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks import evaluate, systems
+from benchmarks.commands import options
 from diffae.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -101,6 +102,30 @@ def test_the_command_takes_both_with_checkpoints(module, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Blocks" in done.stdout and "resnet10t" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["--systems", "alone:Blocks", "--ckpt", "alone:Blocks=a/path"], ("alone:Blocks",)),
+        (["--ckpt", "alone:Blocks=a/path"], ("alone:Blocks",)),
+        (["--ckpt", "timm:resnet10t=a/path"], ("timm:resnet10t",)),
+        (["--ckpt", "vqgan:Ours=a/path"], ("vqgan",)),
+    ],
+)
+def test_a_checkpoint_says_its_system(tmp_path, monkeypatch, typed, expected):
+    """A module without a package too: what is before the colon has no dot."""
+    (tmp_path / "alone.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = options.parse(["reconstruction", *typed], None)
+    assert found.systems == expected
+    assert list(found.checkpoints.values()) == ["a/path"]
+
+
+def test_timm_itself_takes_no_file(tmp_path):
+    """It would be measured under another's title."""
+    with pytest.raises(UserError, match=r"timm has weights of its own.*timm:MODEL=PATH"):
+        systems.load("timm", tmp_path / "resnet50.pth")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
