@@ -10,8 +10,9 @@ Exit status:
     2   the runs cannot be compared, or a flag is wrong: one line on stderr says why
     3   the gate itself failed
 
-The verdicts are on stdout as Markdown, in $GITHUB_STEP_SUMMARY where that is set, and as annotations on GitHub. The
-JUnit file and the summary are written for status 2 and 3 too, with the reason. docs/numbers.md says what it means.
+What failed is on stdout in words (as Markdown), in $GITHUB_STEP_SUMMARY where that is set, with all rows folded behind it,
+and as annotations on GitHub. The JUnit file and the summary are written for status 2 and 3 too, with the reason.
+docs/numbers.md says what it means.
 """
 
 import argparse
@@ -52,8 +53,9 @@ def _gate(args: argparse.Namespace) -> int:
     """Compare, report, and return the exit status."""
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
     from reports.gate import FAILING, MISSING, compare
-    from reports.gate_page import annotation, ordered, render, summary
+    from reports.gate_page import annotations, ordered, summary, terminal
     from reports.junit import write_junit
+    from reports.metrics import METRICS
     from reports.reading import Refused, short
     from reports.run_folder import read_margins, read_run
 
@@ -68,18 +70,20 @@ def _gate(args: argparse.Namespace) -> int:
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    page = render(found, failing, str(args.base), str(args.new), everything=args.all)
+    told = (found, failing, str(args.base), str(args.new))
+    known = {**METRICS, **new.metrics, **base.metrics}
+    page = terminal(*told, everything=args.all, known=known)
     try:
         _write("standard output", lambda: print(page, flush=True))
         if args.junit:
             _write(args.junit, lambda: write_junit(args.junit, found, failing))
-        _append_summary(summary(found, page))
+        _append_summary(summary(*told, known=known))
     except _Unwritable as error:
         _say(f"error: {error}")
         return REFUSED
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for comparison in failing:
-            print(annotation(comparison))
+        for annotation in annotations(failing, known):
+            print(annotation)
     return 1 if failing else 0
 
 
@@ -163,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         "--allow-missing", action="store_true", help="numbers that NEW lacks do not fail"
     )
     parser.add_argument(
-        "--all", action="store_true", help="every row, those that say nothing included"
+        "--all", action="store_true", help="every number, those that say nothing included"
     )
     return parser
 

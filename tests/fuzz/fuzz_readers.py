@@ -48,7 +48,7 @@ from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 from reports.gate import compare
-from reports.gate_page import render, summary
+from reports.gate_page import summary, terminal
 from reports.markdown import render as render_table
 from reports.metrics import Margin, Metric
 from reports.plain import to_plain
@@ -469,8 +469,8 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
         found = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
     except Refused as reason:
         raise UserError(str(reason)) from None
-    page = render(found, found, "base", "new", everything=True)
-    assert len(summary(found, page).encode()) < 1 << 20
+    page = terminal(found, found, "base", "new", everything=True)
+    assert len((page + summary(found, found, "base", "new")).encode()) < 1 << 20
 
 
 # ----------------------------------------------------------------------------------------------

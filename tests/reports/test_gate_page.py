@@ -1,0 +1,219 @@
+"""How the gate tells what it found: words, order, length, and what may stand in a name."""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from gate_runs import KEY, RNG, SSIM, make_run, write_run
+
+from reports import compare as command_line
+from reports.gate import MISSING, compare, read_margins
+from reports.gate_page import annotations, ordered, summary, terminal
+from reports.gate_words import brief, groups, p_text, sentence, told
+from reports.records import NEITHER, Record
+from reports.uncertainty import Error
+
+NOISE = RNG.normal(0, 0.001, 200)
+
+
+def found_between(old: dict, new: dict):
+    return compare(make_run(old), make_run(new), read_margins())
+
+
+def failing(found):
+    return [c for c in ordered(found) if c.verdict in ("regression", MISSING)]
+
+
+def pages(found):
+    return [make(found, failing(found), "base", "new") for make in (terminal, summary)]
+
+
+@pytest.fixture
+def fallen():
+    """The gate's own verdict on SSIM that fell by 0.0149 ± 0.0008, its p as the issue has it."""
+    (c,) = found_between({KEY: SSIM}, {KEY: SSIM - 0.01})
+    record = replace(c.record, steps=100, setting="x_T inverted", solver="ddim")
+    return replace(
+        c, record=record, base=0.9961, new=0.9812, error=Error(0.0008, 31), p=2.04e-5, loss=0.0149
+    )
+
+
+def test_what_fell_is_a_sentence(fallen):
+    assert told([fallen]) == (
+        "DiffAE: SSIM of reconstruction, x_T inverted, at T = 100 fell from 0.996 to 0.981, by 0.015 ± 0.0008: "
+        "more than the margin 0.0005 and more than chance (p = 2e-5)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "stderr", "said"),
+    [
+        (0.1234567890123456, 0.2234567890123456, 0.01, "rose from 0.12 to 0.22, by 0.1 ± 0.01"),
+        (251.7134, 277.6021, 3.1415926, "rose from 252 to 278, by 26 ± 3.1"),
+        (2.474e-5, 2.495e-5, 4.3e-8, "rose from 2.474e-5 to 2.495e-5, by 2.1e-7 ± 4.3e-8"),
+        (12_345_678.0, 12_345_679.0, 0.0, "rose from 12,345,678.0 to 12,345,679.0, by 1"),
+        (0.95, math.nan, 0.01, "went from 0.95 to nan: no longer a finite number"),
+    ],
+)
+def test_numbers_have_the_digits_that_show_the_change(fallen, base, new, stderr, said):
+    note = "no longer a finite number" if math.isnan(new) else ""
+    c = replace(fallen, base=base, new=new, error=Error(stderr, 9), note=note)
+    assert said in sentence(c)
+    assert not re.search(r"\d[\d.]{9}", sentence(c))
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.0, "p < 1e-12"), (0.0351, "p = 0.04"), (3e-13, "p < 1e-12"), (1e-7, "p = 1e-7")]
+)  # fmt: skip
+def test_a_p_has_one_digit(p, said):
+    assert p_text(p) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "said"),
+    [(0.0, 1.0, "0"), (0.5, 0.0, "0.5"), (-0.9961, 0.0149, "-0.996"), (1e300, 1e290, "1.00000000000e300")],
+)  # fmt: skip
+def test_numbers_at_the_ends(number, change, said):
+    assert brief(number, change) == said
+
+
+def test_numbers_of_one_metric_are_told_together_by_the_worst():
+    old = {("DiffAE", f"a{i}", "auroc"): SSIM for i in range(40)}
+    new = {k: v - 0.002 * (int(k[1][1:]) + 1) + NOISE for k, v in old.items()}
+    (line,) = annotations(failing(found_between(old, new)))
+    assert line.startswith(
+        "::error title=Regression gate::DiffAE: AUROC of reconstruction, a39 fell"
+    )
+    assert line.endswith("So did 39 more of it: a38; a37; a36; 36 more.")
+
+
+def test_what_is_gone_is_told_by_system_with_the_reason():
+    old = {("DDIM", f"a{i}", m): SSIM for i in range(9) for m in ("ssim", "mse")} | {KEY: SSIM}
+    new = {k: None for k in old} | {KEY: SSIM}
+    (group,) = groups(failing(found_between(old, new)))
+    assert told(group) == "DDIM: 18 numbers of reconstruction are gone (SSIM, MSE): no value."
+
+
+def test_what_is_no_number_any_more_comes_first():
+    old = {("A", "", "ssim"): SSIM, ("B", "", "ssim"): 0.9, ("C", "", "ssim"): SSIM}
+    new = {("A", "", "ssim"): SSIM - 0.5, ("B", "", "ssim"): 0.1, ("C", "", "ssim"): math.nan}
+    assert failing(found_between(old, new))[0].record.system == "C"
+
+
+def test_github_is_given_ten_annotations_and_told_of_the_rest():
+    old = {(f"s{i}", "", "ssim"): SSIM for i in range(14)}
+    new = {k: v - 0.01 * (int(k[0][1:]) + 1) + NOISE for k, v in old.items()}
+    lines = annotations(failing(found_between(old, new)))
+    assert len(lines) == 10 and "s13: SSIM" in lines[0] and "s12: SSIM" in lines[1]
+    assert lines[-1].endswith("::5 more lines like these; the summary of the job has them")
+
+
+@pytest.fixture(scope="module")
+def large():
+    """30 systems that fell in long names, 131 unresolved numbers and costs that moved in the seventh digit."""
+    long = "a setting with a name of some sixty characters, as there are"
+    old = {(f"system {i} of a long name", long, "ssim"): SSIM for i in range(30)}
+    quiet = {("DiffAE", f"a{i}", "auroc"): SSIM for i in range(131)}
+    cost = {("DiffAE", f"c{i}", "latent_dim"): 512.0 for i in range(20)}
+    gone = {(f"gone {i}", "", "mse"): SSIM for i in range(30)}
+    new = {k: v - 0.05 + NOISE for k, v in old.items()}
+    new |= {k: v + RNG.normal(0, 0.02, 200) for k, v in quiet.items()}
+    new |= {k: v * (1 + 1e-9) for k, v in cost.items()}
+    return found_between(old | quiet | cost | gone, new)
+
+
+def test_a_large_page_fits_a_terminal_and_begins_with_what_failed(large):
+    page, _ = pages(large)
+    lines = page.splitlines()
+    assert len(lines) <= 42 and max(map(len, lines)) <= 100
+    assert lines[0] == "# Regression gate: 30 worse, 30 missing"
+    assert next(line for line in lines if line.startswith("1.")).startswith("1. system ")
+    assert "30 missing, 20 changed (neither better nor worse), 131 unresolved." in " ".join(lines)
+    assert page.count("unresolved") == 2 and "- 131 numbers are unresolved: this run is too" in page
+
+
+def test_the_least_certain_is_named_with_what_would_help(large):
+    page = " ".join(pages(large)[1].split())
+    found = re.search(
+        r"Least is known of DiffAE: AUROC of reconstruction, (a\d+): a loss of ([\d.]+) is possible, "
+        r"the margin is 0.0005. More images help \(a larger profile; some ([\d,]+) times as many",
+        page,
+    )
+    unresolved = {c.record.setting: c for c in large if c.verdict == "unresolved"}
+    possible = {k: max(c.loss, 0) + c.error.quantile(0.975) for k, c in unresolved.items()}
+    assert found[1] == max(possible, key=possible.get)
+    assert float(found[2]) == pytest.approx(max(possible.values()), rel=0.05)
+    times = (max(possible.values()) / 0.0005) ** 2
+    assert float(found[3].replace(",", "")) == pytest.approx(times, rel=0.05)
+
+
+def test_a_cost_that_moved_below_the_printed_digits_is_no_news(large):
+    for page in pages(large):
+        assert "latent size" not in page.split("<details>")[0]
+    (c,) = found_between({("x", "", "latent_dim"): 512.0}, {("x", "", "latent_dim"): 256.0})
+    assert "most of all x: latent size of reconstruction fell from 512 to 256" in pages([c])[1]
+
+
+def test_the_nearest_to_failing_is_said():
+    loss = 0.0005 + 2.2 * 0.001 / math.sqrt(200)  # 2.2 standard errors beyond the margin
+    change = loss + 0.001 * np.tile([1, -1], 100)
+    old = {(system, "", "ssim"): SSIM for system in "ABCDEFGH"}
+    new = old | {("A", "", "ssim"): SSIM - change}
+    page = " ".join(pages(found_between(old, new))[0].split())
+    assert "Nearest to failing" in page and "A: SSIM of reconstruction fell from" in page
+    assert "(p = 0.01)" in page and "Regression gate: passed" in page
+
+
+HOSTILE = [
+    "::error::x",
+    "::stop-commands::x",
+    "##[error]x",
+    "+ x",
+    "# x",
+    "- x",
+    "1. x",
+    "| a | b |",
+    "<script>alert(1)</script>",
+    "$(touch x) `touch x`",
+    "]]>",
+    "</details>",
+    "\x1b[31m",
+    "@everyone",
+    "a\nb",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_name_begins_no_line_of_its_own(text):
+    """However the words before it push it to the beginning of a line."""
+    for words in range(0, 24):
+        system = f"{'word ' * words}{text}"
+        found = found_between({(system, text, "ssim"): SSIM}, {(system, text, "ssim"): SSIM - 0.1})
+        for page in pages(found):
+            above = page.split("<details>")[0]
+            lines = [line.strip() for line in above.splitlines() if line.strip()]
+            items = [line for line in lines if re.match(r"([-+*#>|]|\d+[.)]\s|::|##)", line)]
+            assert [line[:2] for line in items] == ["# ", "1."], above
+            assert "<script" not in page and "\x1b" not in page and "##[" not in page
+            assert page.count("</details>") == page.count("<details>")
+        assert len(annotations(failing(found))) == 1
+        assert "\n" not in annotations(failing(found))[0]
+
+
+def test_the_page_of_nothing_wrong_is_short(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    folder = str(write_run(tmp_path / "run", {KEY: SSIM}))
+    assert command_line.main([folder, folder]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("# Regression gate: passed\n\n") and page.count("\n") <= 6
+
+
+def test_no_field_is_needed_to_be_told(fallen):
+    """A number of a plug-in that has neither margin nor error nor setting."""
+    record = Record("b", "", "s", "d", "", "", None, "unheard", 1.0, direction=NEITHER)
+    c = replace(fallen, record=record, base=1.0, new=2.0, margin=0.0, error=Error(0.0, math.inf))
+    assert told([c]) == (
+        "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0, and no chance is in it."
+    )
