@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": ("benchmarks.run", ["doctor"]),
     "measure": ("benchmarks.measure", []),
     "compare": ("reports.compare", []),
+    "report": ("reports.make", []),
 }
 USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more
 
@@ -26,7 +27,8 @@ USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells mo
   list       benchmarks, systems, data sets, profiles          (python -m benchmarks.run list)
   doctor     which weights are here, and where others go       (python -m benchmarks.run doctor)
   measure    one metric between two folders of images          (python -m benchmarks.measure)
-  compare    two runs: the regression gate                     (python -m reports.compare)"""
+  compare    two runs: the regression gate                     (python -m reports.compare)
+  report     tables of runs: CSV, Markdown, LaTeX              (python -m reports.make)"""
 
 
 def main() -> NoReturn:

@@ -1,9 +1,9 @@
 """Tables as Markdown (GitHub's), each a page that stands alone.
 
-**0.9912** ± 0.0003     best of the systems beside it, with its standard error
-0.991                   a published value measured in the same way
-<sub>(0.991)</sub> 1    a published value that must not be compared: note 1 says why
-n/a 2                   could not be measured: note 2 says why
+**0.9912** ± 0.0003             best of the systems beside it, with its standard error
+0.991, +0.000                   a published value measured in the same way, and ours minus it
+<sub>(0.991, +0.000)</sub> 1    a published value that must not be compared: note 1 says why
+n/a 2                           could not be measured: note 2 says why
 """
 
 import re
@@ -13,7 +13,14 @@ from tabulate import tabulate
 
 from reports.layout import Cell, Label, Panel, Reference, Table, Value
 from reports.metrics import Metrics
-from reports.numbers import error_text, metric_label, published_text, value_text
+from reports.numbers import (
+    difference_text,
+    error_text,
+    reference_note,
+    reference_text,
+    value_note,
+    value_text,
+)
 from reports.records import Record
 
 
@@ -24,7 +31,7 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     for panel in table.panels:
         parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
         parts.append(_grid(panel, notes, table.known))
-    parts += [notes.list(), _legend(table), _facts({**facts(table.records), **context})]
+    parts += [notes.list(), legend(table), _facts({**facts(table.records), **context})]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -69,12 +76,13 @@ class _Notes:
 
 def _grid(panel: Panel, notes: _Notes, known: Metrics) -> str:
     rows = [[_cell(cell, notes, known) for cell in row] for row in panel.rows]
-    align = ["left" if _is_name(panel, i) else "right" for i in range(len(panel.headers))]
+    align = ["left" if is_name(panel, i) else "right" for i in range(len(panel.headers))]
     headers = [escape(header) for header in panel.headers]
     return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
-def _is_name(panel: Panel, column: int) -> bool:
+def is_name(panel: Panel, column: int) -> bool:
+    """Whether a column holds names, which stand at its left."""
     cells = [row[column] for row in panel.rows]
     return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
 
@@ -90,28 +98,26 @@ def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
 
 
 def _value(record: Record, best: bool, notes: _Notes, known: Metrics) -> str:
-    text = value_text(record, known)
-    note = record.note or ("no reason recorded" if record.value is None else "")
+    text, note = value_text(record, known), value_note(record)
     mark = notes.mark(note) if note else ""
     return (f"**{text}**" if best else text) + error_text(record, known) + mark
 
 
 def _reference(record: Record, notes: _Notes, known: Metrics) -> str:
-    text = published_text(record, known)
-    if not text or not record.not_comparable:
-        return text
-    metric = record.published_metric or record.metric
-    name = "" if metric == record.metric else f"published {metric_label(metric, known)}: "
-    return f"<sub>({text})</sub> {notes.mark(name + record.not_comparable)}"
+    text, note = reference_text(record, known), reference_note(record, known)
+    return f"<sub>{text}</sub> {notes.mark(note)}" if note else text
 
 
-def _legend(table: Table) -> str:
+def legend(table: Table) -> str:
+    """What bold type, ±, differences and parentheses mean, of those that `table` has."""
     records = table.records
     parts = []
     if table.best:
         parts.append("Bold: the best of the systems measured here.")
     if any(r.value is not None and r.stderr is not None for r in records):
         parts.append("±: one standard error.")
+    if any(difference_text(r, table.known) for r in records):
+        parts.append("After a published value: ours minus it.")
     if any(r.published is not None and r.not_comparable for r in records):
         parts.append("In parentheses: published, not to be compared, for the reason in the note.")
     return " ".join(parts)

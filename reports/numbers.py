@@ -53,11 +53,52 @@ def published_text(record: Record, known: Metrics = METRICS) -> str:
     """The published value with the decimals usual in the paper, more where it has more."""
     if record.published is None:
         return ""
+    digits = _published_digits(record, known)
+    return f"{record.published:g}" if digits is None else f"{record.published:,.{digits}f}"
+
+
+def _published_digits(record: Record, known: Metrics) -> int | None:
+    """The decimals that the paper prints of this metric; None where this value has more."""
     metric = known.get(record.published_metric or record.metric)
     digits = metric.digits_of_paper if metric else None
-    if digits is not None and round(record.published, digits) == record.published:
-        return f"{record.published:,.{digits}f}"
-    return f"{record.published:g}"
+    if (
+        digits is None
+        or record.published is None
+        or round(record.published, digits) != record.published
+    ):
+        return None
+    return digits
+
+
+def difference_text(record: Record, known: Metrics = METRICS) -> str:
+    """Ours minus the published value, with the paper's decimals; empty where they are two metrics or none is better."""
+    if record.published is None or record.value is None or record.direction not in ARROWS:
+        return ""
+    if record.published_metric not in ("", record.metric) or not math.isfinite(record.value):
+        return ""
+    digits, difference = _published_digits(record, known), record.value - record.published
+    return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"
+
+
+def reference_text(record: Record, known: Metrics = METRICS) -> str:
+    """The published value and the difference to it: `0.991, +0.005`, all in parentheses where it does not compare."""
+    parts = (published_text(record, known), difference_text(record, known))
+    text = ", ".join(part for part in parts if part)
+    return f"({text})" if text and record.not_comparable else text
+
+
+def value_note(record: Record) -> str:
+    """What a footnote says of a measured number; of one that is missing, why."""
+    return record.note or ("no reason recorded" if record.value is None else "")
+
+
+def reference_note(record: Record, known: Metrics = METRICS) -> str:
+    """Why a published number must not be compared; empty where it may be."""
+    if record.published is None or not record.not_comparable:
+        return ""
+    metric = record.published_metric or record.metric
+    name = "" if metric == record.metric else f"published {metric_label(metric, known)}: "
+    return name + record.not_comparable
 
 
 def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:

@@ -35,7 +35,7 @@ from reports.numbers import (
     error_text,
     heading,
     number_text,
-    published_text,
+    reference_text,
     value_text,
 )
 from reports.reading import Refused, read_json, short
@@ -86,11 +86,22 @@ def tables_of(folder: Path) -> list[Table]:
     records, specs = read_records(folder / "records.csv"), tables_in(path, notes)
     times = folder / "times.csv"
     timed = read_records(times) if os.path.lexists(times) else []
+    return all_tables(records, timed, specs, known, folder)
+
+
+def all_tables(
+    records: Sequence[Record],
+    times: Sequence[Record],
+    specs: Sequence[TableSpec],
+    known: Metrics,
+    where: object,
+) -> list[Table]:
+    """The overview, the tables of `records`, and those of `times`. Raises Refused, naming `where`, if there are none."""
     try:
         overview, *tables = build_tables(records, specs, known)
-        return [overview, *tables, *build_tables(timed, specs, known)[1:]]
+        return [overview, *tables, *build_tables(times, specs, known)[1:]]
     except ValueError as error:
-        raise Refused(f"{folder}: {short(error, 200)}") from None
+        raise Refused(f"{where}: {short(error, 200)}") from None
 
 
 def build_tables(
@@ -152,8 +163,7 @@ def _cell_text(cell: Cell, known: Metrics) -> str:
     if cell.record is None:
         return ""
     if isinstance(cell, Reference):
-        text = published_text(cell.record, known)
-        return f"({text})" if text and cell.record.not_comparable else text
+        return reference_text(cell.record, known)
     return value_text(cell.record, known) + error_text(cell.record, known)
 
 

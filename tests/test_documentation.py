@@ -7,14 +7,12 @@ preset, a metric or a benchmark of another name fails. What is cheap is run for 
 
 import ast
 import builtins
-import io
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
 import tomllib
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,15 +27,13 @@ from benchmarks import console, core, measure
 from benchmarks.commands import running, settings_table, train_identity
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
-from benchmarks.core.tables import specs
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
 from diffae.train import __main__ as train_command
 from diffae.train.elsewhere import find_preset
-from reports import compare
+from reports import compare, make
 from reports.records import read_records
-from reports.tables import write_tables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,6 +46,7 @@ MAINS = {
     "diffae.data": data_command.main,
     "diffae.train": train_command.main,
     "reports.compare": compare.main,
+    "reports.make": make.main,
 }
 # Programs of others, whose options are theirs to check.
 OTHERS = {"pip", "apt-get", "cp", "export", "ruff", "mypy", "venv", "git"}
@@ -184,8 +181,8 @@ def parse(monkeypatch, tmp_path):
         arguments = ["cpu" if word == "cuda" else word for word in arguments]
         if "--weights-dir" in arguments:
             Path(arguments[arguments.index("--weights-dir") + 1]).mkdir(exist_ok=True)
-        if module == "reports.compare":
-            return compare._parser().parse_args(arguments)
+        if module in ("reports.compare", "reports.make"):
+            return {"compare": compare, "make": make}[module[8:]]._parser().parse_args(arguments)
         with pytest.raises(Parsed) as parsed:
             MAINS[module](arguments)
         return parsed.value.args[0]
@@ -297,23 +294,6 @@ def test_the_verbs_of_the_readme_run(tmp_path, monkeypatch):
     scope = {"images": torch.zeros(1, 3, 32, 32)}
     exec(snippet("README.md", "from_pretrained").replace("steps=100", "steps=2"), scope)
     assert scope["z"].shape == (1, 256) and scope["out"].shape == (1, 3, 32, 32)
-
-
-def test_the_table_becomes_latex_whatever_weights_there_were(tmp_path, monkeypatch):
-    """The snippet of docs/paper.md on the tables of the baseline, which has no AlexNet, and with a column `lpips`."""
-    monkeypatch.chdir(tmp_path)
-    tables = tmp_path / "runs" / "celeba-hq" / "tables"
-    records = read_records(ROOT / "benchmarks" / "baseline" / "records.csv")
-    ours = [r for r in records if r.benchmark == "reconstruction"]
-    write_tables(ours, tables, "title", {}, specs(["reconstruction"]))
-    path = tables / "table1_reconstruction.csv"
-    for other in ("pd_effnet", "lpips"):
-        path.write_text(path.read_text().replace("pd_effnet", other))
-        with redirect_stdout(out := io.StringIO()):
-            exec(snippet("docs/paper.md", "to_latex"), {})
-        found = out.getvalue()
-        assert found.count("DiffAE") == 1 and "\\toprule" in found and "nan" not in found
-        assert all(name in found.replace("\\_", "_") for name in ("ssim", other, "latent_dim"))
 
 
 # ----------------------------------------------------------------------------------------------

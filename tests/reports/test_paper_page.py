@@ -1,4 +1,4 @@
-"""docs/paper.md: its commands are commands, and its snippet makes a LaTeX table of the right numbers."""
+"""docs/paper.md: its commands are commands."""
 
 import re
 import shlex
@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 from official_files import TINY, tiny_state, write_lightning
 
-from benchmarks import REGISTRY, measure
+from benchmarks import measure
 from benchmarks.commands.options import parse
-from benchmarks.core.tables import specs
 from diffae import convert
 from diffae.train.presets import PRESETS
-from reports.records import HIGHER, Record
-from reports.tables import write_tables
 
 PAGE = (Path(__file__).parents[2] / "docs" / "paper.md").read_text()
 
@@ -68,42 +65,3 @@ def test_the_other_commands_of_the_page_parse(files):
     ]
     presets = [arguments[0] for arguments in commands("diffae.train")]
     assert presets == ["celeba64"] and PRESETS["celeba64"].expect
-
-
-def test_the_snippet_makes_a_latex_table(tmp_path, monkeypatch, capsys):
-    rows = {
-        ("DiffAE", "x_T inverted"): (49664, 0.991, 0.011, 6.07e-5),
-        ("DiffAE", "x_T random"): (512, 0.677, 0.073, 7e-3),
-        ("VQ-GAN", ""): (65536, 0.782, 0.109, 3.61e-3),
-    }
-    records = [
-        Record(
-            "reconstruction",
-            "table1_reconstruction",
-            system,
-            "celeba-hq",
-            "all",
-            setting,
-            100 if setting else None,
-            metric,
-            value,
-            direction=HIGHER,
-        )
-        for (system, setting), values in rows.items()
-        for metric, value in zip(("latent_dim", "ssim", "lpips", "mse"), values, strict=True)
-    ]
-    write_tables(
-        records, tmp_path / "runs/celeba-hq/tables", title="", context={}, specs=specs(REGISTRY.own)
-    )
-    monkeypatch.chdir(tmp_path)
-    (snippet,) = re.findall(r"^    import pandas as pd\n(?:    .*\n)+", PAGE, re.MULTILINE)
-    exec("\n".join(line[4:] for line in snippet.splitlines()), {})
-    lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[1] == r"\toprule" and lines[-1] == r"\end{tabular}"
-    assert any(
-        line.endswith(r"& x\_T inverted & 49,664 & 0.991 & 0.011 & 6.07e-05 \\") for line in lines
-    )
-    assert any(
-        line.endswith(r"& x\_T random & 512 & 0.677 & 0.073 & 7.00e-03 \\") for line in lines
-    )
-    assert any(line.startswith("VQ-GAN &") and "65,536" in line for line in lines)

@@ -143,7 +143,7 @@ def test_published_stands_beside_ours_and_says_when_it_does_not_compare(tmp_path
     markdown, frame = written(tmp_path, [same, other], table)
     assert cells(markdown, "DiffAE", "100")[2:] == [
         "0.9900",
-        "0.600",
+        "0.600, +0.390",
         "0.0200",
         "<sub>(0.011)</sub> <sup>1</sup>",
     ]

@@ -1,0 +1,85 @@
+"""Tables of finished runs, for papers and for pages.
+
+    python -m reports.make RUN [RUN ...] --out DIR       run folders; several stand side by side in each table
+    python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
+
+Into DIR come `tables/` (a CSV and a Markdown file a table) and `latex/` (a file a table to be \\input, and tables.tex, which
+compiles as it is; --pdf compiles it). DIR is written whole or not at all; one that this command made is made anew.
+docs/reports.md says more.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from reports.reading import Refused, short
+
+REFUSED, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        return _make(args)
+    except Refused as reason:
+        return _refuse(str(reason))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"--out {args.out}: {where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _make(args: argparse.Namespace) -> int:
+    # Imported here: pandas takes half a second, which who asks for help need not wait.
+    from reports.make_files import write_files
+    from reports.output import made_whole
+    from reports.sources import read_source
+
+    sources = [read_source(folder, label) for label, folder in map(_named, args.runs)]
+    notes = {"made_by": "reports.make", "runs": [str(source.folder) for source in sources]}
+    with made_whole(args.out, notes) as folder:
+        count = write_files(folder, sources, pdf=args.pdf)
+    of = f"{count} tables of {len(sources)} run{'s' * (len(sources) > 1)}"
+    print(f"{args.out}: {of}, in tables/ (CSV, Markdown) and latex/ (tables.tex has all)")
+    return 0
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """`NAME=RUN`, or a folder alone."""
+    name, equals, folder = text.partition("=")
+    if not equals or Path(text).exists():
+        return "", Path(text)
+    if not name.strip() or not folder:
+        raise Refused(f"{short(text)}: not NAME=RUN")
+    return name.strip(), Path(folder)
+
+
+def _refuse(reason: str) -> int:
+    print(f"error: {short(reason, 2_000)}", file=sys.stderr)
+    return REFUSED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_refuse(message[:300]))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m reports.make",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="[NAME=]RUN", help="the folder of a finished run"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--pdf", action="store_true", help="latex/tables.pdf as well, by pdflatex")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Run folders with numbers of one's own, as tables are made of them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from benchmarks import REGISTRY
+from benchmarks.core.tables import specs
+from reports.brought import described
+from reports.records import HIGHER, LOWER, Record, write_records
+
+TABLE1 = "table1_reconstruction"
+PROTOCOL = {"benchmark": "reconstruction", "ssim": "zero padding", "n": 32, "seed": 0}
+SETTINGS = {"seed": 0, "data": "portraits", "profile": {"name": "quick", "sections": {}}}
+
+
+def number(system: str, metric: str, value: float | None, **changes) -> Record:
+    """A number of Table 1."""
+    given = {
+        "benchmark": "reconstruction", "table": TABLE1, "dataset": "portraits", "split": "test", "setting": "x_T inverted",
+        "steps": 100, "solver": "ddim", "n": 32, "protocol": "p0", "direction": HIGHER if metric == "ssim" else LOWER,
+    }  # fmt: skip
+    return Record(system=system, metric=metric, value=value, **(given | changes))
+
+
+def write_run(
+    folder: Path,
+    records: Iterable[Record],
+    times: Iterable[Record] = (),
+    settings: Mapping = SETTINGS,
+    protocols: Mapping | None = None,
+    complete: bool = True,
+) -> Path:
+    """A run folder of `records`; the protocol of all is `p0`, unless others are given."""
+    records, times = list(records), list(times)
+    folder.mkdir(parents=True)
+    write_records(folder / "records.csv", records)
+    if times:
+        write_records(folder / "times.csv", times)
+    notes = {"settings": settings, "protocols": protocols or {"p0": PROTOCOL}, "complete": complete}
+    notes |= described((r.metric for r in (*records, *times)), specs(REGISTRY.own))
+    (folder / "run.json").write_text(json.dumps(notes))
+    return folder

@@ -1,0 +1,153 @@
+"""LaTeX: what others call their systems means nothing to it, and what it says is read back from the PDF."""
+
+import re
+import subprocess
+
+import pytest
+from programs import program
+from report_runs import number
+
+from benchmarks import REGISTRY
+from benchmarks.core.tables import specs
+from reports import latex
+from reports.latex_text import escape
+from reports.latex_text import number as number_text
+from reports.tables import build_tables
+
+SPECS = specs(REGISTRY.own)
+# A name, and how it stands on paper.
+NASTY = {
+    r"\input{/etc/passwd}": r"\input{/etc/passwd}",
+    "50%": "50%",
+    "a_b_c": "a_b_c",
+    "$HOME$": "$HOME$",
+    "R&D #1": "R&D #1",
+    "{x}": "{x}",
+    "~tilde^2": "~tilde^2",
+    "=1+1": "=1+1",
+    "[2ex] bracket": "[2ex] bracket",
+    "*star": "*star",
+    "a--b": "a--b",
+    "<script>|x|": "<script>|x|",
+    "Müller": "Müller",
+    r"^^5cinput": "^^5cinput",
+    "人": "[U+4EBA]",
+}
+
+
+def tables(records):
+    return {table.name: table for table in build_tables(list(records), SPECS)}
+
+
+def pdf_text(folder, names):
+    """What a reader sees of a document of these files."""
+    (folder / "tables.tex").write_text(latex.document(names, "A title: 100% & more"))
+    compiler, reader = program("pdflatex"), program("pdftotext")
+    done = subprocess.run(
+        [compiler, "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    read = [reader, "-layout", folder / "tables.pdf", "-"]
+    return subprocess.run(read, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "tex"),
+    [
+        (r"\input{x}", r"\textbackslash{}input\{x\}"),
+        ("100% of $5 & #1", r"100\% of \$5 \& \#1"),
+        ("a_b^c~d", r"a\_b\textasciicircum{}c\textasciitilde{}d"),
+        ("=1", "=1"),
+        ("[1] *", "{[}1{]} {*}"),
+        ("a---b", "a-{}-{}-b"),
+        ("two\nlines\t here", "two lines here"),
+        ("x_T and z_sem, x_Tree", r"$x_T$ and $z_{\mathrm{sem}}$, x\_Tree"),
+        ("é ï ß", r"\'{e} \"{\i} {\ss}"),
+        ("e\u0301", r"\'{e}"),
+        ("\x00人", "{[}U+0000{]}{[}U+4EBA{]}"),
+    ],
+)
+def test_text_means_nothing_but_itself(text, tex):
+    assert escape(text) == tex
+
+
+def test_numbers_have_a_minus_and_powers_of_ten():
+    assert number_text("-0.5") == "$-0.5$"
+    assert number_text("5.28e-05") == r"$5.28 \times 10^{-5}$"
+    assert number_text("-1,234.5") == "$-1{,}234.5$"
+    assert (number_text("0.95"), number_text("n/a_1")) == ("0.95", r"n/a\_1")
+
+
+def test_a_comment_stays_on_its_line():
+    page = latex.render(
+        tables([number("A", "ssim", 0.5)])["table1_reconstruction"], "x\n\\bad", {"run": "a\r\\b"}
+    )
+    head = page.split("\\begin{table*}")[0].splitlines()
+    assert all(not line or line.startswith("% ") for line in head) and "% run: a \\b" in head
+
+
+def test_any_name_stands_on_paper_as_it_is(tmp_path):
+    records = [number(name, "ssim", 0.5 + i / 100) for i, name in enumerate(NASTY)]
+    records.append(number("none", "ssim", None, note="no file: 100%_{\\bad}"))
+    table = tables(records)["table1_reconstruction"]
+    (tmp_path / "t.tex").write_text(latex.render(table, "x\n\\bad", {"run": "a\n\\input{b}"}))
+    text = pdf_text(tmp_path, ["t.tex"])
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for i, (name, printed) in enumerate(NASTY.items()):
+        assert any(line.startswith(printed) and line.endswith(f"0.{50 + i}00") for line in lines), (
+            name
+        )
+    assert "no file: 100%_{\\bad}." in text and "A title: 100% & more" in text
+
+
+def test_a_cell_is_value_error_published_and_difference(tmp_path):
+    records = [
+        number("DiffAE", "ssim", 0.9963, stderr=0.0003, published=0.991, published_metric="ssim"),
+        number("DiffAE", "mse", 5.28e-5, stderr=2.0e-6, published=6.07e-5, not_comparable="n 32"),
+        number("DiffAE", "pd_effnet", 0.0282, published=0.011, published_metric="lpips", not_comparable="network"),
+        number("DDIM", "ssim", 0.9925, stderr=0.0031),
+        number("DDIM", "mse", 1.67e-4, stderr=7.7e-5),
+    ]  # fmt: skip
+    page = latex.render(tables(records)["table1_reconstruction"], "", {})
+    assert r"\textbf{\boldmath 0.9963} $\pm$ 0.0003 & 0.991, $+0.005$ " in page
+    assert r"$(\mathbf{5.28} \pm 0.20) \times 10^{-5}$" in page
+    assert r"($6.07 \times 10^{-5}$, $-7.9 \times 10^{-6}$)\textsuperscript{b}" in page
+    assert r"0.0282 & (0.011)\textsuperscript{a} &" in page  # two metrics have no difference
+    assert r"\textsuperscript{b} n 32.\par" in page
+    (tmp_path / "t.tex").write_text(page)
+    text = pdf_text(tmp_path, ["t.tex"])
+    row = next(line for line in text.splitlines() if line.strip().startswith("DiffAE"))
+    assert re.search(r"0\.9963 ± 0\.0003 +0\.991, \+0\.005", row)
+    assert (
+        "SSIM ↑" in text
+        and "Table 1: Reconstruction (as Table 1 of Preechakul et al. 2022)" in text
+    )
+
+
+def test_forty_attributes_fit_a_page_and_more_go_on(tmp_path):
+    records = [
+        number(system, metric, 0.9, benchmark="probes", table="section5.3_probe", setting=f"Attribute_{i}",
+               steps=None, solver="", direction="higher")
+        for metric in ("auroc", "ap") for i in range(40) for system in ("A", "B")
+    ]  # fmt: skip
+    page = latex.render(tables(records)["section5.3_probe_attributes"], "", {})
+    assert page.count(r"\begin{table*}") == 2 and page.count(r"\label{") == 1
+    (tmp_path / "t.tex").write_text(page)
+    assert pdf_text(tmp_path, ["t.tex"]).count("Attribute_") == 80
+
+
+def test_wide_tables_are_divided_and_every_number_stands_once(tmp_path):
+    values = [(f"A rather long system {i}", 10 + i / 100) for i in range(30)]
+    records = [
+        number(system, "fid", value, table="table4_unconditional_fid", stderr=0.01, setting="")
+        for system, value in values
+    ]
+    page = latex.render(tables(records)["table4_unconditional_fid"], "", {})
+    assert page.count(r"\begin{tabular}") > 2
+    assert all(
+        page.count(f" 10.{i:02d} $") + page.count(f"boldmath 10.{i:02d}") == 1 for i in range(30)
+    )
+    (tmp_path / "t.tex").write_text(page)
+    pdf_text(tmp_path, ["t.tex"])

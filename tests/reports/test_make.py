@@ -1,0 +1,178 @@
+"""`python -m reports.make`: from run folders to files, whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from programs import program
+from report_runs import number, write_run
+
+from reports.make import main
+
+
+@pytest.fixture
+def run(tmp_path):
+    records = [number("DiffAE", "ssim", 0.9963, stderr=0.0003), number("DDIM", "ssim", 0.9925)]
+    times = [
+        number("DiffAE", "images_per_second", 12.5, table="section5.5_times", benchmark="cost")
+    ]
+    return write_run(tmp_path / "run", records, times)
+
+
+def make(*words):
+    return main([str(word) for word in words])
+
+
+def content(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def refused(capsys, *words):
+    """The one line of a command that ends with status 2."""
+    assert make(*words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    return err
+
+
+def test_a_run_becomes_tables_in_three_formats(run, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    assert make(run, "--out", out) == 0
+    assert "3 tables of 1 run" in capsys.readouterr().out
+    files = set(content(out))
+    names = ("table1_reconstruction", "section5.5_times")
+    assert files >= {f"tables/{n}.{e}" for n in names for e in ("md", "csv")}
+    assert files >= {f"latex/{n}.tex" for n in names} | {"latex/tables.tex", "made.json"}
+    frame = pd.read_csv(out / "tables" / "table1_reconstruction.csv")
+    assert list(frame["value"]) == [0.9963, 0.9925]
+    page = (out / "tables" / "table1_reconstruction.md").read_text()
+    assert "**0.9963** ± 0.0003" in page and "- profile: quick\n- seed: 0" in page
+    assert r"\input{table1_reconstruction.tex}" in (out / "latex/tables.tex").read_text()
+    assert os.listdir(tmp_path / "deep") == ["out"] and oct(out.stat().st_mode)[-2:] != "00"
+
+
+def test_it_is_compiled_on_demand(run, tmp_path):
+    program("pdflatex")
+    assert make(run, "--out", tmp_path / "out", "--pdf") == 0
+    assert (tmp_path / "out/latex/tables.pdf").read_bytes().startswith(b"%PDF")
+    assert not list(tmp_path.rglob("*.aux"))
+
+
+def test_every_table_of_the_baseline_compiles(tmp_path):
+    """Real tables: 40 attributes, three metrics, notes, published values."""
+    program("pdflatex")
+    baseline = Path(__file__).parents[2] / "benchmarks" / "baseline"
+    assert make(baseline, "--out", tmp_path / "out", "--pdf") == 0
+    page = (tmp_path / "out/latex/section5.3_probe_attributes.tex").read_text()
+    assert page.count(r"Wavy\_Hair &") == 3 and page.count(r"\begin{table*}") == 3
+
+
+def test_without_latex_a_pdf_is_refused(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no pdflatex" in refused(capsys, run, "--out", tmp_path / "out", "--pdf")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_its_own_is_made_anew_and_the_rest_of_it_stays(run, tmp_path):
+    out = tmp_path / "out"
+    make(run, "--out", out)
+    (out / "latex/tables.aux").write_text("of LaTeX")
+    (run / "times.csv").unlink()
+    assert make(run, "--out", out) == 0
+    files = content(out)
+    assert files["latex/tables.aux"] == b"of LaTeX"
+    assert "tables/section5.5_times.md" not in files and "tables/overview.md" in files
+    assert set(json.loads(files["made.json"])["files"]) == set(files) - {
+        "made.json",
+        "latex/tables.aux",
+    }
+
+
+def test_a_call_that_was_killed_halfway_is_repeated(run, tmp_path, monkeypatch):
+    out, moved = tmp_path / "out", []
+    make(run, "--out", out)
+    replace = os.replace
+
+    def dies(source, target):
+        moved.append(target)
+        if len(moved) == 4:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dies)
+        (run / "run.json").write_text((run / "run.json").read_text().replace('"quick"', '"paper"'))
+        assert make(run, "--out", out) == 130
+    assert make(run, "--out", out) == 0
+    assert all(b"quick" not in data for data in content(out).values())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "run"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "edited", "in the way", "run", "damaged"])
+def test_what_others_made_is_not_touched(kind, run, tmp_path, capsys):
+    out = tmp_path / "out"
+    if kind == "folder":
+        out.mkdir()
+        (out / "mine.txt").write_text("mine")
+    elif kind == "file":
+        out.write_text("mine")
+    elif kind == "run":
+        out = run
+    else:
+        make(run, "--out", out)
+        if kind == "edited":
+            (out / "latex/table1_reconstruction.tex").write_text("by hand")
+        elif kind == "damaged":
+            (out / "made.json").write_text('{"files": {"../run/run.json": "0"}}')
+        else:
+            made = json.loads((out / "made.json").read_text())
+            made["files"].pop("tables/overview.md")
+            (out / "made.json").write_text(json.dumps(made))
+        capsys.readouterr()
+    before = content(tmp_path)
+    assert str(out) in refused(capsys, run, "--out", out)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda run: (run / "records.csv").unlink(), "records.csv: no such file"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json: not JSON"),
+        (lambda run: (run / "records.csv").write_text("a,b\n"), "records.csv: not of this version"),
+        (lambda run: (run / "run.json").write_text('{"complete": false}'), "is not complete"),
+        (lambda run: (run / "run.json").write_text('{"settings": []}'), "settings is no object"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(damage, words, run, tmp_path, capsys):
+    damage(run)
+    assert words in refused(capsys, run, "--out", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+def test_flags_that_are_wrong_are_one_line(run, tmp_path, capsys):
+    for words in ([], [run], [run, "--out", tmp_path / "out", "--nonsense"]):
+        with pytest.raises(SystemExit) as ended:
+            make(*words)
+        assert ended.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    assert "NAME=RUN" in refused(capsys, f"={run}", "--out", tmp_path / "out")
+
+
+def test_a_disk_that_refuses_is_one_line(run, tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("reports.make_files.write_table", full)
+    assert "No space left" in refused(capsys, run, "--out", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+def test_the_console_script_knows_it(run, tmp_path):
+    from benchmarks import console
+
+    assert console.command(["report", str(run), "--out", str(tmp_path / "out")]) == 0
+    assert "report" in console.USAGE
