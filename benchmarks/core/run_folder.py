@@ -23,13 +23,16 @@ from diffae import distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
+from reports import page
 from reports.brought import described
+from reports.reading import Refused
 from reports.records import RecordFile, record_key, write_records
 from reports.settings import settings_of
 from reports.tables import build_tables, write_table, write_tables
 from reports.uncertainty import Uncertainty, write_uncertainties
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
+PAGE = "report.html"
 TABLES, PICTURES = "tables", "pictures"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
@@ -210,11 +213,24 @@ class RunFolder:
             self.failures.append(Failure(row.benchmark, row.system, row.note))
 
     def finish(self) -> None:
-        """Say in run.json that nothing is left to do, what failed, and which weights (fitted systems' too) it was."""
+        """Say in run.json that nothing is left to do, what failed, and which weights (fitted systems' too) it was; then
+        draw the page.
+
+        Raises UserError where no page can be made of the folder; its numbers are on the disk by then.
+        """
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [failure._asdict() for failure in self.failures]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
         self._write_run(ending)
+        if distributed.is_main():
+            self._write_page()
+
+    def _write_page(self) -> None:
+        try:
+            with writing(self.out, ANOTHER_OUT):
+                page.write(self.out / PAGE, [self.out])
+        except Refused as reason:
+            raise UserError(f"{self.out}: is whole but for {PAGE}: {reason}") from None
 
     def _flush(self) -> None:
         if distributed.is_main():

@@ -1,0 +1,28 @@
+"""One self-contained page of finished runs: verdicts, tables, plots and pictures in a single file, for a browser.
+
+    from reports.page import write
+    write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
+
+`reading` reads run folders, `verdicts` says in words what they show, `view` lays out what the page holds,
+`plots` draws, `pictures` cuts sheets into cells, and `html` puts it all through one template. Nothing is fetched when the
+page is opened: styles, script, plots and pictures are in it, and its content security policy allows nothing else.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports.page.reading import read
+from reports.writing import write_whole
+
+
+def write(path: Path, runs: Sequence[Path]) -> None:
+    """Write the page of finished run folders to the file `path`, whole or not at all.
+
+    Several runs stand side by side: a system that several of them measured carries the run's name. Raises Refused naming
+    the file of a run folder that is not as it should be, and OSError where the disk refuses.
+    """
+    from reports.page.html import (
+        render,
+    )  # the template engine, which who asks for help need not wait for
+
+    write_whole(path, render(read(runs), path.parent).encode())

@@ -1,0 +1,145 @@
+"""The head of the page: what was measured, on what, and what a reader must know before believing it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from reports.page.reading import Folder, Found
+from reports.reading import short
+
+MOST_NOTES = 4
+
+
+def facts(found: Found) -> tuple[tuple[str, str], ...]:
+    """What was measured, by name: of several runs what they share, and what each has of its own."""
+    rows = [dict(_facts(folder)) for folder in found.folders]
+    names = dict.fromkeys(name for row in rows for name in row)
+    systems = dict.fromkeys(r.system for r in found.records if not r.reference)
+    shared = tuple((name, _shared(name, rows, found.folders)) for name in names)
+    return (("Systems", _listed(systems)), *shared)
+
+
+def _shared(name: str, rows: Sequence[Mapping[str, str]], folders: Sequence[Folder]) -> str:
+    texts = [row.get(name, "not said") for row in rows]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return "; ".join(f"{folder.name}: {text}" for folder, text in zip(folders, texts, strict=True))
+
+
+def title(found: Found) -> str:
+    """`portraits, profile quick`, for the window's title and the head."""
+    data = dict.fromkeys(r.dataset for r in found.records if r.dataset)
+    profiles = dict.fromkeys(_profile(folder.notes) for folder in found.folders)
+    return f"{', '.join(data) or 'no data'}, profile {', '.join(profiles)}"
+
+
+def _facts(folder: Folder) -> Iterator[tuple[str, str]]:
+    notes = folder.notes
+    settings = _object(notes, "settings")
+    yield "Data", _text(settings.get("data"))
+    yield "Profile", _profile(notes)
+    yield "Seed", _text(settings.get("seed"))
+    yield "Precision", _text(notes.get("precision"))
+    yield "Measured", _when(notes)
+    yield "Machine", _text(notes.get("device"))
+    yield "Version", _text(_object(notes, "versions").get("diffae-bench"))
+    yield "Commit", _commit(notes)
+    yield "Command", _command(notes)
+
+
+def _profile(notes: Mapping[str, Any]) -> str:
+    profile = _object(_object(notes, "settings"), "profile")
+    name = _text(profile.get("name"))
+    changed = profile.get("changed")
+    more = [f"{len(changed)} settings changed"] if isinstance(changed, list) and changed else []
+    more += [f"limit {profile['limit']}"] if profile.get("limit") else []
+    return f"{name} ({', '.join(more)})" if more else name
+
+
+def _when(notes: Mapping[str, Any]) -> str:
+    start, end = (_time(notes.get(name)) for name in ("started", "ended"))
+    if start is None:
+        return "not said"
+    took = f", in {_duration((end - start).total_seconds())}" if end else ""
+    return f"{start:%Y-%m-%d %H:%M} {start.tzname() or ''}".strip() + took
+
+
+def _time(text: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _commit(notes: Mapping[str, Any]) -> str:
+    commit = notes.get("commit")
+    if not commit:
+        return "none: an installed package"
+    return _text(commit)[:12] + (" and uncommitted changes" if notes.get("dirty") else "")
+
+
+def _command(notes: Mapping[str, Any]) -> str:
+    arguments = notes.get("arguments")
+    if not isinstance(arguments, list) or not arguments:
+        return "from Python"
+    return short("python -m benchmarks.run " + " ".join(map(str, arguments)), 300)
+
+
+# ----------------------------------------------------------------------------------------------
+# What a reader must know
+
+
+def failures(found: Found) -> tuple[str, ...]:
+    """What failed: a system that raised in a benchmark."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for folder in found.folders:
+        failed = folder.notes.get("failed")
+        for row in failed if isinstance(failed, list) else []:
+            if isinstance(row, dict):
+                key = (_text(row.get("system")), _text(row.get("reason")))
+                said.setdefault(key, []).append(_text(row.get("benchmark")))
+    return tuple(
+        f"{system} failed in {', '.join(dict.fromkeys(benchmarks))}: {reason}"
+        for (system, reason), benchmarks in said.items()
+    )
+
+
+def warnings(found: Found) -> tuple[str, ...]:
+    """What takes from the numbers' worth: models that saw the images, precision, caveats of many numbers."""
+    said: list[str] = []
+    for folder in found.folders:
+        seen = _object(folder.notes, "seen_in_training")
+        said += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
+        if folder.notes.get("precision") not in (None, "float32"):
+            said.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
+    return (*dict.fromkeys(said), *_caveats(found))
+
+
+def _caveats(found: Found) -> Iterator[str]:
+    """The notes of numbers that were measured, the most frequent first."""
+    counts = Counter(r.note for r in found.records if r.note and r.value is not None)
+    for note, count in counts.most_common(MOST_NOTES):
+        yield f"{note} ({count} number{'s' * (count > 1)})"
+    if len(counts) > MOST_NOTES:
+        yield f"{len(counts) - MOST_NOTES} more notes stand under the tables."
+
+
+def _object(notes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = notes.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(_text(value) for value in values) or "none"
+
+
+def _text(value: object) -> str:
+    return "not said" if value is None or value == "" else short(value, 200)

@@ -1,0 +1,99 @@
+"""The page as HTML: one template with autoescape, styles and script inlined, and a policy that allows just these."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.page import head, view
+from reports.page.reading import Found
+
+HERE = Path(__file__).parent
+TEMPLATE, STYLES, SCRIPT = "page.html.j2", "page.css", "page.js"
+
+
+def render(found: Found, beside: Path) -> str:
+    """The page of `found` as text; links to the run's own files are relative to the folder `beside`."""
+    styles, script = (_source(name) for name in (STYLES, SCRIPT))
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = compose(found)
+    return environment.get_template(TEMPLATE).render(
+        page=page,
+        policy=policy(styles, script),
+        styles=Markup(styles),
+        script=Markup(script),
+        data=embedded({"numbers": page.numbers}),
+        links=_links(found, beside),
+    )
+
+
+def compose(found: Found) -> view.Page:
+    """What the page holds."""
+    numbers = view.Numbers(found.known)
+    overview = view.table_view(found.tables[0], numbers)
+    sections = view.sections_of(found, numbers)
+    return view.Page(
+        title=head.title(found),
+        facts=head.facts(found),
+        warnings=head.warnings(found),
+        failures=head.failures(found),
+        overview=overview,
+        sections=tuple(sections),
+        numbers=numbers.all(),
+        protocols=view.used_protocols(found.records, found),
+    )
+
+
+def policy(styles: str, script: str) -> str:
+    """The content security policy: nothing is fetched, only this style sheet counts and only this script runs."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src '{_digest(styles)}'",
+            f"script-src '{_digest(script)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def embedded(content: Mapping[str, Any]) -> Markup:
+    """`content` as JSON inside a script element, which no text in it can end."""
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _source(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _links(found: Found, beside: Path) -> list[tuple[str, str]]:
+    """The run's files that lie beside the page, by what they are."""
+    if len(found.folders) > 1 or found.folders[0].path.resolve() != beside.resolve():
+        return []
+    files = {
+        "records.csv": "every number of this page",
+        "samples.csv": "the scores of every image",
+        "times.csv": "the times",
+        "run.json": "how it was run",
+        "tables/overview.md": "the tables as Markdown and CSV",
+    }
+    return [(name, what) for name, what in files.items() if (beside / name).exists()]

@@ -1,0 +1,171 @@
+"""The page as a person has it: in a browser, by mouse and by keyboard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from page_runs import HARMFUL, harmful
+from programs import program
+
+from reports.page import write
+from reports.records import read_records
+
+BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    path = program("chromium")
+    with sync_playwright() as play:
+        with play.chromium.launch(executable_path=path, args=["--no-sandbox"]) as browser:
+            yield browser
+
+
+class Visit:
+    """A page that is open: what it complained of and what it asked the network for."""
+
+    def __init__(self, browser, path: Path, width: int = 1600):
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+        self.own = path.as_uri()
+
+    def column(self, table: str, index: int) -> list[str]:
+        return self.page.locator(f"{table} tbody tr > :nth-child({index + 1})").all_inner_texts()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write(path, [BASELINE])
+    return path
+
+
+@pytest.fixture
+def visit(browser, report) -> Iterator[Visit]:
+    visit = Visit(browser, report)
+    yield visit
+    visit.page.close()
+    assert not visit.complaints
+    assert all(url == visit.own or url.startswith("data:") for url in visit.asked)
+
+
+TABLE1 = "#t-table1_reconstruction"
+
+
+def test_a_column_sorts_by_value_with_what_has_none_last(visit):
+    heads = visit.page.locator(f"{TABLE1} thead th")
+    names = [name.split("\xa0")[0] for name in heads.all_inner_texts()]
+    column = next(i for i, name in enumerate(names) if name.startswith("rfd_effnet"))
+    before = visit.column(TABLE1, column)
+    expected = sorted(
+        r.value for r in read_records(BASELINE / "records.csv")
+        if r.metric == "rfd_effnet" and r.value is not None
+    )  # fmt: skip
+    for order, values in (("ascending", expected), ("descending", expected[::-1])):
+        heads.nth(column).get_by_role("button").click()
+        assert heads.nth(column).get_attribute("aria-sort") == order
+        texts = visit.column(TABLE1, column)
+        assert [float(text.split(" ")[0].replace(",", "")) for text in texts[:-1]] == [
+            pytest.approx(value, abs=0.006) for value in values
+        ]
+        assert texts[-1] == "–"
+    heads.nth(column).get_by_role("button").click()
+    assert visit.column(TABLE1, column) == before
+    assert heads.nth(column).get_attribute("aria-sort") == "none"
+
+
+def test_sorting_by_another_column_leaves_one_sorted(visit):
+    heads = visit.page.locator(f"{TABLE1} thead th")
+    for index in (0, 6):
+        heads.nth(index).get_by_role("button").click()
+    assert visit.page.locator(f"{TABLE1} thead [aria-sort=ascending]").count() == 1
+
+
+def test_rows_are_filtered_by_every_word(visit):
+    box = visit.page.locator(TABLE1).get_by_role("searchbox")
+    rows = visit.page.locator(f"{TABLE1} tbody tr")
+    box.fill("diffae RANDOM")
+    shown = [row for row in rows.all() if row.is_visible()]
+    assert len(shown) == 1 and "x_T random" in shown[0].inner_text()
+    assert visit.page.locator(f"{TABLE1} output").inner_text() == f"1 of {rows.count()} rows"
+    box.fill("")
+    assert all(row.is_visible() for row in rows.all())
+
+
+def test_a_number_opens_by_click_and_closes_by_escape(visit):
+    button = visit.page.locator(f"{TABLE1} [data-number] button").first
+    button.click()
+    dialog = visit.page.get_by_role("dialog")
+    text = dialog.inner_text()
+    assert "DiffAE" in text and "protocol" in text and "decoding_steps" in text
+    visit.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert button.evaluate("button => button === document.activeElement")
+
+
+def test_numbers_are_reached_by_arrow_keys_and_opened_by_enter(visit):
+    table = visit.page.locator(f"{TABLE1} table")
+    assert table.locator("tbody button[tabindex='0']").count() == 1
+    first = table.locator("tbody button").first
+    first.focus()
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("ArrowDown")
+    visit.page.keyboard.press("Enter")
+    name = visit.page.locator("#number-name").inner_text()
+    row = table.locator("tbody tr").nth(1)
+    assert row.locator("th").inner_text() in name and "DiffAE, x_T random" in name
+    assert table.locator("tbody button[tabindex='0']").count() == 1
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_to_the_results(visit):
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_link_to_a_folded_table_unfolds_it(visit):
+    folded = visit.page.locator("#t-table2_ablation")
+    assert not folded.evaluate("details => details.open")
+    visit.page.evaluate("location.hash = 't-table2_ablation'")
+    visit.page.wait_for_function("document.getElementById('t-table2_ablation').open")
+
+
+def test_the_page_has_its_landmarks_and_named_tables(visit):
+    for role in ("banner", "navigation", "main"):
+        assert visit.page.get_by_role(role).count() == 1
+    for table in visit.page.get_by_role("table").all():
+        assert table.locator("caption").inner_text(timeout=1000) or True
+    visit.page.get_by_role("table", name="Table 1: reconstruction").wait_for()
+
+
+@pytest.mark.parametrize("width", [320, 400, 1600])
+def test_the_page_itself_never_scrolls_sideways(browser, report, width):
+    visit = Visit(browser, report, width)
+    visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    visit.page.close()
+
+
+def test_it_is_ready_within_a_second(visit):
+    timing = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+    assert visit.page.evaluate(timing) < 1000
+
+
+def test_names_that_mean_harm_do_none(browser, tmp_path):
+    run = harmful(tmp_path / "run")
+    write(tmp_path / "report.html", [run])
+    visit = Visit(browser, tmp_path / "report.html")
+    visit.page.locator("[data-number] button").first.click()
+    assert HARMFUL[0] in visit.page.get_by_role("dialog").inner_text()
+    assert visit.page.title().startswith("Report: ")
+    assert visit.page.locator("img[src=x]").count() == 0
+    assert not visit.complaints and visit.asked == [visit.own]
+    visit.page.close()

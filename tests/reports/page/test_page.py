@@ -1,0 +1,169 @@
+"""The page without a browser: what stands in it, and what cannot."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
+
+from reports.page import write
+from reports.page.reading import names_of, read
+from reports.reading import Refused
+from reports.records import read_records
+
+BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
+
+
+class Page(HTMLParser):
+    """Elements, attributes and texts of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.raw: dict[str, list[str]] = {"style": [], "script": []}
+        self._in = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._in = tag if tag in self.raw else ""
+
+    def handle_endtag(self, tag):
+        self._in = ""
+
+    def handle_data(self, data):
+        (self.raw[self._in] if self._in else self.texts).append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def page_of(*runs: Path, out: Path) -> Page:
+    write(out / "report.html", runs)
+    return Page((out / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory) -> Page:
+    return page_of(BASELINE, out=tmp_path_factory.mktemp("page"))
+
+
+def test_every_number_of_the_tables_is_on_the_page_to_its_last_digit(baseline):
+    sorts = {attrs.get("data-sort") for tag, attrs in baseline.elements if tag in ("td", "th")}
+    records = [r for r in read_records(BASELINE / "records.csv") if r.value is not None]
+    missing = [r for r in records if repr(r.value) not in sorts]
+    assert len(records) > 300 and not missing
+
+
+def test_a_number_opens_its_interval_and_protocol(baseline):
+    numbers = json.loads(baseline.raw["script"][0])["numbers"]
+    record = next(r for r in read_records(BASELINE / "records.csv") if r.metric == "ssim")
+    found = next(n for n in numbers if n.get("in full") == repr(record.value))
+    assert found["95 % interval"] == f"{record.ci_low:.6g} to {record.ci_high:.6g}"
+    assert found["comparable"].startswith("no: ") and "CelebA-HQ" in found["comparable"]
+    ids = {attrs.get("id") for _, attrs in baseline.elements}
+    assert {f"p-{n['protocol']}" for n in numbers if "protocol" in n} <= ids
+
+
+def test_ids_are_unique_and_links_lead_somewhere(baseline):
+    ids = [attrs["id"] for _, attrs in baseline.elements if "id" in attrs]
+    assert len(set(ids)) == len(ids)
+    inside = [a["href"][1:] for a in baseline.all("a") if a["href"].startswith("#")]
+    assert inside and set(inside) <= set(ids)
+
+
+def test_headings_are_in_order(baseline):
+    levels = [int(tag[1]) for tag, _ in baseline.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_the_policy_allows_this_style_and_this_script_alone(baseline):
+    (policy,) = [attrs["content"] for attrs in baseline.all("meta") if "http-equiv" in attrs]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    for kind, text in (
+        ("style", "".join(baseline.raw["style"])),
+        ("script", baseline.raw["script"][-1]),
+    ):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert len(baseline.all("style")) == 1 and len(baseline.all("script")) == 2
+
+
+def test_nothing_is_fetched_and_no_element_has_a_style_or_handler_of_its_own(baseline):
+    for tag, attrs in baseline.elements:
+        assert not {name for name in attrs if name == "style" or name.startswith("on")}, tag
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            assert re.match(r"#|data:|[\w./-]+$", attrs.get(name, "#")), (tag, attrs)
+            assert "//" not in attrs.get(name, "").split(",")[0], (tag, attrs)
+    assert not baseline.all("link") and not baseline.all("iframe")
+
+
+def test_names_that_mean_harm_stay_text(tmp_path):
+    page = page_of(harmful(tmp_path / "run"), out=tmp_path)
+    assert len(page.all("script")) == 2 and not page.all("b")
+    assert [attrs for attrs in page.all("img") if attrs.get("src") == "x"] == []
+    text = "".join(page.texts)
+    for name in HARMFUL:
+        assert text.count(name) > 5
+    numbers = json.loads(page.raw["script"][0])["numbers"]
+    assert {name for name in HARMFUL if any(name in n["name"] for n in numbers)} == set(HARMFUL)
+
+
+def test_what_failed_comes_first(tmp_path):
+    failed = [{"benchmark": "probes", "system": "mine", "reason": "ValueError: no code"}]
+    page = page_of(two_systems(tmp_path / "run", SCORES * 0.1, failed=failed), out=tmp_path)
+    said = page.texts.index("mine failed in probes: ValueError: no code")
+    assert said < max(i for i, text in enumerate(page.texts) if text == "Verdicts")
+
+
+def test_models_that_saw_the_images_are_named(tmp_path):
+    run = two_systems(tmp_path / "run", SCORES * 0.1, seen_in_training={"DiffAE": "saw the images"})
+    assert "DiffAE: saw the images" in page_of(run, out=tmp_path).texts
+
+
+def test_links_name_the_files_that_are_there(tmp_path):
+    run = two_systems(tmp_path / "run", SCORES * 0.1)
+    (run / "samples.csv").write_text("")
+    links = {a["href"] for a in page_of(run, out=run).all("a") if not a["href"].startswith("#")}
+    assert links == {"records.csv", "samples.csv", "run.json"}
+    assert not [a for a in page_of(run, out=tmp_path).all("a") if a["href"] == "records.csv"]
+
+
+def test_systems_of_two_runs_are_told_apart(tmp_path):
+    runs = [two_systems(tmp_path / name / "run", SCORES * 0.1) for name in ("a", "b")]
+    found = read(runs)
+    assert {r.system for r in found.records} == {
+        f"{system} ({run}/run)" for system in ("DiffAE", "DDIM") for run in ("a", "b")
+    }
+    assert all(found.uncertainty(r) for r in found.records)
+
+
+def test_the_same_folder_twice_is_refused(tmp_path):
+    with pytest.raises(Refused, match="twice"):
+        names_of([tmp_path / "run", tmp_path / "run"])
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path):
+    run = two_systems(tmp_path / "run", SCORES * 0.1, complete=False)
+    with pytest.raises(Refused, match="not complete"):
+        write(tmp_path / "report.html", [run])
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_numbers_without_end_are_drawn_too(tmp_path):
+    records = [
+        number(
+            "table2_ablation", "psnr", value, system=f"s{i}", steps=10 * i, solver="ddim", calls=i
+        )
+        for i, value in enumerate((float("inf"), float("nan"), -float("inf"), 1e300, 0.0), 1)
+    ]
+    page = page_of(write_run(tmp_path / "run", records), out=tmp_path)
+    sorts = [attrs.get("data-sort") for attrs in page.all("td") if attrs.get("data-number")]
+    assert {"inf", "-inf", "1e+300", "0.0", None} <= set(sorts)
