@@ -129,7 +129,7 @@ def to_frame(table: Table) -> "pd.DataFrame":
         | {"best": r in table.best, "detectable_change": detectable_change(r.stderr)}
         for r in table.records
     ]
-    rows = [{name: _safe(value) for name, value in row.items()} for row in rows]
+    rows = [{name: safe_cell(value) for name, value in row.items()} for row in rows]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "best", "detectable_change"])
     return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
@@ -167,7 +167,7 @@ def _cell_text(cell: Cell, known: Metrics) -> str:
     return value_text(cell.record, known) + error_text(cell.record, known)
 
 
-def _safe(value: object) -> object:
+def safe_cell(value: object) -> object:
     """A spreadsheet runs text that begins like a formula; an apostrophe keeps it text.
 
     A carriage return alone would end the row: the CSV writer quotes line feeds only.

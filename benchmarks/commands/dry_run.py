@@ -16,7 +16,6 @@ from benchmarks import REGISTRY
 from benchmarks.core import precision_guard
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import to_uint8
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.metrics import counting
 from benchmarks.metrics.weights import NotAvailable
@@ -34,6 +33,7 @@ from benchmarks.systems.base import (
 from benchmarks.systems.calling import raised
 from diffae import cli
 from diffae.data.dataset import SPLITS
+from diffae.eight_bit import to_uint8
 
 BATCH = {"cpu": 4, "cuda": 64}
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import to_uint8
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, Store
 from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.systems import parts
 from benchmarks.systems.base import Code, System, parts_of, reading_of
 from benchmarks.systems.parts import Semantic
+from diffae.eight_bit import to_uint8
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.precision_guard import Deviations
 from benchmarks.core.rows import Row
+from benchmarks.core.samples import frame_of
 from benchmarks.core.tables import heading
 from benchmarks.core.tables import specs as table_specs
 from diffae.cli import did_you_mean
@@ -22,8 +23,6 @@ from reports.tables import build_tables, printed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SAMPLE = ("benchmark", "dataset", "split", "system", "setting", "steps")  # what tells samples apart
 
 
 @dataclass(frozen=True)
@@ -99,23 +98,7 @@ class Results:
 
         `image` is the position in the data set, `file` where it lies.
         """
-        import pandas as pd
-
-        found: dict[tuple[object, ...], dict[str, object]] = {}
-        for row in self.rows:
-            if row.per_image is None:
-                continue
-            what = {name: getattr(row, name) for name in SAMPLE}
-            for image, score in zip(*(part.tolist() for part in row.per_image), strict=True):
-                key = (*what.values(), image)
-                if key not in found:
-                    where = {"image": image, "file": self.dataset.source.where(image)}
-                    found[key] = what | where
-                found[key][row.metric] = score
-        frame = pd.DataFrame(
-            list(found.values()), columns=None if found else [*SAMPLE, "image", "file"]
-        )
-        return frame.astype({"steps": "Int64"})
+        return frame_of(self.rows, self.dataset)
 
     # ------------------------------------------------------------------------------------------
     # Tables

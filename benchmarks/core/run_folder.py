@@ -19,6 +19,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.request import Options
 from benchmarks.core.rows import Row
+from benchmarks.core.samples import write_samples
 from diffae import distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
@@ -32,7 +33,7 @@ from reports.tables import build_tables, write_table, write_tables
 from reports.uncertainty import Uncertainty, write_uncertainties
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
-PAGE = "report.html"
+SAMPLES, PAGE = "samples.csv", "report.html"
 TABLES, PICTURES = "tables", "pictures"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
@@ -126,7 +127,7 @@ def _refuse_another(out: Path, ours: Settings) -> None:
             )
     elif os.path.lexists(out) and (not out.is_dir() or foreign(out)):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
-    for name in (RECORDS, TIMES, INFLUENCES):
+    for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
         if (out / name).exists() and not (out / name).is_file():
             raise UserError(f"{out / name}: not a file; move it away {ANOTHER_OUT}")
     for name in (TABLES, PICTURES):
@@ -238,11 +239,12 @@ class RunFolder:
                 self._records.flush()
 
     def _write_summary(self) -> None:
-        """Write influences.npz, times.csv and the tables."""
+        """Write influences.npz, samples.csv, times.csv and the tables."""
         context = self.evaluation.context
         title, foot = tables.heading(context.dataset.name, context.profile.title, context.seed)
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)
+            write_samples(self.out / SAMPLES, self.rows, context.dataset)
             write_tables(self.rows, self.out / TABLES, title, foot, self._specs)
             if self.times:
                 write_records(self.out / TIMES, self.times)

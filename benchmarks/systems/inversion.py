@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from benchmarks.core.images import to_uint8
 from benchmarks.core.precision import full_precision
 from benchmarks.systems.networks.stylegan2 import Generator, Mapping
 from benchmarks.systems.resemblance import Distance, Resemblance
 from diffae import noise
+from diffae.eight_bit import to_uint8
 
 SAMPLES, SEED = 10_000, 123  # of the statistics of w
 LEARNING_RATE, RAMP_UP, RAMP_DOWN = 0.1, 0.05, 0.25  # the ramps as shares of all steps

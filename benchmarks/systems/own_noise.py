@@ -9,8 +9,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import to_uint8
 from diffae import noise
+from diffae.eight_bit import to_uint8
 
 HALF = 1 << 16
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.images import to_uint8
 from benchmarks.core.store import digest
 from benchmarks.metrics import features, weights
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, needed
 from diffae import checkpoint
+from diffae.eight_bit import to_uint8
 from diffae.errors import UserError
 from diffae.unet import SemanticEncoder
 

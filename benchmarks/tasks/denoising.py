@@ -22,6 +22,7 @@ from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.systems.parts import index
 from diffae import noise
+from diffae.sheet import Sheet
 from reports.records import Record
 from reports.specs import TableSpec
 
@@ -50,8 +51,14 @@ def run(context: Context, system: System) -> Iterator[Record]:
         yield from _records(context, system, selection, t, scores)
         previews.append(torch.from_numpy(scores["preview"]))
     originals = selection.batch(np.arange(len(previews[0])))
-    rows = torch.stack([originals, *previews], dim=1).unbind()
-    save_sheet(context.picture(f"denoising-{system.name}.png"), rows, scale=2)
+    sheet = Sheet(
+        f"{system.title}: the x_0 predicted at t",
+        torch.stack([originals, *previews], dim=1).unbind(),
+        columns=("input", *(f"t = {t}" for t in sizes.timesteps)),
+        caption="Held-out images with noise up to t, and what one network call makes of them (Fig. 6).",
+        about={"benchmark": "denoising", "system": system.title},
+    )
+    save_sheet(context.picture(f"denoising-{system.name}.png"), sheet)
 
 
 def score(context: Context, system: System, selection: Selection, t: int) -> Arrays:

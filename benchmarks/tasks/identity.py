@@ -42,6 +42,7 @@ from benchmarks.systems.base import (
 )
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
+from diffae.sheet import Sheet
 from probes import LinearProbe
 from reports.records import Record
 from reports.specs import TableSpec
@@ -129,7 +130,15 @@ def run(context: Context, system: System) -> Iterator[Record]:
                 )
         originals = selection.batch(np.arange(len(strips[0])))
         path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")
-        save_sheet(path, [originals, *strips], scale=2)
+        sheet = Sheet(
+            f"{system.title}: {attribute}, edited",
+            [originals, *strips],
+            rows=("input", "reconstruction", *(f"strength {s:g}" for s in sizes.strengths)),
+            caption="Codes moved along the direction of the probe for the attribute (Fig. 5).",
+            about={"benchmark": "identity", "system": system.title, "setting": attribute}
+            | {"steps": steps},
+        )
+        save_sheet(path, sheet)
 
 
 def _similarity(context: Context) -> str:

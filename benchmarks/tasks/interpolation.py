@@ -42,6 +42,7 @@ from benchmarks.systems.base import (
     parts_of,
 )
 from diffae import noise
+from diffae.sheet import Sheet
 from reports.metrics import seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -239,7 +240,14 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
         torch.cat([images[2 * p][None], strip, images[2 * p + 1][None]])
         for p, strip in enumerate(strips)
     ]
-    save_sheet(context.picture(f"interpolation-{system.name}.png"), rows, scale=2)
+    sheet = Sheet(
+        f"{system.title}: between two images",
+        rows,
+        columns=("input A", *(f"{t:.3g}" for t in np.linspace(0, 1, POINTS)), "input B"),
+        caption="Decoded codes on the way from A to B (Fig. 4): the first and the last are the reconstructions.",
+        about={"benchmark": "interpolation", "system": system.title, "steps": steps},
+    )
+    save_sheet(context.picture(f"interpolation-{system.name}.png"), sheet)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

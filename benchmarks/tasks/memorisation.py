@@ -24,6 +24,7 @@ from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import SAMPLE, SAMPLE_LATENTS, System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
+from diffae.sheet import Sheet
 from reports.metrics import seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -247,7 +248,14 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
     images = torch.from_numpy(context.store.once(key, compute)["images"])
     training = _train(context).batch(found["position"][first])
     path = context.picture(f"memorisation-{system.name}.png")
-    save_sheet(path, [images, training], scale=2)
+    sheet = Sheet(
+        f"{system.title}: samples nearest to the training images",
+        [images, training],
+        rows=("sample", "nearest training image"),
+        caption="The samples that are nearest to a training image, the nearest first (Appendix C).",
+        about={"benchmark": "memorisation", "system": system.title, "steps": steps},
+    )
+    save_sheet(path, sheet)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

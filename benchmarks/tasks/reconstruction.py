@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
@@ -28,6 +29,8 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import paired_distance
+from benchmarks.tasks.shared.worst import save_worst
+from diffae.sheet import Sheet
 from reports.metrics import published_name, seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -70,12 +73,16 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
     selection = context.select(sizes.split, sizes.images)
+    shown: dict[str, Tensor] = {}
     for setting in _settings(system):
         for solving, steps, tables in _ways(sizes, system):
             scores = score(context, solving, selection, setting, steps, TABLE1 in tables)
             yield from _records(context, solving, selection, setting, steps, scores, tables)
             if TABLE1 in tables:
-                _save_preview(context, solving, setting, selection, scores)
+                shown[setting] = torch.from_numpy(scores["preview"])
+                if setting != RANDOM:
+                    save_worst(context, solving, selection, steps, scores)
+    _save_preview(context, system, selection, shown)
     yield from _codebooks(context, system, selection)
 
 
@@ -262,12 +269,18 @@ def _codebooks(context: Context, system: System, selection: Selection) -> Iterat
 
 
 def _save_preview(
-    context: Context, system: System, setting: str, selection: Selection, scores: Arrays
+    context: Context, system: System, selection: Selection, shown: dict[str, Tensor]
 ) -> None:
-    preview = torch.from_numpy(scores["preview"])
-    originals = selection.batch(np.arange(len(preview)))
-    name = f"reconstruction-{system.name}{'-random' if setting == RANDOM else ''}.png"
-    save_sheet(context.picture(name), [originals, preview], scale=2)
+    """The first images, and their reconstructions in each setting."""
+    originals = selection.batch(np.arange(PREVIEW)[: len(selection)])
+    sheet = Sheet(
+        f"{system.title}: reconstruction",
+        [originals, *shown.values()],
+        rows=("input", *(setting or "reconstruction" for setting in shown)),
+        caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
+        about={"benchmark": "reconstruction", "system": system.title},
+    )
+    save_sheet(context.picture(f"reconstruction-{system.name}.png"), sheet)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

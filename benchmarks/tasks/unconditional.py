@@ -31,6 +31,7 @@ from benchmarks.systems.base import (
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
+from diffae.sheet import Sheet, in_rows
 from reports.records import Record
 from reports.specs import TableSpec
 from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, units_of
@@ -69,7 +70,13 @@ def run(context: Context, system: System) -> Iterator[Record]:
         taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
         yield _record(context, system.title, taken, ours, reference)
         preview = torch.from_numpy(new["preview"])
-        save_sheet(context.picture(f"samples-{system.name}-{steps}.png"), preview.chunk(4), scale=2)
+        sheet = Sheet(
+            f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
+            in_rows(preview, 8),
+            caption="New samples, the first that were drawn, none chosen (Table 4).",
+            about={"benchmark": "unconditional", "system": system.title, "steps": steps},
+        )
+        save_sheet(context.picture(f"samples-{system.name}-{steps}.png"), sheet)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             yield _autoencoding(context, system, steps, reference)
 

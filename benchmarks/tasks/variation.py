@@ -23,6 +23,7 @@ from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.parts import index
+from diffae.sheet import Sheet
 from reports.metrics import seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -149,8 +150,16 @@ def _save_preview(
     preview = torch.from_numpy(scores["preview"])
     originals = selection.batch(np.arange(len(preview)) * context.sizes(Sizes).draws)
     rows = [_row(original, decodes) for original, decodes in zip(originals, preview, strict=True)]
-    name = f"variation-{system.name}-{PICTURES[setting]}.png"
-    save_sheet(context.picture(name), rows, scale=2)
+    fixed, free = ("z_sem", "x_T") if setting == VARY_X_T else ("x_T", "z_sem")
+    draws = (f"{free} {k}" for k in range(1, preview.shape[1] + 1))
+    sheet = Sheet(
+        f"{system.title}: {free} varies, {fixed} stays",
+        rows,
+        columns=("input", *draws, "mean", "standard deviation"),
+        caption=f"Decodes of the {fixed} of the input with other {free}, and how much pixels differ (Fig. 3).",
+        about={"benchmark": "variation", "system": system.title, "setting": setting},
+    )
+    save_sheet(context.picture(f"variation-{system.name}-{PICTURES[setting]}.png"), sheet)
 
 
 def _row(original: Tensor, decodes: Tensor) -> Tensor:

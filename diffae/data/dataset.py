@@ -100,6 +100,10 @@ class Dataset:
         """SHA-256 of names, labels and all content; path and time of change play no part."""
         return self.survey.fingerprint
 
+    def name_of(self, index: int) -> str:
+        """The name of image `index` in the data set: its path without the data set's own, or what tells it apart."""
+        return self.source.where(index).removeprefix(str(self.root)).lstrip("/, ")
+
     def indices(self, split: str) -> np.ndarray:
         """Ascending indices (int64) of "train", "valid", "test" or "all"."""
         if split == "all":

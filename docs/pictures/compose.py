@@ -9,28 +9,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-COLUMNS, PADDING = 8, 2
+from reports.sheets import read_sheet
+
+SCALE, PADDING = 2, 2
 ROWS = (
     ("reconstruction-diffae.png", 0),
     ("reconstruction-diffae.png", 1),
-    ("reconstruction-diffae-random.png", 1),
+    ("reconstruction-diffae.png", 2),
     ("edit-diffae-Male.png", -1),
     ("samples-diffae-10.png", 0),
 )
 
 
 def row(path: Path, index: int) -> np.ndarray:
-    """One row of a sheet of eight columns."""
-    sheet = np.asarray(Image.open(path).convert("RGB"))
-    side = (sheet.shape[1] - PADDING) // COLUMNS
-    rows = (sheet.shape[0] - PADDING) // side
-    top = (index % rows) * side
-    return sheet[top : top + side + PADDING]
+    """One row of a sheet, enlarged, on white."""
+    sheet = read_sheet(path)
+    index %= len(sheet.lengths)
+    cells = [sheet.cell(index, column) for column in range(sheet.lengths[index])]
+    around = ((PADDING, 0), (PADDING, 0), (0, 0))
+    enlarged = [np.asarray(cell).repeat(SCALE, 0).repeat(SCALE, 1) for cell in cells]
+    return np.concatenate([np.pad(c, around, constant_values=255) for c in enlarged], axis=1)
 
 
 def main(run: Path, out: Path) -> None:
-    sheet = np.concatenate([row(run / "pictures" / name, index) for name, index in ROWS])
-    Image.fromarray(sheet).save(out)
+    rows = np.concatenate([row(run / "pictures" / name, index) for name, index in ROWS])
+    around = ((0, PADDING), (0, PADDING), (0, 0))
+    Image.fromarray(np.pad(rows, around, constant_values=255)).save(out)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, draw, samples
 from diffae import noise
+from diffae.sheet import Sheet, in_rows
 
 PREVIEW = 16
 
@@ -73,8 +74,15 @@ class Pool:
         key = self.context.codes.key("sample-preview", self.system, None)
         key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
         images = torch.from_numpy(self.context.store.once(key, compute)["images"])
+        title = self.system.title
+        sheet = Sheet(
+            f"{title}: few-shot samples, {name}",
+            in_rows(images, 8),
+            caption="Samples whose code a classifier of a few labels accepts, the first of them (Table 3).",
+            about={"benchmark": "fewshot", "system": title, "setting": name, "steps": self.steps},
+        )
         path = self.context.picture(f"fewshot-{self.system.name}-{file_name(name)}.png")
-        save_sheet(path, list(images.split(8)) if len(images) % 8 == 0 else [images], scale=2)
+        save_sheet(path, sheet)
 
 
 @dataclass(frozen=True)

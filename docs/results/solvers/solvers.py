@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from subjects import KEPT, SAMPLES, Crops, HeldOut, Subject, fill, midpoints, noises
 
-from benchmarks.core.images import to_uint8
 from benchmarks.metrics.features import feature_network
 from diffae import DiffusionAutoencoder
 from diffae.config import ARCHITECTURES
+from diffae.eight_bit import to_uint8
 from probes import LinearProbe
 
 PAPER, FAST = ("ddim", 100), ("ab2-v", 10)

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from metric_weights import vgg16_without_classifier
 
-from benchmarks.core.images import thumbnails, to_uint8
+from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
 from benchmarks.metrics.features import feature_network
 from benchmarks.metrics.identity import PACKAGED, arcface, cosine_similarity, id_portraits
@@ -18,6 +18,7 @@ from benchmarks.metrics.perceptual import effnet_distance, lpips_alexnet, lpips_
 from benchmarks.metrics.pixel import mse, psnr
 from benchmarks.metrics.ssim import ssim, ssim_valid
 from benchmarks.metrics.weights import KNOWN, load_path
+from diffae.eight_bit import to_uint8
 
 CPU = torch.device("cpu")
 

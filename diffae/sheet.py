@@ -1,0 +1,168 @@
+"""Sheets of pictures: a grid of images with a caption on each row and column, as one PNG.
+
+The PNG is drawn for people: small images are enlarged by whole pixels, so that they stay what they are. What is on it stands
+in its text chunk `sheet` too, as JSON, with the places of the images: `reports.sheets.read_sheet` cuts them out again.
+"""
+
+import io
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from torch import Tensor
+
+from diffae.eight_bit import to_uint8
+from diffae.files import write_whole
+
+CHUNK = "sheet"  # the name of the PNG's text chunk
+SHOWN = 96  # pixels: how wide a small image is drawn, about
+GAP, MARGIN = 4, 12  # pixels
+TITLE, TEXT, SMALL = 17, 13, 11  # sizes of letters
+BLACK, GREY, WHITE = (24, 24, 24), (96, 96, 96), (255, 255, 255)
+LABEL_WIDTH = 150  # of a row's caption
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A grid of images.
+
+    `images` has a row each, n x 3 x S x S in [-1, 1]; the last may be shorter. `rows` and `columns` are their captions, and
+    `notes` a text under each image (such as its score); each may be empty. `about` says what made it: benchmark, system,
+    setting, steps, seed: plain values.
+    """
+
+    title: str
+    images: Sequence[Tensor]
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    caption: str = ""
+    notes: Sequence[Sequence[str]] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        widest = max(len(row) for row in self.images)
+        if self.rows and len(self.rows) != len(self.images):
+            raise ValueError(f"{len(self.rows)} captions of {len(self.images)} rows")
+        if self.columns and len(self.columns) != widest:
+            raise ValueError(f"{len(self.columns)} captions of {widest} columns")
+        if self.notes and [len(row) for row in self.notes] != [len(row) for row in self.images]:
+            raise ValueError("notes are not as many as images")
+
+
+def in_rows(images: Tensor, across: int) -> list[Tensor]:
+    """Images N x 3 x S x S as rows of so many; the last may be shorter."""
+    return list(images.split(across))
+
+
+def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> None:
+    """Draw a sheet into the PNG file `path`, whole or not at all; `texts` go into its text chunks too."""
+    picture, cells = draw(sheet)
+    chunks = PngImagePlugin.PngInfo()
+    for name, text in {CHUNK: _described(sheet, cells), **(texts or {})}.items():
+        chunks.add_itxt(name, text)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=chunks, optimize=True)
+    write_whole(path, buffer.getvalue())
+
+
+def _described(sheet: Sheet, cells: Mapping[str, int]) -> str:
+    return json.dumps(
+        {
+            "title": sheet.title,
+            "caption": sheet.caption,
+            "rows": list(sheet.rows),
+            "columns": list(sheet.columns),
+            "lengths": [len(row) for row in sheet.images],
+            "notes": [list(row) for row in sheet.notes],
+            "about": dict(sheet.about),
+            "cells": dict(cells),
+        }
+    )
+
+
+def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
+    """The drawing, and where its images are: `left`, `top` of the first, `step_x`, `step_y` to the next, the `width` and
+    `height` of an image as it is, and the `scale` that it is drawn at."""
+    height, width = sheet.images[0].shape[-2:]
+    scale = max(1, round(SHOWN / width))
+    across = max(len(row) for row in sheet.images)
+    step_x = width * scale + GAP
+    labels = [textwrap.wrap(text, LABEL_WIDTH // 7) for text in sheet.rows]
+    left = MARGIN + (max(map(_widest, labels), default=0) + 8) * any(sheet.rows)
+    heads = [_fitted(text, step_x - 2) for text in sheet.columns]
+    notes = [[_fitted(text, step_x - 2) for text in row] for row in sheet.notes]
+    under = _line(SMALL) * max((len(n) for row in notes for n in row), default=0)
+    step_y = height * scale + under + GAP
+    right = max(left + across * step_x + MARGIN, 360)
+    above = textwrap.wrap(sheet.caption, (right - 2 * MARGIN) // 6)
+    titles = textwrap.wrap(sheet.title, (right - 2 * MARGIN) // 9)
+    heads_top = MARGIN + len(titles) * _line(TITLE) + len(above) * _line(TEXT) + 4
+    top = heads_top + _line(SMALL) * max(map(len, heads), default=0) + 2
+    picture = Image.new("RGB", (right, top + len(sheet.images) * step_y + MARGIN), WHITE)
+    pen = ImageDraw.Draw(picture)
+    _text(pen, titles, MARGIN, MARGIN, TITLE, BLACK)
+    _text(pen, above, MARGIN, MARGIN + len(titles) * _line(TITLE), TEXT, GREY)
+    for column, lines in enumerate(heads):
+        shift = _line(SMALL) * (max(map(len, heads)) - len(lines))
+        _text(pen, lines, left + column * step_x, heads_top + shift, SMALL, BLACK)
+    for row, images in enumerate(sheet.images):
+        y = top + row * step_y
+        if labels:
+            _text(pen, labels[row], MARGIN, y, TEXT, BLACK)
+        for column, pixels in enumerate(_enlarged(images, scale)):
+            x = left + column * step_x
+            picture.paste(Image.fromarray(pixels), (x, y))
+            if notes:
+                _text(pen, notes[row][column], x, y + height * scale, SMALL, GREY)
+    places = {"left": left, "top": top, "step_x": step_x, "step_y": step_y}
+    return picture, places | {"width": width, "height": height, "scale": scale}
+
+
+def _enlarged(images: Tensor, scale: int) -> np.ndarray:
+    """Images n x 3 x H x W in [-1, 1] as uint8 n x H' x W' x 3, each pixel `scale` times as wide and high."""
+    pixels = to_uint8(images.cpu().float()).permute(0, 2, 3, 1).numpy()
+    return pixels.repeat(scale, 1).repeat(scale, 2)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _line(size: int) -> int:
+    return round(size * 1.3)
+
+
+def _fitted(text: str, width: int) -> list[str]:
+    """`text` in lines of at most so many pixels of small letters; a word that is longer is cut."""
+    font, lines = _font(SMALL), [""]
+    most = max(1, width // 7)  # letters of a line that are sure to fit
+    for word in (part for whole in text.split() for part in textwrap.wrap(whole, most)):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _widest(lines: Sequence[str]) -> int:
+    return int(max((_font(TEXT).getlength(line) for line in lines), default=0))
+
+
+def _text(
+    pen: ImageDraw.ImageDraw,
+    lines: Sequence[str],
+    x: int,
+    y: int,
+    size: int,
+    colour: tuple[int, int, int],
+) -> None:
+    for number, line in enumerate(lines):
+        pen.text((x, y + number * _line(size)), line, colour, _font(size))

@@ -1,0 +1,85 @@
+"""samples.csv: the scores of single images, by file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmarks import evaluate
+from benchmarks.core.rows import make_row
+from benchmarks.core.samples import frame_of
+from benchmarks.core.selection import select
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two systems on images of other people's names; one of them wrong by a known amount."""
+    folder = tmp_path_factory.mktemp("=images")
+    for name, level in (("=1+1.png", 10), ("a,b.png", 90), ("c.png", 130), ("d.png", 250)):
+        pixels = np.full((32, 32, 3), level, np.uint8)
+        pixels[:16] += 5
+        Image.fromarray(pixels).save(folder / name)
+    out = tmp_path_factory.mktemp("run") / "out"
+    results = evaluate(
+        ["dummy-perfect", "dummy-constant"],
+        ["reconstruction"],
+        data=folder,
+        profile="smoke",
+        out=out,
+    )
+    return results, out
+
+
+def test_a_row_an_image_and_system_with_its_file_and_scores(run):
+    results, out = run
+    frame = pd.read_csv(out / "samples.csv", keep_default_na=False)
+    test = results.dataset.indices("test")
+    assert len(frame) == 2 * len(test)
+    constant = frame[frame.system.str.contains("onstant")].set_index("image")
+    for image in test:
+        pixels = results.dataset.images([image])[0] / 255
+        assert constant.mse[image] == pytest.approx(((pixels - 0.5) ** 2).mean(), rel=1e-2)
+    assert (frame[frame.system.str.contains("erfect")].mse == 0).all()
+
+
+def test_their_means_are_the_records(run):
+    results, out = run
+    frame = pd.read_csv(out / "samples.csv")
+    records = results.frame()
+    for (system, metric), rows in records[records.metric.isin(["mse", "ssim"])].groupby(
+        ["system", "metric"]
+    ):
+        mean = frame[frame.system == system][metric].mean()
+        assert rows.value.to_numpy() == pytest.approx(mean, rel=1e-6, abs=1e-9)
+
+
+def test_a_file_whose_name_is_a_formula_is_text(run):
+    results, out = run
+    names = {results.dataset.name_of(i) for i in range(4)}
+    assert names == {"=1+1.png", "a,b.png", "c.png", "d.png"}
+    written = set(pd.read_csv(out / "samples.csv").file)
+    assert not any(name.startswith("=") for name in written)
+
+
+def test_solvers_with_equal_steps_are_apart(run):
+    """T = 10 of DDIM and T = 10 of another solver are two samples of one image."""
+    results, _ = run
+    selection = select(results.dataset, "test", 4, 0)
+    rows = [
+        make_row(
+            results.dataset,
+            "reconstruction",
+            "table2_by_calls",
+            "DiffAE",
+            "mse",
+            float(score),
+            steps=10,
+            solver=solver,
+            calls=20,
+            per_image=(selection, np.full(len(selection), score)),
+        )
+        for solver, score in (("ddim", 1.0), ("fast", 2.0))
+    ]
+    found = frame_of(rows, results.dataset)
+    assert found.groupby("solver").mse.mean().to_dict() == {"ddim": 1.0, "fast": 2.0}
+    assert len(found) == 2 * len(selection)
