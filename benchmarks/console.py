@@ -20,6 +20,7 @@ COMMANDS = {
     "measure": ("benchmarks.measure", []),
     "compare": ("reports.compare", []),
     "report": ("reports.make", []),
+    "images": ("diffae.images.__main__", []),
 }
 USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more
 
@@ -28,7 +29,8 @@ USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells mo
   doctor     which weights are here, and where others go       (python -m benchmarks.run doctor)
   measure    one metric between two folders of images          (python -m benchmarks.measure)
   compare    two runs: the regression gate                     (python -m reports.compare)
-  report     tables of runs: CSV, Markdown, LaTeX              (python -m reports.make)"""
+  report     tables of runs: CSV, Markdown, LaTeX              (python -m reports.make)
+  images     pictures by a model: edit, interpolate, sample    (python -m diffae.images)"""
 
 
 def main() -> NoReturn:

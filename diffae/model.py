@@ -49,6 +49,7 @@ class _Model(nn.Module):
     """What both models share: a configuration, a UNet, the image schedule, and loading."""
 
     kind: str
+    source: Path | None = None  # the folder or file that it was loaded from
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -69,6 +70,7 @@ class _Model(nn.Module):
         with torch.device("meta"):  # the weights are read straight into place, never held twice
             model = cls(found.config)
         checkpoint.load_weights(model, found)
+        model.source = found.path
         model = model.to(device).eval().requires_grad_(False)
         # About a fifth faster on a CPU, and what the tensor cores of a GPU compute in.
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -72,6 +72,15 @@ class LinearProbe:
             raise ValueError(f"attribute {attribute_index} has zero weight, hence no direction")
         return weight / norm
 
+    def move(self, attribute_index: int, amount: Tensor) -> Tensor:
+        """What an edit of strength `amount` [N] adds to raw features: [N, d] (the authors' `manipulate.ipynb`).
+
+        On normalised features it is s sqrt(d) w / |w|. Raises ValueError as `direction` does.
+        """
+        direction = self.direction(attribute_index)
+        step = amount[:, None] * math.sqrt(len(direction)) * direction
+        return step * self.std  # the same move, on features that are not normalised
+
 
 def check_features(features: Tensor) -> None:
     """ValueError unless features are [N, d] and finite."""

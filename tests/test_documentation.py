@@ -30,6 +30,7 @@ from benchmarks.core.sizes import settings_of
 from diffae import checkpoint, cli, convert
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
+from diffae.images import __main__ as images_command
 from diffae.train import __main__ as train_command
 from diffae.train.elsewhere import find_preset
 from reports import compare, make
@@ -44,6 +45,7 @@ MAINS = {
     "benchmarks.commands.train_identity": train_identity.main,
     "diffae.convert": convert.main,
     "diffae.data": data_command.main,
+    "diffae.images": images_command.main,
     "diffae.train": train_command.main,
     "reports.compare": compare.main,
     "reports.make": make.main,

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.metrics import path_length
 from benchmarks.metrics.weights import NotAvailable
+from diffae import between
 from diffae.errors import UserError
 
 Semantic = Tensor | tuple[Tensor, ...]
@@ -178,7 +178,7 @@ def lerp(a: Semantic, b: Semantic, t: Tensor) -> Semantic:
     """Between two codes on a line, each part in its own shape; t [N]. Raises NotAvailable for tokens."""
     if not all(part.is_floating_point() for part in tensors(a)):
         raise NotAvailable(NOTHING_BETWEEN)
-    return each(lambda x, y: path_length.lerp(x, y, t), a, b)
+    return each(lambda x, y: between.lerp(x, y, t), a, b)
 
 
 def to_arrays(semantic: Semantic | None, name: str) -> dict[str, np.ndarray]:

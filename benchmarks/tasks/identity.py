@@ -13,7 +13,6 @@ pictures of one person have, which an edit that keeps the person cannot be asked
 have, where nothing of the person is left.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -163,9 +162,7 @@ def _attributes(context: Context) -> list[str]:
 
 def edit(probe: LinearProbe, attribute: int, amount: Tensor) -> Tensor:
     """The way along an attribute's direction, of what the probe reads [N, d]; `amount` (N) is s, signed."""
-    direction = probe.direction(attribute)
-    step = amount[:, None] * math.sqrt(len(direction)) * direction
-    return step * probe.std  # the same move, on codes that are not normalised
+    return probe.move(attribute, amount)
 
 
 def edit_scores(

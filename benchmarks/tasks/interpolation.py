@@ -26,7 +26,6 @@ from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics.path_length import (
     TRIMMED,
     path_length,
-    slerp,
     statistics,
 )
 from benchmarks.metrics.perceptual import PerceptualDistance
@@ -42,6 +41,7 @@ from benchmarks.systems.base import (
     parts_of,
 )
 from diffae import noise
+from diffae.between import slerp
 from diffae.sheet import Sheet
 from reports.metrics import seen_through
 from reports.records import Record

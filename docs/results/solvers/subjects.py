@@ -12,9 +12,9 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
 from benchmarks.core.selection import Selection, select
-from benchmarks.metrics.path_length import slerp
 from benchmarks.tasks.identity import edit
 from diffae import DDIM, DiffusionAutoencoder, noise
+from diffae.between import slerp
 from diffae.checkpoint import open_checkpoint
 from diffae.config import AUTOENCODER
 from diffae.data import open_dataset, open_portraits

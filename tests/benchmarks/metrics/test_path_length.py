@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from benchmarks.metrics.path_length import lerp, path_length, slerp
+from benchmarks.metrics.path_length import path_length
+from diffae.between import lerp, slerp
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -12,9 +12,10 @@ from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
-from benchmarks.metrics.path_length import lerp, path_length
+from benchmarks.metrics.path_length import path_length
 from benchmarks.systems.parts import NO_DIRECTION, NOTHING_BETWEEN
 from benchmarks.tasks import denoising, interpolation, reconstruction, variation
+from diffae.between import lerp
 from diffae.data import open_dataset
 
 NAMES = ("dummy-map", "dummy-levels", "dummy-layers", "dummy-tokens", "dummy-stochastic")

@@ -1,0 +1,32 @@
+"""Pictures by a model: `python -m diffae.images VERB ...` (docs/pictures.md)."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from diffae import cli
+from diffae.images import options
+from diffae.signals import importing, quit_on_signals
+
+if TYPE_CHECKING:
+    pass
+
+SHOWN = 10  # SHA-256 digits that people are shown
+
+
+def main(arguments: list[str] | None = None) -> None:
+    verb, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if verb in ("-h", "--help"):
+        print(options.usage())
+        return
+    args = options.parse(verb, rest)
+    args.verb = verb
+    with importing():
+        from diffae.images import run
+    result = run.learn(args) if verb == "learn" else run.make(args)
+    print(json.dumps(result) if args.json else run.summary(result))
+
+
+if __name__ == "__main__":
+    quit_on_signals()
+    cli.run(main)

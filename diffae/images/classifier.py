@@ -1,0 +1,290 @@
+"""Which way an attribute lies: linear classifiers of z_sem, kept in a file, learnt from labels, found beside a checkpoint.
+
+A file is safetensors: the probe's `weight` A x d, `bias` A, `mean` d and `std` d (`probes.LinearProbe`), and in its notes
+the attributes' names, the SHA-256 of the checkpoint whose z_sem they read, and how they were learnt. The authors'
+`*_autoenc_cls/last.ckpt` is read too.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from tqdm import tqdm
+
+from diffae import checkpoint, official
+from diffae.cli import did_you_mean
+from diffae.data import Dataset
+from diffae.data.portraits.attributes import ATTRIBUTES
+from diffae.errors import UserError
+from diffae.files import file_size, writing
+from diffae.model import DiffusionAutoencoder
+from probes import (
+    LinearProbe,
+    binary_split,
+    fit_adam_paper,
+    fit_binary,
+    fit_lbfgs,
+    fit_pu,
+    pu_split,
+)
+
+NAME = "classifier.safetensors"  # beside a checkpoint's weights
+FORM = "diffae classifier 1"
+TENSORS = ("weight", "bias", "mean", "std")
+LARGEST = 1 << 28  # bytes of a classifier's file
+LARGEST_OFFICIAL = 1 << 33
+C = 0.1  # of directions learnt from two folders: the best of 1e-4 to 1 on 10 to 200 portraits of each
+AUTHORS = "the authors'"
+UNLABELLED = 10_000  # images of "PU" at most: Table 3
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A linear classifier for each of A attributes, on the z_sem [N, d] of one checkpoint.
+
+    `checkpoint` is the SHA-256 of that checkpoint, empty where a file does not say; `made` is how it was learnt, in words.
+    """
+
+    names: tuple[str, ...]
+    probe: LinearProbe
+    checkpoint: str = ""
+    made: str = ""
+
+    def index(self, name: str) -> int:
+        """The column of an attribute. Raises UserError."""
+        return find_name(name, self.names)
+
+    def move(self, strengths: Mapping[str, float]) -> Tensor:
+        """What an edit adds to z_sem [1, d]: the sum over attributes of s sqrt(d) w / |w|, on normalised z_sem."""
+        total = torch.zeros(1, len(self.probe.mean))
+        for name, strength in strengths.items():
+            try:
+                total += self.probe.move(self.index(name), torch.tensor([float(strength)]))
+            except ValueError:  # a zero weight
+                raise UserError(
+                    f"{name}: learnt from one class only, it has no direction"
+                ) from None
+        return total
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Logits [N, A] of z_sem [N, d]."""
+        return self.probe.logits(z.cpu())
+
+    @property
+    def dim(self) -> int:
+        return len(self.probe.mean)
+
+    def save(self, path: Path) -> None:
+        """Write a file that `load` reads. What is there is written over."""
+        notes = {
+            "form": FORM,
+            "names": json.dumps(self.names),
+            "checkpoint": self.checkpoint,
+            "made": self.made,
+        }
+        with writing(path, "or choose another file"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tensors = {name: getattr(self.probe, name) for name in TENSORS}
+            checkpoint.write_tensors(tensors, path, notes)
+
+    @staticmethod
+    def load(path: str | Path) -> "Classifier":
+        """A file of ours, or the authors' `last.ckpt` of a classifier. Raises UserError if it is neither or damaged."""
+        place = Path(path)
+        if place.is_dir():
+            ours = place / NAME
+            place = ours if ours.is_file() else place / checkpoint.OFFICIAL
+        if place.suffix == ".ckpt":
+            return _of_authors(place)
+        return _of_file(place)
+
+    def check(self, model: DiffusionAutoencoder, fingerprint: str, where: Path | str) -> None:
+        """UserError unless it reads the z_sem of this checkpoint."""
+        if self.dim != model.latent_dim:
+            raise UserError(
+                f"{where}: for a z_sem of {self.dim} numbers, the checkpoint's has {model.latent_dim}"
+            )
+        if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
+            raise UserError(
+                f"{where}: learnt on another checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
+                f"{fingerprint[:12]}...); learn one for this: python -m diffae.images learn"
+            )
+
+
+def find_name(name: str, known: Sequence[str]) -> int:
+    """Where an attribute stands among those known; capitals, blanks and underscores do not matter. Raises UserError."""
+    plain = {_plain(one): i for i, one in enumerate(known)}
+    if _plain(name) not in plain:
+        hint = did_you_mean(name, known)
+        raise UserError(f"no attribute {name!r:.60}{hint}")
+    return plain[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(" ", "_").replace("-", "_")
+
+
+def _of_file(path: Path) -> Classifier:
+    file_size(path, LARGEST)
+    try:
+        with safe_open(path, "pt") as opened:
+            notes = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}
+        names = tuple(json.loads(notes["names"]))
+        form, made_on, made = notes["form"], notes["checkpoint"], notes["made"]
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
+        raise UserError(
+            f"{path}: not a classifier of z_sem; see `learn` and --classifier"
+        ) from None
+    if form != FORM or not _fits(names, tensors):
+        raise UserError(f"{path}: a damaged classifier, or one of another version; learn it anew")
+    probe = LinearProbe(**{name: tensors[name] for name in TENSORS})
+    return Classifier(names, probe, made_on, made)
+
+
+def _fits(names: tuple[Any, ...], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the parts of a file belong together and are finite."""
+    if tensors.keys() != set(TENSORS) or not all(isinstance(name, str) for name in names):
+        return False
+    count, d = len(names), tensors["mean"].shape
+    shapes = {"weight": (count, *d), "bias": (count,), "mean": tuple(d), "std": tuple(d)}
+    return (
+        len(d) == 1
+        and count > 0
+        and all(tuple(tensors[name].shape) == shapes[name] for name in TENSORS)
+        and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    )
+
+
+def _of_authors(path: Path) -> Classifier:
+    """Theirs says neither the attributes, which are CelebA's in its order, nor the checkpoint."""
+    file_size(path, LARGEST_OFFICIAL)
+    found = official.read_classifier(path)
+    if len(found.weight) != len(ATTRIBUTES):
+        raise UserError(f"{path}: {len(found.weight)} classifiers, and CelebA has 40 attributes")
+    probe = LinearProbe(found.weight, found.bias, found.z_mean[0], found.z_std[0])
+    return Classifier(tuple(ATTRIBUTES), probe, "", AUTHORS)
+
+
+def classifier_of(model: DiffusionAutoencoder) -> Classifier:
+    """The classifier beside the model's checkpoint. Raises UserError if there is none."""
+    place = model.source
+    beside = None if place is None else (place if place.is_dir() else place.parent) / NAME
+    if beside is None or not beside.is_file():
+        raise UserError(
+            "no classifier beside this checkpoint: which way does an attribute lie? Learn it from labelled images "
+            "(python -m diffae.images learn --data PATH), or give --classifier FILE, or --with and --without"
+        )
+    found = Classifier.load(beside)
+    found.check(model, fingerprint_of(model), beside)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------
+# Learning
+
+
+def learn(
+    model: DiffusionAutoencoder, z: Tensor, labels: np.ndarray, names: Iterable[str], seed: int = 0
+) -> Classifier:
+    """The paper's classifier (Adam, 9,375 steps) of codes z [N, d] with attributes bool [N, A]: the harness's, which
+    `identity` edits by."""
+    probe = fit_adam_paper(z.cpu(), torch.from_numpy(labels), seed=seed)
+    made = f"{len(z):,} labelled images, Adam as the authors', seed {seed}"
+    return Classifier(tuple(names), probe, fingerprint_of(model), made)
+
+
+def learn_from_two(
+    model: DiffusionAutoencoder, having: Tensor, lacking: Tensor, name: str = "attribute"
+) -> Classifier:
+    """One attribute from the z_sem [N, d] of images that have it and [M, d] of images that lack it.
+
+    A logistic regression with a penalty, its direction on z_sem normalised by the model's statistics where it has any: few
+    images say little of 256 or 512 numbers, and their own moments less. Raises UserError for no images.
+    """
+    if not len(having) or not len(lacking):
+        raise UserError(
+            f"{name}: images that have it and images that lack it are needed, one at least"
+        )
+    z = torch.cat([having, lacking]).cpu()
+    labels = (torch.arange(len(z)) < len(having))[:, None]
+    mean, std = _moments(model, z)
+    inner = fit_lbfgs((z - mean) / std, labels, C=C)
+    # the fit normalises by its own moments; the same logits, on those of the model
+    weight = inner.weight / torch.where(inner.std > 0, inner.std, torch.ones_like(inner.std))
+    bias = inner.bias - weight @ inner.mean
+    made = f"{len(having)} images with and {len(lacking)} without"
+    return Classifier((name,), LinearProbe(weight, bias, mean, std), fingerprint_of(model), made)
+
+
+def learn_from_few(
+    model: DiffusionAutoencoder,
+    codes: Callable[[np.ndarray], Tensor],
+    labels: np.ndarray,
+    name: str,
+    *,
+    shots: int,
+    unlabelled: bool,
+    seed: int,
+    absent: bool = False,
+) -> Classifier:
+    """The classifier of Table 3 ("binary": `shots` images of either class; `unlabelled`, "PU": beside images of any), of which
+    the logit is that of the attribute, also where `labels` bool [N] are those of its absence (`absent`).
+
+    `codes` gives the z_sem of positions; only those that are drawn are asked for. Raises UserError for too few.
+    """
+    try:
+        if unlabelled:
+            split = pu_split(labels, shots, UNLABELLED, seed)
+        else:
+            split = binary_split(labels, shots, seed)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}; give fewer --shots or larger --data") from None
+    z = torch.cat([codes(split.positives), codes(split.negatives)])
+    first, second = np.split(np.arange(len(z)), [len(split.positives)])
+    mean, std = _moments(model, z)
+    fit = fit_pu if unlabelled else fit_binary
+    probe = fit(z, first, second, seed=seed, mean=mean, std=std)
+    if absent:
+        probe = replace(probe, weight=-probe.weight, bias=-probe.bias)
+    beside = "without labels" if unlabelled else "of the other class"
+    made = f"{len(first)} labelled images and {len(second):,} {beside}, seed {seed}"
+    return Classifier((name,), probe, fingerprint_of(model), made)
+
+
+def _moments(model: DiffusionAutoencoder, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [d] of z_sem: over the training images where the model has them."""
+    if model.latent_net is not None:
+        return model.z_mean[0].cpu(), model.z_std[0].cpu()
+    std, mean = torch.std_mean(z, dim=0)
+    return mean, torch.where(std > 0, std, torch.ones_like(std))
+
+
+def codes_of(
+    model: DiffusionAutoencoder, data: Dataset, indices: np.ndarray, batch: int = 64
+) -> Tensor:
+    """z_sem [len(indices), d] of a data set's images, on the CPU."""
+    parts = []
+    with tqdm(total=len(indices), desc="encoding", unit="image", delay=1, disable=None) as progress:
+        for start in range(0, len(indices), batch):
+            images = data.batch(indices[start : start + batch]).to(model.device)
+            parts.append(model.encode(images).cpu())
+            progress.update(len(images))
+    return torch.cat(parts) if parts else torch.empty(0, model.latent_dim)
+
+
+def fingerprint_of(model: DiffusionAutoencoder) -> str:
+    """SHA-256 of the checkpoint that a model was loaded from; empty for a model from nowhere."""
+    return "" if model.source is None else _fingerprint(model.source)
+
+
+@lru_cache(maxsize=8)  # the authors' files have gigabytes
+def _fingerprint(path: Path) -> str:
+    return checkpoint.open_checkpoint(path).fingerprint()

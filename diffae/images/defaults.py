@@ -1,0 +1,10 @@
+"""Defaults of the verbs, their command and their page; without PyTorch, so that `--help` answers at once."""
+
+STEPS, SOLVER = (
+    10,
+    "fast",
+)  # the quality of the paper's DDIM with T = 100, in seconds on a CPU (docs/solvers.md)
+STRENGTH = 0.3  # of an edit: the authors' in manipulate.ipynb
+POOL = 20_000  # latents that are drawn at most for a class
+SHOTS = 50  # labelled images of each class: Table 3, "binary"
+RULES = ("threshold", "probability")

@@ -1,0 +1,114 @@
+"""The folder that a verb makes: pictures with their marks and a contact sheet, whole or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from diffae import sheet
+from diffae.errors import UserError
+from diffae.files import write_whole, writing
+from diffae.images import marks
+from diffae.images.reading import to_tensor
+
+SHEET = "sheet.png"
+SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture of a row: `file` is its name in the folder, empty for one that is only on the sheet."""
+
+    image: Image.Image
+    file: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was made of one picture, or a row of samples."""
+
+    label: str
+    cells: Sequence[Cell]
+
+
+@dataclass
+class Output:
+    """A folder that is being made: `settings` are what all its pictures share, `kind` their source type."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    kind: str
+    rows: list[Row] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, row: Row) -> None:
+        """Write the pictures of a row that have a name."""
+        self.count += 1
+        for cell in row.cells:
+            if cell.file:
+                data = marks.png(cell.image, {**self.settings, **cell.settings}, self.kind)
+                self._write(cell.file, data, cell.settings)
+        if len(self.rows) < SHEET_ROWS:
+            self.rows.append(row)
+
+    def add_file(self, name: str, data: bytes) -> None:
+        """Another file, such as an animation."""
+        self._write(name, data, {})
+
+    def _write(self, name: str, data: bytes, settings: Mapping[str, Any]) -> None:
+        write_whole(self.folder / name, data)
+        self.files.append({"file": name, **settings})
+
+    def finish(self, title: str, caption: str, columns: Sequence[str]) -> None:
+        """The contact sheet."""
+        more = self.count - len(self.rows)
+        page = sheet.Sheet(
+            title=title,
+            caption=caption + (f" {more} more rows are not shown." if more else ""),
+            rows=[row.label for row in self.rows] if any(row.label for row in self.rows) else (),
+            columns=columns,
+            images=[to_tensor([np.asarray(cell.image) for cell in row.cells]) for row in self.rows],
+            notes=self._notes(),
+            about=self.settings,
+        )
+        sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
+
+    def _notes(self) -> list[list[str]]:
+        notes = [[cell.note for cell in row.cells] for row in self.rows]
+        return notes if any(map(any, notes)) else []
+
+
+def refuse(out: Path) -> None:
+    """UserError if there is something at `out` that a verb would write over: all but an empty folder."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise UserError(f"--out {out}: a file; give a folder that is not there yet")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(
+            f"--out {out}: holds files already, and nothing is written over; give another"
+        )
+
+
+@contextmanager
+def making(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write in, which becomes `out` when the block ends well and else goes away."""
+    refuse(out)
+    partial = out.absolute().with_name(f".{out.absolute().name}.{secrets.token_hex(4)}.partial")
+    with writing(out, "or choose another --out"):
+        partial.mkdir(parents=True)
+    try:
+        yield partial
+        refuse(out)
+        with writing(out, "or choose another --out"):
+            os.replace(partial, out)  # an empty folder may lie there
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""A person's pictures: files and folders to squares for a model, as the evaluation reads them.
+
+EXIF's turn is applied, transparency goes on white, grey and palettes become RGB (`diffae.data.transforms`). A picture is cut
+to its middle square; where the five landmarks of a face are known, to the face as FFHQ is aligned (`diffae.images.align`).
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffae.data.folder import UNREAD, find_images, nothing_in, suffix_of
+from diffae.data.transforms import Transform, decode
+from diffae.errors import UserError
+from diffae.images.align import Points, aligned
+
+CENTRE, ALIGNED = "center", "aligned"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file of a person's, and the name that what is made of it begins with: unique among those of a call."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """A picture's pixels, uint8 S x S x 3, and what was done to it: its own size, and how it was cut."""
+
+    picture: Picture
+    pixels: np.ndarray
+    size: tuple[int, int]
+    cut: str
+
+    @property
+    def was_cut(self) -> bool:
+        return self.cut == CENTRE and self.size[0] != self.size[1]
+
+
+def find(paths: Sequence[str | Path]) -> list[Picture]:
+    """The pictures that files and folders hold, in their order, a folder's by name.
+
+    Raises UserError where one is not there, is no picture's file by its suffix, or a folder holds none.
+    """
+    found: list[Path] = []
+    for given in map(Path, paths):
+        if given.is_dir():
+            inside = find_images(given)
+            if not inside.names:
+                raise UserError(nothing_in(given, "folder", inside.left_out))
+            found += [given / name for name in inside.names]
+        elif not os.path.lexists(given):
+            raise UserError(f"{given}: no such file or folder")
+        else:
+            _refuse_format(given)
+            found.append(given)
+    return _named(found)
+
+
+def _refuse_format(path: Path) -> None:
+    suffix = suffix_of(path.name)
+    if suffix in UNREAD and suffix != "gif":
+        raise UserError(f"{path}: {suffix} is not read; convert it to PNG or JPEG")
+
+
+def _named(paths: Sequence[Path]) -> list[Picture]:
+    """A name for each: the file's without its suffix, with a number where it was there already."""
+    taken: set[str] = set()
+    pictures = []
+    for path in paths:
+        stem, number = path.stem[:80] or "picture", 2
+        name = stem
+        while name.casefold() in taken:  # some disks do not tell capitals apart
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name.casefold())
+        pictures.append(Picture(path, name))
+    return pictures
+
+
+def read_one(picture: Picture, transform: Transform, points: Points | None = None) -> Read:
+    """One picture as a model takes it. Raises UserError naming the file."""
+    image = decode(picture.path)
+    if points is not None:
+        pixels = aligned(image, points, transform.image_size, str(picture.path))
+        return Read(picture, pixels, image.size, ALIGNED)
+    return Read(picture, transform.apply(image, str(picture.path)), image.size, transform.crop)
+
+
+def batches(
+    pictures: Sequence[Picture],
+    transform: Transform,
+    size: int,
+    landmarks: Mapping[str, Points] | None = None,
+) -> Iterator[list[Read]]:
+    """`size` pictures at a time. Those that `landmarks` has by file name are aligned."""
+    known = landmarks or {}
+    for start in range(0, len(pictures), size):
+        chunk = pictures[start : start + size]
+        yield [read_one(one, transform, known.get(one.path.name)) for one in chunk]
+
+
+def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
+    """uint8 S x S x 3 each to float32 N x 3 x S x S in [-1, 1]."""
+    stacked = torch.from_numpy(np.stack(pixels))
+    return stacked.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
+def read(
+    paths: Sequence[str | Path] | str | Path,
+    image_size: int,
+    crop: str = CENTRE,
+    landmarks: Mapping[str, Points] | None = None,
+) -> Tensor:
+    """Files and folders of images as a model of `image_size` px takes them: N x 3 x S x S in [-1, 1].
+
+    `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square); `landmarks` has five points of a face by
+    file name (`align.read_landmarks`). Raises UserError naming a file that cannot be read.
+    """
+    given = [paths] if isinstance(paths, str | Path) else paths
+    transform = Transform(image_size, crop)
+    known = landmarks or {}
+    read_ = [read_one(one, transform, known.get(one.path.name)) for one in find(given)]
+    return to_tensor([one.pixels for one in read_])

@@ -1,0 +1,115 @@
+"""A verb from its options to its folder."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffae import cli
+from diffae.errors import UserError
+from diffae.images import choosing, commands, marks, output
+from diffae.images.classifier import Classifier, codes_of, fingerprint_of
+from diffae.images.classifier import learn as learn_classifier
+from diffae.model import DiffusionAutoencoder
+from probes import auroc
+
+
+def load(args: Namespace) -> DiffusionAutoencoder:
+    return DiffusionAutoencoder.from_pretrained(args.ckpt, args.device or cli.default_device())
+
+
+def make(args: Namespace) -> dict[str, Any]:
+    """Make the folder of a verb, and say what is in it. Raises UserError, and leaves nothing."""
+    output.refuse(args.out)
+    model = load(args)
+    work = commands.Work(args, model, fingerprint_of(model))
+    if hasattr(args, "pictures"):
+        _ = work.pictures, work.landmarks  # wrong names are said before anything is computed
+    with output.making(args.out) as folder:
+        made_of = {**_settings(args, work)}
+        page = output.Output(folder, made_of, marks.EDITED)
+        made = commands.MAKERS[args.verb](work, page)
+        page.settings, page.kind = {**page.settings, **made.settings}, made.kind
+        for row in made.rows:
+            page.add(row)
+        page.finish(made.title, made.caption, made.columns)
+    for line in commands.notices(work.read, model.image_size):
+        cli.say(line)
+    return {
+        "verb": args.verb,
+        "out": str(args.out),
+        "sheet": str(args.out / output.SHEET),
+        "settings": dict(page.settings),
+        "digital_source_type": marks.VOCABULARY + page.kind,
+        "files": [{**one, "file": str(args.out / one["file"])} for one in page.files],
+    }
+
+
+def _settings(args: Namespace, work: commands.Work) -> dict[str, Any]:
+    """What all pictures of a command say; of the checkpoint its name only, not where it lies on this machine."""
+    place = Path(args.ckpt)
+    name = place.parent.name if place.name == "last.ckpt" and place.parent.name else place.name
+    return {
+        "verb": args.verb,
+        "checkpoint": name,
+        "checkpoint_sha256": work.fingerprint,
+        "image_size": work.model.image_size,
+        **work.way,
+    }
+
+
+def learn(args: Namespace) -> dict[str, Any]:
+    """Write the classifier of a checkpoint, and say how well it tells the test images apart."""
+    if args.out.exists():
+        raise UserError(
+            f"--out {args.out}: is there already, and nothing is written over; give another"
+        )
+    model = load(args)
+    data = choosing.labelled(args, model, choosing.PORTRAITS)
+    assert data.attributes is not None
+    train, test = data.indices("train"), data.indices("test")
+    if not len(train):
+        raise UserError(f"--data {args.data}: no images in its split train")
+    z = codes_of(model, data, train, args.batch_size)
+    found = learn_classifier(model, z, data.attributes[train], data.attribute_names, args.seed)
+    found.save(args.out)
+    return {
+        "verb": "learn",
+        "out": str(args.out),
+        "attributes": list(found.names),
+        "made": found.made,
+        "checkpoint_sha256": found.checkpoint,
+        "test_images": len(test),
+        "auroc": _scores(
+            found, codes_of(model, data, test, args.batch_size).numpy(), data.attributes[test]
+        ),
+    }
+
+
+def _scores(found: Classifier, z: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """AUROC on test images, of the attributes that have both classes there."""
+    import torch
+
+    logits = found.logits(torch.from_numpy(z)).numpy()
+    return {
+        name: round(auroc(logits[:, a], labels[:, a]), 4)
+        for a, name in enumerate(found.names)
+        if labels[:, a].any() and not labels[:, a].all()
+    }
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The result in a line for people."""
+    if result["verb"] == "learn":
+        scores = list(result["auroc"].values())
+        mean = (
+            f", mean AUROC {np.mean(scores):.3f} on {result['test_images']:,} test images"
+            if scores
+            else ""
+        )
+        return (
+            f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}{mean}"
+        )
+    pictures = sum(1 for one in result["files"] if one["file"].endswith(".png"))
+    return f"{result['out']}: {pictures} picture{'s' if pictures != 1 else ''}, and all of them on {result['sheet']}"

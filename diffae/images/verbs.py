@@ -1,0 +1,230 @@
+"""The verbs: a model and tensors in, tensors out.
+
+Images are N x 3 x S x S in [-1, 1] on the model's device, z_sem N x d. What a verb draws comes from (`seed`, number), as
+in the benchmarks: sample 3 is the same picture however many are drawn, and the harness's sample 3 too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffae import noise
+from diffae.between import lerp, slerp
+from diffae.eight_bit import to_uint8
+from diffae.errors import UserError
+from diffae.images.classifier import Classifier, classifier_of
+from diffae.images.defaults import POOL, SOLVER, STEPS
+from diffae.model import DiffusionAutoencoder
+from diffae.whole import whole
+from probes import accept_probability, accept_threshold
+
+AT_ONCE = 256  # latents that are drawn and judged together
+MOST = 100_000  # pictures, variations or points of one call
+
+
+class Code(NamedTuple):
+    """z_sem [N, d] and x_T [N, 3, S, S] of images."""
+
+    z: Tensor
+    x_T: Tensor
+
+
+def encode(
+    model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
+) -> Code:
+    """Both codes of images, x_T by inverting the decoder: to be decoded by the solver that made it."""
+    z = model.encode(images)
+    return Code(z, model.encode_stochastic(images, z, steps, solver))
+
+
+def decode(
+    model: DiffusionAutoencoder, code: Code, steps: int = STEPS, solver: str = SOLVER
+) -> Tensor:
+    """Images of codes."""
+    return model.decode(code.z, code.x_T, steps, solver)
+
+
+def random_x_T(model: DiffusionAutoencoder, indices: Sequence[int], seed: int) -> Tensor:
+    """x_T from N(0, I): that of each of `indices` [len, 3, S, S]."""
+    size = model.image_size
+    return noise.normal(seed, "x_T", indices, (3, size, size)).to(model.device)
+
+
+def reconstruct(
+    model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
+) -> Tensor:
+    """Images through both codes and back."""
+    return decode(model, encode(model, images, steps, solver), steps, solver)
+
+
+def vary(
+    model: DiffusionAutoencoder,
+    images: Tensor,
+    count: int = 4,
+    seed: int = 0,
+    steps: int = STEPS,
+    solver: str = SOLVER,
+) -> Tensor:
+    """`count` variations of each image, [N, count, 3, S, S]: its z_sem with x_T drawn anew (paper, Fig. 3).
+
+    Variation k has the same x_T whatever the image.
+    """
+    count = whole(count, "count", 1, MOST)
+    z, x_T = model.encode(images), random_x_T(model, range(count), seed)
+    made = [decode(model, Code(z, one.expand(len(z), *one.shape)), steps, solver) for one in x_T]
+    return torch.stack(made, dim=1)
+
+
+def interpolate(
+    model: DiffusionAutoencoder,
+    a: Tensor,
+    b: Tensor,
+    points: int = 9,
+    steps: int = STEPS,
+    solver: str = SOLVER,
+) -> Tensor:
+    """From image `a` to image `b` [1, 3, S, S] each: [points, 3, S, S], z_sem on a line, x_T on a great circle (Fig. 4).
+
+    The first and the last are the reconstructions of the two.
+    """
+    points = whole(points, "points", 2, MOST)
+    if len(a) != 1 or len(b) != 1:
+        raise UserError(f"interpolate: one image and one image, not {len(a)} and {len(b)}")
+    code = encode(model, torch.cat([a, b]), steps, solver)
+    t = torch.linspace(0, 1, points, dtype=torch.float64)
+    ends = [
+        Code(*(part[i : i + 1].expand(points, *part.shape[1:]) for part in code)) for i in (0, 1)
+    ]
+    way = Code(lerp(ends[0].z, ends[1].z, t), slerp(ends[0].x_T, ends[1].x_T, t))
+    return decode(model, way, steps, solver)
+
+
+def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) -> Code:
+    """The code along the attributes' directions: each by strength s, z + s sqrt(d) w / |w| on normalised z."""
+    return Code(code.z + classifier.move(strengths).to(code.z.device), code.x_T)
+
+
+def edit(
+    model: DiffusionAutoencoder,
+    images: Tensor,
+    strengths: Mapping[str, float],
+    classifier: Classifier | None = None,
+    steps: int = STEPS,
+    solver: str = SOLVER,
+) -> Tensor:
+    """Images with attributes changed, such as {"Smiling": 0.3, "Male": -0.2} (paper, Section 5.1).
+
+    A strength is the authors': positive is towards the attribute, 0.3 is an edit that is seen, beyond 1 pictures fall
+    apart; 0 for all is the reconstruction. Without a `classifier` the one beside the checkpoint is used (the packaged model has
+    one). Raises UserError if there is none, or none for an attribute.
+    """
+    classifier = classifier or classifier_of(model)
+    code = encode(model, images, steps, solver)
+    return decode(model, moved(code, strengths, classifier), steps, solver)
+
+
+def sample(
+    model: DiffusionAutoencoder,
+    count: int,
+    seed: int = 0,
+    steps: int = STEPS,
+    solver: str = SOLVER,
+    first: int = 0,
+) -> Tensor:
+    """New images [count, 3, S, S], from number `first` on: z_sem from the latent DDIM, x_T from N(0, I) (Section 4)."""
+    indices = range(first, first + whole(count, "count", 1, MOST))
+    z = _latents(model, indices, seed, steps, solver)
+    return decode(model, Code(z, random_x_T(model, indices, seed)), steps, solver)
+
+
+def _latents(
+    model: DiffusionAutoencoder, indices: Sequence[int], seed: int, steps: int, solver: str
+) -> Tensor:
+    start = noise.normal(seed, "latent", indices, (model.latent_dim,)).to(model.device)
+    return model.sample_latents(start, steps, solver)
+
+
+class Accepted(NamedTuple):
+    """Samples that a classifier accepted: K of `tried` that were drawn.
+
+    `images` [K, 3, S, S], their `numbers` among all samples of the seed, and `probability` [K], the classifier's, of the
+    wanted class.
+    """
+
+    images: Tensor
+    numbers: list[int]
+    probability: Tensor
+    tried: int
+
+
+def sample_class(
+    model: DiffusionAutoencoder,
+    classifier: Classifier,
+    attribute: str,
+    count: int,
+    seed: int = 0,
+    present: bool = True,
+    rule: str = "threshold",
+    pool: int = POOL,
+    steps: int = STEPS,
+    solver: str = SOLVER,
+) -> Accepted:
+    """New images of a class, by rejection (paper, Section 5.4): samples are drawn until `count` are accepted, or `pool` drawn.
+
+    With p the classifier's probability that a latent has the attribute (`present`; else that it has not), rule
+    "threshold" accepts p > 0.5 (the authors' code), "probability" accepts with probability p (the paper's text).
+    """
+    count, column = whole(count, "count", 1, MOST), classifier.index(attribute)
+    sign = 1 if present else -1
+    numbers: list[int] = []
+    kept: list[Tensor] = []
+    chances: list[Tensor] = []
+    tried = 0
+    for indices in _blocks(whole(pool, "pool", 1, 1 << 24)):
+        z = _latents(model, indices, seed, steps, solver)
+        p = torch.sigmoid(sign * classifier.logits(z.cpu())[:, column])
+        taken = np.flatnonzero(_accepts(rule, p, seed, indices[0]).numpy())[: count - len(numbers)]
+        numbers += [indices[i] for i in taken]
+        kept.append(z[taken])
+        chances.append(p[taken])
+        full = len(numbers) == count
+        tried = numbers[-1] + 1 if full else indices[-1] + 1
+        if full:
+            break
+    if not numbers:
+        kind = attribute if present else f"not {attribute}"
+        raise UserError(f"none of {tried:,} samples was accepted as {kind}; give a larger --pool")
+    images = [
+        decode(model, Code(z, random_x_T(model, which, seed)), steps, solver)
+        for z, which in zip(torch.cat(kept).split(64), _split(numbers, 64), strict=True)
+    ]
+    return Accepted(torch.cat(images), numbers, torch.cat(chances), tried)
+
+
+def _blocks(pool: int) -> Iterator[range]:
+    for start in range(0, pool, AT_ONCE):
+        yield range(start, min(start + AT_ONCE, pool))
+
+
+def _split(numbers: list[int], size: int) -> list[list[int]]:
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+
+def _accepts(rule: str, p: Tensor, seed: int, block: int) -> Tensor:
+    if rule == "threshold":
+        return accept_threshold(p)
+    if rule == "probability":
+        return accept_probability(
+            p, noise.uniforms(noise.generator(seed, "accept", block), p.shape)
+        )
+    raise UserError(f"no rule {rule!r} of acceptance; there are threshold and probability")
+
+
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """Images [N, 3, S, S] in [-1, 1] as 8-bit RGB."""
+    pixels = to_uint8(images.detach().cpu().float()).permute(0, 2, 3, 1)
+    return [Image.fromarray(one) for one in pixels.numpy()]

@@ -1,0 +1,98 @@
+"""Faces from five landmarks: the square of FFHQ's recipe in closed form, and what it shows of a picture."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffae.errors import UserError
+from diffae.images import align, reading
+
+UPRIGHT = np.array([[40, 50], [60, 50], [50, 60], [43, 72], [57, 72]], float)
+
+
+def turned(points, degrees, around):
+    a = np.radians(degrees)
+    return (points - around) @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + around
+
+
+def test_the_square_of_an_upright_face():
+    """Eyes 20 apart, mouth 22 below: half a side max(2 x 20, 1.8 x 22) = 40, centre 2.2 below the eyes."""
+    expected = [[10, 12.2], [10, 92.2], [90, 92.2], [90, 12.2]]
+    np.testing.assert_allclose(align.square_of(UPRIGHT), expected)
+
+
+def test_the_square_turns_with_the_face():
+    around = np.array([50.0, 50.0])
+    square = align.square_of(turned(UPRIGHT, 30, around))
+    np.testing.assert_allclose(square, turned(align.square_of(UPRIGHT), 30, around))
+
+
+def gradient():
+    y, x = np.mgrid[:100, :100]
+    return Image.fromarray(np.stack([2 * x, 2 * y, 0 * x], -1).astype(np.uint8))
+
+
+def test_the_face_is_cut_out_of_the_picture():
+    """Of a picture whose colours are its coordinates: pixel k of 40 lies 2 k + 1 into the square of 80."""
+    pixels = align.aligned(gradient(), UPRIGHT, 40, "here").astype(float)
+    k = np.arange(4, 36)
+    np.testing.assert_allclose(pixels[20, k, 0] / 2, 10 + 2 * k + 0.5, atol=1)
+    np.testing.assert_allclose(pixels[k, 20, 1] / 2, 12.2 + 2 * k + 0.5, atol=1)
+
+
+def test_a_turned_picture_gives_the_same_face():
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (7, 7, 3), np.uint8)).resize((100, 100), 3)
+    quarter = smooth.transpose(Image.Transpose.ROTATE_90)  # (x, y) goes to (y, 99 - x)
+    there = np.stack([UPRIGHT[:, 1], 99 - UPRIGHT[:, 0]], -1)
+    one, other = (
+        align.aligned(i, p, 32, "").astype(int) for i, p in ((smooth, UPRIGHT), (quarter, there))
+    )
+    assert np.abs(one - other).mean() < 2
+
+
+def test_what_lies_beyond_the_picture_is_mirrored():
+    corner = UPRIGHT - [40, 45]
+    pixels = align.aligned(gradient(), corner, 32, "here")
+    assert pixels.shape == (32, 32, 3) and int(pixels[..., 2].max()) == 0
+    assert int(pixels[0, 16, 1]) > int(pixels[16, 16, 1]) - 80 and pixels[0, 0].any()
+
+
+CELEBA = """2
+lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y
+a.png 40 50  60 50  50 60  43 72  57 72
+b.png 41 50  60 50  50 60  43 72  57 72
+"""
+
+
+def test_celeba_s_file_is_read(tmp_path, faces):
+    path = tmp_path / "list_landmarks_celeba.txt"
+    path.write_text(CELEBA)
+    found = align.read_landmarks(path)
+    assert list(found) == ["a.png", "b.png"]
+    np.testing.assert_array_equal(found["a.png"], UPRIGHT)
+    read = reading.read([faces / "a.png"], 32, landmarks=found)
+    assert not np.allclose(read, reading.read([faces / "a.png"], 32))
+
+
+def test_a_table_with_commas_is_read(tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text(
+        "image_id," + ",".join("abcdefghij") + "\na.png,40,50,60,50,50,60,43,72,57,72\n"
+    )
+    np.testing.assert_array_equal(align.read_landmarks(path)["a.png"], UPRIGHT)
+
+
+@pytest.mark.parametrize("text", ["a.png 1 2 3\n", "a.png " + "x " * 10 + "\n", "\n", "1\nb c\n"])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "marks.txt").write_text(text)
+    with pytest.raises(UserError, match=r"marks\.txt: (line \d|no landmarks)"):
+        align.read_landmarks(tmp_path / "marks.txt")
+
+
+@pytest.mark.parametrize("points", [UPRIGHT * 0 + 50, UPRIGHT + 1000, UPRIGHT * 1e7])
+def test_points_that_are_no_face_are_refused(points):
+    with pytest.raises(
+        UserError, match="here: its landmarks are no face in a picture of 100 x 100"
+    ):
+        align.aligned(gradient(), points, 32, "here")

@@ -1,0 +1,197 @@
+"""Classifiers of z_sem: the packaged one, files, and what few images teach."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
+
+from diffae import DiffusionAutoencoder, checkpoint
+from diffae.data import portraits
+from diffae.errors import UserError
+from diffae.images import classifier as classifiers
+from diffae.images import reading
+from diffae.images.classifier import (
+    Classifier,
+    classifier_of,
+    learn,
+    learn_from_few,
+    learn_from_two,
+)
+from diffae.packaged import PACKAGED
+from probes import auroc, fit_adam_paper
+
+HELD_OUT = range(
+    30_000, 30_096
+)  # of the drawn portraits; the model and the classifier saw the first of a set
+
+
+@pytest.fixture(scope="module")
+def drawn(model):
+    """Codes and attributes of 96 portraits that are in nobody's training split."""
+    people = [portraits.portrait(0, i) for i in HELD_OUT]
+    pixels = [portraits.render(one, 64)[::2, ::2] for one in people]
+    z = model.encode(reading.to_tensor(pixels))
+    return z, np.array([list(one.attributes.values()) for one in people])
+
+
+def test_the_packaged_classifier_is_of_the_packaged_checkpoint(model):
+    known = classifier_of(model)
+    assert known.checkpoint == checkpoint.open_checkpoint("portraits").fingerprint()
+    assert known.names == tuple(portraits.ATTRIBUTES) and "24,156 labelled images" in known.made
+
+
+def test_the_packaged_classifier_knows_portraits(model, drawn):
+    z, labels = drawn
+    known = classifier_of(model)
+    logits = known.logits(z).numpy()
+    for name in ("Male", "Eyeglasses", "Blond_Hair", "Wearing_Hat"):
+        column = known.index(name)
+        assert auroc(logits[:, column], labels[:, column]) > 0.97, name
+
+
+def test_learning_is_the_harness_s(model, drawn):
+    """Adam as in `identity` (benchmarks.tasks.shared.probe_fits.fit_adam)."""
+    z, labels = drawn
+    theirs = fit_adam_paper(z, torch.from_numpy(labels), seed=0)
+    found = learn(model, z, labels, portraits.ATTRIBUTES)
+    torch.testing.assert_close(found.probe.weight, theirs.weight, rtol=0, atol=0)
+    packaged = classifier_of(model)
+    cosine = found.probe.direction(20) @ packaged.probe.direction(20)
+    assert float(cosine) > 0.3  # 96 images against 24,156
+
+
+def test_two_folders_teach_scikit_learn_s_direction(model, drawn):
+    """LogisticRegression(C=0.1) on standardised z, its gradient on the model's own scale."""
+    z, labels = drawn
+    male = labels[:, portraits.ATTRIBUTES.index("Male")]
+    found = learn_from_two(model, z[male], z[~male], "Male")
+    both = torch.cat([z[male], z[~male]]).numpy().astype(np.float64)
+    std = both.std(0, ddof=1)
+    fit = LogisticRegression(C=classifiers.C, tol=1e-8, max_iter=5000)
+    fit.fit((both - both.mean(0)) / std, np.arange(len(both)) < male.sum())
+    theirs = torch.from_numpy(fit.coef_[0] / std * model.z_std[0].numpy())
+    cosine = torch.cosine_similarity(found.probe.weight[0].double(), theirs, dim=0)
+    assert float(cosine) > 0.9999
+    logits = fit.decision_function((both - both.mean(0)) / std)
+    ours = found.logits(torch.from_numpy(both).float())[:, 0].numpy()
+    np.testing.assert_allclose(ours, logits, atol=0.01)
+    packaged = classifier_of(model)
+    same = found.probe.direction(0) @ packaged.probe.direction(packaged.index("Male"))
+    assert float(same) > 0.6
+
+
+def test_a_few_shots_teach_what_the_packaged_classifier_says(model, drawn):
+    z, labels = drawn
+    male = labels[:, portraits.ATTRIBUTES.index("Male")]
+    known = classifier_of(model)
+    for unlabelled, least in ((False, 0.5), (True, 0.15)):  # many of those unlabelled are men
+        few = learn_from_few(
+            model, lambda rows: z[rows], male, "Male", shots=20, unlabelled=unlabelled, seed=0
+        )
+        cosine = few.probe.direction(0) @ known.probe.direction(known.index("Male"))
+        assert float(cosine) > least
+    absent = learn_from_few(
+        model, lambda rows: z[rows], ~male, "Male", shots=20, unlabelled=False, seed=0, absent=True
+    )
+    assert float(absent.probe.direction(0) @ known.probe.direction(known.index("Male"))) > 0.5
+    with pytest.raises(UserError, match="Male: 90 positive images needed.*fewer --shots"):
+        learn_from_few(
+            model, lambda rows: z[rows], male, "Male", shots=90, unlabelled=False, seed=0
+        )
+
+
+def test_one_image_of_each_is_enough_to_try(model, drawn):
+    z, _ = drawn
+    found = learn_from_two(model, z[:1], z[1:2])
+    assert torch.isfinite(found.move({"attribute": 1.0})).all()
+    with pytest.raises(UserError, match="one at least"):
+        learn_from_two(model, z[:0], z[1:2])
+
+
+def test_a_file_is_read_as_it_was_written(model, tmp_path):
+    known = classifier_of(model)
+    known.save(tmp_path / "new" / "c.safetensors")
+    again = Classifier.load(tmp_path / "new" / "c.safetensors")
+    assert (again.names, again.checkpoint, again.made) == (
+        known.names,
+        known.checkpoint,
+        known.made,
+    )
+    for name in ("weight", "bias", "mean", "std"):
+        assert torch.equal(getattr(again.probe, name), getattr(known.probe, name))
+
+
+def test_a_classifier_of_another_checkpoint_is_refused(model):
+    known = Classifier.load(PACKAGED / "portraits")
+    known.check(model, known.checkpoint, "here")
+    with pytest.raises(UserError, match="here: learnt on another checkpoint"):
+        known.check(model, "0" * 64, "here")
+
+
+def test_a_checkpoint_without_a_classifier_says_what_to_do(tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(PACKAGED / "portraits" / name, tmp_path)
+    bare = DiffusionAutoencoder.from_pretrained(tmp_path)
+    with pytest.raises(UserError, match="no classifier beside this checkpoint.*images learn"):
+        classifier_of(bare)
+    shutil.copy(PACKAGED / "portraits" / classifiers.NAME, tmp_path)
+    assert len(classifier_of(bare).names) == 40
+
+
+def damaged(tmp_path, **changes):
+    """A classifier of two attributes and three numbers, with something wrong."""
+    tensors = {
+        "weight": torch.ones(2, 3),
+        "bias": torch.zeros(2),
+        "mean": torch.zeros(3),
+        "std": torch.ones(3),
+    }
+    notes = {
+        "form": classifiers.FORM,
+        "names": json.dumps(["A", "B"]),
+        "checkpoint": "",
+        "made": "",
+    }
+    for name, value in changes.items():
+        (tensors if isinstance(value, torch.Tensor) else notes)[name] = value
+    path = tmp_path / "c.safetensors"
+    save_file(tensors, path, notes)
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weight": torch.ones(2, 4)},
+        {"std": torch.tensor([1.0, 2.0, torch.nan])},
+        {"names": '["A"]'},
+        {"names": "[1, 2]"},
+        {"names": "nothing"},
+        {"form": "other"},
+        {"extra": torch.ones(1)},
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, changes):
+    assert Classifier.load(damaged(tmp_path)).names == ("A", "B")
+    with pytest.raises(UserError, match=r"c\.safetensors: (not a|a damaged) classifier"):
+        Classifier.load(damaged(tmp_path, **changes))
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "c.safetensors").write_bytes(b"no")
+    for path, words in (
+        (tmp_path / "c.safetensors", "not a classifier"),
+        (tmp_path / "no", "no such"),
+    ):
+        with pytest.raises(UserError, match=words):
+            Classifier.load(path)
+
+
+def test_an_attribute_of_one_class_has_no_direction(tmp_path):
+    known = Classifier.load(damaged(tmp_path, weight=torch.tensor([[1.0, 0, 0], [0, 0, 0]])))
+    with pytest.raises(UserError, match="B: learnt from one class only"):
+        known.move({"A": 1, "B": 1})

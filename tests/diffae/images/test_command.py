@@ -1,0 +1,259 @@
+"""`python -m diffae.images`: folders made whole, JSON, and one line for what is wrong."""
+
+import json
+import re
+import shutil
+
+import in_process
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffae import images
+from diffae.images.__main__ import main
+from diffae.images.classifier import Classifier, classifier_of
+from diffae.packaged import PACKAGED
+from reports.sheets import read_sheet
+
+FEW = ("--steps", "2")
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run the command in a folder of its own."""
+    return lambda *words: in_process.command(main, *words, cache=tmp_path)
+
+
+def made(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def pixels(path):
+    return torch.from_numpy(np.asarray(Image.open(path))).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
+    done = command(
+        "edit", faces / "a.png", "--attribute", "smiling", "--strength", "-0.3", "--out", "o", *FEW
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout == "o: 1 picture, and all of them on o/sheet.png\n"
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [
+        "a-Smiling-0.3.png",
+        "sheet.png",
+    ]
+    x = images.read(faces / "a.png", 32)
+    expected = images.to_pil(images.edit(model, x, {"Smiling": -0.3}, steps=2))[0]
+    assert np.array_equal(Image.open(tmp_path / "o" / "a-Smiling-0.3.png"), expected)
+    mark = images.read_mark(tmp_path / "o" / "a-Smiling-0.3.png")
+    known = classifier_of(model)
+    assert mark["checkpoint_sha256"] == known.checkpoint and mark["classifier"] == known.made
+    assert mark.items() >= {
+        "verb": "edit", "checkpoint": "portraits", "steps": 2, "solver": "fast", "source": "a.png",
+        "edit": {"Smiling": -0.3}, "cut": "center",
+    }.items()  # fmt: skip
+    assert mark["digital_source_type"].endswith("compositeWithTrainedAlgorithmicMedia")
+    assert images.read_mark(tmp_path / "o" / "sheet.png")["verb"] == "edit"
+
+
+def test_a_strip_over_strengths_holds_the_other_attribute(command, faces, model, tmp_path):
+    result = made(
+        command(
+            *(
+                "edit",
+                faces,
+                "--attribute",
+                "Male",
+                "--attribute",
+                "Young=-0.2",
+                "--strip",
+                "-0.3,0,0.3",
+            ),
+            *("--out", "o", "--json", "--batch-size", "3", *FEW),
+        )
+    )
+    assert len(result["files"]) == 12
+    assert [one["edit"] for one in result["files"][:3]] == [
+        {"Male": strength, "Young": -0.2} for strength in (-0.3, 0, 0.3)
+    ]
+    sheet = read_sheet(tmp_path / "o" / "sheet.png")
+    assert list(sheet.columns) == [
+        "input",
+        "Male -0.3, Young -0.2",
+        "Male 0, Young -0.2",
+        "Male +0.3, Young -0.2",
+    ]
+    assert list(sheet.rows) == ["a", "b", "c", "d"]
+    kept = Image.open(tmp_path / "o" / "d-Male+0.3_Young-0.2.png")
+    assert np.array_equal(sheet.cell(3, 3), kept)
+
+
+def test_the_batch_size_changes_nothing(command, faces, tmp_path):
+    for size in ("1", "4"):
+        command("reconstruct", faces, "--out", size, "--batch-size", size, *FEW)
+    for name in ("a", "d"):
+        one, other = (pixels(tmp_path / size / f"{name}.png") for size in ("1", "4"))
+        assert float((one - other).abs().max()) <= 2 / 127.5
+
+
+def test_from_one_picture_to_another(command, faces, tmp_path):
+    result = made(
+        command(
+            "interpolate",
+            faces / "a.png",
+            faces / "b.png",
+            "--count",
+            "3",
+            "--out",
+            "o",
+            "--json",
+            *FEW,
+        )
+    )
+    assert [one.get("t") for one in result["files"]] == [None, None, 0.0, 0.5, 1.0]
+    strip = np.asarray(Image.open(tmp_path / "o" / "a-b-strip.png"))
+    assert np.array_equal(strip[:, 32:64], Image.open(tmp_path / "o" / "a-b-2.png"))
+    command("reconstruct", faces / "a.png", "--out", "r", *FEW)
+    ends = pixels(tmp_path / "r" / "a.png"), pixels(tmp_path / "o" / "a-b-1.png")
+    assert float((ends[0] - ends[1]).abs().max()) <= 2 / 127.5
+    assert images.read_mark(tmp_path / "o" / "a-b.gif")["source"] == ["a.png", "b.png"]
+
+
+def test_variations_and_samples(command, faces, tmp_path):
+    result = made(
+        command(
+            "vary", faces / "a.png", "--count", "2", "--seed", "4", "--out", "v", "--json", *FEW
+        )
+    )
+    assert [one["variation"] for one in result["files"]] == [1, 2] and result["settings"][
+        "seed"
+    ] == 4
+    result = made(
+        command("sample", "--count", "10", "--batch-size", "4", "--out", "s", "--json", *FEW)
+    )
+    assert result["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    sheet = read_sheet(tmp_path / "s" / "sheet.png")
+    assert list(sheet.rows) == ["0", "8"]
+    assert np.array_equal(sheet.cell(1, 1), Image.open(tmp_path / "s" / "sample-0009.png"))
+
+
+def test_samples_of_a_class_from_one_s_own_folders(command, faces, tmp_path):
+    """The classifier is kept, and used again it accepts the same."""
+    words = ("sample-class", "--attribute", "Mine", "--count", "3", "--json", *FEW)
+    for name in "abcd":
+        (tmp_path / ("yes" if name in "ab" else "no")).mkdir(exist_ok=True)
+        shutil.copy(faces / f"{name}.png", tmp_path / ("yes" if name in "ab" else "no"))
+    first = made(
+        command(
+            *words,
+            "--with",
+            "yes",
+            "--without",
+            "no",
+            "--save-classifier",
+            "c.safetensors",
+            "--out",
+            "1",
+        )
+    )
+    again = made(command(*words, "--classifier", "c.safetensors", "--out", "2"))
+    assert [one["number"] for one in first["files"]] == [one["number"] for one in again["files"]]
+    assert all(one["probability"] > 0.5 for one in first["files"])
+    known = Classifier.load(tmp_path / "c.safetensors")
+    assert known.names == ("Mine",) and known.made == "2 images with and 2 without"
+    edited = command(
+        "edit", faces, "--attribute", "Mine", "--classifier", "c.safetensors", "--out", "3", *FEW
+    )
+    assert edited.returncode == 0
+
+
+def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shape in (("a.jpg", (40, 64)), ("b.jpg", (64, 40)), ("c.jpg", (20, 20))):
+        Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(tmp_path / name)
+    done = command("reconstruct", "a.jpg", "b.jpg", "c.jpg", "--out", "o", *FEW)
+    assert done.stderr.splitlines() == [
+        "2 pictures (a.jpg of 64 x 40, ...): cut to the middle square; --landmarks or --points aligns a face",
+        "c.jpg: smaller than the model's 32 px, and enlarged",
+    ]
+    aligned = command(
+        "reconstruct", "a.jpg", "--points", "20,15,40,15,30,20,23,30,37,30", "--out", "p", *FEW
+    )
+    assert aligned.returncode == 0 and "cut" not in aligned.stderr
+    assert images.read_mark(tmp_path / "p" / "a.png")["cut"] == "aligned"
+
+
+def test_pictures_of_one_name_are_kept_apart(command, faces, tmp_path):
+    (tmp_path / "other").mkdir()
+    shutil.copy(faces / "b.png", tmp_path / "other" / "a.png")
+    command("reconstruct", faces / "a.png", "other", "--out", "o", *FEW)
+    assert (tmp_path / "o" / "a-2.png").is_file()
+
+
+EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("draw",), "unknown verb 'draw'; there are: reconstruct, vary"),
+        (("edt",), "unknown verb 'edt'; did you mean edit?"),
+        (("reconstruct", "no.png", "--out", "o"), "no.png: no such file or folder"),
+        (("reconstruct", "text.png", "--out", "o"), "text.png: cannot read this image"),
+        (("reconstruct", "FACES", "text.png", "--out", "o", "--steps", "2"), "text.png: cannot read this image"),
+        (("reconstruct", "empty", "--out", "o"), "empty: no images in this folder"),
+        (("reconstruct", "FACES"), "the following arguments are required: --out"),
+        (("reconstruct", "FACES", "--out", "full"), "--out full: holds files already"),
+        (("reconstruct", "FACES", "--out", "text.png"), "--out text.png: a file"),
+        (("reconstruct", "FACES", "--out", "o", "--solver", "heun"), "solver heun: cannot encode"),
+        (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "argument --solver: no solver 'x'"),
+        (("reconstruct", "FACES", "--out", "o", "--ckpt", "portraits-ddim"), "holds a ddim"),
+        (("reconstruct", "FACES", "--out", "o", "--landmarks", "marks.txt"), "has no row for 4 of 4 pictures"),
+        (("edit", "FACES", "--out", "o"), "--attribute: say what to change"),
+        ((*EDIT, "--strength", "much"), "argument --strength: 'much' is not a strength"),
+        ((*EDIT, "--strength", "nan"), "argument --strength: 'nan' is not a strength"),
+        ((*EDIT, "--attribute", "Mael"), "no attribute 'Mael'; did you mean Male?"),
+        ((*EDIT, "--attribute", "male"), "--attribute Male: given twice"),
+        ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
+        ((*EDIT, "--classifier", "other.safetensors"), "learnt on another checkpoint"),
+        ((*EDIT, "--classifier", "text.png"), "text.png: not a classifier"),
+        (("interpolate", "FACES", "--out", "o"), "the following arguments are required: PICTURE"),
+        (("sample", "--ckpt", "bare", "--out", "o"), "--ckpt bare: has no latent DDIM"),
+        (("sample-class", "--attribute", "X", "--data", "FACES", "--out", "o"), "has no attributes"),
+        (("learn", "--out", "text.png"), "--out text.png: is there already"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_a_line_and_nothing_is_left(command, faces, tmp_path, words, said):
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "marks.txt").write_text("z.png 40 50 60 50 50 60 43 72 57 72\n")
+    known = Classifier.load(PACKAGED / "portraits")
+    Classifier(known.names, known.probe, "0" * 64).save(tmp_path / "other.safetensors")
+    if "bare" in words:
+        without_latents(tmp_path / "bare")
+    before = sorted(tmp_path.rglob("*"))
+    done = command(*(faces if word == "FACES" else word for word in words))
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(r"error: [^\n]+\n", done.stderr) and said in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def without_latents(folder):
+    """A tiny checkpoint that has no latent DDIM."""
+    from diffae import DiffusionAutoencoder
+    from diffae.config import read_config
+
+    config = read_config(PACKAGED / "portraits" / "config.json").to_json() | {"latent": None}
+    (folder.parent / "c.json").write_text(json.dumps(config))
+    DiffusionAutoencoder(read_config(folder.parent / "c.json")).save_pretrained(folder)
+    (folder.parent / "c.json").unlink()
+
+
+def test_help_needs_no_torch(command):
+    assert "usage: python -m diffae.images VERB" in command("--help").stdout
+    done = command("edit", "--help")
+    assert done.returncode == 0 and "--attribute NAME[=STRENGTH]" in done.stdout

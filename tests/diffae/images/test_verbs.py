@@ -1,0 +1,143 @@
+"""The verbs on the packaged model: what must be equal to what, by the model's own verbs and by the harness."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.systems import load
+from benchmarks.tasks import identity
+from diffae import images
+from diffae.errors import UserError
+from diffae.images.classifier import Classifier, classifier_of
+from probes import LinearProbe
+
+FEW = {"steps": 2}
+
+
+def test_a_reconstruction_is_both_codes_decoded(model, x):
+    z = model.encode(x)
+    x_T = model.encode_stochastic(x, z, 10, "fast")
+    torch.testing.assert_close(images.reconstruct(model, x), model.decode(z, x_T, 10, "fast"))
+    assert float((images.reconstruct(model, x) - x).square().mean()) < 1e-3
+
+
+def test_an_edit_of_strength_0_is_the_reconstruction(model, x):
+    still = images.edit(model, x, {"Smiling": 0.0, "Male": 0.0}, **FEW)
+    torch.testing.assert_close(still, images.reconstruct(model, x, **FEW), rtol=0, atol=0)
+
+
+def test_an_edit_is_the_harness_s(model, x):
+    """`benchmarks.tasks.identity`, by the same classifier and its system: strength means the same."""
+    known, strength = classifier_of(model), 0.3
+    system = load("diffae").solving("fast")
+    z = system.encode_semantic(x)
+    by = identity.edit(known.probe, known.index("Male"), torch.full((len(x),), strength))
+    x_T = system.encode_stochastic(x, z, 2)
+    from benchmarks.systems import Code
+
+    theirs = system.decode(Code(system.move(z, by), x_T), 2)
+    ours = images.edit(model, x, {"male": strength}, **FEW)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_step_of_an_edit_has_the_authors_length(model):
+    """manipulate.ipynb: normalised z + s sqrt(512) w / |w|, so the step is s sqrt(d) long; several add up."""
+    known = classifier_of(model)
+    one, other = known.move({"Male": 0.3}), known.move({"Young": -0.2})
+    assert float((one / known.probe.std).norm()) == pytest.approx(0.3 * math.sqrt(256), rel=1e-5)
+    torch.testing.assert_close(known.move({"Male": 0.3, "Young": -0.2}), one + other)
+
+
+def test_an_edit_moves_the_classifier_as_asked(model, x):
+    known = classifier_of(model)
+    column = known.index("Male")
+
+    def logits(strength):
+        edited = images.edit(model, x, {"Male": strength}, **FEW)
+        return known.logits(model.encode(edited))[:, column]
+
+    assert (logits(0.4) > logits(0.0)).all() and (logits(-0.4) < logits(0.0)).all()
+
+
+def test_variations_keep_z_and_share_their_noise(model, x):
+    made = images.vary(model, x[:2], count=3, seed=5, **FEW)
+    assert made.shape == (2, 3, 3, 32, 32)
+    alone = images.vary(model, x[1:2], count=2, seed=5, **FEW)
+    torch.testing.assert_close(made[1:, :2], alone, atol=2e-3, rtol=0)
+    assert not torch.allclose(made[0, 0], images.vary(model, x[:1], 1, 6, **FEW)[0, 0], atol=0.1)
+
+
+def test_the_ends_of_an_interpolation_are_the_reconstructions(model, x):
+    strip = images.interpolate(model, x[:1], x[1:2], points=5, **FEW)
+    ends = images.reconstruct(model, x[:2], **FEW)
+    torch.testing.assert_close(strip[[0, -1]], ends, atol=1e-4, rtol=0)
+    assert strip.shape == (5, 3, 32, 32)
+
+
+def test_the_middle_of_an_interpolation_is_that_of_the_codes(model, x):
+    """Half way z is the mean, and x_T the mean stretched to the great circle: slerp at 1/2 in closed form."""
+    code = images.encode(model, x[:2], **FEW)
+    a, b = code.x_T
+    cosine = float(torch.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+    x_T = (a + b) / math.sqrt(2 * (1 + cosine))
+    middle = model.decode(code.z.mean(0, keepdim=True), x_T[None], 2, "fast")
+    strip = images.interpolate(model, x[:1], x[1:2], points=3, **FEW)
+    torch.testing.assert_close(strip[1:2], middle, atol=1e-4, rtol=0)
+
+
+def test_samples_are_the_harness_s_and_know_their_number(model):
+    system = load("diffae").solving("fast")
+    theirs = system.sample([0, 1, 2], 3, 2)
+    torch.testing.assert_close(images.sample(model, 3, seed=3, **FEW), theirs)
+    last = images.sample(model, 1, seed=3, first=2, **FEW)
+    torch.testing.assert_close(last, theirs[2:], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_accepted_samples_are_of_the_class(model, present):
+    """By the classifier, above the threshold; and those that were passed over are not."""
+    known = classifier_of(model)
+    found = images.sample_class(model, known, "Male", 4, seed=1, present=present, **FEW)
+    assert len(found.images) == 4 and (found.probability > 0.5).all()
+    system = load("diffae").solving("fast")
+    z = system.sample_latents(range(found.tried), 1, 2)
+    p = torch.sigmoid(known.logits(z)[:, known.index("Male")])
+    p = p if present else 1 - p
+    assert torch.nonzero(p > 0.5).flatten().tolist() == found.numbers
+    torch.testing.assert_close(found.probability, p[found.numbers])
+    pictures = system.sample(found.numbers, 1, 2)
+    torch.testing.assert_close(found.images, pictures, atol=2e-3, rtol=0)
+
+
+def test_acceptance_with_probability_p_is_that_often(model):
+    """A classifier that says 0.25 of everything accepts a quarter: 1,024 draws, 4 standard errors."""
+    constant = LinearProbe(
+        torch.zeros(1, 256), torch.logit(torch.tensor([0.25])), torch.zeros(256), torch.ones(256)
+    )
+    known = Classifier(("Any",), constant)
+    found = images.sample_class(model, known, "Any", 128, rule="probability", **FEW)
+    assert 128 / found.tried == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / found.tried))
+    with pytest.raises(UserError, match="none of 300 samples was accepted as Any"):
+        images.sample_class(model, known, "Any", 1, pool=300, **FEW)
+
+
+def test_pixels_are_rounded_as_a_png_keeps_them():
+    ends = torch.tensor([-1.2, -1.0, 0.0, 1.0, 1.5]).reshape(1, 1, 1, 5).expand(1, 3, 1, 5)
+    assert np.asarray(images.to_pil(ends)[0])[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda m, x: images.edit(m, x, {"Smilling": 1}), "no attribute 'Smilling'; did you mean Smiling"),
+        (lambda m, x: images.vary(m, x, 0), "count must be a whole number from 1"),
+        (lambda m, x: images.interpolate(m, x, x), "one image and one image, not 4 and 4"),
+        (lambda m, x: images.reconstruct(m, x, solver="slow"), "no solver 'slow'"),
+        (lambda m, x: images.edit(m, 255 * x, {"Male": 1}), "must be in"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_in_a_line(model, x, call, words):
+    with pytest.raises(UserError, match=words):
+        call(model, x)
