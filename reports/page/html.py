@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.page import head, view
+from reports.page.plots import plots_of
 from reports.page.reading import Found
 
 HERE = Path(__file__).parent
@@ -43,6 +44,8 @@ def compose(found: Found) -> view.Page:
     numbers = view.Numbers(found.known)
     overview = view.table_view(found.tables[0], numbers)
     sections = view.sections_of(found, numbers)
+    for section in sections:
+        section.plots += plots_of(section.benchmark, found)
     return view.Page(
         title=head.title(found),
         facts=head.facts(found),

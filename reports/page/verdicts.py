@@ -159,7 +159,7 @@ def _scale_only(records: Sequence[Record], found: Found) -> tuple[str, str]:
 
 def _identity(records: list[Record], found: Found) -> tuple[str, str]:
     """What an edit keeps of the person, and how far it moves the attribute: means over attributes."""
-    edits = [(r, *_strength(r)) for r in records if is_measured(r)]
+    edits = [(r, *strength_of(r)) for r in records if is_measured(r)]
     strengths = [s for r, _, s in edits if s is not None and not r.reference]
     if not strengths:
         return NOTHING, "No edit could be measured."
@@ -172,14 +172,14 @@ def _identity(records: list[Record], found: Found) -> tuple[str, str]:
             texts.append(
                 f"{system} {_mean(kept, found)} (the logit moves by {_mean(moved, found)})"
             )
-    people = [r for r in records if is_measured(r) and _strength(r)[1] is None and r.reference]
+    people = [r for r in records if is_measured(r) and strength_of(r)[1] is None and r.reference]
     scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
     label = metric_label(next(r.metric for r, _, s in edits if r.direction == HIGHER), found.known)
     text = f"Identity kept ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
     return SAID, text + (f" For scale: {listed(scale)}." if scale else "")
 
 
-def _strength(record: Record) -> tuple[str, float | None]:
+def strength_of(record: Record) -> tuple[str, float | None]:
     """`("Male", 0.3)` of the setting "Male 0.3"; no strength where it is no edit."""
     attribute, _, number = record.setting.rpartition(" ")
     try:

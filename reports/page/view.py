@@ -10,6 +10,7 @@ from reports.layout import Cell, Label, Panel, Reference, Table, Value
 from reports.markdown import facts
 from reports.metrics import Metrics
 from reports.numbers import error_text, metric_label, published_text, steps_text, value_text
+from reports.page.plots import Plot
 from reports.page.reading import Found
 from reports.page.verdicts import Verdict, verdicts
 from reports.records import Record
@@ -74,10 +75,11 @@ class Section:
     """What the page says of one benchmark."""
 
     id: str
+    benchmark: str
     title: str
     verdict: Verdict
     tables: list[TableView] = field(default_factory=list)
-    plots: list[Any] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
     figures: list[Any] = field(default_factory=list)
 
 
@@ -103,7 +105,7 @@ def sections_of(found: Found, numbers: "Numbers") -> list[Section]:
         name = table.records[0].benchmark
         if name not in sections:
             id = re.sub(r"[^A-Za-z0-9]+", "-", f"s{len(sections) + 1}-{name}")
-            sections[name] = Section(id, title_of(name), said[name])
+            sections[name] = Section(id, name, title_of(name), said[name])
         sections[name].tables.append(table_view(table, numbers))
     return list(sections.values())
 

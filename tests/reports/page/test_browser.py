@@ -27,7 +27,9 @@ class Visit:
     """A page that is open: what it complained of and what it asked the network for."""
 
     def __init__(self, browser, path: Path, width: int = 1600):
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page = browser.new_page(
+            viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )
         self.complaints: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))

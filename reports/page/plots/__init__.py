@@ -1,0 +1,31 @@
+"""The plots of the page: which a benchmark's numbers can be drawn as, each only where there is something to draw."""
+
+from collections.abc import Callable, Iterator
+
+from reports.page.plots.data import Plot, Series
+from reports.page.plots.dots import by_attribute, by_class, nearest, path_length, samples
+from reports.page.plots.edits import identity
+from reports.page.plots.lines import by_calls, by_steps, over_t, samples_by_steps
+from reports.page.plots.scatter import by_cost, by_size
+from reports.page.reading import Found
+
+Draw = Callable[[Found], Iterator[Plot]]
+
+OF: dict[str, tuple[Draw, ...]] = {
+    "reconstruction": (by_steps, by_calls, by_size, by_cost),
+    "probes": (by_attribute,),
+    "fewshot": (by_class,),
+    "unconditional": (samples_by_steps, samples),
+    "interpolation": (path_length,),
+    "identity": (identity,),
+    "denoising": (over_t,),
+    "memorisation": (nearest,),
+}
+
+
+def plots_of(benchmark: str, found: Found) -> list[Plot]:
+    """The plots of one benchmark."""
+    return [plot for draw in OF.get(benchmark, ()) for plot in draw(found)]
+
+
+__all__ = ["OF", "Plot", "Series", "plots_of"]

@@ -1,0 +1,149 @@
+"""What is drawn: series of points with their intervals, and how each is told from the others without colour too."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports.metrics import with_stand_ins
+from reports.page.reading import Found
+from reports.records import Record
+from reports.uncertainty import t_quantile
+
+COLOURS = MARKERS = 8
+DASHES = 4
+LARGEST = 1e30  # of a number that is drawn
+Z = t_quantile(0.975, math.inf)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A measured number at `x`: its value and its 95 % interval (the value alone where none is known)."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that belong together: `name` in the key, and the numbers of its colour, marker and dashes."""
+
+    name: str
+    points: tuple[Point, ...]
+    colour: int
+    marker: int
+    dash: int = 0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as it stands on the page: its picture, the key of its series, and the table that has its numbers."""
+
+    svg: Markup
+    title: str
+    text: str
+    table: str
+    table_title: str
+    key: tuple[Series, ...]
+    lines: bool = False
+
+
+def numbers_of(found: Found, table: str, wanted: Callable[[Record], bool]) -> list[Record]:
+    """The records of `table` that can be drawn."""
+    return [r for r in found.records if r.table == table and _is_drawable(r) and wanted(r)]
+
+
+def _is_drawable(record: Record) -> bool:
+    return record.value is not None and abs(record.value) < LARGEST
+
+
+def first_metric(found: Found, records: Iterable[Record], *wanted: str) -> str:
+    """The first of `wanted`, or of what stands in for them, that was measured; empty if none was."""
+    measured = {record.metric for record in records}
+    names = with_stand_ins(wanted, found.known)
+    return next((name for name in names if name in measured), "")
+
+
+def point(x: float, record: Record) -> Point:
+    value = record.value if record.value is not None else math.nan
+    low, high = record.ci_low, record.ci_high
+    if low is None or high is None:
+        half = Z * record.stderr if record.stderr is not None else 0.0
+        low, high = value - half, value + half
+    if not (abs(low) < LARGEST and abs(high) < LARGEST):
+        low = high = value
+    return Point(x, value, min(low, value), max(high, value))
+
+
+def colour_of(found: Found, system: str) -> int:
+    """The number of a system among all of the page: it has one colour in every plot."""
+    systems = dict.fromkeys(r.system for r in found.records if not r.reference)
+    systems |= dict.fromkeys(r.system for r in found.records)
+    return list(systems).index(system)
+
+
+def series_of(
+    found: Found, groups: Mapping[tuple[str, ...], Sequence[Point]]
+) -> tuple[Series, ...]:
+    """A series for each group of points, whose key is (system, setting, solver) or the first of these.
+
+    A system has its colour, a setting its dashes, and all three together a marker.
+    """
+    settings, solvers = (list(dict.fromkeys(_part(key, i) for key in groups)) for i in (1, 2))
+    return tuple(
+        _one(
+            key,
+            points,
+            colour_of(found, key[0]),
+            settings.index(_part(key, 1)),
+            solvers.index(_part(key, 2)),
+        )
+        for key, points in groups.items()
+    )
+
+
+def _part(key: tuple[str, ...], place: int) -> str:
+    return key[place] if len(key) > place else ""
+
+
+def _one(
+    key: tuple[str, ...], points: Sequence[Point], own: int, setting: int, solver: int
+) -> Series:
+    marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
+    name = ", ".join(part for part in key if part)
+    ordered = tuple(sorted(points, key=lambda p: p.x))
+    return Series(name, ordered, own % COLOURS, marker, setting % DASHES)
+
+
+def grouped(
+    records: Sequence[Record],
+    key: Callable[[Record], tuple[str, ...]],
+    x: Callable[[Record], float | None],
+) -> dict[tuple[str, ...], list[Point]]:
+    """Points by the key of their record; a record without an `x` is left out."""
+    groups: dict[tuple[str, ...], list[Point]] = {}
+    for record in records:
+        at = x(record)
+        if at is not None:
+            groups.setdefault(key(record), []).append(point(at, record))
+    return groups
+
+
+def title_of_table(found: Found, name: str) -> str:
+    return next((table.title for table in found.tables if table.name == name), name)
+
+
+def in_words(series: Iterable[Series], digits: str = ".4g") -> str:
+    """Each series from its first point to its last: what a plot shows, for who does not see it."""
+    return "; ".join(
+        f"{one.name}: {one.points[0].y:{digits}} at {one.points[0].x:g}"
+        + (
+            f" to {one.points[-1].y:{digits}} at {one.points[-1].x:g}"
+            if len(one.points) > 1
+            else ""
+        )
+        for one in series
+    )

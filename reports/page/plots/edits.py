@@ -1,0 +1,82 @@
+"""What an edit keeps of the person, against its strength: a small plot for each attribute."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from reports.numbers import heading
+from reports.page.plots.data import (
+    Plot,
+    Point,
+    Series,
+    first_metric,
+    in_words,
+    numbers_of,
+    point,
+    series_of,
+    title_of_table,
+)
+from reports.page.plots.drawing import SOFT, draw, place
+from reports.page.plots.lines import LEFT, paint_line
+from reports.page.reading import Found
+from reports.page.verdicts import strength_of
+from reports.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TABLE = "appendix_g_identity"
+MOST = 8  # attributes
+ROW, FRAME = 1.9, 0.3  # inches
+
+Panels = dict[str, tuple[Series, ...]]
+
+
+def identity(found: Found) -> Iterator[Plot]:
+    """Appendix G: similarity of the face before and after, with what pictures of one person have for scale."""
+    records = numbers_of(found, TABLE, lambda r: True)
+    metric = first_metric(found, records, "arcface")
+    ours = [r for r in records if r.metric == metric]
+    edits = [(r, *strength_of(r)) for r in ours]
+    attributes = list(dict.fromkeys(a for _, a, s in edits if s is not None))
+    if not attributes:
+        return
+    panels = {a: _series(found, [(r, s) for r, b, s in edits if b == a]) for a in attributes[:MOST]}
+    scale = [r for r, _, s in edits if s is None and r.setting.startswith("the same person")]
+    label = heading(metric, ours, found.known)
+    title = f"{label} against the strength of the edit, by attribute"
+    if scale:
+        title += "; dashed: another picture of the same person"
+    text = " ".join(f"{a}: {in_words(lines)}." for a, lines in panels.items())
+    if len(attributes) > MOST:
+        text += f" {len(attributes) - MOST} more attributes stand in the table."
+    height = FRAME + ROW * math.ceil(len(panels) / 2)
+    svg = draw(height, title, text, lambda figure: _paint(figure, panels, scale))
+    key = {line.name: line for lines in panels.values() for line in lines}
+    yield Plot(svg, title, text, TABLE, title_of_table(found, TABLE), tuple(key.values()), True)
+
+
+def _series(found: Found, edits: Sequence[tuple[Record, float | None]]) -> tuple[Series, ...]:
+    groups: dict[tuple[str, ...], list[Point]] = {}
+    for record, strength in edits:
+        if strength is not None:
+            groups.setdefault((record.system,), []).append(point(strength, record))
+    return series_of(found, groups)
+
+
+def _paint(figure: "Figure", panels: Panels, scale: Sequence[Record]) -> None:
+    rows = math.ceil(len(panels) / 2)
+    grid = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
+    for axes, (attribute, lines) in zip(grid.flat, panels.items(), strict=False):
+        for line in lines:
+            paint_line(axes, line)
+        for record in scale:
+            axes.axhline(record.value or 0.0, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
+        axes.set_title(attribute[:40])
+        axes.tick_params(length=3, labelbottom=True)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("strength of the edit")
+    place(figure, LEFT)
+    figure.subplots_adjust(hspace=0.45, wspace=0.12)

@@ -1,0 +1,160 @@
+"""The plots by their SVG: what is drawn where, and that it can stand on a page whose policy allows no style of its own."""
+
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from page_runs import number, write_run
+
+from reports.page.plots import plots_of
+from reports.page.plots.data import Point
+from reports.page.plots.lines import spaced
+from reports.page.plots.scatter import _operations
+from reports.page.reading import read
+
+BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    found = read([BASELINE])
+    return {
+        name: plots_of(name, found) for name in dict.fromkeys(r.benchmark for r in found.records)
+    }
+
+
+def table2(metric="ssim", values=(0.7, 0.8, 0.9), **changes):
+    return [
+        number("table2_ablation", metric, value, steps=steps, solver="ddim", **changes)
+        for steps, value in zip((10, 100, 1000), values, strict=True)
+    ]
+
+
+def drawn(tmp_path, records, benchmark="reconstruction"):
+    return plots_of(benchmark, read([write_run(tmp_path / "run", records)]))
+
+
+def markers(plot, name):
+    """Where the markers of a series stand, in the units of the picture."""
+    index = next(s for s in plot.key if s.name == name).colour
+    root = ElementTree.fromstring(str(plot.svg))
+    uses = [
+        use
+        for group in root.iter(f"{SVG}g")
+        for use in group.findall(f"{SVG}use")
+        if f"fill-s{index}" in use.get("class", "")
+    ]
+    return [(float(use.get("x")), float(use.get("y"))) for use in uses]
+
+
+def test_the_paper_s_figures_are_drawn(baseline):
+    titles = [plot.title for plots in baseline.values() for plot in plots]
+    for wanted in (
+        "SSIM ↑ against T", "pd_effnet ↓ against T", "SSIM ↑ against network calls", "against numbers in the code",
+        "against GFLOP", "AUROC ↑ of each attribute", "against the strength of the edit", "ppl_effnet", "EfficientNet ratio",
+        "fd_effnet", "MSE ↓ against t",
+    ):  # fmt: skip
+        assert any(wanted in title for title in titles), wanted
+
+
+def test_points_stand_where_their_values_are(tmp_path):
+    (plot,) = drawn(tmp_path, table2())
+    (x0, y0), (x1, y1), (x2, y2) = markers(plot, "DiffAE")
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.01) and x1 > x0  # decades of T
+    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.01) and y0 > y1  # steps of 0.1
+
+
+def test_an_interval_is_that_of_the_record_or_of_its_error(tmp_path):
+    one = [r.__class__(**{**r.__dict__, "stderr": 0.01}) for r in table2(values=(0.5, 0.5, 0.5))]
+    two = table2(values=(0.5, 0.5, 0.5), system="DDIM", stderr=0.5, ci_low=0.3, ci_high=0.6)
+    (plot,) = drawn(tmp_path, one + two)
+    points = {s.name: s.points[0] for s in plot.key}
+    assert points["DDIM"] == Point(10, 0.5, 0.3, 0.6)
+    assert points["DiffAE"].high == pytest.approx(0.5 + 1.959964 * 0.01)
+
+
+def test_nothing_is_drawn_of_a_single_step(tmp_path):
+    assert drawn(tmp_path, table2()[:1]) == []
+
+
+def test_the_paper_s_metric_comes_before_its_stand_in(tmp_path):
+    plots = drawn(tmp_path, table2("lpips") + table2("pd_effnet"))
+    assert [plot.title for plot in plots] == ["LPIPS ↓ against T (steps)"]
+
+
+def test_values_without_end_are_left_out(tmp_path):
+    (plot,) = drawn(
+        tmp_path, table2(values=(math.inf, 0.8, 0.9)) + table2("lpips", (math.nan,) * 3)
+    )
+    assert [p.x for p in plot.key[0].points] == [100, 1000]
+
+
+def test_a_system_has_one_colour_in_every_plot(baseline):
+    colours: dict[str, set[int]] = {}
+    for plots in baseline.values():
+        for one in (series for plot in plots for series in plot.key):
+            colours.setdefault(one.name.split(", ")[0], set()).add(one.colour)
+    assert {"DiffAE", "DDIM", "pixels + PCA"} <= set(colours)
+    assert all(len(found) == 1 for found in colours.values())
+    assert len({next(iter(found)) for found in colours.values()}) == len(colours)
+
+
+def test_series_of_one_plot_differ_by_more_than_colour(baseline):
+    for plots in baseline.values():
+        for plot in plots:
+            assert len({(s.marker, s.dash) for s in plot.key}) == len(plot.key), plot.title
+
+
+def test_names_are_text_and_never_formulas(tmp_path):
+    names = ("$x^2$", "_under", "<b>&</b>", r"\frac{1}")
+    records = [
+        number("table4_unconditional_fid", "fid", 1.0 + i, system=name, benchmark="unconditional")
+        for i, name in enumerate(names)
+    ]
+    (plot,) = drawn(tmp_path, records, "unconditional")
+    texts = [t.text for t in ElementTree.fromstring(str(plot.svg)).iter(f"{SVG}text")]
+    assert set(names) <= set(texts)
+    assert [s.name for s in plot.key] == list(names)
+
+
+def test_nothing_in_a_plot_has_a_style_or_a_colour_of_its_own(baseline):
+    for plots in baseline.values():
+        for plot in plots:
+            for element in ElementTree.fromstring(str(plot.svg)).iter():
+                assert "style" not in element.attrib and element.tag != f"{SVG}style"
+                for name in ("fill", "stroke"):
+                    assert element.get(name, "none") == "none", (plot.title, element.attrib)
+
+
+def test_what_a_plot_refers_to_is_in_it_and_in_no_other(baseline):
+    everything: list[str] = []
+    for plots in baseline.values():
+        for plot in plots:
+            ids = re.findall(r' id="([^"]+)"', plot.svg)
+            links = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', plot.svg)
+            assert {a or b for a, b in links} <= set(ids) and links
+            everything += ids
+    assert len(set(everything)) == len(everything)
+
+
+def test_a_plot_says_in_words_what_it_shows(tmp_path):
+    (plot,) = drawn(tmp_path, table2())
+    root = ElementTree.fromstring(str(plot.svg))
+    assert root.find(f"{SVG}title").text == "SSIM ↑ against T (steps)"
+    assert root.find(f"{SVG}desc").text == "DiffAE: 0.7 at 10 to 0.9 at 1000."
+
+
+def test_operations_are_calls_times_a_step_and_the_encoder_once():
+    record = number("table1_reconstruction", "ssim", 0.9, calls=20)
+    gflops = {("DiffAE", "decode"): 0.5, ("DiffAE", "encode, semantic"): 0.25}
+    assert _operations(record, gflops) == 20 * 0.5 + 0.25
+    assert _operations(number("t", "ssim", 0.9), gflops) == 0.75
+    assert _operations(number("t", "ssim", 0.9, system="other"), gflops) is None
+
+
+def test_labels_of_an_axis_leave_each_other_room():
+    assert spaced([5, 10, 20, 40, 50, 100, 200]) == [5, 10, 20, 50, 100, 200]
+    assert spaced([7]) == [7]
