@@ -21,6 +21,7 @@ from reports.numbers import (
     MISSING,
     difference_text,
     error_text,
+    error_texts,
     published_text,
     reference_note,
     reference_text,
@@ -35,6 +36,12 @@ SEPARATION = 2  # of two columns, in characters
 NARROWEST = 11  # a column that a heading is broken for
 NOTE_WIDTH = 150  # characters of \scriptsize in a line
 PAPER = "Preechakul et al. 2022"
+NOT_IN_CAPTIONS = (
+    "protocol",
+    "published",
+    "run",
+    "not alike",
+)  # they stand in comments, and in notes
 FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
@@ -263,21 +270,25 @@ def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
 
 
 def _value(record: Record, best: bool, known: Metrics) -> str:
-    value, error = value_text(record, known), error_text(record, known).removeprefix(" ± ")
+    value, (error, within) = value_text(record, known), error_texts(record, known)
     if value == MISSING:
         return escape(value)
-    if "e" in value and record.stderr is not None and "e" in error:
-        return _scientific(value, record.stderr, best)
+    if "e" in value and "e" in error:
+        return _scientific(value, error, within, best)
     text = rf"\textbf{{\boldmath {number(value)}}}" if best else number(value)
-    return text + (rf" $\pm$ {number(error)}" if error else "")
+    text += rf" $\pm$ {number(error)}" if error else ""
+    return text + (rf" {{[}}{number(within)}{{]}}" if within else "")
 
 
-def _scientific(value: str, stderr: float, best: bool) -> str:
-    """A value and its error times one power of ten."""
+def _scientific(value: str, error: str, within: str, best: bool) -> str:
+    """A value and its errors times one power of ten."""
     digits, power = value.split("e")
-    error = f"{stderr / 10.0 ** int(power):.2f}"
+    error, within = (
+        f"{float(text) / 10.0 ** int(power):.2f}" if text else "" for text in (error, within)
+    )
     digits = rf"\mathbf{{{digits}}}" if best else digits
-    return rf"$({digits} \pm {error}) \times 10^{{{int(power)}}}$"
+    inside = rf"\,[{within}]" if within else ""
+    return rf"$({digits} \pm {error}{inside}) \times 10^{{{int(power)}}}$"
 
 
 def _reference(record: Record, known: Metrics) -> str:
@@ -327,11 +338,7 @@ def _caption(table: Table, context: Mapping[str, str]) -> str:
 def _all_facts(table: Table, context: Mapping[str, str], every: bool = True) -> dict[str, str]:
     """What a table's numbers share; protocols, which a caption has no room for, only on demand."""
     found = {**facts(table.records), **context}
-    return (
-        found
-        if every
-        else {k: v for k, v in found.items() if k not in ("protocol", "published", "run")}
-    )
+    return found if every else {k: v for k, v in found.items() if k not in NOT_IN_CAPTIONS}
 
 
 def _capital(text: str) -> str:

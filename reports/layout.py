@@ -12,6 +12,7 @@ from typing import Any
 from reports.metrics import METRICS, Metrics, with_stand_ins
 from reports.numbers import heading, metric_label
 from reports.records import HIGHER, LOWER, Record
+from reports.shown import contest_of
 from reports.specs import TableSpec
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
@@ -193,7 +194,9 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
 def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]:
     """The best of each contest: records alike in metric, data and `fields`, but for the system."""
     same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
-    contests = _group([r for r in records if _competes(r)], same)
+    contests: dict[Key, list[Record]] = {}
+    for record in filter(_competes, records):
+        contests.setdefault((contest_of(record), *_key(record, same)), []).append(record)
     return frozenset(r for rivals in contests.values() if len(rivals) > 1 for r in _winners(rivals))
 
 

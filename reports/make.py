@@ -1,10 +1,11 @@
-"""Tables of finished runs, for papers and for pages.
+"""Tables of finished runs, for papers and for pages: runs side by side.
 
     python -m reports.make RUN [RUN ...] --out DIR       run folders; several stand side by side in each table
     python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
 
-Into DIR come `tables/` (a CSV and a Markdown file a table) and `latex/` (a file a table to be \\input, and tables.tex, which
-compiles as it is; --pdf compiles it). DIR is written whole or not at all; one that this command made is made anew.
+Into DIR come `tables/` (a CSV and a Markdown file a table), `latex/` (a file a table to be \\input, and tables.tex, which
+compiles as it is; --pdf compiles it) and report.html, one page for a browser. Runs whose settings differ in nothing but
+the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; one that this command made is made anew.
 docs/reports.md says more.
 """
 
@@ -34,15 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _make(args: argparse.Namespace) -> int:
     # Imported here: pandas takes half a second, which who asks for help need not wait.
     from reports.make_files import write_files
+    from reports.merging import merge
     from reports.output import made_whole
     from reports.sources import read_source
 
     sources = [read_source(folder, label) for label, folder in map(_named, args.runs)]
+    merged = merge(sources)
     notes = {"made_by": "reports.make", "runs": [str(source.folder) for source in sources]}
     with made_whole(args.out, notes) as folder:
-        count = write_files(folder, sources, pdf=args.pdf)
+        count = write_files(folder, merged, pdf=args.pdf)
+    for remark in merged.remarks:
+        print(f"note: {remark}", file=sys.stderr)
     of = f"{count} tables of {len(sources)} run{'s' * (len(sources) > 1)}"
-    print(f"{args.out}: {of}, in tables/ (CSV, Markdown) and latex/ (tables.tex has all)")
+    print(
+        f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and report.html"
+    )
     return 0
 
 

@@ -3,45 +3,60 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reports import latex
+from reports import latex, page
 from reports.layout import Table
+from reports.merging import Merged
+from reports.metrics import METRICS
 from reports.reading import Refused
-from reports.sources import Source, known
+from reports.sources import Source
 from reports.tables import all_tables, write_table
 
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
+PAGE = "report.html"
 LONGEST_RUN = 120  # seconds of pdflatex
 AGAIN = 2  # times that it runs, until the page knows its labels
 
 
-def write_files(folder: Path, sources: Sequence[Source], pdf: bool = False) -> int:
+def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     """Write everything into `folder` and return the number of tables. Raises Refused where no table can be made."""
-    (source,) = sources
-    tables = all_tables(source.records, source.times, source.specs, known(source), source.folder)
-    title, context = heading(source)
+    where = ", ".join(str(source.folder) for source in merged.sources)
+    known = METRICS | merged.metrics
+    tables = all_tables(merged.records, merged.times, merged.specs, known, where)
+    title, context = heading(merged)
     (folder / TABLES).mkdir()
     for table in tables:
         write_table(table, folder / TABLES, title, context)
     write_latex(folder / LATEX, tables, title, context)
     if pdf:
         compile_latex(folder / LATEX)
+    page.write(folder / PAGE, [source.folder for source in merged.sources])
     return len(tables)
 
 
-def heading(source: Source) -> tuple[str, dict[str, str]]:
+def heading(merged: Merged) -> tuple[str, dict[str, str]]:
     """What stands above the tables, and the facts below them."""
-    datasets = ", ".join(dict.fromkeys(r.dataset for r in source.records if r.dataset))
-    seed = source.settings.get("seed")
+    datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
+    profiles = _each(merged, lambda source: source.profile)
     found = {
-        "run": str(source.folder),
-        "profile": source.profile,
-        "seed": "" if seed is None else str(seed),
+        "run": _each(merged, lambda source: str(source.folder)),
+        "profile": profiles,
+        "seed": _each(merged, lambda source: str(source.settings.get("seed", ""))),
+        "not alike": "; ".join(merged.remarks),
     }
-    title = f"{datasets}, profile {source.profile}" if source.profile else datasets
+    title = f"{datasets}, profile {profiles}" if profiles else datasets
     return title, {name: text for name, text in found.items() if text}
+
+
+def _each(merged: Merged, what: Callable[[Source], str]) -> str:
+    """What is the same for all runs, or what it is for each: `A: 0, 1; B: 0`."""
+    texts = [list(dict.fromkeys(map(what, thing.sources))) for thing in merged.things]
+    if all(text == texts[0] for text in texts):
+        return ", ".join(texts[0])
+    pairs = zip(merged.things, texts, strict=True)
+    return "; ".join(f"{thing.name}: {', '.join(text)}" for thing, text in pairs if any(text))
 
 
 def write_latex(

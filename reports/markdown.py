@@ -22,6 +22,7 @@ from reports.numbers import (
     value_text,
 )
 from reports.records import Record
+from reports.shown import contest_of, is_pooled
 
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
@@ -113,9 +114,16 @@ def legend(table: Table) -> str:
     records = table.records
     parts = []
     if table.best:
-        parts.append("Bold: the best of the systems measured here.")
-    if any(r.value is not None and r.stderr is not None for r in records):
+        alike = ", among those measured alike" if any(map(contest_of, records)) else ""
+        parts.append(f"Bold: the best of the systems measured here{alike}.")
+    if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
         parts.append("±: one standard error.")
+    if pooled := sorted({r.runs for r in records if is_pooled(r)}):
+        several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))
+        parts.append(
+            f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
+            "standard error of one run."
+        )
     if any(difference_text(r, table.known) for r in records):
         parts.append("After a published value: ours minus it.")
     if any(r.published is not None and r.not_comparable for r in records):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from reports.metrics import METRICS, Metrics
 from reports.records import HIGHER, LOWER, ONLY_SOLVER, Record
+from reports.shown import is_pooled
 
 MISSING = "n/a"
 Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
@@ -43,10 +44,22 @@ def value_text(record: Record, known: Metrics = METRICS) -> str:
 
 
 def error_text(record: Record, known: Metrics = METRICS) -> str:
-    """` ± ` and the standard error, in the notation of the value; empty where there is none."""
-    if record.value is None or record.stderr is None:
-        return ""
-    return f" ± {error_digits(record.stderr, record.value, record.metric, known)}"
+    """` ± ` and the standard error; empty where there is none.
+
+    Of the mean of several runs ` ± ` and the standard deviation between them, and in brackets the standard error of one.
+    """
+    error, within = error_texts(record, known)
+    return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
+
+
+def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
+    """What stands behind ± and what in brackets, in the notation of the value."""
+    if record.value is None:
+        return "", ""
+    errors = (record.spread, record.stderr) if is_pooled(record) else (record.stderr, None)
+    value, metric = record.value, record.metric
+    error, within = ("" if e is None else error_digits(e, value, metric, known) for e in errors)
+    return error, within
 
 
 def published_text(record: Record, known: Metrics = METRICS) -> str:

@@ -1,6 +1,6 @@
 """A folder of files that is made whole or not at all, and made again; what others put there stays.
 
-    with made_whole(out, notes) as folder:      files are written into `folder`, which becomes `out` at the end
+    with made_whole(out, notes) as folder:      files are written into `folder`, beside `out`, which becomes `out` at the end
 
 `made.json` in it has the SHA-256 of each file that was made: so it is known what may be replaced.
 """
@@ -29,8 +29,9 @@ def made_whole(out: Path, notes: Mapping[str, Any]) -> Iterator[Path]:
     changed by hand.
     """
     before = _made_before(out)
-    above = next(path for path in out.absolute().parents if path.is_dir())
-    stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=above))
+    parents = [path for path in out.absolute().parents if not path.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
         yield stage
         made = {path.relative_to(stage).as_posix(): _sha256(path) for path in _files(stage)}
@@ -39,6 +40,9 @@ def made_whole(out: Path, notes: Mapping[str, Any]) -> Iterator[Path]:
         _put_in_place(stage, out, notes, made, before)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        for path in parents:  # the nearest first: those that are still empty were made for nothing
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _made_before(out: Path) -> dict[str, str]:
@@ -80,7 +84,6 @@ def _put_in_place(
     """Where `out` has files of an earlier call, those are replaced one by one: a call that is killed between them leaves
     a made.json that knows both."""
     if not before:
-        out.parent.mkdir(parents=True, exist_ok=True)
         os.chmod(stage, 0o777 & ~_umask())
         os.rename(stage, out)  # in the place of an empty folder, too
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.brought import metrics_in, tables_in
-from reports.metrics import METRICS, Metric
+from reports.metrics import Metric
 from reports.reading import Refused, read_json, short
 from reports.records import Record, read_records
 from reports.specs import TableSpec
@@ -58,11 +58,6 @@ def read_source(folder: Path, label: str = "") -> Source:
         _object(path, notes, "settings"),
         _object(path, notes, "protocols"),
     )
-
-
-def known(source: Source) -> dict[str, Metric]:
-    """What the metrics of a run mean."""
-    return METRICS | source.metrics
 
 
 def _object(path: Path, notes: dict[str, Any], name: str) -> dict[str, Any]:

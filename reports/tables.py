@@ -40,6 +40,7 @@ from reports.numbers import (
 )
 from reports.reading import Refused, read_json, short
 from reports.records import COLUMNS, Record, read_records
+from reports.shown import extra_columns, is_pooled
 from reports.specs import TableSpec
 
 if TYPE_CHECKING:
@@ -124,13 +125,14 @@ def to_frame(table: Table) -> "pd.DataFrame":
     """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
     import pandas as pd  # half a second, which who asks for help need not wait
 
+    names = (*COLUMNS, *extra_columns(table.records))
     rows = [
-        {name: getattr(r, name) for name in COLUMNS}
-        | {"best": r in table.best, "detectable_change": detectable_change(r.stderr)}
+        {name: getattr(r, name) for name in names}
+        | {"best": r in table.best, "detectable_change": _detectable(r)}
         for r in table.records
     ]
     rows = [{name: safe_cell(value) for name, value in row.items()} for row in rows]
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "best", "detectable_change"])
+    frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change"])
     return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
 
@@ -230,8 +232,13 @@ def _is_headline(spec: TableSpec, record: Record, headline: Sequence[str]) -> bo
     return metric and (not record.setting or record.setting.startswith(spec.headline_settings))
 
 
+def _detectable(record: Record) -> float | None:
+    """Of one run: what several show together depends on what they share."""
+    return None if is_pooled(record) else detectable_change(record.stderr)
+
+
 def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tuple[Cell, ...]:
-    change = detectable_change(record.stderr)
+    change = _detectable(record)
     return (
         *(Label(field_text(record, field)) for field in fields),
         Label(heading(record.metric, [record], known)),

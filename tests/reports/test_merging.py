@@ -1,0 +1,223 @@
+"""Several runs in one table: names, seeds, and what must not be compared."""
+
+import dataclasses
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
+
+from reports.labels import labels_of
+from reports.make import main
+from reports.merging import merge, things_of
+from reports.reading import Refused
+from reports.sources import Source, read_source
+
+
+def run(folder, records, seed=0, protocol=None, weights="w0", **settings):
+    settings = SETTINGS | {"seed": seed, "weights": {"diffae": weights}} | settings
+    protocols = {f"p{seed}": PROTOCOL | {"seed": seed} | (protocol or {})}
+    records = [dataclasses.replace(r, protocol=f"p{seed}") for r in records]
+    return read_source(write_run(folder, records, settings=settings, protocols=protocols))
+
+
+def named(source, label):
+    return dataclasses.replace(source, label=label)
+
+
+def table(tmp_path, *sources, table=TABLE1):
+    """The rows of a table as `reports.make` writes it: the page, and the numbers by system."""
+    words = [f"{s.label}={s.folder}" if s.label else str(s.folder) for s in sources]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    frame = pd.read_csv(tmp_path / "out/tables" / f"{table}.csv")
+    return (tmp_path / "out/tables" / f"{table}.md").read_text(), frame
+
+
+def test_a_run_of_one_system_stands_beside_a_run_of_another(tmp_path):
+    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95, stderr=0.01)])
+    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97, stderr=0.01, setting="")], weights="w1")
+    page, frame = table(tmp_path, a, b)
+    assert dict(zip(frame["system"], frame["value"], strict=True)) == {"DiffAE": 0.95, "Mine": 0.97}
+    assert dict(zip(frame["system"], frame["best"], strict=True)) == {"DiffAE": False, "Mine": True}
+    assert list(frame["run"]) == ["a", "b"]
+    assert "otherwise" not in page and f"- run: a: {a.folder}; b: {b.folder}" in page
+
+
+def test_systems_of_one_name_carry_the_name_of_their_run(tmp_path):
+    numbers = {"base": 0.95, "mine": 0.96}
+    runs = [
+        run(tmp_path / k, [number("DiffAE", "ssim", v), number("DDIM", "ssim", 0.9)], weights=k)
+        for k, v in numbers.items()
+    ]
+    _, frame = table(tmp_path, *runs)
+    assert list(frame["system"]) == [
+        "DiffAE (base)",
+        "DDIM",
+        "DiffAE (mine)",
+    ]  # DDIM's are the same
+    _, frame = table(tmp_path / "again", named(runs[0], "paper"), named(runs[1], "ours"))
+    assert set(frame["system"]) == {"DiffAE (paper)", "DiffAE (ours)", "DDIM"}
+
+
+def test_the_same_system_is_one_where_runs_have_other_benchmarks(tmp_path):
+    probes = number(
+        "DiffAE", "auroc", 0.9, benchmark="probes", table="section5.3_probe", setting="mean"
+    )
+    for other, names in (("w0", {"DiffAE"}), ("w1", {"DiffAE (a)", "DiffAE (b)"})):
+        a = run(tmp_path / other / "a", [number("DiffAE", "ssim", 0.95)])
+        b = run(tmp_path / other / "b", [probes], weights=other)
+        assert {r.system for r in merge([a, b]).records} == names
+
+
+def test_what_was_measured_otherwise_says_so_and_does_not_compete(tmp_path):
+    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95), number("DDIM", "ssim", 0.9)])
+    b = run(
+        tmp_path / "b", [number("Mine", "ssim", 0.97, setting="")], protocol={"n": 6},
+        profile={"name": "smoke", "sections": {}},
+    )  # fmt: skip
+    page, frame = table(tmp_path, a, b)
+    assert (
+        "0.9700<sup>1</sup>" in page and "1. measured otherwise than in a: n 6 against 32" in page
+    )
+    assert dict(zip(frame["system"], frame["best"], strict=True)) == {
+        "DiffAE": True, "DDIM": False, "Mine": False,
+    }  # fmt: skip
+    assert "among those measured alike" in page
+    assert "b is not measured as a: profile smoke against quick" in page
+
+
+def test_two_that_are_unlike_the_first_compete_with_each_other(tmp_path):
+    a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
+    b, c = (
+        run(tmp_path / k, [number(k.upper(), "ssim", v)], protocol={"data_sha256": "x"})
+        for k, v in (("b", 0.5), ("c", 0.6))
+    )
+    page, frame = table(tmp_path, a, b, c)
+    assert dict(zip(frame["system"], frame["best"], strict=True)) == {
+        "A": False, "B": False, "C": True,
+    }  # fmt: skip
+    assert page.count("other images") == 1  # one note for both
+
+
+@pytest.mark.parametrize(
+    "free", [{"model": "velocity"}, {"solver": "fast"}, {"decoding_steps": 10}, {"device": "cuda"}]
+)
+def test_how_a_system_works_may_differ(free, tmp_path):
+    a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
+    b = run(tmp_path / "b", [number("B", "ssim", 0.98)], protocol=free)
+    assert [r.note for r in merge([a, b]).records] == ["", ""]
+
+
+def test_real_images_are_not_held_against_systems(tmp_path):
+    """A reference has protocol fields of its own: it is compared with the same reference or with nothing."""
+    a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
+    real = number("real images", "ssim", 0.5, reference=True, setting="")
+    b = run(tmp_path / "b", [real], protocol={"n": 400})
+    assert [r.note for r in merge([a, b]).records] == ["", ""]
+
+
+# ----------------------------------------------------------------------------------------------
+# Seeds
+
+VALUES, ERRORS = (0.90, 0.92, 0.97), (0.03, 0.04, 0.05)
+
+
+def seeds(tmp_path, name="mine", more_by=0.0, **more):
+    return [
+        run(tmp_path / f"{name}-s{i}", [number("DiffAE", "ssim", v + more_by, stderr=e),
+            number("DiffAE", "latent_dim", 256, direction="neither")], seed=i, **more)
+        for i, (v, e) in enumerate(zip(VALUES, ERRORS, strict=True))
+    ]  # fmt: skip
+
+
+def test_seeds_become_a_mean_with_both_spreads(tmp_path):
+    page, frame = table(tmp_path, *seeds(tmp_path))
+    row = frame[frame["metric"] == "ssim"].iloc[0]
+    assert row["value"] == pytest.approx(0.93) and row["runs"] == 3
+    assert row["spread"] == pytest.approx(statistics.stdev(VALUES))
+    assert row["stderr"] == pytest.approx((sum(e * e for e in ERRORS) / 3) ** 0.5)
+    assert pd.isna(row["ci_low"]) and pd.isna(row["detectable_change"])
+    assert "0.9300 ± 0.0361 [0.0408]" in page and "the mean of 3 runs" in page
+    assert "- seed: 0, 1, 2" in page
+    assert "| 256 |" in page.replace("  ", "")  # a size knows no chance
+    tex = (tmp_path / "out/latex" / f"{TABLE1}.tex").read_text()
+    assert r"0.9300 $\pm$ 0.0361 {[}0.0408{]}" in tex and "Seed: 0, 1, 2." in tex
+
+
+def test_seeds_of_two_things_stand_side_by_side(tmp_path):
+    runs = [*seeds(tmp_path), *seeds(tmp_path, "other", 0.01, weights="w1")]
+    assert [t.name for t in things_of(runs)] == ["mine-s", "other-s"]
+    page, frame = table(tmp_path, *runs)
+    assert set(frame["system"]) == {"DiffAE (mine-s)", "DiffAE (other-s)"}
+    assert "- seed: 0, 1, 2" in page
+
+
+def test_other_weights_or_settings_are_no_seeds(tmp_path):
+    a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
+    for i, more in enumerate(({"weights": "w1"}, {"data": "celeba"}, {"precision": "bfloat16"})):
+        b = run(tmp_path / f"b{i}", [number("A", "ssim", 0.8)], seed=1, **more)
+        assert len(things_of([a, b])) == 2
+
+
+def test_runs_of_one_name_are_one_thing_whatever_their_weights(tmp_path):
+    """Several trainings."""
+    runs = [
+        named(run(tmp_path / w, [number("A", "ssim", v)], weights=w), "ours")
+        for w, v in (("a", 0.5), ("b", 0.7))
+    ]
+    (record,) = merge(runs).records
+    assert (record.value, record.runs, record.run) == (pytest.approx(0.6), 2, "ours")
+
+
+def test_what_only_some_runs_have_says_so(tmp_path):
+    a, b = seeds(tmp_path)[:2]
+    b = run(tmp_path / "b", [number("DiffAE", "ssim", None, note="no memory")], seed=1)
+    (record, _) = merge([named(a, "x"), named(b, "x")]).records
+    assert (record.value, record.runs, record.spread) == (0.90, 1, None)
+    assert record.note == "measured in 1 of 2 runs"
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"protocol": {"n": 6}, "seed": 1}, "no seeds of one thing, their protocols differ in n"),
+        ({}, "has the settings, weights and seed of"),
+    ],
+)
+def test_what_is_no_other_run_of_it_is_refused(other, words, tmp_path):
+    a, b = (
+        run(tmp_path / k, [number("A", "ssim", 0.9)], **m) for k, m in (("a", {}), ("b", other))
+    )
+    with pytest.raises(Refused, match=words):
+        merge([named(a, "x"), named(b, "x")])
+
+
+def test_a_run_given_twice_is_refused_in_one_line(tmp_path, capsys):
+    a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
+    words = [str(a.folder), f"x={a.folder}/../a"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "is given twice" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("/w/a", "/w/b"), ["a", "b"]),
+        (("/w/a/run", "/w/b/run"), ["a", "b"]),
+        (("/w/a/run/x", "/w/b/run/x"), ["a", "b"]),
+        (("/w/a/x", "/w/a/y", "/w/b/x"), ["a/x", "a/y", "b/x"]),
+        (("/x", "/w/x"), ["x", "w/x"]),
+    ],
+)
+def test_a_run_is_called_by_what_tells_it_apart(folders, names):
+    sources = [[Source(Path(f), "", (), (), (), {}, {}, {})] for f in folders]
+    assert labels_of(sources) == names
+
+
+def test_two_runs_of_one_name_need_names():
+    sources = [
+        [Source(Path(f), label, (), (), (), {}, {}, {})] for f, label in (("/a", "b"), ("/b", ""))
+    ]
+    with pytest.raises(Refused, match="would be called b"):
+        labels_of(sources)
