@@ -111,5 +111,5 @@ def summary(result: dict[str, Any]) -> str:
         return (
             f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}{mean}"
         )
-    pictures = sum(1 for one in result["files"] if one["file"].endswith(".png"))
-    return f"{result['out']}: {pictures} picture{'s' if pictures != 1 else ''}, and all of them on {result['sheet']}"
+    count = sum(1 for one in result["files"] if one["file"].endswith(".png"))
+    return f"{result['out']}: {count} picture{'s' if count != 1 else ''}; look at {result['sheet']}"

@@ -39,7 +39,7 @@ def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
         "edit", faces / "a.png", "--attribute", "smiling", "--strength", "-0.3", "--out", "o", *FEW
     )
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout == "o: 1 picture, and all of them on o/sheet.png\n"
+    assert done.stdout == "o: 1 picture; look at o/sheet.png\n"
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [
         "a-Smiling-0.3.png",
         "sheet.png",
