@@ -1,7 +1,7 @@
 """The regression gate: compare a run with a baseline.
 
     python -m reports.compare BASE NEW                 two run folders; BASE may be a small committed copy
-    python -m reports.compare BASE NEW --junit gate.xml
+    python -m reports.compare BASE NEW --junit gate.xml --page gate.md --json gate.json
 
 Exit status:
 
@@ -11,12 +11,14 @@ Exit status:
     3   the gate itself failed
 
 What failed is on stdout in words (as Markdown), in $GITHUB_STEP_SUMMARY where that is set, with all rows folded behind it,
-and as annotations on GitHub. The JUnit file and the summary are written for status 2 and 3 too, with the reason.
+and as annotations on GitHub. The files and the summary are written for status 2 and 3 too,
+with the reason.
 docs/numbers.md says what it means.
 """
 
 import argparse
 import io
+import json
 import os
 import sys
 import traceback
@@ -53,7 +55,7 @@ def _gate(args: argparse.Namespace) -> int:
     """Compare, report, and return the exit status."""
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
     from reports.gate import FAILING, MISSING, compare
-    from reports.gate_page import annotations, ordered, summary, terminal
+    from reports.gate_page import annotations, as_plain, ordered, summary, terminal
     from reports.junit import write_junit
     from reports.metrics import METRICS
     from reports.reading import Refused, short
@@ -77,7 +79,7 @@ def _gate(args: argparse.Namespace) -> int:
         _write("standard output", lambda: print(page, flush=True))
         if args.junit:
             _write(args.junit, lambda: write_junit(args.junit, found, failing))
-        _append_summary(summary(*told, known=known))
+        _write_others(args, summary(*told, known=known), as_plain(found, failing, known))
     except _Unwritable as error:
         _say(f"error: {error}")
         return REFUSED
@@ -101,10 +103,24 @@ def _report_failure(args: argparse.Namespace, reason: str, status: int) -> int:
     try:
         if args.junit:
             _write(args.junit, lambda: write_refusal(args.junit, reason))
-        _append_summary(refusal(reason))
+        nothing = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
+        _write_others(args, refusal(reason), nothing | {"refused": " ".join(reason.split())})
     except _Unwritable as error:
         _say(f"error: {error}")
     return status
+
+
+def _write_others(args: argparse.Namespace, page: str, verdict: dict[str, object]) -> None:
+    """The page and the verdict where they were asked for, and the page at the end of a job's summary."""
+    if args.page:
+        _write(args.page, lambda: _put(args.page, page))
+    if args.json:
+        _write(args.json, lambda: _put(args.json, json.dumps(verdict, indent=1) + "\n"))
+    _append_summary(page)
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def _append_summary(page: str) -> None:
@@ -159,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("base", type=Path, metavar="BASE", help="the baseline's folder")
     parser.add_argument("new", type=Path, metavar="NEW", help="the new run's folder")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write the page of the job's summary as well"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write passed, counts and sentences as JSON"
+    )
     parser.add_argument("--margins", type=Path, metavar="FILE", help="default: reports/metrics.py")
     parser.add_argument(
         "--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)"

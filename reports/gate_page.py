@@ -111,7 +111,22 @@ def annotations(failing: Sequence[Comparison], known: Metrics = METRICS) -> list
         rest = len(texts) - ANNOTATIONS + 1
         last = f"{rest:,} more lines like these; the summary of the job has them"
         texts = [*texts[: ANNOTATIONS - 1], last]
-    return [f"::error title=Regression gate::{_of_command(text)}" for text in texts]
+    return [f"::error title=Regression gate::{of_command(text)}" for text in texts]
+
+
+def as_plain(
+    found: Sequence[Comparison], failing: Sequence[Comparison], known: Metrics = METRICS
+) -> dict[str, object]:
+    """The verdict for a program: what failed as sentences, the worst first, and how many numbers had which verdict."""
+    counts = Counter(c.verdict for c in found)
+    return {
+        "passed": not failing,
+        "regressed": len(failing),
+        "numbers": len(found),
+        "counts": {verdict: counts[verdict] for verdict in VERDICTS},
+        "failed": [text for _, text in _entries(failing, known)],
+        "refused": "",
+    }
 
 
 def ordered(found: Sequence[Comparison]) -> list[Comparison]:
@@ -155,7 +170,7 @@ def _that_fit(entries: Sequence[list[str]]) -> list[list[str]]:
     return shown
 
 
-def _of_command(text: str) -> str:
+def of_command(text: str) -> str:
     """`text` as the message of a workflow command."""
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
         text = text.replace(character, code)

@@ -1,0 +1,229 @@
+"""The gate of a pull request: measure, compare with the baseline, tell the job's summary, its outputs and one comment.
+
+    python -P -m reports.action           what action.yml calls; everything comes from the environment
+
+    GATE_ARGUMENTS   of `diffae-bench run`, e.g. "all --profile quick"
+    GATE_RUN         a finished run folder: nothing is measured
+    GATE_BASELINE    a run folder in the repository, or "artifact": that of the last run of GATE_BRANCH (default: the
+                     repository's default branch)
+    GATE_COMPARE     further flags of `diffae-bench compare`
+    GATE_NAME        tells several gates of a pull request apart
+    GATE_COMMENT     always, on-failure or never
+    GATE_ACCEPT      true: on GATE_BRANCH, a run that is worse becomes the baseline all the same
+
+and from what GitHub sets: GITHUB_REPOSITORY, _EVENT_PATH, _REF, _SHA, _TOKEN, _API_URL, _STEP_SUMMARY, _OUTPUT, RUNNER_TEMP.
+
+Exit status: that of `reports.compare` (0 passed, 1 worse, 2 not compared, 3 the gate failed), or that of a benchmark
+which did not end. Where there is no artifact yet there is nothing to be worse than: 0. A comment that cannot
+be written (a pull request from a fork has a token that only reads) is said in the log and changes no status.
+"""
+
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reports import compare, gate_page
+from reports.ci.artifact import KEPT, copy_baseline, unpack
+from reports.ci.github import Unanswered, find_comment, keep_comment, newest_artifact
+from reports.ci.job import ARTIFACT, Inputs, Job, read_inputs, read_job
+from reports.markdown import escape
+from reports.reading import Refused, read_json, read_text, short
+
+LONGEST_COMMENT = 60_000  # characters; GitHub takes 65,536
+REFUSED, FAILED = 2, 3
+NO_RIGHTS = (401, 403, 404)
+
+Told = tuple[int, dict[str, Any], str]  # exit status, verdict as compare's JSON has it, page
+
+
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """Returns the exit status."""
+    try:
+        job = read_job(environ)
+        inputs = read_inputs(job)
+        out = _folder(job, inputs)
+    except Refused as reason:
+        job = Job(environ)
+        status, *_ = _refused(job, str(reason))
+        job.set({"passed": "false", "regressed": "0", "report": "", "baseline": ""})
+        return status
+    try:
+        told = _gate(job, inputs, out)
+    except Refused as reason:
+        told = _refused(job, str(reason))
+    _tell(job, inputs, out, told)
+    return told[0]
+
+
+def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
+    """Raises Refused where there is nothing to compare with."""
+    measured, run = _measure(job, inputs, out), _run_folder(inputs, out)
+    if not _is_complete(run):
+        reason = f"the benchmark did not end (status {measured}); its log is above"
+        return _refused(job, reason, measured or REFUSED)
+    base = _baseline(job, inputs, out)
+    status, verdict, page = (
+        _first(job, inputs) if base is None else _compared(job, inputs, base, run, out)
+    )
+    if not measured or status:
+        return status, verdict, page
+    text = f"Nothing is worse, but the benchmark ended with status {measured}: its log says what could not be measured"
+    job.annotate("error", text)
+    return measured, verdict | {"passed": False}, f"{page.rstrip()}\n\n**{text}.**\n"
+
+
+def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Told:
+    files = {kind: out / f"gate.{kind}" for kind in ("xml", "md", "json")}
+    flags = ["--junit", str(files["xml"]), "--page", str(files["md"]), "--json", str(files["json"])]
+    try:
+        status = compare.main([*inputs.compare, *flags, "--", str(base), str(run)])
+    except SystemExit as ended:  # a flag is wrong
+        status = ended.code if isinstance(ended.code, int) else REFUSED
+    if not (files["json"].exists() and files["md"].exists()):
+        return _refused(job, "the comparison left no verdict; its log is above", status or FAILED)
+    verdict = read_json(files["json"])
+    if verdict["refused"]:
+        job.annotate("error", str(verdict["refused"]))
+    return status, verdict, read_text(files["md"])
+
+
+# ----------------------------------------------------------------------------------------------
+# Measuring, and what it is compared with
+
+
+def _folder(job: Job, inputs: Inputs) -> Path:
+    """An empty folder of this gate's own. Raises Refused if another gate of the job has its name."""
+    out = Path(job.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "diffae-gate" / inputs.name
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError:
+        raise Refused(f"name is {inputs.name!r} twice in one job; give each gate its own") from None
+    return out
+
+
+def _run_folder(inputs: Inputs, out: Path) -> Path:
+    return Path(inputs.run) if inputs.run else out / "run"
+
+
+def _measure(job: Job, inputs: Inputs, out: Path) -> int:
+    """The exit status of the benchmark. What it prints goes to the log, where none of it is a command of GitHub's."""
+    if inputs.run:
+        return 0
+    command = [sys.executable, "-P", "-m", "benchmarks.console", "run"]
+    command += [*inputs.arguments, "--out", str(out / "run")]
+    resume = secrets.token_hex(16)
+    print(
+        f"::group::{gate_page.of_command(shlex.join(['diffae-bench', 'run', *inputs.arguments]))}"
+    )
+    print(f"::stop-commands::{resume}", flush=True)
+    environ = {name: value for name, value in job.environ.items() if name != "GITHUB_TOKEN"}
+    status = subprocess.run(command, env=environ, stderr=subprocess.STDOUT, check=False).returncode
+    print(f"::{resume}::\n::endgroup::", flush=True)
+    return status if status >= 0 else 128 - status
+
+
+def _is_complete(run: Path) -> bool:
+    return (run / "run.json").exists() and read_json(run / "run.json").get("complete") is True
+
+
+def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
+    """The folder to compare with; None where the branch has left no artifact yet. Raises Refused."""
+    if inputs.baseline != ARTIFACT:
+        if not (Path(inputs.baseline) / KEPT[0]).is_file():
+            what = f"commit {', '.join(KEPT)} of a run there"
+            raise Refused(f"baseline {short(inputs.baseline)}: no such run folder; {what}")
+        return Path(inputs.baseline)
+    api = job.api()
+    try:
+        found = newest_artifact(api, job.repository, inputs.artifact, inputs.branch)
+        if found is None:
+            return None
+        content = api.download(f"/repos/{job.repository}/actions/artifacts/{found}/zip")
+    except Unanswered as error:
+        rights = "; give the job `permissions: actions: read`" if error.status in NO_RIGHTS else ""
+        where = f"the baseline of {short(inputs.branch)}"
+        raise Refused(f"{where} cannot be read: {error}{rights}") from None
+    return unpack(content, out / "baseline")
+
+
+def _becomes_the_baseline(job: Job, inputs: Inputs, told: Told) -> bool:
+    """On its branch, where nothing is worse; or all the same, where somebody said so."""
+    status, verdict, _ = told
+    return job.is_on(inputs.branch) and not verdict["refused"] and (not status or inputs.accept)
+
+
+# ----------------------------------------------------------------------------------------------
+# Telling
+
+
+def _first(job: Job, inputs: Inputs) -> Told:
+    branch, artifact = short(inputs.branch), short(inputs.artifact)
+    text = (
+        f"{branch} has left no artifact {artifact} yet, so there is nothing to compare with: "
+        f"the next run on {branch} that ends leaves the first"
+    )
+    job.annotate("warning", text)
+    page = f"# Regression gate: no baseline yet\n\n{escape(text)}.\n"
+    job.summarise(page)
+    return 0, {"passed": True, "regressed": 0, "refused": ""}, page
+
+
+def _refused(job: Job, reason: str, status: int = REFUSED) -> Told:
+    """A comparison that was not made: an annotation, the summary, and the verdict."""
+    line = " ".join(reason.split())
+    job.annotate("error", line)
+    page = gate_page.refusal(line)
+    job.summarise(page)
+    return status, {"passed": False, "regressed": 0, "refused": line}, page
+
+
+def _tell(job: Job, inputs: Inputs, out: Path, told: Told) -> None:
+    """The outputs of the step, and the comment."""
+    status, verdict, page = told
+    kept = ""
+    if _becomes_the_baseline(job, inputs, told):
+        kept = str(copy_baseline(_run_folder(inputs, out), out / "baseline-of-this"))
+    passed, regressed = json.dumps(bool(verdict["passed"])), str(verdict["regressed"])
+    job.set({"passed": passed, "regressed": regressed, "report": str(out), "baseline": kept})
+    number = job.pull_request
+    if number is not None and inputs.comment != "never":
+        _comment(job, inputs, number, page, failed=status != 0)
+
+
+def _comment(job: Job, inputs: Inputs, number: int, page: str, *, failed: bool) -> None:
+    """Keep the pull request's one comment; what goes wrong is a line in the log."""
+    api, marker = job.api(), f"<!-- diffae-bench: {inputs.name} -->"
+    try:
+        if inputs.comment == "on-failure" and not failed:
+            if find_comment(api, job.repository, number, marker) is None:
+                return
+        done = keep_comment(api, job.repository, number, marker, _body(job, inputs, marker, page))
+        print(f"The comment on pull request {number} is {done}.", flush=True)
+    except (Unanswered, Refused) as error:
+        why = str(error)
+        if isinstance(error, Unanswered) and error.status in NO_RIGHTS:
+            why = f"the token may not write ({why}): a fork, or no `permissions: pull-requests: write`"
+        job.annotate("notice", f"No comment: {why}. The job's summary has the verdict.")
+
+
+def _body(job: Job, inputs: Inputs, marker: str, page: str) -> str:
+    """The comment: the page, cut before a table where it is too long; no name in it calls anybody."""
+    page = page.replace("@", "@\N{ZERO WIDTH SPACE}").replace("# Regression", "### Regression", 1)
+    while len(page) > LONGEST_COMMENT and "<details>" in page:
+        page = page[: page.rindex("<details>")].rstrip()
+    if len(page) > LONGEST_COMMENT:
+        page = page[: page.rindex("\n", 0, LONGEST_COMMENT)] + "\n\n..."
+    which = f"Gate `{inputs.name}`" + (f" at {job.commit[:12]}" if job.commit else "")
+    where = f"; [report, tables and pictures]({job.link}#artifacts)" if job.link else ""
+    return f"{marker}\n{page.rstrip()}\n\n{which}{where}.\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""A stand-in for GitHub's API on 127.0.0.1: comments of a pull request, artifacts behind a redirect, and what goes wrong."""
+
+import io
+import json
+import re
+import threading
+import time
+import zipfile
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "ghs_secret"
+HOME, FORK = 11, 12  # ids of the repository and of a fork of it
+
+
+@dataclass
+class GitHub:
+    """What the server holds and has seen. `answers` are taken in turn, before anything else, by method: a status,
+    "drop" (no answer), "late" (one after `delay`), or "done" (a 502 after the work was done)."""
+
+    comments: list[dict] = field(default_factory=list)
+    artifacts: list[dict] = field(default_factory=list)
+    files: dict[int, bytes] = field(default_factory=dict)
+    answers: dict[str, list] = field(default_factory=dict)
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    tokens: dict[str, list[str | None]] = field(default_factory=dict)
+    delay: float = 0.0
+    url: str = ""
+
+    def add_artifact(
+        self, folder: Path | bytes, name: str, branch="main", fork=False, **more
+    ) -> int:
+        number = len(self.artifacts) + 1
+        run = {"repository_id": HOME, "head_repository_id": FORK if fork else HOME}
+        item = {"id": number, "name": name, "expired": False, "created_at": f"2026-01-{number:02}"}
+        self.artifacts.append(item | {"workflow_run": run | {"head_branch": branch}} | more)
+        self.files[number] = folder if isinstance(folder, bytes) else zipped(folder)
+        return number
+
+    def add_comment(self, body: str, kind="User", association="NONE") -> int:
+        number = 1000 + len(self.comments)
+        user = {"login": "x", "type": kind}
+        comment = {"id": number, "body": body, "user": user, "author_association": association}
+        self.comments.append(comment)
+        return number
+
+
+def zipped(folder: Path) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    return content.getvalue()
+
+
+def serve(github: GitHub) -> ThreadingHTTPServer:
+    """A server that answers from `github`, in a thread; `shutdown` ends it."""
+
+    class Handler(_Handler):
+        held = github
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    github.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    held: GitHub
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self._take("GET")
+
+    def do_POST(self):
+        self._take("POST")
+
+    def do_PATCH(self):
+        self._take("PATCH")
+
+    def _take(self, method):
+        held, path = self.held, urlsplit(self.path)
+        held.seen.append((method, self.path))
+        held.tokens.setdefault(path.path, []).append(self.headers.get("Authorization"))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        first = (held.answers.get(method) or [None]).pop(0) if held.answers.get(method) else None
+        if first == "drop":
+            return self.connection.close()
+        if first == "late":
+            time.sleep(held.delay)
+        if isinstance(first, int):
+            return self._answer(first, {"message": "no"})
+        status, content, headers = self._work(method, path.path, parse_qs(path.query), body)
+        return self._answer(502 if first == "done" else status, content, headers)
+
+    def _work(self, method, path, query, body):
+        held = self.held
+        page, size = (int(query.get(name, ["1"])[0]) for name in ("page", "per_page"))
+        part = slice((page - 1) * size, page * size)
+        if re.fullmatch(r"/repos/me/mine/issues/7/comments", path):
+            if method == "GET":
+                return 200, held.comments[part], {}
+            return 201, {"id": held.add_comment(body["body"], "Bot")}, {}
+        if found := re.fullmatch(r"/repos/me/mine/issues/comments/(\d+)", path):
+            (comment,) = [c for c in held.comments if c["id"] == int(found[1])]
+            comment["body"] = body["body"]
+            return 200, comment, {}
+        if path == "/repos/me/mine/actions/artifacts":
+            named = [a for a in held.artifacts if a["name"] == query["name"][0]]
+            return 200, {"total_count": len(named), "artifacts": named[part]}, {}
+        if found := re.fullmatch(r"/repos/me/mine/actions/artifacts/(\d+)/zip", path):
+            return (
+                302,
+                b"",
+                {"Location": f"{held.url.replace('127.0.0.1', 'localhost')}/blob/{found[1]}?sig=x"},
+            )
+        if found := re.fullmatch(r"/blob/(\d+)", path):
+            return 200, held.files[int(found[1])], {}
+        return 404, {"message": "Not Found"}, {}
+
+    def _answer(self, status, content, headers=()):
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
