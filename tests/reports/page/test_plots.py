@@ -39,15 +39,16 @@ def drawn(tmp_path, records, benchmark="reconstruction"):
 
 def markers(plot, name):
     """Where the markers of a series stand, in the units of the picture."""
-    index = next(s for s in plot.key if s.name == name).colour
+    own = next(s for s in plot.key if s.name == name)
     root = ElementTree.fromstring(str(plot.svg))
     uses = [
         use
         for group in root.iter(f"{SVG}g")
         for use in group.findall(f"{SVG}use")
-        if f"fill-s{index}" in use.get("class", "")
+        if f"fill-s{own.colour}" in use.get("class", "")
     ]
-    return [(float(use.get("x")), float(use.get("y"))) for use in uses]
+    last = uses[-len(own.points) :]  # before them come the ends of the intervals
+    return [(float(use.get("x")), float(use.get("y"))) for use in last]
 
 
 def test_the_paper_s_figures_are_drawn(baseline):
