@@ -30,6 +30,7 @@ from benchmarks.core.run_folder import PICTURES, RunFolder
 from benchmarks.core.setup import open_data, refuse_data_and_out_in_one
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
+from benchmarks.core.watching import Watch
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System, SystemFailed
 from benchmarks.systems.calling import evaluating
@@ -105,16 +106,19 @@ def measure(
     evaluation: Evaluation,
     tasks: Sequence[str],
     folder: RunFolder | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    watch: Watch | None = None,
 ) -> Generator[Row, None, None]:
-    """Every row of these benchmarks, kept in `folder` on its way; `say` is told where the run is."""
+    """Every row of these benchmarks, kept in `folder` on its way; `watch` is told where the run is."""
+    watch = watch or Watch()
     evaluation.fit()
-    evaluation.guard(tasks, say)
+    evaluation.guard(tasks, watch.note)
     for name in tasks:
-        say(f"== {name}")
+        watch.begins(name)
         rows = evaluation.rows(name)
-        yield from rows if folder is None else folder.take(name, rows)
-        say(f"== {name}: {folder.seconds[name]:.0f} s" if folder else f"== {name}: done")
+        for row in rows if folder is None else folder.take(name, rows):
+            watch.row(row)
+            yield row
+        watch.ends(name, folder.seconds[name] if folder else None)
     if folder is not None:
         folder.finish()
 

@@ -1,33 +1,65 @@
-"""What a run says on stderr at its start: what it will and will not report, and what there is to know of its data."""
+"""What a run says on stderr at its start, in a few lines: its data and systems, and what it can and cannot measure."""
 
-from benchmarks.commands import doctor
+from collections.abc import Sequence
+
+from benchmarks import REGISTRY
+from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
+from benchmarks.metrics import weights
 from benchmarks.metrics.weights import NotAvailable
 from diffae import cli
+from reports.metrics import METRICS, published_name
 
 
-def announce(evaluation: Evaluation) -> None:
+def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     """Say on stderr, before anything is computed, what the run will and will not report."""
-    context = evaluation.context
+    context, dataset = evaluation.context, evaluation.context.dataset
     say = [
-        f"data: {context.dataset.name}, {len(context.dataset)} images, {context.dataset.image_size} px"
+        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px; split by {dataset.partition_source}"
     ]
-    say.append(f"partition: {context.dataset.partition_source}")
-    say += [f"left out: {line}" for line in context.dataset.left_out]
+    say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
     say += [f"not run: {title}: {reason}" for title, reason in evaluation.missing.items()]
-    say += doctor.weights_report(context.weights_dir)
-    say.append(
-        f"perceptual distance: {context.networks.perceptual.metric_name} ({context.networks.perceptual.name})"
-    )
-    say.append(
-        f"Frechet distance: {context.networks.features.metric_name} ({context.networks.features.name})"
-    )
-    try:
-        say.append(f"identity: {context.networks.face.metric_name} ({context.networks.face.name})")
-    except NotAvailable as reason:
-        say.append(f"identity: not reported: {reason}")
+    say += [_networks(context), *_weights(context), *_without_labels(context, benchmarks)]
     cli.say("\n".join(say))
+
+
+def _networks(context: Context) -> str:
+    """The names that metrics have with the networks at hand, and what they stand in for."""
+    names = [context.networks.perceptual.metric_name, context.networks.features.metric_name]
+    try:
+        names.append(context.networks.face.metric_name)
+        absent = ""
+    except NotAvailable as reason:
+        absent = f"; no identity: {reason}"
+    return f"metrics: {', '.join(map(_stands_for, names))}{absent}"
+
+
+def _stands_for(metric: str) -> str:
+    published = published_name(metric)
+    return metric if published == metric else f"{metric} (in place of {METRICS[published].label})"
+
+
+def _weights(context: Context) -> list[str]:
+    """What is not here, in one line; `doctor` says the rest."""
+    absent = [name for name in weights.KNOWN if weights.find(name, context.weights_dir) is None]
+    if not absent:
+        return []
+    return [
+        f"weights not here: {', '.join(absent)} (`python -m benchmarks.run doctor` says where they go)"
+    ]
+
+
+def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:
+    """Which benchmarks need labels that the data has not."""
+    if context.dataset.attributes is not None:
+        return []
+    labelled = [name for name in benchmarks if REGISTRY.get(name).labelled]
+    others = [name for name in benchmarks if name not in labelled]
+    if not labelled:
+        return []
+    measured = f"; measured: {', '.join(others)}" if others else ""
+    return [f"the images have no labels, which {', '.join(labelled)} need{measured}"]
 
 
 def announce_images(evaluation: Evaluation) -> None:

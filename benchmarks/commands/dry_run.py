@@ -51,7 +51,7 @@ Costs = dict[str, Cost]  # by field of `Calls`
 
 def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
     """The plan as tables: work, totals, and what cannot run."""
-    planned, refused = _collect(context, names, systems)
+    planned, refused = collect(context, names, systems)
     real = _metric_costs(context)
     costs = {}
     for system in systems:
@@ -98,7 +98,7 @@ def _align(headers: list[str]) -> list[str]:
     return ["left"] * 3 + ["right"] * (len(headers) - 3)
 
 
-def _collect(
+def collect(
     context: Context, names: tuple[str, ...], systems: list[System]
 ) -> tuple[list[tuple[str, str, Work]], list[tuple[str, str, str]]]:
     """The work of all benchmarks and systems, shared work once; and what cannot run, with the reason."""

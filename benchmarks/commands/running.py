@@ -6,16 +6,20 @@ from pathlib import Path
 
 from benchmarks.api import measure
 from benchmarks.commands import announce, dry_run
+from benchmarks.commands.progress import Progress
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import prepare
 from benchmarks.core.precision import precision, refuse_what_cannot_be
 from benchmarks.core.request import Options
-from benchmarks.core.run_folder import PICTURES, TABLES, RunFolder
+from benchmarks.core.run_folder import PAGE, PICTURES, RECORDS, SAMPLES, TABLES, RunFolder
 from benchmarks.core.setup import refuse_data_and_out_in_one
 from benchmarks.core.store import Store, default_root
 from diffae import cli, distributed
 from diffae.allocation import keep_freed_memory
 from diffae.errors import UserError
+from reports.page.reading import read
+from reports.reading import Refused
+from reports.summary import summary
 
 
 def run_or_plan(options: Options) -> None:
@@ -33,7 +37,7 @@ def plan(options: Options) -> None:
     """Say what a run would compute. Nothing is written, and no image but the first is read."""
     evaluation = prepare(options, Store(default_root(), options.fresh))
     if distributed.is_main():
-        announce.announce(evaluation)
+        announce.announce(evaluation, options.benchmarks)
         dry_run.print_report(evaluation.context, options.benchmarks, evaluation.systems)
 
 
@@ -49,19 +53,33 @@ def run(options: Options) -> Path:
     out = options.out or run_folder.default_out(evaluation.context, settings)
     evaluation.context = replace(evaluation.context, pictures=out / PICTURES)
     if distributed.is_main():
-        announce.announce(evaluation)
+        announce.announce(evaluation, options.benchmarks)
         announce.announce_images(evaluation)
     with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
         store.sweep()
         folder = RunFolder(out, evaluation, settings, options.arguments)
-        for _ in measure(evaluation, options.benchmarks, folder, cli.say):
-            pass  # the folder keeps them
+        with Progress(evaluation, options.benchmarks) as progress:
+            for _ in measure(evaluation, options.benchmarks, folder, progress):
+                pass  # the folder keeps them
     if distributed.is_main():
-        print((out / TABLES / "overview.md").read_text(encoding="utf-8"))
-        print(f"tables: {out / TABLES}")
+        print_summary(out)
     _tell_failures(folder)
     return out
+
+
+def print_summary(out: Path) -> None:
+    """What a finished run found, in a few lines on stdout, and where the rest is."""
+    try:
+        lines = summary(read([out]))
+    except Refused as reason:
+        raise UserError(str(reason)) from None
+    tables = len(list((out / TABLES).glob("*.md")))
+    print("\n".join(map(cli.printable, lines)))
+    print(f"\nreport:  {out / PAGE}")
+    print(
+        f"tables:  {out / TABLES / 'overview.md'} and {tables - 1} more; {RECORDS}, {SAMPLES}, {PICTURES}/"
+    )
 
 
 def _tell_failures(folder: RunFolder) -> None:

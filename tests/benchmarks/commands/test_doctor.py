@@ -1,5 +1,7 @@
 """What is said of metric weights, by `doctor` and again before a run computes anything."""
 
+from dataclasses import replace
+
 import pytest
 from metric_weights import write_onnx
 
@@ -71,6 +73,16 @@ def test_systems_know_what_their_checkpoints_were_trained_on():
     assert systems.load("dummy-perfect").trained_on is None
 
 
-def test_a_run_says_the_same_before_it_computes(context, capsys):
-    announce.announce(Evaluation(context, []))
-    assert "\n".join(doctor.weights_report(None)) in capsys.readouterr().err
+def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
+    announce.announce(Evaluation(context, []), ["reconstruction", "probes"])
+    said = capsys.readouterr().err
+    assert "fd_effnet (in place of FID)" in said and "LPIPS" in said
+    assert "weights not here: inception, alexnet, vgg16, arcface" in said and "doctor" in said
+    assert len(said.splitlines()) <= 6
+
+
+def test_images_without_labels_are_told_once(context, capsys):
+    context.dataset = replace(context.dataset, attributes=None, attribute_names=())
+    announce.announce(Evaluation(context, []), ["reconstruction", "probes", "identity", "cost"])
+    said = capsys.readouterr().err
+    assert "no labels, which probes, identity need; measured: reconstruction, cost" in said

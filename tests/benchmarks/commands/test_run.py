@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -184,7 +185,25 @@ def test_every_table_is_written(run):
         "section5.5_times",
     }
     assert "overview" not in result.stderr
-    assert (out / "tables" / "overview.md").read_text() in result.stdout
+
+
+def test_the_end_of_a_run_fits_a_terminal(run):
+    """Every benchmark in a line or two, and where the rest is."""
+    out, result = run
+    lines = result.stdout.splitlines()
+    assert len(lines) <= 25 and max(map(len, lines[:-2])) <= 100
+    assert {line.split()[0] for line in lines if line[:1].strip()} >= set(REGISTRY.own)
+    assert (
+        str(out / "report.html") in lines[-2] and str(out / "tables" / "overview.md") in lines[-1]
+    )
+    assert (out / "report.html").stat().st_size > 100_000
+
+
+def test_a_line_a_benchmark_says_what_is_left(run):
+    _, result = run
+    ended = [line for line in result.stderr.splitlines() if re.match(r"\w+: \d+ s", line)]
+    assert [line.split(":")[0] for line in ended] == list(REGISTRY.own)
+    assert len(result.stderr.splitlines()) < 40
 
 
 def test_pictures_are_written(run):
@@ -217,7 +236,9 @@ def test_any_number_of_processes_gives_the_same_bytes(
     out, _ = run
     result = everything(tmp_path, portraits, untrained, tmp_path / "run", processes=processes)
     assert (tmp_path / "run" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
-    assert result.stderr.count("data: ") == result.stderr.count("== cost\n") == 1
+    assert (
+        result.stderr.count("data: ") == len(re.findall(r"^cost: \d+ s", result.stderr, re.M)) == 1
+    )
 
 
 NUMBERS = ("value", "stderr", "ci_low", "ci_high")

@@ -1,0 +1,97 @@
+"""How far a run is: a bar over all benchmarks with the time left, or a line a benchmark where there is no terminal.
+
+What is left is estimated from the plan that --dry-run prints: network calls, weighed by what they take. What the store
+holds already goes by at once, so that a run that goes on ends sooner than is said.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple
+from time import monotonic
+
+from tqdm import tqdm
+
+from benchmarks.commands.dry_run import collect
+from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.plan import Calls, Work
+from benchmarks.core.rows import Row
+from benchmarks.core.watching import Watch
+from diffae import cli, distributed
+
+# What a call takes, in calls of a decoder of the packaged size, and what a benchmark of a system takes besides.
+WEIGHTS = {"encoder": 0.5, "latent": 0.05, "features": 0.8, "perceptual": 1.5, "face": 0.2}
+BESIDES = 500.0
+FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
+
+
+class Progress(Watch):
+    """The bar of one run; `with` ends it."""
+
+    def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
+        self.costs: dict[tuple[str, str], float] = {}
+        planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
+        for benchmark, title, work in planned:
+            key = (benchmark, title)
+            self.costs[key] = self.costs.get(key, BESIDES) + _cost(work)
+        self.started, self.done = monotonic(), 0.0
+        self.total = sum(self.costs.values())
+        disable = None if distributed.is_main() else True
+        self.bar = tqdm(
+            total=self.total, bar_format=FORMAT, smoothing=0, leave=False, disable=disable
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def note(self, line: str) -> None:
+        with tqdm.external_write_mode(file=sys.stderr):
+            cli.say(line)
+
+    def begins(self, benchmark: str) -> None:
+        self._reach(self._before(benchmark))
+        self.bar.set_description_str(benchmark)
+
+    def row(self, row: Row) -> None:
+        if (row.benchmark, row.system) in self.costs:
+            self._reach(self._before(row.benchmark, row.system))
+            self.bar.set_description_str(f"{row.benchmark}: {row.system}")
+
+    def ends(self, benchmark: str, seconds: float | None) -> None:
+        own = [cost for (name, _), cost in self.costs.items() if name == benchmark]
+        self._reach(self._before(benchmark) + sum(own))
+        took = "done" if seconds is None else f"{seconds:.0f} s"
+        self.note(f"{benchmark}: {took}{self._left()}")
+
+    def _before(self, benchmark: str, system: str | None = None) -> float:
+        """The cost of all that comes before a benchmark, or before a system in it."""
+        before = 0.0
+        for key, cost in self.costs.items():
+            if key[0] == benchmark and system in (None, key[1]):
+                return before
+            before += cost
+        return self.done  # of a benchmark that did not say what it computes
+
+    def _reach(self, done: float) -> None:
+        self.done = max(self.done, done)
+        self.bar.update(self.done - self.bar.n)
+
+    def _left(self) -> str:
+        """`; 40 % done, about 3 min left`, of what is planned and took longer than a glance."""
+        passed, share = monotonic() - self.started, self.done / max(self.total, 1)
+        if not 0 < share < 1 or passed < 1:
+            return ""
+        return f"; {100 * share:.0f} % done, about {_duration(passed * (1 - share) / share)} left"
+
+
+def _cost(work: Work) -> float:
+    calls = zip(Calls.__dataclass_fields__, astuple(work.calls), strict=True)
+    return work.images * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
