@@ -28,6 +28,7 @@ from benchmarks.commands import running, settings_table, train_identity
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
 from diffae import checkpoint, cli, convert
+from diffae.app import __main__ as app_command
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
@@ -43,6 +44,7 @@ MAINS = {
     "benchmarks.measure": measure.main,
     "benchmarks.commands.settings_table": settings_table.main,
     "benchmarks.commands.train_identity": train_identity.main,
+    "diffae.app": app_command.main,
     "diffae.convert": convert.main,
     "diffae.data": data_command.main,
     "diffae.images": images_command.main,

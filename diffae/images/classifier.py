@@ -175,16 +175,23 @@ def _of_authors(path: Path) -> Classifier:
 
 def classifier_of(model: DiffusionAutoencoder) -> Classifier:
     """The classifier beside the model's checkpoint. Raises UserError if there is none."""
-    place = model.source
-    beside = None if place is None else (place if place.is_dir() else place.parent) / NAME
-    if beside is None or not beside.is_file():
+    place = beside(model)
+    if place is None:
         raise UserError(
             "no classifier beside this checkpoint: which way does an attribute lie? Learn it from labelled images "
             "(python -m diffae.images learn --data PATH), or give --classifier FILE, or --with and --without"
         )
-    found = Classifier.load(beside)
-    found.check(model, fingerprint_of(model), beside)
+    found = Classifier.load(place)
+    found.check(model, fingerprint_of(model), place)
     return found
+
+
+def beside(model: DiffusionAutoencoder) -> Path | None:
+    """The file of the classifier beside the model's checkpoint, where there is one."""
+    if model.source is None:
+        return None
+    folder = model.source if model.source.is_dir() else model.source.parent
+    return folder / NAME if (folder / NAME).is_file() else None
 
 
 # ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from diffae import cli
+from diffae.checkpoint import OFFICIAL
 from diffae.errors import UserError
 from diffae.images import choosing, commands, marks, output
 from diffae.images.classifier import Classifier, codes_of, fingerprint_of
@@ -47,16 +48,20 @@ def make(args: Namespace) -> dict[str, Any]:
 
 
 def _settings(args: Namespace, work: commands.Work) -> dict[str, Any]:
-    """What all pictures of a command say; of the checkpoint its name only, not where it lies on this machine."""
-    place = Path(args.ckpt)
-    name = place.parent.name if place.name == "last.ckpt" and place.parent.name else place.name
+    """What all pictures of a command say."""
     return {
         "verb": args.verb,
-        "checkpoint": name,
+        "checkpoint": checkpoint_name(args.ckpt),
         "checkpoint_sha256": work.fingerprint,
         "image_size": work.model.image_size,
         **work.way,
     }
+
+
+def checkpoint_name(ckpt: str) -> str:
+    """The name of a checkpoint, for pictures: not where it lies on this machine."""
+    place = Path(ckpt)
+    return place.parent.name if place.name == OFFICIAL and place.parent.name else place.name
 
 
 def learn(args: Namespace) -> dict[str, Any]:

@@ -4,8 +4,10 @@ Where one is absent its tests are skipped and say which package has it; with DIF
 they fail.
 """
 
+import importlib.util
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -20,7 +22,16 @@ def program(name: str) -> str:
     """The path of a program; without it the test that asks is skipped, or fails where programs are required."""
     if found := shutil.which(name):
         return found
-    reason = f"{name} is not installed: apt-get install {PACKAGES[name]}"
+    _absent(f"{name} is not installed: apt-get install {PACKAGES[name]}")
+
+
+def extra(module: str, name: str) -> None:
+    """As `program`, for a module that an optional extra of this package brings."""
+    if importlib.util.find_spec(module) is None:
+        _absent(f"{module} is not installed: pip install -e '.[{name}]'")
+
+
+def _absent(reason: str) -> NoReturn:
     if os.environ.get("DIFFAE_REQUIRE_PROGRAMS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,0 +1,81 @@
+"""A page on this machine: drop a picture, move sliders, download what comes of it (docs/pictures.md).
+
+    pip install -e '.[app]'
+    python -m diffae.app
+
+It listens to this machine only, works offline and sends nothing. Pictures that were dropped are removed when it ends.
+"""
+
+import importlib.util
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from diffae import cli
+from diffae.errors import UserError
+from diffae.signals import importing, quit_on_signals
+
+LOCAL = "127.0.0.1"
+LARGEST_PORT = 65_535
+
+
+def port(text: str) -> int:
+    value = cli.positive(text)
+    if value > LARGEST_PORT:
+        raise UserError(f"--port {value}: ports end at {LARGEST_PORT}")
+    return value
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = cli.Parser("python -m diffae.app", __doc__)
+    parser.add_argument(
+        "--ckpt",
+        default="portraits",
+        help="a checkpoint, as for diffae.images (default: portraits)",
+    )
+    parser.add_argument(
+        "--classifier", type=cli.path, metavar="FILE", help="default: the one beside the checkpoint"
+    )
+    parser.add_argument("--device", type=cli.device, help="cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--host", default=LOCAL, help=f"address to listen on (default: {LOCAL}, this machine only)"
+    )
+    parser.add_argument("--port", type=port, help="default: the first free one from 7860 on")
+    args = parser.parse(arguments)
+    require_gradio()
+    with importing():
+        from diffae.app import page
+        from diffae.app.start import studio
+        from diffae.images.run import checkpoint_name
+    with tempfile.TemporaryDirectory(prefix="diffae-app-") as scratch:
+        # where Gradio keeps what is dropped on the page, and serves files from
+        os.environ["GRADIO_TEMP_DIR"] = scratch
+        made = studio(args.ckpt, args.classifier, args.device, Path(scratch) / "made")
+        shown = page.build(made, checkpoint_name(args.ckpt))
+        address = page.launch(shown, args.host, args.port)
+        if args.host not in (LOCAL, "localhost", "::1"):
+            cli.say(f"--host {args.host}: whoever reaches this machine can use the page")
+        print(f"{address} (Ctrl-C ends it)", flush=True)
+        _wait(lambda: shown.close(verbose=False))
+
+
+def _wait(close: Callable[[], None]) -> None:
+    """Until the process is told to end."""
+    try:
+        while True:
+            time.sleep(3600)
+    finally:
+        close()
+
+
+def require_gradio() -> None:
+    """UserError where Gradio is not installed."""
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the page needs gradio: pip install -e '.[app]' (or: pip install gradio)")
+
+
+if __name__ == "__main__":
+    quit_on_signals()
+    cli.run(main)

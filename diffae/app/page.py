@@ -1,0 +1,155 @@
+"""The page: its controls, and what moves when they do. Gradio draws it; this is all that knows Gradio."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Before it is imported: it would ask its maker for its newest version, and tell them that it was started.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+
+from diffae.app.studio import Studio, Wish
+from diffae.errors import UserError
+from diffae.images.defaults import SOLVER, STEPS
+
+FIRST = ("Smiling", "Male", "Young", "Eyeglasses")  # whose sliders are there from the start
+SOLVERS = (SOLVER, "ddim", "ab2-v", "dpm++2m")
+INVERTED, DRAWN = "the picture's own", "drawn anew"
+STRONGEST = 0.8
+HEIGHT = 280  # pixels of a picture on the page
+# Small pictures are enlarged, each pixel a square.
+CSS = """.ours img { image-rendering: pixelated; width: 100% !important; height: 100% !important; object-fit: contain; }"""
+WORDS = """**{title}** · {size} px. Drop a picture and move the sliders. Nothing leaves this machine; what is made says in its
+metadata that a model made it."""
+
+
+def build(studio: Studio, title: str) -> gr.Blocks:
+    """The page of a studio."""
+    names = studio.attributes
+    first = [name for name in FIRST if name in names] or list(names[:4])
+    with gr.Blocks(title="DiffAE", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown(WORDS.format(title=title, size=studio.model.image_size))
+        with gr.Row():
+            picture = gr.Image(
+                type="filepath",
+                format="png",
+                sources=["upload", "clipboard"],
+                label="Your picture",
+                elem_id="picture",
+                height=HEIGHT,
+            )
+            taken, result = _shown("The model's view", "taken"), _shown("Result", "result")
+        with gr.Row():
+            with gr.Column(scale=1):
+                sliders = _sliders(names, first)
+                steps = gr.Slider(2, 100, STEPS, step=1, label="T (steps)", elem_id="steps")
+                solver = gr.Dropdown(list(SOLVERS), value=SOLVER, label="Solver", elem_id="solver")
+                x_T = gr.Radio([INVERTED, DRAWN], value=INVERTED, label="x_T", elem_id="x_T")
+                seed = gr.Number(0, precision=0, minimum=0, label="Seed of a drawn x_T")
+            with gr.Column(scale=2):
+                download = gr.DownloadButton(
+                    "Download the result", elem_id="download", variant="primary", interactive=False
+                )
+                words = gr.Markdown(elem_id="words")
+                with gr.Row():
+                    z, noise = _shown("z_sem", "z"), _shown("x_T", "noise")
+
+        def move(
+            path: str | None, t: int, by: str, which: str, number: int, *values: float
+        ) -> Sequence[Any]:
+            if not path:
+                return None, None, None, None, "", gr.DownloadButton(interactive=False)
+            drawn = int(number or 0) if which == DRAWN else None
+            wish = Wish(dict(zip(names, values, strict=True)), int(t), by, drawn)
+            try:
+                found = studio.show(Path(path), wish)
+            except UserError as error:
+                raise gr.Error(
+                    str(error).removeprefix(f"{path}: "), print_exception=False
+                ) from None
+            files = [str(file) for file in (found.taken, found.result, found.z, found.x_T)]
+            return *files, found.words, gr.DownloadButton(value=files[1], interactive=True)
+
+        controls = [picture, steps, solver, x_T, seed, *sliders]
+        gr.on(
+            None,  # whichever of the controls changes
+            move,
+            controls,
+            [taken, result, z, noise, words, download],
+            trigger_mode="always_last",
+            show_progress="minimal",
+            api_visibility="private",
+        )
+    return page
+
+
+def _shown(label: str, name: str) -> gr.Image:
+    """A picture of ours, from its file, so that whoever saves it has its marks."""
+    return gr.Image(
+        type="filepath",
+        label=label,
+        interactive=False,
+        elem_id=name,
+        elem_classes="ours",
+        height=HEIGHT,
+        buttons=["download"],
+    )
+
+
+def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
+    """A slider an attribute, of which those are seen that are chosen."""
+    if not names:
+        gr.Markdown(
+            "*No classifier beside this checkpoint: no attributes to edit. See `images learn`.*"
+        )
+        return []
+    chosen = gr.Dropdown(
+        list(names), value=list(first), multiselect=True, label="Attributes", elem_id="attributes"
+    )
+    sliders = [
+        gr.Slider(
+            -STRONGEST,
+            STRONGEST,
+            0,
+            step=0.05,
+            label=name,
+            visible=name in first,
+            elem_id=f"attribute-{name}",
+        )
+        for name in names
+    ]
+
+    def seen(wanted: list[str]) -> list[Any]:
+        return [
+            gr.Slider(visible=True) if name in wanted else gr.Slider(value=0, visible=False)
+            for name in names
+        ]
+
+    chosen.change(seen, chosen, sliders, show_progress="hidden", api_visibility="private")
+    return sliders
+
+
+def launch(page: gr.Blocks, host: str, port: int | None) -> str:
+    """Serve the page, in threads of its own, and return its address. Raises UserError where the port is taken."""
+    fonts = ["system-ui", "sans-serif"]
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            inbrowser=False,
+            quiet=True,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            footer_links=[],
+            prevent_thread_lock=True,
+            theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
+            css=CSS,
+        )
+    except OSError as error:
+        raise UserError(f"--port {port}: cannot be used ({str(error).splitlines()[0]})") from None
+    return address

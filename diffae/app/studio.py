@@ -1,0 +1,134 @@
+"""What the page shows: a picture, its code, and what an edit makes of it, as files that say how they were made."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from diffae.data.transforms import Transform
+from diffae.files import write_whole
+from diffae.images import choosing, marks, reading, verbs
+from diffae.images.classifier import Classifier
+from diffae.model import DiffusionAutoencoder
+
+KEPT = 4  # encoded pictures, so that a slider decodes only
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the page's controls say. `seed` None: x_T is the picture's own, inverted; else it is drawn."""
+
+    strengths: Mapping[str, float]
+    steps: int
+    solver: str
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Files to show: the picture as the model takes it, the result, and its code as two pictures; and a line of words."""
+
+    taken: Path
+    result: Path
+    z: Path
+    x_T: Path
+    words: str
+
+
+@dataclass
+class Studio:
+    """A model, its classifier where it has one, and a folder that files are written to."""
+
+    model: DiffusionAutoencoder
+    classifier: Classifier | None
+    settings: Mapping[str, Any]
+    folder: Path
+    _codes: OrderedDict[tuple[bytes, int, str], verbs.Code] = field(default_factory=OrderedDict)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return () if self.classifier is None else self.classifier.names
+
+    def show(self, path: Path, wish: Wish) -> Shown:
+        """What becomes of the picture at `path`. Raises UserError if it is none."""
+        transform = Transform(self.model.image_size)
+        read = reading.read_one(reading.Picture(path, path.stem), transform)
+        changes = {name: s for name, s in wish.strengths.items() if s}
+        code = self._code(read.pixels, wish)
+        if wish.seed is not None:
+            code = verbs.Code(code.z, verbs.random_x_T(self.model, [0], wish.seed))
+        if changes and self.classifier is not None:
+            code = verbs.moved(code, changes, self.classifier)
+        made = verbs.to_pil(verbs.decode(self.model, code, wish.steps, wish.solver))[0]
+        about = {
+            **self.settings,
+            "verb": "edit",
+            "source": path.name,
+            "cut": read.cut,
+            "edit": changes,
+            "steps": wish.steps,
+            "solver": wish.solver,
+            "x_T": "inverted" if wish.seed is None else f"drawn, seed {wish.seed}",
+        }
+        name = "-".join(map(choosing.file_part, (path.stem, choosing.label(changes) or "unedited")))
+        return Shown(
+            self._write("taken", Image.fromarray(read.pixels), about),
+            self._write(name, made, about),
+            self._write("z_sem", as_map(code.z[0], self._spread()), about),
+            self._write("x_T", verbs.to_pil(code.x_T / 3)[0], about),
+            self._words(read, code),
+        )
+
+    def _code(self, pixels: np.ndarray, wish: Wish) -> verbs.Code:
+        key = (pixels.tobytes(), wish.steps, wish.solver)
+        if key not in self._codes:
+            x = reading.to_tensor([pixels]).to(self.model.device)
+            self._codes[key] = verbs.encode(self.model, x, wish.steps, wish.solver)
+            while len(self._codes) > KEPT:
+                self._codes.popitem(last=False)
+        return self._codes[key]
+
+    def _spread(self) -> tuple[Tensor, Tensor] | None:
+        if self.model.latent_net is None:
+            return None
+        return self.model.z_mean[0], self.model.z_std[0]
+
+    def _words(self, read: reading.Read, code: verbs.Code) -> str:
+        cut = (
+            f"Cut to the middle square of {read.size[0]} x {read.size[1]}. " if read.was_cut else ""
+        )
+        size = self.model.image_size
+        words = f"{cut}z_sem: {code.z.shape[1]} numbers; x_T: 3 x {size} x {size}."
+        if self.classifier is None:
+            return words
+        p = 1 / (1 + np.exp(-self.classifier.logits(code.z)[0].numpy()))
+        most = sorted(zip(p, self.attributes, strict=True), reverse=True)[:5]
+        return (
+            f"{words} The code reads as {', '.join(f'{name} {value:.2f}' for value, name in most)}."
+        )
+
+    def _write(self, name: str, image: Image.Image, about: Mapping[str, Any]) -> Path:
+        folder = self.folder / secrets.token_hex(8)
+        folder.mkdir(parents=True)
+        write_whole(folder / f"{name}.png", marks.png(image, about, marks.EDITED))
+        return folder / f"{name}.png"
+
+
+def as_map(z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Image.Image:
+    """z_sem [d] as a square of colours: white is the mean over the training images, blue below, red above (3 standard
+    deviations at most)."""
+    mean, std = moments if moments else (z.mean(), z.std())
+    values = ((z - mean) / std / 3).clamp(-1, 1).cpu().numpy()
+    side = int(np.ceil(np.sqrt(len(values))))
+    padded = np.zeros(side * side)
+    padded[: len(values)] = values
+    grid = padded.reshape(side, side, 1)
+    white, red, blue = (np.array(c) for c in ((247, 247, 247), (178, 24, 43), (33, 102, 172)))
+    colours = np.where(grid > 0, white + grid * (red - white), white - grid * (blue - white))
+    return Image.fromarray(colours.round().astype(np.uint8))
