@@ -26,7 +26,7 @@ from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.request import PRECISIONS, Options
 from benchmarks.core.results import Results
 from benchmarks.core.rows import Row
-from benchmarks.core.run_folder import PICTURES, RunFolder
+from benchmarks.core.run_folder import IMAGES, PICTURES, RunFolder
 from benchmarks.core.setup import open_data, refuse_data_and_out_in_one
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
@@ -61,6 +61,7 @@ class Settings(TypedDict, total=False):
     batch_size: int | str
     weights_dir: str | Path
     allow_unknown_weights: bool
+    save_images: bool  # --save-images, into `out`
     cache: bool  # keep finished work in the store on disk, as the command does; default: where `out` is given
 
 
@@ -150,11 +151,13 @@ def _prepare(
         raise TypeError(
             f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
         )
-    for name in ("cache", "allow_unknown_weights"):
+    for name in ("cache", "allow_unknown_weights", "save_images"):
         if not isinstance(settings.get(name, False), bool):
             raise UserError(f"{name} {settings.get(name)!r}: must be True or False")
     device = _device(model, settings.get("device"))
     options = _options(tasks, data, profile, out, settings, device)
+    if settings.get("save_images") and out is None:
+        raise UserError("save_images: needs a run folder to keep them in; give out=")
     refuse_what_cannot_be(options.precision, options.device)
     if options.out is not None:
         refuse_data_and_out_in_one(options.data, options.out)
@@ -167,7 +170,10 @@ def _prepare(
         evaluation = Evaluation(make_context(options, dataset, store), loaded)
         about = run_folder.settings(options, evaluation)
     if options.out is not None:
-        evaluation.context = replace(evaluation.context, pictures=options.out / PICTURES)
+        out, keeps = options.out, settings.get("save_images", False)
+        evaluation.context = replace(
+            evaluation.context, pictures=out / PICTURES, images=out / IMAGES if keeps else None
+        )
     modules = [network for system in loaded for network in _networks(system)]
     return _Run(
         evaluation,

@@ -1,16 +1,17 @@
-"""Measure one metric between two folders of images.
+"""Measure metrics between two folders of images.
 
     python -m benchmarks.measure fid real/ samples/
     python -m benchmarks.measure fid real.npz samples/          statistics that others saved
     python -m benchmarks.measure fid real/ --save real.npz      save statistics for later
     python -m benchmarks.measure ssim originals/ reconstructions/
+    python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
 
 Frechet distances, as fid, compare two sets. The others compare pairs: files of the same name, whatever their
 suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines before say
-how it was measured. A metric whose weights are not here is refused, never replaced by another.
+how it was measured; of several metrics each has its own, in the order in which they were named. A metric whose weights are not here is refused, never replaced by another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -51,26 +52,37 @@ PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
-    if args.metric not in (*SETS, *PAIRS):
-        raise UserError(
-            f"unknown metric {args.metric!r}{cli.did_you_mean(args.metric, (*SETS, *PAIRS))}"
-        )
-    if args.save is not None and args.metric not in SETS:
-        raise UserError(f"--save: {args.metric} compares pairs and has no statistics")
+    names = _names_of_metrics(args.metric)
+    sets, pairs = ([name for name in names if name in kind] for kind in (SETS, PAIRS))
+    if args.save is not None and (pairs or len(sets) > 1):
+        why = f"{pairs[0]} compares pairs and has no statistics" if pairs else "takes one metric"
+        raise UserError(f"--save: {why}")
     if args.b is None and args.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
-    device = torch.device(args.device)
+    device, size = torch.device(args.device), args.batch_size
     loader = _Loader(args.weights_dir, args.allow_unknown_weights, device, args.reading)
-    measure = _measure_sets if args.metric in SETS else _measure_pairs
     with full_precision():
-        lines = measure(args.metric, args.a, args.b, args.save, loader, args.batch_size)
-    print("\n".join(lines))
+        found = _measure_pairs(pairs, args.a, args.b, loader, size) if pairs else {}
+        for name in sets:
+            found[name] = _measure_sets(name, args.a, args.b, args.save, loader, size)
+    print("\n".join(line for name in names for line in found[name]))
+
+
+def _names_of_metrics(text: str) -> list[str]:
+    """`ssim,mse` as two metrics. Raises UserError naming the one that is none, or that is there twice."""
+    names = text.split(",")
+    for name in names:
+        if name not in (*SETS, *PAIRS):
+            raise UserError(f"unknown metric {name!r}{cli.did_you_mean(name, (*SETS, *PAIRS))}")
+        if names.count(name) > 1:
+            raise UserError(f"{name}: named twice")
+    return names
 
 
 def _parser() -> cli.Parser:
     parser = cli.Parser("python -m benchmarks.measure", __doc__)
     add = parser.add_argument
-    add("metric", metavar="METRIC", help=", ".join((*SETS, *PAIRS)))
+    add("metric", metavar="METRIC[,METRIC...]", help=", ".join((*SETS, *PAIRS)))
     add("a", metavar="A", type=cli.path, help="folder of images; for sets also statistics (.npz)")
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
     add(
@@ -238,25 +250,26 @@ def _save(path: Path, moments: Moments) -> None:
 
 
 def _measure_pairs(
-    metric: str, a: Path, b: Path | None, _: Path | None, loader: _Loader, batch_size: int
-) -> list[str]:
+    metrics: Sequence[str], a: Path, b: Path | None, loader: _Loader, batch_size: int
+) -> dict[str, list[str]]:
+    """The lines of each metric; the images are read once for all."""
     if b is None:
-        raise UserError(f"{metric}: takes two folders")
+        raise UserError(f"{metrics[0]}: takes two folders")
     pairs = _pairs(a, b, loader)
-    compare, name = loader.pair_metric(metric)
+    compare = {metric: loader.pair_metric(metric) for metric in metrics}
+    scores: dict[str, list[Tensor]] = {metric: [] for metric in metrics}
     joined = (_read_pair(first, second, loader) for first, second in pairs)
-    scores = [
-        compare(_signed(batch[:, 0]), _signed(batch[:, 1])).cpu()
-        for batch in _batches(joined, batch_size)
-    ]
-    value, stderr = _mean_and_stderr(torch.cat(scores).double().numpy())
-    error = "" if stderr is None else f", standard error {stderr:.3g}"
-    return [
-        f"measured by: {name}",
-        *loader.told(),
-        f"pairs: {len(pairs)}{error}",
-        f"{metric} {value:.8g}",
-    ]
+    for batch in _batches(joined, batch_size):
+        first, second = _signed(batch[:, 0]), _signed(batch[:, 1])
+        for metric, (function, _) in compare.items():
+            scores[metric].append(function(first, second).cpu())
+    found = {}
+    for metric, (_, name) in compare.items():
+        value, stderr = _mean_and_stderr(torch.cat(scores[metric]).double().numpy())
+        error = "" if stderr is None else f", standard error {stderr:.3g}"
+        told = [f"measured by: {name}", *loader.told(), f"pairs: {len(pairs)}{error}"]
+        found[metric] = [*told, f"{metric} {value:.8g}"]
+    return found
 
 
 def _mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:

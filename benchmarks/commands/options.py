@@ -46,6 +46,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         fresh=args.fresh,
         dry_run=args.dry_run,
         verify_data=args.verify_data,
+        save_images=args.save_images,
         arguments=tuple(sys.argv[1:] if arguments is None else arguments),
     )
 
@@ -98,6 +99,11 @@ def _parser(description: str | None) -> cli.Parser:
     add("--verify-data", action="store_true", help="read all of --data again, changed or not")
     add("--profile", default=DEFAULT, metavar="NAME|FILE", help=PROFILE_HELP)
     add("--out", type=cli.path, help="run folder (default: runs/DATA-PROFILE-ID)")
+    add(
+        "--save-images",
+        action="store_true",
+        help="keep the reconstructions of Table 1 and their inputs as PNG, in images/ of the run folder",
+    )
     add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
     add(
         "--solver",

@@ -11,7 +11,7 @@ from benchmarks.core import run_folder
 from benchmarks.core.evaluation import prepare
 from benchmarks.core.precision import precision, refuse_what_cannot_be
 from benchmarks.core.request import Options
-from benchmarks.core.run_folder import PAGE, PICTURES, RECORDS, SAMPLES, TABLES, RunFolder
+from benchmarks.core.run_folder import IMAGES, PAGE, PICTURES, RECORDS, SAMPLES, TABLES, RunFolder
 from benchmarks.core.setup import refuse_data_and_out_in_one
 from benchmarks.core.store import Store, default_root
 from diffae import cli, distributed
@@ -51,7 +51,8 @@ def run(options: Options) -> Path:
         _ = evaluation.context.dataset.survey  # while the others wait: they find what this one kept
     settings = run_folder.settings(options, evaluation)
     out = options.out or run_folder.default_out(evaluation.context, settings)
-    evaluation.context = replace(evaluation.context, pictures=out / PICTURES)
+    images = out / IMAGES if options.save_images else None
+    evaluation.context = replace(evaluation.context, pictures=out / PICTURES, images=images)
     if distributed.is_main():
         announce.announce(evaluation, options.benchmarks)
         announce.announce_images(evaluation)

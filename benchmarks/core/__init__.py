@@ -5,7 +5,7 @@ What a benchmark is    base.py, registry.py (where it is found), plan.py (--dry-
 What it is given       context.py, and through it selection.py (images), codes.py (their codes), store.py (what is done)
 How networks are run   batches.py, precision.py, precision_guard.py, solving.py (in which steps)
                        images.py and overshoot.py look after what they draw
-What comes out         rows.py, results.py (in memory), run_folder.py (on disk), provenance.py
-The whole of a run     evaluation.py
+What comes out         rows.py, results.py (in memory), run_folder.py (on disk), samples.py (single images), provenance.py
+The whole of a run     evaluation.py, watching.py (who is told where it is)
 The names of 0.2       moved.py
 """

@@ -36,7 +36,8 @@ RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not
 class Context:
     """One run, shared by all of its benchmarks.
 
-    `pictures` is the folder of their pictures, None where none are wanted. `model` is what the system that is measured
+    `pictures` is the folder of their pictures, None where none are wanted, and `images` that of every reconstruction
+    as a file of its own. `model` is what the system that is measured
     says of itself (`of`). `networks` are made of the fields above where they are not given.
     """
 
@@ -53,6 +54,7 @@ class Context:
     batch_size: BatchSize = None  # of all networks, see batches.py
     model: Mapping[str, Any] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]
+    images: Path | None = None
 
     def __post_init__(self) -> None:
         if self.networks is None:

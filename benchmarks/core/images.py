@@ -1,16 +1,19 @@
 """Small helpers on images that several benchmarks share."""
 
+import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen
 from diffae import distributed
 from diffae.eight_bit import to_uint8
-from diffae.files import writing
+from diffae.files import write_whole, writing
 from diffae.sheet import Sheet, write
 
 THUMBNAIL = 32
@@ -24,6 +27,18 @@ def thumbnails(images: Tensor) -> np.ndarray:
 def file_name(text: str) -> str:
     """`text` from outside, such as the name of an attribute, as part of a file's name and no path."""
     return re.sub(r"[^\w .+-]", "_", text)[:100]
+
+
+def save_images(folder: Path, images: np.ndarray, numbers: Sequence[int]) -> None:
+    """Write images (uint8 N x 3 x S x S) into a folder, each as a PNG called by its number: 000012.png."""
+    if not distributed.is_main():
+        return
+    with writing(folder, "or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for pixels, number in zip(images, numbers, strict=True):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
+            write_whole(folder / f"{number:06d}.png", buffer.getvalue())
 
 
 def save_sheet(path: Path | None, sheet: Sheet) -> None:

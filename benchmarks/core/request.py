@@ -32,4 +32,5 @@ class Options:
     fresh: bool = False
     dry_run: bool = False
     verify_data: bool = False
+    save_images: bool = False
     arguments: tuple[str, ...] = ()

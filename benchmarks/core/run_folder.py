@@ -34,7 +34,7 @@ from reports.uncertainty import Uncertainty, write_uncertainties
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
 SAMPLES, PAGE = "samples.csv", "report.html"
-TABLES, PICTURES = "tables", "pictures"
+TABLES, PICTURES, IMAGES = "tables", "pictures", "images"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
 MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
@@ -130,7 +130,7 @@ def _refuse_another(out: Path, ours: Settings) -> None:
     for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
         if (out / name).exists() and not (out / name).is_file():
             raise UserError(f"{out / name}: not a file; move it away {ANOTHER_OUT}")
-    for name in (TABLES, PICTURES):
+    for name in (TABLES, PICTURES, IMAGES):
         if os.path.lexists(out / name) and not (out / name).is_dir():
             raise UserError(f"{out / name}: not a folder; move it away {ANOTHER_OUT}")
 

@@ -9,6 +9,7 @@ originals is taken too, the first column of papers on tokenizers; of quantised c
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from torch import Tensor
 
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_sheet
+from benchmarks.core.images import save_images, save_sheet
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS
@@ -30,6 +31,7 @@ from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import paired_distance
 from benchmarks.tasks.shared.worst import save_worst
+from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet
 from reports.metrics import published_name, seen_through
 from reports.records import Record
@@ -48,7 +50,8 @@ SHOWN = {
     BY_CALLS: ("ssim", "lpips", "mse"),
 }
 INVERTED, RANDOM = "x_T inverted", "x_T random"
-PREVIEW = 8
+PREVIEW, KEPT = 8, "decoded"
+INPUTS = "inputs"  # the folder of --save-images that the others are held against
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
     selection = context.select(sizes.split, sizes.images)
+    if context.images is not None:
+        _save_inputs(context.images / INPUTS, selection)
     shown: dict[str, Tensor] = {}
     for setting in _settings(system):
         for solving, steps, tables in _ways(sizes, system):
@@ -122,7 +127,9 @@ def score(
     names: dict[str, Any] = dict(context.networks.perceptual.describe())
     if features:
         names |= context.networks.features.describe()
+    keeps = features and context.images is not None
     key = context.codes.key("reconstruction", system, selection) | {
+        **({KEPT: "uint8"} if keeps else {}),
         "setting": setting,
         "steps": steps,
         "seed": context.seed,
@@ -145,9 +152,17 @@ def score(
         }
         arrays["preview"] = output[: PREVIEW if positions[0] == 0 else 0]
         found = {name: value.cpu().numpy() for name, value in arrays.items()}
+        if keeps:
+            found[KEPT] = to_uint8(output).numpy()
         return found | ({"features": context.codes.embed(output)} if features else {})
 
-    chunks = list(context.store.chunks(key, len(selection), compute))
+    chunks = []
+    for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
+        if KEPT in chunk and context.images is not None:  # one chunk at a time: they may be many
+            numbers = selection.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
+            kept = context.images / f"{system.name}{'-random' if setting == RANDOM else ''}"
+            save_images(kept, chunk.pop(KEPT), numbers)
+        chunks.append(chunk)
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -266,6 +281,13 @@ def _codebooks(context: Context, system: System, selection: Selection) -> Iterat
                 n=len(selection),
                 protocol=protocol,
             )
+
+
+def _save_inputs(folder: Path, selection: Selection) -> None:
+    """The images as systems of the comparison's size see them."""
+    for start in range(0, len(selection), CHUNK):
+        numbers = selection.order[start : start + CHUNK]
+        save_images(folder, to_uint8(selection.dataset.batch(numbers)).numpy(), numbers.tolist())
 
 
 def _save_preview(

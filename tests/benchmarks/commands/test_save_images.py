@@ -1,0 +1,80 @@
+"""--save-images: the reconstructions as files, which measure as the run did."""
+
+import in_process
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmarks import evaluate, measure
+from benchmarks.run import main
+from diffae.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Ten images of other people's, reconstructed by a system that is wrong and by one that is not."""
+
+    folder, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run") / "out"
+    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3))):
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"a{index}.png")
+    systems = ("--systems", "dummy-perfect,dummy-constant")
+    result = in_process.command(
+        main, "reconstruction", *systems, "--profile", "smoke", "--data", folder, "--out", out,
+        "--save-images", cache=tmp_path_factory.mktemp("cache"),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+def test_every_test_image_and_reconstruction_is_a_file_of_its_number(run):
+    numbers = {f"{n:06d}.png" for n in pd.read_csv(run / "samples.csv").image}
+    assert {p.name for p in (run / "images").iterdir()} == {
+        "inputs", "dummy-perfect", "dummy-constant",
+    }  # fmt: skip
+    for folder in (run / "images").iterdir():
+        assert {p.name for p in folder.iterdir()} == numbers
+
+
+def test_the_files_measure_as_the_run_did(run, capsys):
+    """Rounding to 8 bits apart."""
+    inputs, other = run / "images" / "inputs", run / "images" / "dummy-constant"
+    measure.main(["mse,ssim,psnr", str(inputs), str(other)])
+    lines = capsys.readouterr().out.splitlines()
+    measured = dict(line.split() for line in lines if line.split()[0] in ("mse", "ssim", "psnr"))
+    samples = pd.read_csv(run / "samples.csv").groupby("system").mean(numeric_only=True)
+    (constant,) = (row for system, row in samples.iterrows() if "onstant" in system)
+    assert list(measured) == ["mse", "ssim", "psnr"]
+    for name, value in measured.items():
+        assert float(value) == pytest.approx(constant[name], rel=2e-3, abs=1e-4)
+    measure.main(["mse", str(inputs), str(run / "images" / "dummy-perfect")])
+    assert capsys.readouterr().out.splitlines()[-1] == "mse 0"
+
+
+def test_several_metrics_are_those_of_one_at_a_time(run, capsys):
+    folders = [str(run / "images" / name) for name in ("inputs", "dummy-constant")]
+    measure.main(["fd_effnet,mse,ssim", *folders])
+    together = capsys.readouterr().out
+    apart = []
+    for name in ("fd_effnet", "mse", "ssim"):
+        measure.main([name, *folders])
+        apart.append(capsys.readouterr().out)
+    assert together == "".join(apart)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("ssim,msee", "unknown metric 'msee'; did you mean"),
+        ("ssim,", "unknown metric ''"),
+        ("ssim,mse,ssim", "ssim: named twice"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(names, said, run):
+    with pytest.raises(UserError, match=said):
+        measure.main([names, str(run), str(run)])
+
+
+def test_python_needs_a_folder_to_keep_them_in():
+    with pytest.raises(UserError, match="save_images: needs a run folder"):
+        evaluate("dummy-perfect", "reconstruction", profile="smoke", save_images=True)
