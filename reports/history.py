@@ -1,0 +1,117 @@
+"""Headlines by commit, and how they went.
+
+    python -m reports.history RUN [RUN ...] --file history.jsonl       append the headlines of finished runs
+    python -m reports.history --file history.jsonl --page trend.html   draw what is there
+
+The file is JSON lines, one a run, and only grows: the same numbers of the same commit are not added twice, and jobs that append at
+once wait for each other. With it, or alone:
+
+    --page FILE                        a page with a plot of each headline by commit, with its 95 % intervals
+    --badge FILE                       the newest run's first headline for https://img.shields.io/endpoint?url=...
+    --github-action-benchmark PREFIX   PREFIX-bigger.json and PREFIX-smaller.json of the newest run, for the tools
+                                       customBiggerIsBetter and customSmallerIsBetter
+
+docs/ci.md says how a repository keeps it.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from reports.reading import Refused, short
+
+REFUSED, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        return _history(args)
+    except Refused as reason:
+        return _refuse(str(reason))
+    except OSError as error:
+        return _refuse(f"{error.filename or args.file}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _history(args: argparse.Namespace) -> int:
+    from reports.trend.entries import add, entry_of, read_history
+
+    if args.commit and len(args.runs) != 1:
+        raise Refused("--commit says what one run measured; give one RUN with it")
+    entries = [entry_of(folder, args.commit or "") for folder in args.runs]
+    if entries:
+        count = add(args.file, entries)
+        print(f"{args.file}: {count} of {len(entries)} runs added, the others are there already")
+    found = read_history(args.file)
+    if not found:
+        raise Refused(f"{args.file}: no run is in it; give the folder of one")
+    _write(args, found)
+    return 0
+
+
+def _write(args: argparse.Namespace, found: Sequence[Any]) -> None:
+    """What is made of the file, where it was asked for."""
+    from reports.trend.exports import DIRECTIONS, badge, for_action
+    from reports.writing import write_whole
+
+    if args.page:
+        from reports.trend.page import render  # which needs Matplotlib
+
+        write_whole(args.page, render(found).encode())
+    if args.badge:
+        text = badge(found[-1], args.badge_metric, args.badge_system)
+        write_whole(args.badge, text.encode())
+    if args.github_action_benchmark:
+        for word, direction in DIRECTIONS.items():
+            path = Path(f"{args.github_action_benchmark}-{word}.json")
+            write_whole(path, for_action(found[-1], direction).encode())
+
+
+def _commit(text: str) -> str:
+    from reports.trend.entries import COMMIT
+
+    if not COMMIT.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{short(repr(text), 40)} is not a commit's hash")
+    return text
+
+
+def _refuse(reason: str) -> int:
+    print(f"error: {short(reason, 2_000)}", file=sys.stderr)
+    return REFUSED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_refuse(message[:300]))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m reports.history",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("runs", nargs="*", type=Path, metavar="RUN", help="the folder of a finished run")
+    add("--file", type=Path, required=True, metavar="FILE", help="history.jsonl; made if need be")
+    add(
+        "--commit",
+        type=_commit,
+        metavar="SHA",
+        help="what RUN measured, where it was not made in a checkout of this software",
+    )
+    add("--page", type=Path, metavar="FILE", help="write the page of the trend")
+    add("--badge", type=Path, metavar="FILE", help="write a badge's endpoint")
+    add("--badge-metric", default="", metavar="METRIC", help="its metric, e.g. ssim")
+    add("--badge-system", default="", metavar="SYSTEM", help="its system, e.g. DiffAE")
+    add("--github-action-benchmark", metavar="PREFIX", help="write the two files of that action")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""The page of a history: a plot of each headline by commit, with its intervals, and the numbers behind it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.page.html import HERE as PAGE
+from reports.page.html import STYLES, policy
+from reports.page.plots.data import COLOURS, DASHES, LARGEST, MARKERS, Plot, Point, Series, Z
+from reports.page.plots.drawing import draw, place, plain_axes
+from reports.page.plots.lines import paint_line
+from reports.records import HIGHER, LOWER
+from reports.trend.entries import Entry, Number
+from reports.trend.exports import value_of
+
+if TYPE_CHECKING:
+    from matplotlib import figure as matplotlib
+
+HEIGHT, LEFT = 2.8, 0.7  # inches
+TICKS = 7  # commits that have a label
+SHOWN = 200  # runs, the newest
+ROWS = 30  # of a table
+BETTER = {HIGHER: " ↑", LOWER: " ↓"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in a table: when, which commit, and the values of each series (empty where it was not measured)."""
+
+    date: str
+    commit: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric of a benchmark: its plot, and the newest runs with the values that it draws."""
+
+    id: str
+    benchmark: str
+    title: str
+    plot: Plot
+    headers: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """The page of `entries`, which are in order; of many, the last."""
+    entries = entries[-SHOWN:]
+    environment = Environment(
+        loader=FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    styles = (PAGE / STYLES).read_text(encoding="utf-8")
+    return environment.get_template("trend.html.j2").render(
+        policy=policy(styles, ""),
+        styles=Markup(styles),
+        facts=facts(entries),
+        sections=sections(entries),
+    )
+
+
+def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    """What the runs share, for the head of the page."""
+    first, last = entries[0], entries[-1]
+    span = f"{first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"
+    return [
+        ("Runs", f"{len(entries)}"),
+        ("From", span),
+        ("Data", ", ".join(dict.fromkeys(e.dataset for e in entries if e.dataset)) or "not said"),
+        (
+            "Profile",
+            ", ".join(dict.fromkeys(e.profile for e in entries if e.profile)) or "not said",
+        ),
+        ("Newest", f"{commit_of(last)}, version {last.version or 'not said'}"),
+    ]
+
+
+def commit_of(entry: Entry) -> str:
+    return (entry.commit[:9] or "no commit") + ("+" if entry.dirty else "")
+
+
+# ----------------------------------------------------------------------------------------------
+# A figure a metric
+
+Numbers = dict[int, Number]  # of one series, by the place of their run
+
+
+def sections(entries: Sequence[Entry]) -> list[tuple[str, list[Figure]]]:
+    """Each benchmark with its figures."""
+    found: dict[str, list[Figure]] = {}
+    for figure in figures(entries):
+        found.setdefault(figure.benchmark, []).append(figure)
+    return list(found.items())
+
+
+def figures(entries: Sequence[Entry]) -> Iterator[Figure]:
+    """A benchmark's metric with its setting is a figure, a system at its T a line in it."""
+    found: dict[tuple[str, str, str], dict[tuple[str, ...], Numbers]] = {}
+    for x, entry in enumerate(entries):
+        for n in entry.numbers:
+            if abs(n.value) < LARGEST:
+                group = found.setdefault((n.benchmark, n.metric, n.setting), {})
+                group.setdefault(n.series, {})[x] = n
+    for i, group in enumerate(found.values()):
+        yield _figure(f"f{i}", list(group.values()), entries)
+
+
+def _figure(name: str, group: Sequence[Numbers], entries: Sequence[Entry]) -> Figure:
+    newest = group[0][max(group[0])]
+    lines = [line for i, numbers in enumerate(group) for line in _lines(i, numbers)]
+    title, text = _title(newest), "; ".join(map(_in_words, group)) + "."
+    svg = draw(HEIGHT, title, text, lambda figure: _paint(figure, lines, entries))
+    keyed = tuple({line.name: line for line in lines}.values())
+    plot = Plot(svg, title, text, "", "", keyed, lines=True)
+    measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
+    rows = tuple(_row(entries[x], [numbers.get(x) for numbers in group]) for x in measured)
+    return Figure(name, newest.benchmark, title, plot, tuple(line.name for line in keyed), rows)
+
+
+def _title(n: Number) -> str:
+    unit = f" ({n.unit})" if n.unit else ""
+    return f"{n.label}{unit}{BETTER.get(n.direction, '')}{n.setting and ', '}{n.setting}"
+
+
+def _row(entry: Entry, numbers: Sequence[Number | None]) -> Row:
+    values = tuple(value_of(number) if number else "" for number in numbers)
+    return Row(f"{entry.when:%Y-%m-%d %H:%M}", commit_of(entry), values)
+
+
+def _lines(own: int, numbers: Numbers) -> Iterator[Series]:
+    """One system's numbers: a line where neighbours were measured by one protocol, broken where it changed."""
+    newest = numbers[max(numbers)]
+    at = f"T = {newest.steps}" if newest.steps is not None else ""
+    name = ", ".join(part for part in (newest.system, at) if part)
+    points: list[Point] = []
+    before = None
+    for x, number in sorted(numbers.items()):
+        if before not in (None, number.protocol):
+            yield _one(name, points, own)
+            points = []
+        points.append(_point(x, number))
+        before = number.protocol
+    yield _one(name, points, own)
+
+
+def _one(name: str, points: Sequence[Point], own: int) -> Series:
+    turn = own // COLOURS
+    return Series(name, tuple(points), own % COLOURS, (own + turn) % MARKERS, turn % DASHES)
+
+
+def _point(x: int, n: Number) -> Point:
+    low, high = n.ci_low, n.ci_high
+    if low is None or high is None:
+        half = Z * n.stderr if n.stderr is not None else 0.0
+        low, high = n.value - half, n.value + half
+    if not (abs(low) < LARGEST and abs(high) < LARGEST):
+        low = high = n.value
+    return Point(x, n.value, min(low, n.value), max(high, n.value))
+
+
+def _in_words(numbers: Numbers) -> str:
+    first, last = numbers[min(numbers)], numbers[max(numbers)]
+    went = (
+        f"{value_of(first)} at first, {value_of(last)} at last"
+        if len(numbers) > 1
+        else value_of(last)
+    )
+    return f"{last.system}: {went}"
+
+
+def _paint(figure: "matplotlib.Figure", lines: Sequence[Series], entries: Sequence[Entry]) -> None:
+    axes = figure.add_subplot()
+    for line in lines:
+        paint_line(axes, line)
+    every = max(1, math.ceil(len(entries) / TICKS))
+    ticks = list(range(len(entries) - 1, -1, -every))[::-1]
+    axes.set_xticks(ticks, [commit_of(entries[x])[:7] for x in ticks])
+    axes.set_xlim(-0.5, len(entries) - 0.5)
+    plain_axes(axes, "commit", "")
+    place(figure, LEFT)

@@ -1,0 +1,239 @@
+"""Headlines by commit: a file that only grows, a page, a badge, and the JSON of github-action-benchmark."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from gate_runs import KEY, SSIM, write_run
+from programs import program
+
+from reports import history
+from reports.reading import Refused
+from reports.records import LOWER
+from reports.trend.entries import Number, add, entry_of, read_history
+from reports.trend.exports import badge, for_action
+from reports.trend.page import figures, render
+
+MSE = ("DiffAE", "", "mse")
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+def run_folder(
+    folder: Path, scores: dict | None = None, commit: str | None = "a" * 40, day=1, **more
+):
+    write_run(folder, scores or {KEY: SSIM, MSE: SSIM / 1e3}, **more)
+    notes = json.loads((folder / "run.json").read_text())
+    notes |= {"commit": commit, "dirty": False, "ended": f"2026-01-{day:02}T00:00:00+00:00"}
+    notes |= {"versions": {"diffae-bench": "0.6.0"}}
+    (folder / "run.json").write_text(json.dumps(notes))
+    return folder
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "history.jsonl"
+
+
+def three_runs(tmp_path, file):
+    for i, letter in enumerate("abc"):
+        scores = {KEY: SSIM - 0.01 * i, MSE: SSIM / 1e3}
+        add(file, [entry_of(run_folder(tmp_path / letter, scores, letter * 40, i + 1))])
+    return read_history(file)
+
+
+# ----------------------------------------------------------------------------------------------
+# The file
+
+
+def test_a_line_has_the_headlines_with_their_errors_by_commit(tmp_path, file):
+    entry = entry_of(run_folder(tmp_path / "run"))
+    assert add(file, [entry]) == 1
+    (line,) = file.read_text().splitlines()
+    plain = json.loads(line)
+    assert (plain["commit"], plain["version"], plain["date"][:10]) == (
+        "a" * 40,
+        "0.6.0",
+        "2026-01-01",
+    )
+    found = {n["metric"]: n for n in plain["numbers"]}
+    assert found["ssim"]["value"] == pytest.approx(SSIM.mean())
+    assert found["ssim"]["stderr"] == pytest.approx(SSIM.std(ddof=1) / 200**0.5)
+    assert found["mse"]["direction"] == LOWER and found["ssim"]["label"] == "SSIM"
+    assert read_history(file) == [entry]
+
+
+def test_the_same_run_is_not_added_twice(tmp_path, file, capsys):
+    run = run_folder(tmp_path / "run")
+    for added in (1, 0):
+        assert history.main([str(run), "--file", str(file)]) == 0
+        assert f"{added} of 1 runs added" in capsys.readouterr().out
+    again = run_folder(tmp_path / "again", day=2)  # the same commit, measured again, as before
+    other = run_folder(tmp_path / "other", commit="b" * 40)
+    assert add(file, [entry_of(again), entry_of(other), entry_of(other)]) == 1
+
+
+def test_without_a_commit_its_date_tells_a_run_from_the_next(tmp_path, file):
+    runs = [run_folder(tmp_path / f"{day}", commit=None, day=day) for day in (1, 2, 1)]
+    assert add(file, [entry_of(run) for run in runs]) == 2
+
+
+def test_the_oldest_is_first_whatever_came_first(tmp_path, file):
+    late, early = (run_folder(tmp_path / f"{d}", commit=f"{d}" * 40, day=d) for d in (9, 3))
+    add(file, [entry_of(late)]), add(file, [entry_of(early)])
+    assert [entry.commit[0] for entry in read_history(file)] == ["3", "9"]
+
+
+def test_jobs_that_end_at_once_lose_nothing(tmp_path, file):
+    entry = entry_of(run_folder(tmp_path / "run"))
+    entries = [type(entry)(**vars(entry) | {"id": f"{i:016}"}) for i in range(40)]
+    with ThreadPoolExecutor(
+        8
+    ) as pool:  # a lock is of an open file: threads wait for it like processes
+        added = list(pool.map(lambda e: add(file, [e, entries[0]]), entries))
+    assert sum(added) == 40 and {e.id for e in read_history(file)} == {e.id for e in entries}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: [lines[0], lines[1][:-20], lines[2]], "line 2: damaged"),
+        (lambda lines: [lines[0], "", lines[1], lines[2]], "line 2: damaged"),
+        (lambda lines: ["<<<<<<< HEAD", *lines], "line 1: damaged"),
+        (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "format 2, and"),
+        (lambda lines: [lines[0].replace("2026-01-01T", "yesterday "), *lines[1:]], "line 1: damaged"),
+        (lambda lines: [lines[0].replace('"value": 0.9', '"value": NaN, "x": 0.9', 1), *lines[1:]], "line 1"),
+        (lambda lines: [lines[0], lines[1].replace('"higher"', '"up"'), lines[2]], "direction is 'up'"),
+        (lambda lines: [lines[0], '{"a": ' * 5000, lines[2]], "line 2: damaged"),
+    ],
+)  # fmt: skip
+def test_a_damaged_line_is_named_and_nothing_is_added(tmp_path, file, capsys, change, said):
+    three_runs(tmp_path, file)
+    damaged = "\n".join(change(file.read_text().splitlines())) + "\n"
+    file.write_text(damaged)
+    new = run_folder(tmp_path / "new", commit="d" * 40)
+    assert history.main([str(new), "--file", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert said in error and f"{file}" in error and error.count("\n") == 1
+    assert file.read_text() == damaged
+
+
+def test_a_line_that_was_cut_off_is_not_written_on(tmp_path, file):
+    three_runs(tmp_path, file)
+    file.write_text(file.read_text()[:-10])
+    with pytest.raises(Refused, match="line 3: was not written to its end"):
+        add(file, [entry_of(run_folder(tmp_path / "new", commit="d" * 40))])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere/run.json: no such file"),
+        (["run", "--commit", "HEAD"], "'HEAD' is not a commit's hash"),
+        (["run", "run", "--commit", "a" * 40], "give one RUN with it"),
+        ([], "no such file"),
+        (["run", "--badge", "b.json", "--badge-metric", "fid"], "no headline 'fid' for the badge; there are DiffAE ssim"),
+        (["run", "--page", "nowhere/page.html"], "nowhere/page.html"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    run_folder(tmp_path / "run")
+    try:
+        status = history.main([*arguments, "--file", "h.jsonl"])
+    except SystemExit as ended:
+        status = ended.code
+    error = capsys.readouterr().err
+    assert status == 2 and said.lower() in error.lower() and error.count("\n") == 1
+
+
+def test_a_run_that_is_not_complete_is_no_headline(tmp_path):
+    run = run_folder(tmp_path / "run")
+    (run / "run.json").write_text(
+        (run / "run.json").read_text().replace('"complete": true', '"complete": false')
+    )
+    with pytest.raises(Refused, match="not complete"):
+        entry_of(run)
+
+
+def test_the_commit_may_be_given(tmp_path):
+    run = run_folder(tmp_path / "run", commit=None)
+    assert entry_of(run, "c" * 40).commit == "c" * 40
+    assert entry_of(run, "c" * 40).id != entry_of(run, "d" * 40).id
+
+
+# ----------------------------------------------------------------------------------------------
+# For others
+
+
+def test_the_badge_is_what_shields_reads(tmp_path, file):
+    entry = three_runs(tmp_path, file)[-1]
+    content = json.loads(badge(entry, "ssim", "DiffAE"))
+    assert content.keys() == {"schemaVersion", "label", "message", "color"}
+    assert content["schemaVersion"] == 1 and content["label"] == "DiffAE SSIM"
+    assert re.fullmatch(r"0\.93\d\d ± 0\.0014", content["message"])
+
+
+def test_the_json_of_the_action_has_each_headline_by_its_direction(tmp_path, file):
+    entry = three_runs(tmp_path, file)[-1]
+    (bigger,), (smaller,) = (json.loads(for_action(entry, d)) for d in ("higher", "lower"))
+    assert bigger["name"] == "DiffAE, SSIM of reconstruction" and "MSE" in smaller["name"]
+    assert isinstance(bigger["value"], float) and bigger["unit"] == "SSIM"
+    assert bigger["range"] == f"± {SSIM.std(ddof=1) / 200**0.5:.3g}" and "n: 200" in bigger["extra"]
+
+
+# ----------------------------------------------------------------------------------------------
+# The page
+
+
+def test_a_figure_has_every_run_with_its_interval(tmp_path, file):
+    ssim, mse = figures(three_runs(tmp_path, file))
+    assert ssim.title == "SSIM ↑" and mse.title == "MSE ↓"
+    (line,) = ssim.plot.key
+    assert [p.x for p in line.points] == [0, 1, 2]
+    half = 1.972 * SSIM.std(ddof=1) / 200**0.5  # Student's t of 199
+    assert line.points[2].y == pytest.approx(SSIM.mean() - 0.02)
+    assert line.points[2].high - line.points[2].y == pytest.approx(half, rel=1e-3)
+    assert [row.commit for row in ssim.rows] == ["c" * 9, "b" * 9, "a" * 9]
+
+
+def test_a_line_is_broken_where_the_protocol_is_another(tmp_path, file):
+    entries = three_runs(tmp_path, file)
+    changed = [Number(**vars(n) | {"protocol": "p9"}) for n in entries[2].numbers]
+    entries[2] = type(entries[2])(**vars(entries[2]) | {"numbers": tuple(changed)})
+    figure = next(figures(entries))
+    drawn = re.findall(r"<path d=\"M [^\"]+L[^\"]+\"[^>]*stroke-s0", str(figure.plot.svg))
+    assert "first" in figure.plot.text and len(figure.rows) == 3 and len(drawn) < 9
+    assert len(figure.plot.key) == 1
+
+
+def test_names_stay_names(tmp_path, file):
+    add(file, [entry_of(run_folder(tmp_path / "run", {(HOSTILE, HOSTILE, "ssim"): SSIM}))])
+    page = render(read_history(file))
+    assert "<script" not in page and "<img" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    assert policy.startswith("default-src &#39;none&#39;") and "unsafe" not in policy
+
+
+def test_the_page_opens_in_a_browser_without_a_complaint(tmp_path, file):
+    from playwright.sync_api import sync_playwright
+
+    chromium = program("chromium")
+    three_runs(tmp_path, file)
+    page = tmp_path / "trend.html"
+    assert history.main(["--file", str(file), "--page", str(page)]) == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        said = []
+        for width in (400, 1600):
+            tab = browser.new_page(viewport={"width": width, "height": 900})
+            tab.on("console", lambda message: said.append(message.text))
+            tab.goto(page.as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert tab.locator("svg[role=img]").count() == 2
+            tab.locator("summary").first.click()
+            assert tab.get_by_text("aaaaaaaaa").first.is_visible()
+        browser.close()
+    assert not said
