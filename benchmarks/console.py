@@ -20,6 +20,7 @@ COMMANDS = {
     "measure": ("benchmarks.measure", []),
     "compare": ("reports.compare", []),
     "report": ("reports.make", []),
+    "history": ("reports.history", []),
     "images": ("diffae.images.__main__", []),
 }
 USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more
@@ -30,6 +31,7 @@ USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells mo
   measure    one metric between two folders of images          (python -m benchmarks.measure)
   compare    two runs: the regression gate                     (python -m reports.compare)
   report     tables of runs: CSV, Markdown, LaTeX              (python -m reports.make)
+  history    headlines by commit: a trend, a badge             (python -m reports.history)
   images     pictures by a model: edit, interpolate, sample    (python -m diffae.images)"""
 
 

@@ -115,7 +115,7 @@ def figures(entries: Sequence[Entry]) -> Iterator[Figure]:
 
 def _figure(name: str, group: Sequence[Numbers], entries: Sequence[Entry]) -> Figure:
     newest = group[0][max(group[0])]
-    lines = [line for i, numbers in enumerate(group) for line in _lines(i, numbers)]
+    lines = [line for i, numbers in enumerate(group) for line in lines_of(i, numbers)]
     title, text = _title(newest), "; ".join(map(_in_words, group)) + "."
     svg = draw(HEIGHT, title, text, lambda figure: _paint(figure, lines, entries))
     keyed = tuple({line.name: line for line in lines}.values())
@@ -135,7 +135,7 @@ def _row(entry: Entry, numbers: Sequence[Number | None]) -> Row:
     return Row(f"{entry.when:%Y-%m-%d %H:%M}", commit_of(entry), values)
 
 
-def _lines(own: int, numbers: Numbers) -> Iterator[Series]:
+def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
     """One system's numbers: a line where neighbours were measured by one protocol, broken where it changed."""
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""

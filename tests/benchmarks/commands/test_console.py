@@ -30,6 +30,7 @@ def test_the_script_is_installed_under_its_name():
         (["doctor", "--weights-dir", "x"], "benchmarks.run", ["doctor", "--weights-dir", "x"]),
         (["measure", "ssim", "a", "b"], "benchmarks.measure", ["ssim", "a", "b"]),
         (["compare", "a", "b"], "reports.compare", ["a", "b"]),
+        (["history", "--file", "f"], "reports.history", ["--file", "f"]),
     ],
 )
 def test_every_command_reaches_its_module(arguments, module, passed, monkeypatch):
