@@ -32,6 +32,7 @@ ACCENTS = {
 # The paper's own names of things, as it sets them.
 MATHS = {"x_T": "$x_T$", "x_0": "$x_0$", "x_t": "$x_t$", "z_sem": r"$z_{\mathrm{sem}}$"}
 _MATHS = re.compile(r"(?<![A-Za-z0-9_\\])(x_T|x_0|x_t|z_sem)(?![A-Za-z0-9_])")
+_NUMBER = re.compile(r"([-+]?)(\d[\d,]*(?:\.\d+)?|\.\d+)(?:e([-+]\d+))?")
 _LIGATURE = re.compile(r"([-,'])(?=\1)")  # two of these would be another character
 
 
@@ -42,10 +43,19 @@ def escape(text: str) -> str:
 
 
 def number(text: str) -> str:
-    """A number that `reports.numbers` wrote, with a minus for a hyphen and 10 to a power for `e`; else plain text."""
-    match = re.fullmatch(r"([-+]?)(\d[\d,]*(?:\.\d+)?|\.\d+)(?:e([-+]\d+))?", text)
-    if match is None:
+    """A number that `reports.numbers` wrote, with a minus for a hyphen and 10 to a power for `e`; else plain text.
+
+    Two numbers with ± or `to` between them are numbers too.
+    """
+    parts = re.split(" (±|to) ", text)
+    if len(parts) > 3 or not all(_NUMBER.fullmatch(part) for part in parts[::2]):
         return escape(text)
+    return " ".join(_number(part) if i % 2 == 0 else escape(part) for i, part in enumerate(parts))
+
+
+def _number(text: str) -> str:
+    match = _NUMBER.fullmatch(text)
+    assert match is not None
     sign, digits, power = match[1], match[2].replace(",", "{,}"), match[3]
     scale = "" if power is None else rf" \times 10^{{{int(power)}}}"
     return f"${sign}{digits}{scale}$" if sign or scale else match[2]

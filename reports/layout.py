@@ -191,13 +191,25 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
     return rows
 
 
-def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]:
-    """The best of each contest: records alike in metric, data and `fields`, but for the system."""
+def contests(spec: TableSpec, chosen: Sequence[Record]) -> list[list[Record]]:
+    """The numbers of a table that compete with each other, in reading order."""
+    rows = _row_fields(spec, chosen)
+    return _contests(chosen, spec.columns if "system" in rows else (*rows, *spec.columns))
+
+
+def _contests(records: Sequence[Record], fields: Sequence[str]) -> list[list[Record]]:
+    """Records alike in metric, data and `fields`, but for the system."""
     same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
-    contests: dict[Key, list[Record]] = {}
+    found: dict[Key, list[Record]] = {}
     for record in filter(_competes, records):
-        contests.setdefault((contest_of(record), *_key(record, same)), []).append(record)
-    return frozenset(r for rivals in contests.values() if len(rivals) > 1 for r in _winners(rivals))
+        found.setdefault((contest_of(record), *_key(record, same)), []).append(record)
+    return list(found.values())
+
+
+def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]:
+    """The best of each contest that has more than one."""
+    several = (rivals for rivals in _contests(records, fields) if len(rivals) > 1)
+    return frozenset(r for rivals in several for r in _winners(rivals))
 
 
 def _competes(record: Record) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reports import latex, page
+from reports.differences import NAME, table_of_differences
 from reports.layout import Table
 from reports.merging import Merged
 from reports.metrics import METRICS
@@ -25,6 +26,12 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     where = ", ".join(str(source.folder) for source in merged.sources)
     known = METRICS | merged.metrics
     tables = all_tables(merged.records, merged.times, merged.specs, known, where)
+    if NAME in (table.name for table in tables):
+        raise Refused(
+            f"{where}: a benchmark has a table {NAME!r}, which is the name of one of this command's"
+        )
+    if found := table_of_differences(merged):
+        tables.append(found)
     title, context = heading(merged)
     (folder / TABLES).mkdir()
     for table in tables:

@@ -140,4 +140,4 @@ def _listed(texts: Iterable[str]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return not text or re.fullmatch(r"[-+\d.,e]+", text) is not None
+    return not text or re.fullmatch(r"[-+\d.,e]+( (±|to) [-+\d.,e]+)?", text) is not None

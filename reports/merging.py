@@ -64,6 +64,13 @@ class Merged:
     remarks: tuple[str, ...]
 
     @property
+    def shown(self) -> list[Shown]:
+        """The records, with the run that each is of."""
+        return [
+            r if isinstance(r, Shown) else _shown(r, run=self.things[0].name) for r in self.records
+        ]
+
+    @property
     def sources(self) -> list[Source]:
         return [source for thing in self.things for source in thing.sources]
 
@@ -152,7 +159,8 @@ def _pooled(thing: Thing, what: str) -> list[Shown]:
 
 
 def _shown(record: Record, **more: Any) -> Shown:
-    return Shown(**{f.name: getattr(record, f.name) for f in fields(Record)}, **more)
+    given = {f.name: getattr(record, f.name) for f in fields(Record)}
+    return Shown(**given, origin=record_key(record), **more)
 
 
 def _mean(group: Sequence[Record], runs: int, name: str) -> Shown:

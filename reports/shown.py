@@ -16,6 +16,7 @@ class Shown(Record):
     """
 
     run: str = ""
+    origin: str = ""  # its `record_key` in that run
     contest: str = ""
     runs: int = 1
     spread: float | None = None

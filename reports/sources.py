@@ -10,6 +10,7 @@ from reports.metrics import Metric
 from reports.reading import Refused, read_json, short
 from reports.records import Record, read_records
 from reports.specs import TableSpec
+from reports.uncertainty import Uncertainty, read_uncertainties
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ def read_source(folder: Path, label: str = "") -> Source:
         _object(path, notes, "settings"),
         _object(path, notes, "protocols"),
     )
+
+
+def uncertainties_of(source: Source) -> dict[str, Uncertainty]:
+    """The influences that a run kept, by `record_key`; none where it has no such file."""
+    path = source.folder / "influences.npz"
+    return read_uncertainties(path) if os.path.lexists(path) else {}
 
 
 def _object(path: Path, notes: dict[str, Any], name: str) -> dict[str, Any]:

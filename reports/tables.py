@@ -198,12 +198,7 @@ def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[
 
 
 def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) -> Table:
-    records = [
-        record
-        for spec, some in chosen
-        for record in at_largest_steps(some)
-        if _is_headline(spec, record, with_stand_ins(spec.headline, known))
-    ]
+    records = [record for spec, some in chosen for record in headlines(spec, some, known)]
     fields = shown_fields(
         records, ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
     )
@@ -224,6 +219,12 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) 
     )
     panel = Panel("", headers, rows)
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
+
+
+def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
+    """What the overview repeats of a table."""
+    metrics = with_stand_ins(spec.headline, known)
+    return [record for record in at_largest_steps(chosen) if _is_headline(spec, record, metrics)]
 
 
 def _is_headline(spec: TableSpec, record: Record, headline: Sequence[str]) -> bool:

@@ -77,6 +77,8 @@ def test_numbers_have_a_minus_and_powers_of_ten():
     assert number_text("-0.5") == "$-0.5$"
     assert number_text("5.28e-05") == r"$5.28 \times 10^{-5}$"
     assert number_text("-1,234.5") == "$-1{,}234.5$"
+    assert number_text("-0.1 ± 0.02") == r"$-0.1$ \ensuremath{\pm} 0.02"
+    assert number_text("-1 to 2") == "$-1$ to 2" and number_text("a to -2") == "a to -2"
     assert (number_text("0.95"), number_text("n/a_1")) == ("0.95", r"n/a\_1")
 
 

@@ -42,7 +42,7 @@ def refused(capsys, *words):
 def test_a_run_becomes_tables_in_three_formats(run, tmp_path, capsys):
     out = tmp_path / "deep" / "out"
     assert make(run, "--out", out) == 0
-    assert "3 tables of 1 run" in capsys.readouterr().out
+    assert "4 tables of 1 run" in capsys.readouterr().out
     files = set(content(out))
     names = ("table1_reconstruction", "section5.5_times")
     assert files >= {f"tables/{n}.{e}" for n in names for e in ("md", "csv")}

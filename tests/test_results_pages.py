@@ -1,0 +1,84 @@
+"""The tables and the picture of README.md and of docs/results are those that their commands make today."""
+
+import csv
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+
+
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def readme():
+    return script(RESULTS / "readme.py")
+
+
+def test_no_page_is_stale(readme):
+    """Made anew: python docs/results/readme.py --write"""
+    assert not readme.stale()
+
+
+def test_a_new_baseline_makes_the_readme_stale(readme, tmp_path, monkeypatch):
+    baseline = tmp_path / "baseline"
+    shutil.copytree(ROOT / "benchmarks" / "baseline", baseline)
+    rows = list(csv.reader((baseline / "records.csv").open()))
+    value = rows[0].index("value")
+    cells = ["table2_ablation", "DiffAE", "x_T random", "100", "ssim"]
+    (line,) = [row for row in rows if [row[i] for i in (1, 2, 5, 6, 7)] == cells]
+    line[value] = "0.1234"
+    with (baseline / "records.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    monkeypatch.setattr(readme, "BASELINE", baseline)
+    ((page, text),) = readme.stale().items()
+    assert page == ROOT / "README.md" and "| 0.1234 ± " in text
+
+
+def test_the_readme_has_the_numbers_of_the_baseline():
+    """Read by other means than the script's."""
+    page = (ROOT / "README.md").read_text()
+    rows = list(csv.DictReader((ROOT / "benchmarks" / "baseline" / "records.csv").open()))
+
+    def number(digits, **cells):
+        (row,) = [r for r in rows if all(r[name] == cell for name, cell in cells.items())]
+        return f"{float(row['value']):.{digits}f} ± {float(row['stderr']):.{digits}f}"
+
+    inverted = {
+        "table": "table2_ablation",
+        "setting": "x_T inverted",
+        "metric": "ssim",
+        "solver": "ddim",
+    }
+    both = [number(4, system="DDIM", steps=steps, **inverted) for steps in ("10", "20")]
+    assert f"| {' / '.join(both)} |" in page
+    probe = {"table": "section5.3_probe", "setting": "mean", "metric": "auroc"}
+    aurocs = [number(4, system=s, **probe) for s in ("DiffAE", "pixels + PCA", "random encoder")]
+    line = next(
+        line for line in page.splitlines() if line.startswith("| mean AUROC, 40 attributes")
+    )
+    assert re.findall(r"0\.\d{4} ± 0\.\d{4}", line) == aurocs
+
+
+def test_every_script_and_folder_of_results_is_in_the_index():
+    index = (RESULTS / "README.md").read_text()
+    found = {path.name for path in RESULTS.iterdir() if not path.name.startswith(("_", "."))}
+    for name in found - {"README.md", "readme.py"}:
+        assert f"| [{name}](" in index, name
+        assert (RESULTS / name).is_file() or (RESULTS / name / "README.md").is_file()
+
+
+def test_a_page_without_markers_is_an_error(readme, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("no table")
+    with pytest.raises(SystemExit, match="page.md"):
+        readme.renewed(page, "a table")
