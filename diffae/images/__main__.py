@@ -20,7 +20,6 @@ def main(arguments: list[str] | None = None) -> None:
         print(options.usage())
         return
     args = options.parse(verb, rest)
-    args.verb = verb
     with importing():
         from diffae.images import run
     result = run.learn(args) if verb == "learn" else run.make(args)

@@ -19,6 +19,7 @@ from diffae.images.classifier import (
     learn_from_few,
     learn_from_two,
 )
+from diffae.images.defaults import SHOTS, STRENGTH
 from diffae.model import DiffusionAutoencoder
 from diffae.packaged import PACKAGED
 
@@ -40,8 +41,6 @@ def classifier(args: Namespace, model: DiffusionAutoencoder, fingerprint: str) -
         found = _of_few(args, model)
     else:
         found = classifier_of(model)
-    if args.save_classifier is not None:
-        found.save(args.save_classifier)
     return found
 
 
@@ -74,7 +73,7 @@ def _of_few(args: Namespace, model: DiffusionAutoencoder) -> Classifier:
         lambda chosen: codes_of(model, data, indices[chosen], args.batch_size),
         labels,
         data.attribute_names[column],
-        shots=args.shots,
+        shots=args.shots or SHOTS,
         unlabelled=args.unlabelled,
         seed=args.seed,
         absent=args.absent,
@@ -113,7 +112,7 @@ def refuse_without_latents(model: DiffusionAutoencoder, args: Namespace) -> None
 
 def strips(
     asked: Sequence[tuple[str, float | None]],
-    strength: float,
+    strength: float | None,
     strip: Sequence[float] | None,
     known: Classifier,
 ) -> list[dict[str, float]]:
@@ -129,7 +128,7 @@ def strips(
         )
     return [
         {name: float(value if own is None else own) for name, own in named}
-        for value in strip or (strength,)
+        for value in strip or (STRENGTH if strength is None else strength,)
     ]
 
 

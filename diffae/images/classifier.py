@@ -6,6 +6,8 @@ the attributes' names, the SHA-256 of the checkpoint whose z_sem they read, and 
 """
 
 import json
+import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -82,7 +84,7 @@ class Classifier:
         return len(self.probe.mean)
 
     def save(self, path: Path) -> None:
-        """Write a file that `load` reads. What is there is written over."""
+        """Write a file that `load` reads, whole or not at all. What is there is written over."""
         notes = {
             "form": FORM,
             "names": json.dumps(self.names),
@@ -91,8 +93,13 @@ class Classifier:
         }
         with writing(path, "or choose another file"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
             tensors = {name: getattr(self.probe, name) for name in TENSORS}
-            checkpoint.write_tensors(tensors, path, notes)
+            try:
+                checkpoint.write_tensors(tensors, partial, notes)
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
 
     @staticmethod
     def load(path: str | Path) -> "Classifier":

@@ -12,15 +12,16 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from diffae.data.transforms import Transform
+from diffae.data.transforms import ALIGNED_CELEBA, Transform
 from diffae.errors import UserError
 from diffae.images import align, choosing, marks, reading, verbs
 from diffae.images.classifier import Classifier
-from diffae.images.output import Cell, Output, Row
+from diffae.images.output import Cell, Output, Row, enlarged
 from diffae.images.reading import Picture, Read
 from diffae.model import DiffusionAutoencoder
 
 SAMPLES_A_ROW = 8
+SEEN = 128  # pixels a side of an animation, about: browsers blur small ones
 INPUT = "input"
 
 
@@ -147,9 +148,10 @@ def interpolate(work: Work, output: Output) -> Made:
             Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**about, "t": round(t[k], 6)})
             for k, image in enumerate(images)
         ]
-        shown = {**output.settings, **about}
-        output.add_file(f"{stem}.gif", marks.gif(images, shown, marks.EDITED))
-        output.add_file(f"{stem}-strip.png", marks.png(side_by_side(images), shown, marks.EDITED))
+        large = [enlarged(image, max(1, SEEN // image.width)) for image in images]
+        gif = marks.gif(large, {**output.settings, **about}, marks.EDITED)
+        output.add_file(f"{stem}.gif", gif)
+        output.add_png(f"{stem}-strip.png", side_by_side(images), about)
         yield Row("", [input_cell(a), *cells, input_cell(b)])
 
     columns = [names[0], *(f"{value:.2g}" for value in t), names[1]]
@@ -279,11 +281,14 @@ MAKERS: Mapping[str, Callable[[Work, Output], Made]] = {
 def notices(read: Sequence[Read], size: int) -> Iterator[str]:
     """What a person should know of how their pictures were read, a line for each kind."""
     cut = [one for one in read if one.was_cut]
+    celeba = [one for one in cut if one.size == ALIGNED_CELEBA]
     small = [one for one in read if min(one.size) < size]
     if cut:
         first = f"{cut[0].picture.path.name} of {cut[0].size[0]} x {cut[0].size[1]}"
         which = first if len(cut) == 1 else f"{len(cut)} pictures ({first}, ...)"
         yield f"{which}: cut to the middle square; --landmarks or --points aligns a face"
+    if celeba:
+        yield "pictures of 178 x 218, as CelebA's aligned ones: --crop d2c takes the face, as models of CelebA 64 px have seen it"
     if small:
         which = small[0].picture.path.name if len(small) == 1 else f"{len(small)} pictures"
         yield f"{which}: smaller than the model's {size} px, and enlarged"

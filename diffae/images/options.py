@@ -16,6 +16,7 @@ from diffae.sampling.scheme import find
 PROG = "python -m diffae.images"
 MOST = 10_000  # pictures or variations that one command makes
 LARGEST_STRENGTH = 100.0
+LARGEST_PIXEL = 64
 TAKING_LISTS = ("--strength", "--strip", "--points", "--attribute")
 
 
@@ -47,6 +48,13 @@ def few(text: str) -> int:
     value = cli.positive(text)
     if value > MOST:
         raise ArgumentTypeError(f"must be at most {MOST:,}, not {value:,}")
+    return value
+
+
+def enlargement(text: str) -> int:
+    value = cli.positive(text)
+    if value > LARGEST_PIXEL:
+        raise ArgumentTypeError(f"must be at most {LARGEST_PIXEL}, not {value}")
     return value
 
 
@@ -95,6 +103,13 @@ def _way(parser: cli.Parser) -> None:
         type=solver,
         default=SOLVER,
         help=f"ddim is the paper's (default: {SOLVER}; docs/solvers.md)",
+    )
+    parser.add_argument(
+        "--enlarge",
+        type=enlargement,
+        default=1,
+        metavar="N",
+        help="write each pixel as N x N (default: 1, the model's own size)",
     )
 
 
@@ -184,7 +199,6 @@ def _edit(parser: cli.Parser) -> None:
     parser.add_argument(
         "--strength",
         type=strength,
-        default=STRENGTH,
         help=f"of attributes without their own (default: {STRENGTH}; negative: away)",
     )
     parser.add_argument(
@@ -209,7 +223,6 @@ def _sample_class(parser: cli.Parser) -> None:
     parser.add_argument(
         "--shots",
         type=cli.positive,
-        default=SHOTS,
         help=f"labelled images of the class to learn from (default: {SHOTS})",
     )
     parser.add_argument(
@@ -291,6 +304,7 @@ def parse(verb: str, arguments: list[str]) -> Namespace:
     VERBS[verb].options(parser)
     _model(parser, VERBS[verb].out)
     args = parser.parse(_joined(arguments))
+    args.verb = verb
     _check(args)
     return args
 
@@ -322,5 +336,13 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--attribute: --with and --without teach one attribute, not several")
     if options.get("attribute") == [] and having is None:
         raise UserError("--attribute: say what to change, such as --attribute Smiling")
+    if options.get("strip") and args.strength is not None:
+        raise UserError("--strength and --strip: one strength or several, not both")
+    if args.verb == "sample-class" and (having or args.classifier):
+        given = {"--shots": args.shots, "--data": args.data, "--unlabelled": args.unlabelled}
+        if which := next((flag for flag, value in given.items() if value), None):
+            raise UserError(
+                f"{which}: belongs to labelled data, and the classifier is given already"
+            )
     if options.get("points") and (len(args.pictures) > 1):
         raise UserError("--points: for one picture; give --landmarks FILE for several")

@@ -42,11 +42,13 @@ class Row:
 
 @dataclass
 class Output:
-    """A folder that is being made: `settings` are what all its pictures share, `kind` their source type."""
+    """A folder that is being made: `settings` are what all its pictures share, `kind` their source type, `enlarge` how
+    many pixels of a file's, a side, one of theirs is."""
 
     folder: Path
     settings: Mapping[str, Any]
     kind: str
+    enlarge: int = 1
     rows: list[Row] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0
@@ -56,10 +58,14 @@ class Output:
         self.count += 1
         for cell in row.cells:
             if cell.file:
-                data = marks.png(cell.image, {**self.settings, **cell.settings}, self.kind)
-                self._write(cell.file, data, cell.settings)
+                self.add_png(cell.file, cell.image, cell.settings)
         if len(self.rows) < SHEET_ROWS:
             self.rows.append(row)
+
+    def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
+        """A picture that is not on the sheet."""
+        large = enlarged(image, self.enlarge)
+        self._write(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
 
     def add_file(self, name: str, data: bytes) -> None:
         """Another file, such as an animation."""
@@ -86,6 +92,20 @@ class Output:
     def _notes(self) -> list[list[str]]:
         notes = [[cell.note for cell in row.cells] for row in self.rows]
         return notes if any(map(any, notes)) else []
+
+
+def enlarged(image: Image.Image, by: int) -> Image.Image:
+    """Each pixel as a square of `by` pixels a side."""
+    size = image.width * by, image.height * by
+    return image if by == 1 else image.resize(size, Image.Resampling.NEAREST)
+
+
+def refuse_file(path: Path | None, flag: str) -> None:
+    """UserError if there is something at the `path` of a file to write."""
+    if path is not None and os.path.lexists(path):
+        raise UserError(
+            f"{flag} {path}: is there already, and nothing is written over; give another"
+        )
 
 
 def refuse(out: Path) -> None:

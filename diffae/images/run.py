@@ -23,18 +23,21 @@ def load(args: Namespace) -> DiffusionAutoencoder:
 def make(args: Namespace) -> dict[str, Any]:
     """Make the folder of a verb, and say what is in it. Raises UserError, and leaves nothing."""
     output.refuse(args.out)
+    output.refuse_file(getattr(args, "save_classifier", None), "--save-classifier")
     model = load(args)
     work = commands.Work(args, model, fingerprint_of(model))
     if hasattr(args, "pictures"):
         _ = work.pictures, work.landmarks  # wrong names are said before anything is computed
     with output.making(args.out) as folder:
         made_of = {**_settings(args, work)}
-        page = output.Output(folder, made_of, marks.EDITED)
+        page = output.Output(folder, made_of, marks.EDITED, args.enlarge)
         made = commands.MAKERS[args.verb](work, page)
         page.settings, page.kind = {**page.settings, **made.settings}, made.kind
         for row in made.rows:
             page.add(row)
         page.finish(made.title, made.caption, made.columns)
+    if getattr(args, "save_classifier", None) is not None:
+        work.classifier.save(args.save_classifier)
     for line in commands.notices(work.read, model.image_size):
         cli.say(line)
     return {
@@ -54,6 +57,7 @@ def _settings(args: Namespace, work: commands.Work) -> dict[str, Any]:
         "checkpoint": checkpoint_name(args.ckpt),
         "checkpoint_sha256": work.fingerprint,
         "image_size": work.model.image_size,
+        "enlarged": args.enlarge,
         **work.way,
     }
 

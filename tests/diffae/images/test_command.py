@@ -1,6 +1,8 @@
 """`python -m diffae.images`: folders made whole, JSON, and one line for what is wrong."""
 
 import json
+import math
+import os
 import re
 import shutil
 
@@ -8,9 +10,13 @@ import in_process
 import numpy as np
 import pytest
 import torch
+from official_files import write_lightning
 from PIL import Image
 
 from diffae import images
+from diffae.data import open_dataset
+from diffae.errors import Terminated
+from diffae.images import verbs
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.packaged import PACKAGED
@@ -219,6 +225,8 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
         ((*EDIT, "--classifier", "other.safetensors"), "learnt on another checkpoint"),
         ((*EDIT, "--classifier", "text.png"), "text.png: not a classifier"),
+        ((*EDIT, "--strip", "0,1", "--strength", "1"), "--strength and --strip: one strength or several"),
+        (("sample-class", "--attribute", "X", "--shots", "5", "--classifier", "other.safetensors", "--out", "o"), "--shots: belongs to labelled data"),
         (("interpolate", "FACES", "--out", "o"), "the following arguments are required: PICTURE"),
         (("sample", "--ckpt", "bare", "--out", "o"), "--ckpt bare: has no latent DDIM"),
         (("sample-class", "--attribute", "X", "--data", "FACES", "--out", "o"), "has no attributes"),
@@ -257,3 +265,86 @@ def test_help_needs_no_torch(command):
     assert "usage: python -m diffae.images VERB" in command("--help").stdout
     done = command("edit", "--help")
     assert done.returncode == 0 and "--attribute NAME[=STRENGTH]" in done.stdout
+
+
+def test_pictures_are_enlarged_by_whole_pixels(command, faces, tmp_path):
+    words = ("interpolate", faces / "a.png", faces / "b.png", "--count", "2", *FEW)
+    command(*words, "--out", "1")
+    command(*words, "--out", "5", "--enlarge", "5")
+    small, large = (np.asarray(Image.open(tmp_path / n / "a-b-1.png")) for n in "15")
+    assert np.array_equal(large, small.repeat(5, 0).repeat(5, 1))
+    assert images.read_mark(tmp_path / "5" / "a-b-1.png")["enlarged"] == 5
+    assert Image.open(tmp_path / "1" / "a-b.gif").size == (128, 128)
+
+
+def test_pictures_are_read_as_the_evaluation_reads_them(tmp_path):
+    """Turned by EXIF, transparent, of 16 bits, with a palette: the pixels of `open_dataset`."""
+    rng = np.random.default_rng(0)
+    colour = Image.fromarray(rng.integers(0, 256, (40, 64, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour.save(tmp_path / "turned.jpg", exif=exif)
+    Image.fromarray(rng.integers(0, 256, (40, 64, 4), np.uint8)).save(tmp_path / "clear.png")
+    Image.fromarray(rng.integers(0, 65536, (40, 64), np.uint16)).save(tmp_path / "deep.png")
+    colour.quantize(16).save(tmp_path / "few.png")
+    data = open_dataset(tmp_path, 32)
+    expected = data.batch(data.indices("all"))
+    assert len(expected) == 4
+    torch.testing.assert_close(images.read(tmp_path, 32), expected, rtol=0, atol=0)
+
+
+def test_odd_names_are_taken(command, faces, tmp_path):
+    names = ["=1+1.png", "-x.png", "<b>&,\"'|%_$\n.png", "Zoë 😀.png", "." + "x" * 200 + ".png"]
+    folder = os.fsencode(tmp_path / "odd")
+    os.mkdir(folder)
+    for name in [*map(os.fsencode, names), b"not-\xff-utf8.png"]:
+        shutil.copy(faces / "a.png", os.path.join(folder, name))
+    result = made(command("reconstruct", "odd", "--out", "o", "--json", *FEW))
+    assert len(result["files"]) == 5  # a hidden file is none
+    assert all(
+        images.read_mark(path)["source"]
+        for path in (tmp_path / "o").glob("*.png")
+        if path.name != "sheet.png"
+    )
+
+
+def test_sigterm_leaves_nothing(faces, tmp_path, monkeypatch):
+    """In the middle of the second batch."""
+    calls = []
+
+    def told_to_end(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise Terminated
+        return reconstruct(*arguments[:2], steps=2)
+
+    reconstruct = images.reconstruct
+    monkeypatch.setattr(verbs, "reconstruct", lambda *a, **_: told_to_end(*a))
+    words = ("reconstruct", faces, "--out", "o", "--batch-size", "2")
+    done = in_process.command(main, *words, cache=tmp_path)
+    assert done.returncode == 143 and len(calls) == 2 and not list(tmp_path.iterdir())
+
+
+def test_what_is_kept_is_not_written_over(command, faces, tmp_path):
+    (tmp_path / "c.safetensors").write_text("mine")
+    words = ("edit", faces, "--with", faces, "--without", faces, "--out", "o", "--save-classifier")
+    done = command(*words, "c.safetensors")
+    assert (
+        done.returncode == 2 and "--save-classifier c.safetensors: is there already" in done.stderr
+    )
+    assert (tmp_path / "c.safetensors").read_text() == "mine" and not (tmp_path / "o").exists()
+
+
+def test_the_authors_classifier_is_taken(tmp_path):
+    """Of z_sem of 512 numbers and CelebA's 40 attributes in its order; it does not say of which checkpoint it is."""
+    state = {
+        "classifier.weight": torch.randn(40, 512),
+        "classifier.bias": torch.randn(40),
+        "conds_mean": torch.randn(1, 512),
+        "conds_std": torch.rand(1, 512) + 0.5,
+    }
+    found = Classifier.load(write_lightning(tmp_path / "last.ckpt", state))
+    assert found.names[31] == "Smiling" and found.checkpoint == ""
+    direction = state["classifier.weight"][31] / state["classifier.weight"][31].norm()
+    expected = 0.3 * math.sqrt(512) * direction * state["conds_std"][0]  # manipulate.ipynb
+    torch.testing.assert_close(found.move({"Smiling": 0.3})[0], expected)

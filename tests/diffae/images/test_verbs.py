@@ -17,6 +17,7 @@ FEW = {"steps": 2}
 
 
 def test_a_reconstruction_is_both_codes_decoded(model, x):
+    x = x[:1]
     z = model.encode(x)
     x_T = model.encode_stochastic(x, z, 10, "fast")
     torch.testing.assert_close(images.reconstruct(model, x), model.decode(z, x_T, 10, "fast"))
@@ -112,13 +113,13 @@ def test_accepted_samples_are_of_the_class(model, present):
 
 
 def test_acceptance_with_probability_p_is_that_often(model):
-    """A classifier that says 0.25 of everything accepts a quarter: 1,024 draws, 4 standard errors."""
+    """A classifier that says 0.25 of everything accepts a quarter, within 4 standard errors."""
     constant = LinearProbe(
         torch.zeros(1, 256), torch.logit(torch.tensor([0.25])), torch.zeros(256), torch.ones(256)
     )
     known = Classifier(("Any",), constant)
-    found = images.sample_class(model, known, "Any", 128, rule="probability", **FEW)
-    assert 128 / found.tried == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / found.tried))
+    found = images.sample_class(model, known, "Any", 64, rule="probability", **FEW)
+    assert 64 / found.tried == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / found.tried))
     with pytest.raises(UserError, match="none of 300 samples was accepted as Any"):
         images.sample_class(model, known, "Any", 1, pool=300, **FEW)
 
