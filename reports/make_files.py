@@ -39,7 +39,7 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     write_latex(folder / LATEX, tables, title, context)
     if pdf:
         compile_latex(folder / LATEX)
-    page.write(folder / PAGE, [source.folder for source in merged.sources])
+    page.write_merged(folder / PAGE, merged)
     return len(tables)
 
 

@@ -11,18 +11,23 @@ page is opened: styles, script, plots and pictures are in it, and its content se
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.page.reading import read
+from reports.merging import Merged, merge
+from reports.sources import read_source
 from reports.writing import write_whole
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:
-    """Write the page of finished run folders to the file `path`, whole or not at all.
+    """Write the page of finished run folders to the file `path`, whole or not at all; several stand side by side.
 
-    Several runs stand side by side: a system that several of them measured carries the run's name. Raises Refused naming
-    the file of a run folder that is not as it should be, and OSError where the disk refuses.
+    Raises Refused naming the file of a run folder that is not as it should be, and OSError where the disk refuses.
     """
-    from reports.page.html import (
-        render,
-    )  # the template engine, which who asks for help need not wait for
+    write_merged(path, merge([read_source(run) for run in runs]))
 
-    write_whole(path, render(read(runs), path.parent).encode())
+
+def write_merged(path: Path, merged: Merged) -> None:
+    """The same of runs that were read and put side by side."""
+    # Imported here: the template engine and SciPy, which who asks for help need not wait for.
+    from reports.page.html import render
+    from reports.page.reading import found_in
+
+    write_whole(path, render(found_in(merged), path.parent).encode())

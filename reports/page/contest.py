@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reports.numbers import error_text, number_text, steps_text, to_error, value_text
 from reports.page.reading import Found
 from reports.records import HIGHER, LOWER, Record
+from reports.shown import contest_of
 from reports.uncertainty import difference_error, paired
 
 TWO_SIDED = 0.975  # the quantile of a difference that chance exceeds, either way, once in twenty
@@ -52,7 +53,8 @@ def contest(records: Iterable[Record], found: Found) -> Contest | None:
 def _own_best(records: Iterable[Record]) -> list[Record]:
     best: dict[str, Record] = {}
     for record in records:
-        if is_measured(record) and not record.reference and record.direction in (HIGHER, LOWER):
+        measured_alike = is_measured(record) and not contest_of(record)
+        if measured_alike and not record.reference and record.direction in (HIGHER, LOWER):
             rival = best.setdefault(record.system, record)
             best[record.system] = min(rival, record, key=_loss)
     return list(best.values())

@@ -114,7 +114,7 @@ def failures(found: Found) -> tuple[str, ...]:
 
 def warnings(found: Found) -> tuple[str, ...]:
     """What takes from the numbers' worth: models that saw the images, precision, caveats of many numbers."""
-    said: list[str] = []
+    said = list(found.remarks)
     for folder in found.folders:
         seen = _object(folder.notes, "seen_in_training")
         said += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]

@@ -12,9 +12,10 @@ import pytest
 from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
 from reports.page import write
-from reports.page.reading import names_of, read
+from reports.page.reading import read
 from reports.reading import Refused
 from reports.records import read_records
+from reports.uncertainty import difference_error
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 
@@ -136,18 +137,28 @@ def test_links_name_the_files_that_are_there(tmp_path):
     assert not [a for a in page_of(run, out=tmp_path).all("a") if a["href"] == "records.csv"]
 
 
-def test_systems_of_two_runs_are_told_apart(tmp_path):
-    runs = [two_systems(tmp_path / name / "run", SCORES * 0.1) for name in ("a", "b")]
+def test_systems_of_two_runs_are_told_apart_and_paired(tmp_path):
+    runs = [
+        two_systems(tmp_path / name / "run", SCORES * share)
+        for name, share in (("a", 0.1), ("b", 0.2))
+    ]
     found = read(runs)
-    assert {r.system for r in found.records} == {
-        f"{system} ({run}/run)" for system in ("DiffAE", "DDIM") for run in ("a", "b")
-    }
-    assert all(found.uncertainty(r) for r in found.records)
+    ddim = {r.system: r for r in found.records if r.system.startswith("DDIM")}
+    assert set(ddim) == {"DDIM (a)", "DDIM (b)"}
+    assert [found.uncertainty(r) for r in ddim.values()] != [(), ()]
+    (diffae,) = (r for r in found.records if r.system == "DiffAE")  # the same in both
+    difference = difference_error(found.uncertainty(ddim["DDIM (b)"]), found.uncertainty(diffae))
+    assert difference.stderr == pytest.approx((SCORES * 0.2).std(ddof=1) / 50**0.5, rel=1e-5)
 
 
-def test_the_same_folder_twice_is_refused(tmp_path):
-    with pytest.raises(Refused, match="twice"):
-        names_of([tmp_path / "run", tmp_path / "run"])
+def test_numbers_that_were_measured_otherwise_do_not_compete(tmp_path):
+    runs = [two_systems(tmp_path / "a" / "run", SCORES * 0.1)]
+    other = {"p0": {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "none"}}}
+    runs.append(two_systems(tmp_path / "b" / "run", SCORES * -0.05, protocols=other))
+    page = page_of(*runs, out=tmp_path)
+    (said, *_) = [text for text in page.texts if "reconstructs best" in text]
+    assert said.startswith("DiffAE") and "DDIM (b)" not in said
+    assert any("measured otherwise than in a: crop none against center" in t for t in page.texts)
 
 
 def test_a_run_that_is_not_finished_is_refused(tmp_path):
