@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.page import head, view
+from reports.page.pictures import pictures_of
 from reports.page.plots import plots_of
 from reports.page.reading import Found
 
@@ -44,8 +45,11 @@ def compose(found: Found) -> view.Page:
     numbers = view.Numbers(found.known)
     overview = view.table_view(found.tables[0], numbers)
     sections = view.sections_of(found, numbers)
+    pictures = pictures_of(found)
     for section in sections:
         section.plots += plots_of(section.benchmark, found)
+        section.figures += [f for f in pictures.figures if f.benchmark == section.benchmark]
+    placed = {figure.id for section in sections for figure in section.figures}
     return view.Page(
         title=head.title(found),
         facts=head.facts(found),
@@ -53,6 +57,8 @@ def compose(found: Found) -> view.Page:
         failures=head.failures(found),
         overview=overview,
         sections=tuple(sections),
+        other_figures=tuple(f for f in pictures.figures if f.id not in placed),
+        left_out=pictures.left_out,
         numbers=numbers.all(),
         protocols=view.used_protocols(found.records, found),
     )

@@ -147,7 +147,7 @@ function unfold(target) {
 
 addEventListener("hashchange", () => unfold(document.getElementById(location.hash.slice(1))));
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details.table")) details.open = true;
+  for (const details of document.querySelectorAll("details.table, details.pictures")) details.open = true;
 });
 
 for (const details of document.querySelectorAll("details.table")) {

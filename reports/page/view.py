@@ -2,18 +2,29 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reports.layout import Cell, Label, Panel, Reference, Table, Value
-from reports.markdown import facts
+from reports.markdown import facts, legend
 from reports.metrics import Metrics
-from reports.numbers import error_text, metric_label, published_text, steps_text, value_text
+from reports.numbers import (
+    error_text,
+    metric_label,
+    published_text,
+    reference_note,
+    reference_text,
+    steps_text,
+    value_note,
+    value_text,
+)
+from reports.page.pictures import FigureView
 from reports.page.plots import Plot
 from reports.page.reading import Found
 from reports.page.verdicts import Verdict, verdicts
 from reports.records import Record
+from reports.shown import is_pooled
 
 TITLES = {
     "reconstruction": "Reconstruction",
@@ -80,7 +91,7 @@ class Section:
     verdict: Verdict
     tables: list[TableView] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
-    figures: list[Any] = field(default_factory=list)
+    figures: list[FigureView] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,8 @@ class Page:
     failures: tuple[str, ...]
     overview: TableView
     sections: tuple[Section, ...]
+    other_figures: tuple[FigureView, ...]
+    left_out: tuple[str, ...]
     numbers: tuple[Mapping[str, str], ...]
     protocols: Mapping[str, tuple[tuple[str, str], ...]]
 
@@ -139,8 +152,9 @@ def table_view(table: Table, numbers: Numbers) -> TableView:
     shared = tuple(
         (name, text) for name, text in facts(table.records).items() if name != "protocol"
     )
-    legend = _legend(table.records, bool(table.best))
-    return TableView(table.name, table.title, table.caption, panels, tuple(notes), legend, shared)
+    return TableView(
+        table.name, table.title, table.caption, panels, tuple(notes), legend(table), shared
+    )
 
 
 def _panel(panel: Panel, known: Metrics, numbers: Numbers, notes: dict[str, int]) -> PanelView:
@@ -167,7 +181,6 @@ def _cell(cell: Cell, known: Metrics, numbers: Numbers, notes: dict[str, int]) -
 def _value(
     record: Record, best: bool, known: Metrics, numbers: Numbers, notes: dict[str, int]
 ) -> CellView:
-    note = record.note or ("no reason recorded" if record.value is None else "")
     return CellView(
         "value",
         value_text(record, known),
@@ -175,20 +188,18 @@ def _value(
         _sort_of_number(record.value),
         best,
         numbers.index(record),
-        _marks(note, notes),
+        _marks(value_note(record), notes),
     )
 
 
 def _published(record: Record, known: Metrics, notes: dict[str, int]) -> CellView:
-    text = published_text(record, known)
-    if not text:
-        return CellView("published", "")
-    if not record.not_comparable:
-        return CellView("published", text, sort=_sort_of_number(record.published))
-    metric = record.published_metric or record.metric
-    name = "" if metric == record.metric else f"published {metric_label(metric, known)}: "
-    why = _marks(f"not to be compared: {name}{record.not_comparable}", notes)
-    return CellView("published", f"({text})", sort=_sort_of_number(record.published), notes=why)
+    why = reference_note(record, known)
+    return CellView(
+        "published",
+        reference_text(record, known),
+        sort=_sort_of_number(record.published),
+        notes=_marks(f"not to be compared: {why}" if why else "", notes),
+    )
 
 
 def _marks(note: str, notes: dict[str, int]) -> tuple[int, ...]:
@@ -206,16 +217,6 @@ def _sort_of_text(text: str) -> str:
     except ValueError:
         return ""
     return _sort_of_number(number)
-
-
-def _legend(records: Iterable[Record], best: bool) -> str:
-    records = list(records)
-    parts = ["Bold: the best of the systems measured here."] if best else []
-    if any(r.value is not None and r.stderr is not None for r in records):
-        parts.append("±: one standard error.")
-    if any(r.published is not None and r.not_comparable for r in records):
-        parts.append("In parentheses: published, not to be compared.")
-    return " ".join(parts)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -245,6 +246,7 @@ def _details(record: Record, known: Metrics) -> dict[str, str]:
         "better": record.direction if record.direction != "neither" else "",
         "95 % interval": interval,
         "images or units (n)": "" if record.n is None else f"{record.n:,}",
+        "runs": f"{record.runs:,}, their mean" if is_pooled(record) else "",
         "metric": f"{metric.title} ({metric.reference})" if metric else record.metric,
         "data": ", ".join(part for part in (record.dataset, record.split) if part),
         "network calls an image": "" if record.calls is None else f"{record.calls:,}",

@@ -1,0 +1,127 @@
+"""The pictures of the page: the very images of a run's sheets, with their captions, and never more than there is room for."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from page_runs import SCORES, two_systems
+from PIL import Image
+
+from diffae.sheet import Sheet, in_rows
+from diffae.sheet import write as write_sheet
+from reports.page import pictures, write
+from reports.page.pictures import pictures_of
+from reports.page.reading import read
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = two_systems(tmp_path / "run", SCORES * 0.1)
+    (folder / "pictures").mkdir()
+    return folder
+
+
+def images(count, size, seed=0):
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def sheet_of(run, name, rows, **more):
+    about = {"benchmark": "reconstruction", "system": "DiffAE"}
+    write_sheet(
+        run / "pictures" / name, Sheet(**{"title": name, "about": about, "images": rows} | more)
+    )
+
+
+def decoded(image):
+    kind, _, data = image.src.partition(";base64,")
+    return kind, np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+
+def test_images_are_those_of_the_sheet_to_the_pixel(run):
+    pixels = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    rows = in_rows(pixels / 127.5 - 1, 2)
+    notes = [["", ""], ["SSIM 0.5", "SSIM 0.7"]]
+    sheet_of(run, "a.png", rows, rows=("input", "output"), columns=("x", "y"), notes=notes)
+    (figure,) = pictures_of(read([run])).figures
+    kind, found = decoded(figure.rows[1][0])
+    assert kind == "data:image/png"
+    assert np.array_equal(found, pixels[2].permute(1, 2, 0).numpy())
+    image = figure.rows[1][0]
+    assert (image.width, image.height) == (96, 96)  # six times, a whole number
+    assert image.alt == "output, x, SSIM 0.5" and image.note == "SSIM 0.5"
+    assert figure.columns == ("x", "y") and figure.heads == ("input", "output")
+
+
+def test_large_images_are_shrunk_and_that_is_said(run):
+    sheet_of(run, "a.png", [images(2, 256)])
+    (figure,) = pictures_of(read([run])).figures
+    kind, found = decoded(figure.rows[0][0])
+    assert kind == "data:image/jpeg" and found.shape == (192, 192, 3)
+    assert figure.remark == "shrunk from 256 to 192 px, kept as JPEG here"
+
+
+def test_what_has_no_room_is_named(run, monkeypatch):
+    for i in range(4):
+        sheet_of(run, f"{i}.png", [images(4, 32, i)])
+    monkeypatch.setattr(pictures, "MOST_BYTES", 45_000)
+    found = pictures_of(read([run]))
+    assert sum(figure.size for figure in found.figures) <= 45_000
+    assert len(found.figures) == 2 and [line.split(":")[0] for line in found.left_out] == [
+        "pictures/2.png (2.png)",
+        "pictures/3.png (3.png)",
+    ]
+
+
+def test_a_page_of_very_many_pictures_stays_under_ten_megabytes(run):
+    noise = torch.randint(0, 256, (64, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    for i in range(14):
+        sheet_of(run, f"{i:02d}.png", in_rows(noise / 127.5 - 1, 8))
+    write(run / "report.html", [run])
+    assert 5e6 < (run / "report.html").stat().st_size < 10e6
+    assert "no room on a page of 10 MB" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_pictures_that_are_no_sheets_are_named(run):
+    Image.new("RGB", (8, 8)).save(run / "pictures/old.png")
+    (run / "pictures/broken.png").write_bytes(b"no picture")
+    (run / "pictures/folder.png").mkdir()
+    found = pictures_of(read([run]))
+    assert not found.figures
+    assert [line.split(":")[0] for line in found.left_out] == [
+        "pictures/broken.png",
+        "pictures/old.png",
+    ]
+    write(run / "report.html", [run])
+    assert "pictures/broken.png" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_sheets_come_by_system_and_the_worst_last(run):
+    for name, system in (
+        ("a-worst-d", "DiffAE"),
+        ("a-d", "DiffAE"),
+        ("a-a", "DDIM"),
+        ("z", "other"),
+    ):
+        about = {"benchmark": "reconstruction", "system": system}
+        sheet_of(run, f"{name}.png", [images(1, 8)], about=about)
+    titles = [figure.title for figure in pictures_of(read([run])).figures]
+    assert titles == ["a-d.png", "a-worst-d.png", "a-a.png", "z.png"]
+
+
+def test_names_on_a_sheet_stay_text(run):
+    name = "<script>alert(1)</script>"
+    sheet_of(
+        run,
+        "a.png",
+        [images(1, 8)],
+        title=name,
+        caption=name,
+        rows=(name,),
+        columns=(name,),
+        notes=[[name]],
+    )
+    write(run / "report.html", [run])
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert name not in text and text.count("&lt;script&gt;alert(1)") >= 6
