@@ -73,7 +73,8 @@ def pictures_of(found: Found) -> Pictures:
     """The sheets of all folders, as large as the page has room for."""
     sheets, refused = _sheets(found.folders)
     sheets = _ordered(sheets, found)
-    for side in SIDES:
+    largest = max((sheet.cells["width"] for sheet, _, _ in sheets), default=0)
+    for side in (SIDES[0], *(side for side in SIDES[1:] if side < largest)):
         figures = [
             _figure(f"f{i}", sheet, prefix, side) for i, (sheet, prefix, _) in enumerate(sheets)
         ]

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -27,10 +28,10 @@ def images(count, size, seed=0):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def sheet_of(run, name, rows, **more):
+def sheet_of(run, name, drawn, **more):
     about = {"benchmark": "reconstruction", "system": "DiffAE"}
     write_sheet(
-        run / "pictures" / name, Sheet(**{"title": name, "about": about, "images": rows} | more)
+        run / "pictures" / name, Sheet(**{"title": name, "about": about, "images": drawn} | more)
     )
 
 
@@ -74,10 +75,12 @@ def test_what_has_no_room_is_named(run, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_a_page_of_very_many_pictures_stays_under_ten_megabytes(run):
     noise = torch.randint(0, 256, (64, 3, 64, 64), generator=torch.Generator().manual_seed(0))
-    for i in range(14):
-        sheet_of(run, f"{i:02d}.png", in_rows(noise / 127.5 - 1, 8))
+    sheet_of(run, "00.png", in_rows(noise / 127.5 - 1, 8))
+    for i in range(1, 9):
+        shutil.copy(run / "pictures/00.png", run / f"pictures/{i:02d}.png")
     write(run / "report.html", [run])
     assert 5e6 < (run / "report.html").stat().st_size < 10e6
     assert "no room on a page of 10 MB" in (run / "report.html").read_text(encoding="utf-8")
