@@ -9,7 +9,7 @@ They need the packages booktabs and graphicx. A cell is as in the Markdown (`rep
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from textwrap import wrap
 
@@ -31,8 +31,11 @@ from reports.numbers import (
 from reports.records import Record
 
 PACKAGES = ("booktabs", "graphicx")
-WIDEST, LONGEST = 124, 66  # characters of \footnotesize across A4, its lines down a page
+WIDEST = 124  # characters of \footnotesize across a page
+LONGEST = 55  # its lines down a page of plain `article`
 SEPARATION = 2  # of two columns, in characters
+CAPTION, AROUND = 6, 4  # lines of a caption, and of what stands above and below a tabular
+FEWEST = 4  # rows that are worth a tabular
 NARROWEST = 11  # a column that a heading is broken for
 NOTE_WIDTH = 150  # characters of \scriptsize in a line
 PAPER = "Preechakul et al. 2022"
@@ -94,7 +97,6 @@ class _Part:
 
 
 def _parts(table: Table) -> Iterator[_Part]:
-    height = LONGEST - 16
     for panel in table.panels:
         blocks = _blocks(panel, table.known)
         for columns in blocks:
@@ -102,8 +104,17 @@ def _parts(table: Table) -> Iterator[_Part]:
             rows = [row for row in rows if len(blocks) == 1 or _says_something(row)]
             headers = tuple(panel.headers[i] for i in columns)
             names = tuple(is_name(panel, i) for i in columns)
-            for start in range(0, len(rows), height):
-                yield _Part(panel.heading, headers, names, tuple(rows[start : start + height]))
+            yield from _fitting(_Part(panel.heading, headers, names, tuple(rows)), table.known)
+
+
+def _fitting(part: _Part, known: Metrics) -> Iterator[_Part]:
+    """A part, or its rows in halves, until a page holds each with its notes."""
+    half = ceil(len(part.rows) / 2)
+    if _height([part], known) <= LONGEST or half < FEWEST:
+        yield part
+    else:
+        for rows in (part.rows[:half], part.rows[half:]):
+            yield from _fitting(replace(part, rows=rows), known)
 
 
 def _says_something(row: Sequence[Cell]) -> bool:
@@ -190,7 +201,7 @@ def _floats(parts: Iterator[_Part], known: Metrics) -> Iterator[list[_Part]]:
 def _height(parts: Sequence[_Part], known: Metrics) -> int:
     notes = {note for part in parts for note in part.notes(known)}
     lines = sum(ceil(len(note) / NOTE_WIDTH) for note in notes)
-    return 5 + lines + sum(len(part.rows) + 4 for part in parts)
+    return CAPTION + lines + sum(len(part.rows) + AROUND for part in parts)
 
 
 # ----------------------------------------------------------------------------------------------
