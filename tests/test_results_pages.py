@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -82,3 +83,10 @@ def test_a_page_without_markers_is_an_error(readme, tmp_path):
     page.write_text("no table")
     with pytest.raises(SystemExit, match="page.md"):
         readme.renewed(page, "a table")
+
+
+def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():
+    """Made anew: python docs/pictures/compose.py runs/RUN docs/pictures/overview.png"""
+    compose = script(ROOT / "docs" / "pictures" / "compose.py")
+    with Image.open(ROOT / "docs" / "pictures" / "overview.png") as picture:
+        assert picture.text["made of"] == compose.made_of()

@@ -58,6 +58,7 @@ def test_systems_of_one_name_carry_the_name_of_their_run(tmp_path):
     ]  # DDIM's are the same
     _, frame = table(tmp_path / "again", named(runs[0], "paper"), named(runs[1], "ours"))
     assert set(frame["system"]) == {"DiffAE (paper)", "DiffAE (ours)", "DDIM"}
+    assert "DiffAE (ours)" in (tmp_path / "again/out/report.html").read_text()
 
 
 def test_the_same_system_is_one_where_runs_have_other_benchmarks(tmp_path):
