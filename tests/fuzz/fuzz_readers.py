@@ -4,7 +4,7 @@
 
 The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
 and --set), `weights` (safetensors), `runs` (folders that the gate compares), `systems` (what a plug-in returns),
-`stylegan2` (its three containers), `taming` (the yaml of a VQ-GAN), `vqvae2` and `diffusers` (a model's configuration).
+`stylegan2` (its three containers), `taming` (the yaml of a VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem) and `landmarks`.
 Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes at random.
 Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the run with the
 smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
@@ -28,6 +28,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import picture_inputs
 import plug_in_outputs
 import stylegan2_pickles
 import torch
@@ -571,6 +572,10 @@ TARGETS = {
     "taming": Target(or_damaged(vq_inputs.yaml_file()), vq_inputs.read_yaml),
     "vqvae2": Target(or_damaged(vq_inputs.vqvae2_file()), vq_inputs.read_vqvae2),
     "diffusers": Target(or_damaged(vq_inputs.model_config()), vq_inputs.read_model_config),
+    "classifier": Target(
+        or_damaged(picture_inputs.classifier_file()), picture_inputs.read_classifier
+    ),
+    "landmarks": Target(or_damaged(picture_inputs.landmarks_file()), picture_inputs.read_marks),
 }
 
 
