@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("reports.make", []),
     "history": ("reports.history", []),
     "images": ("diffae.images.__main__", []),
+    "app": ("diffae.app.__main__", []),
 }
 USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more
 
@@ -32,7 +33,8 @@ USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells mo
   compare    two runs: the regression gate                     (python -m reports.compare)
   report     tables of runs: CSV, Markdown, LaTeX              (python -m reports.make)
   history    headlines by commit: a trend, a badge             (python -m reports.history)
-  images     pictures by a model: edit, interpolate, sample    (python -m diffae.images)"""
+  images     pictures by a model: edit, interpolate, sample    (python -m diffae.images)
+  app        the same as a page on this machine                (python -m diffae.app)"""
 
 
 def main() -> NoReturn:

@@ -10,7 +10,7 @@ import in_process
 import numpy as np
 import pytest
 import torch
-from official_files import write_lightning
+from official_files import tiny_state, write_lightning
 from PIL import Image
 
 from diffae import images
@@ -348,3 +348,33 @@ def test_the_authors_classifier_is_taken(tmp_path):
     direction = state["classifier.weight"][31] / state["classifier.weight"][31].norm()
     expected = 0.3 * math.sqrt(512) * direction * state["conds_std"][0]  # manipulate.ipynb
     torch.testing.assert_close(found.move({"Smiling": 0.3})[0], expected)
+
+
+def test_the_authors_checkpoint_is_taken(command, faces, tmp_path):
+    """A small `last.ckpt`: samples, an edit by one's own folders, and one by a classifier beside it."""
+    (tmp_path / "theirs").mkdir()
+    write_lightning(tmp_path / "theirs" / "last.ckpt", tiny_state())
+    words = ("--ckpt", "theirs/last.ckpt", "--json", *FEW)
+    sampled = made(command("sample", "--count", "2", "--out", "1", *words))
+    assert sampled["settings"]["checkpoint"] == "theirs"
+    own = ("--with", faces / "a.png", "--without", faces)
+    kept = ("--save-classifier", "theirs/classifier.safetensors")
+    first = made(
+        command("edit", faces / "b.png", "--attribute", "A", "--out", "2", *own, *kept, *words)
+    )
+    again = made(command("edit", faces / "b.png", "--attribute", "A", "--out", "3", *words))
+    assert first["files"][0]["edit"] == again["files"][0]["edit"] == {"A": 0.3}
+    assert np.array_equal(*(Image.open(tmp_path / n / "b-A+0.3.png") for n in "23"))
+    refused = command(
+        "edit",
+        faces,
+        "--attribute",
+        "A",
+        "--out",
+        "4",
+        "--ckpt",
+        "portraits",
+        "--classifier",
+        "theirs",
+    )
+    assert refused.returncode == 2 and "for a z_sem of 64 numbers" in refused.stderr
