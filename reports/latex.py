@@ -10,6 +10,7 @@ They need the packages booktabs and graphicx. A cell is as in the Markdown (`rep
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import ceil
 from textwrap import wrap
 
@@ -124,21 +125,21 @@ def _says_something(row: Sequence[Cell]) -> bool:
 
 def _blocks(panel: Panel, known: Metrics) -> list[list[int]]:
     """The columns of `panel` in blocks that a page is wide enough for, of about one width."""
-    blocks = _divided(panel, WIDEST, known)
+    width = [_width(panel, i, known) for i in range(len(panel.headers))]
+    blocks = _divided(panel, width, WIDEST)
     for narrower in range(WIDEST - 4, 0, -4):
-        balanced = _divided(panel, narrower, known)
+        balanced = _divided(panel, width, narrower)
         if len(balanced) > len(blocks):
             break
         blocks = balanced
     return blocks
 
 
-def _divided(panel: Panel, widest: int, known: Metrics) -> list[list[int]]:
-    """The columns in blocks of at most `widest` characters, each after the names of the rows.
+def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]:
+    """The columns, of `width`, in blocks of at most `widest` characters, each after the names of the rows.
 
     A published value stays beside the measured one.
     """
-    width = [_width(panel, i, known) for i in range(len(panel.headers))]
     named = list(range(_identifying(panel)))
     blocks = [list(range(_labels(panel)))]
     for group in _groups(panel, len(blocks[0])):
@@ -294,9 +295,7 @@ def _value(record: Record, best: bool, known: Metrics) -> str:
 def _scientific(value: str, error: str, within: str, best: bool) -> str:
     """A value and its errors times one power of ten."""
     digits, power = value.split("e")
-    error, within = (
-        f"{float(text) / 10.0 ** int(power):.2f}" if text else "" for text in (error, within)
-    )
+    error, within = (f"{Decimal(t).scaleb(-int(power)):.2f}" if t else "" for t in (error, within))
     digits = rf"\mathbf{{{digits}}}" if best else digits
     inside = rf"\,[{within}]" if within else ""
     return rf"$({digits} \pm {error}{inside}) \times 10^{{{int(power)}}}$"

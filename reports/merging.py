@@ -155,7 +155,10 @@ def _pooled(thing: Thing, what: str) -> list[Shown]:
     for record in (record for records in by_run for record in records):
         groups.setdefault((record.table, record_key(record)), []).append(record)
     _check_alike(thing, groups.values())
-    return [_mean(group, len(by_run), thing.name) for group in groups.values()]
+    try:
+        return [_mean(group, len(by_run), thing.name) for group in groups.values()]
+    except OverflowError:
+        raise Refused(f"{thing.sources[0].folder}: numbers too large to take their mean") from None
 
 
 def _shown(record: Record, **more: Any) -> Shown:

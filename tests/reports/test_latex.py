@@ -155,6 +155,17 @@ def test_forty_attributes_fit_a_page_and_more_go_on(tmp_path):
     assert pdf_text(tmp_path, ["t.tex"]).count("Attribute_") == 80
 
 
+@pytest.mark.parametrize(
+    "value", [5e-324, 1.7e308, -1e-300, float("inf"), float("-inf"), float("nan")]
+)
+def test_any_number_is_written(value):
+    records = [
+        number("A", "mse", value, stderr=1e149, published=value),
+        number("B", "mse", value, stderr=5e-324),
+    ]
+    assert "A &" in latex.render(tables(records)["table1_reconstruction"], "", {})
+
+
 def test_wide_tables_are_divided_and_every_number_stands_once(tmp_path):
     values = [(f"A rather long system {i}", 10 + i / 100) for i in range(30)]
     records = [

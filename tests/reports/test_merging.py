@@ -194,6 +194,12 @@ def test_what_is_no_other_run_of_it_is_refused(other, words, tmp_path):
         merge([named(a, "x"), named(b, "x")])
 
 
+def test_numbers_that_have_no_mean_are_refused_in_one_line(tmp_path):
+    runs = [run(tmp_path / f"s{i}", [number("A", "ssim", 1.7e308)], seed=i) for i in range(2)]
+    with pytest.raises(Refused, match="too large"):
+        merge(runs)
+
+
 def test_a_run_given_twice_is_refused_in_one_line(tmp_path, capsys):
     a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
     words = [str(a.folder), f"x={a.folder}/../a"]
