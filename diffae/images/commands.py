@@ -33,6 +33,7 @@ class Work:
     model: DiffusionAutoencoder
     fingerprint: str
     read: list[Read] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def way(self) -> dict[str, Any]:
@@ -40,7 +41,8 @@ class Work:
 
     @cached_property
     def pictures(self) -> list[Picture]:
-        return reading.find(self.args.pictures)
+        found, self.left_out = reading.look(self.args.pictures)
+        return found
 
     @cached_property
     def landmarks(self) -> Mapping[str, align.Points]:
@@ -278,8 +280,10 @@ MAKERS: Mapping[str, Callable[[Work, Output], Made]] = {
 }
 
 
-def notices(read: Sequence[Read], size: int) -> Iterator[str]:
+def notices(work: Work) -> Iterator[str]:
     """What a person should know of how their pictures were read, a line for each kind."""
+    read, size = work.read, work.model.image_size
+    yield from work.left_out
     cut = [one for one in read if one.was_cut]
     celeba = [one for one in cut if one.size == ALIGNED_CELEBA]
     small = [one for one in read if min(one.size) < size]

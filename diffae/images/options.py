@@ -194,7 +194,7 @@ def _edit(parser: cli.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME[=STRENGTH]",
-        help="give it several times for several at once",
+        help="give it several times for several at once; '?' lists them",
     )
     parser.add_argument(
         "--strength",

@@ -48,19 +48,26 @@ def find(paths: Sequence[str | Path]) -> list[Picture]:
 
     Raises UserError where one is not there, is no picture's file by its suffix, or a folder holds none.
     """
+    return look(paths)[0]
+
+
+def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
+    """As `find`, and a line for each kind of file in a folder that may have been meant and is not read."""
     found: list[Path] = []
+    left_out: list[str] = []
     for given in map(Path, paths):
         if given.is_dir():
             inside = find_images(given)
             if not inside.names:
                 raise UserError(nothing_in(given, "folder", inside.left_out))
             found += [given / name for name in inside.names]
+            left_out += [f"{given}: {line}" for line in inside.left_out]
         elif not os.path.lexists(given):
             raise UserError(f"{given}: no such file or folder")
         else:
             _refuse_format(given)
             found.append(given)
-    return _named(found)
+    return _named(found), left_out
 
 
 def _refuse_format(path: Path) -> None:

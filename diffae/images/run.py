@@ -38,7 +38,7 @@ def make(args: Namespace) -> dict[str, Any]:
         page.finish(made.title, made.caption, made.columns)
     if getattr(args, "save_classifier", None) is not None:
         work.classifier.save(args.save_classifier)
-    for line in commands.notices(work.read, model.image_size):
+    for line in commands.notices(work):
         cli.say(line)
     return {
         "verb": args.verb,

@@ -179,13 +179,18 @@ def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
     rng = np.random.default_rng(0)
     for name, shape in (("a.jpg", (40, 64)), ("b.jpg", (64, 40)), ("c.jpg", (20, 20))):
         Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(tmp_path / name)
-    done = command("reconstruct", "a.jpg", "b.jpg", "c.jpg", "--out", "o", *FEW)
+    (tmp_path / "in").mkdir()
+    for path in tmp_path.glob("*.jpg"):
+        path.rename(tmp_path / "in" / path.name)
+    (tmp_path / "in" / "d.heic").write_bytes(b"")
+    done = command("reconstruct", "in", "--out", "o", *FEW)
     assert done.stderr.splitlines() == [
+        "in: 1 file of a format that is not read: heic 1",
         "2 pictures (a.jpg of 64 x 40, ...): cut to the middle square; --landmarks or --points aligns a face",
         "c.jpg: smaller than the model's 32 px, and enlarged",
     ]
     aligned = command(
-        "reconstruct", "a.jpg", "--points", "20,15,40,15,30,20,23,30,37,30", "--out", "p", *FEW
+        "reconstruct", "in/a.jpg", "--points", "20,15,40,15,30,20,23,30,37,30", "--out", "p", *FEW
     )
     assert aligned.returncode == 0 and "cut" not in aligned.stderr
     assert images.read_mark(tmp_path / "p" / "a.png")["cut"] == "aligned"
@@ -221,6 +226,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         ((*EDIT, "--strength", "much"), "argument --strength: 'much' is not a strength"),
         ((*EDIT, "--strength", "nan"), "argument --strength: 'nan' is not a strength"),
         ((*EDIT, "--attribute", "Mael"), "no attribute 'Mael'; did you mean Male?"),
+        ((*EDIT, "--attribute", "?"), "no attribute '?'; there are: 5_o_Clock_Shadow, Arched"),
         ((*EDIT, "--attribute", "male"), "--attribute Male: given twice"),
         ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
         ((*EDIT, "--classifier", "other.safetensors"), "learnt on another checkpoint"),
