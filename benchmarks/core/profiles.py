@@ -1,7 +1,7 @@
 """Profiles: how much of everything is computed. A profile is a TOML file with a section for each task.
 
 `paper` is the paper's protocol; `standard` is what a machine with a GPU does in an hour or two; `quick` ends
-in five to eight minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs. They are in
+in about five minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs. They are in
 benchmarks/profiles/. What a setting means is said by the `Sizes` of the task that has it:
 
     context.sizes(Sizes).images
