@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -53,7 +52,7 @@ class D2CSystem(System):
     def __init__(self, path: str | Path | None, device: torch.device):
         address = read_address(path, OPTIONS)
         self.options, self.device = address.options, device
-        source = self.source = address.path or _packaged()
+        source = self.source = address.path or folder.shipped("d2c", "D2C", "model.ckpt")
         model, digest = (_of_folder if folder.is_folder(source) else _of_file)(source)
         self.model = model.to(device)
         self.fingerprint = "-".join((digest, *self.options.values()))
@@ -169,13 +168,6 @@ def uniforms(shape: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 # ----------------------------------------------------------------------------------------------
 # Reading
-
-
-def _packaged() -> Path:
-    found = folder.packaged("d2c")
-    if found is None:
-        raise NotAvailable("no D2C ships with this package; give one: --ckpt d2c=model.ckpt")
-    return found
 
 
 def empty(config: D2CConfig) -> D2C:

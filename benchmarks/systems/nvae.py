@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -52,7 +51,7 @@ class NVAESystem(Maps):
     def __init__(self, path: str | Path | None, device: torch.device):
         address = read_address(path, OPTIONS)
         self.options, self.device = address.options, device
-        source = self.source = address.path or _packaged()
+        source = self.source = address.path or folder.shipped("nvae", "NVAE", "checkpoint.pt")
         model, digest = (_of_folder if folder.is_folder(source) else _of_file)(source)
         self.model = model.to(device)
         self.fingerprint = "-".join((digest, *self.options.values()))
@@ -143,13 +142,6 @@ class _Drawn:
 
 # ----------------------------------------------------------------------------------------------
 # Reading
-
-
-def _packaged() -> Path:
-    found = folder.packaged("nvae")
-    if found is None:
-        raise NotAvailable("no NVAE ships with this package; give one: --ckpt nvae=checkpoint.pt")
-    return found
 
 
 def empty(config: NVAEConfig) -> NVAE:

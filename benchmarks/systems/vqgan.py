@@ -77,9 +77,7 @@ class VQGANSystem(Quantised):
 
 
 def _packaged() -> Path:
-    found = folder.packaged("vqgan")
-    if found is None:
-        raise NotAvailable("no VQ-GAN ships with this package; give one: --ckpt vqgan=last.ckpt")
+    found = folder.shipped("vqgan", "VQ-GAN", "last.ckpt")
     if not library.is_installed():
         raise NotAvailable(library.MISSING)
     return found

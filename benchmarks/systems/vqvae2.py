@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.core.precision import full_precision
-from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import Code, several
 from benchmarks.systems.files import containers, folder
 from benchmarks.systems.files.address import read_address
@@ -32,7 +31,7 @@ class VQVAE2System(Quantised):
     def __init__(self, path: str | Path | None, device: torch.device):
         address = read_address(path, OPTIONS)
         self.block, self.device = address.options["block"], device
-        self.source = address.path or _packaged()
+        self.source = address.path or folder.shipped("vqvae2", "VQ-VAE-2", "vqvae_560.pt")
         read = _folder if folder.is_folder(self.source) else _file
         model, fingerprint = read(self.source, self.block == "relu-skip")
         self.model, self.fingerprint = model.to(device), f"{fingerprint}-{self.block}"
@@ -82,15 +81,6 @@ class VQVAE2System(Quantised):
 
     def networks(self) -> dict[str, nn.Module]:
         return {"VQ-VAE-2": self.model}
-
-
-def _packaged() -> Path:
-    found = folder.packaged("vqvae2")
-    if found is None:
-        raise NotAvailable(
-            "no VQ-VAE-2 ships with this package; give one: --ckpt vqvae2=vqvae_560.pt"
-        )
-    return found
 
 
 def _empty(config: VQVAE2Config, relu_skip: bool) -> VQVAE2:

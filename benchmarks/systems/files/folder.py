@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.files import containers
 from diffae.checkpoint import write_tensors
 from diffae.errors import UserError
@@ -35,6 +36,15 @@ def packaged(system: str) -> Path | None:
     """The small version of a system that ships with the package, if one does."""
     folder = PACKAGED / system
     return folder if is_folder(folder) else None
+
+
+def shipped(system: str, title: str, example: str) -> Path:
+    """The same. Raises NotAvailable, saying which file to give, if none does."""
+    if (found := packaged(system)) is None:
+        raise NotAvailable(
+            f"no {title} ships with this package; give one: --ckpt {system}={example}"
+        )
+    return found
 
 
 def write(

@@ -1,6 +1,7 @@
 """The trainings of the small NVAE and D2C: their losses against closed forms, and what a short one writes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from benchmarks.systems.networks.nvae import NVAE, Gaussian
 from benchmarks.systems.networks.nvae_cells import WeightNormConv, start_norms
 from benchmarks.systems.small import d2c, nvae
 from benchmarks.systems.small.batch_norms import settle
+from diffae.config import EPSILON
+from diffae.diffusion import linear_alphas
 from diffae.noise import generator
 from diffae.train.elsewhere import find_preset
-from diffae.train.stages import Images
+from diffae.train.stages import Images, noised
 from diffae.train.trainer import Run
 
 SMALL_NVAE = replace(
@@ -89,6 +92,18 @@ def test_the_contrastive_loss_of_vectors_that_are_their_own_only():
     torch.testing.assert_close(found, torch.tensor(1 + 3 * np.exp(-2.0)).log().float())
     other = d2c.info_nce(torch.eye(4), torch.eye(4)[[1, 0, 2, 3]], temperature=0.5)
     assert other > found
+
+
+def test_the_latent_loss_weighs_an_error_of_the_noise_by_what_it_does_to_the_code():
+    """A network that says 0 misses by the noise itself: the mean of w_t eps^2, w_t = 1 / (a_t + floor) over its mean."""
+    z, draw, a = torch.randn(64, 2, 4, 4), (0, "a", 0), linear_alphas()
+    silent = SimpleNamespace(predict_noise=lambda x, t: torch.zeros_like(x))
+    found = d2c.latent_loss(silent, z, {"floor": 0.5})(torch.arange(64), generator(*draw))
+    batch = noised(z, a, EPSILON, generator(*draw))
+    w = 1 / (a + 0.5)
+    expected = ((w / w.mean())[batch.t] * batch.target.double().square().mean((1, 2, 3))).mean()
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    assert w[999] / w[0] == pytest.approx((1 + 0.5) / 0.5, rel=1e-3)
 
 
 def test_augmented_images_are_moved_mirrored_and_relit_each_for_itself():
