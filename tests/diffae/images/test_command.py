@@ -12,9 +12,10 @@ import pytest
 import torch
 from official_files import tiny_state, write_lightning
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from diffae import images
-from diffae.data import open_dataset
+from diffae.data import open_dataset, portraits
 from diffae.errors import Terminated
 from diffae.images import verbs
 from diffae.images.__main__ import main
@@ -384,3 +385,35 @@ def test_the_authors_checkpoint_is_taken(command, faces, tmp_path):
         "theirs",
     )
     assert refused.returncode == 2 and "for a z_sem of 64 numbers" in refused.stderr
+
+
+def test_a_classifier_is_learnt_from_labelled_data(command, faces, model, tmp_path):
+    """In CelebA's layout: by `learn` of all attributes, by `sample-class` from a few of one."""
+    portraits.write_dataset(tmp_path / "set", 60, 32, 0, 1)
+    result = made(command("learn", "--data", "set", "--out", "c.safetensors", "--json"))
+    known = Classifier.load(tmp_path / "c.safetensors")
+    data = open_dataset(tmp_path / "set", 32)
+    test = data.indices("test")
+    assert known.names == data.attribute_names
+    logits = known.logits(model.encode(data.batch(test))).numpy()[:, known.index("Male")]
+    theirs = roc_auc_score(data.attributes[test, known.index("Male")], logits)
+    assert result["auroc"]["Male"] == pytest.approx(theirs, abs=2e-4)
+    words = (
+        "sample-class",
+        "--attribute",
+        "male",
+        "--count",
+        "2",
+        "--data",
+        "set",
+        "--shots",
+        "5",
+        "--json",
+        *FEW,
+    )
+    for number, more in enumerate(((), ("--unlabelled",), ("--absent", "--accept", "probability"))):
+        shown = made(command(*words, *more, "--out", str(number)))
+        assert shown["settings"]["class"] == ("not Male" if "--absent" in more else "Male")
+        assert len(shown["files"]) == 2
+    few = command(*words[:-3], "--out", "9", "--shots", "50")
+    assert few.returncode == 2 and "Male: 50 positive images needed, but there are" in few.stderr
