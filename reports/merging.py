@@ -264,12 +264,23 @@ def _told_apart(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> se
 
 def _same_system(a: Thing, theirs: Mapping, b: Thing, ours: Mapping) -> bool:
     """By its numbers; where the two have none in common, by the weights of their runs."""
-    shared = [key for key in theirs if key in ours and None not in (theirs[key][0], ours[key][0])]
-    if shared:
+    here, there = _measured(theirs), _measured(ours)
+    if any(here[table] != there[table] for table in here.keys() & there.keys()):
+        return False
+    shared = [key for key in theirs if key in ours]
+    if any(theirs[key][0] is not None for key in shared):
         return all(theirs[key] == ours[key] for key in shared)
     weights, others = (t.sources[0].settings.get("weights") or {} for t in (a, b))
     common = weights.keys() & others.keys()
     return bool(common) and all(weights[name] == others[name] for name in common)
+
+
+def _measured(numbers: Mapping[tuple[str, str], tuple[object, ...]]) -> dict[str, bool]:
+    """Of each table, whether it has a number and not only reasons why there is none."""
+    found: dict[str, bool] = {}
+    for (table, _), (value, *_) in numbers.items():
+        found[table] = found.get(table, False) or value is not None
+    return found
 
 
 def _noted(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> Iterator[list[Shown]]:

@@ -71,6 +71,19 @@ def test_the_same_system_is_one_where_runs_have_other_benchmarks(tmp_path):
         assert {r.system for r in merge([a, b]).records} == names
 
 
+def test_a_system_that_could_not_run_in_one_of_them_is_no_other_row_of_its_own(tmp_path):
+    a = run(tmp_path / "a", [number("A", "ssim", 0.9), number("DDIM", "ssim", 0.8)])
+    b = run(
+        tmp_path / "b",
+        [number("A", "", None, steps=None, note="too little memory"), number("B", "ssim", 0.7)],
+    )
+    page, frame = table(tmp_path, a, b)
+    assert (
+        list(frame["system"]) == ["A (a)", "DDIM", "A (b)", "B"]
+        and "protocol" not in page.split("|:--")[0]
+    )
+
+
 def test_what_was_measured_otherwise_says_so_and_does_not_compete(tmp_path):
     a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95), number("DDIM", "ssim", 0.9)])
     b = run(
