@@ -85,3 +85,19 @@ def test_the_default_run_works_where_a_folder_has_a_packaged_models_name(
     titles = {record.system for record in read_records(out / "records.csv") if record.value}
     assert {"DiffAE", "DDIM"} <= titles
     assert (tmp_path / "portraits" / "notes.txt").read_text() == "mine"
+
+
+def test_a_class_where_it_is_written_is_found_and_hides_nothing(tmp_path, monkeypatch):
+    """As `--systems my_module:MyVAE` needs it; a folder `benchmarks/` there stays theirs."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").write_text("raise SystemExit(9)")
+    (tmp_path / "blur.py").write_text("")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["diffae-bench", "--help"])
+    monkeypatch.setattr(console, "quit_on_signals", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        console.main()
+    assert not ended.value.code
+    assert importlib.util.find_spec("blur").origin == str(tmp_path / "blur.py")
+    assert importlib.machinery.PathFinder.find_spec("benchmarks").origin != str(tmp_path / "benchmarks" / "__init__.py")
