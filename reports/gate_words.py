@@ -57,7 +57,7 @@ def because(c: Comparison) -> str:
 
 def p_text(p: float) -> str:
     """`p = 2e-5`; a p that is all but zero is a bound."""
-    return f"p < {_tidy(f'{SURE:.0e}')}" if p < SURE else f"p = {_tidy(f'{p:.1g}')}"
+    return f"p below {_tidy(f'{SURE:.0e}')}" if p < SURE else f"p = {_tidy(f'{p:.1g}')}"
 
 
 def brief(number: float, change: float) -> str:
@@ -72,7 +72,7 @@ def brief(number: float, change: float) -> str:
 
 def two_digits(size: float) -> str:
     """A size to its second digit: 0.015, 0.0008, 2.1e-5, 1,234."""
-    return f"{size:.2g}" if 1e-4 <= size < 10 else brief(size, size)
+    return _tidy(f"{size:.2g}") if size < 10 else brief(size, size)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def test_numbers_have_the_digits_that_show_the_change(fallen, base, new, stderr,
 
 
 @pytest.mark.parametrize(
-    ("p", "said"), [(0.0, "p < 1e-12"), (0.0351, "p = 0.04"), (3e-13, "p < 1e-12"), (1e-7, "p = 1e-7")]
+    ("p", "said"), [(0.0, "p below 1e-12"), (0.0351, "p = 0.04"), (3e-13, "p below 1e-12"), (1e-7, "p = 1e-7")]
 )  # fmt: skip
 def test_a_p_has_one_digit(p, said):
     assert p_text(p) == said
