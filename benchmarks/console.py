@@ -41,7 +41,7 @@ USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells mo
 def main() -> NoReturn:
     """The entry point."""
     quit_on_signals()
-    sys.path.append(os.getcwd())  # for a class of the user's by its address; last, where it hides no module
+    sys.path.append(os.getcwd())  # has a user's class by its address; last, it hides no module
     cli.run(lambda: command(sys.argv[1:]))
 
 

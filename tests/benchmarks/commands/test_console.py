@@ -100,4 +100,6 @@ def test_a_class_where_it_is_written_is_found_and_hides_nothing(tmp_path, monkey
         console.main()
     assert not ended.value.code
     assert importlib.util.find_spec("blur").origin == str(tmp_path / "blur.py")
-    assert importlib.machinery.PathFinder.find_spec("benchmarks").origin != str(tmp_path / "benchmarks" / "__init__.py")
+    assert importlib.machinery.PathFinder.find_spec("benchmarks").origin != str(
+        tmp_path / "benchmarks" / "__init__.py"
+    )
