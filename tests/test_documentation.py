@@ -54,7 +54,7 @@ MAINS = {
     "reports.make": make.main,
 }
 # Programs of others, whose options are theirs to check.
-OTHERS = {"pip", "apt-get", "cp", "export", "ruff", "mypy", "venv", "git"}
+OTHERS = {"pip", "apt-get", "cp", "mkdir", "export", "ruff", "mypy", "venv", "git"}
 PROGRAMS = {"python", "python3", "pytest", "tox", "torchrun", "srun", "diffae-bench"} | OTHERS
 
 
