@@ -146,6 +146,7 @@ def launch(page: gr.Blocks, host: str, port: int | None) -> str:
             mcp_server=False,
             enable_monitoring=False,
             footer_links=[],
+            max_file_size="64mb",
             prevent_thread_lock=True,
             theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
             css=CSS,

@@ -29,8 +29,7 @@ def make(args: Namespace) -> dict[str, Any]:
     if hasattr(args, "pictures"):
         _ = work.pictures, work.landmarks  # wrong names are said before anything is computed
     with output.making(args.out) as folder:
-        made_of = {**_settings(args, work)}
-        page = output.Output(folder, made_of, marks.EDITED, args.enlarge)
+        page = output.Output(folder, _settings(args, work), marks.EDITED, args.enlarge)
         made = commands.MAKERS[args.verb](work, page)
         page.settings, page.kind = {**page.settings, **made.settings}, made.kind
         for row in made.rows:
