@@ -7,9 +7,9 @@
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run doctor                       which weights are here, and where others go
 
-Results are in --out: records.csv (one row a number), influences.npz (what each number's uncertainty is made
-of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on where a killed run
-stopped. Progress is on stderr, results on stdout.
+Results are in --out: report.html (all of it, for a browser), records.csv (one row a number), influences.npz (what each
+number's uncertainty is made of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on
+where a killed run stopped. Progress is on stderr, results on stdout.
 """
 
 import importlib
