@@ -9,16 +9,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from reports.reading import Refused, read_json
 from reports.writing import write_whole
 
 MARK = "made.json"
+NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file that is made
 
 
 @contextlib.contextmanager
@@ -52,20 +54,18 @@ def _made_before(out: Path) -> dict[str, str]:
     if not out.is_dir() or not (out / MARK).is_file():
         raise Refused(f"--out {out}: exists, and was not made by this command; choose another")
     files = read_json(out / MARK).get("files")
-    if not isinstance(files, dict) or not all(map(_is_inside, files)):
+    if not isinstance(files, dict) or not all(map(NAME.fullmatch, files)):
         raise Refused(f"{out / MARK}: damaged; choose another --out")
     for name, digests in files.items():
         path = out / name
-        if path.is_file() and _sha256(path) not in str(digests).split():
-            raise Refused(
-                f"{path}: changed since it was made; move it away or choose another --out"
-            )
+        if os.path.lexists(path) and not _is_as_made(path, str(digests)):
+            why = "changed since it was made; move it away or choose another --out"
+            raise Refused(f"{path}: {why}")
     return {name: str(digests) for name, digests in files.items()}
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
+def _is_as_made(path: Path, digests: str) -> bool:
+    return path.is_file() and not path.is_symlink() and _sha256(path) in digests.split()
 
 
 def _check_free(out: Path, made: Mapping[str, str], before: Mapping[str, str]) -> None:

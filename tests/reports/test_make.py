@@ -139,6 +139,22 @@ def test_what_others_made_is_not_touched(kind, run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "files",
+    ['[]', '{"a\\u0000": "0"}', '{"/etc/passwd": "0"}', '{"tables": "0"}', '{"": "0"}', '{"tables/../mine": "0"}',
+     '{"tables/mine": {"a": 1}}', '{"link": "0"}', f'{{"{"x" * 5000}": "0"}}'],
+)  # fmt: skip
+def test_a_list_of_files_that_is_not_ours_removes_nothing(files, run, tmp_path, capsys):
+    out = tmp_path / "out"
+    (out / "tables").mkdir(parents=True)
+    (out / "tables/mine").write_text("mine")
+    (out / "link").symlink_to(run / "run.json")
+    (out / "made.json").write_text(f'{{"files": {files}}}')
+    before = content(tmp_path)
+    assert "--out" in refused(capsys, run, "--out", out)
+    assert content(tmp_path) == before and (out / "link").is_symlink()
+
+
+@pytest.mark.parametrize(
     ("damage", "words"),
     [
         (lambda run: (run / "records.csv").unlink(), "records.csv: no such file"),
