@@ -45,13 +45,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=port, help="default: the first free one from 7860 on")
     args = parser.parse(arguments)
     require_gradio()
-    with importing():
-        from diffae.app import page
-        from diffae.app.start import studio
-        from diffae.images.run import checkpoint_name
     with tempfile.TemporaryDirectory(prefix="diffae-app-") as scratch:
-        # where Gradio keeps what is dropped on the page, and serves files from
+        # where Gradio keeps what is dropped on the page, and serves files from; it looks as it is imported
         os.environ["GRADIO_TEMP_DIR"] = scratch
+        with importing():
+            from diffae.app import page
+            from diffae.app.start import studio
+            from diffae.images.run import checkpoint_name
         made = studio(args.ckpt, args.classifier, args.device, Path(scratch) / "made")
         shown = page.build(made, checkpoint_name(args.ckpt))
         address = page.launch(shown, args.host, args.port)

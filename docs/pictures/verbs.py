@@ -41,7 +41,10 @@ def verbs(at: dict[str, str]) -> dict[str, list[str]]:
         "edit": ["edit", *people, "--attribute", "Male", "--strip", "-0.4,-0.2,0,0.2,0.4"],
         "edit-two": ["edit", *people, "--attribute", "Eyeglasses=0.4", "--attribute", "Young=-0.3"],
         "photograph": ["edit", at["face"], "--attribute", "Smiling", "--strip", "0,0.2,0.4"],
-        "aligned": ["reconstruct", at["astronaut"], "--points", POINTS],
+        "aligned": [
+            *("edit", at["astronaut"], "--points", POINTS),
+            *("--attribute", "Eyeglasses", "--strip", "0,0.2,0.4"),
+        ],
         "sample": ["sample", "--count", "16"],
         "sample-class": ["sample-class", "--attribute", "Male", "--shots", "50", "--count", "8"],
     }
