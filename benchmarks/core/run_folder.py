@@ -228,7 +228,7 @@ class RunFolder:
 
     def _write_page(self) -> None:
         try:
-            with writing(self.out, ANOTHER_OUT):
+            with writing(self.out / PAGE, ANOTHER_OUT):
                 page.write(self.out / PAGE, [self.out])
         except Refused as reason:
             raise UserError(f"{self.out}: is whole but for {PAGE}: {reason}") from None

@@ -10,6 +10,8 @@ from reports.records import HIGHER, LOWER, Record
 from reports.shown import contest_of
 from reports.uncertainty import difference_error, paired
 
+# How sure a verdict is, in a word.
+CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
 TWO_SIDED = 0.975  # the quantile of a difference that chance exceeds, either way, once in twenty
 
 
@@ -104,3 +106,9 @@ def gap_text(gap: Gap, found: Found) -> str:
 def listed(words: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def otherwise(rivals: Sequence[Record]) -> str:
+    """What is to be added where others were measured in another way: these are not compared."""
+    apart = any(contest_of(r) and is_measured(r) and not r.reference for r in rivals)
+    return " in this way (others by another protocol, which do not compare)" if apart else ""

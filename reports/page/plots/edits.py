@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from reports.numbers import heading
+from reports.page.described import strength_of
 from reports.page.plots.data import (
     Plot,
     Point,
@@ -19,7 +20,6 @@ from reports.page.plots.data import (
 from reports.page.plots.drawing import SOFT, draw, place
 from reports.page.plots.lines import LEFT, paint_line
 from reports.page.reading import Found
-from reports.page.verdicts import strength_of
 from reports.records import Record
 
 if TYPE_CHECKING:

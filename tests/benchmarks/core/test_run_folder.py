@@ -19,6 +19,7 @@ from benchmarks.metrics import networks as metric_networks
 from benchmarks.systems.dummy import Constant
 from diffae.errors import Terminated, UserError
 from diffae.lock import foreign, open_lock
+from reports.records import read_records
 
 CPU = torch.device("cpu")
 
@@ -65,6 +66,24 @@ def test_run_json_says_where_the_numbers_come_from(arguments, tmp_path):
     assert said["complete"] is True
     assert torch.__version__.startswith(said["versions"]["torch"])  # +cu132 is the build's
     assert said["versions"]["diffae-bench"] == diffae.__version__
+
+
+def test_a_run_leaves_a_page_of_its_numbers(arguments, tmp_path):
+    run.main(arguments)
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    (row,) = [r for r in read_records(tmp_path / "run/records.csv") if r.metric == "ssim"]
+    assert f'data-sort="{row.value!r}"' in page and 'href="records.csv"' in page
+
+
+def test_a_page_that_cannot_be_written_loses_no_number(arguments, tmp_path):
+    run.main(arguments)
+    numbers = (tmp_path / "run/records.csv").read_bytes()
+    (tmp_path / "run/report.html").unlink()
+    (tmp_path / "run/report.html").mkdir()
+    with pytest.raises(UserError, match="report.html: Is a directory; move the folder away"):
+        run.main(arguments)
+    assert (tmp_path / "run/records.csv").read_bytes() == numbers
+    assert note(tmp_path / "run")["complete"] is True
 
 
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):

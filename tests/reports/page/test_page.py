@@ -158,6 +158,7 @@ def test_numbers_that_were_measured_otherwise_do_not_compete(tmp_path):
     page = page_of(*runs, out=tmp_path)
     (said, *_) = [text for text in page.texts if "reconstructs best" in text]
     assert said.startswith("DiffAE") and "DDIM (b)" not in said
+    assert any("DDIM (a) follows" in text for text in page.texts)
     assert any("measured otherwise than in a: crop none against center" in t for t in page.texts)
 
 

@@ -3,8 +3,9 @@ import pytest
 from page_runs import SCORES, measured, number, two_systems, write_run
 from scipy import stats
 
+from reports.page.contest import ALONE, CLEAR, LEVEL, NOTHING
 from reports.page.reading import read
-from reports.page.verdicts import ALONE, CLEAR, LEVEL, NOTHING, verdicts
+from reports.page.verdicts import verdicts
 from reports.records import record_key
 
 RNG = np.random.default_rng(1)

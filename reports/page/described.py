@@ -1,0 +1,195 @@
+"""Verdicts on benchmarks that are no contest of one number: what an edit keeps, what each part of a code decides, whether
+samples are memorised, what it costs, and how many classes are drawn best.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from reports.numbers import metric_label, number_text, value_text
+from reports.page.contest import (
+    ALONE,
+    CLEAR,
+    LEVEL,
+    NOTHING,
+    SAID,
+    Contest,
+    contest,
+    is_measured,
+    listed,
+    otherwise,
+    with_error,
+)
+from reports.page.reading import Found
+from reports.records import HIGHER, LOWER, Record
+
+
+def _identity(records: list[Record], found: Found) -> tuple[str, str]:
+    """What an edit keeps of the person, and how far it moves the attribute: means over attributes."""
+    edits = [(r, *strength_of(r)) for r in records if is_measured(r)]
+    strengths = [s for r, _, s in edits if s is not None and not r.reference]
+    if not strengths:
+        return NOTHING, "No edit could be measured."
+    largest, texts = max(strengths), list[str]()
+    for system in dict.fromkeys(r.system for r, _, s in edits if s == largest):
+        ours = [r for r, _, s in edits if s == largest and r.system == system]
+        kept = [r for r in ours if r.direction == HIGHER]
+        moved = [r for r in ours if r.metric == "logit_change"]
+        if kept and moved:
+            texts.append(
+                f"{system} {_mean(kept, found)} (the logit moves by {_mean(moved, found)})"
+            )
+    people = [r for r in records if is_measured(r) and strength_of(r)[1] is None and r.reference]
+    scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
+    label = metric_label(next(r.metric for r, _, s in edits if r.direction == HIGHER), found.known)
+    text = f"Identity kept ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
+    return SAID, text + (f" For scale: {listed(scale)}." if scale else "")
+
+
+def strength_of(record: Record) -> tuple[str, float | None]:
+    """`("Male", 0.3)` of the setting "Male 0.3"; no strength where it is no edit."""
+    attribute, _, number = record.setting.rpartition(" ")
+    try:
+        return attribute, float(number)
+    except ValueError:
+        return record.setting, None
+
+
+def _mean(records: Sequence[Record], found: Found) -> str:
+    values = [r.value for r in records if r.value is not None]
+    return number_text(sum(values) / len(values), records[0].metric, found.known)
+
+
+def _variation(records: list[Record], found: Found) -> tuple[str, str]:
+    """How much each part of the code decides."""
+    texts: list[str] = []
+    for system, metric in dict.fromkeys((r.system, r.metric) for r in records if is_measured(r)):
+        ours = {r.setting: r for r in records if (r.system, r.metric) == (system, metric)}
+        noise, meaning = ours.get("x_T varies"), ours.get("z_sem varies")
+        if noise is None or meaning is None or not noise.value or meaning.value is None:
+            continue
+        if system in {text.split(":")[0] for text in texts}:
+            continue
+        texts.append(
+            f"{system}: a new x_T changes an image by {with_error(noise, found)}, a new z_sem by "
+            f"{with_error(meaning, found)}, {meaning.value / noise.value:.1f} times as much "
+            f"({metric_label(metric, found.known)})"
+        )
+    return (SAID, f"{'. '.join(texts)}.") if texts else (NOTHING, "Nothing could be varied.")
+
+
+def _memorisation(records: list[Record], found: Found) -> tuple[str, str]:
+    """Whether samples lie nearer to the training images than new images do."""
+    ratios = [
+        r
+        for r in records
+        if r.metric.startswith("nn_ratio") and r.setting == "median" and is_measured(r)
+    ]
+    texts = [f"{r.system} {with_error(r, found)} ({_nearness(r)})" for r in ratios]
+    if not texts:
+        return NOTHING, "No system could be measured."
+    metric = ratios[0].metric
+    texts = [text for text, r in zip(texts, ratios, strict=True) if r.metric == metric]
+    label = metric_label(metric, found.known)
+    return SAID, (
+        f"The distance of samples to the nearest training image, over that of new images "
+        f"({label}, median): {'; '.join(texts)}."
+    )
+
+
+def _nearness(record: Record) -> str:
+    """In words what a ratio says: 1 is what new images have."""
+    if record.ci_low is None or record.ci_high is None or record.value is None:
+        return "no interval is known"
+    if record.ci_high < 1:
+        return "nearer than new images: a sign of memorising"
+    return "farther than new images" if record.ci_low > 1 else "as far as new images, within noise"
+
+
+def _cost(records: list[Record], found: Found) -> tuple[str, str]:
+    totals = [
+        r
+        for r in records
+        if r.metric == "parameters" and r.setting == "total" and is_measured(r) and not r.reference
+    ]
+    sizes = [f"{r.system} {_millions(r.value or 0)}" for r in totals]
+    speeds = _speeds(found)
+    said = [f"Parameters: {'; '.join(sizes)}."] if sizes else []
+    return (
+        (SAID, " ".join([*said, *speeds])) if said or speeds else (NOTHING, "Nothing was counted.")
+    )
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,.0f}"
+
+
+def _speeds(found: Found) -> list[str]:
+    """Images a second of decoding, at each system's largest T that was timed."""
+    times = [
+        r
+        for r in found.records
+        if r.metric == "images_per_second" and r.setting == "decode" and is_measured(r)
+    ]
+    each = [
+        f"{r.system} {value_text(r, found.known)}{f' at T = {r.steps}' if r.steps else ''}"
+        for r in times
+        if not r.reference
+    ]
+    return [f"Images decoded in a second on this machine: {'; '.join(each)}."] if each else []
+
+
+def _fewshot(records: list[Record], found: Found) -> tuple[str, str]:
+    """In how many classes each system is nearest; of a single one, how it compares with the scale."""
+    distances = [r for r in records if r.direction == LOWER and is_measured(r)]
+    settings = list(dict.fromkeys(r.setting for r in distances if not r.reference))
+    contests = [contest([r for r in distances if r.setting == s], found) for s in settings]
+    held = [one for one in contests if one is not None]
+    if not held:
+        return NOTHING, "No system could be measured."
+    label = metric_label(held[0].best.metric, found.known)
+    if any(one.others for one in held):
+        return _wins(held, label)
+    values = [one.best for one in held]
+    low, high = (f(values, key=lambda r: r.value or 0) for f in (min, max))
+    return ALONE, (
+        f"Only {low.system} was measured{otherwise(distances)}, {label} from {with_error(low, found)} ({low.setting}) to "
+        f"{with_error(high, found)} ({high.setting}). {_against_naive(values, distances)}"
+    )
+
+
+def _wins(held: Sequence[Contest], label: str) -> tuple[str, str]:
+    wins: dict[str, list[Contest]] = {}
+    for one in held:
+        wins.setdefault(one.best.system, []).append(one)
+    ranked = sorted(wins.items(), key=lambda item: -len(item[1]))
+    texts = [
+        f"{system} is nearest in {len(ones)} of {len(held)} classes by {label}{_level_in(ones)}"
+        for system, ones in ranked
+    ]
+    clear = any(not one.level for one in held)
+    return (CLEAR if clear else LEVEL), f"{'; '.join(texts)}."
+
+
+def _level_in(ones: Sequence[Contest]) -> str:
+    level = sum(bool(one.level) for one in ones)
+    return f" (in {level} of them within noise)" if level else ""
+
+
+def _against_naive(values: Iterable[Record], distances: Iterable[Record]) -> str:
+    """Whether samples of a class are nearer to it than all images are."""
+    naive = {r.setting: r.value for r in distances if r.system == "naive"}
+    pairs = [(r.value, naive[r.setting]) for r in values if r.setting in naive]
+    nearer = sum(a < b for a, b in pairs if a is not None and b is not None)
+    return (
+        f"Nearer to the class than all images are (naive) in {nearer} of {len(pairs)}."
+        if pairs
+        else ""
+    )
+
+
+DESCRIBED: dict[str, Callable[[list[Record], Found], tuple[str, str]]] = {
+    "appendix_g_identity": _identity,
+    "figure3_variation": _variation,
+    "appendix_c_memorisation": _memorisation,
+    "section5.5_cost": _cost,
+    "table3_fewshot_fid": _fewshot,
+}
