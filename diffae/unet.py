@@ -4,18 +4,37 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from diffae.config import ModelConfig
 from diffae.nn import AttentionBlock, GroupNorm, ResBlock, SiLU, timestep_embedding, zero_init
 
 
 class Stage(nn.Sequential):
-    """Blocks in sequence, of which the residual ones take the conditions."""
+    """Blocks in sequence, of which the residual ones take the conditions.
+
+    Where `recomputes` is set, training keeps the input only, and computes all between anew for the gradient.
+    """
+
+    recomputes = False
 
     def forward(self, x: Tensor, emb: Tensor | None = None, z: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        if self.recomputes and torch.is_grad_enabled():
+            return checkpoint(self._through, x, emb, z, use_reentrant=False)
+        return self._through(x, emb, z)
+
+    def _through(self, x: Tensor, emb: Tensor | None, z: Tensor | None) -> Tensor:
         for block in self:
             x = block(x, emb, z) if isinstance(block, ResBlock) else block(x)
         return x
+
+
+def recompute(network: nn.Module, stages: bool = True) -> None:
+    """Have all stages of `network` recompute in training (gradient checkpointing), or none of them: less memory, a third
+    more time, the same gradients."""
+    for module in network.modules():
+        if isinstance(module, Stage):
+            module.recomputes = stages
 
 
 class _Builder:
