@@ -23,6 +23,7 @@ import pytest
 import torch
 
 import benchmarks.run
+import reports
 from benchmarks import console, core, measure
 from benchmarks.commands import running, settings_table, train_identity
 from benchmarks.core.profiles import PROFILES
@@ -278,9 +279,10 @@ def snippet(page, word):
     return block.text
 
 
-def test_the_rooms_of_core_are_on_its_door():
-    modules = {path.name for path in Path(core.__file__).parent.glob("*.py")} - {"__init__.py"}
-    assert set(re.findall(r"[a-z_]+\.py", core.__doc__)) == modules
+@pytest.mark.parametrize("package", [core, reports], ids=["core", "reports"])
+def test_the_rooms_of_a_large_package_are_on_its_door(package):
+    modules = {path.name for path in Path(package.__file__).parent.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"[a-z_]+\.py", package.__doc__)) == modules
 
 
 def test_the_page_of_profiles_is_made_of_them():
