@@ -42,7 +42,7 @@ FORM = "diffae classifier 1"
 TENSORS = ("weight", "bias", "mean", "std")
 LARGEST = 1 << 28  # bytes of a classifier's file
 LARGEST_OFFICIAL = 1 << 33
-C = 0.1  # of directions learnt from two folders: the best of 1e-4 to 1 on 10 to 200 portraits of each
+C = 0.1  # of directions learnt from two folders: of 1e-4 to 1 the best or close to it, on 10 to 200 portraits of each
 AUTHORS = "the authors'"
 UNLABELLED = 10_000  # images of "PU" at most: Table 3
 
