@@ -82,8 +82,10 @@ def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
 def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Told:
     files = {kind: out / f"gate.{kind}" for kind in ("xml", "md", "json")}
     flags = ["--junit", str(files["xml"]), "--page", str(files["md"]), "--json", str(files["json"])]
+    theirs = f"the last run of {inputs.branch}" if inputs.baseline == ARTIFACT else inputs.baseline
+    flags += ["--names", theirs, "this run"]  # folders of the runner say nothing to a reader
     try:
-        status = compare.main([*inputs.compare, *flags, "--", str(base), str(run)])
+        status = compare.main([*flags, *inputs.compare, "--", str(base), str(run)])
     except SystemExit as ended:  # a flag is wrong
         status = ended.code if isinstance(ended.code, int) else REFUSED
     if not (files["json"].exists() and files["md"].exists()):

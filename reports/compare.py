@@ -72,7 +72,7 @@ def _gate(args: argparse.Namespace) -> int:
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    told = (found, failing, str(args.base), str(args.new))
+    told = (found, failing, *(args.names or (str(args.base), str(args.new))))
     known = {**METRICS, **new.metrics, **base.metrics}
     page = terminal(*told, everything=args.all, known=known)
     try:
@@ -180,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write passed, counts and sentences as JSON"
+    )
+    parser.add_argument(
+        "--names", nargs=2, metavar=("BASE", "NEW"), help="what the page calls the two folders"
     )
     parser.add_argument("--margins", type=Path, metavar="FILE", help="default: reports/metrics.py")
     parser.add_argument(

@@ -251,6 +251,7 @@ def test_the_baseline_is_the_last_artifact_of_the_branch(act, runs, github):
     github.add_artifact(runs / "bad", ARTIFACT + "-other")
     done = act(GATE_BASELINE="artifact", GATE_RUN=str(runs / "bad"))
     assert done.status == 1, done.log
+    assert "\nthis run against the last run of main: 1 number, 1 worse." in done.summary
     assert act(GATE_BASELINE="artifact").status == 0
 
 
