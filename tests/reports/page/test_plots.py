@@ -81,6 +81,22 @@ def test_nothing_is_drawn_of_a_single_step(tmp_path):
     assert drawn(tmp_path, table2()[:1]) == []
 
 
+def test_samples_are_drawn_against_steps_and_calls_where_there_are_several(tmp_path):
+    def fid(steps, value):
+        return number(
+            "table4_unconditional_fid", "fid", value, steps=steps, calls=2 * steps, solver="ddim",
+            benchmark="unconditional",
+        )  # fmt: skip
+
+    plots = drawn(tmp_path / "several", [fid(10, 20.0), fid(100, 12.0)], "unconditional")
+    assert [[(p.x, p.y) for p in plot.key[0].points] for plot in plots] == [
+        [(10, 20.0), (100, 12.0)],
+        [(20, 20.0), (200, 12.0)],
+    ]
+    (one,) = drawn(tmp_path / "one", [fid(10, 20.0)], "unconditional")
+    assert one.title == "FID ↓, with 95 % intervals"
+
+
 def test_the_paper_s_metric_comes_before_its_stand_in(tmp_path):
     plots = drawn(tmp_path, table2("lpips") + table2("pd_effnet"))
     assert [plot.title for plot in plots] == ["LPIPS ↓ against T (steps)"]
