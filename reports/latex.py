@@ -8,50 +8,32 @@ They need the packages booktabs and graphicx. A cell is as in the Markdown (`rep
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from math import ceil
-from textwrap import wrap
 
+from reports.floats import Part, floats_of, heading_lines, note_of, plain
 from reports.latex_text import escape, number
-from reports.layout import Cell, Label, Panel, Reference, Table, Value
-from reports.markdown import facts, is_name, legend
+from reports.layout import Cell, Label, Reference, Table, Value
+from reports.markdown import facts, legend
 from reports.metrics import Metrics
 from reports.numbers import (
     MISSING,
     difference_text,
-    error_text,
     error_texts,
     published_text,
-    reference_note,
-    reference_text,
-    value_note,
     value_text,
 )
 from reports.records import Record
 
 PACKAGES = ("booktabs", "graphicx")
-WIDEST = 124  # characters of \footnotesize across a page
-LONGEST = 55  # its lines down a page of plain `article`
-SEPARATION = 2  # of two columns, in characters
-CAPTION, AROUND = 6, 4  # lines of a caption, and of what stands above and below a tabular
-FEWEST = 4  # rows that are worth a tabular
-NARROWEST = 11  # a column that a heading is broken for
-NOTE_WIDTH = 150  # characters of \scriptsize in a line
 PAPER = "Preechakul et al. 2022"
-NOT_IN_CAPTIONS = (
-    "protocol",
-    "published",
-    "run",
-    "not alike",
-)  # they stand in comments, and in notes
+NOT_IN_CAPTIONS = ("protocol", "published", "run", "not alike")  # comments and notes have them
 FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     r"""The file of `table`: one float, or several where one page does not hold it. `\label{tab:NAME}` is the first's."""
-    floats = list(_floats(_parts(table), table.known))
+    floats = list(floats_of(table))
     name = table.name.replace("%", "")
     lines = [_comment(f"{table.title}. {title}")]
     lines += [_comment(f"{key}: {text}") for key, text in _all_facts(table, context).items()]
@@ -77,132 +59,6 @@ def document(files: Sequence[str], title: str) -> str:
 {inputs}
 \end{{document}}
 """
-
-
-# ----------------------------------------------------------------------------------------------
-# What stands where
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some columns and rows of a panel, which stand as one tabular."""
-
-    heading: str
-    headers: tuple[str, ...]
-    names: tuple[bool, ...]  # which columns are names, and stand at their left
-    rows: tuple[tuple[Cell, ...], ...]
-
-    def notes(self, known: Metrics) -> list[str]:
-        found = (_note(cell, known) for row in self.rows for cell in row)
-        return list(dict.fromkeys(note for note in found if note))
-
-
-def _parts(table: Table) -> Iterator[_Part]:
-    for panel in table.panels:
-        blocks = _blocks(panel, table.known)
-        for columns in blocks:
-            rows = [tuple(row[i] for i in columns) for row in panel.rows]
-            rows = [row for row in rows if len(blocks) == 1 or _says_something(row)]
-            headers = tuple(panel.headers[i] for i in columns)
-            names = tuple(is_name(panel, i) for i in columns)
-            yield from _fitting(_Part(panel.heading, headers, names, tuple(rows)), table.known)
-
-
-def _fitting(part: _Part, known: Metrics) -> Iterator[_Part]:
-    """A part, or its rows in halves, until a page holds each with its notes."""
-    half = ceil(len(part.rows) / 2)
-    if _height([part], known) <= LONGEST or half < FEWEST:
-        yield part
-    else:
-        for rows in (part.rows[:half], part.rows[half:]):
-            yield from _fitting(replace(part, rows=rows), known)
-
-
-def _says_something(row: Sequence[Cell]) -> bool:
-    """Where columns are divided, a row may have no number among some of them: it stands with the others."""
-    return any(not isinstance(cell, Label) and cell.record is not None for cell in row)
-
-
-def _blocks(panel: Panel, known: Metrics) -> list[list[int]]:
-    """The columns of `panel` in blocks that a page is wide enough for, of about one width."""
-    width = [_width(panel, i, known) for i in range(len(panel.headers))]
-    blocks = _divided(panel, width, WIDEST)
-    for narrower in range(WIDEST - 4, 0, -4):
-        balanced = _divided(panel, width, narrower)
-        if len(balanced) > len(blocks):
-            break
-        blocks = balanced
-    return blocks
-
-
-def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]:
-    """The columns, of `width`, in blocks of at most `widest` characters, each after the names of the rows.
-
-    A published value stays beside the measured one.
-    """
-    named = list(range(_identifying(panel)))
-    blocks = [list(range(_labels(panel)))]
-    for group in _groups(panel, len(blocks[0])):
-        full = sum(width[i] for i in (*blocks[-1], *group)) > widest
-        if full and len(blocks[-1]) > len(named):
-            blocks.append([*named])
-        blocks[-1] += group
-    return blocks
-
-
-def _labels(panel: Panel) -> int:
-    """How many of the first columns only name or describe."""
-    flags = [
-        all(isinstance(row[i], Label) for row in panel.rows) for i in range(len(panel.headers))
-    ]
-    return flags.index(False) if False in flags else len(flags)
-
-
-def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
-    group: list[int] = []
-    for i in range(first, len(panel.headers)):
-        if group and not any(isinstance(row[i], Reference) for row in panel.rows):
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
-
-
-def _identifying(panel: Panel) -> int:
-    """How many of the first columns tell the rows apart."""
-    labels = _labels(panel)
-    for count in range(1, labels):
-        if len({row[:count] for row in panel.rows}) == len(panel.rows):
-            return count
-    return labels
-
-
-def _width(panel: Panel, column: int, known: Metrics) -> int:
-    content = max((len(_plain(row[column], known)) for row in panel.rows), default=0)
-    return max(content, *map(len, _lines(panel.headers[column], content))) + SEPARATION
-
-
-def _lines(header: str, content: int) -> list[str]:
-    """A heading in lines hardly longer than what stands below it."""
-    return wrap(header, max(content, NARROWEST), break_long_words=False) or [""]
-
-
-def _floats(parts: Iterator[_Part], known: Metrics) -> Iterator[list[_Part]]:
-    """As many parts in a float as a page holds with their notes."""
-    held: list[_Part] = []
-    for part in parts:
-        if held and _height([*held, part], known) > LONGEST:
-            yield held
-            held = []
-        held.append(part)
-    yield held
-
-
-def _height(parts: Sequence[_Part], known: Metrics) -> int:
-    notes = {note for part in parts for note in part.notes(known)}
-    lines = sum(ceil(len(note) / NOTE_WIDTH) for note in notes)
-    return CAPTION + lines + sum(len(part.rows) + AROUND for part in parts)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -233,7 +89,7 @@ def _letters(i: int) -> str:
 
 
 def _float(
-    parts: Sequence[_Part], caption: str, short: str, label: str, known: Metrics
+    parts: Sequence[Part], caption: str, short: str, label: str, known: Metrics
 ) -> list[str]:
     notes = _Notes()
     lines = [r"\begin{table*}[!htbp]", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"]
@@ -247,7 +103,7 @@ def _float(
     return [*lines, *notes.lines(), r"\end{table*}"]
 
 
-def _tabular(part: _Part, notes: _Notes, known: Metrics) -> list[str]:
+def _tabular(part: Part, notes: _Notes, known: Metrics) -> list[str]:
     align = "".join("l" if name else "r" for name in part.names)
     rows = [" & ".join(_cell(cell, notes, known) for cell in row) for row in part.rows]
     return [
@@ -262,9 +118,9 @@ def _tabular(part: _Part, notes: _Notes, known: Metrics) -> list[str]:
     ]
 
 
-def _header(part: _Part, column: int, known: Metrics) -> str:
-    content = max((len(_plain(row[column], known)) for row in part.rows), default=0)
-    lines = [escape(line) for line in _lines(part.headers[column], content)]
+def _header(part: Part, column: int, known: Metrics) -> str:
+    content = max((len(plain(row[column], known)) for row in part.rows), default=0)
+    lines = [escape(line) for line in heading_lines(part.headers[column], content)]
     side, stacked = "l" if part.names[column] else "r", r"\\".join(lines)
     return lines[0] if len(lines) == 1 else rf"\shortstack[{side}]{{{stacked}}}"
 
@@ -274,7 +130,7 @@ def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
         return number(cell.text)
     if cell.record is None:
         return r"\textendash{}" if isinstance(cell, Value) else ""
-    note = _note(cell, known)
+    note = note_of(cell, known)
     mark = notes.mark(note) if note else ""
     if isinstance(cell, Reference):
         return _reference(cell.record, known) + mark
@@ -305,26 +161,6 @@ def _reference(record: Record, known: Metrics) -> str:
     parts = [number(t) for t in (published_text(record, known), difference_text(record, known))]
     text = ", ".join(part for part in parts if part)
     return f"({text})" if text and record.not_comparable else text
-
-
-def _note(cell: Cell, known: Metrics) -> str:
-    if isinstance(cell, Label) or cell.record is None:
-        return ""
-    if isinstance(cell, Reference):
-        return reference_note(cell.record, known)
-    return value_note(cell.record)
-
-
-def _plain(cell: Cell, known: Metrics) -> str:
-    """A cell as text about as long as it is set, with its mark."""
-    if isinstance(cell, Label):
-        return cell.text
-    if cell.record is None:
-        return ""
-    mark = "a" if _note(cell, known) else ""
-    if isinstance(cell, Reference):
-        return reference_text(cell.record, known) + mark
-    return value_text(cell.record, known) + error_text(cell.record, known) + mark
 
 
 # ----------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
 
 from reports.labels import labels_of
 from reports.make import main
-from reports.merging import merge, things_of
+from reports.merging import merge
 from reports.reading import Refused
 from reports.sources import Source, read_source
+from reports.things import things_of
 
 
 def run(folder, records, seed=0, protocol=None, weights="w0", **settings):
