@@ -120,7 +120,8 @@ def _width(panel: Panel, column: int, known: Metrics) -> int:
 
 
 def heading_lines(header: str, content: int) -> list[str]:
-    """A heading in lines hardly longer than what stands below it."""
+    """A heading in lines hardly longer than what stands below it; an arrow stays with its word."""
+    header = header.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
     return wrap(header, max(content, NARROWEST), break_long_words=False) or [""]
 
 
