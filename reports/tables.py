@@ -128,11 +128,15 @@ def to_frame(table: Table) -> "pd.DataFrame":
     names = (*COLUMNS, *extra_columns(table.records))
     rows = [
         {name: getattr(r, name) for name in names}
-        | {"best": r in table.best, "detectable_change": _detectable(r)}
+        | {
+            "best": r in table.best,
+            "detectable_change": _detectable(r),
+            "difference": _difference(r),
+        }
         for r in table.records
     ]
     rows = [{name: safe_cell(value) for name, value in row.items()} for row in rows]
-    frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change"])
+    frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change", "difference"])
     return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
 
@@ -231,6 +235,13 @@ def _is_headline(spec: TableSpec, record: Record, headline: Sequence[str]) -> bo
     """A row without a metric or a setting could not run at all, which is news."""
     metric = bool(headline) and record.metric in ("", *headline)
     return metric and (not record.setting or record.setting.startswith(spec.headline_settings))
+
+
+def _difference(record: Record) -> float | None:
+    """Ours minus the published value, where the two may be compared."""
+    if record.not_comparable or record.value is None or record.published is None:
+        return None
+    return record.value - record.published
 
 
 def _detectable(record: Record) -> float | None:

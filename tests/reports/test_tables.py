@@ -152,6 +152,7 @@ def test_published_stands_beside_ours_and_says_when_it_does_not_compare(tmp_path
     assert "1. published LPIPS: another feature network" in markdown
     assert f"- published: {source}" in markdown
     assert list(frame["published"]) == [0.6, 0.011]
+    assert frame["difference"][0] == pytest.approx(0.39) and pd.isna(frame["difference"][1])
     assert list(frame["not_comparable"].fillna("")) == ["", "another feature network"]
 
 
