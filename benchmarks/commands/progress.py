@@ -35,9 +35,12 @@ class Progress(Watch):
             self.costs[key] = self.costs.get(key, BESIDES) + _cost(work)
         self.started, self.done = monotonic(), 0.0
         self.total = sum(self.costs.values())
-        disable = None if distributed.is_main() else True
         self.bar = tqdm(
-            total=self.total, bar_format=FORMAT, smoothing=0, leave=False, disable=disable
+            total=self.total,
+            bar_format=FORMAT,
+            smoothing=0,
+            leave=False,
+            disable=None if distributed.is_main() else True,
         )
 
     def __enter__(self) -> "Progress":

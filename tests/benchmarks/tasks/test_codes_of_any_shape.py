@@ -184,7 +184,7 @@ def test_the_store_gives_codes_back_in_their_own_shape(context, dummies):
 
 
 def test_a_dry_run_says_the_same(context, dummies):
-    planned, refused = dry_run._collect(context, TASKS, dummies)
+    planned, refused = dry_run.collect(context, TASKS, dummies)
     assert ("identity", "dummy: tokens", NO_DIRECTION) in refused
     assert ("interpolation", "dummy: tokens", NOTHING_BETWEEN) in refused
     kept = {

@@ -190,7 +190,7 @@ def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, u
 
         getattr(system.inner.model, module).register_forward_hook(count)
     names = ("reconstruction", "interpolation", "fewshot")
-    work, _ = dry_run._collect(context, names, [system])
+    work, _ = dry_run.collect(context, names, [system])
     planned = Calls()
     for _, _, item in work:
         planned = planned.plus(item.calls.times(item.images))
