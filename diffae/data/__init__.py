@@ -17,6 +17,7 @@ from diffae.data.dataset import Dataset
 from diffae.data.folder import is_image_folder, open_image_folder
 from diffae.data.idx import is_idx, open_idx
 from diffae.data.lmdb_folder import is_lmdb, open_lmdb
+from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.transforms import Transform
 from diffae.data.zip_archive import is_zip, open_zip
 from diffae.errors import UserError
@@ -37,6 +38,7 @@ class Reader(NamedTuple):
 
 # The first that recognises the path opens it.
 READERS: tuple[Reader, ...] = (
+    Reader("prepared copy", is_prepared, open_prepared),
     Reader("CelebA-HQ", is_celebahq, open_celebahq),
     Reader("CelebA", is_celeba, open_celeba),
     Reader("LMDB", is_lmdb, open_lmdb),
@@ -51,7 +53,7 @@ PORTRAIT_SIZE = 64
 def open_dataset(
     path: str | Path, image_size: int, crop: str | None = None, seed: int = 0
 ) -> Dataset:
-    """Open CelebA's or CelebA-HQ's layout, the authors' LMDB, IDX (Fashion-MNIST), a folder, a zip.
+    """Open a prepared copy, CelebA's or CelebA-HQ's layout, the authors' LMDB, IDX, a folder, a zip.
 
     `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
     or None for the format's own; `seed` makes the split where the data has none. Raises `UserError`

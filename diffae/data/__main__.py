@@ -6,20 +6,23 @@ import sys
 from diffae import cli
 from diffae.data import check, find_reader, open_dataset
 from diffae.data.portraits import write_dataset
+from diffae.data.prepare import prepare
+from diffae.data.prepared import own_side
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 
-LARGEST_SIZE = 1024
+DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
 USAGE = """Look at a data set, or make one.
 
 python -m diffae.data check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
+python -m diffae.data prepare SRC OUT --size 128 [--crop d2c] [--workers N] [--strict]
 python -m diffae.data portraits --out DIR --count N [--size 64]"""
 
 
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     command, *rest = arguments or ["--help"]
-    commands = {"check": check_dataset, "portraits": make_portraits}
+    commands = {"check": check_dataset, "prepare": prepare_copy, "portraits": make_portraits}
     if command in ("-h", "--help"):
         print(USAGE)  # no docstring: python -OO has none
     elif command in commands:
@@ -32,17 +35,18 @@ def check_dataset(arguments: list[str]) -> None:
     """Print what a data set is taken for, decode a sample, and read all files: status 2 if one is damaged."""
     parser = cli.Parser("python -m diffae.data check", check_dataset.__doc__)
     parser.add_argument("path", type=cli.path, help="folder or zip file, as for --data")
-    parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
+    parser.add_argument(
+        "--size", type=cli.positive, help="pixels a side (default: 64; of a prepared copy, its own)"
+    )
     parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
     parser.add_argument(
         "--sheet", type=cli.path, help="PNG file to write: 64 images as models see them"
     )
     args = parser.parse(arguments)
-    if args.size > LARGEST_SIZE:
-        raise UserError(
-            f"--size {args.size}: many images are held at once; use {LARGEST_SIZE} or less"
-        )
-    data = open_dataset(args.path, args.size, args.crop)
+    size = args.size or own_side(args.path) or DEFAULT_SIZE
+    if size > LARGEST_SIZE:
+        raise UserError(f"--size {size}: many images are held at once; use {LARGEST_SIZE} or less")
+    data = open_dataset(args.path, size, args.crop)
     if args.sheet is not None:
         check.refuse_sheet(args.sheet, args.path)
     for line in check.describe(data, find_reader(args.path).title):
@@ -56,6 +60,31 @@ def check_dataset(arguments: list[str]) -> None:
     if args.sheet is not None:
         check.save_sheet(args.sheet, pixels)
         print(check.row("sheet", str(args.sheet)))
+
+
+def prepare_copy(arguments: list[str]) -> None:
+    """Copy a data set to squares of one size in one file: what --data takes, without decoding and resizing.
+
+    Run the same command again and it goes on. At its own size the copy gives the numbers of the data set itself, to
+    the bit. A damaged image is left out and named.
+    """
+    parser = cli.Parser("python -m diffae.data prepare", prepare_copy.__doc__)
+    parser.add_argument("source", metavar="SRC", type=cli.path, help="data set, as for --data")
+    parser.add_argument("out", metavar="OUT", type=cli.path, help="folder to write")
+    parser.add_argument("--size", type=cli.positive, required=True, help="pixels a side")
+    parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
+    parser.add_argument(
+        "--workers", type=cli.positive, default=os.cpu_count(), help="processes (default: all CPUs)"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="a damaged image is an error, and not left out"
+    )
+    args = parser.parse(arguments)
+    data = open_dataset(args.source, args.size, args.crop)
+    header = prepare(data, args.out, args.workers, args.strict)
+    for line in check.describe_prepared(header):
+        print(line)
+    print(args.out)
 
 
 def make_portraits(arguments: list[str]) -> None:

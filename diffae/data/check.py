@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.prepared import HEADER, Header, PreparedTransform
 from diffae.data.transforms import DECODING_ERRORS, Transform
 from diffae.errors import UserError
 from diffae.files import write_whole
@@ -19,6 +20,7 @@ DECODED = 256
 SHEET_SIDE = 8
 SEED = 0
 LABEL_WIDTH = 13
+NAMED = 10  # damaged images, of those that a copy is without
 LINE_WIDTH = 100
 MARK, MADE_BY = "Software", "python -m diffae.data check"
 
@@ -44,9 +46,25 @@ def describe_content(data: Dataset) -> Iterator[str]:
     yield row("fingerprint", data.fingerprint)
 
 
+def describe_prepared(header: Header) -> Iterator[str]:
+    """Lines of text: what `prepare` copied, and what it left out and why."""
+    yield row("copied", f"{header.images:,} of {header.of:,} images, {header.side} x {header.side}")
+    yield row("crop", header.transform["crop"])
+    yield row("skipped", f"{len(header.skipped):,} damaged" if header.skipped else "nothing")
+    for name, why in list(header.skipped.items())[:NAMED]:
+        yield row("", f"{name}: {why}")
+    if len(header.skipped) > NAMED:
+        yield row("", f"and {len(header.skipped) - NAMED:,} more, all named in {HEADER}")
+    yield row("enlarged", f"{header.enlarged:,} smaller ones" if header.enlarged else "nothing")
+    yield row("left out", "; ".join(header.left_out) or "nothing")
+    yield row("fingerprint", header.survey["fingerprint"])
+
+
 def describe_crop(transform: Transform) -> str:
     padded = f"padded to {transform.pad_to}, " if transform.pad_to else ""
-    return f"{padded}{transform.crop}, then {transform.image_size} x {transform.image_size}"
+    between = isinstance(transform, PreparedTransform) and transform.prepared
+    sizes = dict.fromkeys([between or transform.image_size, transform.image_size])
+    return f"{padded}{transform.crop}" + "".join(f", then {size} x {size}" for size in sizes)
 
 
 def row(label: str, text: str) -> str:

@@ -88,6 +88,12 @@ def forget(source: Surveyed) -> None:
             path.unlink()
 
 
+def state_of(source: Surveyed) -> str:
+    """What changes when a file of `source` is written to, moved or replaced; of one in memory, its content."""
+    path = _note_of(source)
+    return source.look().fingerprint if path is None else path.stem
+
+
 def note(images: int, transparent: int, deep: int) -> str:
     """E.g. "3 of 600 images have transparency, laid on white"; empty without any."""
     told = {

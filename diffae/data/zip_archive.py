@@ -3,14 +3,18 @@
 Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 """
 
+from __future__ import annotations
+
 import io
 import lzma
+import os
 import struct
 import threading
 import zipfile
 import zlib
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -42,20 +46,41 @@ _READING_ERRORS = (
 )
 
 
+class _Own(NamedTuple):
+    """The zip file as one process has it open, and whose turn it is there."""
+
+    process: int
+    archive: zipfile.ZipFile
+    lock: threading.Lock
+
+    @staticmethod
+    def open(path: Path) -> _Own:
+        return _Own(os.getpid(), open_archive(path), threading.Lock())
+
+
 class ZipImages:
-    """An `ImageSource`: the images of a zip file, sorted by name, read in memory."""
+    """An `ImageSource`: the images of a zip file, sorted by name, read in memory; each process opens the file itself."""
 
     def __init__(self, path: Path):
         self.path = path
-        self._archive = open_archive(path)
-        self._lock = threading.Lock()
-        visible = [name for name in self._archive.namelist() if not is_hidden(name)]
+        self._own: _Own | None = _Own.open(path)
+        archive = self._own.archive
+        visible = [name for name in archive.namelist() if not is_hidden(name)]
         names = sorted(name for name in visible if name.lower().endswith(IMAGE_SUFFIXES))
         self.left_out = unread(map(suffix_of, visible))
         for name, following in pairwise(names):
             if name == following:
                 raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
-        self.entries = tuple(self._archive.getinfo(name) for name in names)
+        self.entries = tuple(archive.getinfo(name) for name in names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_own": None}
+
+    def _opened(self) -> _Own:
+        """This process's own: a forked one would share the place in the file with others."""
+        if self._own is None or self._own.process != os.getpid():
+            self._own = _Own.open(self.path)
+        return self._own
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -82,7 +107,8 @@ class ZipImages:
             )
         try:
             # A read of so many bytes unpacks no more than that, whatever the entry holds.
-            with self._lock, self._archive.open(entry) as file:
+            own = self._opened()
+            with own.lock, own.archive.open(entry) as file:
                 return file.read(entry.file_size)
         except _READING_ERRORS as error:
             raise UserError(

@@ -1,0 +1,298 @@
+"""A prepared copy of a data set: `python -m diffae.data prepare SRC OUT --size S` writes it, and this reads it.
+
+    pixels.npy              uint8 N x S x S x 3, as `np.load(..., mmap_mode="r")` maps it
+    labels.npz              partition, and attributes and identities where there are any
+    names.json              the name of each image in the data set that was copied
+    diffae-prepared.json    what the copy is, and the SHA-256 of the other files: written last
+
+At its own size a copy is the data set that it was made of: the same pixels to the bit, labels, split, names, transform
+and fingerprint, so the same protocol. Where images were left out it is another one, with a fingerprint of its own; and
+at a smaller size its images are resampled twice, which `describe` says.
+
+An image is fetched by one positioned read, which is as fast as a mapped page, and of a file that was cut short or lost
+under the run it is an error that can be told; a mapped one would end the process (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import weakref
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import Dataset
+from diffae.data.survey import Survey
+from diffae.data.transforms import Transform
+from diffae.errors import UserError
+from diffae.files import file_size, read_file
+
+VERSION = 1
+HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished.json"
+PIXELS, LABELS, NAMES = "pixels.npy", "labels.npz", "names.json"
+LARGEST_HEADER, LARGEST_PART = 1 << 26, 1 << 31  # bytes
+PIECE = 1 << 22  # bytes read at once for a fingerprint
+AGAIN = "prepare it again in another folder"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a copy of `of` images is: `images` of them, `side` px, by the `transform` of their data set.
+
+    `survey` is that of the data set, or the copy's own where images were `skipped` (name: reason); `enlarged` counts
+    those that were smaller than `side`. `state` tells whether the source's files are as they were, `sha256` is that of
+    each file beside this one.
+    """
+
+    version: int
+    name: str
+    of: int
+    images: int
+    side: int
+    transform: dict[str, Any]
+    partition_source: str
+    attribute_names: list[str]
+    left_out: list[str]
+    skipped: dict[str, str]
+    enlarged: int
+    survey: dict[str, Any]
+    state: str
+    sha256: dict[str, str]
+
+    def to_bytes(self) -> bytes:
+        return sealed(asdict(self))
+
+    @staticmethod
+    def read(folder: Path) -> Header:
+        """Raises UserError if the file is damaged, or of another version."""
+        content = unsealed(folder / HEADER)
+        if content.get("version") != VERSION:
+            raise UserError(f"{folder / HEADER}: written by another version; {AGAIN}")
+        return Header(**content)
+
+    def digest_of(self, name: str) -> str:
+        return self.sha256[name]
+
+
+def sealed(content: dict[str, Any]) -> bytes:
+    """JSON that carries the SHA-256 of its own content."""
+    content = json.loads(json.dumps(content))  # keys that are numbers become text, as they are read
+    whole = {"content": content, "sha256": _sha256(content)}
+    return (json.dumps(whole, indent=1) + "\n").encode()
+
+
+def unsealed(path: Path) -> dict[str, Any]:
+    """The content of a `sealed` file; UserError where a byte of it has changed."""
+    try:
+        whole = json.loads(read_file(path, LARGEST_HEADER))
+        content: dict[str, Any] = whole["content"]
+        intact = whole["sha256"] == _sha256(content)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        intact = False
+    if not intact:
+        raise UserError(f"{path}: damaged, or not ours; {AGAIN}")
+    return content
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def npy_header(count: int, side: int) -> bytes:
+    """What an .npy file of uint8 count x side x side x 3 begins with."""
+    file = io.BytesIO()
+    description = {"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)}
+    np.lib.format.write_array_header_1_0(file, description)
+    return file.getvalue()
+
+
+# ----------------------------------------------------------------------------------------------
+# Pixels
+
+
+class Descriptor:
+    """A file open for reading at any place, by any thread; closed when nothing holds it."""
+
+    def __init__(self, path: Path):
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.number)
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    """An `ImageSource`: the squares of a copy. The file is opened at the first read, by each process of its own."""
+
+    root: Path
+    header: Header
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_file"}
+
+    @cached_property
+    def _file(self) -> Descriptor:
+        return Descriptor(self.root / PIXELS)
+
+    def read(self, index: int) -> Image.Image:
+        side = self.header.side
+        size = side * side * 3
+        start = len(npy_header(len(self), side)) + self._place(index) * size
+        try:
+            content = os.pread(self._file.number, size, start)
+        except OSError as error:
+            raise UserError(f"{self.where(index)}: cannot be read ({error.strerror})") from error
+        if len(content) < size:
+            raise UserError(f"{self.root / PIXELS}: ends before image {index}; {AGAIN}")
+        return Image.frombytes("RGB", (side, side), content)
+
+    def where(self, index: int) -> str:
+        return f"{self.root}, {self.names[index]}"
+
+    def _place(self, index: int) -> int:
+        """Of a negative index too, counted from the end as in a tuple."""
+        return range(len(self))[index]
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        for name in (HEADER, *self.header.sha256):
+            yield name, self.root / name
+
+    def look(self) -> Survey:
+        """That of the data set which was copied, once the pixels are found to be those that were written."""
+        if digest_file(self.root / PIXELS) != self.header.digest_of(PIXELS):
+            raise UserError(f"{self.root / PIXELS}: not what was written there; {AGAIN}")
+        return Survey(**self.header.survey)
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            sha.update(piece)
+    return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class PreparedTransform(Transform):
+    """What was done to the images of a copy whose side is `prepared`, and what is still to be done."""
+
+    prepared: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size > self.prepared:
+            raise UserError(
+                f"a copy of {self.prepared} px gives no images of {self.image_size} px; prepare one "
+                f"with --size {self.image_size}, or give what it was made of"
+            )
+
+    def apply(self, image: Image.Image, where: str) -> np.ndarray:
+        """The stored square itself, or scaled down."""
+        return Transform(self.image_size, "none", self.filter).apply(image, where)
+
+    def native_side(self, width: int, height: int) -> int:
+        return self.prepared
+
+    def describe(self) -> dict[str, str | int | bool | None]:
+        """At the copy's own size what its data set's transform says; else with the size between."""
+        told = super().describe()
+        if self.image_size == self.prepared:
+            del told["prepared"]
+        return told
+
+
+# ----------------------------------------------------------------------------------------------
+# Opening
+
+
+def is_prepared(path: Path) -> bool:
+    """A copy that is not finished, too: else its folder would pass for one without images."""
+    return any(os.path.lexists(path / name) for name in (HEADER, UNFINISHED))
+
+
+def own_side(path: Path) -> int | None:
+    """Pixels a side of a finished copy; None for anything else."""
+    return Header.read(path).side if os.path.lexists(path / HEADER) else None
+
+
+def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Everything as in the data set that was copied, but `root`; `seed` plays no part, the split is stored.
+
+    Raises UserError for a copy that is not finished, damaged, smaller than `image_size`, or cut otherwise than `crop`.
+    """
+    if not os.path.lexists(path / HEADER):
+        raise UserError(f"{path}: a copy that is not finished; run its `prepare` again, it goes on")
+    header = Header.read(path)
+    if crop not in (None, header.transform["crop"]):
+        raise UserError(
+            f"{path}: its images were cut with crop {header.transform['crop']}; leave out --crop "
+            f"{crop}, or prepare a copy with it"
+        )
+    if image_size > header.side:
+        raise UserError(
+            f"{path}: a copy of {header.side} px, and {image_size} px are asked for; prepare one "
+            f"with --size {image_size}, or give what it was made of"
+        )
+    refuse_wrong_size(path / PIXELS, header)
+    labels, names = read_labels(path, header), tuple(json.loads(part(path, NAMES, header)))
+    settings = header.transform | {"image_size": image_size, "prepared": header.side}
+    return Dataset(
+        name=header.name,
+        root=path,
+        source=PreparedImages(path, header, names),
+        transform=PreparedTransform(**settings),
+        partition=labels["partition"],
+        partition_source=header.partition_source,
+        attribute_names=tuple(header.attribute_names),
+        attributes=labels.get("attributes"),
+        identities=labels.get("identities"),
+        left_out=(*header.left_out, *describe_skipped(header.skipped)),
+    )
+
+
+def refuse_wrong_size(path: Path, header: Header) -> None:
+    """UserError unless the file of pixels is as long as it should be and begins as it should."""
+    start = npy_header(header.images, header.side)
+    found, needed = file_size(path), len(start) + header.images * header.side**2 * 3
+    if found != needed:
+        raise UserError(f"{path}: {found:,} bytes of {needed:,}; copy it whole, or {AGAIN}")
+    with path.open("rb") as file:
+        if file.read(len(start)) != start:
+            raise UserError(f"{path}: not what was written there; {AGAIN}")
+
+
+def part(path: Path, name: str, header: Header) -> bytes:
+    """A small file of the copy; UserError unless it is the one that was written."""
+    content = read_file(path / name, LARGEST_PART)
+    if hashlib.sha256(content).hexdigest() != header.digest_of(name):
+        raise UserError(f"{path / name}: not what was written there; {AGAIN}")
+    return content
+
+
+def read_labels(path: Path, header: Header) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as labels:
+            return {name: labels[name] for name in labels.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path / LABELS}: cannot be read ({error}); {AGAIN}") from error
+
+
+def describe_skipped(skipped: dict[str, str], most: int = 3) -> tuple[str, ...]:
+    """E.g. "2 damaged images that the copy is without: a.png, b.png"; nothing without any."""
+    if not skipped:
+        return ()
+    names = ", ".join(list(skipped)[:most]) + (", ..." if len(skipped) > most else "")
+    images = "1 damaged image" if len(skipped) == 1 else f"{len(skipped):,} damaged images"
+    return (f"{images} that the copy is without: {names}",)

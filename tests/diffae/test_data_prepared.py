@@ -1,0 +1,463 @@
+"""Prepared copies: the pixels of the data set itself, whatever the moment of a kill, and refused where they are not."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from refusal import refusal
+from sklearn.datasets import load_sample_images
+
+from diffae.data import __main__ as command
+from diffae.data import open_dataset, open_for_model, prepared
+from diffae.data import prepare as module
+from diffae.data.prepare import prepare
+from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED
+from diffae.errors import UserError
+from diffae.trained_on import TrainedOn
+
+COUNT = 10
+PHOTO = Image.fromarray(load_sample_images().images[1])
+
+
+def tile(index, width=48, height=48):
+    return PHOTO.crop((9 * index, 5 * index, 9 * index + width, 5 * index + height))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    for index in range(COUNT):
+        tile(index, 50 + index, 48).save(tmp_path / "photos" / "deep" / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def celeba(path):
+    """178 x 218 as JPEG, with attributes, a partition and identities."""
+    (path / "img_align_celeba").mkdir(parents=True)
+    names = [f"{index + 1:06d}.jpg" for index in range(COUNT)]
+    for index, name in enumerate(names):
+        tile(index, 178, 218).save(path / "img_align_celeba" / name)
+    rows = {
+        "list_attr_celeba.txt": [
+            str(COUNT), "Male Young", *(f"{n} {(-1) ** i} 1" for i, n in enumerate(names)),
+        ],
+        "list_eval_partition.txt": [f"{n} {i % 3}" for i, n in enumerate(names)],
+        "identity_CelebA.txt": [f"{n} {i // 2}" for i, n in enumerate(names)],
+    }  # fmt: skip
+    for name, lines in rows.items():
+        (path / name).write_text("\n".join(lines) + "\n")
+    return path
+
+
+def idx(path):
+    path.mkdir()
+    for part in ("train", "t10k"):
+        grey = np.stack([np.asarray(tile(i, 28, 28).convert("L")) for i in range(COUNT)])
+        head = struct.pack(">4B3I", 0, 0, 8, 3, COUNT, 28, 28)
+        (path / f"{part}-images-idx3-ubyte").write_bytes(head + grey.tobytes())
+        labels = struct.pack(">4BI", 0, 0, 8, 1, COUNT) + bytes(range(10))
+        (path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    return path
+
+
+def zipped(path):
+    path.mkdir()
+    with zipfile.ZipFile(path / "faces.zip", "w") as archive:
+        for index in range(COUNT):
+            with archive.open(f"a/{index}.png", "w") as file:
+                tile(index).save(file, "png")
+    return path / "faces.zip"
+
+
+def contents(out):
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+# ---------------------------------------------------------------------------------------------
+# the same data set
+
+
+@pytest.mark.parametrize(
+    "make, size, crop", [(celeba, 64, "d2c"), (celeba, 64, "center"), (idx, 32, None), (zipped, 32, None)]
+)  # fmt: skip
+def test_a_copy_is_its_data_set(tmp_path, make, size, crop):
+    path = make(tmp_path / "source")
+    data, out = open_dataset(path, size, crop), tmp_path / "copy"
+    prepare(data, out)
+    copy = open_for_model(out, size)
+    np.testing.assert_array_equal(copy.images(range(len(copy))), data.images(range(len(data))))
+    for field in ("partition", "attributes", "identities"):
+        np.testing.assert_array_equal(getattr(copy, field), getattr(data, field))
+    for field in ("name", "attribute_names", "partition_source", "left_out"):
+        assert getattr(copy, field) == getattr(data, field)
+    assert copy.transform.describe() == data.transform.describe()
+    assert copy.survey == data.survey
+    every = range(len(data))
+    assert [copy.name_of(i) for i in every] == [data.name_of(i) for i in every]
+    # What NumPy maps, without any of this code.
+    np.testing.assert_array_equal(np.load(out / PIXELS, mmap_mode="r"), data.images(every))
+
+
+def test_what_was_trained_on_a_copy_is_known_on_the_data_set(folder, tmp_path):
+    data = open_dataset(folder, 32)
+    prepare(data, tmp_path / "copy")
+    copy = open_dataset(tmp_path / "copy", 32)
+    trained = TrainedOn.describe("small", copy, "train", 0)
+    assert trained.saw(data, "train") and not trained.saw(data, "test")
+
+
+def test_a_smaller_size_is_another_protocol(folder, tmp_path):
+    """Resampled twice: as Pillow scales the squares of the copy, and not the files."""
+    data, out = open_dataset(folder, 32), tmp_path / "copy"
+    prepare(data, out)
+    copy = open_dataset(out, 16)
+    twice = [
+        np.asarray(Image.fromarray(square).resize((16, 16), Image.Resampling.BILINEAR))
+        for square in data.images(range(COUNT))
+    ]
+    np.testing.assert_array_equal(copy.images(range(COUNT)), twice)
+    assert copy.transform.describe() == data.at(16).transform.describe() | {"prepared": 32}
+    assert copy.at(32).transform.describe() == data.transform.describe()
+    assert not np.array_equal(copy.images([0]), data.at(16).images([0]))
+
+
+def test_what_a_copy_cannot_give_is_refused(folder, tmp_path, capsys):
+    out = tmp_path / "copy"
+    prepare(open_dataset(folder, 32), out)
+    with pytest.raises(
+        UserError, match=r"copy: a copy of 32 px, and 64 px are asked for; .*--size 64"
+    ):
+        open_dataset(out, 64)
+    with pytest.raises(UserError, match=r"a copy of 32 px gives no images of 64 px"):
+        open_dataset(out, 32).at(64)
+    with pytest.raises(UserError, match=r"were cut with crop center; leave out --crop d2c"):
+        open_dataset(out, 32, "d2c")
+    with pytest.raises(IndexError):
+        open_dataset(out, 32).images([COUNT])
+    line = refusal(command.main, capsys, "prepare", out, tmp_path / "again", "--size", 16)
+    assert "a prepared copy already; give what it was made of" in line
+
+
+# ---------------------------------------------------------------------------------------------
+# damaged images
+
+
+@pytest.fixture
+def damaged(folder):
+    for index in (0, 4):
+        path = folder / "deep" / f"{index}.png"
+        path.write_bytes(path.read_bytes()[:200])
+    return folder
+
+
+def test_damaged_images_are_left_out_and_named(damaged, tmp_path, capsys):
+    out = tmp_path / "copy"
+    command.main(["prepare", str(damaged), str(out), "--size", "32", "--workers", "1"])
+    told = capsys.readouterr().out
+    assert "8 of 10 images, 32 x 32" in told and "deep/4.png: cannot read this image" in told
+    data, copy = open_dataset(damaged, 32), open_dataset(out, 32)
+    kept = [1, 2, 3, 5, 6, 7, 8, 9]
+    np.testing.assert_array_equal(copy.images(range(8)), data.images(kept))
+    np.testing.assert_array_equal(copy.partition, data.partition[kept])
+    np.testing.assert_array_equal(np.load(out / PIXELS), data.images(kept))
+    assert [copy.name_of(i) for i in range(8)] == [data.name_of(i) for i in kept]
+    assert copy.name == "photos-subset" and copy.fingerprint != data.fingerprint
+    assert copy.left_out == ("2 damaged images that the copy is without: deep/0.png, deep/4.png",)
+
+
+def test_strict_refuses_a_damaged_image_and_goes_on_when_it_is_mended(damaged, tmp_path, capsys):
+    out, words = tmp_path / "copy", ["--size", "32", "--workers", "1"]
+    line = refusal(command.main, capsys, "prepare", damaged, out, *words, "--strict")
+    assert f"{damaged}/deep/0.png: cannot read this image" in line
+    for index in (0, 4):
+        tile(index).save(damaged / "deep" / f"{index}.png")
+    command.main(["prepare", str(damaged), str(out), *words, "--strict"])
+    data = open_dataset(damaged, 32)
+    np.testing.assert_array_equal(open_dataset(out, 32).images(range(10)), data.images(range(10)))
+
+
+def test_a_damaged_entry_of_a_zip_file_is_left_out(tmp_path):
+    """Its bytes cannot be had, so that the file as such has no fingerprint; the copy has."""
+    path = zipped(tmp_path / "source")
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("a/3.png").header_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 200] ^= 255
+    path.write_bytes(content)
+    header = prepare(open_dataset(path, 32), tmp_path / "copy")
+    assert list(header.skipped) == ["entry a/3.png"] and "CRC" in header.skipped["entry a/3.png"]
+    assert len(open_dataset(tmp_path / "copy", 32).fingerprint) == 64
+
+
+def test_nothing_but_damaged_images(folder, tmp_path):
+    for path in (folder / "deep").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"photos: no image can be read; .*/deep/0\.png: cannot"):
+        prepare(open_dataset(folder, 32), tmp_path / "copy")
+
+
+def test_images_that_were_enlarged_are_counted(folder, tmp_path):
+    tile(0, 20, 30).save(folder / "deep" / "7.png")
+    assert prepare(open_dataset(folder, 32), tmp_path / "copy").enlarged == 1
+
+
+# ---------------------------------------------------------------------------------------------
+# interruptions
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 3)
+
+
+@pytest.fixture(params=["whole", "damaged"])
+def source(request, folder):
+    return request.getfixturevalue("damaged") if request.param == "damaged" else folder
+
+
+def kill_at(monkeypatch, moment):
+    """Raise `Killed` before the file operation number `moment`, whichever it is; True once it came to that."""
+    count, reached = iter(range(10_000)), []
+
+    def counted(real):
+        def call(*args, **kwargs):
+            if next(count) == moment:
+                reached.append(True)
+                raise Killed
+            return real(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(module, "write_whole", counted(module.write_whole))
+    monkeypatch.setattr(os, "replace", counted(os.replace))
+    monkeypatch.setattr(os, "fsync", counted(os.fsync))
+    return reached
+
+
+def test_a_kill_at_any_moment_costs_nothing_but_time(source, tmp_path, small_chunks, monkeypatch):
+    """Before every write, rename and flush of a whole copy; what is left is never taken for a copy."""
+    data = open_dataset(source, 32)
+    prepare(data, tmp_path / "whole")
+    expected = contents(tmp_path / "whole")
+    assert expected.keys() == {"lock", HEADER, LABELS, NAMES, PIXELS}
+    for moment in range(1000):
+        out = tmp_path / f"copy{moment}"
+        with monkeypatch.context() as patch:
+            reached = kill_at(patch, moment)
+            try:
+                prepare(open_dataset(source, 32), out)
+            except Killed:
+                pass
+        if not reached:
+            assert moment > 12
+            break
+        if not (out / HEADER).exists() and (out / UNFINISHED).exists():
+            with pytest.raises(UserError, match="a copy that is not finished; run its `prepare`"):
+                open_dataset(out, 32)
+        prepare(open_dataset(source, 32), out)
+        assert contents(out) == expected
+        shutil.rmtree(out)
+
+
+def test_what_was_copied_is_not_copied_again(folder, tmp_path, small_chunks, monkeypatch):
+    read, real = [], module._Job.__call__
+
+    def call(job, start):
+        if start == 6 and not read.count(6):
+            read.append(start)
+            raise Killed
+        read.append(start)
+        return real(job, start)
+
+    monkeypatch.setattr(module._Job, "__call__", call)
+    with pytest.raises(Killed):
+        prepare(open_dataset(folder, 32), tmp_path / "copy")
+    prepare(open_dataset(folder, 32), tmp_path / "copy")
+    prepare(open_dataset(folder, 32), tmp_path / "copy")  # finished: nothing is read
+    assert read == [0, 3, 6, 6, 9]
+
+
+def test_data_that_changed_in_between_is_copied_anew(
+    folder, tmp_path, small_chunks, monkeypatch, capfd
+):
+    with monkeypatch.context() as patch:
+        kill_at(patch, 7)
+        with pytest.raises(Killed):
+            prepare(open_dataset(folder, 32), tmp_path / "copy")
+    tile(20).save(folder / "deep" / "0.png")
+    data = open_dataset(folder, 32)
+    prepare(data, tmp_path / "copy")
+    assert (
+        "the data has changed since this copy was begun; it starts anew" in capfd.readouterr().err
+    )
+    np.testing.assert_array_equal(
+        open_dataset(tmp_path / "copy", 32).images(range(COUNT)), data.images(range(COUNT))
+    )
+
+
+@pytest.mark.parametrize("change", ["written to", "added", "taken out"])
+def test_data_that_changes_under_the_run_makes_no_copy(folder, tmp_path, monkeypatch, change):
+    real = module._Job.__call__
+
+    def call(job, start):
+        if change == "taken out":
+            (folder / "deep" / "9.png").unlink()
+        else:
+            tile(30).save(folder / "deep" / ("2.png" if change == "written to" else "x.png"))
+        return real(job, start)
+
+    monkeypatch.setattr(module._Job, "__call__", call)
+    with pytest.raises(
+        UserError, match=r"photos: files were changed, added or taken out|cannot read"
+    ):
+        prepare(open_dataset(folder, 32), tmp_path / "copy")
+    assert not (tmp_path / "copy" / HEADER).exists()
+
+
+@pytest.mark.slow
+def test_killed_processes_leave_none_behind_and_lose_nothing(tmp_path):
+    """SIGKILL of the command at random moments, with two processes that read; the copy is that of one run."""
+    source = tmp_path / "photos"
+    source.mkdir()
+    for index in range(1000):
+        if index < 10:
+            tile(index, 500, 360).save(source / f"{index:04d}.png")
+        else:
+            os.link(source / f"{index % 10:04d}.png", source / f"{index:04d}.png")
+    prepare(open_dataset(source, 48), tmp_path / "whole")
+    words = [sys.executable, "-m", "diffae.data", "prepare", str(source), str(tmp_path / "copy")]
+    words += ["--size", "48", "--workers", "2"]
+    draws, kills = np.random.default_rng(0), 0
+    while not (tmp_path / "copy" / HEADER).exists():
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(draws.uniform(0.6, 2) if kills < 6 else 300)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert kills
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    assert contents(tmp_path / "copy") == contents(tmp_path / "whole")
+    time.sleep(1)
+    ours = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            ours += [words] if str(tmp_path).encode() in (words := path.read_bytes()) else []
+    assert not ours
+
+
+def test_processes_write_what_one_writes(damaged, tmp_path, small_chunks):
+    prepare(open_dataset(damaged, 32), tmp_path / "one")
+    prepare(open_dataset(damaged, 32), tmp_path / "two", workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+# ---------------------------------------------------------------------------------------------
+# refusals
+
+
+def test_places_that_are_refused(folder, tmp_path, capsys):
+    words = ["--size", 32, "--workers", 1]
+    line = refusal(command.main, capsys, "prepare", folder, folder / "copy", *words)
+    assert "photos/copy: is inside the data, which stays as it is" in line
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    line = refusal(command.main, capsys, "prepare", folder, tmp_path / "mine", *words)
+    assert "mine: exists and holds something else; choose another folder" in line
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    line = refusal(command.main, capsys, "prepare", folder, tmp_path / "copy", "--size", 64)
+    assert (
+        f"{folder}: images of 48 px, and a copy of 64 px would enlarge them; use --size 48" in line
+    )
+    assert not (tmp_path / "copy").exists()
+
+
+def test_another_copy_in_the_same_folder_is_refused(folder, tmp_path, small_chunks, monkeypatch):
+    out = tmp_path / "copy"
+    with monkeypatch.context() as patch:
+        kill_at(patch, 7)
+        with pytest.raises(Killed):
+            prepare(open_dataset(folder, 32), out)
+    with pytest.raises(UserError, match="an unfinished copy of another size or crop"):
+        prepare(open_dataset(folder, 16), out)
+    prepare(open_dataset(folder, 32), out)
+    with pytest.raises(UserError, match="holds a copy of other data, of another size or crop, or"):
+        prepare(open_dataset(folder, 16), out)
+    tile(20).save(folder / "deep" / "0.png")
+    with pytest.raises(UserError, match="from before the data changed"):
+        prepare(open_dataset(folder, 32), out)
+
+
+@pytest.mark.parametrize("name", [HEADER, LABELS, NAMES, PIXELS])
+@pytest.mark.parametrize("how", ["a byte", "cut short", "gone"])
+def test_a_damaged_copy_is_named(folder, tmp_path, name, how):
+    out = tmp_path / "copy"
+    prepare(open_dataset(folder, 32), out)
+    path = out / name
+    content = bytearray(path.read_bytes())
+    if how == "a byte":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif how == "cut short":
+        path.write_bytes(content[:-10])
+    else:
+        path.unlink()
+    if (name, how) == (HEADER, "gone"):
+        assert not prepared.is_prepared(out)  # nothing says that this was a copy
+        return
+    with pytest.raises(UserError, match=f"^{path}: ") as raised:
+        _ = open_dataset(out, 32).fingerprint  # for which every byte is read
+    assert "\n" not in str(raised.value)
+
+
+def test_a_copy_that_is_cut_short_under_the_run_is_an_error(folder, tmp_path):
+    """With a mapped file it would be the end of the process."""
+    out = tmp_path / "copy"
+    prepare(open_dataset(folder, 32), out)
+    copy = open_dataset(out, 32)
+    copy.images([0])
+    os.truncate(out / PIXELS, 5000)
+    with pytest.raises(UserError, match=r"pixels\.npy: ends before image 9; prepare it again"):
+        copy.images([0, 9])
+
+
+def test_a_header_of_another_version_is_refused(folder, tmp_path):
+    out = tmp_path / "copy"
+    header = prepare(open_dataset(folder, 32), out)
+    (out / HEADER).write_bytes(dataclasses.replace(header, version=2).to_bytes())
+    with pytest.raises(UserError, match="written by another version"):
+        open_dataset(out, 32)
+    whole = json.loads(header.to_bytes())
+    whole["content"]["images"] = 9
+    (out / HEADER).write_text(json.dumps(whole))
+    with pytest.raises(UserError, match="damaged, or not ours"):
+        open_dataset(out, 32)
+
+
+def test_check_looks_at_a_copy_at_its_own_size(folder, tmp_path, capsys):
+    prepare(open_dataset(folder, 32), tmp_path / "copy")
+    command.main(["check", str(tmp_path / "copy")])
+    told = capsys.readouterr().out
+    assert "prepared copy" in told and "center, then 32 x 32" in told

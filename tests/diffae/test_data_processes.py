@@ -1,0 +1,99 @@
+"""Every format is read alike in forked and in spawned processes, at once with the one that opened it."""
+
+import io
+import os
+import pickle
+import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from diffae.data import open_dataset
+from diffae.data.prepare import prepare
+
+COUNT = 24
+
+
+def encoded(index):
+    photo = Image.fromarray(load_sample_images().images[1])
+    file = io.BytesIO()
+    photo.crop((9 * index, 5 * index, 9 * index + 64, 5 * index + 64)).save(file, "png")
+    return file.getvalue()
+
+
+def as_folder(path):
+    path.mkdir()
+    for index in range(COUNT):
+        (path / f"{index:02d}.png").write_bytes(encoded(index))
+    return path
+
+
+def as_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(COUNT):
+            archive.writestr(f"{index:02d}.png", encoded(index))
+    return path
+
+
+def as_lmdb(path):
+    with (
+        lmdb.open(str(path), map_size=1 << 24) as environment,
+        environment.begin(write=True) as all_,
+    ):
+        all_.put(b"length", str(COUNT).encode())
+        for index in range(COUNT):
+            all_.put(f"64-{index:05d}".encode(), encoded(index))
+    return path
+
+
+def as_copy(path):
+    prepare(open_dataset(as_folder(path.with_name("source")), 64), path)
+    return path
+
+
+MAKERS = [as_folder, as_zip, as_lmdb, as_copy]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """Each open here, and read from already."""
+    root = tmp_path_factory.mktemp("formats")
+    os.environ["DIFFAE_CACHE"], before = str(root / "cache"), os.environ.get("DIFFAE_CACHE")
+    sets = [open_dataset(make(root / make.__name__), 32) for make in MAKERS]
+    os.environ.pop("DIFFAE_CACHE") if before is None else os.environ.update(DIFFAE_CACHE=before)
+    return [(data, data.images(range(COUNT))) for data in sets]
+
+
+_forked = []
+
+
+def read_forked(which, seed):
+    return read(_forked[which], seed)
+
+
+def read(data, seed):
+    """All images, many times, in an order of the process's own."""
+    order = np.random.default_rng(seed).permutation(np.tile(np.arange(COUNT), 10))
+    return order, data.images(order)
+
+
+def test_forked_processes_read_at_once(opened):
+    """Of a file that was opened before the fork all would share one place in it."""
+    _forked[:] = [data for data, _ in opened]
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        for which, (_, expected) in enumerate(opened):
+            for order, images in pool.map(read_forked, [which] * 4, range(4)):
+                np.testing.assert_array_equal(images, expected[order])
+
+
+def test_a_data_set_can_be_sent_to_a_process(opened):
+    for data, expected in opened:
+        sent = pickle.loads(pickle.dumps(data))
+        assert len(pickle.dumps(data)) < 20_000, data.name
+        order, images = read(sent, 0)
+        np.testing.assert_array_equal(images, expected[order])
