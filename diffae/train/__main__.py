@@ -29,6 +29,7 @@ from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from diffae.train import precision
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
+from diffae.train.overrides import differences, override
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.trainer import Run, identity_of
 from diffae.trained_on import NOTE, TrainedOn
@@ -57,8 +58,15 @@ def main(arguments: list[str] | None = None) -> None:
         default=precision.AUTO,
         help="auto (default): bfloat16 where the processor multiplies it, else float32",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value of a setting of the preset, e.g. image.batch_size=64; may be repeated (docs/training.md)",
+    )
     args = parser.parse(arguments)
-    preset = find_preset(args.preset)
+    preset = override(find_preset(args.preset), args.set)
     out = args.out or Path("runs") / preset.name
     data = _open(preset, args.data, args.crop)
     indices = data.indices(preset.split)
@@ -69,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
     trained_on = TrainedOn.describe(preset.name, data, preset.split, args.seed)
-    note = _Note(out, trained_on, preset.decides)
+    note = _Note(out, trained_on, preset.decides, args.set)
     lock = _claim(note)
     run = Run(args.seed, note.identity, _precision(preset, args.precision, args.device))
     if preset.expect:
@@ -111,6 +119,7 @@ class _Note:
     out: Path
     trained_on: TrainedOn
     decides: dict[str, Any]
+    overrides: list[str]  # as typed; what they change is in `decides`
 
     @property
     def path(self) -> Path:
@@ -121,11 +130,16 @@ class _Note:
         """What decides the result: not the wording of a preset, nor the name of the data."""
         return identity_of(trained_on=self.trained_on.decides, settings=self.decides)
 
+    def differences(self, theirs: dict[str, Any]) -> list[str]:
+        """What of the settings of another note is not as in this one."""
+        return differences(theirs.get("settings"), json.loads(json.dumps(self.decides)))
+
     def write(self, stages: dict[str, Any] | None = None) -> None:
         """`stages` says how each stage went, once all have ended."""
         content = {
             "trained_on": self.trained_on.to_json(),
             "settings": self.decides,
+            "overrides": self.overrides,
             "identity": self.identity,
             "stages": stages,
         }
@@ -140,14 +154,16 @@ def _claim(note: _Note) -> IO[str]:
     out, known = note.out, note.path.is_file()
     if known:
         try:
-            theirs = json.loads(read_text(note.path))["identity"]
+            content = json.loads(read_text(note.path))
+            theirs = content["identity"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(
                 f"{note.path}: damaged, or of another version; choose another --out"
             ) from None
         if theirs != note.identity:
+            differ = "; ".join(note.differences(content)[:3])
             raise UserError(
-                f"{out}: holds another training (see {note.path}); choose another --out"
+                f"{out}: holds another training (see {note.path}{differ and f': {differ}'}); choose another --out"
             )
     elif out.exists() and (not out.is_dir() or foreign(out)):
         raise UserError(f"{out}: exists and is not a training folder; choose another --out")

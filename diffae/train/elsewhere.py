@@ -6,7 +6,7 @@ Their networks and losses are the harness's (`benchmarks.systems`), which this p
 
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from diffae.train.trainer import Run
 
 class AnyPreset(Protocol):
     """What the command needs of a preset; see `presets.Preset` for what the fields mean."""
+
+    settable: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]]
 
     @property
     def name(self) -> str: ...
@@ -36,6 +39,8 @@ class AnyPreset(Protocol):
     def expect(self) -> str: ...
     @property
     def decides(self) -> dict[str, Any]: ...
+
+    def without(self, stage: str) -> "AnyPreset": ...
 
     def train(self, images: np.ndarray, out: Path, run: Run, device: str) -> dict[str, Outcome]: ...
 

@@ -8,7 +8,7 @@ that teaches the encoder without noise, first alone (`encoder`) and then along (
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,25 +21,42 @@ from diffae.config import (
     LatentConfig,
     ModelConfig,
 )
+from diffae.errors import UserError
+from diffae.settings import Range, check
 
 if TYPE_CHECKING:
     from diffae.train.stages import Outcome
     from diffae.train.trainer import Run
 
 
+MOST = 10**12  # examples: what a number may be, not what anyone has trained
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """How one network is optimised. `samples` counts training examples, batch by batch."""
+    """How one network is optimised. `samples` counts training examples, batch by batch.
 
-    samples: int
-    batch_size: int
-    learning_rate: float
-    warmup_samples: int = 0
-    decay: str = "constant"  # or "cosine", to zero at the end
-    weight_decay: float = 0.0
-    ema_decay: float = 0.9999
+    The rate rises through `warmup_samples`, then stays or falls by a cosine to zero at the end. Raises UserError where a
+    value cannot be.
+    """
+
+    samples: Annotated[int, Range(1, MOST)]
+    batch_size: Annotated[int, Range(1, 1 << 20)]
+    learning_rate: Annotated[float, Range(1e-12, 10)]
+    warmup_samples: Annotated[int, Range(0, MOST)] = 0
+    decay: Literal["constant", "cosine"] = "constant"
+    weight_decay: Annotated[float, Range(0, 10)] = 0.0
+    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.9999
     ema_warmup: bool = False
     bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            check(self)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        if not self.steps:
+            raise UserError(f"samples {self.samples:,} are no batch of {self.batch_size:,}")
 
     @property
     def steps(self) -> int:
@@ -66,13 +83,29 @@ class Preset:
     image: Schedule
     latent: Schedule | None = None
     encoder: Schedule | None = None
-    pixel_weight: float = 0.0
-    portraits: int = 0
+    pixel_weight: Annotated[float, Range(0, 1e6)] = 0.0
+    portraits: Annotated[int, Range(0, 10**7)] = 0
     data_hint: str = ""
-    split: str = "train"
+    split: Literal["train", "valid", "test", "all"] = "train"
     flip: bool = False
-    dtype: str = "float32"
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     expect: str = ""
+
+    deciding: ClassVar[tuple[str, ...]] = (
+        "model",
+        "image",
+        "latent",
+        "encoder",
+        "pixel_weight",
+        "flip",
+    )
+    settable: ClassVar[tuple[str, ...]] = (
+        *deciding,
+        "split",
+        "portraits",
+        "dtype",
+    )  # by `overrides`
+    optional: ClassVar[tuple[str, ...]] = ("encoder", "latent")
 
     @property
     def image_size(self) -> int:
@@ -87,8 +120,13 @@ class Preset:
     @property
     def decides(self) -> dict[str, Any]:
         """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
-        names = ("model", "image", "latent", "encoder", "pixel_weight", "flip")
-        return {name: value for name, value in asdict(self).items() if name in names}
+        return {name: value for name, value in asdict(self).items() if name in self.deciding}
+
+    def without(self, stage: str) -> "Preset":
+        """The same without one of the `optional` stages, and without the network that only it trains."""
+        if stage == "latent":
+            return replace(self, latent=None, model=replace(self.model, latent=None))
+        return replace(self, encoder=None)
 
 
 _SMALL = ModelConfig(

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from diffae.noise import generator
+from diffae.settings import Range
 from diffae.train.presets import Schedule
 from diffae.train.stages import Images, Outcome
 from diffae.train.trainer import Adam, Loss, Run, fit
@@ -49,17 +50,24 @@ class SmallPreset:
     build: Callable[[Stages], None]
     weights: dict[str, float] = field(default_factory=dict)
     image_size: int = 32
-    portraits: int = 40_000
+    portraits: Annotated[int, Range(1, 10**7)] = 40_000
     data_hint: str = ""
-    split: str = "train"
+    split: Literal["train", "valid", "test", "all"] = "train"
     flip: bool = False
     expect: str = ""
+
+    settable: ClassVar[tuple[str, ...]] = ("schedules", "weights", "flip", "split", "portraits")
+    optional: ClassVar[tuple[str, ...]] = ()
 
     @property
     def decides(self) -> dict[str, Any]:
         """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
         names = ("config", "schedules", "weights", "image_size", "flip")
         return {name: value for name, value in asdict(self).items() if name in names}
+
+    def without(self, stage: str) -> "SmallPreset":
+        """No stage can be left out."""
+        raise LookupError(stage)
 
     def train(self, images: np.ndarray, out: Path, run: Run, device: str) -> dict[str, Outcome]:
         """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns how each stage went."""
