@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffae.cli import printable
+from diffae.data.arrow import is_parquet, is_saved, open_parquet, open_saved
 from diffae.data.celeba import is_celeba, open_celeba
 from diffae.data.celebahq import is_celebahq, open_celebahq
 from diffae.data.dataset import Dataset
@@ -19,6 +20,7 @@ from diffae.data.idx import is_idx, open_idx
 from diffae.data.lmdb_folder import is_lmdb, open_lmdb
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.transforms import Transform
+from diffae.data.webdataset import is_webdataset, open_webdataset
 from diffae.data.zip_archive import is_zip, open_zip
 from diffae.errors import UserError
 
@@ -43,6 +45,9 @@ READERS: tuple[Reader, ...] = (
     Reader("CelebA", is_celeba, open_celeba),
     Reader("LMDB", is_lmdb, open_lmdb),
     Reader("IDX", is_idx, open_idx),
+    Reader("Hugging Face datasets", is_saved, open_saved),
+    Reader("parquet", is_parquet, open_parquet),
+    Reader("WebDataset", is_webdataset, open_webdataset),
     Reader("zip of images", is_zip, open_zip),
     Reader("folder of images", is_image_folder, open_image_folder),
 )

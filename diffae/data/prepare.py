@@ -153,8 +153,6 @@ def begin(data: Dataset, out: Path, state: str) -> Progress:
             raise UserError(
                 f"{out}: an unfinished copy of another size or crop; choose another folder, or remove it"
             )
-        if not (out / ROWS).exists() and (out / PIXELS).exists():
-            os.replace(out / PIXELS, out / ROWS)  # killed before the header was written
         if known["state"] == state and (out / ROWS).exists():
             skipped = {int(index): reason for index, reason in known["skipped"].items()}
             return Progress(known["images"], skipped, known["enlarged"])

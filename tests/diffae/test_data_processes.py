@@ -3,12 +3,14 @@
 import io
 import os
 import pickle
+import tarfile
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import lmdb
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -56,7 +58,34 @@ def as_copy(path):
     return path
 
 
-MAKERS = [as_folder, as_zip, as_lmdb, as_copy]
+def as_shards(path):
+    path.mkdir()
+    with tarfile.open(path / "0.tar", "w") as archive:
+        for index in range(COUNT):
+            info = tarfile.TarInfo(f"{index:02d}.png")
+            info.size = len(encoded(index))
+            archive.addfile(info, io.BytesIO(encoded(index)))
+    return path
+
+
+def as_parquet(path):
+    images = [{"bytes": encoded(index), "path": None} for index in range(COUNT)]
+    table = pyarrow.table({"image": images})
+    pyarrow.parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=5)
+    return path.with_suffix(".parquet")
+
+
+def as_arrow(path):
+    path.mkdir()
+    table = pyarrow.table({"image": [{"bytes": encoded(index)} for index in range(COUNT)]})
+    with pyarrow.ipc.new_stream(path / "data.arrow", table.schema) as writer:
+        writer.write_table(table)
+    (path / "dataset_info.json").write_text("{}")
+    (path / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    return path
+
+
+MAKERS = [as_folder, as_zip, as_lmdb, as_copy, as_shards, as_parquet, as_arrow]
 
 
 @pytest.fixture(scope="module")

@@ -177,6 +177,6 @@ def test_a_zip_file_without_images(tmp_path):
 
 
 def test_a_file_that_is_no_zip(tmp_path):
-    (tmp_path / "faces.tar").write_bytes(b"\0" * 10_240)
-    with pytest.raises(UserError, match=r"faces\.tar: a file, not a folder or a zip file"):
-        open_dataset(tmp_path / "faces.tar", 48)
+    (tmp_path / "faces.rar").write_bytes(b"\0" * 10_240)
+    with pytest.raises(UserError, match=r"faces\.rar: a file, not a folder or a zip file"):
+        open_dataset(tmp_path / "faces.rar", 48)

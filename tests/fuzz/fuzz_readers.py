@@ -4,7 +4,8 @@
 
 The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
 and --set), `weights` (safetensors), `runs` (folders that the gate compares), `systems` (what a plug-in returns),
-`stylegan2` (its three containers), `taming` (the yaml of a VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem) and `landmarks`.
+`stylegan2` (its three containers), `taming` (the yaml of a VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
+`webdataset`, `parquet` and `arrow` (of save_to_disk).
 Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes at random.
 Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the run with the
 smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
@@ -30,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import picture_inputs
 import plug_in_outputs
+import shard_inputs
 import stylegan2_pickles
 import torch
 import vq_inputs
@@ -574,6 +576,12 @@ TARGETS = {
     "diffusers": Target(or_damaged(vq_inputs.model_config()), vq_inputs.read_model_config),
     "classifier": Target(
         or_damaged(picture_inputs.classifier_file()), picture_inputs.read_classifier
+    ),
+    "webdataset": Target(or_damaged(shard_inputs.tar_file()), shard_inputs.read_tar),
+    "parquet": Target(or_damaged(shard_inputs.parquet_file()), shard_inputs.read_parquet),
+    "arrow": Target(
+        st.tuples(or_damaged(shard_inputs.arrow_file()), or_damaged(shard_inputs.state_file())),
+        shard_inputs.read_saved,
     ),
     "landmarks": Target(or_damaged(picture_inputs.landmarks_file()), picture_inputs.read_marks),
 }

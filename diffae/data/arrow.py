@@ -1,0 +1,400 @@
+"""Tables with a column of images: parquet files, and what `save_to_disk` of Hugging Face's `datasets` writes.
+
+    photos/dataset_dict.json                       {"splits": ["train", "test"]}, or without it one split:
+    photos/train/state.json                        which files, in their order
+    photos/train/data-00000-of-00002.arrow         an Arrow stream
+
+    photos/data/train-00000-of-00002.parquet       or in the folder itself, or one file
+
+A column of images is one of structs with `bytes`, as `datasets` has it, or of bytes. `datasets` itself is not needed:
+pyarrow reads both. Columns of classes and of yes and no are attributes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import Dataset
+from diffae.data.folder import crop_without_labels
+from diffae.data.splits import (
+    classes_as_attributes,
+    find_shards,
+    holds,
+    partition_of,
+    sizes_of,
+    split_of,
+)
+from diffae.data.survey import Survey, look_at
+from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
+from diffae.errors import UserError
+from diffae.files import file_size, read_text
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DICT, STATE = "dataset_dict.json", "state.json"
+PREFERRED = ("image", "img", "jpg", "png", "picture")
+KEPT = 4  # row groups of parquet that stay in memory: threads read as many at once
+LARGEST_NOTE = 1 << 24  # bytes of a JSON file
+
+
+class Piece(NamedTuple):
+    """Rows that are read at once: a row group of a parquet file, or a whole arrow file (`group` -1)."""
+
+    path: Path
+    group: int
+    start: int  # the index of its first image
+
+
+@dataclass(frozen=True)
+class TableImages:
+    """An `ImageSource`: the rows of a column, files in their order. Files are opened by each process of its own."""
+
+    root: Path
+    pieces: tuple[Piece, ...]
+    length: int
+    column: str
+    labels: str  # SHA-256 of the columns that are attributes
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_tables"}
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return Tables(self.column)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.array([piece.start for piece in self.pieces])
+
+    def read(self, index: int) -> Image.Image:
+        return decode_bytes(self.content(index), self.where(index))
+
+    def where(self, index: int) -> str:
+        piece = self._piece(index)
+        return f"{piece.path}, row {index - self._first(piece.path)}"
+
+    def content(self, index: int) -> bytes:
+        piece = self._piece(index)
+        value = self._tables.get(piece)[index - piece.start].as_py()
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if not content:
+            other = value.get("path") if isinstance(value, dict) else None
+            hint = f", only the path {other}; save it with its bytes" if other else ""
+            raise UserError(f"{self.where(index)}: no bytes of an image{hint}")
+        if len(content) > LARGEST_IMAGE:
+            raise UserError(f"{self.where(index)}: {len(content)} bytes, too large for an image")
+        return bytes(content)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        for path in dict.fromkeys(piece.path for piece in self.pieces):
+            yield (path.name if path == self.root else path.relative_to(self.root).as_posix()), path
+
+    def look(self) -> Survey:
+        """The bytes of every image, and the labels, however they are spread over files."""
+        return look_at(self.root.name, [self.labels.encode()], len(self), self._fetch)
+
+    def _fetch(self, index: int) -> tuple[bytes, bytes]:
+        return b"", self.content(index)
+
+    def _piece(self, index: int) -> Piece:
+        index = range(self.length)[index]
+        return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
+
+    def _first(self, path: Path) -> int:
+        return next(piece.start for piece in self.pieces if piece.path == path)
+
+
+class Tables:
+    """Columns of images as one process has them: arrow files mapped, and the last few row groups of parquet."""
+
+    def __init__(self, column: str):
+        self.column = column
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process, self._lock = os.getpid(), threading.Lock()
+        self._mapped: dict[Path, Any] = {}
+        self._groups: OrderedDict[Piece, Any] = OrderedDict()
+
+    def get(self, piece: Piece) -> pyarrow.ChunkedArray:
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            if piece.group < 0:
+                if piece.path not in self._mapped:
+                    self._mapped[piece.path] = read_arrow(piece.path)[self.column]
+                return self._mapped[piece.path]
+            if piece not in self._groups:
+                self._groups[piece] = read_group(piece, self.column)
+            self._groups.move_to_end(piece)
+            while len(self._groups) > KEPT:
+                self._groups.popitem(last=False)
+            return self._groups[piece]
+
+
+# ----------------------------------------------------------------------------------------------
+# Files
+
+
+def pyarrow_for(path: Path) -> Any:
+    try:
+        import pyarrow.parquet  # the package itself, too
+    except ImportError as error:
+        raise UserError(
+            f"{path}: reading Arrow and parquet files needs a package; pip install 'diffae-bench[arrow]'"
+        ) from error
+    return pyarrow
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    text = " ".join(str(error).split())[:200]
+    return UserError(f"{path}: cannot read this file ({text}); is the download complete?")
+
+
+def read_arrow(path: Path) -> pyarrow.Table:
+    """An Arrow stream, mapped; every offset in it is looked at, for a wrong one would end the process."""
+    pa = pyarrow_for(path)
+    file_size(path)
+    try:
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    return table
+
+
+def read_group(piece: Piece, column: str) -> pyarrow.ChunkedArray:
+    return read_parquet(piece.path, [column], piece.group)[column]
+
+
+def read_parquet(path: Path, columns: list[str], group: int | None = None) -> pyarrow.Table:
+    """Columns of a parquet file, or of one row group."""
+    pa = pyarrow_for(path)
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            if group is None:
+                return file.read(columns=columns, use_threads=False)
+            return file.read_row_group(group, columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
+    """The schema of a file and the rows of each of its pieces."""
+    pa = pyarrow_for(path)
+    if path.suffix == ".arrow":
+        table = read_arrow(path)
+        return table.schema, [len(table)]
+    file_size(path)
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            meta = file.metadata
+            groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+            return file.schema_arrow, groups
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+# ----------------------------------------------------------------------------------------------
+# Opening
+
+
+def is_saved(path: Path) -> bool:
+    if os.path.lexists(path / DICT):
+        return True
+    return all(os.path.lexists(path / name) for name in (STATE, "dataset_info.json"))
+
+
+def is_parquet(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() == ".parquet"
+    return holds(path, ".parquet")
+
+
+def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """A folder of `save_to_disk`, of one split or of several."""
+    if not os.path.lexists(path / DICT):
+        return open_tables(path, files_of(path), image_size, crop, seed)
+    splits = note(path / DICT).get("splits")
+    if not isinstance(splits, list) or not all(map(plain, splits)) or not splits:
+        raise UserError(f"{path / DICT}: names no splits; copy the folder again")
+    files = [file for split in splits for file in files_of(path / str(split))]
+    return open_tables(path, files, image_size, crop, seed)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The arrow files of one split, in their order."""
+    named = note(folder / STATE).get("_data_files")
+    items = named if isinstance(named, list) else []
+    names = [str(item.get("filename", "")) for item in items if isinstance(item, dict)]
+    if not names or not all(map(plain, names)):
+        raise UserError(f"{folder / STATE}: names no data files; copy the folder again")
+    return [folder / name for name in names]
+
+
+def plain(name: object) -> bool:
+    """Whether it is a name in a folder, and leads nowhere else."""
+    return (
+        isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
+    )
+
+
+def note(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(path, LARGEST_NOTE))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged; copy the folder again")
+    return content
+
+
+def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    return open_tables(path, find_shards(path, ".parquet"), image_size, crop, seed)
+
+
+def open_tables(
+    path: Path, files: list[Path], image_size: int, crop: str | None, seed: int
+) -> Dataset:
+    """Every row of the files; the split is that of their names, else by image with `seed`."""
+    pieces, counts, length = [], [], 0
+    schemas = []
+    for file in files:
+        schema, rows = rows_of(file)
+        schemas.append(schema)
+        for group, count in enumerate(rows):
+            pieces.append(Piece(file, -1 if file.suffix == ".arrow" else group, length))
+            length += count
+        counts.append(sum(rows))
+    pieces = [
+        piece
+        for piece, end in zip(pieces, [*(p.start for p in pieces[1:]), length], strict=True)
+        if end > piece.start
+    ]
+    if not length:
+        raise UserError(f"{path}: no rows in these files")
+    column = image_column(path, schemas[0])
+    for file, schema in zip(files, schemas, strict=True):
+        if schema.types != schemas[0].types or schema.names != schemas[0].names:
+            raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
+    names, attributes, left_out = read_attributes(files, schemas[0])
+    digest = hashlib.sha256(repr(names).encode())
+    if attributes is not None:
+        digest.update(attributes.tobytes())
+    source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
+    partition, partition_source = partition_of(list(map(split_of, files)), counts, seed)
+    return Dataset(
+        name=path.resolve().stem if path.is_file() else path.resolve().name,
+        root=path,
+        source=source,
+        transform=Transform(image_size, crop or crop_without_labels(path, sizes_of(source))),
+        partition=partition,
+        partition_source=partition_source,
+        attribute_names=names,
+        attributes=attributes,
+        left_out=left_out,
+    )
+
+
+def features_of(schema: pyarrow.Schema) -> dict[str, Any]:
+    """What `datasets` says of each column; nothing in files of others."""
+    try:
+        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def image_column(path: Path, schema: pyarrow.Schema) -> str:
+    """The column of images: the only one, or the one that is called so."""
+    found = [field.name for field in schema if holds_bytes(field.type)]
+    called = [name for name in PREFERRED if name in found]
+    if not found:
+        raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
+    if len(found) > 1 and not called:
+        raise UserError(
+            f"{path}: several columns may be images: {', '.join(found)}; rename one to image"
+        )
+    return found[0] if len(found) == 1 else called[0]
+
+
+def holds_bytes(kind: pyarrow.DataType) -> bool:
+    """Of the type of an image: bytes, or a struct that has them."""
+    if str(kind) in ("binary", "large_binary"):
+        return True
+    return str(kind).startswith("struct<") and any(
+        kind.field(i).name == "bytes" and holds_bytes(kind.field(i).type)
+        for i in range(kind.num_fields)
+    )
+
+
+def read_attributes(
+    files: list[Path], schema: pyarrow.Schema
+) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
+    """Names, bool N x A and what was left out, of the columns of classes and of yes and no."""
+    features = features_of(schema)
+    names: list[str] = []
+    columns: list[np.ndarray] = []
+    left_out = []
+    classes = [
+        f.name
+        for f in schema
+        if str(f.type).startswith(("int", "uint")) and is_class(f.name, features)
+    ]
+    for field in schema:
+        if str(field.type) != "bool" and field.name not in classes:
+            continue
+        values = read_column(files, field.name)
+        if str(field.type) == "bool" and (values >= 0).all():
+            names.append(field.name)
+            columns.append(values[:, None] == 1)
+            continue
+        feature = features.get(field.name)
+        known = feature.get("names") if isinstance(feature, dict) else None
+        known = [str(name) for name in known] if isinstance(known, list) else []
+        found = None if str(field.type) == "bool" else classes_as_attributes(values, known)
+        if found is None:
+            left_out.append(f"the column {field.name}: not every image has a class in it")
+            continue
+        prefix = f"{field.name}: " if len(classes) > 1 else ""
+        names += [prefix + name for name in found[0]]
+        columns.append(found[1])
+    if not columns or len(set(names)) < len(names):
+        return (), None, tuple(left_out)
+    return tuple(names), np.concatenate(columns, axis=1), tuple(left_out)
+
+
+def is_class(name: str, features: dict[str, Any]) -> bool:
+    """By what `datasets` says of the column, or by its name."""
+    feature = features.get(name)
+    if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+        return True
+    return name.lower() in ("label", "labels", "class", "cls")
+
+
+def read_column(files: list[Path], name: str) -> np.ndarray:
+    """int64 N of whole numbers or of yes (1) and no; -1 where there is no value, or one that does not fit."""
+    parts = []
+    for file in files:
+        table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
+        values = table[name].to_pylist()
+        parts.append(
+            np.array([-1 if v is None or v >= 1 << 31 else int(v) for v in values], np.int64)
+        )
+    return np.concatenate(parts)

@@ -1,0 +1,209 @@
+"""Parquet files and folders of `datasets.save_to_disk`, written by pyarrow as `datasets` writes them."""
+
+import builtins
+import io
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from diffae.data import open_dataset
+from diffae.errors import UserError
+
+PHOTO = Image.fromarray(load_sample_images().images[1])
+COLOURS = ["red", "green", "blue"]
+FEATURES = {
+    "image": {"_type": "Image"},
+    "colour": {"names": COLOURS, "_type": "ClassLabel"},
+    "old": {"dtype": "bool", "_type": "Value"},
+}
+
+
+def tile(index):
+    return PHOTO.crop((9 * index, 5 * index, 9 * index + 48, 5 * index + 48))
+
+
+def encoded(index):
+    file = io.BytesIO()
+    tile(index).save(file, "png")
+    return file.getvalue()
+
+
+def table(numbers, **change):
+    columns = {
+        "image": [{"bytes": encoded(i), "path": f"{i}.png"} for i in numbers],
+        "colour": [i % 3 for i in numbers],
+        "old": [i % 2 == 0 for i in numbers],
+    } | change  # fmt: skip
+    columns = {name: values for name, values in columns.items() if values is not None}
+    metadata = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def save_split(folder, numbers, shards=2):
+    """`Dataset.save_to_disk`: Arrow streams, and a state that names them."""
+    folder.mkdir(parents=True)
+    names = []
+    for shard, part in enumerate(np.array_split(numbers, shards)):
+        names.append(f"data-{shard:05d}-of-{shards:05d}.arrow")
+        content = table(part.tolist())
+        with pa.ipc.new_stream(folder / names[-1], content.schema) as writer:
+            writer.write_table(content, max_chunksize=2)
+    state = {"_data_files": [{"filename": name} for name in names], "_split": None}
+    (folder / "state.json").write_text(json.dumps(state))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
+    return folder
+
+
+def save_splits(folder):
+    splits = {"train": range(20), "validation": range(20, 22), "test": range(22, 24)}
+    for name, numbers in splits.items():
+        save_split(folder / name, list(numbers))
+    (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
+    return folder
+
+
+def write_parquet(path, numbers, group=3, **change):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table(list(numbers), **change), path, row_group_size=group)
+    return path
+
+
+def agrees(data, count):
+    """Images in any order, and labels, are those that were written."""
+    order = np.random.default_rng(0).permutation(count)
+    np.testing.assert_array_equal(data.images(order), [np.asarray(tile(i)) for i in order])
+    np.testing.assert_array_equal(data.load_all(order, chunk=4), data.images(order))
+    assert data.attribute_names == (*COLOURS, "old")
+    numbers = np.arange(count)[:, None]
+    expected = np.concatenate([numbers % 3 == np.arange(3), numbers % 2 == 0], axis=1)
+    np.testing.assert_array_equal(data.attributes, expected)
+
+
+def test_one_split_that_was_saved(tmp_path):
+    data = open_dataset(save_split(tmp_path / "photos", range(11)), 48)
+    assert (len(data), data.name, data.transform.crop) == (11, "photos", "center")
+    assert data.partition_source == "seeded by image 60/10/30, seed 0"
+    assert data.name_of(7) == "data-00001-of-00002.arrow, row 1"
+    agrees(data, 11)
+
+
+def test_splits_that_were_saved(tmp_path):
+    data = open_dataset(save_splits(tmp_path / "photos"), 48)
+    assert [len(data.indices(split)) for split in ("train", "valid", "test")] == [20, 2, 2]
+    agrees(data, 24)
+
+
+@pytest.mark.parametrize("name", ["data/{}-00000-of-00001.parquet", "{}/0000.parquet"])
+def test_parquet_files_as_the_hub_has_them(tmp_path, name):
+    for split, numbers in (("train", range(20)), ("test", range(20, 24))):
+        write_parquet(tmp_path / "photos" / name.format(split), numbers)
+    data = open_dataset(tmp_path / "photos", 48)
+    assert data.partition_source == "splits of the files, last 10 % of train as valid"
+    order = [*range(20, 24), *range(20)]  # "test" comes before "train"
+    in_order = data.images(range(24))
+    np.testing.assert_array_equal(in_order, [np.asarray(tile(i)) for i in order])
+    np.testing.assert_array_equal(
+        data.images(data.indices("test")), in_order[np.isin(order, range(20, 24))]
+    )
+
+
+def test_one_parquet_file(tmp_path):
+    data = open_dataset(write_parquet(tmp_path / "photos.parquet", range(10)), 48)
+    assert data.name == "photos" and data.name_of(4) == "row 4"
+    agrees(data, 10)
+
+
+def test_bytes_without_a_struct_and_classes_without_names(tmp_path):
+    """As others than `datasets` write them."""
+    plain = pa.table(
+        {"jpeg": [encoded(i) for i in range(4)], "label": [0, 1, 1, 0], "size": [1, 2, 3, 4]}
+    )
+    pq.write_table(plain, tmp_path / "plain.parquet")
+    data = open_dataset(tmp_path / "plain.parquet", 48)
+    np.testing.assert_array_equal(data.images([2])[0], np.asarray(tile(2)))
+    assert data.attribute_names == ("class 0", "class 1")
+    np.testing.assert_array_equal(data.attributes[:, 1], [False, True, True, False])
+
+
+def test_classes_that_some_lack_are_left_out(tmp_path):
+    """-1 is what `datasets` gives an image of a test split whose labels are kept secret."""
+    path = write_parquet(
+        tmp_path / "a.parquet", range(4), colour=[0, 1, -1, 2], old=[None, True, True, False]
+    )
+    data = open_dataset(path, 48)
+    assert data.attributes is None and len(data.left_out) == 2
+    assert data.left_out[0] == "the column colour: not every image has a class in it"
+
+
+def test_the_fingerprint_follows_bytes_and_labels(tmp_path):
+    saved = open_dataset(save_split(tmp_path / "a", range(6)), 48).fingerprint
+    whole = open_dataset(write_parquet(tmp_path / "b.parquet", range(6)), 48).fingerprint
+    other = write_parquet(tmp_path / "c.parquet", range(6), old=[False] * 6)
+    assert saved == whole != open_dataset(other, 48).fingerprint
+
+
+def test_bad_tables_are_named(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", range(4))
+    content = path.read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(content[:-20])
+    with pytest.raises(UserError, match=r"^\S+cut\.parquet: cannot read this file \(.*complete\?$"):
+        open_dataset(tmp_path / "cut.parquet", 48)
+    path = write_parquet(tmp_path / "none.parquet", range(2), image=None)
+    with pytest.raises(
+        UserError, match=r"none\.parquet: no column of images \(there are: colour, old\)"
+    ):
+        open_dataset(path, 48)
+    pq.write_table(pa.table({"a": [b"x"], "b": [b"y"]}), tmp_path / "two.parquet")
+    with pytest.raises(
+        UserError, match=r"two\.parquet: several columns may be images: a, b; rename"
+    ):
+        open_dataset(tmp_path / "two.parquet", 48)
+    outside = [{"bytes": None, "path": "/photos/1.png"}]
+    path = write_parquet(
+        tmp_path / "path.parquet", [1], image=pa.array(outside, table([1])["image"].type)
+    )
+    with pytest.raises(
+        UserError, match=r"path\.parquet, row 0: no bytes of an image, only the path"
+    ):
+        open_dataset(path, 48, "center").images([0])
+    pq.write_table(table([0]).slice(0, 0), tmp_path / "empty.parquet")
+    with pytest.raises(UserError, match=r"empty\.parquet: no rows in these files"):
+        open_dataset(tmp_path / "empty.parquet", 48)
+
+
+def test_bad_folders_are_named(tmp_path):
+    folder = save_split(tmp_path / "photos", range(6))
+    (folder / "data-00001-of-00002.arrow").write_bytes(b"\0" * 100)
+    with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow: cannot read this file"):
+        open_dataset(folder, 48)
+    os.unlink(folder / "data-00001-of-00002.arrow")
+    with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow: no such file"):
+        open_dataset(folder, 48)
+    for text in ("{", "{}", '{"_data_files": [{"filename": "../secret.arrow"}]}'):
+        (folder / "state.json").write_text(text)
+        with pytest.raises(
+            UserError, match=r"state\.json: (damaged|names no data files); copy the"
+        ):
+            open_dataset(folder, 48)
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path / "a.parquet", range(2))
+    real = builtins.__import__
+
+    def refuse(name, *rest, **more):
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(
+        UserError, match=r"a\.parquet: .*needs a package; pip install 'diffae-bench\[arrow\]'"
+    ):
+        open_dataset(path, 48)

@@ -1,0 +1,108 @@
+"""Fuzz inputs: tar files of WebDataset, parquet files, and folders of `datasets.save_to_disk`."""
+
+import io
+import json
+import tarfile
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+from hypothesis import strategies as st
+from PIL import Image
+
+from diffae.data.arrow import open_parquet, open_saved
+from diffae.data.dataset import Dataset
+from diffae.data.webdataset import open_webdataset
+
+SIZE = 8
+LABELS = st.one_of(st.integers(0, 4), st.integers(), st.none())
+
+
+@cache
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (SIZE, SIZE), "red").save(file, "png")
+    return file.getvalue()
+
+
+@st.composite
+def tar_file(draw) -> bytes:
+    names = draw(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4, unique=True))
+    whole = io.BytesIO()
+    kind = draw(st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+    with tarfile.open(fileobj=whole, mode="w", format=kind) as archive:
+        for name in names:
+            for suffix in draw(st.sets(st.sampled_from(["png", "cls", "json", "txt"]))) | {"png"}:
+                label = str(draw(LABELS)).encode() if suffix != "png" else picture()
+                info = tarfile.TarInfo(f"{name}.{suffix}")
+                info.size = len(label)
+                archive.addfile(info, io.BytesIO(label))
+    return whole.getvalue()
+
+
+@st.composite
+def table(draw) -> pa.Table:
+    count = draw(st.integers(1, 4))
+    value = (
+        st.just(picture())
+        if draw(st.integers(0, 3))
+        else st.one_of(st.none(), st.binary(max_size=9))
+    )
+    contents = [draw(value) for _ in range(count)]
+    plain = draw(st.booleans())
+    images = pa.array(contents if plain else [{"bytes": c, "path": "a.png"} for c in contents])
+    labels = st.one_of(st.integers(0, 3), st.integers(-(2**62), 2**62), st.none())
+    columns = {"image": images, "label": pa.array([draw(labels) for _ in range(count)], pa.int64())}
+    features = draw(
+        st.sampled_from(["{", "[]", json.dumps({"info": {"features": {"label": {"names": 3}}}})])
+    )
+    return pa.table(columns).replace_schema_metadata({"huggingface": features})
+
+
+@st.composite
+def parquet_file(draw) -> bytes:
+    whole = io.BytesIO()
+    pa.parquet.write_table(draw(table()), whole, row_group_size=draw(st.integers(1, 3)))
+    return whole.getvalue()
+
+
+@st.composite
+def arrow_file(draw) -> bytes:
+    whole, content = io.BytesIO(), draw(table())
+    with pa.ipc.new_stream(whole, content.schema) as writer:
+        writer.write_table(content, max_chunksize=draw(st.integers(1, 3)))
+    return whole.getvalue()
+
+
+@st.composite
+def state_file(draw) -> bytes:
+    name = draw(st.sampled_from(["data.arrow"] * 4 + ["../data.arrow", "", "no.arrow"]))
+    return json.dumps({"_data_files": [{"filename": name}]}).encode()
+
+
+def check(data: Dataset) -> None:
+    assert data.images(range(len(data))).shape == (len(data), SIZE, SIZE, 3) and len(data)
+    assert data.attributes is None or data.attributes.shape == (
+        len(data),
+        len(data.attribute_names),
+    )
+
+
+def read_tar(folder: Path, content: bytes) -> None:
+    path = folder / "a.tar"
+    path.write_bytes(content)
+    check(open_webdataset(path, SIZE, None, 0))
+
+
+def read_parquet(folder: Path, content: bytes) -> None:
+    path = folder / "a.parquet"
+    path.write_bytes(content)
+    check(open_parquet(path, SIZE, None, 0))
+
+
+def read_saved(folder: Path, contents: tuple[bytes, bytes]) -> None:
+    for name, content in zip(("data.arrow", "state.json"), contents, strict=True):
+        (folder / name).unlink(missing_ok=True)  # what is mapped must not be written over
+        (folder / name).write_bytes(content)
+    check(open_saved(folder, SIZE, None, 0))
