@@ -20,6 +20,7 @@ from diffae.errors import UserError
 from diffae.signals import importing
 
 if TYPE_CHECKING:
+    import torch
     import torch.distributed as dist
 
 FAILED = "failed"
@@ -129,6 +130,17 @@ def barrier() -> None:
         nap = min(2 * nap, LONGEST_NAP)
         with _launcher_alive():
             arrived = _group.store.add(name, 0)
+
+
+def process_group(device: torch.device) -> None:
+    """PyTorch's own process group of these processes, for what exchanges tensors: nccl between GPUs, else gloo."""
+    import torch.distributed as dist
+
+    if _group is None or dist.is_initialized():
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    store = dist.PrefixStore("tensors", _group.store)
+    dist.init_process_group(backend, store=store, rank=_group.rank, world_size=_group.world)
 
 
 def agree(trouble: str | None) -> str | None:

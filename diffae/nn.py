@@ -4,6 +4,7 @@ Modules and parameters carry the names of the authors' checkpoints, so that thei
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,25 @@ class SiLU(nn.SiLU):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, inplace=not input.requires_grad)
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose mask belongs to an example, where `keys` has a number for each of them.
+
+    Its mask is then the same in whatever company an example is, and when the block is computed again for its gradient.
+    Without `keys` it is PyTorch's.
+    """
+
+    keys: Sequence[int] | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.p == 0 or self.keys is None:
+            return super().forward(input)
+        source = torch.Generator(input.device)
+        mask = torch.empty(input.shape, dtype=input.dtype, device=input.device)
+        for one, key in zip(mask, self.keys, strict=True):
+            one.bernoulli_(1 - self.p, generator=source.manual_seed(key))
+        return input * mask.div_(1 - self.p)
 
 
 def _scaled(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -120,7 +140,7 @@ class ResBlock(nn.Module):
             self.out_layers = nn.Sequential(
                 GroupNorm(out_channels, groups),
                 SiLU(),
-                nn.Dropout(dropout),
+                Dropout(dropout),
                 zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
             )
         if z_channels is not None:

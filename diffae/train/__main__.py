@@ -3,17 +3,21 @@
     python -m diffae.train portraits --out runs/portraits
     python -m diffae.train fashion-mnist --data /usr/share/datasets/fashion-mnist --out runs/fashion
 
-Run the same command again and it goes on where it stopped. The result is a checkpoint in DIR:
+    torchrun --nproc-per-node 8 -m diffae.train ffhq128 --data ffhq/ --micro-batch 16
+
+Run the same command again and it goes on where it stopped, also in another number of processes: a batch is as large as the
+preset says, and shared among them. The result is a checkpoint in DIR:
 model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`, and training.json, which
 says what it was trained on.
 """
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from diffae import cli
+from diffae import cli, distributed
 from diffae.signals import quit_on_signals
 
 if __name__ == "__main__":
@@ -29,10 +33,13 @@ from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from diffae.train import precision
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
+from diffae.train.images import source_of
 from diffae.train.overrides import differences, override
 from diffae.train.presets import PRESETS, Preset
-from diffae.train.trainer import Run, identity_of
+from diffae.train.trainer import Run, Steps, identity_of
 from diffae.trained_on import NOTE, TrainedOn
+
+WORKERS = 2
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,10 +72,33 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="NAME=VALUE",
         help="another value of a setting of the preset, e.g. image.batch_size=64; may be repeated (docs/training.md)",
     )
+    parser.add_argument(
+        "--micro-batch",
+        type=cli.positive,
+        metavar="N",
+        help="examples that a process computes at once; its share of a batch is cut into such parts (default: all of it)",
+    )
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="compute activations again for the gradient: a fraction of the memory, a third more time",
+    )
+    parser.add_argument(
+        "--workers",
+        type=cli.natural,
+        default=WORKERS,
+        help=f"processes that read images ahead, where they do not fit into memory (default: {WORKERS})",
+    )
+    parser.add_argument(
+        "--keep", type=cli.positive, default=2, help="how many states stay (default: 2)"
+    )
+    distributed.init()
     args = parser.parse(arguments)
     preset = override(find_preset(args.preset), args.set)
     out = args.out or Path("runs") / preset.name
-    data = _open(preset, args.data, args.crop)
+    with distributed.main_first():
+        data = _open(preset, args.data, args.crop)
+        _ = data.survey  # while the others wait: they find what this one kept
     indices = data.indices(preset.split)
     if not len(indices):
         raise UserError(
@@ -78,15 +108,20 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"{data.name}: {line}")
     trained_on = TrainedOn.describe(preset.name, data, preset.split, args.seed)
     note = _Note(out, trained_on, preset.decides, args.set)
-    lock = _claim(note)
-    run = Run(args.seed, note.identity, _precision(preset, args.precision, args.device))
+    lock = _claim(note) if distributed.is_main() else nullcontext()
+    distributed.barrier()
+    steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
+    how = _precision(preset, args.precision, args.device)
+    run = Run(args.seed, note.identity, how, steps, args.workers)
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
-    images = data.load_all(indices)
+    images = source_of(data, indices)
     with lock, writing(out, "or choose another --out"):
         outcomes = preset.train(images, out, run, args.device)
-        note.write({name: asdict(outcome) for name, outcome in outcomes.items()})
-    print(out)
+        if distributed.is_main():
+            note.write({name: asdict(outcome) for name, outcome in outcomes.items()})
+    if distributed.is_main():
+        print(out)
 
 
 def _precision(preset: AnyPreset, asked: str, device: str) -> str:

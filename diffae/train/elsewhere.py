@@ -12,6 +12,7 @@ import numpy as np
 
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
+from diffae.train.images import Source
 from diffae.train.presets import PRESETS
 from diffae.train.stages import Outcome
 from diffae.train.trainer import Run
@@ -42,7 +43,9 @@ class AnyPreset(Protocol):
 
     def without(self, stage: str) -> "AnyPreset": ...
 
-    def train(self, images: np.ndarray, out: Path, run: Run, device: str) -> dict[str, Outcome]: ...
+    def train(
+        self, images: np.ndarray | Source, out: Path, run: Run, device: str
+    ) -> dict[str, Outcome]: ...
 
 
 class Elsewhere(NamedTuple):

@@ -1,13 +1,20 @@
-"""bfloat16 where the processor multiplies it, float32 where it would only pretend to."""
+"""bfloat16 where the processor multiplies it, float32 where it would only pretend to; float16 on a GPU that is asked for it."""
+
+import torch
 
 from diffae import bfloat16
+from diffae.errors import UserError
 
-AUTO, BFLOAT16, FLOAT32 = "auto", "bfloat16", "float32"
-CHOICES = (AUTO, BFLOAT16, FLOAT32)
+AUTO, BFLOAT16, FLOAT16, FLOAT32 = "auto", "bfloat16", "float16", "float32"
+CHOICES = (AUTO, BFLOAT16, FLOAT16, FLOAT32)
+DTYPES = {BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}  # of autocast
 
 
 def choose(asked: str, device: str) -> tuple[str, str]:
-    """The precision of a training, "bfloat16" or "float32", and why, in words."""
+    """The precision of a training and why, in words. Raises UserError for float16 where there is no GPU: the
+    processor computes it many times slower."""
+    if asked == FLOAT16 and not device.startswith("cuda"):
+        raise UserError("--precision float16: is for GPUs; take bfloat16 or float32")
     if asked != AUTO:
         return asked, "as asked"
     has, why = bfloat16.support(device)

@@ -25,6 +25,7 @@ from diffae.errors import UserError
 from diffae.settings import Range, check
 
 if TYPE_CHECKING:
+    from diffae.train.images import Source
     from diffae.train.stages import Outcome
     from diffae.train.trainer import Run
 
@@ -111,7 +112,9 @@ class Preset:
     def image_size(self) -> int:
         return self.model.image_size
 
-    def train(self, images: np.ndarray, out: Path, run: "Run", device: str) -> "dict[str, Outcome]":
+    def train(
+        self, images: "np.ndarray | Source", out: Path, run: "Run", device: str
+    ) -> "dict[str, Outcome]":
         """Train all that it asks for and export it to `out`; see `stages.train`."""
         from diffae.train import stages  # which needs the presets
 

@@ -1,25 +1,32 @@
 """From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from diffae import distributed
+from diffae.checkpoint import write_tensors
 from diffae.config import VELOCITY, ModelConfig
 from diffae.diffusion import add_noise, velocity
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
-from diffae.noise import generator, normals, uniforms
+from diffae.noise import Noise, generator, normals
+from diffae.train.images import Images, Source
 from diffae.train.presets import Preset, Schedule
-from diffae.train.trainer import Loss, Run, Training, fit
+from diffae.train.sharing import gathered
+from diffae.train.trainer import Loss, Run, Training, at_once, fit
 
 ENCODING_BATCH = 256
+LATENT, CODES = "latent", "training-codes.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,10 @@ class Outcome:
 
 
 def train(
-    preset: Preset, images: np.ndarray, out: Path, run: Run, device: str
+    preset: Preset, images: np.ndarray | Source, out: Path, run: Run, device: str
 ) -> dict[str, Outcome]:
-    """Train everything that `preset` asks for on `images` (uint8 N x S x S x 3) and export it to `out`.
+    """Train everything that `preset` asks for on `images` (uint8 N x S x S x 3, or where they come from) and export it
+    to `out`.
 
     Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
     """
@@ -51,7 +59,7 @@ def train(
         )
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
-    stages = _Stages(preset, Images(images, preset.flip, device), out, run)
+    stages = _Stages(preset, Images(images, preset.flip, device, run.workers), out, run)
     if preset.model.encoder_channel_mult:
         _train_autoencoder(stages)
     else:
@@ -74,8 +82,38 @@ class _Stages:
     ) -> None:
         path = self.out / f"training-{name}.safetensors"
         title = f"{self.preset.name}: {title}"
-        training = fit(network, loss, len(self.data), schedule, path, title, self.run)
+        ahead = at_once if name == LATENT else self.data.ahead  # codes are in memory
+        training = fit(
+            network,
+            loss,
+            len(self.data),
+            schedule,
+            path,
+            title,
+            self.run,
+            by_example=True,
+            reading=ahead,
+        )
         self.outcomes[name] = Outcome.of(training)
+
+    def export(self, model: DiffusionAutoencoder | DDIM) -> None:
+        """Write the checkpoint, once for all processes."""
+        if distributed.is_main():
+            model.save_pretrained(self.out, getattr(torch, self.preset.dtype))
+        distributed.barrier()
+
+    def codes(self, model: DiffusionAutoencoder) -> Tensor:
+        """z_sem of all images, encoded once: a run that goes on reads them."""
+        path = self.out / CODES
+        if (known := _read_codes(path, self.run.identity, len(self.data))) is not None:
+            return known.to(self.data.device)
+        z = encode_all(model, self.data)
+        if distributed.is_main():
+            notes = {"identity": self.run.identity}
+            partial = path.with_name(f"{path.name}.partial")
+            write_tensors({"z": z}, partial, notes)
+            os.replace(partial, path)
+        return z
 
 
 def _train_autoencoder(stages: _Stages) -> None:
@@ -93,11 +131,11 @@ def _train_autoencoder(stages: _Stages) -> None:
     loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
     stages.fit("image", "autoencoder", networks, preset.image, loss)
     if model.latent_net is not None and preset.latent is not None:
-        z = encode_all(model, data)
+        z = stages.codes(model)
         set_moments(model, z)
         loss = latent_loss(model, model.normalise(z))
-        stages.fit("latent", "latent DDIM", model.latent_net, preset.latent, loss)
-    model.save_pretrained(stages.out, getattr(torch, preset.dtype))
+        stages.fit(LATENT, "latent DDIM", model.latent_net, preset.latent, loss)
+    stages.export(model)
 
 
 def _uses_pixels(preset: Preset) -> bool:
@@ -125,28 +163,11 @@ def _train_baseline(stages: _Stages) -> None:
     _channels_last(model.unet)
     loss = baseline_loss(model, stages.data)
     stages.fit("image", "DDIM baseline", model.unet, stages.preset.image, loss)
-    model.save_pretrained(stages.out, getattr(torch, stages.preset.dtype))
+    stages.export(model)
 
 
 def _channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-class Images:
-    """Training images in memory as uint8, handed out as batches in [-1, 1]."""
-
-    def __init__(self, images: np.ndarray, flip: bool, device: str):
-        self.images, self.flip, self.device = torch.from_numpy(images), flip, device
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, indices: Tensor, noise: np.random.Generator | None = None) -> Tensor:
-        x = self.images[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
-        if self.flip and noise is not None:
-            mirrored = uniforms(noise, (len(x), 1, 1, 1)) < 0.5
-            x = torch.where(mirrored, x.flip(-1), x)
-        return x.to(self.device).contiguous(memory_format=torch.channels_last)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -162,7 +183,7 @@ class Noised:
     target: Tensor
 
 
-def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: np.random.Generator) -> Noised:
+def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: Noise) -> Noised:
     """Draw t uniformly and eps; the target is eps or the velocity."""
     t = torch.from_numpy(noise.integers(len(alphas), size=len(x_0)))
     eps = normals(noise, x_0.shape).to(x_0.device)
@@ -178,7 +199,7 @@ def autoencoder_loss(
     Unless `pixel_weight` is 0, as in the paper, that much of the `pixel_loss` is added.
     """
 
-    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
         batch = noised(x_0, model.alphas, model.config.prediction, noise)
         z = model.encoder(x_0)
@@ -193,7 +214,7 @@ def autoencoder_loss(
 def pixel_loss(model: DiffusionAutoencoder, data: Images, pixels: nn.Module) -> Loss:
     """|| pixels(Enc(x_0)) - x_0 ||^2, the mean over pixels."""
 
-    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
         return F.mse_loss(pixels(model.encoder(x_0)).float(), x_0)
 
@@ -228,7 +249,7 @@ def _norm_conv(channels: int, out: int) -> tuple[nn.Module, ...]:
 def baseline_loss(model: DDIM, data: Images) -> Loss:
     """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels (or the same of the velocity)."""
 
-    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
         batch = noised(x_0, model.alphas, model.config.prediction, noise)
         return F.mse_loss(model.unet(batch.x_t, batch.t).float(), batch.target)
@@ -241,7 +262,7 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     net = model.latent_net
     assert net is not None
 
-    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+    def loss(indices: Tensor, noise: Noise) -> Tensor:
         batch = noised(z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise)
         return F.l1_loss(net(batch.x_t, batch.t).float(), batch.target)
 
@@ -249,17 +270,30 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
 
 
 def encode_all(model: DiffusionAutoencoder, data: Images) -> Tensor:
-    """z_sem of every training image, without flips, in float32: N x d."""
+    """z_sem of every training image, without flips, in float32: N x d. Processes take batches in turns."""
     model.eval()
-    return torch.cat([model.encode(batch) for batch in _batches(data)]).clone()
+    own = list(_own_batches(len(data)))
+    found = []
+    with data.ahead(iter(own)):
+        for indices in tqdm(own, desc="encoding", unit="batch", leave=False, disable=None):
+            found.append(model.encode(data.batch(indices)))
+    width = model.config.z_channels
+    z = torch.cat(found) if found else torch.zeros(0, width, device=data.device)
+    return gathered(z, len(data)).clone()
 
 
-def _batches(data: Images) -> Iterator[Tensor]:
-    for start in tqdm(
-        range(0, len(data), ENCODING_BATCH),
-        desc="encoding",
-        unit="batch",
-        leave=False,
-        disable=None,
-    ):
-        yield data.batch(torch.arange(start, min(start + ENCODING_BATCH, len(data))))
+def _own_batches(count: int) -> Iterator[Tensor]:
+    """This process's images: every `world`-th of all, in batches."""
+    own = torch.arange(distributed.rank(), count, distributed.world())
+    yield from own.split(ENCODING_BATCH)
+
+
+def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
+    """Codes that a run before this one has kept; None if there are none, or none that are whole and of this training."""
+    try:
+        with safe_open(path, "pt") as file:
+            z = file.get_tensor("z")
+            of_this = (file.metadata() or {}).get("identity") == identity and len(z) == count
+    except (OSError, SafetensorError):
+        return None
+    return z.clone() if of_this else None

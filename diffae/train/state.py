@@ -4,7 +4,9 @@ A state that does not read, because a disk or a copy has damaged it, gives way t
 """
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,7 +16,7 @@ from diffae.checkpoint import write_tensors
 from diffae.cli import say
 from diffae.errors import UserError
 
-PREVIOUS = ".previous"
+PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class _Damaged(Exception):
     """A file that is no state of a training."""
 
 
-def save(path: Path, state: State, identity: str) -> None:
-    """Make `state` the newest, and what was the newest the previous one. Raises UserError if the disk refuses."""
+def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
+    """Make `state` the newest, and what was the newest the previous one; `keep` of them stay. Raises UserError if the
+    disk refuses."""
     notes = {
         "step": str(state.step),
         "skipped": str(state.skipped),
@@ -44,8 +47,9 @@ def save(path: Path, state: State, identity: str) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         write_tensors(state.tensors, partial, notes)
-        if path.exists():
-            os.replace(path, previous(path))
+        for age in range(keep - 1, 0, -1):
+            if (newer := previous(path, age - 1)).exists():
+                os.replace(newer, previous(path, age))
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
@@ -54,16 +58,20 @@ def save(path: Path, state: State, identity: str) -> None:
         ) from None
 
 
-def load(path: Path, names: set[str], identity: str) -> State | None:
+def load(path: Path, names: set[str], identity: str, others: Collection[str] = ()) -> State | None:
     """The newest state that is whole, or None if there is none.
 
-    `names` are the tensors that it must hold. Raises UserError if it belongs to another training, or if all
+    `names` are the tensors that it must hold, `others` those that it may. Raises UserError if it belongs to another training, or if all
     that is there is damaged.
     """
-    found = [place for place in (path, previous(path)) if place.exists()]
+    found = [path] if path.exists() else []
+    for age in count(1):
+        if not previous(path, age).exists():
+            break
+        found.append(previous(path, age))
     for place in found:
         try:
-            return _read(place, names, identity)
+            return _read(place, names, identity, others)
         except _Damaged as error:
             say(f"{place}: damaged ({error}); looking for the state before it")
     if found:
@@ -73,20 +81,22 @@ def load(path: Path, names: set[str], identity: str) -> State | None:
     return None
 
 
-def previous(path: Path) -> Path:
-    """Where the state before that of `path` is."""
-    return path.with_name(path.name + PREVIOUS)
+def previous(path: Path, age: int = 1) -> Path:
+    """Where the state `age` before that of `path` is."""
+    ending = "" if age == 0 else PREVIOUS if age == 1 else f"{PREVIOUS}-{age}"
+    return path.with_name(path.name + ending)
 
 
-def _read(path: Path, names: set[str], identity: str) -> State:
+def _read(path: Path, names: set[str], identity: str, others: Collection[str]) -> State:
     try:
         with safe_open(path, "pt") as file:
             notes = file.metadata() or {}
             if notes.get("identity", identity) != identity:
                 raise UserError(f"{path}: belongs to another training; choose another --out")
-            if missing := names - set(file.keys()):
+            there = set(file.keys())
+            if missing := names - there:
                 raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
-            tensors = {name: file.get_tensor(name) for name in names}
+            tensors = {name: file.get_tensor(name) for name in names | (there & set(others))}
         numbers = int(notes["step"]), int(notes["skipped"])
         return State(tensors, *numbers, notes["precision"], float(notes.get("seconds", 0)))
     except (OSError, SafetensorError, ValueError) as error:

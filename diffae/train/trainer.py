@@ -2,7 +2,8 @@
 
 A step is a function of the weights, the optimiser's state and (seed, step) alone: which examples it sees,
 its noise and its dropout all come from generators seeded by these two. So a run that is killed and started
-again goes on as if nothing had happened.
+again goes on as if nothing had happened. Where noise and dropout are drawn by example, it is a function of no more than
+these whoever computes it: another number of processes, or of parts, changes the sum's rounding alone.
 """
 
 import hashlib
@@ -13,30 +14,36 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from diffae import distributed
 from diffae.cli import say
 from diffae.errors import Terminated, UserError
-from diffae.noise import generator
+from diffae.nn import Dropout
+from diffae.noise import ExampleNoise, Noise, generator
 from diffae.train import state
-from diffae.train.precision import BFLOAT16, FLOAT32
+from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
 from diffae.train.presets import Schedule
+from diffae.train.sharing import Sharing
+from diffae.unet import recompute
 
-Loss = Callable[
-    [Tensor, np.random.Generator], Tensor
-]  # (indices of the batch, noise) -> scalar loss
+# (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
+Loss = Callable[[Tensor, Any], Tensor]
 
 SAVE_EVERY_SECONDS = 120.0
+SAVING = 0.02  # of the time, at most: a state of gigabytes is saved less often
 PATIENCE = 100  # steps in a row without a finite gradient before a training gives up
 MOMENTS = ("exp_avg", "exp_avg_sq")
+SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
@@ -63,6 +70,19 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How a step is taken, which decides nothing but its rounding: in parts of so many examples (None: at once), and with
+    activations that are computed again for the gradient. `by_example` is for losses that are means over
+    examples: noise and dropout are drawn for each of them, so that a batch can be shared and cut. `keep` is how many states stay.
+    """
+
+    micro_batch: int | None = None
+    recompute: bool = False
+    by_example: bool = False
+    keep: int = 2
+
+
+@dataclass(frozen=True)
 class Adam:
     """What of the optimiser is not in a schedule: the decay of its moments, and the largest norm of a gradient."""
 
@@ -86,8 +106,14 @@ class Training:
         seed: int,
         precision: str = FLOAT32,
         adam: Adam = Adam(),
+        steps: Steps = Steps(),
     ):
         self.network, self.schedule, self.seed, self.adam = network, schedule, seed, adam
+        self.steps, self.sharing = steps, Sharing(network, schedule.batch_size, steps.micro_batch)
+        if not steps.by_example and (self.sharing.part < schedule.batch_size):
+            raise UserError(
+                "this network's loss is of whole batches: train it in one process, without --micro-batch"
+            )
         self.precision = self.precisions = precision
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = list(network.parameters())
@@ -104,6 +130,9 @@ class Training:
         self.step = self.skipped = self.in_a_row = 0
         self.seconds = 0.0
         self._dropout_seed = int(generator(seed, "dropout", 0).integers(2**32))
+        self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
+        device = self.parameters[0].device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
         """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1, unless `adam` says so) and return its loss.
@@ -111,28 +140,60 @@ class Training:
         A step whose loss or gradient is not finite would destroy the weights: it is counted, not taken.
         """
         begun = time.monotonic()
-        noise = generator(self.seed, "training", self.step)
         # For dropout: torch takes 32 bits of it, so that consecutive numbers are the ones that never meet.
         torch.manual_seed(self._dropout_seed + self.step)
-        device = self.parameters[0].device
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == BFLOAT16):
-            loss = loss_of(indices, noise)
         self.optimiser.zero_grad()
-        loss.backward()
+        recompute(self.network, self.steps.recompute)
+        value = self.sharing.mean(self._gradients(loss_of, indices))
+        self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.adam.largest_norm)
-        value = float(loss.detach())
         self.step += 1
         if math.isfinite(value) and math.isfinite(float(norm)):
-            self.optimiser.step()
+            self.scaler.step(self.optimiser)
             self._update_ema()
             self.in_a_row = 0
         else:
             self.skipped += 1
             self.in_a_row += 1
+        self.scaler.update()
         self.seconds += time.monotonic() - begun
         return value
+
+    def _gradients(self, loss_of: Loss, indices: Tensor) -> Tensor:
+        """Leave the gradient of the batch's mean loss in the weights; returns the mean loss of this process's share."""
+        total = torch.zeros((), device=self.parameters[0].device)
+        dtype = DTYPES.get(self.precision)
+        parts = list(self.sharing.parts()) if self.steps.by_example else [slice(0, len(indices))]
+        for part in parts:
+            noise = self._noise(part)
+            weight = self.sharing.weight(part) if self.steps.by_example else 1.0
+            with self._adding(part):
+                with torch.autocast(total.device.type, dtype, enabled=dtype is not None):
+                    loss = self.sharing.step(lambda: loss_of(indices[part], noise))  # noqa: B023
+                self.scaler.scale(weight * loss).backward()
+            total += weight * loss.detach().float()
+        return total
+
+    def _adding(self, part: slice) -> AbstractContextManager[Any]:
+        return self.sharing.adding(part) if self.steps.by_example else nullcontext()
+
+    def _noise(self, part: slice) -> Noise:
+        """The noise of a part of this step's batch, and the masks of its dropout."""
+        if not self.steps.by_example:
+            return generator(self.seed, "training", self.step)
+        first = self.step * self.schedule.batch_size
+        numbers = range(first + part.start, first + part.stop)
+        if self._dropouts:
+            layers = range(len(self._dropouts))
+            drawn = [
+                generator(self.seed, "dropout", n).integers(2**62, size=layers.stop)
+                for n in numbers
+            ]
+            for dropout, keys in zip(self._dropouts, np.array(drawn).T.tolist(), strict=True):
+                dropout.keys = keys
+        return ExampleNoise(self.seed, "training", numbers)
 
     @torch.no_grad()
     def _update_ema(self) -> None:
@@ -157,20 +218,24 @@ class Training:
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"adam.{key}.{name}"] = value
         tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
+        for name, number in self.scaler.state_dict().items():
+            tensors[f"scaler.{name}"] = torch.tensor(float(number), dtype=torch.float64)
         now = state.State(tensors, self.step, self.skipped, self.precisions, self.seconds)
-        state.save(path, now, identity)
+        state.save(path, now, identity, self.steps.keep)
 
     def load(self, path: Path, identity: str) -> None:
         """Go on from `path`, if it is there. Raises UserError if it belongs to another training or is damaged."""
         kinds = ("model", "ema", "adam.step", *(f"adam.{key}" for key in MOMENTS))
         names = {f"{k}.{name}" for k in kinds for name in self.names}
         names |= {f"buffer.{name}" for name in self.buffers}
-        found = state.load(path, names, identity)
+        found = state.load(path, names, identity, {f"scaler.{name}" for name in SCALER})
         if found is None:
             return
         self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
         self._note_precision(found.precision)
         tensors = found.tensors
+        if scaler := {k: tensors[n] for k in SCALER if (n := f"scaler.{k}") in tensors}:
+            self._load_scaler(scaler)
         with torch.no_grad():
             for name, buffer in self.buffers.items():
                 buffer.copy_(tensors[f"buffer.{name}"])
@@ -183,6 +248,13 @@ class Training:
                 }
                 step = tensors[f"adam.step.{name}"].to(parameter.device, copy=True)  # not mapped
                 self.optimiser.state[parameter] = {"step": step, **moments}
+
+    def _load_scaler(self, found: dict[str, Tensor]) -> None:
+        """Go on with the scale of float16's gradients, where this training has one."""
+        if self.scaler.is_enabled():
+            whole = ("growth_interval", "_growth_tracker")
+            now = {k: int(v) if k in whole else float(v) for k, v in found.items()}
+            self.scaler.load_state_dict(now)
 
     def _note_precision(self, before: str) -> None:
         """Say so if the steps before were taken in another precision, and keep it on record."""
@@ -200,11 +272,22 @@ class Training:
 
 @dataclass(frozen=True)
 class Run:
-    """What the stages of a training share: its seed, its identity (see `identity_of`) and its precision."""
+    """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
+    taken, and the processes that read images ahead."""
 
     seed: int
     identity: str
     precision: str = FLOAT32
+    steps: Steps = Steps()
+    workers: int = 0
+
+
+Reading = Callable[[Iterator[Tensor]], AbstractContextManager[None]]
+
+
+def at_once(orders: Iterator[Tensor]) -> AbstractContextManager[None]:
+    """Nothing is read ahead."""
+    return nullcontext()
 
 
 def fit(
@@ -216,19 +299,23 @@ def fit(
     title: str,
     run: Run,
     adam: Adam = Adam(),
+    by_example: bool = False,
+    reading: Reading = at_once,
 ) -> Training:
     """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between runs.
 
     The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the network holds the
-    moving average of its weights.
+    moving average of its weights. `by_example` as in `Steps`; `reading` is told what the steps to come will ask for.
     """
     precision = run.precision if schedule.bfloat16 else FLOAT32
-    training = Training(network, schedule, run.seed, precision, adam)
+    steps = replace(run.steps, by_example=by_example)
+    training = Training(network, schedule, run.seed, precision, adam, steps)
     training.load(path, run.identity)
-    saved, average = time.monotonic(), math.nan
+    begun, average, rest = training.step, math.nan, _Rest()
     with (
         _progress(schedule, training.step, title) as progress,
         interrupts_deferred() as interrupted,
+        reading(_orders(training, count, run.seed)),
     ):
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, run.seed, training.step)
@@ -238,19 +325,49 @@ def fit(
             _check_patience(training, title, loss)
             progress.set_postfix(loss=f"{average:.4f}", skipped=training.skipped, refresh=False)
             progress.update(schedule.batch_size)
-            due = interrupted() or time.monotonic() - saved > SAVE_EVERY_SECONDS
-            if due and training.in_a_row == 0:
-                training.save(path, run.identity)
-                saved = time.monotonic()
-            if number := interrupted():
-                raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-    training.save(path, run.identity)
+            stop = training.sharing.any(bool(interrupted()))
+            if (stop or rest.is_over()) and training.in_a_row == 0:
+                rest.until_after(lambda: _save(training, path, run))
+            if stop:
+                raise KeyboardInterrupt if interrupted() == signal.SIGINT else Terminated
+    if training.step > begun:
+        _save(training, path, run)
     training.use_ema()
     if training.skipped:
         say(
             f"{title}: {training.skipped} of {schedule.steps} steps not taken (gradient not finite)"
         )
     return training
+
+
+def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:
+    """The examples that this process will ask for from now on, part by part."""
+    schedule = training.schedule
+    for step in range(training.step, schedule.steps):
+        indices = batch_indices(count, schedule.batch_size, seed, step)
+        yield from (indices[part] for part in training.sharing.parts())
+
+
+def _save(training: Training, path: Path, run: Run) -> None:
+    """Keep the state, once for all processes, which have the same."""
+    if distributed.is_main():
+        training.save(path, run.identity)
+
+
+class _Rest:
+    """The time between two states: two minutes, or as long as saving takes no more than its share of the time."""
+
+    def __init__(self) -> None:
+        self.ends = time.monotonic() + SAVE_EVERY_SECONDS
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self.ends
+
+    def until_after(self, save: Callable[[], None]) -> None:
+        begun = time.monotonic()
+        save()
+        now = time.monotonic()
+        self.ends = now + max(SAVE_EVERY_SECONDS, (now - begun) / SAVING)
 
 
 def _check_patience(training: Training, title: str, loss: float) -> None:

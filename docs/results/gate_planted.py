@@ -29,8 +29,9 @@ from benchmarks.core.setup import open_data
 from diffae import DiffusionAutoencoder
 from diffae.data import open_portraits
 from diffae.sampling.grids import uniform
+from diffae.train.images import Images
 from diffae.train.presets import PRESETS
-from diffae.train.stages import Images, autoencoder_loss
+from diffae.train.stages import autoencoder_loss
 from diffae.train.trainer import Training, batch_indices
 from reports.gate import IMPROVEMENT, REGRESSION, compare, read_margins, read_run
 

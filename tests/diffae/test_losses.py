@@ -15,8 +15,8 @@ from diffae import noise
 from diffae.config import DDIM_BASELINE, EPSILON, VELOCITY
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train import stages
+from diffae.train.images import Images
 from diffae.train.stages import (
-    Images,
     Outcome,
     autoencoder_loss,
     baseline_loss,
@@ -225,7 +225,8 @@ def staged(monkeypatch, tmp_path):
     class Untrained:
         precisions, skipped, step, seconds, schedule = "float32", 0, 7, 2.04, SCHEDULE
 
-    def fit(network, loss, count, schedule, path, title, run):
+    def fit(network, loss, count, schedule, path, title, run, by_example, reading):
+        assert by_example
         names = {name.partition(".")[0] for name, _ in network.named_parameters()}
         seen["stages"].append((path.name, names, schedule, count, run))
         assert network.training or "latent" in path.name
@@ -235,9 +236,9 @@ def staged(monkeypatch, tmp_path):
         seen.update(model=model, z=z)
         return latent_loss(model, z)
 
-    def images(pixels, flip, device):
+    def images(pixels, flip, device, workers):
         seen["flip"] = flip
-        return Images(pixels, flip, device)
+        return Images(pixels, flip, device, workers)
 
     monkeypatch.setattr(stages, "fit", fit)
     monkeypatch.setattr(stages, "latent_loss", latent)

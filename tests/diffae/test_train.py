@@ -24,8 +24,9 @@ from diffae.errors import Terminated, UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import generator, normals
 from diffae.train import __main__ as command
+from diffae.train.images import Images
 from diffae.train.presets import PRESETS, Preset, Schedule
-from diffae.train.stages import Images, PixelDecoder, pixel_loss
+from diffae.train.stages import PixelDecoder, pixel_loss
 from diffae.train.trainer import Run, Training, batch_indices, fit, learning_rate
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from diffae.train.stages import Images
+from diffae.train.images import Images
 
 BATCH, BATCHES = 128, 64
 

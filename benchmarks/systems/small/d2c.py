@@ -21,8 +21,9 @@ from diffae.config import EPSILON
 from diffae.diffusion import linear_alphas
 from diffae.errors import UserError
 from diffae.noise import uniforms
+from diffae.train.images import Images
 from diffae.train.presets import Schedule
-from diffae.train.stages import Images, noised
+from diffae.train.stages import noised
 from diffae.train.trainer import Loss
 
 SHIFT = 3  # pixels that an image is moved by at most

@@ -16,8 +16,8 @@ from benchmarks.systems.networks.nvae_cells import start_norms, to_bits
 from benchmarks.systems.small.batch_norms import settle
 from benchmarks.systems.small.preset import SmallPreset, Stages
 from diffae.noise import generator, normals
+from diffae.train.images import Images
 from diffae.train.presets import Schedule
-from diffae.train.stages import Images
 from diffae.train.trainer import Loss
 
 SMALLEST_KL = 0.01  # nats of a group below which balancing makes no more difference

@@ -11,8 +11,9 @@ from torch import nn
 
 from diffae.noise import generator
 from diffae.settings import Range
+from diffae.train.images import Images, Source
 from diffae.train.presets import Schedule
-from diffae.train.stages import Images, Outcome
+from diffae.train.stages import Outcome
 from diffae.train.trainer import Adam, Loss, Run, fit
 
 
@@ -69,9 +70,11 @@ class SmallPreset:
         """No stage can be left out."""
         raise LookupError(stage)
 
-    def train(self, images: np.ndarray, out: Path, run: Run, device: str) -> dict[str, Outcome]:
+    def train(
+        self, images: np.ndarray | Source, out: Path, run: Run, device: str
+    ) -> dict[str, Outcome]:
         """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns how each stage went."""
         torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
-        stages = Stages(self, Images(images, self.flip, device), out, run)
+        stages = Stages(self, Images(images, self.flip, device, run.workers), out, run)
         self.build(stages)
         return stages.outcomes

@@ -18,8 +18,8 @@ from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 from benchmarks.systems.networks.stylegan2_critic import Discriminator
 from benchmarks.systems.small.preset import SmallPreset, Stages
 from diffae.noise import normals
+from diffae.train.images import Images
 from diffae.train.presets import Schedule
-from diffae.train.stages import Images
 from diffae.train.trainer import Adam, Loss
 
 MIXED = 0.9  # of the batches have the w of two z, one for the first layers and one for the rest

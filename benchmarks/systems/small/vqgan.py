@@ -18,8 +18,8 @@ from benchmarks.systems.networks import codebook
 from benchmarks.systems.networks.vqgan import VQGANConfig, build
 from benchmarks.systems.small.adversary import Eye, Patches, balanced, hinge
 from benchmarks.systems.small.preset import SmallPreset, Stages
+from diffae.train.images import Images
 from diffae.train.presets import Schedule
-from diffae.train.stages import Images
 from diffae.train.trainer import Adam, Loss
 
 USAGE = 0.99  # decay of how often a code is chosen

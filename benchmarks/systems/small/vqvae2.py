@@ -13,8 +13,8 @@ from benchmarks.systems.files import folder
 from benchmarks.systems.networks.vqvae2 import VQVAE2, VQVAE2Config
 from benchmarks.systems.small.codebooks import quantise
 from benchmarks.systems.small.preset import SmallPreset, Stages
+from diffae.train.images import Images
 from diffae.train.presets import Schedule
-from diffae.train.stages import Images
 from diffae.train.trainer import Loss
 
 

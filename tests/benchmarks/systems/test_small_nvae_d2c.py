@@ -18,7 +18,8 @@ from diffae.config import EPSILON
 from diffae.diffusion import linear_alphas
 from diffae.noise import generator
 from diffae.train.elsewhere import find_preset
-from diffae.train.stages import Images, noised
+from diffae.train.images import Images
+from diffae.train.stages import noised
 from diffae.train.trainer import Run
 
 SMALL_NVAE = replace(

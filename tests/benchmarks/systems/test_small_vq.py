@@ -13,7 +13,7 @@ from benchmarks.systems.networks.vqvae2 import VQVAE2, Codebook, VQVAE2Config
 from benchmarks.systems.small import adversary, codebooks, vqgan, vqvae2
 from diffae.noise import generator
 from diffae.train.elsewhere import find_preset
-from diffae.train.stages import Images
+from diffae.train.images import Images
 from diffae.train.trainer import Adam, Run, Training
 
 NOISE = np.random.default_rng(0)

@@ -1,0 +1,101 @@
+"""A step that several processes share, and that each may take in parts: who computes what, and what they agree on.
+
+Gradients are averaged by PyTorch's DistributedDataParallel. A batch is as large as the preset says whatever the number of
+processes: each takes an equal share of it, in parts of at most `micro_batch` examples, whose gradients are added up.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from diffae import distributed
+from diffae.errors import UserError
+
+
+class _Step(nn.Module):
+    """A loss as the forward pass of a module, which is what DistributedDataParallel knows."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, loss: Callable[[], Tensor]) -> Tensor:
+        return loss()
+
+
+class Sharing:
+    """How one network's batches are shared out among the processes of this training.
+
+    Raises UserError if a batch cannot be divided equally: the mean of means would be another one.
+    """
+
+    def __init__(self, network: nn.Module, batch_size: int, micro_batch: int | None = None):
+        self.world, self.rank = distributed.world(), distributed.rank()
+        if batch_size % self.world:
+            raise UserError(
+                f"batches of {batch_size} examples cannot be shared equally by {self.world} processes; "
+                "start as many as divide it"
+            )
+        self.share = batch_size // self.world
+        self.part = min(micro_batch or self.share, self.share)
+        self._device = next(network.parameters()).device
+        self._step: nn.Module = _Step(network)
+        if self.world > 1:
+            distributed.process_group(self._device)
+            own = [torch.cuda.current_device()] if self._device.type == "cuda" else None
+            self._step = DistributedDataParallel(
+                self._step, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+
+    def parts(self) -> Iterator[slice]:
+        """The parts of a batch that this process computes, one after the other."""
+        first = self.rank * self.share
+        for start in range(0, self.share, self.part):
+            yield slice(first + start, first + min(start + self.part, self.share))
+
+    def weight(self, part: slice) -> float:
+        """What the mean over a part counts for in the mean over this process's share."""
+        return (part.stop - part.start) / self.share
+
+    def is_last(self, part: slice) -> bool:
+        return part.stop == (self.rank + 1) * self.share
+
+    def step(self, loss: Callable[[], Tensor]) -> Tensor:
+        return self._step(loss)
+
+    def adding(self, part: slice) -> AbstractContextManager[Any]:
+        """Within it gradients are added up; those of the last part are averaged over the processes."""
+        if self.world == 1 or self.is_last(part):
+            return nullcontext()
+        assert isinstance(self._step, DistributedDataParallel)
+        return self._step.no_sync()
+
+    def mean(self, value: Tensor) -> float:
+        """The mean of a number over the processes, the same in each of them."""
+        if self.world == 1:
+            return float(value)
+        total = value.detach().float().clone()
+        dist.all_reduce(total)
+        return float(total) / self.world
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any of the processes."""
+        return self.mean(torch.tensor(float(here), device=self._device)) > 0
+
+
+def gathered(own: Tensor, count: int) -> Tensor:
+    """Rows that the processes computed in turns (process r those of r, r + world, ...), in their order: count x ..."""
+    world = distributed.world()
+    if world == 1:
+        return own
+    most = -(-count // world)
+    padded = own.new_zeros((most, *own.shape[1:]))
+    padded[: len(own)] = own
+    found = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(found, padded)
+    return torch.stack(found, dim=1).flatten(0, 1)[:count]

@@ -1,0 +1,281 @@
+"""A step in parts and by several processes: the same step, whoever computes it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tiny_preset import SCHEDULE, TINY, pictures
+
+from diffae import distributed
+from diffae.data import open_dataset
+from diffae.errors import UserError
+from diffae.model import DiffusionAutoencoder
+from diffae.nn import Dropout
+from diffae.noise import ExampleNoise, generator, normals
+from diffae.train import stages, state, trainer
+from diffae.train.images import Images, OnDisk
+from diffae.train.sharing import Sharing
+from diffae.train.stages import autoencoder_loss, train
+from diffae.train.trainer import Run, Steps, Training, batch_indices
+
+ROOT = Path(__file__).parents[2]
+
+
+def gradients(steps: Steps) -> list[torch.Tensor]:
+    """Adam's first moments after two steps of the tiny autoencoder, which has dropout, its images mirrored at random.
+
+    They are a tenth of the gradients. The weights themselves would say less: Adam makes a step of what is rounding.
+    """
+    torch.manual_seed(0)
+    model = DiffusionAutoencoder(TINY.model)
+    networks = torch.nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    with torch.no_grad():
+        for p in networks.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    data = Images(pictures(40), True, "cpu")
+    schedule = replace(SCHEDULE, batch_size=8, learning_rate=1e-6)
+    training = Training(networks, schedule, 7, steps=steps)
+    for step in range(2):
+        training.advance(autoencoder_loss(model, data, None, 0.0), batch_indices(40, 8, 7, step))
+    return [training.optimiser.state[p]["exp_avg"] for p in training.parameters]
+
+
+@pytest.mark.parametrize("part", [1, 3, 8, 100])
+def test_a_batch_in_parts_is_the_batch(part):
+    whole = gradients(Steps(by_example=True))
+    parts = gradients(Steps(part, by_example=True))
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6)
+
+
+def test_activations_computed_again_change_nothing():
+    whole = gradients(Steps(by_example=True))
+    again = gradients(Steps(recompute=True, by_example=True))
+    for a, b in zip(whole, again, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6)
+
+
+def test_noise_belongs_to_an_example():
+    both = ExampleNoise(3, "training", [5, 9])
+    alone = ExampleNoise(3, "training", [9])
+    assert torch.equal(normals(both, (2, 3, 4))[1:], normals(alone, (1, 3, 4)))
+    assert both.integers(1000, size=2)[1] == alone.integers(1000, size=1)[0]
+    same = generator(3, "training", 9)
+    assert torch.equal(normals(ExampleNoise(3, "training", [9]), (1, 6))[0], normals(same, (6,)))
+    with pytest.raises(ValueError, match="noise of 3 examples, and there are 2"):
+        normals(both, (3, 4))
+
+
+def test_a_mask_of_dropout_belongs_to_an_example():
+    dropout = Dropout(0.3)
+    x = torch.ones(3, 50, 20, 20)
+    dropout.keys = [11, 22, 33]
+    masks = dropout(x)
+    dropout.keys = [22]
+    assert torch.equal(dropout(x[:1])[0], masks[1]) and not torch.equal(masks[0], masks[1])
+    kept = masks != 0
+    assert float(kept.float().mean()) == pytest.approx(0.7, abs=0.01)
+    torch.testing.assert_close(masks[kept], torch.full_like(masks[kept], 1 / 0.7))
+    assert torch.equal(dropout.eval()(x), x)
+
+
+def test_a_loss_of_whole_batches_is_not_cut():
+    network = torch.nn.Linear(1, 1)
+    with pytest.raises(UserError, match="in one process, without --micro-batch"):
+        Training(network, SCHEDULE, 0, steps=Steps(2))
+
+
+# ----------------------------------------------------------------------------------------------
+# Images that are read ahead
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of twenty images."""
+    found = tmp_path_factory.mktemp("images")
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3))):
+        Image.fromarray(pixels.astype(np.uint8)).save(found / f"{i:02d}.png")
+    return found
+
+
+def on_disk(folder):
+    data = open_dataset(folder, 8)
+    return OnDisk(data, data.indices("all"))
+
+
+def test_workers_read_what_is_asked_for(folder):
+    orders = [batch_indices(20, 6, 0, step) for step in range(5)]
+    direct, ahead = Images(on_disk(folder), False, "cpu"), Images(on_disk(folder), False, "cpu", 2)
+    with ahead.ahead(iter(orders)):
+        for indices in orders:
+            assert torch.equal(ahead.batch(indices), direct.batch(indices))
+    assert torch.equal(ahead.batch(orders[0]), direct.batch(orders[0]))
+
+
+def test_a_damaged_image_is_named_by_a_worker_as_it_is_without(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    images = Images(on_disk(tmp_path), False, "cpu", 1)
+    (tmp_path / "07.png").write_bytes(b"no image")
+    orders = [torch.tensor([i]) for i in range(20)]
+    with pytest.raises(UserError, match=r"07\.png") as found, images.ahead(iter(orders)):
+        for indices in orders:
+            images.batch(indices)
+    assert "\n" not in str(found.value)
+
+
+def test_a_training_reads_from_disk_as_from_memory(folder, tmp_path):
+    source = on_disk(folder)
+    (tmp_path / "disk").mkdir(), (tmp_path / "memory").mkdir()
+    train(TINY, source, tmp_path / "disk", Run(0, "me", workers=2), "cpu")
+    train(TINY, source.images(range(20)), tmp_path / "memory", Run(0, "me"), "cpu")
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("disk", "memory"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+# ----------------------------------------------------------------------------------------------
+# Processes
+
+
+def launched(folder, out, processes: int) -> subprocess.Popen:
+    """The tiny preset under torchrun, on gloo."""
+    program = [sys.executable, str(ROOT / "tests/helpers/train_tiny.py"), str(folder), str(out)]
+    if processes > 1:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        program = [*torchrun, f"--nproc-per-node={processes}", *program[1:]]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def weights(out) -> dict[str, torch.Tensor]:
+    return load_file(out / "model.safetensors")
+
+
+def ended(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="module")
+def one(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("one") / "out"
+    ended(launched(folder, out, 1))
+    return weights(out)
+
+
+def test_two_processes_train_the_model_of_one(folder, one, tmp_path):
+    ended(launched(folder, tmp_path / "out", 2))
+    two = weights(tmp_path / "out")
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(2, 2), (2, 1), (1, 2)])
+def test_a_killed_run_goes_on_in_another_number_of_processes(folder, one, tmp_path, first, then):
+    out = tmp_path / "out"
+    process = launched(folder, out, first)
+    state = out / "training-image.safetensors"
+    while not state.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=600)
+    ended(launched(folder, out, then))
+    found = weights(out)
+    for name in one:
+        torch.testing.assert_close(one[name], found[name], rtol=2e-3, atol=2e-5)
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "world", lambda: 3)
+    with pytest.raises(UserError, match="batches of 4 examples cannot be shared equally by 3"):
+        Sharing(torch.nn.Linear(1, 1), 4)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, None])
+def test_the_parts_of_all_processes_are_the_batch_once(monkeypatch, part):
+    monkeypatch.setattr("diffae.train.sharing.DistributedDataParallel", lambda step, **_: step)
+    monkeypatch.setattr(distributed, "process_group", lambda device: None)
+    monkeypatch.setattr(distributed, "world", lambda: 3)
+    seen, weights = [], 0.0
+    for rank in range(3):
+        monkeypatch.setattr(distributed, "rank", lambda r=rank: r)
+        sharing = Sharing(torch.nn.Linear(1, 1), 15, part)
+        parts = list(sharing.parts())
+        seen += [position for p in parts for position in range(p.start, p.stop)]
+        weights += sum(map(sharing.weight, parts))
+        assert [sharing.is_last(p) for p in parts] == [False] * (len(parts) - 1) + [True]
+        assert max(p.stop - p.start for p in parts) == (part or 5)
+    assert seen == list(range(15)) and weights == pytest.approx(3)
+
+
+# ----------------------------------------------------------------------------------------------
+# States and codes
+
+
+def test_so_many_states_stay_as_are_asked_for(tmp_path):
+    path, network = tmp_path / "state", torch.nn.Linear(1, 1, bias=False)
+    training = Training(network, SCHEDULE, 0, steps=Steps(keep=3))
+    for _ in range(5):
+        training.advance(lambda *_: network.weight.sum(), torch.arange(4))
+        training.save(path, "me")
+    steps = {}
+    for age in range(4):
+        if (old := state.previous(path, age)).exists():
+            with safe_open(old, "pt") as file:
+                steps[old.name] = file.metadata()["step"]
+    assert steps == {"state": "5", "state.previous": "4", "state.previous-2": "3"}
+    path.write_bytes(b"nothing")
+    state.previous(path).write_bytes(b"nothing")
+    again = Training(network, SCHEDULE, 0)
+    again.load(path, "me")
+    assert again.step == 3
+
+
+def test_a_training_that_goes_on_does_not_encode_again(tmp_path, monkeypatch):
+    images = pictures(12)
+    train(TINY, images, tmp_path, Run(0, "me"), "cpu")
+    first = load_file(tmp_path / "model.safetensors")
+    before = (tmp_path / "training-image.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(stages, "encode_all", None)
+    train(TINY, images, tmp_path, Run(0, "me"), "cpu")
+    again = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert (tmp_path / "training-image.safetensors").stat().st_mtime_ns == before
+
+
+def test_codes_of_another_training_or_damaged_are_made_anew(tmp_path):
+    images = pictures(12)
+    train(TINY, images, tmp_path, Run(0, "me"), "cpu")
+    path = tmp_path / stages.CODES
+    whole = path.read_bytes()
+    for content in (whole[:-5], b"", whole.replace(b'"me"', b'"yo"')):
+        path.write_bytes(content)
+        train(TINY, images, tmp_path, Run(0, "me"), "cpu")
+        assert path.read_bytes() == whole
+
+
+def test_a_large_state_is_saved_less_often(monkeypatch):
+    """A state that takes a minute to write is written every fifty minutes: a fiftieth of the time."""
+    now = [1000.0]
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    rest = trainer._Rest()
+    assert not rest.is_over()
+    now[0] += 121
+    assert rest.is_over()
+    rest.until_after(lambda: now.__setitem__(0, now[0] + 60))
+    now[0] += 2999
+    assert not rest.is_over()
+    now[0] += 2
+    assert rest.is_over()

@@ -1,0 +1,21 @@
+"""Train the tiny preset on a folder of images, as `python -m diffae.train` would a preset of the table.
+
+python tests/helpers/train_tiny.py FOLDER OUT
+"""
+
+import sys
+from dataclasses import replace
+
+from tiny_preset import TINY
+
+from diffae import cli
+from diffae.train import __main__ as command
+from diffae.train import trainer
+from diffae.train.presets import PRESETS
+
+if __name__ == "__main__":
+    trainer.SAVE_EVERY_SECONDS = -1  # after every step
+    PRESETS["tiny"] = replace(TINY, split="all", data_hint="x", flip=True)
+    data, out = sys.argv[1:]
+    words = ["tiny", "--data", data, "--out", out, "--precision", "float32", "--device", "cpu"]
+    cli.run(lambda: command.main(words))
