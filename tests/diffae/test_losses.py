@@ -268,7 +268,7 @@ def test_the_latent_ddim_sees_normalised_codes(staged):
 def test_each_stage_trains_its_own_networks_by_its_own_schedule(staged):
     schedules = {
         name: replace(SCHEDULE, samples=4 * i)
-        for i, name in enumerate(("encoder", "image", "latent"))
+        for i, name in enumerate(("encoder", "image", "latent"), 1)
     }
     seen = staged(**schedules, pixel_weight=1.0, flip=True)
     encoder, image, latent = seen["stages"]
