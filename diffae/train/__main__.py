@@ -31,7 +31,7 @@ from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
-from diffae.train import precision
+from diffae.train import dry_run, precision
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import source_of
 from diffae.train.overrides import differences, override
@@ -92,9 +92,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--keep", type=cli.positive, default=2, help="how many states stay (default: 2)"
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what the training would take (parameters, operations, memory, hours, disk) and stop",
+    )
+    parser.add_argument(
+        "--gpus",
+        type=cli.positive,
+        default=1,
+        help="of --dry-run: how many such devices share the work (default: 1)",
+    )
     distributed.init()
     args = parser.parse(arguments)
     preset = override(find_preset(args.preset), args.set)
+    if args.dry_run:
+        print(_dry(preset, args.data, args.crop, args.device, args.precision, args.gpus))
+        return
     out = args.out or Path("runs") / preset.name
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
@@ -122,6 +136,17 @@ def main(arguments: list[str] | None = None) -> None:
             note.write({name: asdict(outcome) for name, outcome in outcomes.items()})
     if distributed.is_main():
         print(out)
+
+
+def _dry(
+    preset: AnyPreset, path: Path | None, crop: str | None, device: str, asked: str, gpus: int
+) -> str:
+    if not isinstance(preset, Preset):
+        raise UserError(f"--dry-run: not for {preset.name}, only for DiffAE and the DDIM baseline")
+    count = preset.portraits
+    if path is not None:
+        count = len(_open(preset, path, crop).indices(preset.split))
+    return dry_run.report(preset, count, device, precision.choose(asked, device)[0], gpus)
 
 
 def _precision(preset: AnyPreset, asked: str, device: str) -> str:
