@@ -18,11 +18,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from reports.command import Parser, refuse
 from reports.reading import Refused, short
 
-REFUSED, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _history(args)
     except Refused as reason:
-        return _refuse(str(reason))
+        return refuse(str(reason))
     except OSError as error:
-        return _refuse(f"{error.filename or args.file}: {error.strerror or error}")
+        return refuse(f"{error.filename or args.file}: {error.strerror or error}")
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -79,18 +80,8 @@ def _commit(text: str) -> str:
     return text
 
 
-def _refuse(reason: str) -> int:
-    print(f"error: {short(reason, 2_000)}", file=sys.stderr)
-    return REFUSED
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        sys.exit(_refuse(message[:300]))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m reports.history",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -12,11 +12,11 @@ this command made is made anew. docs/reports.md says more.
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from reports.command import Parser, refuse
 from reports.reading import Refused, short
 
-REFUSED, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,10 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _make(args)
     except Refused as reason:
-        return _refuse(str(reason))
+        return refuse(str(reason))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"--out {args.out}: {where}{error.strerror or error}")
+        return refuse(f"--out {args.out}: {where}{error.strerror or error}")
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -63,18 +63,8 @@ def _named(text: str) -> tuple[str, Path]:
     return name.strip(), Path(folder)
 
 
-def _refuse(reason: str) -> int:
-    print(f"error: {short(reason, 2_000)}", file=sys.stderr)
-    return REFUSED
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        sys.exit(_refuse(message[:300]))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m reports.make",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -11,6 +11,7 @@ model.safetensors and config.json, ready for `python -m benchmarks.run all --ckp
 says what it was trained on.
 """
 
+import argparse
 import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -43,6 +44,17 @@ WORKERS = 2
 
 
 def main(arguments: list[str] | None = None) -> None:
+    parser = _parser()
+    distributed.init()
+    args = parser.parse(arguments)
+    preset = override(find_preset(args.preset), args.set)
+    if args.dry_run:
+        print(_dry(preset, args.data, args.crop, args.device, args.precision, args.gpus))
+    else:
+        _train(preset, args)
+
+
+def _parser() -> cli.Parser:
     parser = cli.Parser("python -m diffae.train", __doc__)
     presets = [_line(preset) for preset in PRESETS.values()]
     others = [f"  {name:20} {where.line}" for name, where in ELSEWHERE.items()]
@@ -103,12 +115,11 @@ def main(arguments: list[str] | None = None) -> None:
         default=1,
         help="of --dry-run: how many such devices share the work (default: 1)",
     )
-    distributed.init()
-    args = parser.parse(arguments)
-    preset = override(find_preset(args.preset), args.set)
-    if args.dry_run:
-        print(_dry(preset, args.data, args.crop, args.device, args.precision, args.gpus))
-        return
+    return parser
+
+
+def _train(preset: AnyPreset, args: argparse.Namespace) -> None:
+    """Train `preset` as the command line says, and print the folder."""
     out = args.out or Path("runs") / preset.name
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
