@@ -12,11 +12,10 @@ says what it was trained on.
 """
 
 import argparse
-import json
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from diffae import cli, distributed
 from diffae.signals import quit_on_signals
@@ -30,15 +29,15 @@ from diffae.cli import say
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
-from diffae.files import read_text, write_whole, writing
-from diffae.lock import foreign, lock_folder
-from diffae.train import dry_run, precision
+from diffae.files import writing
+from diffae.train import chain, dry_run, precision
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
-from diffae.train.images import source_of
-from diffae.train.overrides import differences, override
+from diffae.train.images import Source, source_of
+from diffae.train.note import Note
+from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
-from diffae.train.trainer import Run, Steps, identity_of
-from diffae.trained_on import NOTE, TrainedOn
+from diffae.train.trainer import Run, Steps
+from diffae.trained_on import TrainedOn
 
 WORKERS = 2
 
@@ -48,10 +47,11 @@ def main(arguments: list[str] | None = None) -> None:
     distributed.init()
     args = parser.parse(arguments)
     preset = override(find_preset(args.preset), args.set)
+    stages = chain.chosen(preset, args.stages)
     if args.dry_run:
-        print(_dry(preset, args.data, args.crop, args.device, args.precision, args.gpus))
+        print(_dry(preset, stages, args))
     else:
-        _train(preset, args)
+        _train(preset, stages, args)
 
 
 def _parser() -> cli.Parser:
@@ -83,6 +83,12 @@ def _parser() -> cli.Parser:
         default=[],
         metavar="NAME=VALUE",
         help="another value of a setting of the preset, e.g. image.batch_size=64; may be repeated (docs/training.md)",
+    )
+    parser.add_argument(
+        "--stages",
+        metavar="NAME,...",
+        help="what to train now, of autoencoder, latent and baseline; the baseline, the DDIM with the same UNet, goes to OUT/ddim "
+        "(default: all but the baseline, where the preset has an autoencoder)",
     )
     parser.add_argument(
         "--micro-batch",
@@ -118,9 +124,19 @@ def _parser() -> cli.Parser:
     return parser
 
 
-def _train(preset: AnyPreset, args: argparse.Namespace) -> None:
-    """Train `preset` as the command line says, and print the folder."""
+@dataclass(frozen=True)
+class _Part:
+    """What goes to one folder: a preset, its record, and which of its stages are trained now."""
+
+    preset: AnyPreset
+    note: Note
+    stages: tuple[str, ...]
+
+
+def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> None:
+    """Train `stages` of `preset` as the command line says, and print the folder."""
     out = args.out or Path("runs") / preset.name
+    chain.refuse_unfinished(preset, stages, out)
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # while the others wait: they find what this one kept
@@ -131,33 +147,60 @@ def _train(preset: AnyPreset, args: argparse.Namespace) -> None:
         )
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
-    trained_on = TrainedOn.describe(preset.name, data, preset.split, args.seed)
-    note = _Note(out, trained_on, preset.decides, args.set)
-    lock = _claim(note) if distributed.is_main() else nullcontext()
-    distributed.barrier()
-    steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    how = _precision(preset, args.precision, args.device)
-    run = Run(args.seed, note.identity, how, steps, args.workers)
-    if preset.expect:
-        say(f"{preset.name}: expect {preset.expect}")
-    images = source_of(data, indices)
-    with lock, writing(out, "or choose another --out"):
-        outcomes = preset.train(images, out, run, args.device)
+    parts = list(_parts(preset, stages, out, data, args))
+    with ExitStack() as locks:
         if distributed.is_main():
-            note.write({name: asdict(outcome) for name, outcome in outcomes.items()})
+            for part in parts:
+                locks.enter_context(part.note.claim())
+        distributed.barrier()
+        images = source_of(data, indices)
+        how = _precision(preset, args.precision, args.device)
+        for part in parts:
+            if part.stages or not isinstance(preset, Preset):
+                _train_part(part, images, how, args)
     if distributed.is_main():
         print(out)
 
 
-def _dry(
-    preset: AnyPreset, path: Path | None, crop: str | None, device: str, asked: str, gpus: int
-) -> str:
+def _parts(
+    preset: AnyPreset,
+    stages: tuple[str, ...],
+    out: Path,
+    data: Dataset,
+    args: argparse.Namespace,
+) -> Iterator[_Part]:
+    """The preset itself, whose folder it is, and the baseline of an autoencoder in a folder in it."""
+
+    def part(of: AnyPreset, place: Path, trained: tuple[str, ...]) -> _Part:
+        seen = TrainedOn.describe(of.name, data, of.split, args.seed)
+        return _Part(of, Note(place, seen, of.decides, args.set), trained)
+
+    own = chain.own_stages(preset)
+    yield part(preset, out, tuple(stage for stage in stages if stage in own))
+    if isinstance(preset, Preset) and set(stages) - set(own):
+        yield part(chain.baseline_of(preset), out / chain.BASELINE_FOLDER, (chain.BASELINE,))
+
+
+def _train_part(part: _Part, images: Source, how: str, args: argparse.Namespace) -> None:
+    preset, out = part.preset, part.note.out
+    if preset.expect:
+        say(f"{preset.name}: expect {preset.expect}")
+    steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
+    run = Run(args.seed, part.note.identity, how, steps, args.workers, part.stages)
+    with writing(out, "or choose another --out"):
+        outcomes = preset.train(images, out, run, args.device)
+        if distributed.is_main():
+            part.note.ended(outcomes)
+
+
+def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
     if not isinstance(preset, Preset):
         raise UserError(f"--dry-run: not for {preset.name}, only for DiffAE and the DDIM baseline")
     count = preset.portraits
-    if path is not None:
-        count = len(_open(preset, path, crop).indices(preset.split))
-    return dry_run.report(preset, count, device, precision.choose(asked, device)[0], gpus)
+    if args.data is not None:
+        count = len(_open(preset, args.data, args.crop).indices(preset.split))
+    how = precision.choose(args.precision, args.device)[0]
+    return dry_run.report(preset, count, args.device, how, args.gpus, stages)
 
 
 def _precision(preset: AnyPreset, asked: str, device: str) -> str:
@@ -181,69 +224,6 @@ def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:
     if not preset.portraits:
         raise UserError(f"preset {preset.name} needs --data: {preset.data_hint}")
     return open_portraits(preset.portraits, size)
-
-
-@dataclass(frozen=True)
-class _Note:
-    """`training.json`: what a folder's training is, for people, for going on, and for who evaluates the result."""
-
-    out: Path
-    trained_on: TrainedOn
-    decides: dict[str, Any]
-    overrides: list[str]  # as typed; what they change is in `decides`
-
-    @property
-    def path(self) -> Path:
-        return self.out / NOTE
-
-    @property
-    def identity(self) -> str:
-        """What decides the result: not the wording of a preset, nor the name of the data."""
-        return identity_of(trained_on=self.trained_on.decides, settings=self.decides)
-
-    def differences(self, theirs: dict[str, Any]) -> list[str]:
-        """What of the settings of another note is not as in this one."""
-        return differences(theirs.get("settings"), json.loads(json.dumps(self.decides)))
-
-    def write(self, stages: dict[str, Any] | None = None) -> None:
-        """`stages` says how each stage went, once all have ended."""
-        content = {
-            "trained_on": self.trained_on.to_json(),
-            "settings": self.decides,
-            "overrides": self.overrides,
-            "identity": self.identity,
-            "stages": stages,
-        }
-        write_whole(self.path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _claim(note: _Note) -> IO[str]:
-    """Make the note's folder this training's, locked while the file returned is open.
-
-    Raises UserError if it holds something else, or if another process is training in it.
-    """
-    out, known = note.out, note.path.is_file()
-    if known:
-        try:
-            content = json.loads(read_text(note.path))
-            theirs = content["identity"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(
-                f"{note.path}: damaged, or of another version; choose another --out"
-            ) from None
-        if theirs != note.identity:
-            differ = "; ".join(note.differences(content)[:3])
-            raise UserError(
-                f"{out}: holds another training (see {note.path}{differ and f': {differ}'}); choose another --out"
-            )
-    elif out.exists() and (not out.is_dir() or foreign(out)):
-        raise UserError(f"{out}: exists and is not a training folder; choose another --out")
-    with writing(out, "or choose another --out"):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = lock_folder(out, "training")
-        if not known:
-            note.write()
-    return lock
 
 
 if __name__ == "__main__":

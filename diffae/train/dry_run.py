@@ -7,8 +7,8 @@ above all on a GPU; reading images is not in it, nor is what kernels take while 
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from diffae.config import AUTOENCODER
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import generator
-from diffae.train import stages
+from diffae.train import chain, stages
 from diffae.train.memory import activation_bytes
 from diffae.train.presets import Preset, Schedule
 from diffae.train.stages import Images
@@ -60,14 +60,38 @@ class Kept:
         return self.fixed + self.each * examples
 
 
-def report(preset: Preset, count: int, device: str, precision: str, gpus: int = 1) -> str:
-    """What `preset` would take on `count` images (0: not known), in `precision`; `gpus` of this device only divide."""
-    found = list(plan(preset, device, precision))
+def report(
+    preset: Preset,
+    count: int,
+    device: str,
+    precision: str,
+    gpus: int = 1,
+    asked: Collection[str] | None = None,
+) -> str:
+    """What `preset` would take on `count` images (0: not known), in `precision`; `gpus` of this device only divide.
+
+    `asked` are stages as in `chain`; None: those that are trained where nothing is chosen.
+    """
+    found = list(
+        _chosen(preset, chain.own_stages(preset) if asked is None else asked, device, precision)
+    )
     lines = [f"{preset.name}: on {device} in {precision}, {gpus} of it; nothing is written"]
     if device == "cpu":
         lines.append(f"{torch.get_num_threads()} thread(s) of this machine, as busy as it is")
     lines += ["", _costs(found, gpus), "", _memory(found, gpus), "", _disk(preset, found, count)]
     return "\n".join(lines)
+
+
+def _chosen(preset: Preset, asked: Collection[str], device: str, precision: str) -> Iterator[Stage]:
+    """The stages of the preset that are asked for, and its baseline's."""
+    own = chain.own_stages(preset)
+    if chain.AUTOENCODER in own:
+        names = {chain.AUTOENCODER: (stages.ENCODER, stages.IMAGE), chain.LATENT: (stages.LATENT,)}
+        wanted = {name for stage in asked for name in names.get(stage, ())}
+        yield from (stage for stage in plan(preset, device, precision) if stage.name in wanted)
+    if chain.BASELINE in asked:
+        baseline = preset if chain.BASELINE in own else chain.baseline_of(preset)
+        yield from (replace(s, name=chain.BASELINE) for s in plan(baseline, device, precision))
 
 
 def plan(preset: Preset, device: str, precision: str) -> Iterator[Stage]:
@@ -178,7 +202,8 @@ def _memory(found: list[Stage], gpus: int) -> str:
 
 def _disk(preset: Preset, found: list[Stage], count: int) -> str:
     states = sum(2 * KEPT * 4 * stage.parameters for stage in found)
-    codes = 4 * count * preset.model.z_channels if preset.latent is not None else 0
+    latent = any(stage.name == stages.LATENT for stage in found)
+    codes = 4 * count * preset.model.z_channels if latent else 0
     pixels = 3 * count * preset.image_size**2
     images = f"; {count:,} images are {pixels / GB:.3f} GB of pixels" if count else ""
     return f"disk: states {states / GB:.2f} GB, z_sem of all images {codes / GB:.3f} GB{images}"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from diffae import distributed
-from diffae.checkpoint import write_tensors
+from diffae.checkpoint import WEIGHTS, write_tensors
 from diffae.config import VELOCITY, ModelConfig
 from diffae.diffusion import add_noise, velocity
 from diffae.errors import UserError
@@ -26,7 +26,8 @@ from diffae.train.sharing import gathered
 from diffae.train.trainer import Loss, Run, Training, at_once, fit
 
 ENCODING_BATCH = 256
-LATENT, CODES = "latent", "training-codes.safetensors"
+ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called
+CODES = "training-codes.safetensors"
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,19 @@ class Outcome:
 def train(
     preset: Preset, images: np.ndarray | Source, out: Path, run: Run, device: str
 ) -> dict[str, Outcome]:
-    """Train everything that `preset` asks for on `images` (uint8 N x S x S x 3, or where they come from) and export it
-    to `out`.
+    """Train what `preset` asks for, or those of its stages that `run` names, on `images` (uint8 N x S x S x 3, or where
+    they come from) and export it to `out`.
 
     Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
     """
-    if preset.latent is not None and len(images) < 2:
+    stages = _Stages(preset, Images(images, preset.flip, device, run.workers), out, run)
+    if stages.has_latent and len(images) < 2:
         raise UserError(
             f"preset {preset.name} needs at least 2 training images, there is {len(images)}: the latent "
             "DDIM learns how z_sem differs from image to image"
         )
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
-    stages = _Stages(preset, Images(images, preset.flip, device, run.workers), out, run)
     if preset.model.encoder_channel_mult:
         _train_autoencoder(stages)
     else:
@@ -77,10 +78,15 @@ class _Stages:
     run: Run
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
+    @property
+    def has_latent(self) -> bool:
+        """Whether the latent DDIM is trained now."""
+        return self.preset.latent is not None and self.run.trains(LATENT)
+
     def fit(
         self, name: str, title: str, network: nn.Module, schedule: Schedule, loss: Loss
     ) -> None:
-        path = self.out / f"training-{name}.safetensors"
+        path = state_path(self.out, name)
         title = f"{self.preset.name}: {title}"
         ahead = at_once if name == LATENT else self.data.ahead  # codes are in memory
         training = fit(
@@ -116,9 +122,24 @@ class _Stages:
         return z
 
 
+def state_path(out: Path, name: str) -> Path:
+    """Where the stage `name` of the training in `out` keeps its state."""
+    return out / f"training-{name}.safetensors"
+
+
 def _train_autoencoder(stages: _Stages) -> None:
+    """The autoencoder, and the latent DDIM on its z_sem. Without the latter the checkpoint has none, unless it is there."""
+    model = DiffusionAutoencoder(stages.preset.model).to(stages.data.device)
+    _fit_autoencoder(stages, model)
+    if stages.has_latent:
+        _fit_latent(stages, model)
+        stages.export(model)
+    elif not (stages.out / WEIGHTS).exists():
+        stages.export(without_latent(model))
+
+
+def _fit_autoencoder(stages: _Stages, model: DiffusionAutoencoder) -> None:
     preset, data = stages.preset, stages.data
-    model = DiffusionAutoencoder(preset.model).to(data.device)
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
     pixels = PixelDecoder(preset.model).to(data.device) if _uses_pixels(preset) else None
     if pixels is not None and preset.pixel_weight:
@@ -127,15 +148,25 @@ def _train_autoencoder(stages: _Stages) -> None:
     if pixels is not None and preset.encoder is not None:
         _channels_last(pixels)
         start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
-        stages.fit("encoder", "encoder", start, preset.encoder, pixel_loss(model, data, pixels))
+        stages.fit(ENCODER, "encoder", start, preset.encoder, pixel_loss(model, data, pixels))
     loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
-    stages.fit("image", "autoencoder", networks, preset.image, loss)
-    if model.latent_net is not None and preset.latent is not None:
-        z = stages.codes(model)
-        set_moments(model, z)
-        loss = latent_loss(model, model.normalise(z))
-        stages.fit(LATENT, "latent DDIM", model.latent_net, preset.latent, loss)
-    stages.export(model)
+    stages.fit(IMAGE, "autoencoder", networks, preset.image, loss)
+
+
+def _fit_latent(stages: _Stages, model: DiffusionAutoencoder) -> None:
+    assert model.latent_net is not None and stages.preset.latent is not None
+    z = stages.codes(model)
+    set_moments(model, z)
+    loss = latent_loss(model, model.normalise(z))
+    stages.fit(LATENT, "latent DDIM", model.latent_net, stages.preset.latent, loss)
+
+
+def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
+    """The same encoder and UNet as a model that has no latent DDIM: one that is not trained is no part of a checkpoint."""
+    with torch.device("meta"):
+        found = DiffusionAutoencoder(replace(model.config, latent=None))
+    found.unet, found.encoder = model.unet, model.encoder
+    return found
 
 
 def _uses_pixels(preset: Preset) -> bool:
@@ -162,7 +193,7 @@ def _train_baseline(stages: _Stages) -> None:
     model = DDIM(stages.preset.model).to(stages.data.device)
     _channels_last(model.unet)
     loss = baseline_loss(model, stages.data)
-    stages.fit("image", "DDIM baseline", model.unet, stages.preset.image, loss)
+    stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss)
     stages.export(model)
 
 

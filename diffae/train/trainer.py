@@ -273,13 +273,17 @@ class Training:
 @dataclass(frozen=True)
 class Run:
     """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
-    taken, and the processes that read images ahead."""
+    taken, the processes that read images ahead, and which of its stages are trained now (None: all)."""
 
     seed: int
     identity: str
     precision: str = FLOAT32
     steps: Steps = Steps()
     workers: int = 0
+    stages: tuple[str, ...] | None = None
+
+    def trains(self, stage: str) -> bool:
+        return self.stages is None or stage in self.stages
 
 
 Reading = Callable[[Iterator[Tensor]], AbstractContextManager[None]]

@@ -1,0 +1,90 @@
+"""`--stages`: what of a preset is trained now, and the DDIM baseline that belongs to an autoencoder."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from diffae.cli import did_you_mean
+from diffae.config import AUTOENCODER as AUTOENCODER_KIND
+from diffae.config import DDIM_BASELINE
+from diffae.errors import UserError
+from diffae.train import state
+from diffae.train.elsewhere import AnyPreset
+from diffae.train.presets import PRESETS, Preset
+from diffae.train.stages import IMAGE, state_path
+
+AUTOENCODER, LATENT, BASELINE = "autoencoder", "latent", "baseline"
+BASELINE_FOLDER = "ddim"  # in the folder of its autoencoder
+
+T = TypeVar("T")
+
+
+def stages_of(preset: AnyPreset) -> tuple[str, ...]:
+    """What can be trained of a preset, in order; of one of another system nothing can be chosen."""
+    if not isinstance(preset, Preset):
+        return ()
+    if preset.model.kind != AUTOENCODER_KIND:
+        return (BASELINE,)
+    return AUTOENCODER, *([LATENT] if preset.latent is not None else []), BASELINE
+
+
+def own_stages(preset: AnyPreset) -> tuple[str, ...]:
+    """What goes to the folder of the preset itself, and is trained where nothing is chosen."""
+    found = stages_of(preset)
+    return tuple(stage for stage in found if stage != BASELINE or len(found) == 1)
+
+
+def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
+    """The stages that `--stages` names, in the order in which they are trained. Raises UserError for others."""
+    if text is None:
+        return own_stages(preset)
+    there = stages_of(preset)
+    if not there:
+        raise UserError(f"--stages: not for {preset.name}, only for DiffAE and the DDIM baseline")
+    asked = [word.strip() for word in text.split(",")]
+    for word in asked:
+        if word not in there:
+            raise UserError(
+                f"--stages {text}: {preset.name} has no stage {word!r}{did_you_mean(word, there)}"
+            )
+    return tuple(stage for stage in there if stage in asked)
+
+
+def baseline_of(preset: Preset) -> Preset:
+    """The DDIM baseline of an autoencoder: the same UNet without encoder and z_sem.
+
+    Its schedule is that of the preset of the same name and -ddim, where there is one, else the autoencoder's; what of
+    the autoencoder's was changed by --set is changed in it too.
+    """
+    named = PRESETS.get(f"{preset.name}-ddim", preset)
+    model = replace(preset.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
+    return replace(
+        preset,
+        name=f"{preset.name}-ddim",
+        description=named.description,
+        model=model,
+        image=_changed(named.image, PRESETS.get(preset.name, preset).image, preset.image),
+        latent=None,
+        encoder=None,
+        pixel_weight=0.0,
+        expect=named.expect if named is not preset else "",
+    )
+
+
+def _changed(other: T, before: T, now: T) -> T:
+    """`other` with those values of `now` that are not as they were `before`."""
+    pairs = [(field.name, getattr(now, field.name)) for field in fields(before)]  # type: ignore[arg-type]
+    return replace(other, **{k: v for k, v in pairs if v != getattr(before, k)})  # type: ignore[type-var]
+
+
+def refuse_unfinished(preset: AnyPreset, stages: Sequence[str], out: Path) -> None:
+    """Raises UserError if a latent DDIM is to be trained on an autoencoder that has not been."""
+    if LATENT not in stages or AUTOENCODER in stages or not isinstance(preset, Preset):
+        return
+    step, of = state.reached(state_path(out, IMAGE)), preset.image.steps
+    if step < of:
+        raise UserError(
+            f"--stages: the autoencoder in {out} is at step {step} of {of}: train it first "
+            f"(--stages {','.join((AUTOENCODER, *stages))}), or give one that is trained: --init CHECKPOINT"
+        )
