@@ -13,8 +13,9 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import Dataset, seeded_partition, seeded_source
+from diffae.data.dataset import Dataset
 from diffae.data.label_files import CELEBA_ATTRIBUTES, find_label_file
+from diffae.data.splits import partition_of_folders
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import ALIGNED_CELEBA, LARGEST_IMAGE, Transform, decode, size_of
 from diffae.errors import UserError
@@ -71,19 +72,20 @@ def is_image_folder(path: Path) -> bool:
 
 
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Every image below `path`, sorted by relative path; split by image with `seed`."""
+    """Every image below `path`, sorted by relative path; split by folders called train and test, else by image with `seed`."""
     found = find_images(path)
     names = found.names
     if not names:
         raise UserError(nothing_in(path, "folder", found.left_out))
     sample = (size_of(path / names[index]) for index in sample_of(len(names)))
+    partition, source = partition_of_folders(names, seed)
     return Dataset(
         name=path.resolve().name,
         root=path,
         source=ImageFiles(path, names),
         transform=Transform(image_size, crop or crop_without_labels(path, sample)),
-        partition=seeded_partition(np.arange(len(names)), seed),
-        partition_source=seeded_source("image", seed),
+        partition=partition,
+        partition_source=source,
         left_out=found.left_out,
     )
 

@@ -23,14 +23,8 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.folder import IMAGE_SUFFIXES, crop_without_labels
-from diffae.data.splits import (
-    classes_as_attributes,
-    find_shards,
-    holds,
-    partition_of,
-    sizes_of,
-    split_of,
-)
+from diffae.data.shards import classes_as_attributes, find_shards, holds, sizes_of
+from diffae.data.splits import partition_of, split_of
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
 from diffae.errors import UserError

@@ -16,10 +16,9 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import Dataset, seeded_partition, seeded_source
+from diffae.data.dataset import Dataset
 from diffae.data.folder import (
     IMAGE_SUFFIXES,
     crop_without_labels,
@@ -28,6 +27,7 @@ from diffae.data.folder import (
     suffix_of,
     unread,
 )
+from diffae.data.splits import partition_of_folders
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes, size_of
 from diffae.errors import UserError
@@ -131,7 +131,7 @@ def is_zip(path: Path) -> bool:
 
 
 def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Every image in the zip file, named after it; split by image with `seed`."""
+    """Every image in the zip file, named after it; split as a folder of images."""
     source = ZipImages(path)
     if not source.entries:
         raise UserError(nothing_in(path, "zip file", source.left_out))
@@ -139,13 +139,14 @@ def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
         if entry.flag_bits & ENCRYPTED:
             raise UserError(f"{source.where(index)}: encrypted; unpack it and give the folder")
     sizes = (source.size_of(index) for index in sample_of(len(source)))
+    partition, split_by = partition_of_folders([e.filename for e in source.entries], seed)
     return Dataset(
         name=path.resolve().stem,
         root=path,
         source=source,
         transform=Transform(image_size, crop or crop_without_labels(path, sizes)),
-        partition=seeded_partition(np.arange(len(source)), seed),
-        partition_source=seeded_source("image", seed),
+        partition=partition,
+        partition_source=split_by,
         left_out=source.left_out,
     )
 

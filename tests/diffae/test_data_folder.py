@@ -1,6 +1,7 @@
 """A folder of images: which files count, in which order, and what is refused."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +41,26 @@ def test_a_folder_has_no_labels(folder):
     assert (data.name, data.attribute_names) == ("holiday", ())
     assert data.attributes is None and data.identities is None
     assert data.partition_source == "seeded by image 60/10/30, seed 0"
+
+
+SPLIT = {"any/Train/a.png": 0, "any/Train/test/b.png": 0, "any/val/c.png": 1, "any/test/d.png": 2}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_folders_called_train_and_test_are_the_split(kind, tmp_path):
+    """The outermost of such names decides; a folder like any other among them, and it is by image as ever."""
+    root = tmp_path / "photographs"
+    for name in SPLIT:
+        write_image(root / name)
+    path = root if kind == "folder" else Path(shutil.make_archive(root, "zip", root))
+    data = open_dataset(path, 16)
+    split = {
+        data.name_of(i).removeprefix("entry "): int(data.partition[i]) for i in range(len(data))
+    }
+    assert (split, data.partition_source) == (SPLIT, "splits of the files")
+    write_image(root / "more" / "e.png")
+    path = root if kind == "folder" else Path(shutil.make_archive(root, "zip", root))
+    assert open_dataset(path, 16).partition_source == "seeded by image 60/10/30, seed 0"
 
 
 def test_links_are_followed_once_and_loops_end(folder, tmp_path):
