@@ -61,6 +61,14 @@ class TrainedOn:
         # Of another split of the same images some were seen.
         return shared or self.partition != dataset.partition_source
 
+    def remark(self, dataset: Dataset, split: str) -> str:
+        """What to say beside a number that is measured on a split of `dataset`; empty where it saw none of it."""
+        if not self.saw(dataset, split):
+            return ""
+        return (
+            f"evaluated on images that this checkpoint was trained on ({self.split} of {self.data})"
+        )
+
     @property
     def decides(self) -> dict[str, Any]:
         """What of it decides the result of a training: not what preset and data are called."""

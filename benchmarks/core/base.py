@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks import REGISTRY, SHARED_SIZES
 from benchmarks.core import moved, tables
 from benchmarks.core.context import Context
+from benchmarks.core.overshoot import with_note
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
 from benchmarks.core.rows import Row, as_row
@@ -18,6 +19,7 @@ from benchmarks.systems.calling import raised
 from benchmarks.systems.checked import Checked
 from diffae import distributed
 from diffae.cli import did_you_mean
+from diffae.data.dataset import SPLITS
 from diffae.errors import UserError
 from reports.records import Record, record_key
 from reports.specs import NAME, TableSpec
@@ -122,13 +124,16 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
 def _measured(
     benchmark: Benchmark, context: Context, system: System, seen: set[str]
 ) -> Iterator[Row]:
-    """A system's rows, with what was clamped in the images behind them."""
+    """A system's rows, with what was clamped in the images behind them, and whether it was trained on these."""
     overshoot = context.store.overshoot
     if isinstance(system, Checked):
         system.overshoot = overshoot
     found = _checked(benchmark, benchmark.run(context.of(system), system), seen)
+    known = system.trained_on
+    seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
     for row in overshoot.told(found) if benchmark.of_images else found:
-        yield replace(row, reference=row.reference or system.reference)
+        row = replace(row, reference=row.reference or system.reference)
+        yield with_note(row, seen_of.get(row.split, "")) if row.value is not None else row
 
 
 def _guarded(

@@ -83,9 +83,10 @@ class Evaluation:
     def seen_in_training(self) -> dict[str, str]:
         """Systems by title whose checkpoint was trained on test images of this run's data, and what to say of it."""
         return {
-            system.title: f"evaluated on images that this checkpoint was trained on ({known.split} of {known.data})"
+            system.title: said
             for system in self.systems
-            if (known := system.trained_on) is not None and known.saw(self.context.dataset, "test")
+            if system.trained_on is not None
+            and (said := system.trained_on.remark(self.context.dataset, "test"))
         }
 
 

@@ -1,0 +1,98 @@
+"""Numbers of a model on images that it was trained on say so, in whatever form it saw them."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lone_context import lone_context
+from PIL import Image
+
+from benchmarks.core.base import Benchmark, rows
+from benchmarks.systems.base import System
+from diffae.data import open_dataset
+from diffae.data.prepare import prepare
+from diffae.trained_on import TrainedOn
+from reports.tables import build_tables
+from reports.markdown import render
+from reports.records import read_records, write_records
+
+SAID = "evaluated on images that this checkpoint was trained on (all of photographs)"
+
+
+def photograph(index: int, side: int = 48) -> bytes:
+    pixels = np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def folder(root: Path) -> Path:
+    root.mkdir()
+    for index in range(10):
+        (root / f"{index}.png").write_bytes(photograph(index))
+    return root
+
+
+def webdataset(root: Path) -> Path:
+    root.mkdir()
+    with tarfile.open(root / "000.tar", "w") as archive:
+        for index in range(10):
+            info = tarfile.TarInfo(f"{index}.png")
+            info.size = len(photograph(index))
+            archive.addfile(info, io.BytesIO(photograph(index)))
+    return root
+
+
+def parquet(root: Path) -> Path:
+    root.mkdir()
+    column = [{"bytes": photograph(index), "path": None} for index in range(10)]
+    pq.write_table(pa.table({"image": column}), root / "000.parquet")
+    return root
+
+
+class Trained(System):
+    name, title, capabilities, latent_dim, fingerprint = "ours", "Ours", frozenset(), 1, "0"
+
+    def __init__(self, known: TrainedOn | None):
+        self.trained_on = known
+
+
+def measured(dataset, known: TrainedOn | None, out: Path):
+    """What is written of a number on each split, and of one that is missing."""
+
+    def run(context, system):
+        for split, value in (("test", 0.5), ("valid", 0.5), ("all", 0.5), ("train", None)):
+            yield context.record(
+                "reconstruction", "table1_reconstruction", system.title, "ssim", value,
+                split=split, note="" if value else "no weights",
+            )  # fmt: skip
+
+    table = "table1_reconstruction"
+    benchmark = Benchmark("reconstruction", "", "", table, lambda _: "ssim", frozenset(), run)
+    context = lone_context(10, out)
+    object.__setattr__(context, "dataset", dataset)
+    write_records(out / "records.csv", rows(benchmark, context, [Trained(known)]))
+    return read_records(out / "records.csv")
+
+
+@pytest.mark.parametrize("copied", [None, 32, 48], ids=["as it is", "copy", "larger copy"])
+@pytest.mark.parametrize("make", [folder, parquet, webdataset])
+def test_numbers_on_training_images_say_so_in_the_tables(make, copied, tmp_path, monkeypatch):
+    """Also of one trained on a prepared copy and evaluated on what was copied, and the other way."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    data = copy = open_dataset(make(tmp_path / "photographs"), 32)
+    if copied:
+        prepare(data.at(copied), tmp_path / "copy")
+        copy = open_dataset(tmp_path / "copy", 32)
+    for trained, evaluated in {(copy, data), (data, copy)}:
+        found = measured(evaluated, TrainedOn.describe("small", trained, "all", 0), tmp_path)
+        assert [(r.split, r.note) for r in found] == [
+            ("test", SAID), ("valid", SAID), ("all", ""), ("train", "no weights"),
+        ]  # fmt: skip
+        assert any(SAID in render(table, "", {}) for table in build_tables(found))
+    for known in (TrainedOn.describe("small", copy, "train", 0), None):
+        assert not any(r.note for r in measured(data, known, tmp_path) if r.value)
