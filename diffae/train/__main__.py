@@ -136,7 +136,6 @@ class _Part:
 def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> None:
     """Train `stages` of `preset` as the command line says, and print the folder."""
     out = args.out or Path("runs") / preset.name
-    chain.refuse_unfinished(preset, stages, out)
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # while the others wait: they find what this one kept
@@ -147,6 +146,8 @@ def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace)
         )
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
+    preset = preset.sized(len(indices))
+    chain.refuse_unfinished(preset, stages, out)
     parts = list(_parts(preset, stages, out, data, args))
     with ExitStack() as locks:
         if distributed.is_main():
@@ -199,6 +200,7 @@ def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -
     count = preset.portraits
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
+        preset = preset.sized(count)
     how = precision.choose(args.precision, args.device)[0]
     return dry_run.report(preset, count, args.device, how, args.gpus, stages)
 

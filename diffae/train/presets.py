@@ -63,6 +63,13 @@ class Schedule:
     def steps(self) -> int:
         return self.samples // self.batch_size
 
+    def at_most(self, samples: int) -> "Schedule":
+        """The same with no more examples than these, but for one batch; the warm-up shrinks with them."""
+        samples = max(min(self.samples, samples), self.batch_size)
+        return replace(
+            self, samples=samples, warmup_samples=self.warmup_samples * samples // self.samples
+        )
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -75,7 +82,8 @@ class Preset:
     `portraits` is the number of procedural portraits to train on when no `--data` is given; 0 means that
     the preset is meant for `data_hint` and `--data` is required. `split` is the part of the data to train on:
     "all" for data sets that have no split of their own, as the authors do. `dtype` is that of the weights
-    that are written.
+    that are written. `epochs` sizes a training to its images: encoder and autoencoder see each at most so often
+    (0: however often `samples` say).
     """
 
     name: str
@@ -91,6 +99,7 @@ class Preset:
     flip: bool = False
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     expect: str = ""
+    epochs: Annotated[int, Range(0, MOST)] = 0
 
     deciding: ClassVar[tuple[str, ...]] = (
         "model",
@@ -105,6 +114,7 @@ class Preset:
         "split",
         "portraits",
         "dtype",
+        "epochs",
     )  # by `overrides`
     optional: ClassVar[tuple[str, ...]] = ("encoder", "latent")
 
@@ -124,6 +134,14 @@ class Preset:
     def decides(self) -> dict[str, Any]:
         """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
         return {name: value for name, value in asdict(self).items() if name in self.deciding}
+
+    def sized(self, count: int) -> "Preset":
+        """The same for `count` training images: what `epochs` of them are, where `samples` are more."""
+        if not self.epochs:
+            return self
+        most = self.epochs * count
+        encoder = None if self.encoder is None else self.encoder.at_most(most)
+        return replace(self, encoder=encoder, image=self.image.at_most(most))
 
     def without(self, stage: str) -> "Preset":
         """The same without one of the `optional` stages, and without the network that only it trains."""
@@ -174,6 +192,9 @@ _LATENT = Schedule(
 _ENCODER = replace(_IMAGE, samples=240_000)
 _PIXEL_WEIGHT = 4.0
 
+# Of half as many examples, twice as many steps: few images are seen in few steps.
+_FEW = replace(_IMAGE, batch_size=16, learning_rate=6e-4, warmup_samples=2_000)
+
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
 
 _SMALL_PRESETS = (
@@ -222,6 +243,19 @@ _SMALL_PRESETS = (
         replace(_IMAGE, samples=40_000),
         data_hint="a folder with Fashion-MNIST's IDX files",
         dtype="float16",
+    ),
+    Preset(
+        "small",
+        "a few hundred photographs of yours, ten minutes on two cores, 32 px; see docs/results/small",
+        _SMALL,
+        replace(_FEW, samples=30_000),
+        replace(_LATENT, samples=600_000, warmup_samples=50_000),
+        encoder=replace(_FEW, samples=20_000),
+        pixel_weight=_PIXEL_WEIGHT,
+        data_hint="a folder of a few hundred photographs",
+        flip=True,
+        dtype="float16",
+        epochs=100,
     ),
     Preset(
         "smoke",

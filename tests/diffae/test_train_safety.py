@@ -349,6 +349,7 @@ def test_the_settings_of_a_stage_are_all_in_the_identity():
         "expect",
         "data_hint",
         "portraits",  # of the data, whose count is in the record
+        "epochs",  # of which the samples are made
         "split",  # in the record too
         "dtype",  # of what is written
     }

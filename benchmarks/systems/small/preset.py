@@ -70,6 +70,10 @@ class SmallPreset:
         """No stage can be left out."""
         raise LookupError(stage)
 
+    def sized(self, count: int) -> "SmallPreset":
+        """The same however many images there are."""
+        return self
+
     def train(
         self, images: np.ndarray | Source, out: Path, run: Run, device: str
     ) -> dict[str, Outcome]:

@@ -16,9 +16,9 @@ from benchmarks.systems.base import System
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
 from diffae.trained_on import TrainedOn
-from reports.tables import build_tables
 from reports.markdown import render
 from reports.records import read_records, write_records
+from reports.tables import build_tables
 
 SAID = "evaluated on images that this checkpoint was trained on (all of photographs)"
 
