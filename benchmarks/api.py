@@ -33,11 +33,11 @@ from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.core.watching import Watch
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System, SystemFailed
-from benchmarks.systems.calling import evaluating
 from diffae import cli
 from diffae.data import Dataset
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
+from diffae.nn import evaluating
 from diffae.whole import whole
 
 LARGEST_SEED = 2**63 - 1

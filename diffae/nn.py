@@ -4,7 +4,8 @@ Modules and parameters carry the names of the authors' checkpoints, so that thei
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -192,3 +193,16 @@ class AttentionBlock(nn.Module):
 def _each(conv: nn.Conv1d, tokens: Tensor) -> Tensor:
     """A convolution of kernel size 1 on tokens, N x L x C. Fused attention wants its channels side by side."""
     return F.linear(tokens, conv.weight.squeeze(-1), conv.bias)
+
+
+@contextmanager
+def evaluating(module: nn.Module | None) -> Iterator[None]:
+    """Within the block, `module` and all in it are in evaluation mode; afterwards each is what it was."""
+    training = [] if module is None else [part for part in module.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True

@@ -55,7 +55,7 @@ MAINS = {
     "reports.make": make.main,
 }
 # Programs of others, whose options are theirs to check.
-OTHERS = {"pip", "apt-get", "cp", "mkdir", "export", "ruff", "mypy", "venv", "git"}
+OTHERS = {"pip", "apt-get", "cp", "mkdir", "export", "ruff", "mypy", "venv", "git", "tensorboard"}
 PROGRAMS = {"python", "python3", "pytest", "tox", "torchrun", "srun", "diffae-bench"} | OTHERS
 
 

@@ -1,13 +1,11 @@
 """A call of a system's method: without gradients, in the precision of the run, and one line where it breaks."""
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import nn
 
 from benchmarks.core.batches import out_of_memory
 from benchmarks.core.precision import of_networks
@@ -33,19 +31,6 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
     except (Exception, SystemExit) as error:
         hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
         raise SystemFailed.at(name, method, raised(error) + hint) from error
-
-
-@contextmanager
-def evaluating(module: nn.Module | None) -> Iterator[None]:
-    """Within the block, `module` and all in it are in evaluation mode; afterwards each is what it was."""
-    training = [] if module is None else [part for part in module.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def raised(error: BaseException) -> str:

@@ -31,13 +31,14 @@ from benchmarks.systems.base import (
     has_own,
     parts_of,
 )
-from benchmarks.systems.calling import calling, evaluating
+from benchmarks.systems.calling import calling
 from benchmarks.systems.contract import Fields, kind
 from benchmarks.systems.parts import Semantic, each, numbers, tensors
 from benchmarks.systems.returned import Returned, dtype_name, in_words
 from benchmarks.systems.source import source_digest, state_digest
 from benchmarks.systems.splitting import in_batches
 from diffae.errors import UserError
+from diffae.nn import evaluating
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Semantic)

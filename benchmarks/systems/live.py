@@ -28,6 +28,7 @@ from benchmarks.systems.parts import FLAT, HISTOGRAM, Part, Semantic, each, numb
 from diffae import DDIM, DiffusionAutoencoder, checkpoint
 from diffae.config import AUTOENCODER
 from diffae.errors import UserError
+from diffae.nn import evaluating
 from diffae.whole import whole
 
 LARGEST_SIDE = 1 << 14  # of an image
@@ -182,7 +183,7 @@ class Wrapped(System):
 
     def first_code(self) -> Code:
         """The code of one grey image. Raises UserError if there is none."""
-        with calling.evaluating(self.live):
+        with evaluating(self.live):
             return calling.calling(self.name, "encode", lambda: self.encode(self.grey()))
 
     def take(self, code: Code, found: tuple[Part, ...]) -> None:

@@ -13,7 +13,7 @@ says what it was trained on.
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +30,14 @@ from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import writing
-from diffae.train import chain, dry_run, precision
+from diffae.train import chain, dry_run, precision, watch_flags
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
 from diffae.train.note import Note
 from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.trainer import Run, Steps
+from diffae.train.watching import Watch
 from diffae.trained_on import TrainedOn
 
 WORKERS = 2
@@ -121,16 +122,18 @@ def _parser() -> cli.Parser:
         default=1,
         help="of --dry-run: how many such devices share the work (default: 1)",
     )
+    watch_flags.add(parser)
     return parser
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What goes to one folder: a preset, its record, and which of its stages are trained now."""
+    """What goes to one folder: a preset, its record, which of its stages are trained now, and who watches."""
 
     preset: AnyPreset
     note: Note
     stages: tuple[str, ...]
+    watch: Watch
 
 
 def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> None:
@@ -174,7 +177,8 @@ def _parts(
 
     def part(of: AnyPreset, place: Path, trained: tuple[str, ...]) -> _Part:
         seen = TrainedOn.describe(of.name, data, of.split, args.seed)
-        return _Part(of, Note(place, seen, of.decides, args.set), trained)
+        watch = watch_flags.watch_of(args, place, of.decides)
+        return _Part(of, Note(place, seen, of.decides, args.set), trained, watch)
 
     own = chain.own_stages(preset)
     yield part(preset, out, tuple(stage for stage in stages if stage in own))
@@ -187,8 +191,8 @@ def _train_part(part: _Part, images: Source, how: str, args: argparse.Namespace)
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
     steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    run = Run(args.seed, part.note.identity, how, steps, args.workers, part.stages)
-    with writing(out, "or choose another --out"):
+    run = Run(args.seed, part.note.identity, how, steps, args.workers, part.stages, part.watch)
+    with writing(out, "or choose another --out"), closing(part.watch):
         outcomes = preset.train(images, out, run, args.device)
         if distributed.is_main():
             part.note.ended(outcomes)

@@ -24,6 +24,7 @@ from diffae.train.images import Images, Source
 from diffae.train.presets import Preset, Schedule
 from diffae.train.sharing import gathered
 from diffae.train.trainer import Loss, Run, Training, at_once, fit
+from diffae.train.watching import View
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called
@@ -99,6 +100,7 @@ class _Stages:
             self.run,
             by_example=True,
             reading=ahead,
+            view=View(name),
         )
         self.outcomes[name] = Outcome.of(training)
 
@@ -304,9 +306,10 @@ def encode_all(model: DiffusionAutoencoder, data: Images) -> Tensor:
     """z_sem of every training image, without flips, in float32: N x d. Processes take batches in turns."""
     model.eval()
     own = list(_own_batches(len(data)))
+    quiet = None if distributed.is_main() else True  # None: where there is no terminal
     found = []
     with data.ahead(iter(own)):
-        for indices in tqdm(own, desc="encoding", unit="batch", leave=False, disable=None):
+        for indices in tqdm(own, desc="encoding", unit="batch", leave=False, disable=quiet):
             found.append(model.encode(data.batch(indices)))
     width = model.config.z_channels
     z = torch.cat(found) if found else torch.zeros(0, width, device=data.device)

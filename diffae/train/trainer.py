@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,17 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from diffae import distributed
 from diffae.cli import say
 from diffae.errors import Terminated, UserError
-from diffae.nn import Dropout
+from diffae.nn import Dropout, evaluating
 from diffae.noise import ExampleNoise, Noise, generator
 from diffae.train import state
 from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
 from diffae.train.presets import Schedule
+from diffae.train.progress import Progress
 from diffae.train.sharing import Sharing
+from diffae.train.watching import NOBODY, UNSEEN, View, Watch
 from diffae.unet import recompute
 
 # (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
@@ -96,7 +96,7 @@ class Training:
     `skipped` counts the steps that were not taken because loss or gradient were not finite, `in_a_row` the
     latest of them. `precision` is "bfloat16" (autocast) or "float32"; `precisions` says what it was before. Buffers
     that a network learns (statistics of batch norms, codebooks of moving averages) are part of its state; `seconds`
-    is what the steps have taken.
+    is what the steps have taken, `norm` the norm of the latest gradient before it is clipped.
     """
 
     def __init__(
@@ -128,11 +128,16 @@ class Training:
             fused=True,
         )
         self.step = self.skipped = self.in_a_row = 0
-        self.seconds = 0.0
+        self.seconds = self.norm = 0.0
         self._dropout_seed = int(generator(seed, "dropout", 0).integers(2**32))
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
         device = self.parameters[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
+
+    @property
+    def seen(self) -> int:
+        """Examples of the steps so far."""
+        return self.step * self.schedule.batch_size
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
         """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1, unless `adam` says so) and return its loss.
@@ -148,9 +153,9 @@ class Training:
         recompute(self.network, self.steps.recompute)
         value = self.sharing.mean(self._gradients(loss_of, indices))
         self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.adam.largest_norm)
+        self.norm = float(nn.utils.clip_grad_norm_(self.parameters, self.adam.largest_norm))
         self.step += 1
-        if math.isfinite(value) and math.isfinite(float(norm)):
+        if math.isfinite(value) and math.isfinite(self.norm):
             self.scaler.step(self.optimiser)
             self._update_ema()
             self.in_a_row = 0
@@ -269,11 +274,28 @@ class Training:
         for parameter, ema in zip(self.parameters, self.ema, strict=True):
             parameter.copy_(ema)
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the network has the moving average of its weights, in evaluation mode; afterwards it is as it was."""
+        self._swap()
+        try:
+            with evaluating(self.network):
+                yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, ema in zip(self.parameters, self.ema, strict=True):
+            weights = parameter.clone()
+            parameter.copy_(ema)
+            ema.copy_(weights)
+
 
 @dataclass(frozen=True)
 class Run:
     """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
-    taken, the processes that read images ahead, and which of its stages are trained now (None: all)."""
+    taken, the processes that read images ahead, which of its stages are trained now (None: all), and who watches."""
 
     seed: int
     identity: str
@@ -281,6 +303,7 @@ class Run:
     steps: Steps = Steps()
     workers: int = 0
     stages: tuple[str, ...] | None = None
+    watch: Watch = NOBODY
 
     def trains(self, stage: str) -> bool:
         return self.stages is None or stage in self.stages
@@ -305,11 +328,13 @@ def fit(
     adam: Adam = Adam(),
     by_example: bool = False,
     reading: Reading = at_once,
+    view: View = UNSEEN,
 ) -> Training:
     """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between runs.
 
     The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the network holds the
-    moving average of its weights. `by_example` as in `Steps`; `reading` is told what the steps to come will ask for.
+    moving average of its weights. `by_example` as in `Steps`; `reading` is told what the steps to come will ask for, and
+    `view` is what can be seen meanwhile.
     """
     precision = run.precision if schedule.bfloat16 else FLOAT32
     steps = replace(run.steps, by_example=by_example)
@@ -317,18 +342,19 @@ def fit(
     training.load(path, run.identity)
     begun, average, rest = training.step, math.nan, _Rest()
     with (
-        _progress(schedule, training.step, title) as progress,
+        Progress(schedule, training.seen, title) as progress,
         interrupts_deferred() as interrupted,
         reading(_orders(training, count, run.seed)),
     ):
+        run.watch.begins(training, view, interrupted)
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, run.seed, training.step)
             loss = training.advance(loss_of, indices)
             if training.in_a_row == 0:
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             _check_patience(training, title, loss)
-            progress.set_postfix(loss=f"{average:.4f}", skipped=training.skipped, refresh=False)
-            progress.update(schedule.batch_size)
+            progress.step(training.seen, average, training.skipped)
+            run.watch.step(loss)
             stop = training.sharing.any(bool(interrupted()))
             if (stop or rest.is_over()) and training.in_a_row == 0:
                 rest.until_after(lambda: _save(training, path, run))
@@ -336,6 +362,7 @@ def fit(
                 raise KeyboardInterrupt if interrupted() == signal.SIGINT else Terminated
     if training.step > begun:
         _save(training, path, run)
+    run.watch.ends()
     training.use_ema()
     if training.skipped:
         say(
@@ -354,6 +381,7 @@ def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:
 
 def _save(training: Training, path: Path, run: Run) -> None:
     """Keep the state, once for all processes, which have the same."""
+    run.watch.saves()
     if distributed.is_main():
         training.save(path, run.identity)
 
@@ -381,19 +409,6 @@ def _check_patience(training: Training, title: str, loss: float) -> None:
             f"{title}: no finite gradient in {training.in_a_row} steps up to step {training.step}, "
             f"where the loss is {loss}; lower the rate, or try --precision float32"
         )
-
-
-def _progress(schedule: Schedule, step: int, title: str) -> tqdm:
-    return tqdm(
-        total=schedule.steps * schedule.batch_size,
-        initial=step * schedule.batch_size,
-        desc=title,
-        unit="image",
-        unit_scale=True,
-        file=sys.stderr,
-        mininterval=1.0,
-        disable=None,
-    )
 
 
 @contextmanager

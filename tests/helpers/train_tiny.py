@@ -1,6 +1,6 @@
 """Train the tiny preset on a folder of images, as `python -m diffae.train` would a preset of the table.
 
-python tests/helpers/train_tiny.py FOLDER OUT
+python tests/helpers/train_tiny.py FOLDER OUT [FLAGS of diffae.train ...]
 """
 
 import sys
@@ -16,6 +16,6 @@ from diffae.train.presets import PRESETS
 if __name__ == "__main__":
     trainer.SAVE_EVERY_SECONDS = -1  # after every step
     PRESETS["tiny"] = replace(TINY, split="all", data_hint="x", flip=True)
-    data, out = sys.argv[1:]
+    data, out, *flags = sys.argv[1:]
     words = ["tiny", "--data", data, "--out", out, "--precision", "float32", "--device", "cpu"]
-    cli.run(lambda: command.main(words))
+    cli.run(lambda: command.main([*words, *flags]))

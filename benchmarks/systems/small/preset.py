@@ -15,6 +15,7 @@ from diffae.train.images import Images, Source
 from diffae.train.presets import Schedule
 from diffae.train.stages import Outcome
 from diffae.train.trainer import Adam, Loss, Run, fit
+from diffae.train.watching import View
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,15 @@ class Stages:
         path = self.out / f"training-{name}.safetensors"
         title, schedule = f"{self.preset.name}: {name}", self.preset.schedules[name]
         training = fit(
-            network, loss, len(self.data), schedule, path, title, self.run, adam or Adam()
+            network,
+            loss,
+            len(self.data),
+            schedule,
+            path,
+            title,
+            self.run,
+            adam or Adam(),
+            view=View(name),
         )
         self.outcomes[name] = Outcome.of(training)
 

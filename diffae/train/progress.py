@@ -1,0 +1,56 @@
+"""How far a stage is: a bar on a terminal, elsewhere a line now and then. Only the main process says it."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from diffae import distributed
+from diffae.cli import say
+from diffae.train.presets import Schedule
+
+LINE_SECONDS = 60.0  # between two lines where there is no terminal
+
+
+class Progress:
+    """Loss, examples a second and the time left of one stage; `seen` examples were there when it began or went on."""
+
+    def __init__(self, schedule: Schedule, seen: int, title: str):
+        self.total = schedule.steps * schedule.batch_size
+        self.title, self._first = title, seen
+        self._begun = self._said = time.monotonic()
+        self._bar = tqdm(
+            total=self.total,
+            initial=seen,
+            desc=title,
+            unit="image",
+            unit_scale=True,
+            file=sys.stderr,
+            mininterval=1.0,
+            disable=None if distributed.is_main() else True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def step(self, seen: int, loss: float, skipped: int) -> None:
+        """So many examples were seen; `loss` is the average of late, `skipped` counts steps that were not taken."""
+        self._bar.set_postfix(loss=f"{loss:.4f}", skipped=skipped, refresh=False)
+        self._bar.update(seen - self._bar.n)
+        now = time.monotonic()
+        if self._bar.disable and now - self._said >= LINE_SECONDS:
+            self._said = now
+            rate = (seen - self._first) / (now - self._begun)
+            left = tqdm.format_interval((self.total - seen) / rate)
+            words = f"{seen:,} of {self.total:,} images, loss {loss:.4f}, skipped {skipped}"
+            say(f"{self.title}: {words}, {rate:.3g} images/s, {left} left")

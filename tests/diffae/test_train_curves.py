@@ -1,0 +1,308 @@
+"""The numbers of a training as it goes: every point once, whoever is watching, and the training as it was."""
+
+import io
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+from programs import extra
+from refusal import refusal
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_preset import SCHEDULE, TINY, pictures
+from torch import nn
+
+from diffae import distributed
+from diffae.train import __main__ as command
+from diffae.train import curves, progress, trainer, watch_flags
+from diffae.train.curves import Curves, TensorBoard, WeightsAndBiases
+from diffae.train.presets import PRESETS
+from diffae.train.stages import train
+from diffae.train.trainer import Run, fit, learning_rate
+from diffae.train.watching import View
+
+ROOT = Path(__file__).parents[2]
+LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps
+NAMES = ["gradient norm", "images per second", "learning rate", "loss", "skipped steps"]
+
+
+class Slope:
+    """A weight whose loss is its square; `at` says what happens before a step is computed."""
+
+    def __init__(self, at=lambda step: None):
+        self.network, self.at, self.calls = nn.Linear(1, 1, bias=False), at, 0
+        nn.init.constant_(self.network.weight, 3.0)
+
+    def loss(self, indices, noise):
+        self.calls += 1
+        self.at(self.calls)
+        return self.network.weight.square().sum()
+
+
+def watched(slope, folder, path, watch=None):
+    """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
+    watch = watch or Curves([TensorBoard(folder)])
+    fit(slope.network, slope.loss, 8, LONG, path, "test", Run(0, "me", watch=watch), view=View("image"))  # fmt: skip
+    watch.close()
+
+
+def points(folder, name):
+    """Images and value of every point that TensorBoard shows."""
+    found = EventAccumulator(str(folder), {"scalars": 0}).Reload()
+    return [(event.step, event.value) for event in found.Scalars(name)]
+
+
+def test_a_point_has_the_step_s_numbers_by_images_seen(tmp_path):
+    slope = Slope()
+    watched(slope, tmp_path / "logs", tmp_path / "state")
+    stage = tmp_path / "logs" / "image"
+    assert sorted(EventAccumulator(str(stage)).Reload().Tags()["scalars"]) == NAMES
+    losses, norms = points(stage, "loss"), points(stage, "gradient norm")
+    assert [seen for seen, _ in losses] == [4 * step for step in range(1, 11)]
+    assert losses[0][1] == pytest.approx(9.0) and norms[0][1] == pytest.approx(6.0)
+    rates = [value for _, value in points(stage, "learning rate")]
+    assert rates == pytest.approx([learning_rate(LONG, step) for step in range(10)])
+    assert all(value > 0 for _, value in points(stage, "images per second"))
+
+
+def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_path, monkeypatch):
+    """It saves after three steps and is killed in the sixth, when the points of five are on the disk."""
+    watched(Slope(), tmp_path / "whole", tmp_path / "a")
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
+
+    class Kill(Exception):
+        pass
+
+    def kill(step):
+        if step == 3:
+            trainer.SAVE_EVERY_SECONDS = 1e9
+        if step == 6:
+            raise Kill
+
+    watch = Curves([TensorBoard(tmp_path / "killed")])  # which is never closed
+    with pytest.raises(Kill):
+        watched(Slope(kill), tmp_path / "killed", tmp_path / "b", watch)
+    stage = TensorBoard(tmp_path / "killed")
+    stage.begins("image", 12, 0)
+    for lost in (16, 20):  # as if more had come to the disk
+        stage.scalars(lost, {"loss": 99.0})
+    stage.close()
+    watched(Slope(), tmp_path / "killed", tmp_path / "b")
+    whole, again = (points(tmp_path / name / "image", "loss") for name in ("whole", "killed"))
+    assert again == whole and len(whole) == 10
+
+
+def test_a_stage_that_is_over_writes_nothing_when_the_training_goes_on(tmp_path):
+    watched(Slope(), tmp_path / "logs", tmp_path / "state")
+    before = sorted((tmp_path / "logs").rglob("*"))
+    watched(Slope(), tmp_path / "logs", tmp_path / "state")
+    assert sorted((tmp_path / "logs").rglob("*")) == before
+
+
+class Kept:
+    """A writer that keeps what it is told."""
+
+    def __init__(self):
+        self.points, self.flushed = [], []
+
+    def begins(self, *arguments):
+        pass
+
+    def scalars(self, seen, values):
+        self.points.append((seen, values))
+
+    def flush(self):
+        self.flushed.append(len(self.points))
+
+    def close(self):
+        pass
+
+
+def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
+    slope, kept = Slope(), Kept()
+    saved = []
+    monkeypatch.setattr(trainer.state, "save", lambda *_: saved.append(kept.flushed[-1]))
+    run = Run(0, "me", watch=Curves([kept]))
+    fit(slope.network, slope.loss, 8, LONG, tmp_path / "s", "t", run)
+    assert saved == [*range(1, 11), 10]
+
+
+def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "POINTS", 5)  # of ten steps: two steps a point
+    slope, kept = Slope(), Kept()
+
+    def loss(indices, noise):
+        slope.calls += 1
+        bad = math.nan if slope.calls == 4 else 1.0
+        return bad * slope.network.weight.sum()
+
+    watch = Curves([kept])
+    fit(slope.network, loss, 8, LONG, tmp_path / "s", "t", Run(0, "me", watch=watch))
+    assert [seen for seen, _ in kept.points] == [8, 16, 24, 32, 40]
+    second = kept.points[1][1]
+    assert second["skipped steps"] == 1 and 2.9 < second["loss"] <= 3.0
+    assert second["gradient norm"] == pytest.approx(1.0)
+
+
+def test_a_long_stage_has_a_point_every_hundred_steps():
+    for steps, every in ((10, 1), (2_000, 4), (1_000_000, 100)):
+        kept, watch = Kept(), None
+        watch = Curves([kept])
+        schedule = replace(SCHEDULE, samples=4 * steps)
+        training = SimpleNamespace(
+            step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule
+        )
+        watch.begins(training, View("image"), lambda: 0)
+        for step in range(1, 9 * every + 1):
+            training.step, training.seen, training.seconds = step, 4 * step, 0.5 * step
+            watch.step(1.0)
+        assert [seen for seen, _ in kept.points] == [4 * every * n for n in range(1, 10)]
+        assert kept.points[-1][1]["images per second"] == pytest.approx(8.0)
+
+
+# ----------------------------------------------------------------------------------------------
+# Weights & Biases
+
+
+def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_path, monkeypatch):
+    """Its steps must not fall: what is below the last is dropped. A second process takes up the same run."""
+    told = SimpleNamespace(init=[], log=[], finished=0)
+
+    class Service:
+        def define_metric(self, name, **more):
+            pass
+
+        def log(self, values, step):
+            told.log.append((step, values))
+
+        def finish(self):
+            told.finished += 1
+
+    def init(**settings):
+        told.init.append(settings)
+        return Service()
+
+    monkeypatch.setattr(curves, "needed", lambda *_: SimpleNamespace(init=init))
+    for _ in range(2):
+        watch = Curves([WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})])
+        run = Run(0, "me", watch=watch)
+        for stage in ("image", "latent"):
+            slope = Slope()
+            fit(slope.network, slope.loss, 8, LONG, tmp_path / stage, "t", run, view=View(stage))
+        watch.close()
+    assert [step for step, _ in told.log] == [4 * step for step in range(1, 21)]
+    assert told.log[0][1].keys() == {f"image/{name}" for name in (*NAMES, "images")}
+    assert told.log[10][1]["latent/images"] == 4 and told.finished == 2
+    first, second = told.init
+    assert first["id"] == second["id"] and first["resume"] == "allow"
+    assert (first["project"], first["config"]) == ("p", {"z_channels": 4})
+
+
+@pytest.mark.slow
+def test_weights_and_biases_offline_for_real(tmp_path):
+    extra("wandb", "watch] wandb; pip install -e '.[watch")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for i, pixels in enumerate(pictures(20)):
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    program = [sys.executable, str(ROOT / "tests/helpers/train_tiny.py"), str(folder)]
+    environment = os.environ | {"WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*program, str(tmp_path / "out"), "--wandb", "mine"],
+        env=environment | {"DIFFAE_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "out" / "logs" / "wandb").glob("offline-run-*/*.wandb")
+    content = file.read_bytes()
+    assert b"image/loss" in content and b"latent/learning rate" in content
+
+
+# ----------------------------------------------------------------------------------------------
+# The command
+
+
+@pytest.mark.parametrize(
+    ("flags", "module"),
+    [(["--tensorboard"], "torch.utils.tensorboard"), (["--wandb", "p"], "wandb")],
+)
+def test_a_package_that_is_not_there_is_said_before_anything_is_written(
+    flags, module, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, portraits=12))
+    line = refusal(command.main, capsys, "tiny", "--out", tmp_path / "out", *flags)
+    assert flags[0] in line and "pip install" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_the_main_process_logs(tmp_path, monkeypatch):
+    args = SimpleNamespace(tensorboard=True, wandb=None)
+    assert len(watch_flags.watch_of(args, tmp_path, {})._watches) == 1
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    assert not watch_flags.watch_of(args, tmp_path, {})._watches
+
+
+def test_a_training_that_is_watched_is_the_training(tmp_path):
+    images = pictures(12)
+    for name in ("plain", "watched"):
+        watch = Curves([TensorBoard(tmp_path / "logs")] if name == "watched" else [])
+        (tmp_path / name).mkdir()
+        train(TINY, images, tmp_path / name, Run(0, "me", watch=watch), "cpu")
+        watch.close()
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "watched"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"image", "latent"}
+
+
+# ----------------------------------------------------------------------------------------------
+# How far it is
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def said(monkeypatch, terminal: bool, rank: int = 0) -> str:
+    """What a stage of ten steps, a minute each, says on standard error."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    stderr = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with progress.Progress(LONG, 0, "tiny: autoencoder") as shown:
+        for step in range(1, 11):
+            now[0] += 31
+            shown.step(4 * step, 0.5, 2)
+    return stderr.getvalue()
+
+
+def test_a_terminal_has_a_bar_with_loss_rate_and_time_left(monkeypatch):
+    text = said(monkeypatch, terminal=True)
+    last = text.split("\r")[-1]
+    assert "tiny: autoencoder" in last and "40.0/40.0" in last and "loss=0.5000" in last
+    assert "image/s" in last and "<" in last and "skipped=2" in last
+
+
+def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch):
+    lines = said(monkeypatch, terminal=False).splitlines()
+    assert len(lines) == 5
+    assert lines[1] == (
+        "tiny: autoencoder: 16 of 40 images, loss 0.5000, skipped 2, 0.129 images/s, 03:06 left"
+    )
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_of_several_processes_one_says_how_far_it_is(monkeypatch, terminal):
+    assert said(monkeypatch, terminal, rank=1) == ""
