@@ -94,6 +94,13 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def word(text: str) -> str:
+    """The type of a flag that takes a name, or a path that need not be one."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a name")
+    return text
+
+
 def say(text: str) -> None:
     """Print on standard error, once however many processes there are; what it does not take is not missed."""
     if distributed.is_main():

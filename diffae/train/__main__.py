@@ -33,6 +33,7 @@ from diffae.files import writing
 from diffae.train import chain, dry_run, precision, watch_flags
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
+from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
@@ -47,12 +48,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     distributed.init()
     args = parser.parse(arguments)
-    preset = override(find_preset(args.preset), args.set)
+    preset = find_preset(args.preset)
+    init = Init.open(args.init) if args.init is not None else None
+    preset = override(preset if init is None else init.adapt(preset), args.set)
     stages = chain.chosen(preset, args.stages)
+    if init is not None:
+        init = chain.started(init, preset, stages)
     if args.dry_run:
         print(_dry(preset, stages, args))
     else:
-        _train(preset, stages, args)
+        _train(preset, stages, init, args)
 
 
 def _parser() -> cli.Parser:
@@ -90,6 +95,13 @@ def _parser() -> cli.Parser:
         metavar="NAME,...",
         help="what to train now, of autoencoder, latent and baseline; the baseline, the DDIM with the same UNet, goes to OUT/ddim "
         "(default: all but the baseline, where the preset has an autoencoder)",
+    )
+    parser.add_argument(
+        "--init",
+        type=cli.word,
+        metavar="CHECKPOINT",
+        help="begin with the weights of a trained model (a folder, the authors' last.ckpt, a packaged name); with --stages latent "
+        "they stay as they are and get a new latent DDIM",
     )
     parser.add_argument(
         "--micro-batch",
@@ -136,7 +148,9 @@ class _Part:
     watch: Watch
 
 
-def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> None:
+def _train(
+    preset: AnyPreset, stages: tuple[str, ...], init: Init | None, args: argparse.Namespace
+) -> None:
     """Train `stages` of `preset` as the command line says, and print the folder."""
     out = args.out or Path("runs") / preset.name
     with distributed.main_first():
@@ -150,8 +164,9 @@ def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace)
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
     preset = preset.sized(len(indices))
-    chain.refuse_unfinished(preset, stages, out)
-    parts = list(_parts(preset, stages, out, data, args))
+    if init is None:
+        chain.refuse_unfinished(preset, stages, out)
+    parts = list(_parts(preset, stages, init, out, data, args))
     with ExitStack() as locks:
         if distributed.is_main():
             for part in parts:
@@ -169,33 +184,41 @@ def _train(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace)
 def _parts(
     preset: AnyPreset,
     stages: tuple[str, ...],
+    init: Init | None,
     out: Path,
     data: Dataset,
     args: argparse.Namespace,
 ) -> Iterator[_Part]:
     """The preset itself, whose folder it is, and the baseline of an autoencoder in a folder in it."""
 
-    def part(of: AnyPreset, place: Path, trained: tuple[str, ...]) -> _Part:
-        seen = TrainedOn.describe(of.name, data, of.split, args.seed)
+    def part(
+        of: AnyPreset, place: Path, trained: tuple[str, ...], begun: Init | None = None
+    ) -> _Part:
+        before = None if begun is None else begun.trained_on
+        seen = TrainedOn.describe(of.name, data, of.split, args.seed, before)
         watch = watch_flags.watch_of(args, place, of.decides)
-        return _Part(of, Note(place, seen, of.decides, args.set), trained, watch)
+        return _Part(of, Note(place, seen, of.decides, args.set, begun), trained, watch)
 
     own = chain.own_stages(preset)
-    yield part(preset, out, tuple(stage for stage in stages if stage in own))
+    yield part(preset, out, tuple(stage for stage in stages if stage in own), init)
     if isinstance(preset, Preset) and set(stages) - set(own):
         yield part(chain.baseline_of(preset), out / chain.BASELINE_FOLDER, (chain.BASELINE,))
 
 
 def _train_part(part: _Part, images: Source, how: str, args: argparse.Namespace) -> None:
-    preset, out = part.preset, part.note.out
+    preset, note, out = part.preset, part.note, part.note.out
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
+    if note.init is not None:
+        say(f"{preset.name}: begins with the weights of {note.init.given}")
     steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    run = Run(args.seed, part.note.identity, how, steps, args.workers, part.stages, part.watch)
+    run = Run(
+        args.seed, note.identity, how, steps, args.workers, part.stages, part.watch, note.init
+    )
     with writing(out, "or choose another --out"), closing(part.watch):
         outcomes = preset.train(images, out, run, args.device)
         if distributed.is_main():
-            part.note.ended(outcomes)
+            note.ended(outcomes)
 
 
 def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> str:

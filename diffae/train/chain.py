@@ -11,6 +11,7 @@ from diffae.config import DDIM_BASELINE
 from diffae.errors import UserError
 from diffae.train import state
 from diffae.train.elsewhere import AnyPreset
+from diffae.train.init import Init
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import IMAGE, state_path
 
@@ -76,6 +77,21 @@ def _changed(other: T, before: T, now: T) -> T:
     """`other` with those values of `now` that are not as they were `before`."""
     pairs = [(field.name, getattr(now, field.name)) for field in fields(before)]  # type: ignore[arg-type]
     return replace(other, **{k: v for k, v in pairs if v != getattr(before, k)})  # type: ignore[type-var]
+
+
+def started(init: Init, preset: AnyPreset, stages: Sequence[str]) -> Init:
+    """`init` for these stages of `preset`: kept as it is where they train the latent DDIM and no autoencoder.
+
+    Raises UserError if it is of no use to them, or if its weights do not fit.
+    """
+    assert isinstance(preset, Preset)
+    if stages == (BASELINE,) and own_stages(preset) != stages:
+        raise UserError(
+            f"--init: the baseline beside an autoencoder begins anew; train preset {baseline_of(preset).name} with it"
+        )
+    init = replace(init, kept=LATENT in stages and AUTOENCODER not in stages)
+    init.refuse_misfit(preset)
+    return init
 
 
 def refuse_unfinished(preset: AnyPreset, stages: Sequence[str], out: Path) -> None:

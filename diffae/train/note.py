@@ -8,6 +8,7 @@ from typing import IO, Any
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
+from diffae.train.init import Init
 from diffae.train.overrides import differences
 from diffae.train.stages import Outcome
 from diffae.train.trainer import identity_of
@@ -25,6 +26,7 @@ class Note:
     trained_on: TrainedOn
     decides: dict[str, Any]
     overrides: list[str]  # as typed; what they change is in `decides`
+    init: Init | None = None
 
     @property
     def path(self) -> Path:
@@ -33,7 +35,8 @@ class Note:
     @property
     def identity(self) -> str:
         """What decides the result: not the wording of a preset, nor the name of the data."""
-        return identity_of(trained_on=self.trained_on.decides, settings=self.decides)
+        begun = {} if self.init is None else {"init": self.init.decides}
+        return identity_of(trained_on=self.trained_on.decides, settings=self.decides, **begun)
 
     def claim(self) -> IO[str]:
         """Make the folder this training's, locked while the file returned is open.
@@ -69,22 +72,56 @@ class Note:
                 f"{self.path}: damaged, or of another version; choose another --out"
             ) from None
         if theirs != self.identity:
-            differ = "; ".join(self._differences(content)[:3])
-            raise UserError(
-                f"{self.out}: holds another training (see {self.path}{differ and f': {differ}'}); choose another --out"
-            )
+            raise UserError(f"{self.out}: {self._why_another(content)}")
         return content
 
-    def _differences(self, theirs: dict[str, Any]) -> list[str]:
-        """What of the settings of another note is not as in this one."""
-        return differences(theirs.get("settings"), json.loads(json.dumps(self.decides)))
+    def _why_another(self, theirs: dict[str, Any]) -> str:
+        """What makes the training that stands there another one, and what to do."""
+        ours = json.loads(json.dumps(self._content(None)))
+        lines = differences(theirs.get("settings"), ours["settings"])
+        lines += _other_start(theirs.get("init"), ours["init"])
+        data = _other_images(theirs.get("trained_on"), self.trained_on.decides)
+        if data and not lines:
+            return (
+                f"the images are not those that its training began with ({'; '.join(data[:3])}): "
+                "make them as they were, or choose another --out"
+            )
+        differ = "; ".join([*lines, *data][:3])
+        return f"holds another training (see {self.path}{differ and f': {differ}'}); choose another --out"
 
     def _write(self, stages: dict[str, Any] | None) -> None:
-        content = {
+        text = json.dumps(self._content(stages), indent=2)
+        write_whole(self.path, f"{text}\n".encode())
+
+    def _content(self, stages: dict[str, Any] | None) -> dict[str, Any]:
+        return {
             "trained_on": self.trained_on.to_json(),
             "settings": self.decides,
             "overrides": self.overrides,
+            "init": None if self.init is None else self.init.to_json(),
             "identity": self.identity,
             "stages": stages,
         }
-        write_whole(self.path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _other_start(theirs: Any, ours: Any) -> list[str]:
+    """What of --init differs."""
+    told = [_start(init) for init in (theirs, ours)]
+    return [] if told[0] == told[1] else [f"--init is {told[0]} there and {told[1]} here"]
+
+
+def _start(init: Any) -> str:
+    if not isinstance(init, dict):
+        return "nothing"
+    kept = ", whose autoencoder is kept," if init.get("kept") else ""
+    return f"{init.get('checkpoint')} ({init.get('sha256')!s:.8}){kept}"
+
+
+def _other_images(theirs: Any, ours: dict[str, Any]) -> list[str]:
+    """What of the images, or of their order, differs."""
+    if not isinstance(theirs, dict):
+        return []
+    named = {name for name in ours if name != "fingerprint"}
+    there, here = ({k: v for k, v in of.items() if k in named} for of in (theirs, ours))
+    other = theirs.get("fingerprint") != ours["fingerprint"]
+    return differences(there, here) or (["others in content or name"] if other else [])

@@ -131,8 +131,11 @@ def state_path(out: Path, name: str) -> Path:
 
 def _train_autoencoder(stages: _Stages) -> None:
     """The autoencoder, and the latent DDIM on its z_sem. Without the latter the checkpoint has none, unless it is there."""
-    model = DiffusionAutoencoder(stages.preset.model).to(stages.data.device)
-    _fit_autoencoder(stages, model)
+    model, init = DiffusionAutoencoder(stages.preset.model).to(stages.data.device), stages.run.init
+    if init is not None:
+        init.give(model)
+    if init is None or not init.kept:
+        _fit_autoencoder(stages, model)
     if stages.has_latent:
         _fit_latent(stages, model)
         stages.export(model)
@@ -193,6 +196,8 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
 
 def _train_baseline(stages: _Stages) -> None:
     model = DDIM(stages.preset.model).to(stages.data.device)
+    if stages.run.init is not None:
+        stages.run.init.give(model)
     _channels_last(model.unet)
     loss = baseline_loss(model, stages.data)
     stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from diffae.train.progress import Progress
 from diffae.train.sharing import Sharing
 from diffae.train.watching import NOBODY, UNSEEN, View, Watch
 from diffae.unet import recompute
+
+if TYPE_CHECKING:
+    from diffae.train.init import Init
 
 # (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
 Loss = Callable[[Tensor, Any], Tensor]
@@ -295,7 +298,8 @@ class Training:
 @dataclass(frozen=True)
 class Run:
     """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
-    taken, the processes that read images ahead, which of its stages are trained now (None: all), and who watches."""
+    taken, the processes that read images ahead, which of its stages are trained now (None: all), who watches, and the
+    weights that its networks begin with."""
 
     seed: int
     identity: str
@@ -304,6 +308,7 @@ class Run:
     workers: int = 0
     stages: tuple[str, ...] | None = None
     watch: Watch = NOBODY
+    init: "Init | None" = None
 
     def trains(self, stage: str) -> bool:
         return self.stages is None or stage in self.stages

@@ -166,6 +166,13 @@ def test_the_data_decides_by_content_split_and_crop():
         assert replace(known, **change).decides != known.decides, change
 
 
+def test_folders_of_earlier_versions_go_on():
+    """The hash of version 0.6: what decides nothing may be added to a record, but not to this."""
+    known = TrainedOn("p", "celeba", "train", 9, 0, "official", {"crop": "d2c"}, "print")
+    found = identity_of(trained_on=known.decides, settings=PRESETS["ffhq128"].decides)
+    assert found == "549de203cc36ffb55f3e0cf7505444c0f9c9cc241627f72b9308f04d44daa095"
+
+
 def test_an_epoch_s_order_is_drawn_once(monkeypatch):
     drawn = []
     permutation = np.random.default_rng

@@ -67,6 +67,14 @@ def test_evaluation_on_training_images_is_said(split, said, context, capsys):
     assert (line in capsys.readouterr().err) == said
 
 
+def test_evaluation_on_the_images_of_what_a_training_began_with_is_said(context, capsys):
+    system = dummy.Perfect(None, context.device)
+    before = TrainedOn.describe("ffhq128", context.dataset, "all", 0)
+    system.trained_on = TrainedOn("new", "others", "all", 9, 0, fingerprint="others", before=before)
+    announce.announce_images(Evaluation(context, [system]))
+    assert f"was trained on (all of {context.dataset.name})" in capsys.readouterr().err
+
+
 def test_systems_know_what_their_checkpoints_were_trained_on():
     assert systems.load("diffae").trained_on.preset == "portraits"
     assert systems.load("ddim").trained_on.preset == "portraits-ddim"

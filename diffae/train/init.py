@@ -1,0 +1,129 @@
+"""`--init CHECKPOINT`: a trained model is the start of another, or the autoencoder that a new latent DDIM is trained on.
+
+Encoder and UNet come from the checkpoint, and so does what they are made of. The latent DDIM is the preset's and always begins
+anew: it learns z_sem as normalised over the images of this training.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffae import checkpoint
+from diffae.checkpoint import Folder, check_state
+from diffae.config import AUTOENCODER, ModelConfig
+from diffae.errors import UserError
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.official import OfficialCheckpoint
+from diffae.train.elsewhere import AnyPreset
+from diffae.train.overrides import differences
+from diffae.train.presets import Preset
+from diffae.trained_on import TrainedOn
+
+PARTS = ("unet.", "encoder.")  # what goes over, by the names of its tensors
+MEANING = (
+    "prediction",
+    "norm_groups",
+)  # of the model: no shape tells them, and weights are nothing without them
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Init:
+    """A checkpoint: as it was given, opened, the hash of its content, and the images that it was trained on.
+
+    `kept` says that its encoder and UNet stay as they are.
+    """
+
+    given: str
+    found: Folder | OfficialCheckpoint
+    sha256: str
+    trained_on: TrainedOn | None
+    kept: bool = False
+
+    @staticmethod
+    def open(given: str) -> "Init":
+        """Whatever `from_pretrained` takes. Raises UserError where that would."""
+        found = checkpoint.open_checkpoint(given)
+        return Init(given, found, found.fingerprint(), checkpoint.trained_on(given))
+
+    def adapt(self, preset: AnyPreset) -> Preset:
+        """`preset` for the model of the checkpoint; a start for its encoder is not needed.
+
+        Raises UserError if they are of two kinds.
+        """
+        if not isinstance(preset, Preset):
+            raise UserError(f"--init: not for {preset.name}, only for DiffAE and the DDIM baseline")
+        theirs, ours = self.found.config.kind, preset.model.kind
+        if theirs != ours:
+            raise UserError(
+                f"--init {self.given}: holds a {theirs}, and preset {preset.name} trains a {ours}; take a preset of its kind"
+            )
+        model = replace(self.found.config, latent=preset.model.latent)
+        return replace(preset, model=model, encoder=None)
+
+    def refuse_misfit(self, preset: Preset) -> None:
+        """Raises UserError, naming settings and tensors, if the checkpoint's weights are none of the preset's model."""
+        settings = self._other_settings(preset.model)
+        meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
+        if meant:
+            told = "; ".join(settings[name] for name in meant)
+            why = "which --stages keeps as it is" if self.kept else "whose weights are for that"
+            raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
+        theirs, ours = _shapes(self.found.config), _shapes(preset.model)
+        if theirs != ours:
+            told = "; ".join(settings.values())
+            raise UserError(
+                f"--init {self.given}: does not fit: {told} ({_first(theirs, ours)}); leave out the --set, or --init"
+            )
+
+    def _other_settings(self, model: ModelConfig) -> dict[str, str]:
+        """What of the networks that go over is not as in the checkpoint, by name, in words."""
+        theirs, ours = (
+            config.to_json() | {"latent": None} for config in (self.found.config, model)
+        )
+        names = [name for name in theirs if theirs[name] != ours[name]]
+        return {
+            n: differences(_as_json(theirs[n]), _as_json(ours[n]), f"model.{n}")[0] for n in names
+        }
+
+    def give(self, model: DiffusionAutoencoder | DDIM) -> None:
+        """Put the checkpoint's weights, in float32, into the model's encoder and UNet."""
+        expected = {name: t for name, t in model.state_dict().items() if name.startswith(PARTS)}
+        found = self.found.weights(expected)
+        state = {name: found[name] for name in expected if name in found}
+        check_state(state, expected, str(self.found.path))
+        model.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """What of it decides the result of a training: not where it lies."""
+        return {"sha256": self.sha256, "kept": self.kept}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"checkpoint": self.given, **self.decides}
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shapes(config: ModelConfig) -> dict[str, list[int]]:
+    """The tensors of encoder and UNet."""
+    with torch.device("meta"):
+        kind = DiffusionAutoencoder if config.kind == AUTOENCODER else DDIM
+        model: nn.Module = kind(config)
+    tensors: Mapping[str, Tensor] = model.state_dict()
+    return {name: list(t.shape) for name, t in tensors.items() if name.startswith(PARTS)}
+
+
+def _first(theirs: Mapping[str, Sequence[int]], ours: Mapping[str, Sequence[int]]) -> str:
+    """The first tensors that differ, and how many more do."""
+    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
+    told = [
+        f"{n} {theirs.get(n, 'missing')} there and {ours.get(n, 'missing')} here" for n in names
+    ]
+    more = f", and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return ", ".join(told[:MOST_NAMED]) + more
