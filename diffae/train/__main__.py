@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     preset = find_preset(args.preset)
     init = Init.open(args.init) if args.init is not None else None
     preset = override(preset if init is None else init.adapt(preset), args.set)
+    watch_flags.refuse(args, preset)
     stages = chain.chosen(preset, args.stages)
     if init is not None:
         init = chain.started(init, preset, stages)
@@ -196,7 +197,7 @@ def _parts(
     ) -> _Part:
         before = None if begun is None else begun.trained_on
         seen = TrainedOn.describe(of.name, data, of.split, args.seed, before)
-        watch = watch_flags.watch_of(args, place, of.decides)
+        watch = watch_flags.watch_of(args, of, place, data, seen)
         return _Part(of, Note(place, seen, of.decides, args.set, begun), trained, watch)
 
     own = chain.own_stages(preset)

@@ -20,6 +20,7 @@ from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import Noise, generator, normals
+from diffae.train import sheets
 from diffae.train.images import Images, Source
 from diffae.train.presets import Preset, Schedule
 from diffae.train.sharing import gathered
@@ -85,7 +86,13 @@ class _Stages:
         return self.preset.latent is not None and self.run.trains(LATENT)
 
     def fit(
-        self, name: str, title: str, network: nn.Module, schedule: Schedule, loss: Loss
+        self,
+        name: str,
+        title: str,
+        network: nn.Module,
+        schedule: Schedule,
+        loss: Loss,
+        shows: sheets.Shows,
     ) -> None:
         path = state_path(self.out, name)
         title = f"{self.preset.name}: {title}"
@@ -100,7 +107,7 @@ class _Stages:
             self.run,
             by_example=True,
             reading=ahead,
-            view=View(name),
+            view=View(name, shows),
         )
         self.outcomes[name] = Outcome.of(training)
 
@@ -153,9 +160,12 @@ def _fit_autoencoder(stages: _Stages, model: DiffusionAutoencoder) -> None:
     if pixels is not None and preset.encoder is not None:
         _channels_last(pixels)
         start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
-        stages.fit(ENCODER, "encoder", start, preset.encoder, pixel_loss(model, data, pixels))
+        shows = sheets.of_pixels(model.encoder, pixels)
+        loss = pixel_loss(model, data, pixels)
+        stages.fit(ENCODER, "encoder", start, preset.encoder, loss, shows)
     loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
-    stages.fit(IMAGE, "autoencoder", networks, preset.image, loss)
+    shows = sheets.of_autoencoder(model)
+    stages.fit(IMAGE, "autoencoder", networks, preset.image, loss, shows)
 
 
 def _fit_latent(stages: _Stages, model: DiffusionAutoencoder) -> None:
@@ -163,7 +173,8 @@ def _fit_latent(stages: _Stages, model: DiffusionAutoencoder) -> None:
     z = stages.codes(model)
     set_moments(model, z)
     loss = latent_loss(model, model.normalise(z))
-    stages.fit(LATENT, "latent DDIM", model.latent_net, stages.preset.latent, loss)
+    net, schedule = model.latent_net, stages.preset.latent
+    stages.fit(LATENT, "latent DDIM", net, schedule, loss, sheets.of_latent(model))
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
@@ -200,7 +211,8 @@ def _train_baseline(stages: _Stages) -> None:
         stages.run.init.give(model)
     _channels_last(model.unet)
     loss = baseline_loss(model, stages.data)
-    stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss)
+    shows = sheets.of_baseline(model)
+    stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss, shows)
     stages.export(model)
 
 

@@ -251,10 +251,10 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_written(
 
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
-    args = SimpleNamespace(tensorboard=True, wandb=None)
-    assert len(watch_flags.watch_of(args, tmp_path, {})._watches) == 1
+    args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0)
+    assert len(watch_flags.watch_of(args, TINY, tmp_path, None, None)._watches) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    assert not watch_flags.watch_of(args, tmp_path, {})._watches
+    assert not watch_flags.watch_of(args, TINY, tmp_path, None, None)._watches
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):

@@ -1,0 +1,175 @@
+"""Sheets of a training: what the model makes of the same images and the same noise, every so often.
+
+DIR/sheets/STAGE/IMAGES.png, of the moving average of the weights after so many images. Sheets of different times compare, cell by
+cell. Ten steps of the solver "fast", there and back (docs/solvers.md).
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from diffae import distributed
+from diffae.cli import say
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.nn import evaluating
+from diffae.noise import normal
+from diffae.sheet import Sheet, write
+from diffae.train.trainer import Training
+from diffae.train.watching import Pictures, View, Watch, is_due
+
+STEPS, SOLVER = 10, "fast"
+COUNT = 8  # images of a row
+PER_STAGE = 10  # sheets, where nobody says how many
+SHARE = 0.02  # of a stage's time that these may take; the last is drawn always
+IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
+
+Shows = Callable[[Tensor], Pictures]
+
+
+class Sheets(Watch):
+    """Draws what `View.pictures` shows of `images` into `folder`, after every so many images and at the end of a stage.
+
+    `every` None: PER_STAGE times, as long as they take no more than SHARE of the time. `images` are read when they are needed:
+    n x 3 x S x S in [-1, 1], and `whose` says which they are. `shown` is told of each sheet.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        images: Callable[[], Tensor],
+        whose: str,
+        every: int | None,
+        shown: Callable[[Path], None],
+    ):
+        self._folder, self._title, self._whose, self._every = folder, title, whose, every
+        self._read, self._shown = images, shown
+        self._images: Tensor | None = None
+        self._spent = 0.0
+
+    def begins(self, training: Training, view: View, stop: Callable[[], int]) -> None:
+        self._training, self._view, self._spent = training, view, 0.0
+        self._look()
+
+    def step(self, loss: float) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        training, shows = self._training, self._view.pictures
+        samples = training.schedule.samples
+        if shows is None or not is_due(training, self._every or max(1, samples // PER_STAGE)):
+            return
+        path = self._folder / self._view.stage / f"{training.seen:012}.png"
+        if distributed.is_main() and not path.exists() and self._may():
+            begun = time.monotonic()
+            self._draw(path, shows)
+            self._spent += time.monotonic() - begun
+        distributed.barrier()  # the others wait here, where no collective of theirs runs out of time
+
+    def _may(self) -> bool:
+        training = self._training
+        if self._every is not None or training.step == training.schedule.steps:
+            return True
+        return self._spent <= SHARE * training.seconds
+
+    def _draw(self, path: Path, shows: Shows) -> None:
+        if self._images is None:
+            self._images = self._read()
+        with self._training.averaged():
+            rows = shows(self._images)
+        about = {"stage": self._view.stage, "images_seen": self._training.seen}
+        sheet = Sheet(
+            f"{self._title}: {self._view.stage}, {self._training.seen:,} images seen",
+            list(rows.values()),
+            tuple(rows),
+            caption=_caption(rows, self._whose),
+            about={**about, "steps": STEPS, "solver": SOLVER},
+        )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, sheet)
+        except OSError as error:
+            say(f"{path}: no sheet ({error.strerror or error}); the training goes on")
+        else:
+            self._shown(path)
+
+
+def _caption(rows: Pictures, whose: str) -> str:
+    parts = ["The moving average of the weights."]
+    if IMAGE in rows:
+        parts.append(f"{whose}.")
+    if PIXELS not in rows:
+        parts.append(f"{STEPS} steps of {SOLVER!r}, the same noise always.")
+    return " ".join(parts)
+
+
+# ----------------------------------------------------------------------------------------------
+# What a stage shows
+
+
+def of_pixels(encoder: nn.Module, pixels: nn.Module) -> Shows:
+    """The encoder's start: each image, and what the decoder that is thrown away makes of its z_sem."""
+
+    def shows(images: Tensor) -> Pictures:
+        with torch.no_grad(), evaluating(encoder), evaluating(pixels):
+            found = pixels(encoder(_beside(pixels, images))).float()
+        return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
+
+    return shows
+
+
+def of_autoencoder(model: DiffusionAutoencoder) -> Shows:
+    """Each image, what is decoded of z_sem and the inverted x_T, and of z_sem and a random x_T."""
+
+    def shows(images: Tensor) -> Pictures:
+        x_0 = _beside(model, images)
+        with evaluating(model):
+            z = model.encode(x_0)
+            x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
+            inverted = model.decode(z, x_T, STEPS, SOLVER)
+            random = model.decode(z, _noise(x_0), STEPS, SOLVER)
+        return {IMAGE: images, INVERTED: inverted, RANDOM: random}
+
+    return shows
+
+
+def of_latent(model: DiffusionAutoencoder) -> Shows:
+    """Two rows of samples: new z_sem, and the noise x_T that of_autoencoder has too."""
+
+    def shows(images: Tensor) -> Pictures:
+        noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
+        with evaluating(model):
+            z = model.sample_latents(_beside(model, noise), STEPS, SOLVER)
+            rows = [
+                model.decode(part, _noise(_beside(model, images)), STEPS, SOLVER)
+                for part in z.split(len(images))
+            ]
+        return {"samples": rows[0], "samples, other z_sem": rows[1]}
+
+    return shows
+
+
+def of_baseline(model: DDIM) -> Shows:
+    """Each image, what is decoded of its inverted x_T, and samples."""
+
+    def shows(images: Tensor) -> Pictures:
+        x_0 = _beside(model, images)
+        with evaluating(model):
+            x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
+            inverted = model.decode(x_T, STEPS, SOLVER)
+            samples = model.decode(_noise(x_0), STEPS, SOLVER)
+        return {IMAGE: images, INVERTED: inverted, "samples": samples}
+
+    return shows
+
+
+def _beside(network: nn.Module, values: Tensor) -> Tensor:
+    return values.to(next(network.parameters()).device)
+
+
+def _noise(images: Tensor) -> Tensor:
+    """The same x_T always, n x 3 x S x S."""
+    return normal(0, "sheet", range(len(images)), images.shape[1:]).to(images.device)

@@ -1,0 +1,210 @@
+"""Sheets of a training: what is on them, when they are drawn, and that the training is what it is without them."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from refusal import refusal
+from safetensors.torch import load_file
+from tiny_preset import TINY, pictures
+
+from diffae import distributed
+from diffae.data import open_dataset
+from diffae.eight_bit import to_uint8
+from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.noise import normal
+from diffae.train import __main__ as command
+from diffae.train import sheets, trainer, watch_flags
+from diffae.train.sheets import SHARE, SOLVER, STEPS, Sheets
+from diffae.train.stages import train
+from diffae.train.trainer import Run
+from diffae.train.watching import View
+from diffae.trained_on import TrainedOn
+from reports.sheets import read_sheet
+
+IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def drawn(folder, every: int | None = 8, shown=lambda path: None) -> Sheets:
+    return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", every, shown)
+
+
+def trained(out, watch=trainer.NOBODY, preset=TINY):
+    """The tiny preset on twelve pictures, six steps of four images in each stage."""
+    out.mkdir(exist_ok=True)
+    train(preset, pictures(12), out, Run(0, "me", watch=watch), "cpu")
+    return out
+
+
+def rows(path) -> dict[str, np.ndarray]:
+    """The rows of a sheet by their captions, uint8 n x S x S x 3."""
+    sheet = read_sheet(path)
+    return {
+        caption: np.stack([np.asarray(sheet.cell(row, column)) for column in range(3)])
+        for row, caption in enumerate(sheet.rows)
+    }
+
+
+def as_drawn(images):
+    return to_uint8(images).permute(0, 2, 3, 1).numpy()
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+
+
+def test_a_sheet_has_what_the_averaged_model_makes_of_the_images_and_the_noise(tmp_path):
+    """Those of the end of a stage, against the checkpoint that is written after it."""
+    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"))
+    model = DiffusionAutoencoder.from_pretrained(out)
+    x_T = normal(0, "sheet", range(3), (3, 8, 8))
+    z = model.encode(IMAGES)
+    inverted = model.encode_stochastic(IMAGES, z, STEPS, SOLVER)
+    found = rows(tmp_path / "sheets/image/000000000024.png")
+    assert list(found) == ["image", "x_T inverted", "x_T random"]
+    for row, expected in zip(
+        found.values(),
+        (
+            IMAGES,
+            model.decode(z, inverted, STEPS, SOLVER),
+            model.decode(z, x_T, STEPS, SOLVER),
+        ),
+        strict=True,
+    ):
+        assert abs(row.astype(int) - as_drawn(expected)).max() <= 1
+    z = model.sample_latents(normal(0, "sheet z", range(3), (4,)), STEPS, SOLVER)
+    samples = rows(tmp_path / "sheets/latent/000000000024.png")["samples"]
+    assert abs(samples.astype(int) - as_drawn(model.decode(z, x_T, STEPS, SOLVER))).max() <= 1
+
+
+def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
+    of_ddim = replace(TINY.model, kind="ddim", encoder_channel_mult=(), latent=None)
+    preset = replace(TINY, model=of_ddim, latent=None)
+    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"), preset)
+    model = DDIM.from_pretrained(out)
+    samples = model.decode(normal(0, "sheet", range(3), (3, 8, 8)), STEPS, SOLVER)
+    found = rows(tmp_path / "sheets/image/000000000024.png")
+    assert list(found) == ["image", "x_T inverted", "samples"]
+    assert abs(found["samples"].astype(int) - as_drawn(samples)).max() <= 1
+
+
+def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):
+    preset = replace(TINY, encoder=replace(TINY.image, learning_rate=0.02), latent=None)
+    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=4), preset)
+    first, last = (rows(tmp_path / f"sheets/encoder/0000000000{n}.png") for n in ("04", "24"))
+    assert list(last) == ["image", "pixel decoder"]
+    errors = [abs(found["pixel decoder"].astype(int) - found["image"]).mean() for found in (first, last)]  # fmt: skip
+    assert errors[1] < errors[0]
+    caption = read_sheet(tmp_path / "sheets/encoder/000000000024.png").caption
+    assert caption == "The moving average of the weights. Images of noise."
+
+
+def test_a_training_with_sheets_is_the_training(tmp_path):
+    """It has dropout, and is shown after every step."""
+    plain = trained(tmp_path / "plain")
+    shown = trained(tmp_path / "shown", drawn(tmp_path / "sheets", every=4))
+    a, b = (load_file(out / "model.safetensors") for out in (plain, shown))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert len(names(tmp_path / "sheets")) == 12
+
+
+def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_path):
+    told = []
+    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=10, shown=told.append))
+    assert [path.name for path in told] == [f"{n:012}.png" for n in (12, 20, 24)] * 2
+    about = read_sheet(told[0]).about
+    assert (about["stage"], about["images_seen"]) == ("image", 12)
+    assert "12 images seen" in read_sheet(told[0]).title
+
+
+def test_a_training_that_goes_on_draws_no_sheet_again(tmp_path):
+    """Nor does it miss one that was not finished when it was killed, at the very step of its state."""
+    trained(tmp_path / "out", drawn(tmp_path / "sheets"))
+    (tmp_path / "sheets/image/000000000024.png").unlink()
+    told = []
+    trained(tmp_path / "out", drawn(tmp_path / "sheets", shown=told.append))
+    assert [path.parent.name + path.name for path in told] == ["image000000000024.png"]
+
+
+def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, monkeypatch):
+    """A sheet takes ten seconds, a step one: of ten sheets in a thousand steps, three are drawn, the last among them."""
+    now, told = [0.0], []
+    monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
+
+    class Slow(Sheets):
+        def _draw(self, path, shows):
+            now[0] += 10
+            told.append(path.name)
+
+    training = SimpleNamespace(
+        step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=4_000)
+    )
+    watch = Slow(tmp_path, "t", lambda: IMAGES, "", None, lambda path: None)
+    watch.begins(training, View("image", lambda images: {}), lambda: 0)
+    for step in range(1, 1_001):
+        training.step, training.seen, training.seconds = step, 4 * step, float(step)
+        watch.step(1.0)
+    assert told == [f"{n:012}.png" for n in (400, 2_000, 4_000)]
+    assert 20 <= SHARE * 1_000 <= 30
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
+    waited = []
+    watch = drawn(tmp_path / "sheets", every=4)
+    training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
+    monkeypatch.setattr(watch, "_draw", lambda path, shows: waited.append("drawn"))
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
+    watch.begins(training, View("image", lambda images: {}), lambda: 0)
+    assert waited == ["drawn"] * (rank == 0) + ["barrier"]
+
+
+def test_a_disk_that_takes_no_sheet_does_not_end_the_training(tmp_path, capsys):
+    (tmp_path / "sheets").write_text("mine")
+    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"))
+    assert (out / "model.safetensors").exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6 and all("no sheet (" in line and "goes on" in line for line in lines)
+
+
+# ----------------------------------------------------------------------------------------------
+# The command
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for i, pixels in enumerate(pictures(40)):
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return open_dataset(folder, 8)
+
+
+def test_held_out_images_are_shown_where_there_are_some(data):
+    seen = {s: TrainedOn.describe("t", data, s, 0) for s in ("train", "all", "test")}
+    shown, whose = watch_flags._looked_at(data, seen["train"])
+    test = data.indices("test")
+    assert set(shown) < set(test) and len(shown) == 8 and whose == "Held-out images"
+    assert (shown[0], shown[-1]) == (test[0], test[-1])
+    for split in ("all", "test"):
+        shown, whose = watch_flags._looked_at(data, seen[split])
+        assert set(shown) <= set(data.indices(split)) and whose == "Images of the training"
+
+
+def test_the_flag_says_how_often_and_never(data, tmp_path):
+    args = SimpleNamespace(tensorboard=False, wandb=None, sheet_every=None)
+    seen = TrainedOn.describe("t", data, "train", 0)
+    for every, count in ((None, 1), (5, 1), (0, 0)):
+        args.sheet_every = every
+        found = watch_flags.watch_of(args, TINY, tmp_path, data, seen)._watches
+        assert len(found) == count and all(watch._every == every for watch in found)
+
+
+def test_a_preset_that_shows_nothing_refuses_the_flag(tmp_path, monkeypatch, capsys, data):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--data", data.root, "--sheet-every", "10", "--out", tmp_path / "out"]
+    line = refusal(command.main, capsys, "vqgan-portraits", *flags)
+    assert "--sheet-every: not for vqgan-portraits" in line and not (tmp_path / "out").exists()
