@@ -31,6 +31,7 @@ COPIES = (
     5  # of each weight in float32: itself, its gradient, Adam's two moments, its moving average
 )
 KEPT = 4  # of them that a state on disk holds; two states stay
+LONG_ENOUGH = 0.1  # seconds of a pass that is timed
 MICRO = (64, 32, 16, 8, 1)
 Pass = Callable[[int], Tensor]
 
@@ -156,9 +157,12 @@ def flops(stage: Stage) -> int:
 def seconds(stage: Stage) -> tuple[float, float]:
     """Of forward and backward of one example, and of one step of Adam."""
     optimiser = torch.optim.AdamW(stage.network.parameters(), lr=0.0, fused=True)
-    stage.loss(2).backward()
-    optimiser.step()
-    each = _timed(lambda: stage.loss(2).backward(), stage) / 2
+    examples, each = 1, 0.0
+    while each * examples < LONG_ENOUGH and examples < max(2, stage.schedule.batch_size):
+        examples *= 2
+        stage.loss(examples).backward()
+        optimiser.step()
+        each = _timed(lambda n=examples: stage.loss(n).backward(), stage) / examples  # type: ignore[misc]
     step = _timed(optimiser.step, stage)
     optimiser.zero_grad()
     return each, step

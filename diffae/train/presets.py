@@ -192,8 +192,8 @@ _LATENT = Schedule(
 _ENCODER = replace(_IMAGE, samples=240_000)
 _PIXEL_WEIGHT = 4.0
 
-# Of half as many examples, twice as many steps: few images are seen in few steps.
-_FEW = replace(_IMAGE, batch_size=16, learning_rate=6e-4, warmup_samples=2_000)
+# Few images are seen few times: smaller batches take more steps of them.
+_FEW = replace(_IMAGE, samples=20_000, batch_size=16, learning_rate=6e-4, warmup_samples=2_000)
 
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
 
@@ -247,10 +247,10 @@ _SMALL_PRESETS = (
     Preset(
         "small",
         "a few hundred photographs of yours, ten minutes on two cores, 32 px; see docs/results/small",
-        _SMALL,
-        replace(_FEW, samples=30_000),
+        replace(_SMALL, z_channels=64, dropout=0.1),
+        _FEW,
         replace(_LATENT, samples=600_000, warmup_samples=50_000),
-        encoder=replace(_FEW, samples=20_000),
+        encoder=_FEW,
         pixel_weight=_PIXEL_WEIGHT,
         data_hint="a folder of a few hundred photographs",
         flip=True,
