@@ -1,6 +1,7 @@
 """Every metric equals the program that defines it: one test for each row of this table.
 
-    FID features and distance     `python -m pytorch_fid A B` on the same PNG folders    1e-3 relative
+    FID features and distance     `python -m pytorch_fid A B` on the same PNG folders    1e-3 relative (slow; the fast test has
+                                  pytorch-fid's features and a closed form)
     LPIPS                         `lpips.LPIPS(net="alex")`                              1e-5
     ssim                          its definition by a direct convolution in float64      1e-5
     ssim_valid                    `piq.ssim(downsample=False)`                           1e-5
@@ -74,14 +75,27 @@ def load(folder: Path) -> torch.Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
 
 
-def test_fid(measure, pytorch_fid, their_inception, folders, weights_dir, tmp_path):
-    a, b = folders
-    theirs = pytorch_fid(a, b)
+@pytest.mark.slow  # its square root of a 2048 x 2048 matrix takes 20 s
+def test_fid_is_pytorch_fid_s(measure, pytorch_fid, folders):
+    theirs = pytorch_fid(*folders)
     assert theirs > 1
-    assert measure("fid", a, b) == pytest.approx(theirs, rel=1e-3)
+    assert measure("fid", *folders) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_fid(measure, their_inception, folders):
+    """Of pytorch-fid's own features, in closed form: of n < d images the trace of the root is a nuclear norm."""
+    a, b = (fid_score.get_activations(sorted(f.iterdir()), their_inception, 4) for f in folders)
+    root = np.linalg.norm((a - a.mean(0)) @ (b - b.mean(0)).T, "nuc") / (len(a) - 1)
+    spread = np.trace(np.cov(a.T)) + np.trace(np.cov(b.T))
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + spread - 2 * root
+    assert expected > 1
+    assert measure("fid", *folders) == pytest.approx(expected, rel=1e-3)
+
+
+def test_pytorch_fid_reads_our_statistics(their_inception, folders, weights_dir, tmp_path):
+    a, _ = folders
     statistics = tmp_path / "a.npz"
     main(["fid", str(a), "--save", str(statistics), "--weights-dir", str(weights_dir), ALLOW])
-    # What pytorch-fid reads from our statistics is what it computes itself; its distance takes 20 s a time.
     read, computed = (
         fid_score.compute_statistics_of_path(str(path), their_inception, 4, 2048, "cpu", 0)
         for path in (statistics, a)
