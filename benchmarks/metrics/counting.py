@@ -8,12 +8,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from diffae.allocation import give_back
+from diffae.counting import flops as flops
 
 Work = Callable[[], object]
-Shape = tuple[int, ...]
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -21,19 +20,6 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def parameters(networks: Iterable[nn.Module]) -> int:
     """Parameters of all networks together, shared ones once; buffers are none."""
     return sum(parameter.numel() for parameter in nn.ModuleList(networks).parameters())
-
-
-def flops(work: Work) -> int:
-    """Floating-point operations of matrix products and convolutions, 2 per multiply-add, as PyTorch counts."""
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with FlopCounterMode(display=False, custom_mapping={attention: _of_attention}) as counter:
-        work()
-    return counter.get_total_flops()
-
-
-def _of_attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
-    """The fused attention of a CPU, the one kernel of them that PyTorch's counter does not know."""
-    return sdpa_flop_count(query, key, value)
 
 
 def network_calls(work: Work, networks: Iterable[nn.Module]) -> int:

@@ -135,6 +135,12 @@ def _parser() -> cli.Parser:
         default=1,
         help="of --dry-run: how many such devices share the work (default: 1)",
     )
+    parser.add_argument(
+        "--tflops",
+        type=cli.positive,
+        metavar="N",
+        help="of --dry-run: 10^12 operations a second that each of them keeps up (default: timed here)",
+    )
     watch_flags.add(parser)
     return parser
 
@@ -229,8 +235,16 @@ def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
         preset = preset.sized(count)
-    how = precision.choose(args.precision, args.device)[0]
-    return dry_run.report(preset, count, args.device, how, args.gpus, stages)
+    how = dry_run.How(
+        args.device,
+        precision.choose(args.precision, args.device)[0],
+        args.gpus,
+        args.tflops,
+        args.micro_batch,
+        args.recompute,
+        args.keep,
+    )
+    return dry_run.report(preset, count, how, stages)
 
 
 def _precision(preset: AnyPreset, asked: str, device: str) -> str:

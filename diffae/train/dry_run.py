@@ -1,213 +1,169 @@
 """`--dry-run`: what a training would take: parameters, operations, memory, hours, disk. Nothing is trained or written.
 
-Each network's loss is computed for one example and for two. What autograd keeps grows by the difference with every further
-example; the rest (copies of the weights in bfloat16) is paid once. Seconds are those of a forward and backward pass of
-two examples, after one that does not count, and of one step of the optimiser. A larger batch is often faster an image,
-above all on a GPU; reading images is not in it, nor is what kernels take while they run.
+Hours come from a short timing of forward, backward and optimiser on this device, or, with `--tflops`, from the operations
+that a device keeps up. Reading images and what processes tell each other are not in them.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from tabulate import tabulate
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from diffae.config import AUTOENCODER
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.noise import generator
-from diffae.train import chain, stages
-from diffae.train.memory import activation_bytes
+from diffae.train.costs import Costs, counted, plan, seconds
 from diffae.train.presets import Preset, Schedule
-from diffae.train.stages import Images
-from diffae.train.trainer import Loss
+from diffae.train.stages import LATENT
 from diffae.unet import recompute
 
 GB = 1e9
-COPIES = (
-    5  # of each weight in float32: itself, its gradient, Adam's two moments, its moving average
-)
-KEPT = 4  # of them that a state on disk holds; two states stay
-LONG_ENOUGH = 0.1  # seconds of a pass that is timed
-MICRO = (64, 32, 16, 8, 1)
-Pass = Callable[[int], Tensor]
+STORED = 4  # copies of each weight, float32, that a state on disk holds
+PARTS = (64, 32, 16, 8, 4, 2, 1)  # examples at once that are considered
+FREE = 0.1  # of a device's memory: what kernels may take
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What trains together: its networks, its schedule, and its loss for so many examples."""
+class How:
+    """The devices of a training, and how its steps would be taken (see `trainer.Steps`).
 
-    name: str
-    network: nn.Module
-    schedule: Schedule
-    loss: Pass
-
-    @property
-    def parameters(self) -> int:
-        return sum(p.numel() for p in self.network.parameters())
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Bytes that a step keeps for its gradient: for a batch, and for each of its examples."""
-
-    fixed: int
-    each: int
-
-    def of(self, examples: int) -> int:
-        return self.fixed + self.each * examples
-
-
-def report(
-    preset: Preset,
-    count: int,
-    device: str,
-    precision: str,
-    gpus: int = 1,
-    asked: Collection[str] | None = None,
-) -> str:
-    """What `preset` would take on `count` images (0: not known), in `precision`; `gpus` of this device only divide.
-
-    `asked` are stages as in `chain`; None: those that are trained where nothing is chosen.
+    `tflops`: 10^12 operations a second that one device keeps up; None: it is timed here, on `device`.
     """
-    found = list(
-        _chosen(preset, chain.own_stages(preset) if asked is None else asked, device, precision)
-    )
-    lines = [f"{preset.name}: on {device} in {precision}, {gpus} of it; nothing is written"]
-    if device == "cpu":
-        lines.append(f"{torch.get_num_threads()} thread(s) of this machine, as busy as it is")
-    lines += ["", _costs(found, gpus), "", _memory(found, gpus), "", _disk(preset, found, count)]
-    return "\n".join(lines)
+
+    device: str
+    precision: str
+    devices: int = 1
+    tflops: int | None = None
+    micro_batch: int | None = None
+    recompute: bool = False
+    keep: int = 2
+
+    def share(self, schedule: Schedule) -> int:
+        """Examples of a batch that one device computes."""
+        return max(schedule.batch_size // self.devices, 1)
+
+    def parts(self, schedule: Schedule) -> list[int]:
+        """Examples that it may compute at once, the most first."""
+        share = self.share(schedule)
+        if self.micro_batch is not None:
+            return [min(self.micro_batch, share)]
+        return [share, *(part for part in PARTS if part < share)]
 
 
-def _chosen(preset: Preset, asked: Collection[str], device: str, precision: str) -> Iterator[Stage]:
-    """The stages of the preset that are asked for, and its baseline's."""
-    own = chain.own_stages(preset)
-    if chain.AUTOENCODER in own:
-        names = {chain.AUTOENCODER: (stages.ENCODER, stages.IMAGE), chain.LATENT: (stages.LATENT,)}
-        wanted = {name for stage in asked for name in names.get(stage, ())}
-        yield from (stage for stage in plan(preset, device, precision) if stage.name in wanted)
-    if chain.BASELINE in asked:
-        baseline = preset if chain.BASELINE in own else chain.baseline_of(preset)
-        yield from (replace(s, name=chain.BASELINE) for s in plan(baseline, device, precision))
+def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
+    """What the stages of `preset` that are `asked` for (see `costs.plan`) would take on so many images (0: not known)."""
+    found = counted(preset, how.precision, asked)
+    where = f"{how.device} of this machine" if how.tflops is None else "device of another machine"
+    lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]
+    lines += ["", _costs(found, list(_rates(preset, found, how, asked)), how)]
+    lines += ["", _memory(found, how)]
+    if how.tflops is None:
+        lines += ["", *_fits(found, how)]
+    return "\n".join([*lines, "", _disk(preset, found, images, how)])
 
 
-def plan(preset: Preset, device: str, precision: str) -> Iterator[Stage]:
-    """The stages of a preset, with weights as a training begins with them."""
-    size = preset.image_size
-    two = np.zeros((2, size, size, 3), np.uint8)
-    images = Images(two, False, device)
-    if preset.model.kind != AUTOENCODER:
-        baseline = DDIM(preset.model).to(device)
-        loss = stages.baseline_loss(baseline, images)
-        yield _stage("image", baseline.unet, preset.image, loss, precision)
+def _rates(
+    preset: Preset, found: Sequence[Costs], how: How, asked: Collection[str] | None
+) -> Iterator[float]:
+    """Examples a second of each stage."""
+    if how.tflops is not None:
+        yield from (how.devices * how.tflops * 1e12 / costs.flops for costs in found)
         return
-    model = DiffusionAutoencoder(preset.model).to(device)
-    extra = preset.encoder is not None or preset.pixel_weight > 0
-    pixels = stages.PixelDecoder(preset.model).to(device) if extra else None
-    if pixels is not None and preset.encoder is not None:
-        loss = stages.pixel_loss(model, images, pixels)
-        both = nn.ModuleList([model.encoder, pixels])
-        yield _stage("encoder", both, preset.encoder, loss, precision)
-    loss = stages.autoencoder_loss(model, images, pixels, preset.pixel_weight)
-    networks: list[nn.Module] = [model.unet, model.encoder]
-    networks += [pixels] if pixels is not None and preset.pixel_weight else []
-    yield _stage("image", nn.ModuleList(networks), preset.image, loss, precision)
-    if model.latent_net is not None and preset.latent is not None:
-        z = torch.randn(2, preset.model.z_channels, device=device)
-        loss = stages.latent_loss(model, z)
-        yield _stage("latent", model.latent_net, preset.latent, loss, precision)
+    for stage in plan(preset, how.device, how.precision, asked):
+        recompute(stage.network, how.recompute)
+        each, step = seconds(stage, how.parts(stage.schedule)[0])
+        yield how.devices / (each + step / how.share(stage.schedule))
 
 
-def _stage(name: str, network: nn.Module, schedule: Schedule, loss: Loss, precision: str) -> Stage:
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.train()
-    device = next(network.parameters()).device
-    dtype = torch.float16 if precision == "float16" else torch.bfloat16
-    lower = precision != "float32" and schedule.bfloat16
-
-    def of(examples: int) -> Tensor:
-        with torch.autocast(device.type, dtype, enabled=lower):
-            return loss(torch.arange(examples) % 2, generator(0, "dry run", 0))
-
-    return Stage(name, network, schedule, of)
-
-
-def kept(stage: Stage, again: bool = False) -> Kept:
-    """What a step keeps; `again` with activations that are computed again."""
-    recompute(stage.network, again)
-    one, two = (activation_bytes(stage.network, lambda n=n: stage.loss(n)) for n in (1, 2))  # type: ignore[misc]
-    recompute(stage.network, False)
-    return Kept(max(2 * one - two, 0), two - one)
-
-
-@torch.no_grad()
-def flops(stage: Stage) -> int:
-    """Operations of matrix products and convolutions of one example's loss, 2 per multiply-add; backward is twice that."""
-    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    custom = {fused: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)}
-    with FlopCounterMode(display=False, custom_mapping=custom) as counter:
-        stage.loss(1)
-    return counter.get_total_flops()
-
-
-def seconds(stage: Stage) -> tuple[float, float]:
-    """Of forward and backward of one example, and of one step of Adam."""
-    optimiser = torch.optim.AdamW(stage.network.parameters(), lr=0.0, fused=True)
-    examples, each = 1, 0.0
-    while each * examples < LONG_ENOUGH and examples < max(2, stage.schedule.batch_size):
-        examples *= 2
-        stage.loss(examples).backward()
-        optimiser.step()
-        each = _timed(lambda n=examples: stage.loss(n).backward(), stage) / examples  # type: ignore[misc]
-    step = _timed(optimiser.step, stage)
-    optimiser.zero_grad()
-    return each, step
-
-
-def _timed(work: Callable[[], object], stage: Stage) -> float:
-    device = next(stage.network.parameters()).device
-    ready = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    ready()
-    start = time.perf_counter()
-    work()
-    ready()
-    return time.perf_counter() - start
-
-
-def _costs(found: list[Stage], gpus: int) -> str:
-    rows = []
-    for stage in found:
-        each, step = seconds(stage)
-        rate = gpus / (each + step * gpus / stage.schedule.batch_size)
-        hours = stage.schedule.samples / rate / 3600
-        row = [stage.name, f"{stage.parameters:,}", f"{3 * flops(stage) / 1e9:,.1f}"]
-        rows.append([*row, f"{stage.schedule.samples:,}", f"{rate:,.3g}", f"{hours:,.3g}"])
+def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
+    hours = [c.schedule.samples / rate / 3600 for c, rate in zip(found, rates, strict=True)]
+    rows = [
+        [
+            c.name,
+            f"{c.parameters:,}",
+            f"{c.flops / 1e9:,.1f}",
+            f"{c.schedule.samples:,}",
+            f"{rate:,.3g}",
+            _hours(took),
+        ]
+        for c, rate, took in zip(found, rates, hours, strict=True)
+    ]
     head = ["stage", "parameters", "GFLOPs of a step an example", "examples", "a second", "hours"]
-    return tabulate(rows, head, "github", disable_numparse=True)
+    table = tabulate(rows, head, "github", disable_numparse=True)
+    basis = (
+        f"as if each device kept up {how.tflops} TFLOP/s"
+        if how.tflops is not None
+        else f"timed here{_threads(how)}; {how.devices} devices are taken to be {how.devices} times as fast"
+        if how.devices > 1
+        else f"timed here{_threads(how)}"
+    )
+    return f"{table}\n{_hours(sum(hours))} hours in all, {basis}"
 
 
-def _memory(found: list[Stage], gpus: int) -> str:
+def _threads(how: How) -> str:
+    on_cpu = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
+    return on_cpu if how.device == "cpu" else ""
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
+
+
+def _memory(found: Sequence[Costs], how: How) -> str:
     rows = []
-    for stage in found:
-        weights = COPIES * 4 * stage.parameters
-        all_kept, few = kept(stage), kept(stage, again=True)
-        share = max(stage.schedule.batch_size // gpus, 1)
-        for examples in (share, *(n for n in MICRO if n < share)):
-            cells = [f"{(weights + k.of(examples)) / GB:.2f}" for k in (all_kept, few)]
-            rows.append([stage.name, f"{examples:,}", f"{weights / GB:.2f}", *cells])
-    head = ["stage", "at once", "GB: weights, gradient, Adam, EMA"]
-    head += ["GB: and activations", "GB: so, recomputed"]
+    for c in found:
+        for part in how.parts(c.schedule):
+            cells = [f"{c.bytes(part, again) / GB:.2f}" for again in (False, True)]
+            rows.append([c.name, f"{part:,}", f"{c.weights / GB:.2f}", *cells])
+    head = ["stage", "at once", "GB a device: weights, gradient, Adam, EMA"]
+    head += ["and activations", "so, with --recompute"]
     return tabulate(rows, head, "github", disable_numparse=True)
 
 
-def _disk(preset: Preset, found: list[Stage], count: int) -> str:
-    states = sum(2 * KEPT * 4 * stage.parameters for stage in found)
-    latent = any(stage.name == stages.LATENT for stage in found)
-    codes = 4 * count * preset.model.z_channels if latent else 0
-    pixels = 3 * count * preset.image_size**2
-    images = f"; {count:,} images are {pixels / GB:.3f} GB of pixels" if count else ""
-    return f"disk: states {states / GB:.2f} GB, z_sem of all images {codes / GB:.3f} GB{images}"
+def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
+    """For each stage the largest parts of a batch that this device has memory for."""
+    there = _memory_of(how.device)
+    for c in found:
+        share = how.share(c.schedule)
+        ways = []
+        for again in (False, True)[how.recompute :]:
+            parts = how.parts(c.schedule)
+            fitting = [part for part in parts if c.bytes(part, again) <= (1 - FREE) * there]
+            if fitting:
+                part = fitting[0]
+                ways.append(
+                    " ".join(["--recompute"] * again + [f"--micro-batch {part}"] * (part < share))
+                )
+            if share in fitting:
+                break
+        what = (
+            "does not fit"
+            if not ways
+            else "fits with " + ", or ".join(ways)
+            if all(ways)
+            else "fits"
+        )
+        yield f"{there / GB:.0f} GB of memory here: {c.name} {what}"
+
+
+def _memory_of(device: str) -> int:
+    """Bytes of a device, or of this machine."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _disk(preset: Preset, found: Sequence[Costs], images: int, how: How) -> str:
+    states = sum((how.keep + 1) * STORED * 4 * c.parameters for c in found)
+    latent = any(c.name == LATENT for c in found)
+    codes = 4 * images * preset.model.z_channels if latent else 0
+    width = getattr(torch, preset.dtype).itemsize
+    with torch.device("meta"):
+        model = (DiffusionAutoencoder if preset.model.kind == AUTOENCODER else DDIM)(preset.model)
+    export = width * sum(p.numel() for p in model.parameters())
+    text = f"disk: states {states / GB:.2f} GB ({how.keep} kept, one being written), checkpoint {export / GB:.2f} GB"
+    if images:
+        pixels = 3 * images * preset.image_size**2
+        text += f", z_sem {codes / GB:.3f} GB; {images:,} images are {pixels / GB:.3f} GB of pixels"
+    return text
