@@ -92,7 +92,7 @@ def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
     head = ["stage", "parameters", "GFLOPs of a step an example", "examples", "a second", "hours"]
     table = tabulate(rows, head, "github", disable_numparse=True)
     basis = (
-        f"as if each device kept up {how.tflops} TFLOP/s"
+        f"as if each device kept up {how.tflops} TFLOP/s; steps that are too short for that take longer"
         if how.tflops is not None
         else f"timed here{_threads(how)}; {how.devices} devices are taken to be {how.devices} times as fast"
         if how.devices > 1
@@ -113,7 +113,11 @@ def _hours(hours: float) -> str:
 def _memory(found: Sequence[Costs], how: How) -> str:
     rows = []
     for c in found:
+        above = float("inf")
         for part in how.parts(c.schedule):
+            if c.bytes(part, False) > 0.95 * above:
+                continue  # smaller parts save nothing
+            above = c.bytes(part, False)
             cells = [f"{c.bytes(part, again) / GB:.2f}" for again in (False, True)]
             rows.append([c.name, f"{part:,}", f"{c.weights / GB:.2f}", *cells])
     head = ["stage", "at once", "GB a device: weights, gradient, Adam, EMA"]
