@@ -170,12 +170,12 @@ def _stage(name: str, network: nn.Module, schedule: Schedule, loss: Loss, precis
 
 def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
     for module in network.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is None or isinstance(tensor, FakeTensor):
-                    continue
-                fake = mode.from_tensor(tensor)
-                tensors[name] = nn.Parameter(fake) if isinstance(tensor, nn.Parameter) else fake
+        for name, weight in module._parameters.items():
+            if weight is not None and not isinstance(weight, FakeTensor):
+                module._parameters[name] = nn.Parameter(mode.from_tensor(weight))
+        for name, buffer in module._buffers.items():
+            if buffer is not None and not isinstance(buffer, FakeTensor):
+                module._buffers[name] = mode.from_tensor(buffer)
 
 
 def _counted(stage: Stage) -> Costs:

@@ -186,7 +186,7 @@ def test_a_dry_run_is_of_the_stages_that_are_asked_for(data, capsys):
     shown = {}
     for stages in ("autoencoder", "latent,baseline"):
         command.main(["tiny", "--dry-run", "--device", "cpu", "--stages", stages])
-        table = capsys.readouterr().out.split("\n\n")[1].splitlines()[2:]
+        table = capsys.readouterr().out.split("\n\n")[1].splitlines()[2:-1]
         shown[stages] = [line.split()[1] for line in table]
     assert shown == {"autoencoder": ["image"], "latent,baseline": ["latent", "baseline"]}
 

@@ -1,0 +1,115 @@
+"""docs/presets.md: every preset, and what a step of it costs.
+
+python -m diffae.train.presets_table --out docs/presets.md
+"""
+
+from tabulate import tabulate
+
+from diffae import cli
+from diffae.files import write_whole, writing
+from diffae.train.costs import Costs, counted
+from diffae.train.elsewhere import ELSEWHERE
+from diffae.train.presets import PRESETS, Preset, Schedule
+from diffae.train.stages import ENCODER, LATENT
+
+HEAD = """# Presets
+
+Made by `python -m diffae.train.presets_table`; the values are those of `diffae/train/presets.py`. `python -m diffae.train PRESET --data PATH` trains
+one ([training.md](training.md)), `--set` changes a setting, and `--dry-run` says what it takes on a machine."""
+
+COSTS = """## What a step costs
+
+Of the autoencoder (encoder, UNet, and the pixel decoder where there is one) or the DDIM baseline, counted as `--dry-run` counts. Operations are those of forward and
+backward for one image. Gigabytes are what one device holds in bfloat16: weights in float32 with gradient, Adam's moments and moving average, and for each image
+that it computes at once the activations that are kept for the gradient, or that are kept with `--recompute`."""
+
+EXPECT = """## What to expect
+
+Of the paper's presets, trained to the end as the authors did."""
+
+ELSE = """## Presets of other systems
+
+Their networks, losses and schedules are the harness's; command, data, state and going on are the same."""
+
+
+def page(costs: str | None = None) -> str:
+    """`costs`: its table of costs, where it is known; counting it takes a minute."""
+    presets = list(PRESETS.values())
+    costs = costs_table(presets) if costs is None else costs
+    parts = [HEAD, "## Models", _models(presets), "## Schedules", _schedules(presets)]
+    parts += [COSTS, costs, EXPECT, _expected(presets), ELSE, _elsewhere()]
+    return "\n\n".join(parts) + "\n"
+
+
+def costs_table(presets: list[Preset]) -> str:
+    rows = [[f"`{preset.name}`", *_costs(preset)] for preset in presets]
+    head = ["preset", "parameters", "GFLOPs an image", "GB: weights", "an image", "recomputed"]
+    return tabulate(rows, head, "github", disable_numparse=True)
+
+
+def _costs(preset: Preset) -> list[str]:
+    found = {c.name: c for c in counted(preset, "bfloat16")}
+    image: Costs = next(c for name, c in found.items() if name not in (ENCODER, LATENT))
+    each = [f"{kept.each / 1e9:.3f}" for kept in (image.kept, image.recomputed)]
+    return [
+        f"{image.parameters:,}",
+        f"{image.flops / 1e9:,.1f}",
+        f"{image.weights / 1e9:.2f}",
+        *each,
+    ]
+
+
+def _models(presets: list[Preset]) -> str:
+    rows = []
+    for preset in presets:
+        model = preset.model
+        z = f"{model.z_channels:,}" if model.encoder_channel_mult else "-"
+        multipliers = ", ".join(map(str, model.channel_mult))
+        row = [f"`{preset.name}`", preset.description, str(model.image_size), model.prediction, z]
+        rows.append([*row, str(model.model_channels), multipliers])
+    head = ["preset", "", "pixels", "predicts", "numbers in z", "channels", "multipliers"]
+    return tabulate(rows, head, "github", disable_numparse=True)
+
+
+def _schedules(presets: list[Preset]) -> str:
+    rows = []
+    for preset in presets:
+        for name in ("encoder", "image", "latent"):
+            schedule: Schedule | None = getattr(preset, name)
+            if schedule is None:
+                continue
+            decay = " to 0" if schedule.decay == "cosine" else ""
+            least = "at most " if preset.epochs and name != "latent" else ""
+            row = [
+                f"`{preset.name}`",
+                name,
+                f"{least}{schedule.samples:,}",
+                f"{schedule.batch_size:,}",
+            ]
+            flips = "yes" if preset.flip and name != "latent" else ""
+            rows.append(
+                [*row, f"{schedule.learning_rate:g}{decay}", f"{schedule.ema_decay:g}", flips]
+            )
+    head = ["preset", "stage", "examples", "batch", "learning rate", "EMA", "mirrored"]
+    return tabulate(rows, head, "github", disable_numparse=True)
+
+
+def _expected(presets: list[Preset]) -> str:
+    return "\n".join(f"- `{preset.name}`: {preset.expect}" for preset in presets if preset.expect)
+
+
+def _elsewhere() -> str:
+    return "\n".join(f"- `{name}`: {where.line}" for name, where in ELSEWHERE.items())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = cli.Parser("python -m diffae.train.presets_table", __doc__)
+    parser.add_argument("--out", type=cli.path, required=True, help="file to write")
+    args = parser.parse(arguments)
+    with writing(args.out, "or choose another --out"):
+        write_whole(args.out, page().encode())
+    print(args.out)
+
+
+if __name__ == "__main__":
+    cli.run(main)

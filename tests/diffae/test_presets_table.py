@@ -1,0 +1,36 @@
+"""docs/presets.md says what the presets are. Made anew: python -m diffae.train.presets_table --out docs/presets.md"""
+
+from pathlib import Path
+
+import pytest
+
+from diffae.train import presets_table
+from diffae.train.presets import PRESETS
+
+PAGE = Path(__file__).parents[2] / "docs" / "presets.md"
+
+
+def committed_costs() -> str:
+    _, _, after = PAGE.read_text().partition(presets_table.COSTS + "\n\n")
+    return after.partition("\n\n")[0]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_page_is_made_of_the_presets():
+    costs = committed_costs()
+    assert PAGE.read_text() == presets_table.page(costs)
+    assert [cells(row)[0] for row in costs.splitlines()[2:]] == [f"`{name}`" for name in PRESETS]
+
+
+def test_its_costs_are_counted():
+    name = "portraits-ddim"
+    (row,) = [cells(r) for r in committed_costs().splitlines() if cells(r)[0] == f"`{name}`"]
+    assert row == cells(presets_table.costs_table([PRESETS[name]]).splitlines()[-1])
+
+
+@pytest.mark.slow  # a minute
+def test_all_of_its_costs_are_counted():
+    assert PAGE.read_text() == presets_table.page()
