@@ -78,9 +78,9 @@ def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, largest, mo
         work()
         return launch + (1e-5 * asked[-1] if work.__name__ == "<lambda>" else 0)
 
-    monkeypatch.setattr(dry_run, "_timed", timed)
-    stage = dry_run.Stage("latent", network, Schedule(5_120, 512, 1e-3), loss)
-    each, step = dry_run.seconds(stage)
+    monkeypatch.setattr(costs, "_timed", timed)
+    stage = costs.Stage("latent", network, Schedule(5_120, 512, 1e-3), loss)
+    each, step = costs.seconds(stage, 512)
     assert max(asked) == largest
     assert each == pytest.approx(launch / largest + 1e-5) and step == launch
 
