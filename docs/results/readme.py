@@ -99,6 +99,7 @@ SYSTEMS = ("DiffAE", "DDIM", "pixels + PCA", "random encoder")
 INVERTED, RANDOM, REAL = "x_T inverted", "x_T random", "real images (test)"
 TABLE1, TABLE2, CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 PROBE, SAMPLES, PATHS = "section5.3_probe", "table4_unconditional_fid", "appendix_f_smoothness"
+VARIATION, NEAREST = "figure3_variation", "appendix_c_memorisation"
 FAST = "ab2-v"
 
 
@@ -177,6 +178,35 @@ def every_system(numbers: list[Record]) -> str:
     return tabulate(lines, ["", *metrics.values()], tablefmt="pipe", disable_numparse=True)
 
 
+def of_photographs(numbers: list[Record]) -> str:
+    """What a model of a few hundred photographs can do, beside PCA of as many numbers and held-out photographs."""
+    rows = [
+        Row("SSIM of (z_sem, x_T), `fast`, 10 / 20 calls", (_by_calls("ssim", INVERTED, 5), _by_calls("ssim", INVERTED, 10))),
+        *_code_alone(numbers),
+        Row("deviation of a pixel, x_T varies / z_sem varies", tuple(Ask(VARIATION, "pixel_std", f"{code} varies", 10) for code in ("x_T", "z_sem"))),
+        _paths(numbers),
+        Row("new samples, `fd_effnet`", (Ask(SAMPLES, "fd_effnet", steps=10),)),
+        Row("nearest training photograph of a sample, `nn_pixels`, median / 5th percentile", tuple(Ask(NEAREST, "nn_pixels", of, 10) for of in ("median", "5th percentile"))),
+    ]  # fmt: skip
+    systems = {"DiffAE": "DiffAE", "pixels + PCA": "pixels + PCA", REAL: "held-out photographs"}
+    lines = [[row.name, *(row.cell(numbers, system) for system in systems)] for row in rows]
+    return tabulate(lines, ["", *systems.values()], tablefmt="pipe", disable_numparse=True)
+
+
+def _code_alone(numbers: list[Record]) -> list[Row]:
+    """What comes back of z_sem with a random x_T, and of as many principal components."""
+    (size,) = {r.value for r in numbers if r.metric == "latent_dim" and r.setting in (RANDOM, "")}
+    metrics = {"ssim": "SSIM", "mse": "MSE", "pd_effnet": "`pd_effnet`"}
+    return [
+        Row(f"{name} of {size:.0f} numbers alone (x_T random, `fast`, T = 10)", (_by_calls(metric, RANDOM, 10),), Ask(TABLE1, metric))
+        for metric, name in metrics.items()
+    ]  # fmt: skip
+
+
+def _by_calls(metric: str, setting: str, steps: int) -> Ask:
+    return Ask(CALLS, metric, setting, steps, FAST)
+
+
 # ----------------------------------------------------------------------------------------------
 # The index
 
@@ -237,6 +267,9 @@ def pages() -> dict[Path, Callable[[], str]]:
         HERE / "fashion-mnist" / "README.md": lambda: in_short(read(HERE / "fashion-mnist")),
         HERE / "README.md": index,
     }
+    small = HERE / "small"
+    if (small / "records.csv").exists():
+        found[small / "README.md"] = lambda: of_photographs(read(small))
     systems = HERE / "all-systems"
     if (systems / "README.md").exists():  # Table 1 with every system of this package
         found[systems / "README.md"] = lambda: every_system(read(systems))
