@@ -5,7 +5,7 @@ cell. Ten steps of the solver "fast", there and back (docs/solvers.md).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -32,7 +32,7 @@ Shows = Callable[[Tensor], Pictures]
 class Sheets(Watch):
     """Draws what `View.pictures` shows of `images` into `folder`, after every so many images and at the end of a stage.
 
-    `every` None: PER_STAGE times, as long as they take no more than SHARE of the time. `images` are read when they are needed:
+    `every` is by stage. Without it: PER_STAGE times, as long as they take no more than SHARE of the time. `images` are read when they are needed:
     n x 3 x S x S in [-1, 1], and `whose` says which they are. `shown` is told of each sheet.
     """
 
@@ -42,7 +42,7 @@ class Sheets(Watch):
         title: str,
         images: Callable[[], Tensor],
         whose: str,
-        every: int | None,
+        every: Mapping[str, int] | None,
         shown: Callable[[Path], None],
     ):
         self._folder, self._title, self._whose, self._every = folder, title, whose, every
@@ -59,8 +59,10 @@ class Sheets(Watch):
 
     def _look(self) -> None:
         training, shows = self._training, self._view.pictures
-        samples = training.schedule.samples
-        if shows is None or not is_due(training, self._every or max(1, samples // PER_STAGE)):
+        if shows is None:
+            return
+        tenth = max(1, training.schedule.samples // PER_STAGE)
+        if not is_due(training, self._every[self._view.stage] if self._every else tenth):
             return
         path = self._folder / self._view.stage / f"{training.seen:012}.png"
         if distributed.is_main() and not path.exists() and self._may():

@@ -1,7 +1,7 @@
 """From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -93,7 +93,9 @@ class _Stages:
         schedule: Schedule,
         loss: Loss,
         shows: sheets.Shows,
+        exported: DiffusionAutoencoder | DDIM | None = None,
     ) -> None:
+        """Take `network` through `schedule`; meanwhile `shows` and `exported` are what can be seen of it, see `View`."""
         path = state_path(self.out, name)
         title = f"{self.preset.name}: {title}"
         ahead = at_once if name == LATENT else self.data.ahead  # codes are in memory
@@ -107,15 +109,19 @@ class _Stages:
             self.run,
             by_example=True,
             reading=ahead,
-            view=View(name, shows),
+            view=View(name, shows, exported and self._writes(exported)),
         )
         self.outcomes[name] = Outcome.of(training)
 
     def export(self, model: DiffusionAutoencoder | DDIM) -> None:
         """Write the checkpoint, once for all processes."""
         if distributed.is_main():
-            model.save_pretrained(self.out, getattr(torch, self.preset.dtype))
+            self._writes(model)(self.out)
         distributed.barrier()
+
+    def _writes(self, model: DiffusionAutoencoder | DDIM) -> Callable[[Path], None]:
+        """What writes `model` as it is then to a folder, in the dtype that is the preset's."""
+        return lambda folder: model.save_pretrained(folder, getattr(torch, self.preset.dtype))
 
     def codes(self, model: DiffusionAutoencoder) -> Tensor:
         """z_sem of all images, encoded once: a run that goes on reads them."""
@@ -165,7 +171,8 @@ def _fit_autoencoder(stages: _Stages, model: DiffusionAutoencoder) -> None:
         stages.fit(ENCODER, "encoder", start, preset.encoder, loss, shows)
     loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
     shows = sheets.of_autoencoder(model)
-    stages.fit(IMAGE, "autoencoder", networks, preset.image, loss, shows)
+    bare = without_latent(model)
+    stages.fit(IMAGE, "autoencoder", networks, preset.image, loss, shows, bare)
 
 
 def _fit_latent(stages: _Stages, model: DiffusionAutoencoder) -> None:
@@ -174,7 +181,7 @@ def _fit_latent(stages: _Stages, model: DiffusionAutoencoder) -> None:
     set_moments(model, z)
     loss = latent_loss(model, model.normalise(z))
     net, schedule = model.latent_net, stages.preset.latent
-    stages.fit(LATENT, "latent DDIM", net, schedule, loss, sheets.of_latent(model))
+    stages.fit(LATENT, "latent DDIM", net, schedule, loss, sheets.of_latent(model), model)
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
@@ -212,7 +219,7 @@ def _train_baseline(stages: _Stages) -> None:
     _channels_last(model.unet)
     loss = baseline_loss(model, stages.data)
     shows = sheets.of_baseline(model)
-    stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss, shows)
+    stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss, shows, model)
     stages.export(model)
 
 

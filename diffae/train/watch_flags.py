@@ -7,16 +7,20 @@ import numpy as np
 from torch import Tensor
 
 from diffae import cli, distributed
-from diffae.data import Dataset
+from diffae.config import AUTOENCODER
+from diffae.data import Dataset, open_for_model
 from diffae.errors import UserError
 from diffae.train.curves import Curves, TensorBoard, WeightsAndBiases, Writer
 from diffae.train.elsewhere import AnyPreset
+from diffae.train.evaluations import Evaluations, Measuring
 from diffae.train.presets import Preset
 from diffae.train.sheets import COUNT, PER_STAGE, SHARE, Sheets
+from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.watching import Several, Watch
-from diffae.trained_on import TrainedOn
+from diffae.trained_on import NOTE, TrainedOn
 
-LOGS, SHEETS = "logs", "sheets"
+LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
+TASK, PROFILE = "reconstruction", "smoke"  # where nobody says what is measured, and how much
 
 
 def add(parser: cli.Parser) -> None:
@@ -39,14 +43,39 @@ def add(parser: cli.Parser) -> None:
         f"(default: {PER_STAGE} times a stage, in at most {SHARE:.0%}".replace("%", "%%")
         + " of the time)",
     )
+    group.add_argument(
+        "--evaluate-every",
+        type=cli.positive,
+        metavar="N",
+        help=f"have the model measured after every N images, on held-out ones, to DIR/{EVALUATIONS}",
+    )
+    group.add_argument(
+        "--evaluate",
+        metavar="TASK,...",
+        help=f"by which benchmarks (default: {TASK}; `python -m benchmarks.run list`)",
+    )
+    group.add_argument(
+        "--evaluate-profile", metavar="NAME|FILE", help=f"in which size (default: {PROFILE})"
+    )
+    group.add_argument(
+        "--evaluate-data", type=cli.path, help="on other data (default: what --data holds out)"
+    )
 
 
 def refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
-    """Raises UserError if the flags ask for what cannot be shown of a preset."""
-    if args.sheet_every and not isinstance(preset, Preset):
-        raise UserError(
-            f"--sheet-every: not for {preset.name}, only for DiffAE and the DDIM baseline"
-        )
+    """Raises UserError if the flags contradict each other, or ask for what cannot be shown of a preset."""
+    given = {
+        "--sheet-every": args.sheet_every,
+        "--evaluate-every": args.evaluate_every,
+        "--evaluate": args.evaluate,
+        "--evaluate-profile": args.evaluate_profile,
+        "--evaluate-data": args.evaluate_data,
+    }
+    for flag in (flag for flag, value in given.items() if value):
+        if not isinstance(preset, Preset):
+            raise UserError(f"{flag}: not for {preset.name}, only for DiffAE and the DDIM baseline")
+        if flag.startswith("--evaluate") and not args.evaluate_every:
+            raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
 
 
 def watch_of(
@@ -54,7 +83,7 @@ def watch_of(
 ) -> Watch:
     """What the flags ask for, of a training on a part of `data` in a folder `out`; nothing is written before it begins.
 
-    Raises UserError where a package is not there.
+    Raises UserError where a package is not there, or where nothing is held out to evaluate on.
     """
     writers: list[Writer] = []
     if distributed.is_main():
@@ -70,9 +99,47 @@ def watch_of(
         def images() -> Tensor:
             return data.batch(indices)
 
-        title, every = preset.name, args.sheet_every
+        title = preset.name
+        every = _by_stage(preset, args.sheet_every) if args.sheet_every else None
         watches.append(Sheets(out / SHEETS, title, images, whose, every, curves.picture))
+    if args.evaluate_every is not None:
+        held_out = _held_out(args, data, preset, trained_on)
+        measuring = _measuring(args, preset, held_out)
+        every, folder = _by_stage(preset, args.evaluate_every), out / EVALUATIONS
+        watches.append(Evaluations(folder, out / NOTE, every, measuring))
     return Several(watches)
+
+
+def _by_stage(preset: AnyPreset, images: int) -> dict[str, int]:
+    """Every so many images; the latent DDIM, whose examples are codes and many more, is looked at as often as the images."""
+    assert isinstance(preset, Preset)
+    of_latent = preset.image if preset.latent is None else preset.latent
+    latent = max(1, images * of_latent.samples // preset.image.samples)
+    return {ENCODER: images, IMAGE: images, LATENT: latent}
+
+
+def _held_out(
+    args: argparse.Namespace, data: Dataset, preset: AnyPreset, trained_on: TrainedOn
+) -> Path | None:
+    """The data to evaluate on, None for the portraits. Raises UserError if the training sees their test split."""
+    if args.evaluate_data is not None:
+        data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
+    if not len(data.indices("test")) or trained_on.saw(data, "test"):
+        raise UserError(
+            f"--evaluate-every: {data.name} holds out no images from this training (split {trained_on.split}); "
+            "give others: --evaluate-data PATH, or train on a part: --set split=train"
+        )
+    return args.evaluate_data or args.data
+
+
+def _measuring(args: argparse.Namespace, preset: AnyPreset, data: Path | None) -> Measuring:
+    assert isinstance(preset, Preset)
+    tasks = [word.strip() for word in (args.evaluate or TASK).split(",")]
+    system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
+    flags = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
+    flags += [] if data is None else ["--data", str(data)]
+    flags += [] if data is None or args.crop is None else ["--crop", args.crop]
+    return Measuring(tuple(tasks), system, tuple(flags))
 
 
 def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:

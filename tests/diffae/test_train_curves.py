@@ -251,7 +251,7 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_written(
 
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
-    args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0)
+    args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0, evaluate_every=None)
     assert len(watch_flags.watch_of(args, TINY, tmp_path, None, None)._watches) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     assert not watch_flags.watch_of(args, TINY, tmp_path, None, None)._watches

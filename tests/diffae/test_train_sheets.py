@@ -29,7 +29,8 @@ IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def drawn(folder, every: int | None = 8, shown=lambda path: None) -> Sheets:
-    return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", every, shown)
+    by_stage = dict.fromkeys(("encoder", "image", "latent"), every) if every else None
+    return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, shown)
 
 
 def trained(out, watch=trainer.NOBODY, preset=TINY):
@@ -195,12 +196,15 @@ def test_held_out_images_are_shown_where_there_are_some(data):
 
 
 def test_the_flag_says_how_often_and_never(data, tmp_path):
-    args = SimpleNamespace(tensorboard=False, wandb=None, sheet_every=None)
+    args = SimpleNamespace(tensorboard=False, wandb=None, sheet_every=None, evaluate_every=None)
     seen = TrainedOn.describe("t", data, "train", 0)
-    for every, count in ((None, 1), (5, 1), (0, 0)):
+    by_stage = {"encoder": 6, "image": 6, "latent": 60}
+    preset = replace(TINY, latent=replace(TINY.latent, samples=240))
+    for every, count in ((None, 1), (6, 1), (0, 0)):
         args.sheet_every = every
-        found = watch_flags.watch_of(args, TINY, tmp_path, data, seen)._watches
-        assert len(found) == count and all(watch._every == every for watch in found)
+        found = watch_flags.watch_of(args, preset, tmp_path, data, seen)._watches
+        assert len(found) == count
+        assert all(watch._every == (every and by_stage) for watch in found)
 
 
 def test_a_preset_that_shows_nothing_refuses_the_flag(tmp_path, monkeypatch, capsys, data):

@@ -1,0 +1,203 @@
+"""Evaluations of a training while it goes on: of what, when, once, and whatever happens to them."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+from refusal import refusal
+from safetensors.torch import load_file
+from tiny_preset import TINY, pictures
+
+from diffae import distributed
+from diffae.errors import Terminated, UserError
+from diffae.train import __main__ as command
+from diffae.train import evaluations, stages, trainer
+from diffae.train.evaluations import Evaluations, Measuring
+from diffae.train.presets import PRESETS
+from diffae.train.stages import train
+from diffae.train.trainer import Run
+from diffae.train.watching import View
+
+FLAGS = ("--profile", "smoke", "--device", "cpu")
+MEASURING = Measuring(("reconstruction", "unconditional"), "diffae", FLAGS)
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Where the stand-in keeps a folder for each evaluation that it was asked for."""
+    monkeypatch.setattr(evaluations, "COMMAND", "stand_in_evaluation")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
+    monkeypatch.setenv("STAND_IN_TOLD", str(tmp_path / "told"))
+    (tmp_path / "told").mkdir()
+    return tmp_path / "told"
+
+
+def trained(out, watched=True, every=12, measuring=MEASURING):
+    """The tiny preset on twelve pictures, six steps of four images in each stage."""
+    out.mkdir(exist_ok=True)
+    (out / "training.json").write_text("{}")
+    spacing = {"image": every, "latent": every}
+    watch = Evaluations(out / "evaluations", out / "training.json", spacing, measuring)
+    run = Run(0, "me", watch=watch if watched else trainer.NOBODY)
+    train(TINY, pictures(12), out, run, "cpu")
+    return out
+
+
+def asked(told):
+    """The arguments of each evaluation, in order."""
+    count = len(list(told.iterdir()))
+    return [json.loads((told / f"{n}" / "words.json").read_text())[0] for n in range(count)]
+
+
+def test_the_averaged_model_is_measured_after_so_many_images_and_at_the_end(told, tmp_path):
+    out = trained(tmp_path / "out")
+    made = sorted(str(p.relative_to(out)) for p in (out / "evaluations").glob("*/*"))
+    assert made == [f"evaluations/{s}/0000000000{n}" for s in ("image", "latent") for n in (12, 24)]
+    assert all((out / folder / "run.json").exists() for folder in made)
+    first, _, _, last = asked(told)
+    given = ["--systems", "diffae", "--ckpt", *FLAGS]
+    assert [w for w in first if w in given] == given and first[:2] == list(MEASURING.tasks)
+    assert last[0] == "unconditional" and "reconstruction" not in last  # it changes samples only
+    final, exported = (load_file(f / "model.safetensors") for f in (told / "3", out))
+    assert all(torch.equal(final[name], exported[name]) for name in exported)
+    image = load_file(
+        told / "1" / "model.safetensors"
+    )  # a latent DDIM that is not trained is not measured
+    assert image.keys() == {n for n in exported if n.startswith(("unet.", "encoder."))}
+    assert all(torch.equal(image[name], exported[name]) for name in image)
+    assert (told / "0" / "training.json").read_text() == "{}"
+
+
+def test_a_training_that_is_measured_is_the_training(told, tmp_path):
+    plain, measured = trained(tmp_path / "a", watched=False), trained(tmp_path / "b", every=8)
+    a, b = (load_file(out / "model.safetensors") for out in (plain, measured))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert len(asked(told)) == 6
+
+
+def test_going_on_measures_nothing_twice_and_what_a_kill_has_cut_short_once(told, tmp_path):
+    out = trained(tmp_path / "out")
+    (out / "evaluations/latent/000000000024/run.json").unlink()
+    (out / "evaluations/latent/000000000024").rmdir()
+    (out / "evaluations/latent/partial-killed").mkdir()
+    trained(out)
+    assert len(asked(told)) == 5
+    assert sorted(p.name for p in (out / "evaluations/latent").iterdir()) == ["000000000012", "000000000024"]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["failed", "in part"])
+def test_an_evaluation_that_fails_is_said_and_the_training_goes_on(told, tmp_path, monkeypatch, capsys, ending):  # fmt: skip
+    monkeypatch.setenv("STAND_IN", ending)
+    out = trained(tmp_path / "out", every=100)
+    assert (out / "model.safetensors").exists()
+    place = out / "evaluations/image/000000000024"
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line == (
+        "evaluation after 24 images: error: 1 measurement failed "
+        f"(see {place}.log); the training goes on"
+    )
+    assert place.with_suffix(".log").read_text().startswith("measuring")
+    assert (place / "run.json").exists() == (ending == "in part")
+
+
+def test_a_signal_ends_the_evaluation_and_the_state_is_saved(told, tmp_path, monkeypatch):
+    monkeypatch.setenv("STAND_IN", "hangs")
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if list(told.glob("*/words.json")):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(evaluations.time, "sleep", nap)
+    with pytest.raises(Terminated):
+        trained(tmp_path / "out")
+    assert not list((tmp_path / "out/evaluations/image").iterdir())
+    found = stages.state_path(tmp_path / "out", "image")
+    assert found.exists() and len(asked(told)) == 1 and naps
+
+
+def test_the_process_knows_nothing_of_the_launcher(told, tmp_path, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    trained(tmp_path / "out", every=100)
+    names = json.loads((told / "0" / "words.json").read_text())[1]
+    assert "STAND_IN_TOLD" in names and not set(names) & set(evaluations.LAUNCHER)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
+    waited = []
+    watch = Evaluations(tmp_path, tmp_path, {"image": 4}, MEASURING)
+    monkeypatch.setattr(watch, "_export", lambda *_: waited.append("exported"))
+    monkeypatch.setattr(watch, "_measure", lambda *_: waited.append("measured"))
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
+    training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
+    watch.begins(training, View("image", export=lambda folder: None), lambda: 0)
+    assert waited == ["exported", "measured"] * (rank == 0) + ["barrier"]
+
+
+# ----------------------------------------------------------------------------------------------
+# The command
+
+
+@pytest.mark.parametrize(
+    ("measuring", "said"),
+    [
+        (replace(MEASURING, tasks=("reconstructon",)), "did you mean reconstruction?"),
+        (replace(MEASURING, flags=("--profile", "smok")), "did you mean smoke?"),
+    ],
+)
+def test_what_the_harness_would_refuse_is_refused_at_once(measuring, said, tmp_path):
+    with pytest.raises(UserError, match="--evaluate: unknown") as found:
+        Evaluations(tmp_path, tmp_path, {}, measuring)
+    assert said in str(found.value)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    found = tmp_path_factory.mktemp("images")
+    for i, pixels in enumerate(pictures(40)):
+        Image.fromarray(pixels).save(found / f"{i:02d}.png")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("split", "flags", "said"),
+    [
+        ("all", ["--evaluate-every", "9"], "holds out no images from this training (split all); give"),
+        ("all", ["--evaluate-every", "9", "--evaluate-data", "SAME"], "holds out no images"),
+        ("train", ["--evaluate", "cost"], "--evaluate: says how to evaluate, and --evaluate-every N"),
+        ("train", ["--evaluate-every", "9", "--evaluate", "costs"], "did you mean cost?"),
+        ("train", ["--evaluate-every", "0"], "must be at least 1"),
+    ],
+)  # fmt: skip
+def test_bad_flags_are_one_line_and_nothing_is_written(
+    folder, split, flags, said, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
+    flags = [str(folder) if word == "SAME" else word for word in flags]
+    out = tmp_path / "out"
+    line = refusal(command.main, capsys, "tiny", "--data", folder, "--out", out, *flags)
+    assert said in line and not out.exists()
+
+
+def test_the_command_measures_what_the_data_holds_out(told, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, data_hint="x"))
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    words = ["tiny", "--data", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    command.main([*words, "--evaluate-every", "100", "--precision", "float32"])
+    (arguments,) = asked(told)  # reconstruction, at the end of the autoencoder
+    assert arguments[0] == "reconstruction"
+    assert arguments[-8:-2] == ["--profile", "smoke", "--device", "cpu", "--data", str(folder)]
+    note = json.loads((told / "0" / "training.json").read_text())
+    assert note["trained_on"]["split"] == "train"
