@@ -8,6 +8,7 @@ Tables                   specs.py (what a table shows), layout.py, tables.py, nu
 Several runs             merging.py, things.py, alike.py, labels.py, shown.py
 The gate                 gate.py, gate_words.py, gate_page.py, junit.py
 For a person             summary.py (the end of a run), page/ (report.html)
-Commands                 make.py (its files: make_files.py, output.py), compare.py, history.py (trend/), action.py (ci/), command.py
+Commands                 make.py (its files: make_files.py, output.py), compare.py, history.py and training.py (trend/), action.py (ci/),
+                         command.py
 Files                    reading.py, npz.py, plain.py, writing.py
 """

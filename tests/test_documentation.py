@@ -35,7 +35,7 @@ from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
 from diffae.train import __main__ as train_command
 from diffae.train.elsewhere import find_preset
-from reports import compare, history, make
+from reports import compare, history, make, training
 from reports.records import read_records
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,13 @@ MAINS = {
     "reports.compare": compare.main,
     "reports.history": history.main,
     "reports.make": make.main,
+    "reports.training": training.main,
+}
+REPORTS = {
+    "reports.compare": compare,
+    "reports.history": history,
+    "reports.make": make,
+    "reports.training": training,
 }
 # Programs of others, whose options are theirs to check.
 OTHERS = {"pip", "apt-get", "cp", "mkdir", "export", "ruff", "mypy", "venv", "git", "tensorboard"}
@@ -187,9 +194,8 @@ def parse(monkeypatch, tmp_path):
         arguments = ["cpu" if word == "cuda" else word for word in arguments]
         if "--weights-dir" in arguments:
             Path(arguments[arguments.index("--weights-dir") + 1]).mkdir(exist_ok=True)
-        if module in ("reports.compare", "reports.make", "reports.history"):
-            module = {"compare": compare, "make": make, "history": history}[module[8:]]
-            return module._parser().parse_args(arguments)
+        if module in REPORTS:
+            return REPORTS[module]._parser().parse_args(arguments)
         with pytest.raises(Parsed) as parsed:
             MAINS[module](arguments)
         return parsed.value.args[0]

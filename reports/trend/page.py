@@ -1,7 +1,10 @@
-"""The page of a history: a plot of each headline by commit, with its intervals, and the numbers behind it."""
+"""The page of a history: a plot of each headline by commit, with its intervals, and the numbers behind it.
+
+What lies along the plots is an `Axis`: `reports.trend.training` has another, of images seen.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,7 @@ from reports.trend.exports import value_of
 
 if TYPE_CHECKING:
     from matplotlib import figure as matplotlib
+    from matplotlib.axes import Axes
 
 HEIGHT, LEFT = 2.8, 0.7  # inches
 TICKS = 7  # commits that have a label
@@ -27,12 +31,33 @@ ROWS = 30  # of a table
 BETTER = {HIGHER: " ↑", LOWER: " ↓"}
 
 
+Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What runs lie along: its `label`, what tables call their first two `columns` and write there, and its ticks."""
+
+    label: str
+    columns: tuple[str, str]
+    cells: Callable[[int, Entry], tuple[str, str]]
+    tick: "Callable[[Axes, Runs], None]"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a page says of itself; `caption` stands above the plots."""
+
+    kind: str
+    title: str
+    caption: str
+
+
 @dataclass(frozen=True)
 class Row:
-    """A run in a table: when, which commit, and the values of each series (empty where it was not measured)."""
+    """A run in a table: which it is, in two cells, and the values of each series (empty where it was not measured)."""
 
-    date: str
-    commit: str
+    cells: tuple[str, str]
     values: tuple[str, ...]
 
 
@@ -51,6 +76,16 @@ class Figure:
 def render(entries: Sequence[Entry]) -> str:
     """The page of `entries`, which are in order; of many, the last."""
     entries = entries[-SHOWN:]
+    return render_page(WORDS, facts(entries), sections(list(enumerate(entries)), COMMITS), COMMITS)
+
+
+def render_page(
+    words: Words,
+    facts: Sequence[tuple[str, str]],
+    sections: Sequence[tuple[str, Sequence[Figure]]],
+    axis: Axis,
+) -> str:
+    """A page of plots as text, which stands alone."""
     environment = Environment(
         loader=FileSystemLoader(PAGE),
         autoescape=True,
@@ -62,8 +97,10 @@ def render(entries: Sequence[Entry]) -> str:
     return environment.get_template("trend.html.j2").render(
         policy=policy(styles, ""),
         styles=Markup(styles),
-        facts=facts(entries),
-        sections=sections(entries),
+        words=words,
+        facts=facts,
+        sections=sections,
+        columns=axis.columns,
     )
 
 
@@ -93,35 +130,39 @@ def commit_of(entry: Entry) -> str:
 Numbers = dict[int, Number]  # of one series, by the place of their run
 
 
-def sections(entries: Sequence[Entry]) -> list[tuple[str, list[Figure]]]:
-    """Each benchmark with its figures."""
+def sections(runs: Runs, axis: Axis, of: str = "") -> list[tuple[str, list[Figure]]]:
+    """Each benchmark with its figures; `of` stands before its name, and makes their ids other ones."""
     found: dict[str, list[Figure]] = {}
-    for figure in figures(entries):
+    for figure in figures(runs, axis, of):
         found.setdefault(figure.benchmark, []).append(figure)
-    return list(found.items())
+    return [(f"{of}: {name}" if of else name, made) for name, made in found.items()]
 
 
-def figures(entries: Sequence[Entry]) -> Iterator[Figure]:
+def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
     """A benchmark's metric with its setting is a figure, a system at its T a line in it."""
     found: dict[tuple[str, str, str], dict[tuple[str, ...], Numbers]] = {}
-    for x, entry in enumerate(entries):
+    for x, entry in runs:
         for n in entry.numbers:
             if abs(n.value) < LARGEST:
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
                 group.setdefault(n.series, {})[x] = n
     for i, group in enumerate(found.values()):
-        yield _figure(f"f{i}", list(group.values()), entries)
+        yield _figure(f"f{of}{i}", list(group.values()), runs, axis)
 
 
-def _figure(name: str, group: Sequence[Numbers], entries: Sequence[Entry]) -> Figure:
+def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figure:
     newest = group[0][max(group[0])]
     lines = [line for i, numbers in enumerate(group) for line in lines_of(i, numbers)]
     title, text = _title(newest), "; ".join(map(_in_words, group)) + "."
-    svg = draw(HEIGHT, title, text, lambda figure: _paint(figure, lines, entries))
+    svg = draw(HEIGHT, title, text, lambda figure: _paint(figure, lines, runs, axis))
     keyed = tuple({line.name: line for line in lines}.values())
     plot = Plot(svg, title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
-    rows = tuple(_row(entries[x], [numbers.get(x) for numbers in group]) for x in measured)
+    entries = dict(runs)
+    rows = tuple(
+        Row(axis.cells(x, entries[x]), _values([numbers.get(x) for numbers in group]))
+        for x in measured
+    )
     return Figure(name, newest.benchmark, title, plot, tuple(line.name for line in keyed), rows)
 
 
@@ -130,9 +171,8 @@ def _title(n: Number) -> str:
     return f"{n.label}{unit}{BETTER.get(n.direction, '')}{n.setting and ', '}{n.setting}"
 
 
-def _row(entry: Entry, numbers: Sequence[Number | None]) -> Row:
-    values = tuple(value_of(number) if number else "" for number in numbers)
-    return Row(f"{entry.when:%Y-%m-%d %H:%M}", commit_of(entry), values)
+def _values(numbers: Sequence[Number | None]) -> tuple[str, ...]:
+    return tuple(value_of(number) if number else "" for number in numbers)
 
 
 def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
@@ -176,13 +216,35 @@ def _in_words(numbers: Numbers) -> str:
     return f"{last.system}: {went}"
 
 
-def _paint(figure: "matplotlib.Figure", lines: Sequence[Series], entries: Sequence[Entry]) -> None:
+def _paint(figure: "matplotlib.Figure", lines: Sequence[Series], runs: Runs, axis: Axis) -> None:
     axes = figure.add_subplot()
     for line in lines:
         paint_line(axes, line)
-    every = max(1, math.ceil(len(entries) / TICKS))
-    ticks = list(range(len(entries) - 1, -1, -every))[::-1]
-    axes.set_xticks(ticks, [commit_of(entries[x])[:7] for x in ticks])
-    axes.set_xlim(-0.5, len(entries) - 0.5)
-    plain_axes(axes, "commit", "")
+    axis.tick(axes, runs)
+    plain_axes(axes, axis.label, "")
     place(figure, LEFT)
+
+
+# ----------------------------------------------------------------------------------------------
+# By commit
+
+
+def _cells(x: int, entry: Entry) -> tuple[str, str]:
+    return f"{entry.when:%Y-%m-%d %H:%M}", commit_of(entry)
+
+
+def _tick(axes: "Axes", runs: Runs) -> None:
+    every = max(1, math.ceil(len(runs) / TICKS))
+    shown = runs[::-1][::every][::-1]
+    axes.set_xticks([x for x, _ in shown], [commit_of(entry)[:7] for _, entry in shown])
+    axes.set_xlim(-0.5, len(runs) - 0.5)
+
+
+COMMITS = Axis("commit", ("date", "commit"), _cells, _tick)
+WORDS = Words(
+    "trend",
+    "Headlines by commit",
+    "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
+    "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
+    "another protocol.",
+)

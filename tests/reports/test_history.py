@@ -15,7 +15,7 @@ from reports.reading import Refused
 from reports.records import LOWER
 from reports.trend.entries import Number, add, entry_of, read_history
 from reports.trend.exports import badge, for_action
-from reports.trend.page import figures, lines_of, render
+from reports.trend.page import COMMITS, figures, lines_of, render
 from reports.writing import append
 
 MSE = ("DiffAE", "", "mse")
@@ -196,14 +196,14 @@ def test_the_json_of_the_action_has_each_headline_by_its_direction(tmp_path, fil
 
 
 def test_a_figure_has_every_run_with_its_interval(tmp_path, file):
-    ssim, mse = figures(three_runs(tmp_path, file))
+    ssim, mse = figures(list(enumerate(three_runs(tmp_path, file))), COMMITS)
     assert ssim.title == "SSIM ↑" and mse.title == "MSE ↓"
     (line,) = ssim.plot.key
     assert [p.x for p in line.points] == [0, 1, 2]
     half = 1.972 * SSIM.std(ddof=1) / 200**0.5  # Student's t of 199
     assert line.points[2].y == pytest.approx(SSIM.mean() - 0.02)
     assert line.points[2].high - line.points[2].y == pytest.approx(half, rel=1e-3)
-    assert [row.commit for row in ssim.rows] == ["c" * 9, "b" * 9, "a" * 9]
+    assert [row.cells[1] for row in ssim.rows] == ["c" * 9, "b" * 9, "a" * 9]
 
 
 def test_a_line_is_broken_where_the_protocol_is_another(tmp_path, file):
