@@ -8,7 +8,9 @@ the low 32 bits of a seed, of which two among 50,000 images agree with a chance 
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,31 +24,88 @@ def generator(seed: int, purpose: str, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
+Call = tuple[str, tuple[Any, ...]]  # a method of numpy.random.Generator and its arguments
+
+
+class _Example:
+    """The generator of one example; `calls` are drawn at once, for those who will ask for them."""
+
+    def __init__(self, seed: int, purpose: str, number: int, calls: Sequence[Call] = ()):
+        self._source = generator(seed, purpose, number)
+        self._ready: deque[tuple[Call, Any, Any]] = deque()
+        for call in calls:
+            state = self._source.bit_generator.state
+            self._ready.append((call, state, self._drawn(call)))
+
+    def draw(self, call: Call) -> Any:
+        if self._ready:
+            drawn, state, value = self._ready.popleft()
+            if drawn == call:
+                return value
+            self._source.bit_generator.state = state  # as if nothing had been drawn
+            self._ready.clear()
+        return self._drawn(call)
+
+    def _drawn(self, call: Call) -> Any:
+        name, arguments = call
+        return getattr(self._source, name)(*arguments)
+
+
 class ExampleNoise:
     """The noise of the examples of a batch, each from a generator of its own: (seed, purpose, number of the example).
 
     It is drawn as from a `numpy.random.Generator`, of which it has what losses use; the first axis is the examples.
-    However a batch is cut into parts, and whoever computes them, an example has the same noise.
+    However a batch is cut into parts, and whoever computes them, an example has the same noise. `asked` is what was drawn.
     """
 
     def __init__(self, seed: int, purpose: str, numbers: Sequence[int]):
-        self._sources = [generator(seed, purpose, int(number)) for number in numbers]
+        self._examples = [_Example(seed, purpose, int(number)) for number in numbers]
+        self.asked: list[Call] = []
 
     def standard_normal(self, size: Sequence[int], dtype: Any = np.float64) -> np.ndarray:
-        return np.stack([s.standard_normal(self._one(size), dtype) for s in self._sources])
+        return np.stack(self._draw(size, "standard_normal", tuple(size[1:]), dtype))
 
     def random(self, size: Sequence[int], dtype: Any = np.float64) -> np.ndarray:
-        return np.stack([s.random(self._one(size), dtype) for s in self._sources])
+        return np.stack(self._draw(size, "random", tuple(size[1:]), dtype))
 
     def integers(self, high: int, size: int) -> np.ndarray:
-        self._one((size,))
-        return np.array([s.integers(high) for s in self._sources])
+        return np.array(self._draw((size,), "integers", high))
 
-    def _one(self, size: Sequence[int]) -> tuple[int, ...]:
-        """The shape of one example. Raises ValueError if another number of them is asked for."""
-        if size[0] != len(self._sources):
-            raise ValueError(f"noise of {size[0]} examples, and there are {len(self._sources)}")
-        return tuple(size[1:])
+    def _draw(self, size: Sequence[int], name: str, *arguments: Any) -> list[Any]:
+        """For each example. Raises ValueError if another number of them is asked for."""
+        if size[0] != len(self._examples):
+            raise ValueError(f"noise of {size[0]} examples, and there are {len(self._examples)}")
+        self.asked.append((name, arguments))
+        return [example.draw((name, arguments)) for example in self._examples]
+
+
+class NoiseAhead:
+    """`ExampleNoise` that threads draw while a device computes: 0.6 ms an image of 128 px.
+
+    Drawn ahead is what the noise before was asked for. Whoever asks for something else waits for it, and gets the same numbers as
+    without.
+    """
+
+    def __init__(self, seed: int, purpose: str, threads: int = 4):
+        self._seed, self._purpose = seed, purpose
+        self._pool = ThreadPoolExecutor(threads, "noise")
+        self._before: ExampleNoise | None = None
+        self._coming: tuple[Sequence[int], list[Future[_Example]]] | None = None
+
+    def of(self, numbers: Sequence[int], then: Sequence[int]) -> ExampleNoise:
+        """The noise of these examples; `then` are those that are asked for after them."""
+        if self._coming is not None and self._coming[0] == numbers:
+            noise = ExampleNoise(self._seed, self._purpose, [])
+            noise._examples = [future.result() for future in self._coming[1]]
+        else:
+            noise = ExampleNoise(self._seed, self._purpose, numbers)
+        calls = [] if self._before is None else self._before.asked
+        self._coming = (
+            then,
+            [self._pool.submit(_Example, self._seed, self._purpose, int(n), calls) for n in then],
+        )
+        self._before = noise
+        return noise
 
 
 Noise = np.random.Generator | ExampleNoise

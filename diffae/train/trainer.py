@@ -27,7 +27,7 @@ from diffae import distributed
 from diffae.cli import say
 from diffae.errors import Terminated, UserError
 from diffae.nn import Dropout, evaluating
-from diffae.noise import ExampleNoise, Noise, generator
+from diffae.noise import ExampleNoise, Noise, NoiseAhead, generator
 from diffae.train import state
 from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
 from diffae.train.presets import Schedule
@@ -136,6 +136,9 @@ class Training:
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
         device = self.parameters[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
+        # Where a device computes, the processor is free to draw the noise of the next step.
+        ahead = steps.by_example and device == "cuda"
+        self._noise_ahead = NoiseAhead(seed, "training") if ahead else None
 
     @property
     def seen(self) -> int:
@@ -174,8 +177,8 @@ class Training:
         total = torch.zeros((), device=self.parameters[0].device)
         dtype = DTYPES.get(self.precision)
         parts = list(self.sharing.parts()) if self.steps.by_example else [slice(0, len(indices))]
-        for part in parts:
-            noise = self._noise(part)
+        for number, part in enumerate(parts):
+            noise = self._noise(parts, number)
             weight = self.sharing.weight(part) if self.steps.by_example else 1.0
             with self._adding(part):
                 with torch.autocast(total.device.type, dtype, enabled=dtype is not None):
@@ -187,21 +190,29 @@ class Training:
     def _adding(self, part: slice) -> AbstractContextManager[Any]:
         return self.sharing.adding(part) if self.steps.by_example else nullcontext()
 
-    def _noise(self, part: slice) -> Noise:
+    def _noise(self, parts: list[slice], number: int) -> Noise:
         """The noise of a part of this step's batch, and the masks of its dropout."""
         if not self.steps.by_example:
             return generator(self.seed, "training", self.step)
-        first = self.step * self.schedule.batch_size
-        numbers = range(first + part.start, first + part.stop)
+        examples = self._examples(self.step, parts[number])
         if self._dropouts:
             layers = range(len(self._dropouts))
             drawn = [
                 generator(self.seed, "dropout", n).integers(2**62, size=layers.stop)
-                for n in numbers
+                for n in examples
             ]
             for dropout, keys in zip(self._dropouts, np.array(drawn).T.tolist(), strict=True):
                 dropout.keys = keys
-        return ExampleNoise(self.seed, "training", numbers)
+        if self._noise_ahead is None:
+            return ExampleNoise(self.seed, "training", examples)
+        last = number + 1 == len(parts)
+        then = self._examples(self.step + last, parts[0 if last else number + 1])
+        return self._noise_ahead.of(examples, then)
+
+    def _examples(self, step: int, part: slice) -> range:
+        """The numbers of a step's examples in the whole training."""
+        first = step * self.schedule.batch_size
+        return range(first + part.start, first + part.stop)
 
     @torch.no_grad()
     def _update_ema(self) -> None:

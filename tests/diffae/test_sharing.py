@@ -21,7 +21,7 @@ from diffae.data import open_dataset
 from diffae.errors import UserError
 from diffae.model import DiffusionAutoencoder
 from diffae.nn import Dropout
-from diffae.noise import ExampleNoise, generator, normals
+from diffae.noise import ExampleNoise, NoiseAhead, generator, normals
 from diffae.train import stages, state, trainer
 from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing
@@ -31,7 +31,7 @@ from diffae.train.trainer import Run, Steps, Training, batch_indices
 ROOT = Path(__file__).parents[2]
 
 
-def gradients(steps: Steps) -> list[torch.Tensor]:
+def gradients(steps: Steps, ahead: bool = False) -> list[torch.Tensor]:
     """Adam's first moments after two steps of the tiny autoencoder, which has dropout, its images mirrored at random.
 
     They are a tenth of the gradients. The weights themselves would say less: Adam makes a step of what is rounding.
@@ -45,6 +45,8 @@ def gradients(steps: Steps) -> list[torch.Tensor]:
     data = Images(pictures(40), True, "cpu")
     schedule = replace(SCHEDULE, batch_size=8, learning_rate=1e-6)
     training = Training(networks, schedule, 7, steps=steps)
+    if ahead:  # as on a GPU
+        training._noise_ahead = NoiseAhead(7, "training")
     for step in range(2):
         training.advance(autoencoder_loss(model, data, None, 0.0), batch_indices(40, 8, 7, step))
     return [training.optimiser.state[p]["exp_avg"] for p in training.parameters]
@@ -74,6 +76,28 @@ def test_noise_belongs_to_an_example():
     assert torch.equal(normals(ExampleNoise(3, "training", [9]), (1, 6))[0], normals(same, (6,)))
     with pytest.raises(ValueError, match="noise of 3 examples, and there are 2"):
         normals(both, (3, 4))
+
+
+def test_noise_that_is_drawn_ahead_is_the_same():
+    """Also where something else is asked for than the time before, and where a step is left out."""
+    ahead = NoiseAhead(3, "training", threads=2)
+    for step, first in enumerate((0, 2, 4, 6, 20)):
+        numbers, then = range(first, first + 2), range(first + 2, first + 4)
+        found, alone = ahead.of(numbers, then), ExampleNoise(3, "training", numbers)
+        for noise in (found, alone):
+            assert noise.integers(1000, size=2).shape == (2,)
+        if step == 2:  # an unexpected call in between: nothing after it is what was drawn
+            assert np.array_equal(found.random((2, 5)), alone.random((2, 5)))
+        for shape in ((2, 3, 4), (2, 6)):
+            assert torch.equal(normals(found, shape), normals(alone, shape))
+        drawn = [future.result() for future in ahead._coming[1]]
+        assert [len(example._ready) for example in drawn] == [[0, 3, 3, 4, 3][step]] * 2
+
+
+def test_a_training_with_noise_drawn_ahead_is_the_same():
+    whole = gradients(Steps(2, by_example=True))
+    ahead = gradients(Steps(2, by_example=True), ahead=True)
+    assert all(map(torch.equal, whole, ahead))
 
 
 def test_a_mask_of_dropout_belongs_to_an_example():
