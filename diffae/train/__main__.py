@@ -82,7 +82,7 @@ def _parser() -> cli.Parser:
         "--precision",
         choices=precision.CHOICES,
         default=precision.AUTO,
-        help="auto (default): bfloat16 where the processor multiplies it, else float32",
+        help="auto (default): bfloat16 where it is faster, else float32",
     )
     parser.add_argument(
         "--set",

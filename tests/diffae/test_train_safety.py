@@ -233,9 +233,14 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("capabilities", "chosen"),
-    [({"avx2", "avx512_bf16"}, "bfloat16"), ({"amx_bf16"}, "bfloat16"), ({"avx2"}, "float32")],
+    [
+        ({"avx2", "avx512_bf16", "amx_bf16"}, "bfloat16"),
+        ({"avx2", "avx512_bf16"}, "float32"),
+        ({"arm_bf16"}, "bfloat16"),
+        ({"avx2"}, "float32"),
+    ],
 )
-def test_bfloat16_is_taken_where_the_processor_has_it(capabilities, chosen, monkeypatch):
+def test_bfloat16_is_taken_where_it_is_faster(capabilities, chosen, monkeypatch):
     monkeypatch.setattr(bfloat16, "capabilities", lambda: capabilities)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     assert precision.choose("auto", "cpu")[0] == chosen
