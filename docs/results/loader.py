@@ -2,7 +2,7 @@
 
     python docs/results/loader.py [--data PATH] [--preset portraits] [--images 512] [--workers 0,1,2]
 
-Images come in random order, in batches, through PyTorch's DataLoader with so many workers; the step is loss and
+Images come in random order, in batches in [-1, 1], as a training reads what it does not hold, with so many workers; the step is loss and
 gradient of the preset's autoencoder on this machine's default device. A ratio above 1 means that reading alone is faster.
 Without --data it reads portraits of 256 px. Every row begins with its files in the system's memory.
 """
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from tabulate import tabulate
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from diffae import cli
 from diffae.data import Dataset, open_dataset, open_for_model
@@ -23,38 +22,24 @@ from diffae.data.portraits import ensure
 from diffae.data.prepare import prepare
 from diffae.diffusion import add_noise
 from diffae.model import DiffusionAutoencoder
+from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS
 
 BATCH, STEPS = 32, 3
 
 
-class Batches(torch.utils.data.Dataset):
-    """Batches of a data set as uint8, in random order."""
-
-    def __init__(self, data: Dataset, images: int):
-        self.data = data
-        self.parts = np.array_split(
-            np.random.default_rng(0).permutation(len(data))[:images], -(-images // BATCH)
-        )
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(self.data.images(self.parts[index]))
-
-
 def reading(data: Dataset, images: int, workers: int) -> float:
-    """Images a second, the second time round, from the first batch that is asked for."""
-    loader = DataLoader(
-        Batches(data, images), batch_size=None, num_workers=workers, persistent_workers=workers > 0
-    )
+    """Images a second as a training reads them, the second time round, from the first batch that is asked for."""
+    order = np.random.default_rng(0).permutation(len(data))[:images]
+    source = Images(OnDisk(data, order), False, "cpu", workers)
+    batches = torch.arange(len(order)).split(BATCH)
     for _ in range(2):
-        start, seen = time.perf_counter(), 0
-        for batch in loader:
-            seen += len(batch)
+        start = time.perf_counter()
+        with source.ahead(iter(batches)):
+            for batch in batches:
+                source.batch(batch)
         seconds = time.perf_counter() - start
-    return seen / seconds
+    return len(order) / seconds
 
 
 def stepping(preset: str, device: str) -> float:

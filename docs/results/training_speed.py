@@ -150,7 +150,7 @@ def processes(preset: Preset, rounds: int) -> str:
                     "--standalone",
                     f"--nproc-per-node={count}",
                 ]
-                words = ["-m", "diffae.train", preset.name, "--set", "image.samples=3200"]
+                words = ["-m", "diffae.train", preset.name, "--set", "image.samples=960"]
                 words += ["--stages", "autoencoder", "--set", "encoder=none"]
                 words += ["--set", "portraits=256", "--device", "cpu", "--out", str(out)]
                 subprocess.run(
