@@ -53,6 +53,7 @@ READERS: tuple[Reader, ...] = (
 )
 
 PORTRAIT_SIZE = 64
+FIRST = 100  # images of which one must be readable
 
 
 def open_dataset(
@@ -71,19 +72,32 @@ def open_dataset(
         raise UserError(f"{error.filename}: no permission to read this") from error
 
 
-def open_for_model(path: str | Path, image_size: int, crop: str | None = None) -> Dataset:
+def open_for_model(
+    path: str | Path, image_size: int, crop: str | None = None, model: str = "model"
+) -> Dataset:
     """`open_dataset` for a model of `image_size` px: `UserError` where it would see enlarged images.
 
-    Only the first image is looked at.
+    Only the first image that can be read is looked at. `model` is what a message calls the model.
     """
     dataset = open_dataset(path, image_size, crop)
-    native = dataset.transform.native_side(*dataset.source.read(0).size)
+    native = dataset.transform.native_side(*_size_of_first(dataset))
     if native < image_size:
         raise UserError(
-            f"{path}: images of {native} px, but the model is for {image_size} px; "
-            "give larger images or a smaller model"
+            f"{path}: images of {native} px, but the {model} is for {image_size} px; "
+            f"give larger images or a smaller {model.split()[0]}"
         )
     return dataset
+
+
+def _size_of_first(dataset: Dataset) -> tuple[int, int]:
+    """Width and height of the first image that can be read. Raises UserError if none of some can."""
+    first: UserError | None = None
+    for index in range(min(len(dataset), FIRST)):
+        try:
+            return dataset.source.read(index).size
+        except UserError as error:
+            first = first or error
+    raise first or UserError(f"{dataset.root}: no images")
 
 
 def find_reader(path: Path) -> Reader:

@@ -7,7 +7,7 @@ fetch one image. Nothing is decoded before it is asked for.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TRAIN, VALID, TEST = 0, 1, 2
 SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
+CHUNK = 64  # images that a thread reads at once
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
 
 Indices = Sequence[int] | np.ndarray
@@ -125,24 +126,36 @@ class Dataset:
         pixels = torch.from_numpy(self.images(indices))
         return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
-    def load_all(self, indices: Indices, workers: int = 2, chunk: int = 64) -> np.ndarray:
-        """`images(indices)` by `workers` threads (Pillow frees the lock), with a progress bar."""
-        out = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
-        starts = range(0, len(indices), chunk)
-        with (
-            ThreadPoolExecutor(workers) as pool,
-            tqdm(
-                total=len(indices), desc=f"reading {self.name}", unit="img", delay=1, disable=None
-            ) as bar,
-        ):
-            parts = pool.map(lambda start: self.images(indices[start : start + chunk]), starts)
-            for start, part in zip(starts, parts, strict=True):
-                out[start : start + len(part)] = part
-                bar.update(len(part))
-        return out
+    def load_all(self, indices: Indices, workers: int = 2, chunk: int = CHUNK) -> np.ndarray:
+        """`images(indices)` by `workers` threads, with a progress bar."""
+        count, size = len(indices), self.image_size
+        return load_all(
+            lambda part: self.images(indices[part]), count, size, self.name, workers, chunk
+        )
 
     def _pixels(self, index: int) -> np.ndarray:
         return self.transform.apply(self.source.read(index), self.source.where(index))
+
+
+def load_all(
+    read: Callable[[slice], np.ndarray],
+    count: int,
+    size: int,
+    name: str,
+    workers: int = 2,
+    chunk: int = CHUNK,
+) -> np.ndarray:
+    """uint8 `count` x size x size x 3, which `read` gives in parts, by threads (Pillow frees the lock)."""
+    out = np.empty((count, size, size, 3), np.uint8)
+    parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=count, desc=f"reading {name}", unit="img", delay=1, disable=None) as bar,
+    ):
+        for part, pixels in zip(parts, pool.map(read, parts), strict=True):
+            out[part] = pixels
+            bar.update(len(pixels))
+    return out
 
 
 def seeded_partition(groups: np.ndarray, seed: int) -> np.ndarray:

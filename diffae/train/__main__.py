@@ -27,6 +27,7 @@ import torch
 
 from diffae.cli import say
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.survey import state_of
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import writing
@@ -34,14 +35,17 @@ from diffae.train import chain, dry_run, precision, watch_flags
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
+from diffae.train.memory import needing_memory
 from diffae.train.note import Note
 from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
+from diffae.train.sharing import union
 from diffae.train.trainer import Run, Steps
 from diffae.train.watching import Watch
 from diffae.trained_on import TrainedOn
 
 WORKERS = 2
+DAMAGED = ERROR, SKIP = ("error", "skip")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,7 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
         init = chain.started(init, preset, stages)
     if args.dry_run:
         print(_dry(preset, stages, args))
-    else:
+        return
+    remedy = "make memory free, or take a smaller preset or --micro-batch"
+    with needing_memory(f"{preset.name}: model and images", remedy):
         _train(preset, stages, init, args)
 
 
@@ -122,6 +128,12 @@ def _parser() -> cli.Parser:
         help=f"processes that read images ahead, where they do not fit into memory (default: {WORKERS})",
     )
     parser.add_argument(
+        "--damaged",
+        choices=DAMAGED,
+        default=ERROR,
+        help="an image that cannot be read is an error (default), or is skipped: named, counted, and the next stands in for it",
+    )
+    parser.add_argument(
         "--keep", type=cli.positive, default=2, help="how many states stay (default: 2)"
     )
     parser.add_argument(
@@ -179,11 +191,14 @@ def _train(
             for part in parts:
                 locks.enter_context(part.note.claim())
         distributed.barrier()
-        images = source_of(data, indices)
+        state = state_of(data.source)
+        damaged: dict[int, str] | None = {} if args.damaged == SKIP else None
+        images = source_of(data, indices, damaged)
         how = _precision(preset, args.precision, args.device)
         for part in parts:
             if part.stages or not isinstance(preset, Preset):
-                _train_part(part, images, how, args)
+                _train_part(part, images, how, damaged, args)
+    _say_if_changed(data, state)
     if distributed.is_main():
         print(out)
 
@@ -212,7 +227,13 @@ def _parts(
         yield part(chain.baseline_of(preset), out / chain.BASELINE_FOLDER, (chain.BASELINE,))
 
 
-def _train_part(part: _Part, images: Source, how: str, args: argparse.Namespace) -> None:
+def _train_part(
+    part: _Part,
+    images: Source,
+    how: str,
+    damaged: dict[int, str] | None,
+    args: argparse.Namespace,
+) -> None:
     preset, note, out = part.preset, part.note, part.note.out
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
@@ -224,8 +245,23 @@ def _train_part(part: _Part, images: Source, how: str, args: argparse.Namespace)
     )
     with writing(out, "or choose another --out"), closing(part.watch):
         outcomes = preset.train(images, out, run, args.device)
+        met = union(damaged) if damaged is not None else {}
+        if met:
+            say(f"{preset.name}: {len(met)} of {len(images)} images were skipped, see {note.path}")
         if distributed.is_main():
-            note.ended(outcomes)
+            note.ended(outcomes, [met[index] for index in sorted(met)])
+
+
+def _say_if_changed(data: Dataset, before: str) -> None:
+    """Say so if files of the data are not as they were when the training began, which is what its record describes."""
+    try:
+        changed = state_of(data.source) != before
+    except UserError:  # a file is gone
+        changed = True
+    if changed:
+        say(
+            f"{data.name}: its files have changed since this command began; training.json describes them as they were"
+        )
 
 
 def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
@@ -262,7 +298,7 @@ def _line(preset: Preset) -> str:
 def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:
     size = preset.image_size
     if path is not None:
-        return open_for_model(path, size, crop)
+        return open_for_model(path, size, crop, f"preset {preset.name} (model.image_size)")
     if crop is not None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
     if not preset.portraits:

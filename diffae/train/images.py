@@ -1,9 +1,9 @@
 """Training images: where they come from, and how the next of them are read while a step is computed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from diffae.cli import say
 from diffae.data import Dataset
+from diffae.data.dataset import load_all
 from diffae.errors import UserError
 from diffae.noise import Noise, uniforms
 
@@ -19,6 +21,7 @@ IN_MEMORY = (
     2**28
 )  # bytes of pixels that are read once and kept; what is more is read again in every epoch
 AHEAD = 4  # batches that each worker reads ahead
+MOST_DAMAGED = 100  # images in a row: what is more is no damaged image, but a disk that is gone
 
 
 class Source(Protocol):
@@ -57,11 +60,60 @@ class OnDisk:
         return self.dataset.images(self.order[np.asarray(indices)])
 
 
-def source_of(dataset: Dataset, order: np.ndarray) -> Source:
-    """Images to train on: in memory if they take at most IN_MEMORY, else read from where they are."""
-    if len(order) * 3 * dataset.image_size**2 <= IN_MEMORY:
-        return Memory(dataset.load_all(order))
-    return OnDisk(dataset, order)
+class Skipping:
+    """Images of which one that cannot be read is no error: the next that can be stands in for it.
+
+    Which that is depends on the files alone, so that a training that goes on, in whatever processes, sees the same.
+    `damaged` are those that were met: what is wrong, by position.
+    """
+
+    def __init__(self, source: Source, damaged: dict[int, str]):
+        self.source, self.damaged = source, damaged
+        self._told: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def images(self, indices: Sequence[int]) -> np.ndarray:
+        try:
+            return self.source.images(indices)
+        except UserError:
+            return np.concatenate([self._one(index) for index in indices])
+
+    def _one(self, index: int) -> np.ndarray:
+        candidates = [(index + i) % len(self) for i in range(min(MOST_DAMAGED, len(self)))]
+        for at in candidates:
+            try:
+                return self.source.images([at])
+            except UserError as error:
+                self.damaged[at] = str(error)
+        raise UserError(
+            f"{self.damaged[index]} (nor can any of the {len(candidates) - 1} images after it be read)"
+        )
+
+    def tell(self, met: Mapping[int, str]) -> None:
+        """Take note of what was met, here or by a worker, and say what is new."""
+        self.damaged.update(met)
+        for index in sorted(met.keys() - self._told):
+            say(f"skipped: {met[index]}")
+        self._told |= met.keys()
+
+
+def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | None = None) -> Source:
+    """Images to train on: in memory if they take at most IN_MEMORY, else read from where they are.
+
+    One that cannot be read is a UserError; with `damaged`, which takes note of it, another stands in for it.
+    """
+    size, count = dataset.image_size, len(order)
+    source: Source = OnDisk(dataset, order)
+    if damaged is not None:
+        source = Skipping(source, damaged)
+    if count * 3 * size**2 > IN_MEMORY:
+        return source
+    pixels = load_all(lambda part: source.images(range(count)[part]), count, size, dataset.name)
+    if isinstance(source, Skipping):
+        source.tell(source.damaged)
+    return Memory(pixels)
 
 
 class Images:
@@ -70,8 +122,8 @@ class Images:
     def __init__(self, images: np.ndarray | Source, flip: bool, device: str, workers: int = 0):
         self.source: Source = Memory(images) if isinstance(images, np.ndarray) else images
         self.flip, self.device = flip, torch.device(device)
-        self.workers = workers if isinstance(self.source, OnDisk) else 0
-        self._coming: Iterator[Any] | None = None
+        self.workers = 0 if isinstance(self.source, Memory) else workers
+        self._coming: Iterator[_Read] | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -86,14 +138,25 @@ class Images:
         return x.contiguous(memory_format=torch.channels_last)
 
     def _pixels(self, indices: Tensor) -> Tensor:
-        if self._coming is None:
-            return torch.from_numpy(self.source.images(indices.tolist()))
-        asked, pixels = next(self._coming)
-        if isinstance(pixels, UserError):
-            raise pixels
-        if not torch.equal(asked, indices):
+        read = _read(self.source, indices) if self._coming is None else self._next()
+        if isinstance(self.source, Skipping):
+            self.source.tell(read.damaged)
+        if isinstance(read.pixels, UserError):
+            raise read.pixels
+        if not torch.equal(read.indices, indices):
             raise RuntimeError("images were read in another order than they are asked for")
-        return pixels
+        return read.pixels
+
+    def _next(self) -> "_Read":
+        """What the workers have read next. Raises UserError if one of them has died."""
+        assert self._coming is not None
+        try:
+            return next(self._coming)
+        except RuntimeError as error:
+            raise UserError(
+                f"a process that reads images died ({str(error).splitlines()[0]:.120}); make memory free, or use fewer"
+                " --workers (0: none), then run the same command again to go on"
+            ) from None
 
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
@@ -116,14 +179,27 @@ class Images:
             self._coming = None
 
 
+class _Read(NamedTuple):
+    """What reading came to: pixels of these positions, or the error that a person is to see; and what was damaged so far."""
+
+    indices: Tensor
+    pixels: Tensor | UserError
+    damaged: dict[int, str]
+
+
+def _read(source: Source, indices: Tensor) -> _Read:
+    damaged = source.damaged if isinstance(source, Skipping) else {}
+    try:
+        return _Read(indices, torch.from_numpy(source.images(indices.tolist())), damaged)
+    except UserError as error:
+        return _Read(indices, error, damaged)
+
+
 class _Reading(TorchDataset[Any]):
-    """What a worker does: positions of a batch in, their pixels out, or the error that a person is to see."""
+    """What a worker does: positions of a batch in, what was read out."""
 
     def __init__(self, source: Source):
         self.source = source
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | UserError]:
-        try:
-            return indices, torch.from_numpy(self.source.images(indices.tolist()))
-        except UserError as error:
-            return indices, error
+    def __getitem__(self, indices: Tensor) -> _Read:
+        return _read(self.source, indices)

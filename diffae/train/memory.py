@@ -1,9 +1,47 @@
-"""What a training step keeps in memory for its gradient, counted by the tensors that autograd saves."""
+"""What a training step keeps in memory for its gradient, counted by the tensors that autograd saves; and where it is too much."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from diffae.errors import UserError
+
+# What a RuntimeError says where PyTorch's allocator on a CPU, oneDNN or cuBLAS got no memory.
+REFUSED = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "could not create a memory",
+    "ALLOC_FAILED",
+)
+AMOUNT = re.compile(r"ried to allocate ([\d.]+ \w+)")  # "13421772800 bytes", "2.00 GiB"
+
+
+class TooLittleMemory(UserError):
+    """Memory ran out, perhaps within an update of the weights: what is in memory is not to be saved."""
+
+
+@contextmanager
+def needing_memory(what: str, remedy: str) -> Iterator[None]:
+    """Raise TooLittleMemory, saying what needed it and what to do, where the memory within does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not is_refusal(error):
+            raise
+        amount = AMOUNT.search(str(error))
+        asked = f" ({amount[1]} more were asked for)" if amount else ""
+        raise TooLittleMemory(f"{what}: too little memory{asked}; {remedy}") from None
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error says that there was too little memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)
 
 
 def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:

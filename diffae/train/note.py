@@ -1,6 +1,7 @@
 """`training.json`: what a folder's training is, for people, for going on, and for who evaluates the result."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -55,10 +56,11 @@ class Note:
                 self._write(None)
         return lock
 
-    def ended(self, outcomes: dict[str, Outcome]) -> None:
-        """Keep how each stage went, beside what is known of those that were trained before."""
+    def ended(self, outcomes: dict[str, Outcome], damaged: Sequence[str] = ()) -> None:
+        """Keep how each stage went, beside what is known of those that were trained before, and which images were skipped."""
         before = (self._known() or {}).get("stages") or {}
-        self._write(before | {name: asdict(outcome) for name, outcome in outcomes.items()} or None)
+        stages = before | {name: asdict(outcome) for name, outcome in outcomes.items()}
+        self._write(stages or None, damaged)
 
     def _known(self) -> dict[str, Any] | None:
         """What stands there; None if nothing does. Raises UserError if it is of another training, or damaged."""
@@ -89,11 +91,13 @@ class Note:
         differ = "; ".join([*lines, *data][:3])
         return f"holds another training (see {self.path}{differ and f': {differ}'}); choose another --out"
 
-    def _write(self, stages: dict[str, Any] | None) -> None:
-        text = json.dumps(self._content(stages), indent=2)
+    def _write(self, stages: dict[str, Any] | None, damaged: Sequence[str] = ()) -> None:
+        text = json.dumps(self._content(stages, damaged), indent=2)
         write_whole(self.path, f"{text}\n".encode())
 
-    def _content(self, stages: dict[str, Any] | None) -> dict[str, Any]:
+    def _content(
+        self, stages: dict[str, Any] | None, damaged: Sequence[str] = ()
+    ) -> dict[str, Any]:
         return {
             "trained_on": self.trained_on.to_json(),
             "settings": self.decides,
@@ -101,6 +105,7 @@ class Note:
             "init": None if self.init is None else self.init.to_json(),
             "identity": self.identity,
             "stages": stages,
+            "damaged": list(damaged),
         }
 
 

@@ -22,6 +22,7 @@ from diffae.nn import GroupNorm
 from diffae.noise import Noise, generator, normals
 from diffae.train import sheets
 from diffae.train.images import Images, Source
+from diffae.train.memory import needing_memory
 from diffae.train.presets import Preset, Schedule
 from diffae.train.sharing import gathered
 from diffae.train.trainer import Loss, Run, Training, at_once, fit
@@ -128,7 +129,11 @@ class _Stages:
         path = self.out / CODES
         if (known := _read_codes(path, self.run.identity, len(self.data))) is not None:
             return known.to(self.data.device)
-        z = encode_all(model, self.data)
+        batch = min(self.run.steps.micro_batch or ENCODING_BATCH, ENCODING_BATCH)
+        with needing_memory(
+            f"encoding {batch} images at once", f"try --micro-batch {batch // 2 or 1}"
+        ):
+            z = encode_all(model, self.data, batch)
         if distributed.is_main():
             notes = {"identity": self.run.identity}
             partial = path.with_name(f"{path.name}.partial")
@@ -326,10 +331,10 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     return loss
 
 
-def encode_all(model: DiffusionAutoencoder, data: Images) -> Tensor:
+def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_BATCH) -> Tensor:
     """z_sem of every training image, without flips, in float32: N x d. Processes take batches in turns."""
     model.eval()
-    own = list(_own_batches(len(data)))
+    own = list(_own_batches(len(data), batch))
     quiet = None if distributed.is_main() else True  # None: where there is no terminal
     found = []
     with data.ahead(iter(own)):
@@ -340,10 +345,10 @@ def encode_all(model: DiffusionAutoencoder, data: Images) -> Tensor:
     return gathered(z, len(data)).clone()
 
 
-def _own_batches(count: int) -> Iterator[Tensor]:
+def _own_batches(count: int, batch: int) -> Iterator[Tensor]:
     """This process's images: every `world`-th of all, in batches."""
     own = torch.arange(distributed.rank(), count, distributed.world())
-    yield from own.split(ENCODING_BATCH)
+    yield from own.split(batch)
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:

@@ -29,6 +29,7 @@ from diffae.errors import Terminated, UserError
 from diffae.nn import Dropout, evaluating
 from diffae.noise import ExampleNoise, Noise, NoiseAhead, generator
 from diffae.train import state
+from diffae.train.memory import TooLittleMemory, needing_memory
 from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
 from diffae.train.presets import Schedule
 from diffae.train.progress import Progress
@@ -361,6 +362,8 @@ def fit(
         Progress(schedule, training.seen, title) as progress,
         interrupts_deferred() as interrupted,
         reading(_orders(training, count, run.seed)),
+        _kept(training, path, run),
+        needing_memory(title, _with_less_memory(training)),
     ):
         run.watch.begins(training, view, interrupted)
         while training.step < schedule.steps:
@@ -393,6 +396,32 @@ def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:
     for step in range(training.step, schedule.steps):
         indices = batch_indices(count, schedule.batch_size, seed, step)
         yield from (indices[part] for part in training.sharing.parts())
+
+
+@contextmanager
+def _kept(training: Training, path: Path, run: Run) -> Iterator[None]:
+    """Where images cannot be read, or another process has failed, what was learned up to then is saved."""
+    begun = training.step
+    try:
+        yield
+    except TooLittleMemory:
+        raise
+    except (UserError, RuntimeError):  # RuntimeError: of a collective whose other end is gone
+        if training.step > begun and training.in_a_row == 0:
+            _save(training, path, run)
+        distributed.check()
+        raise
+
+
+def _with_less_memory(training: Training) -> str:
+    """What to do where a step takes too much memory."""
+    steps, part = training.steps, training.sharing.part
+    ways = [f"--micro-batch {part // 2}"] if steps.by_example and part > 1 else []
+    ways += [] if steps.recompute else ["--recompute"]
+    ways += ["a smaller batch_size or model (--set)"]
+    return (
+        f"{part} examples at once; try {', '.join(ways[:-1])}{' or ' * (len(ways) > 1)}{ways[-1]}"
+    )
 
 
 def _save(training: Training, path: Path, run: Run) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from diffae import cli, distributed
@@ -13,6 +14,7 @@ from diffae.errors import UserError
 from diffae.train.curves import Curves, TensorBoard, WeightsAndBiases, Writer
 from diffae.train.elsewhere import AnyPreset
 from diffae.train.evaluations import Evaluations, Measuring
+from diffae.train.images import Images, OnDisk, Skipping
 from diffae.train.presets import Preset
 from diffae.train.sheets import COUNT, PER_STAGE, SHARE, Sheets
 from diffae.train.stages import ENCODER, IMAGE, LATENT
@@ -95,9 +97,11 @@ def watch_of(
     watches: list[Watch] = [curves] if writers else []
     if args.sheet_every != 0:
         indices, whose = _looked_at(data, trained_on)
+        shown = Skipping(OnDisk(data, indices), {})  # a damaged one is for the training to tell of
 
         def images() -> Tensor:
-            return data.batch(indices)
+            pixels = shown.images(range(len(shown)))
+            return Images(pixels, False, "cpu").batch(torch.arange(len(pixels)))
 
         title = preset.name
         every = _by_stage(preset, args.sheet_every) if args.sheet_every else None

@@ -43,7 +43,11 @@ def write_images(folder, size, count=10):
 def test_images_that_would_be_enlarged_are_refused(tmp_path, capsys, size):
     folder = write_images(tmp_path / "small", size)
     line = refusal(command.main, capsys, "smoke", "--data", folder, "--out", tmp_path / "out")
-    assert f"{folder}: images of {min(size)} px, but the model is for 32 px" in line
+    assert (
+        f"{folder}: images of {min(size)} px, but the preset smoke (model.image_size) is for 32 px"
+        in line
+    )
+    assert "give larger images or a smaller preset" in line
     assert not (tmp_path / "out").exists()
 
 

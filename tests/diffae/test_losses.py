@@ -225,7 +225,7 @@ def staged(monkeypatch, tmp_path):
     class Untrained:
         precisions, skipped, step, seconds, schedule = "float32", 0, 7, 2.04, SCHEDULE
 
-    def fit(network, loss, count, schedule, path, title, run, by_example, reading):
+    def fit(network, loss, count, schedule, path, title, run, by_example, reading, view):
         assert by_example
         names = {name.partition(".")[0] for name, _ in network.named_parameters()}
         seen["stages"].append((path.name, names, schedule, count, run))

@@ -1,6 +1,6 @@
 """Train the tiny preset on a folder of images, as `python -m diffae.train` would a preset of the table.
 
-python tests/helpers/train_tiny.py FOLDER OUT [FLAGS of diffae.train ...]
+python tests/helpers/train_tiny.py FOLDER OUT [--from-disk] [FLAGS of diffae.train ...]
 """
 
 import sys
@@ -10,12 +10,17 @@ from tiny_preset import TINY
 
 from diffae import cli
 from diffae.train import __main__ as command
-from diffae.train import trainer
+from diffae.train import images, trainer
 from diffae.train.presets import PRESETS
+
+FROM_DISK = "--from-disk"  # images are read when they are needed
 
 if __name__ == "__main__":
     trainer.SAVE_EVERY_SECONDS = -1  # after every step
     PRESETS["tiny"] = replace(TINY, split="all", data_hint="x", flip=True)
     data, out, *flags = sys.argv[1:]
+    if FROM_DISK in flags:
+        flags.remove(FROM_DISK)
+        images.IN_MEMORY = 0
     words = ["tiny", "--data", data, "--out", out, "--precision", "float32", "--device", "cpu"]
     cli.run(lambda: command.main([*words, *flags]))

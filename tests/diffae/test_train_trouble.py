@@ -1,0 +1,352 @@
+"""What goes wrong in a training: one line, status 2, and nothing lost."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from refusal import refusal
+from safetensors.torch import load_file
+from tiny_preset import SCHEDULE, TINY, pictures
+
+from diffae.data import open_dataset, open_for_model
+from diffae.errors import UserError
+from diffae.train import __main__ as command
+from diffae.train import images as images_module
+from diffae.train import stages, state
+from diffae.train.images import Images, OnDisk, Skipping, source_of
+from diffae.train.memory import TooLittleMemory, needing_memory
+from diffae.train.presets import PRESETS
+from diffae.train.trainer import Run, Steps, Training, fit
+
+ROOT = Path(__file__).parents[2]
+TWENTY = pictures(20)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def preset():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", replace(TINY, split="all", data_hint="x"))
+        yield
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for i, pixels in enumerate(TWENTY):
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def from_disk(monkeypatch):
+    monkeypatch.setattr(images_module, "IN_MEMORY", 0)
+
+
+def words(data, out, *more):
+    device = ["--precision", "float32", "--device", "cpu"]
+    return list(map(str, ["tiny", "--data", data, "--out", out, *device, *more]))
+
+
+def trained_on(pixels, out):
+    """The weights that the same training makes of pixels in memory."""
+    out.mkdir()
+    stages.train(replace(TINY, split="all"), pixels, out, Run(0, "me"), "cpu")
+    return load_file(out / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+# ----------------------------------------------------------------------------------------------
+# Images that cannot be read
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_damaged_image_is_an_error_or_skipped(workers, data, tmp_path, capsys, from_disk):
+    (data / "07.png").write_bytes(b"no image")
+    (data / "08.png").write_bytes(b"nor this")
+    out = tmp_path / "out"
+    flags = ["--workers", workers]
+    with pytest.raises(UserError, match=r"0[78]\.png: cannot read this image"):
+        command.main(words(data, out, *flags))
+    command.main(words(data, out, *flags, "--damaged", "skip"))
+    told = capsys.readouterr().err
+    for name in ("07.png", "08.png"):
+        assert len(re.findall(rf"^skipped: .*{name}: cannot read", told, re.MULTILINE)) == 1
+    assert f"tiny: 2 of 20 images were skipped, see {out / 'training.json'}" in told
+    damaged = json.loads((out / "training.json").read_text())["damaged"]
+    assert [Path(line.split(": ")[0]).name for line in damaged] == ["07.png", "08.png"]
+    expected = TWENTY.copy()
+    expected[7] = expected[8] = TWENTY[9]
+    assert same(load_file(out / "model.safetensors"), trained_on(expected, tmp_path / "array"))
+
+
+def test_damaged_images_in_memory_are_skipped_too(data, tmp_path, capsys):
+    (data / "19.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"19\.png: cannot read this image"):
+        command.main(words(data, out))
+    command.main(words(data, out, "--damaged", "skip"))
+    assert "19.png: cannot read this image" in capsys.readouterr().err
+    expected = TWENTY.copy()
+    expected[19] = TWENTY[0]
+    assert same(load_file(out / "model.safetensors"), trained_on(expected, tmp_path / "array"))
+
+
+def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
+    data, tmp_path, monkeypatch, from_disk
+):
+    """Damaged after the third step: what was learned up to then is there, and with the image mended nothing is missing."""
+    whole, out, alone = tmp_path / "whole", tmp_path / "out", ("--workers", "0")
+    command.main(words(data, whole, *alone))
+    good = content(data)
+    advance = Training.advance
+
+    def breaking(training, loss, indices):
+        value = advance(training, loss, indices)
+        if training.step == 3:
+            for path in data.iterdir():
+                path.write_bytes(b"no image")
+        return value
+
+    monkeypatch.setattr(Training, "advance", breaking)
+    with pytest.raises(UserError, match="cannot read this image"):
+        command.main(words(data, out, *alone))
+    monkeypatch.undo()
+    assert state.reached(out / "training-image.safetensors") == 3
+    for name, bytes_of in good.items():
+        (data / name).write_bytes(bytes_of)
+    command.main(words(data, out))
+    assert same(load_file(whole / "model.safetensors"), load_file(out / "model.safetensors"))
+
+
+def test_a_disk_that_is_gone_is_no_damaged_image(data, monkeypatch):
+    monkeypatch.setattr(images_module, "MOST_DAMAGED", 3)
+    found = open_dataset(data, 8)
+    source = Skipping(OnDisk(found, found.indices("all")), {})
+    for i in (18, 19, 0):
+        (data / f"{i:02d}.png").unlink()
+    assert (source.images([17, 19])[0] == TWENTY[17]).all()
+    with pytest.raises(UserError, match=r"18\.png.*nor can any of the 2 images after it"):
+        source.images([18])
+    assert sorted(source.damaged) == [0, 18, 19]
+
+
+def test_a_size_is_found_though_the_first_image_is_damaged(data):
+    (data / "00.png").write_bytes(b"no image")
+    assert len(open_for_model(data, 8)) == 20
+    with pytest.raises(UserError, match="images of 8 px, but the model is for 16 px"):
+        open_for_model(data, 16)
+    for path in data.iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"00\.png: cannot read this image"):
+        open_for_model(data, 8)
+
+
+def test_a_worker_that_dies_is_one_line(data, from_disk):
+    found = open_dataset(data, 8)
+    source = source_of(found, found.indices("all"))
+
+    class Dying(OnDisk):
+        def images(self, indices):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    images = Images(Dying(source.dataset, source.order), False, "cpu", 1)
+    with (
+        pytest.raises(UserError, match="a process that reads images died.*--workers") as error,
+        images.ahead(iter([torch.tensor([0])])),
+    ):
+        images.batch(torch.tensor([0]))
+    assert "\n" not in str(error.value)
+
+
+# ----------------------------------------------------------------------------------------------
+# A folder that changes
+
+
+def gone(folder):
+    (folder / "07.png").unlink()
+
+
+def more(folder):
+    (folder / "new.png").write_bytes((folder / "07.png").read_bytes())
+
+
+def another(folder):
+    Image.fromarray(TWENTY[0]).save(folder / "07.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (gone, "count is 20 there and 19 here"),
+        (more, "count is 20 there and 21 here"),
+        (another, "others in content or name"),
+    ],
+)
+def test_images_that_changed_between_two_runs_are_noticed(change, told, data, tmp_path, capsys):
+    out, good = tmp_path / "out", content(data)
+    command.main(words(data, out))
+    before = content(out)
+    change(data)
+    capsys.readouterr()
+    line = refusal(command.main, capsys, *words(data, out))
+    assert f"{out}: the images are not those that its training began with ({told})" in line
+    assert content(out) == before
+    for path in data.iterdir():
+        path.unlink()
+    for name, bytes_of in good.items():
+        (data / name).write_bytes(bytes_of)
+    command.main(words(data, out))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--seed", "1"], "(seed is 0 there and 1 here)"),
+        (["--set", "image.batch_size=2"], "image.batch_size is 4 there and 2 here"),
+    ],
+)
+def test_another_training_in_the_folder_is_named(more, told, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    command.main(words(data, out))
+    before = content(out)
+    capsys.readouterr()
+    assert told in refusal(command.main, capsys, *words(data, out, *more))
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("change", [gone, another])
+def test_images_that_change_meanwhile_are_told_of(change, data, tmp_path, monkeypatch, capsys):
+    train = stages.train
+
+    def changing(*arguments):
+        change(data)
+        return train(*arguments)
+
+    monkeypatch.setattr(stages, "train", changing)
+    command.main(words(data, tmp_path / "out"))
+    assert "data: its files have changed since this command began" in capsys.readouterr().err
+    monkeypatch.undo()
+    command.main(words(data, tmp_path / "other"))
+    assert "have changed" not in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------------------
+# Too little memory
+
+CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes. Error code 12 (Cannot allocate memory)"
+GPU = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "work: too little memory; wait"),
+        (RuntimeError(CPU), "work: too little memory (64 bytes more were asked for); wait"),
+        (torch.OutOfMemoryError(GPU), "work: too little memory (2.00 GiB more were asked for); wait"),
+        (RuntimeError("could not create a memory object"), "work: too little memory; wait"),
+    ],
+)  # fmt: skip
+def test_too_little_memory_is_one_line(error, told):
+    with pytest.raises(TooLittleMemory) as found, needing_memory("work", "wait"):
+        raise error
+    assert str(found.value) == told
+
+
+def test_other_errors_are_as_they_were():
+    with pytest.raises(RuntimeError, match="shapes"), needing_memory("work", "wait"):
+        raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (Steps(), "4 examples at once; try --micro-batch 2, --recompute or a smaller batch_size"),
+        (Steps(3, recompute=True), "3 examples at once; try --micro-batch 1 or a smaller"),
+        (Steps(1, recompute=True), "1 examples at once; try a smaller batch_size or model"),
+    ],
+)
+def test_a_step_that_takes_too_much_memory_says_what_to_try(steps, told, tmp_path):
+    """The state stays that of before: Adam's moments may be half made."""
+    network, taken = torch.nn.Linear(1, 1), []
+
+    def loss(indices, noise):
+        taken.append(len(indices))
+        if sum(taken) > SCHEDULE.batch_size:
+            raise RuntimeError(CPU)
+        return network(torch.ones(1)).sum()
+
+    run = Run(0, "me", steps=steps)
+    with pytest.raises(TooLittleMemory) as error:
+        fit(network, loss, 8, SCHEDULE, tmp_path / "s", "tiny: it", run, by_example=True)
+    assert str(error.value).startswith("tiny: it: too little memory (64 bytes")
+    assert told in str(error.value)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.slow
+def test_what_is_said_to_try_helps(tmp_path):
+    """A real limit: a batch of 256 that does not fit at once does in parts, in the same folder."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for i in range(40):
+        Image.new("RGB", (32, 32), (i, 2 * i, 255 - i)).save(folder / f"{i}.png")
+    settings = ["image.batch_size=256", "image.samples=256", "encoder=none", "latent=none"]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    common = ["smoke", "--data", folder, "--out", tmp_path / "out", "--device", "cpu", *flags]
+    program = [sys.executable, str(ROOT / "tests/helpers/train_in_little_memory.py"), "1000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def trained(*more):
+        return subprocess.run(
+            [*program, *map(str, [*common, *more])], env=environment, capture_output=True, text=True
+        )
+
+    found = trained("--precision", "float32")
+    assert found.returncode == 2, found.stderr
+    line = found.stderr.splitlines()[-1]
+    assert line.startswith("error: smoke: autoencoder: too little memory")
+    assert "256 examples at once; try --micro-batch 128, --recompute or" in line
+    found = trained("--precision", "float32", "--micro-batch", "32")
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "out/model.safetensors").exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# Several processes
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_that_cannot_read_an_image_ends_both_with_one_line(data, tmp_path):
+    (data / "07.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    helper = str(ROOT / "tests/helpers/train_tiny.py")
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launch = partial(subprocess.run, env=environment, capture_output=True, text=True, timeout=300)
+    found = launch([*program, helper, str(data), str(out), "--from-disk"])
+    assert found.returncode == 1
+    assert len(re.findall(r"^error: .*07\.png: cannot read this image", found.stderr, re.M)) == 1
+    assert found.stderr.count("error: ") == 1
+    mine = found.stderr.split("torch/distributed")[0]
+    assert "Traceback" not in mine
+    assert state.reached(out / "training-image.safetensors") > 0
+    found = launch([*program, helper, str(data), str(out), "--from-disk", "--damaged", "skip"])
+    assert found.returncode == 0, found.stderr
+    assert len(json.loads((out / "training.json").read_text())["damaged"]) == 1
