@@ -62,7 +62,19 @@ REPORTS = {
     "reports.training": training,
 }
 # Programs of others, whose options are theirs to check.
-OTHERS = {"pip", "apt-get", "cp", "mkdir", "export", "ruff", "mypy", "venv", "git", "tensorboard"}
+OTHERS = {
+    "pip",
+    "apt-get",
+    "cp",
+    "mkdir",
+    "export",
+    "ruff",
+    "mypy",
+    "venv",
+    "git",
+    "sbatch",
+    "tensorboard",
+}
 PROGRAMS = {"python", "python3", "pytest", "tox", "torchrun", "srun", "diffae-bench"} | OTHERS
 
 
