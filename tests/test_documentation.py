@@ -34,6 +34,7 @@ from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
 from diffae.train import __main__ as train_command
+from diffae.train import presets_table
 from diffae.train.elsewhere import find_preset
 from reports import compare, history, make, training
 from reports.records import read_records
@@ -44,6 +45,7 @@ MAINS = {
     "benchmarks.run": benchmarks.run.main,
     "benchmarks.measure": measure.main,
     "benchmarks.commands.settings_table": settings_table.main,
+    "diffae.train.presets_table": presets_table.main,
     "benchmarks.commands.train_identity": train_identity.main,
     "diffae.app": app_command.main,
     "diffae.convert": convert.main,

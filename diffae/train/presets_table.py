@@ -14,8 +14,8 @@ from diffae.train.stages import ENCODER, LATENT
 
 HEAD = """# Presets
 
-Made by `python -m diffae.train.presets_table`; the values are those of `diffae/train/presets.py`. `python -m diffae.train PRESET --data PATH` trains
-one ([training.md](training.md)), `--set` changes a setting, and `--dry-run` says what it takes on a machine."""
+Made by `python -m diffae.train.presets_table --out docs/presets.md`; the values are those of `diffae/train/presets.py`. How one is trained, and how its settings
+are changed, is in [training.md](training.md); `--dry-run` says what it takes on a machine."""
 
 COSTS = """## What a step costs
 
