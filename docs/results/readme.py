@@ -207,6 +207,20 @@ def _by_calls(metric: str, setting: str, steps: int) -> Ask:
     return Ask(CALLS, metric, setting, steps, FAST)
 
 
+def by_steps(numbers: list[Record]) -> str:
+    """SSIM by T of each system of Table 2, the image's own x_T and a random one, and the size of z."""
+    ours = [r for r in numbers if r.table == TABLE2 and r.value is not None]
+    steps = sorted({r.steps for r in ours if r.steps})
+    lines = []
+    for system, setting in dict.fromkeys((r.system, r.setting) for r in ours):
+        cells = [Ask(TABLE2, "ssim", setting, t).of(ours, system) for t in steps]
+        texts = ["" if r is None else value_text(r) + error_text(r) for r in cells]
+        lines.append([f"{system}, {setting}", *texts])
+    lines.sort(key=lambda line: line[0].rpartition(", ")[2])
+    head = ["SSIM", *(f"T = {t}" for t in steps)]
+    return tabulate(lines, head, tablefmt="pipe", disable_numparse=True)
+
+
 # ----------------------------------------------------------------------------------------------
 # The index
 
@@ -270,6 +284,10 @@ def pages() -> dict[Path, Callable[[], str]]:
     small = HERE / "small"
     if (small / "records.csv").exists():
         found[small / "README.md"] = lambda: of_photographs(read(small))
+    for name in ("equal-training", "paper-recipe"):
+        folder = HERE / name
+        if (folder / "records.csv").exists():
+            found[folder / "README.md"] = lambda folder=folder: by_steps(read(folder))  # type: ignore[misc]
     systems = HERE / "all-systems"
     if (systems / "README.md").exists():  # Table 1 with every system of this package
         found[systems / "README.md"] = lambda: every_system(read(systems))
