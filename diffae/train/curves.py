@@ -48,6 +48,7 @@ class Curves(Watch):
     def __init__(self, writers: Sequence[Writer]):
         self._writers = writers
         self._before = 0
+        self._every = 1  # steps
         self._training: Training | None = None
         self._losses: list[float] = []
         self._norms: list[float] = []
@@ -55,6 +56,7 @@ class Curves(Watch):
 
     def begins(self, training: Training, view: View, stop: Callable[[], int]) -> None:
         self._training = training
+        self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
         self._forget(training)
         for writer in self._writers:
             writer.begins(view.stage, training.seen, self._before)
@@ -63,9 +65,7 @@ class Curves(Watch):
         training = self._of()
         self._losses.append(loss)
         self._norms.append(training.norm)
-        steps = training.schedule.steps
-        every = max(1, min(MOST_STEPS, steps // POINTS))
-        if training.step % every == 0 or training.step == steps:
+        if training.step % self._every == 0 or training.step == training.schedule.steps:
             values = self._values(training)
             for writer in self._writers:
                 writer.scalars(training.seen, values)

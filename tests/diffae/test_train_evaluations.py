@@ -181,7 +181,7 @@ def folder(tmp_path_factory):
     ],
 )  # fmt: skip
 def test_bad_flags_are_one_line_and_nothing_is_written(
-    folder, split, flags, said, tmp_path, monkeypatch, capsys
+    told, folder, split, flags, said, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
