@@ -28,7 +28,7 @@ from benchmarks import console, core, measure
 from benchmarks.commands import running, settings_table, train_identity
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
-from diffae import checkpoint, cli, convert
+from diffae import checkpoint, cli, convert, train
 from diffae.app import __main__ as app_command
 from diffae.config import AUTOENCODER, DDIM_BASELINE
 from diffae.data import __main__ as data_command
@@ -299,7 +299,7 @@ def snippet(page, word):
     return block.text
 
 
-@pytest.mark.parametrize("package", [core, reports], ids=["core", "reports"])
+@pytest.mark.parametrize("package", [core, reports, train], ids=["core", "reports", "train"])
 def test_the_rooms_of_a_large_package_are_on_its_door(package):
     modules = {path.name for path in Path(package.__file__).parent.glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"[a-z_]+\.py", package.__doc__)) == modules

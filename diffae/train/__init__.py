@@ -1,0 +1,10 @@
+"""Training, from a preset and images to a checkpoint.
+
+What is trained        presets.py (all settings), elsewhere.py (presets of other systems), overrides.py (--set), chain.py (--stages), init.py (--init)
+How a model is trained stages.py (encoder, autoencoder, latent DDIM, baseline: their losses, one after the other)
+How a network is       trainer.py (the loop and a step), sharing.py (processes and parts), precision.py, memory.py, state.py (on disk)
+From what              images.py (reading ahead, damaged images)
+What is said of it     note.py (training.json), watch/ (bar, curves, sheets, evaluations)
+What it would take     costs.py, dry_run.py, presets_table.py (docs/presets.md)
+The command            __main__.py
+"""

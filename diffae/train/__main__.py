@@ -31,7 +31,7 @@ from diffae.data.survey import state_of
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import writing
-from diffae.train import chain, dry_run, precision, watch_flags
+from diffae.train import chain, dry_run, precision
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
@@ -41,7 +41,8 @@ from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.sharing import union
 from diffae.train.trainer import Run, Steps
-from diffae.train.watching import Watch
+from diffae.train.watch import flags as watch_flags
+from diffae.train.watch.base import Watch
 from diffae.trained_on import TrainedOn
 
 WORKERS = 2

@@ -20,13 +20,13 @@ from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import Noise, generator, normals
-from diffae.train import sheets
 from diffae.train.images import Images, Source
 from diffae.train.memory import needing_memory
 from diffae.train.presets import Preset, Schedule
 from diffae.train.sharing import gathered
 from diffae.train.trainer import Loss, Run, Training, at_once, fit
-from diffae.train.watching import View
+from diffae.train.watch import sheets
+from diffae.train.watch.base import View
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called

@@ -32,9 +32,9 @@ from diffae.train import state
 from diffae.train.memory import TooLittleMemory, needing_memory
 from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
 from diffae.train.presets import Schedule
-from diffae.train.progress import Progress
 from diffae.train.sharing import Sharing
-from diffae.train.watching import NOBODY, UNSEEN, View, Watch
+from diffae.train.watch.base import NOBODY, UNSEEN, View, Watch
+from diffae.train.watch.progress import Progress
 from diffae.unet import recompute
 
 if TYPE_CHECKING:

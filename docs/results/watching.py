@@ -18,13 +18,13 @@ from torch import nn
 from diffae import cli
 from diffae.model import DiffusionAutoencoder
 from diffae.train import precision
-from diffae.train.curves import Curves, TensorBoard
 from diffae.train.images import Images
 from diffae.train.presets import PRESETS
-from diffae.train.sheets import COUNT, Sheets, of_autoencoder
 from diffae.train.stages import autoencoder_loss
 from diffae.train.trainer import Steps, Training, batch_indices
-from diffae.train.watching import View
+from diffae.train.watch.base import View
+from diffae.train.watch.curves import Curves, TensorBoard
+from diffae.train.watch.sheets import COUNT, Sheets, of_autoencoder
 
 STEPS = 3  # in a row
 

@@ -21,12 +21,13 @@ from torch import nn
 
 from diffae import distributed
 from diffae.train import __main__ as command
-from diffae.train import curves, progress, trainer, watch_flags
-from diffae.train.curves import Curves, TensorBoard, WeightsAndBiases
+from diffae.train import trainer
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
 from diffae.train.trainer import Run, fit, learning_rate
-from diffae.train.watching import View
+from diffae.train.watch import curves, flags, progress
+from diffae.train.watch.base import View
+from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases
 
 ROOT = Path(__file__).parents[2]
 LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps
@@ -252,9 +253,9 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_written(
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
     args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0, evaluate_every=None)
-    assert len(watch_flags.watch_of(args, TINY, tmp_path, None, None)._watches) == 1
+    assert len(flags.watch_of(args, TINY, tmp_path, None, None)._watches) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    assert not watch_flags.watch_of(args, TINY, tmp_path, None, None)._watches
+    assert not flags.watch_of(args, TINY, tmp_path, None, None)._watches
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):

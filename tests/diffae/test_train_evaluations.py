@@ -17,12 +17,13 @@ from tiny_preset import TINY, pictures
 from diffae import distributed
 from diffae.errors import Terminated, UserError
 from diffae.train import __main__ as command
-from diffae.train import evaluations, stages, trainer
-from diffae.train.evaluations import Evaluations, Measuring
+from diffae.train import stages, trainer
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
 from diffae.train.trainer import Run
-from diffae.train.watching import View
+from diffae.train.watch import evaluations
+from diffae.train.watch.base import View
+from diffae.train.watch.evaluations import Evaluations, Measuring
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
 MEASURING = Measuring(("reconstruction", "unconditional"), "diffae", FLAGS)

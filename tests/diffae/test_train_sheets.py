@@ -17,11 +17,12 @@ from diffae.eight_bit import to_uint8
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import normal
 from diffae.train import __main__ as command
-from diffae.train import sheets, trainer, watch_flags
-from diffae.train.sheets import SHARE, SOLVER, STEPS, Sheets
+from diffae.train import trainer
 from diffae.train.stages import train
 from diffae.train.trainer import Run
-from diffae.train.watching import View
+from diffae.train.watch import flags, sheets
+from diffae.train.watch.base import View
+from diffae.train.watch.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.trained_on import TrainedOn
 from reports.sheets import read_sheet
 
@@ -186,12 +187,12 @@ def data(tmp_path_factory):
 
 def test_held_out_images_are_shown_where_there_are_some(data):
     seen = {s: TrainedOn.describe("t", data, s, 0) for s in ("train", "all", "test")}
-    shown, whose = watch_flags._looked_at(data, seen["train"])
+    shown, whose = flags._looked_at(data, seen["train"])
     test = data.indices("test")
     assert set(shown) < set(test) and len(shown) == 8 and whose == "Held-out images"
     assert (shown[0], shown[-1]) == (test[0], test[-1])
     for split in ("all", "test"):
-        shown, whose = watch_flags._looked_at(data, seen[split])
+        shown, whose = flags._looked_at(data, seen[split])
         assert set(shown) <= set(data.indices(split)) and whose == "Images of the training"
 
 
@@ -202,7 +203,7 @@ def test_the_flag_says_how_often_and_never(data, tmp_path):
     preset = replace(TINY, latent=replace(TINY.latent, samples=240))
     for every, count in ((None, 1), (6, 1), (0, 0)):
         args.sheet_every = every
-        found = watch_flags.watch_of(args, preset, tmp_path, data, seen)._watches
+        found = flags.watch_of(args, preset, tmp_path, data, seen)._watches
         assert len(found) == count
         assert all(watch._every == (every and by_stage) for watch in found)
 

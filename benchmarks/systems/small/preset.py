@@ -15,7 +15,7 @@ from diffae.train.images import Images, Source
 from diffae.train.presets import Schedule
 from diffae.train.stages import Outcome
 from diffae.train.trainer import Adam, Loss, Run, fit
-from diffae.train.watching import View
+from diffae.train.watch.base import View
 
 
 @dataclass(frozen=True)

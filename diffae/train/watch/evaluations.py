@@ -21,7 +21,7 @@ from diffae.cli import say
 from diffae.errors import UserError
 from diffae.train.stages import LATENT
 from diffae.train.trainer import Training
-from diffae.train.watching import View, Watch, is_due
+from diffae.train.watch.base import View, Watch, is_due
 from diffae.trained_on import NOTE
 
 COMMAND = "benchmarks.run"

@@ -11,14 +11,14 @@ from diffae import cli, distributed
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_for_model
 from diffae.errors import UserError
-from diffae.train.curves import Curves, TensorBoard, WeightsAndBiases, Writer
 from diffae.train.elsewhere import AnyPreset
-from diffae.train.evaluations import Evaluations, Measuring
 from diffae.train.images import Images, OnDisk, Skipping
 from diffae.train.presets import Preset
-from diffae.train.sheets import COUNT, PER_STAGE, SHARE, Sheets
 from diffae.train.stages import ENCODER, IMAGE, LATENT
-from diffae.train.watching import Several, Watch
+from diffae.train.watch.base import Several, Watch
+from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases, Writer
+from diffae.train.watch.evaluations import Evaluations, Measuring
+from diffae.train.watch.sheets import COUNT, PER_STAGE, SHARE, Sheets
 from diffae.trained_on import NOTE, TrainedOn
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"

@@ -18,7 +18,7 @@ from diffae.nn import evaluating
 from diffae.noise import normal
 from diffae.sheet import Sheet, write
 from diffae.train.trainer import Training
-from diffae.train.watching import Pictures, View, Watch, is_due
+from diffae.train.watch.base import Pictures, View, Watch, is_due
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row

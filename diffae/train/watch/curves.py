@@ -17,7 +17,7 @@ from PIL import Image
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole
 from diffae.train.trainer import Training, learning_rate
-from diffae.train.watching import View, Watch
+from diffae.train.watch.base import View, Watch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
