@@ -62,7 +62,7 @@ def job(tmp_path):
     return of
 
 
-RUNS = 'until [ -s "$STEP" ]; do sleep 0.02; done; kill -TERM $JOB; while :; do sleep 0.02; done'
+RUNS = 'until [ -s "$STEP" ]; do sleep 0.02; done; kill -USR1 $JOB; while :; do sleep 0.02; done'
 SAVES = "trap 'sleep 0.3; echo saved >> \"$CALLS\"; exit 1' TERM; "
 
 
@@ -71,10 +71,11 @@ SAVES = "trap 'sleep 0.3; echo saved >> \"$CALLS\"; exit 1' TERM; "
     [
         (SAVES + RUNS, 1, PRE_EMPTED.replace("scontrol", "saved\nscontrol")),
         ("trap 'exit 0' TERM; " + RUNS, 0, PRE_EMPTED.partition("scontrol")[0]),
+        (RUNS.replace("USR1", "TERM").partition("while :;")[0], -signal.SIGTERM, ""),
         ("exit 1", 1, ""),
         ("exit 0", 0, ""),
     ],
-    ids=["saves", "had ended", "fails", "ends"],
+    ids=["saves", "had ended", "is cancelled", "fails", "ends"],
 )
 def test_a_job_is_queued_again_when_its_time_is_over(training, status, calls, job, tmp_path):
     """Not when it fails, nor when it was about to end anyway; and not before all processes have saved."""
@@ -85,14 +86,14 @@ def test_a_job_is_queued_again_when_its_time_is_over(training, status, calls, jo
     assert (tmp_path / "calls").read_text() == calls
 
 
-def terminated(program, out, environment) -> subprocess.CompletedProcess:
-    """`program`, sent SIGTERM when it has saved a state."""
+def terminated(program, out, environment, number=signal.SIGTERM) -> subprocess.CompletedProcess:
+    """`program`, sent a signal when it has saved a state."""
     process = subprocess.Popen(
         program, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     while not (out / "training-image.safetensors").exists() and process.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=300)
     return subprocess.CompletedProcess(program, process.returncode, stderr=errors)
 
@@ -116,7 +117,7 @@ def test_a_job_that_is_pre_empted_is_queued_again_and_goes_on(data, job, tmp_pat
     environment = job(TRAINING)
     out, calls = tmp_path / "out", tmp_path / "calls"
     program = ["bash", str(SCRIPT), str(data), str(out), "--set", "image.samples=400"]
-    found = terminated(program, out, environment)
+    found = terminated(program, out, environment, signal.SIGUSR1)
     assert found.returncode != 0
     assert calls.read_text() == PRE_EMPTED, found.stderr
     assert 0 < state.reached(out / "training-image.safetensors") < 100
