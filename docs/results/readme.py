@@ -190,7 +190,8 @@ def of_photographs(numbers: list[Record]) -> str:
     ]  # fmt: skip
     systems = {"DiffAE": "DiffAE", "pixels + PCA": "pixels + PCA", REAL: "held-out photographs"}
     lines = [[row.name, *(row.cell(numbers, system) for system in systems)] for row in rows]
-    return tabulate(lines, ["", *systems.values()], tablefmt="pipe", disable_numparse=True)
+    measured = [line for line in lines if any(line[1:])]
+    return tabulate(measured, ["", *systems.values()], tablefmt="pipe", disable_numparse=True)
 
 
 def _code_alone(numbers: list[Record]) -> list[Row]:
