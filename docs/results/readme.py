@@ -208,6 +208,22 @@ def _by_calls(metric: str, setting: str, steps: int) -> Ask:
     return Ask(CALLS, metric, setting, steps, FAST)
 
 
+def of_recipes(numbers: list[Record]) -> str:
+    """The heart of a run of several autoencoders, beside the pixels."""
+    steps = sorted({r.steps for r in numbers if r.table == TABLE2 and r.steps})
+    own = [r.system for r in numbers if r.table == TABLE2]
+    named = " / ".join(map(str, steps))
+    rows = [
+        Row(f"SSIM of (z_sem, x_T), T = {named}", tuple(Ask(TABLE2, "ssim", INVERTED, t) for t in steps), Ask(TABLE1, "ssim")),
+        Row(f"SSIM of z_sem alone (x_T random), T = {named}", tuple(Ask(TABLE2, "ssim", RANDOM, t) for t in steps)),
+        Row("mean AUROC, 40 attributes", (Ask(PROBE, "auroc", "mean"),)),
+        Row("samples (`fd_effnet`), `fast`, T = 10", (Ask(SAMPLES, "fd_effnet", steps=10),)),
+    ]  # fmt: skip
+    systems = [*dict.fromkeys(own), "pixels + PCA", "random encoder"]
+    lines = [[row.name, *(row.cell(numbers, system) for system in systems)] for row in rows]
+    return tabulate(lines, ["", *systems], tablefmt="pipe", disable_numparse=True)
+
+
 def by_steps(numbers: list[Record]) -> str:
     """SSIM by T of each system of Table 2, the image's own x_T and a random one, and the size of z."""
     ours = [r for r in numbers if r.table == TABLE2 and r.value is not None]
@@ -285,10 +301,10 @@ def pages() -> dict[Path, Callable[[], str]]:
     small = HERE / "small"
     if (small / "records.csv").exists():
         found[small / "README.md"] = lambda: of_photographs(read(small))
-    for name in ("equal-training", "paper-recipe"):
-        folder = HERE / name
-        if (folder / "records.csv").exists():
-            found[folder / "README.md"] = lambda folder=folder: by_steps(read(folder))  # type: ignore[misc]
+    equal, recipe = HERE / "equal-training", HERE / "paper-recipe"
+    found[equal / "README.md"] = lambda: by_steps(read(equal))
+    if (recipe / "records.csv").exists():
+        found[recipe / "README.md"] = lambda: of_recipes(read(recipe))
     systems = HERE / "all-systems"
     if (systems / "README.md").exists():  # Table 1 with every system of this package
         found[systems / "README.md"] = lambda: every_system(read(systems))
