@@ -335,10 +335,15 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
     """z_sem of every training image, without flips, in float32: N x d. Processes take batches in turns."""
     model.eval()
     own = list(_own_batches(len(data), batch))
-    quiet = None if distributed.is_main() else True  # None: where there is no terminal
     found = []
     with data.ahead(iter(own)):
-        for indices in tqdm(own, desc="encoding", unit="batch", leave=False, disable=quiet):
+        for indices in tqdm(
+            own,
+            desc="encoding",
+            unit="batch",
+            leave=False,
+            disable=None if distributed.is_main() else True,
+        ):
             found.append(model.encode(data.batch(indices)))
     width = model.config.z_channels
     z = torch.cat(found) if found else torch.zeros(0, width, device=data.device)

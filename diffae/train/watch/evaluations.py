@@ -116,6 +116,7 @@ class Evaluations(Watch):
     def _run(self, arguments: Sequence[str], log: Path) -> int:
         """The exit status of the command. A signal that ends the training ends it first."""
         environment = {name: text for name, text in os.environ.items() if name not in LAUNCHER}
+        environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
         with open(log, "wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", COMMAND, *arguments],
