@@ -49,7 +49,7 @@ class Sharing:
             distributed.process_group(self._device)
             own = [torch.cuda.current_device()] if self._device.type == "cuda" else None
             self._step = DistributedDataParallel(
-                self._step, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
+                self._step, device_ids=own, gradient_as_bucket_view=True
             )
 
     def parts(self) -> Iterator[slice]:
