@@ -217,24 +217,24 @@ def of_recipes(numbers: list[Record]) -> str:
         Row(f"SSIM of (z_sem, x_T), T = {named}", tuple(Ask(TABLE2, "ssim", INVERTED, t) for t in steps), Ask(TABLE1, "ssim")),
         Row(f"SSIM of z_sem alone (x_T random), T = {named}", tuple(Ask(TABLE2, "ssim", RANDOM, t) for t in steps)),
         Row("mean AUROC, 40 attributes", (Ask(PROBE, "auroc", "mean"),)),
-        Row("samples (`fd_effnet`), `fast`, T = 10", (Ask(SAMPLES, "fd_effnet", steps=10),)),
+        Row(f"samples (`fd_effnet`), `fast`, T = {named}", tuple(Ask(SAMPLES, "fd_effnet", steps=t) for t in steps)),
     ]  # fmt: skip
     systems = [*dict.fromkeys(own), "pixels + PCA", "random encoder"]
     lines = [[row.name, *(row.cell(numbers, system) for system in systems)] for row in rows]
     return tabulate(lines, ["", *systems], tablefmt="pipe", disable_numparse=True)
 
 
-def by_steps(numbers: list[Record]) -> str:
-    """SSIM by T of each system of Table 2, the image's own x_T and a random one, and the size of z."""
+def by_steps(numbers: list[Record], metric: str = "ssim") -> str:
+    """A metric by T of each system of Table 2, with the image's own x_T and with a random one."""
     ours = [r for r in numbers if r.table == TABLE2 and r.value is not None]
     steps = sorted({r.steps for r in ours if r.steps})
     lines = []
     for system, setting in dict.fromkeys((r.system, r.setting) for r in ours):
-        cells = [Ask(TABLE2, "ssim", setting, t).of(ours, system) for t in steps]
+        cells = [Ask(TABLE2, metric, setting, t).of(ours, system) for t in steps]
         texts = ["" if r is None else value_text(r) + error_text(r) for r in cells]
         lines.append([f"{system}, {setting}", *texts])
     lines.sort(key=lambda line: line[0].rpartition(", ")[2])
-    head = ["SSIM", *(f"T = {t}" for t in steps)]
+    head = [metric.upper(), *(f"T = {t}" for t in steps)]
     return tabulate(lines, head, tablefmt="pipe", disable_numparse=True)
 
 
@@ -303,8 +303,11 @@ def pages() -> dict[Path, Callable[[], str]]:
         found[small / "README.md"] = lambda: of_photographs(read(small))
     equal, recipe = HERE / "equal-training", HERE / "paper-recipe"
     found[equal / "README.md"] = lambda: by_steps(read(equal))
-    if (recipe / "records.csv").exists():
-        found[recipe / "README.md"] = lambda: of_recipes(read(recipe))
+    found[recipe / "README.md"] = lambda: of_recipes(read(recipe))
+    sizes = HERE / "sizes-of-z"
+    found[sizes / "README.md"] = lambda: "\n\n".join(
+        by_steps(read(sizes), m) for m in ("ssim", "mse")
+    )
     systems = HERE / "all-systems"
     if (systems / "README.md").exists():  # Table 1 with every system of this package
         found[systems / "README.md"] = lambda: every_system(read(systems))
