@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow  # 20 s each; .ci/run has them run
+
 ROOT = Path(__file__).parents[2]
 PAGE, NOTEBOOK = ROOT / "docs" / "python.md", ROOT / "examples" / "evaluate.ipynb"
 

@@ -166,6 +166,7 @@ def test_what_cannot_be_reported_is_said(planned):
     assert "not run: probes: DDIM: cannot encode a semantic code" in planned
 
 
+@pytest.mark.slow  # 9 s; .ci/run has it run
 def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, untrained):
     """Calls counted at the networks themselves during a real run."""
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
