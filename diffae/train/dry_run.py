@@ -91,14 +91,15 @@ def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
     ]
     head = ["stage", "parameters", "GFLOPs of a step an example", "examples", "a second", "hours"]
     table = tabulate(rows, head, "github", disable_numparse=True)
-    basis = (
-        f"as if each device kept up {how.tflops} TFLOP/s; steps that are too short for that take longer"
-        if how.tflops is not None
-        else f"timed here{_threads(how)}; {how.devices} devices are taken to be {how.devices} times as fast"
-        if how.devices > 1
-        else f"timed here{_threads(how)}"
-    )
-    return f"{table}\n{_hours(sum(hours))} hours in all, {basis}"
+    return f"{table}\n{_hours(sum(hours))} hours in all, {_basis(how)}"
+
+
+def _basis(how: How) -> str:
+    """What the hours rest on."""
+    if how.tflops is not None:
+        return f"as if each device kept up {how.tflops} TFLOP/s; steps that are too short for that take longer"
+    taken = f"; {how.devices} devices are taken to be {how.devices} times as fast"
+    return f"timed here{_threads(how)}" + taken * (how.devices > 1)
 
 
 def _threads(how: How) -> str:
@@ -107,7 +108,7 @@ def _threads(how: How) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def _memory(found: Sequence[Costs], how: How) -> str:

@@ -117,3 +117,10 @@ def test_what_fits_into_a_device(gigabytes, flags, expected, monkeypatch):
     image = costs.Costs("image", preset.image, 128_545_155, 1, kept, again)
     how = dry_run.How("cpu", "bfloat16", **flags)
     assert list(dry_run._fits([image], how)) == [f"{gigabytes} GB of memory here: {expected}"]
+
+
+@pytest.mark.parametrize(
+    "hours, text", [(0.01234, "0.012"), (9.87, "9.9"), (99.6, "100"), (12345.6, "12,346")]
+)
+def test_hours_are_written_as_people_read_them(hours, text):
+    assert dry_run._hours(hours) == text
