@@ -59,7 +59,7 @@ class Panel:
 @dataclass(frozen=True)
 class Table:
     """A table ready to be rendered; `records` are all that it shows, in reading order, and `known` what their metrics
-    mean."""
+    mean. `absent` are of systems that would be a column without a number: why nothing of them was measured."""
 
     name: str
     title: str
@@ -68,6 +68,7 @@ class Table:
     records: tuple[Record, ...]
     best: frozenset[Record]
     known: Metrics
+    absent: tuple[Record, ...] = ()
 
 
 def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
@@ -94,15 +95,36 @@ def at_largest_steps(records: Sequence[Record]) -> list[Record]:
 
 def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -> Table:
     """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
+    shown, absent = _without_empty_columns(spec, chosen)
+    if not shown:
+        spec, shown, absent = _by_system(spec), absent, []
     blocks = ("metric",) if spec.panels else ()
-    records = _spread_missing(chosen, (*blocks, *spec.columns))
+    records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
     metrics = with_stand_ins(spec.metrics, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns))
     blocks_of = _group(ordered, blocks).values()
     panels = tuple(_panel(spec, block, rows, best, known) for block in blocks_of)
-    return Table(spec.name, spec.title, spec.caption, panels, tuple(ordered), best, known)
+    every = (*ordered, *absent)
+    return Table(spec.name, spec.title, spec.caption, panels, every, best, known, tuple(absent))
+
+
+def _without_empty_columns(
+    spec: TableSpec, chosen: Sequence[Record]
+) -> tuple[list[Record], list[Record]]:
+    """The records to be laid out, and those of systems whose columns would hold no number."""
+    if "system" not in spec.columns:
+        return list(chosen), []
+    measured = {r.system for r in chosen if r.value is not None}
+    absent = [r for r in chosen if r.system not in measured]
+    return [r for r in chosen if r.system in measured], absent
+
+
+def _by_system(spec: TableSpec) -> TableSpec:
+    """`spec` where nothing was measured at all: a row a system, with its reason."""
+    rows = (field for field in spec.rows if field != "metric")
+    return replace(spec, rows=("system", *rows), columns=("metric",), panels=False)
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
@@ -143,7 +165,7 @@ def _panel(
     body = []
     for row in _group(records, rows).values():
         cells = _cells(spec, row)
-        line: list[Cell] = [Label(field_text(row[0], field)) for field in shown]
+        line: list[Cell] = [Label(text) for text in _labels(row[0], shown)]
         for key in columns:
             record = cells.get(key)
             line.append(Value(record, record in best))
@@ -152,6 +174,14 @@ def _panel(
         body.append(tuple(line))
     title = heading(records[0].metric, records, known) if spec.panels else ""
     return Panel(title, tuple(headers), tuple(body))
+
+
+def _labels(record: Record, fields: Sequence[str]) -> list[str]:
+    """What names a row; what has no T, as real images, says so where nothing else names it."""
+    texts = [field_text(record, field) for field in fields]
+    if fields and not any(texts):
+        texts[0] = _part(record, fields[0])
+    return texts
 
 
 def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:

@@ -110,7 +110,7 @@ def _reference(record: Record, notes: _Notes, known: Metrics) -> str:
 
 
 def legend(table: Table) -> str:
-    """What bold type, ±, differences and parentheses mean, of those that `table` has."""
+    """What bold type, ±, differences and parentheses mean, of those that `table` has, and what it could not have."""
     records = table.records
     parts = []
     if table.best:
@@ -128,7 +128,16 @@ def legend(table: Table) -> str:
         parts.append("After a published value: ours minus it.")
     if any(r.published is not None and r.not_comparable for r in records):
         parts.append("In parentheses: published, not to be compared, for the reason in the note.")
+    if table.absent:
+        reasons = dict.fromkeys(_reason(record) for record in table.absent)
+        parts.append(f"Not measured: {'; '.join(reasons)}.")
     return " ".join(parts)
+
+
+def _reason(record: Record) -> str:
+    """Why there is no number of a system, with its name."""
+    note = value_note(record)
+    return note if note.startswith(record.system) else f"{record.system}: {note}"
 
 
 def _facts(pairs: Mapping[str, str]) -> str:

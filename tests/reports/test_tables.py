@@ -196,6 +196,30 @@ def test_systems_are_columns_of_table_4_and_compete_in_a_row(tmp_path):
     assert cells(markdown, "20")[1:] == ["**9.00** ± 0.50", "16.70 ± 0.50"]
 
 
+def test_a_system_without_a_number_is_a_reason_and_no_empty_column(tmp_path):
+    table = "table4_unconditional_fid"
+    records = [
+        record(table, "VAE", "", None, "", None, note="VAE cannot sample"),
+        record(table, "real images", "", None, "fid", 9.0, reference=True),
+        record(table, "DDIM", "", 10, "fid", 29.563),
+    ]
+    markdown, frame = written(tmp_path, records, table)
+    assert cells(markdown, "T")[1:] == ["real images FID ↓", "DDIM FID ↓"]
+    assert cells(markdown, "no T")[1:] == ["9.00", "–"]
+    assert cells(markdown, "10")[1:] == ["–", "29.56"]
+    assert "Not measured: VAE cannot sample." in markdown
+    assert list(frame["note"].dropna()) == ["VAE cannot sample"]
+
+
+def test_where_no_system_has_a_number_each_is_a_row(tmp_path):
+    table = "table3_fewshot_fid"
+    missing = [record(table, name, "", None, "", None, note=f"{name}: no weights") for name in "AB"]
+    markdown, _ = written(tmp_path, missing, table)
+    assert cells(markdown, "system")[1:] == ["any metric"]
+    assert cells(markdown, "A")[1:] == ["n/a<sup>1</sup>"]
+    assert cells(markdown, "B")[1:] == ["n/a<sup>2</sup>"]
+
+
 def test_fewshot_has_the_naive_distance_beside_it_and_never_bold(tmp_path):
     table = "table3_fewshot_fid"
     records = [
