@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -38,7 +39,10 @@ def test_timesteps_for_every_other_number():
         assert len(ts) == len(set(ts)) == steps
         assert ts == sorted(ts)
         assert 0 <= ts[0] and ts[-1] <= 999
+        if steps not in ACCEPTED and steps > 1:
+            assert ts == np.floor(np.linspace(0, 1000, steps, endpoint=False) + 1e-9).tolist()
     assert uniform(1) == [999]
+    assert uniform(60)[:4] == [0, 16, 33, 50]
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])

@@ -1,6 +1,7 @@
 """A step in parts and by several processes: the same step, whoever computes it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -185,24 +186,40 @@ def weights(out) -> dict[str, torch.Tensor]:
     return load_file(out / "model.safetensors")
 
 
-def ended(process: subprocess.Popen) -> None:
+def ended(process: subprocess.Popen) -> str:
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
+    return errors
+
+
+def told(errors: str) -> tuple[list[str], list[float]]:
+    """What a training says of every step: the stage and its images, and the loss."""
+    lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", errors)
+    return [where for where, _ in lines], [float(loss) for _, loss in lines]
 
 
 @pytest.fixture(scope="module")
-def one(folder, tmp_path_factory):
+def alone(folder, tmp_path_factory):
+    """The weights of a training in one process, and what it said."""
     out = tmp_path_factory.mktemp("one") / "out"
-    ended(launched(folder, out, 1))
-    return weights(out)
+    errors = ended(launched(folder, out, 1))
+    return weights(out), told(errors)
 
 
-def test_two_processes_train_the_model_of_one(folder, one, tmp_path):
-    ended(launched(folder, tmp_path / "out", 2))
+@pytest.fixture
+def one(alone):
+    return alone[0]
+
+
+def test_two_processes_train_the_model_of_one_and_tell_its_losses(folder, alone, tmp_path):
+    one, (steps, losses) = alone
+    found = told(ended(launched(folder, tmp_path / "out", 2)))
     two = weights(tmp_path / "out")
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=2e-3, atol=2e-5)
+    assert found[0] == steps and len(steps) == 12
+    assert found[1] == pytest.approx(losses, rel=2e-3)
 
 
 @pytest.mark.slow

@@ -246,11 +246,18 @@ def test_bfloat16_is_taken_where_it_is_faster(capabilities, chosen, monkeypatch)
     assert precision.choose("auto", "cpu")[0] == chosen
     for asked in ("bfloat16", "float32"):
         assert precision.choose(asked, "cpu")[0] == asked
+    assert precision.choose("float16", "cuda:1") == ("float16", "as asked")
 
 
 @pytest.mark.parametrize(
     ("run", "allowed", "autocast"),
-    [("bfloat16", True, True), ("float32", True, False), ("bfloat16", False, False)],
+    [
+        ("bfloat16", True, True),
+        ("float16", True, True),
+        ("float32", True, False),
+        ("bfloat16", False, False),
+        ("float16", False, False),
+    ],
 )
 def test_a_step_computes_in_the_precision_of_the_run(run, allowed, autocast, tmp_path):
     network, seen = nn.Linear(2, 1), set()
@@ -262,7 +269,7 @@ def test_a_step_computes_in_the_precision_of_the_run(run, allowed, autocast, tmp
 
     schedule = replace(SCHEDULE, bfloat16=allowed)
     fit(network, loss, 8, schedule, tmp_path / "s", "test", Run(0, "me", run))
-    assert seen == {torch.bfloat16 if autocast else torch.float32}
+    assert seen == {getattr(torch, run) if autocast else torch.float32}
 
 
 def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
@@ -278,6 +285,80 @@ def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
     third = Training(Slope([1.0]), SCHEDULE, 0, "float32")
     third.load(tmp_path / "state", "me")
     assert third.precisions == text and capsys.readouterr().err == ""
+
+
+# float16, whose gradients are scaled: what a GPU does, on the processor
+
+
+@pytest.mark.parametrize("slope", [0.5, 3.0])
+def test_gradients_of_float16_are_clipped_and_told_without_their_scale(slope):
+    """Adam's first moment is a tenth of the gradient, whose norm is at most 1."""
+    network = Slope([slope])
+    training = Training(network, SCHEDULE, 0, "float16")
+    told = training.advance(network.loss, torch.arange(4))
+    assert told == 1 and training.norm == pytest.approx(slope) and training.skipped == 0
+    moment = training.optimiser.state[network.weight]["exp_avg"]
+    assert float(moment) == pytest.approx(0.1 * min(slope, 1), rel=1e-4)
+
+
+class Half:
+    """Four weights and a loss whose scaled gradient is more than float16 holds, until the scale has come down."""
+
+    def __init__(self, precision="float16", skip=0):
+        torch.manual_seed(0)
+        self.network = nn.Linear(4, 1)
+        self.training = Training(self.network, SCHEDULE, 0, precision)
+        self.training.step = skip
+        self.training.scaler.set_growth_interval(3)
+
+    def loss(self, indices, noise):
+        x = torch.linspace(0.5, 2, 4).repeat(len(indices), 1)
+        return self.network(x).float().square().sum()
+
+    def steps(self, count):
+        for _ in range(count):
+            self.training.advance(self.loss, torch.arange(4))
+        return self.training
+
+
+def test_steps_that_overflow_float16_are_skipped_and_the_others_are_those_of_float32():
+    half = Half()
+    overflowed = half.steps(1).skipped
+    while half.training.in_a_row:
+        overflowed = half.steps(1).skipped
+    scale = half.training.scaler.get_scale()
+    assert overflowed > 0 and scale == 2.0 ** (16 - overflowed)
+    steps = half.steps(2).step - overflowed
+    assert (half.training.skipped, half.training.scaler.get_scale()) == (overflowed, 2 * scale)
+    whole = Half("float32", overflowed).steps(steps)
+    assert half.training.norm == pytest.approx(whole.norm, rel=1e-2)
+    torch.testing.assert_close(half.network.weight, whole.network.weight, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(half.training.ema[0], whole.ema[0], rtol=1e-3, atol=1e-4)
+
+
+def test_float16_goes_on_with_its_scale(tmp_path):
+    whole, first, second = Half(), Half(), Half()
+    whole.steps(12)
+    first.steps(7).save(tmp_path / "state", "me")
+    assert first.training.skipped and first.training.scaler.get_scale() < 2**16
+    second.training.load(tmp_path / "state", "me")
+    second.steps(5)
+    assert second.training.scaler.state_dict() == whole.training.scaler.state_dict()
+    assert second.training.skipped == whole.training.skipped
+    assert torch.equal(second.network.weight, whole.network.weight)
+
+
+@pytest.mark.parametrize(("before", "then"), [("float16", "float32"), ("float32", "float16")])
+def test_a_state_of_float16_and_one_of_float32_take_each_other_s_place(before, then, tmp_path):
+    Half(before).steps(7).save(tmp_path / "state", "me")
+    half = Half(then)
+    half.training.load(tmp_path / "state", "me")
+    assert half.training.scaler.get_scale() == (2**16 if then == "float16" else 1)
+    half.steps(1).save(tmp_path / "state", "me")
+    again = Half(then)
+    again.training.load(tmp_path / "state", "me")
+    assert again.training.step == 8
+    assert again.training.scaler.state_dict() == half.training.scaler.state_dict()
 
 
 # ----------------------------------------------------------------------------------------------

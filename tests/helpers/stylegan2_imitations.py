@@ -107,8 +107,11 @@ def rosinality(tensors: State) -> tuple[State, Tensor]:
 
 
 def write_rosinality(path: Path, tensors: State, average: bool = True, **more: Any) -> Path:
+    """As a training writes it: `g`, the generator whose weights `g_ema` averages, comes first."""
     g_ema, latent_avg = rosinality(tensors)
-    content = {"g_ema": OrderedDict(g_ema), **({"latent_avg": latent_avg} if average else {})}
+    g = {k: v if k.endswith(".kernel") else v + 0.01 for k, v in g_ema.items()}
+    content = {"g": OrderedDict(g), "g_ema": OrderedDict(g_ema)}
+    content |= {"latent_avg": latent_avg} if average else {}
     torch.save(content | more, path)
     return path
 

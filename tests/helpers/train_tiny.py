@@ -12,11 +12,13 @@ from diffae import cli
 from diffae.train import __main__ as command
 from diffae.train import images, trainer
 from diffae.train.presets import PRESETS
+from diffae.train.watch import progress
 
 FROM_DISK = "--from-disk"  # images are read when they are needed
 
 if __name__ == "__main__":
     trainer.SAVE_EVERY_SECONDS = -1  # after every step
+    progress.LINE_SECONDS = 0
     PRESETS["tiny"] = replace(TINY, split="all", data_hint="x", flip=True)
     data, out, *flags = sys.argv[1:]
     if FROM_DISK in flags:

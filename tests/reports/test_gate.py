@@ -113,6 +113,17 @@ def test_what_is_neither_better_nor_worse_is_never_a_regression(tmp_path, comman
     assert command(base, new).returncode == 0
 
 
+def test_p_of_a_change_is_of_both_sides_and_of_a_regression_of_one():
+    """SciPy's paired t-test, without a margin and with one number in the family."""
+    rng = np.random.default_rng(5)
+    other = SSIM + rng.normal(0.0002, 0.001, 200)
+    for metric, side in (("pixel_std", "two-sided"), ("mse", "greater")):
+        key = ("DiffAE", "", metric)
+        (found,) = compare(make_run({key: SSIM}), make_run({key: other}), {}, 0.05)
+        assert found.p == pytest.approx(stats.ttest_rel(other, SSIM, alternative=side).pvalue)
+        assert 1e-4 < found.p < 0.2
+
+
 def test_a_number_without_uncertainty_is_exact_with_the_same_seed_and_unknown_with_another(
     tmp_path,
 ):

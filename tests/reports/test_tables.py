@@ -1,6 +1,7 @@
 import csv
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from scipy.stats import norm
 
 from benchmarks import REGISTRY
 from benchmarks.core.tables import specs
+from reports.layout import build
 from reports.records import HIGHER, LOWER, NEITHER, Record
 from reports.tables import build_tables, write_tables
 
@@ -111,6 +113,18 @@ def test_the_best_real_system_is_bold_by_direction(tmp_path):
     assert "**" not in "".join(cells(markdown, "DDIM", "x_T inverted", "20"))
     assert "**" not in "".join(cells(markdown, "dummy: perfect", "", "20"))
     assert set(frame[frame["best"]]["system"]) == {"DiffAE"}
+
+
+@pytest.mark.parametrize("elsewhere", [{"split": "valid"}, {"dataset": "CelebA 32"}])
+def test_what_was_measured_elsewhere_is_no_rival(elsewhere):
+    table = "table1_reconstruction"
+    rivals = [
+        record(table, system, "", 10, "ssim", value)
+        for system, value in (("DiffAE", 0.9), ("VAE", 0.8))
+    ]
+    others = [replace(r, value=r.value + 0.05, **elsewhere) for r in rivals]
+    (spec,) = (spec for spec in SPECS if spec.name == table)
+    assert build(spec, [*rivals, *others]).best == {rivals[0], others[0]}
 
 
 @pytest.mark.parametrize("name", ["RealNVP", "Naive Bayes VAE", "pixelsnail", "ImageNet-AE"])

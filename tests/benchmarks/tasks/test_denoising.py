@@ -1,5 +1,7 @@
 """The predicted x_0 against closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -59,9 +61,8 @@ def test_a_system_is_given_the_z_sem_of_each_image_and_the_protocol_says_so(cont
         assert record.measured_by["semantic"] is None
 
 
-def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monkeypatch):
-    """eps = (x_t - sqrt(a) x_0) / sqrt(1 - a): standard normal, no two images alike, one for all t and systems."""
-    monkeypatch.setattr(store, "CHUNK", 16)
+def noises_of(context):
+    """eps of each t, in the order of the images, as a system saw it."""
     shown = {}
 
     class Spy(NoNoiseAtAll):
@@ -72,10 +73,23 @@ def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monke
     list(rows(BENCHMARK, context, [Spy()]))
     images = context.select("test", 40).batch(np.arange(40))
     alphas = linear_alphas()
-    noises = {
+    return {
         t: (torch.cat(x_t) - alphas[t].sqrt() * images) / (1 - alphas[t]).sqrt()
         for t, x_t in shown.items()
     }
+
+
+def test_another_seed_is_other_noise_on_every_image(context):
+    one, other = noises_of(context)[20], noises_of(replace(context, seed=1))[20]
+    size = one[0].numel()
+    both = one.flatten(1) @ other.flatten(1).T / size  # the images are in another order too
+    assert both.abs().max() < 6 / size**0.5
+
+
+def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monkeypatch):
+    """eps = (x_t - sqrt(a) x_0) / sqrt(1 - a): standard normal, no two images alike, one for all t and systems."""
+    monkeypatch.setattr(store, "CHUNK", 16)
+    noises = noises_of(context)
     assert sorted(noises) == [20, 50]
     torch.testing.assert_close(noises[20], noises[50], rtol=0, atol=1e-4)
     eps = noises[50].flatten(1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import trim_mean
+from scipy.stats.mstats import trimmed_stde
 from torch import Tensor, nn
 
 from benchmarks import systems
@@ -184,6 +185,14 @@ def test_trimmed_mean_is_the_usual_one(n):
     cut = (n - 1) // 100
     assert value == pytest.approx(trim_mean(lengths, cut / n), rel=1e-12)
     assert kept == n - 2 * cut == within_percentiles(lengths).sum()
+
+
+@pytest.mark.parametrize("n", [101, 1000])
+def test_error_of_the_trimmed_mean_is_scipys(n):
+    lengths = np.random.default_rng(n).lognormal(2, 1, n)
+    cut = (n - 1) // 100 / n
+    found = error(statistics(lengths, "pairs:x")[TRIMMED][1])
+    assert found.stderr == pytest.approx(trimmed_stde(lengths, (cut, cut)), rel=1e-12)
 
 
 def test_three_pairs_decide_the_mean_and_not_the_median():

@@ -9,11 +9,15 @@ from scipy.stats import entropy
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
+from benchmarks.core import store
 from benchmarks.core.base import rows
+from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.parts import Part
 from benchmarks.tasks.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
+from benchmarks.tasks.shared.codebook_use import Use, _counts, uses
 from reports.records import Distinct
+from reports.uncertainty import error
 
 COUNT = 45
 
@@ -77,8 +81,6 @@ def test_bits_of_a_code_and_of_the_whole_are_two_numbers_where_there_is_one_code
 
 def test_the_error_of_a_perplexity_is_that_of_new_images():
     """Images whose share of a code scatters: the jackknife's error is the spread over draws of images."""
-    from benchmarks.tasks.shared.codebook_use import BLOCKS, Use, _counts
-
     rng, found, errors = np.random.default_rng(0), [], []
     for _ in range(200):
         p = rng.beta(2, 3, size=60)
@@ -87,6 +89,22 @@ def test_the_error_of_a_perplexity_is_that_of_new_images():
         found.append(use.perplexity)
         errors.append(math.sqrt(np.square(use.perplexity_influences()).sum()))
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.12)
+
+
+def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chunks(
+    context, monkeypatch
+):
+    monkeypatch.setattr(store, "CHUNK", 16)
+    selection = context.select("test", COUNT)
+    use, _ = uses(context, systems.as_system(Halves()), selection, None)
+    tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
+    blocks = selection.blocks(BLOCKS)
+    whole, *without = (
+        np.exp(entropy(np.bincount(tokens[blocks != block].ravel(), minlength=8)))
+        for block in range(-1, BLOCKS)
+    )
+    parts = influences(whole, np.array(without), shares_of(blocks))
+    assert error(use.uncertainty(selection)).stderr == pytest.approx(np.linalg.norm(parts))
 
 
 def test_a_system_without_codebooks_has_no_such_rows(context):

@@ -65,6 +65,21 @@ def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
     assert images.read_mark(tmp_path / "o" / "sheet.png")["verb"] == "edit"
 
 
+def test_an_edit_of_strength_0_is_none(command, faces, tmp_path):
+    """0 is a strength, not a missing one."""
+    still, own = (
+        made(command("edit", faces / "a.png", *how, "--json", "--out", out, *FEW))
+        for out, how in (
+            ("still", ("--attribute", "Smiling", "--strength", "0")),
+            ("own", ("--attribute", "Smiling=0")),
+        )
+    )
+    assert [file["edit"] for file in (*still["files"], *own["files"])] == 2 * [{"Smiling": 0.0}]
+    command("reconstruct", faces / "a.png", "--out", "r", *FEW)
+    edited, plain = pixels(tmp_path / "still" / "a-Smiling0.png"), pixels(tmp_path / "r" / "a.png")
+    assert torch.equal(edited, plain)
+
+
 def test_a_strip_over_strengths_holds_the_other_attribute(command, faces, model, tmp_path):
     result = made(
         command(
