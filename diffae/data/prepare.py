@@ -37,6 +37,7 @@ from diffae.data.prepared import (
     UNFINISHED,
     Header,
     PreparedTransform,
+    count_damaged,
     npy_header,
 )
 from diffae.data.survey import Survey, digest_parts, state_of
@@ -89,12 +90,11 @@ def _prepare(data: Dataset, out: Path, workers: int, strict: bool) -> Header:
     state = state_of(data.source)
     if os.path.lexists(out / HEADER):
         header = finished(data, out, state)
+        refuse_skipped(out, header.skipped, strict)
         _sweep(out)
         return header
     progress = begin(data, out, state)
-    if strict and progress.skipped:
-        index, reason = next(iter(progress.skipped.items()))
-        raise UserError(f"{data.source.where(index)}: {reason}")
+    refuse_skipped(out, _by_name(data, progress.skipped), strict)
     chunk = max(1, min(CHUNK, CHUNK_BYTES // (data.image_size**2 * 3)))
     _copy(_Job(data, out / ROWS, strict, chunk), progress, workers, state)
     kept = np.setdiff1d(np.arange(len(data)), np.array(list(progress.skipped), np.int64))
@@ -142,6 +142,20 @@ def finished(data: Dataset, out: Path, state: str) -> Header:
         f"{out}: holds a copy of other data, of another size or crop, or from before the data changed; "
         "choose another folder, or remove this one"
     )
+
+
+def refuse_skipped(out: Path, skipped: dict[str, str], strict: bool) -> None:
+    """UserError if `strict`, and a copy, finished or not, is without images (name: reason) that are damaged."""
+    if strict and skipped:
+        name, reason = next(iter(skipped.items()))
+        raise UserError(
+            f"{out}: without {count_damaged(skipped)} ({name}: {reason}); mend them and remove this folder, "
+            "or leave out --strict"
+        )
+
+
+def _by_name(data: Dataset, skipped: dict[int, str]) -> dict[str, str]:
+    return {data.name_of(index): reason for index, reason in skipped.items()}
 
 
 def begin(data: Dataset, out: Path, state: str) -> Progress:
@@ -289,7 +303,7 @@ def _finish(data: Dataset, out: Path, progress: Progress, kept: np.ndarray, stat
         write_whole(out / name, content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
     digests[PIXELS] = _write_pixels(data, out, kept)
-    skipped = {data.name_of(index): reason for index, reason in progress.skipped.items()}
+    skipped = _by_name(data, progress.skipped)
     seen = _survey_of(data, digests, bool(skipped))
     refuse_changed(data, state)
     header = Header(

@@ -294,5 +294,8 @@ def describe_skipped(skipped: dict[str, str], most: int = 3) -> tuple[str, ...]:
     if not skipped:
         return ()
     names = ", ".join(list(skipped)[:most]) + (", ..." if len(skipped) > most else "")
-    images = "1 damaged image" if len(skipped) == 1 else f"{len(skipped):,} damaged images"
-    return (f"{images} that the copy is without: {names}",)
+    return (f"{count_damaged(skipped)} that the copy is without: {names}",)
+
+
+def count_damaged(skipped: dict[str, str]) -> str:
+    return "1 damaged image" if len(skipped) == 1 else f"{len(skipped):,} damaged images"

@@ -13,7 +13,7 @@ from diffae.data.splits import NAMES
 from diffae.data.transforms import size_of
 from diffae.errors import UserError
 
-FOLDERS = ("", "data", *NAMES)  # where shards lie, below the folder that is given
+FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
 MOST_CLASSES = 1000
 
 
@@ -21,7 +21,8 @@ def find_shards(path: Path, suffix: str) -> list[Path]:
     """The files of that suffix in `path` or in `data`, `train`, `test`, ... below it, sorted; or `path` itself."""
     if path.is_file():
         return [path]
-    return sorted({file for folder in FOLDERS for file in (path / folder).glob(f"*{suffix}")})
+    below = [entry for entry in path.iterdir() if entry.name.lower() in FOLDERS and entry.is_dir()]
+    return sorted(file for folder in (path, *below) for file in folder.glob(f"*{suffix}"))
 
 
 def holds(path: Path, suffix: str) -> bool:

@@ -12,14 +12,14 @@ NAMES = {
     **{"train": TRAIN, "test": TEST},
     **{name: VALID for name in ("validation", "valid", "val", "dev")},
 }
-SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(NAMES)})(?=[-_.]|$)")
+SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(NAMES)})(?=[-_.]|$)", re.IGNORECASE)
 
 
 def split_of(path: Path) -> int | None:
     """By the file's own name, such as train-00000-of-00002.parquet, or else by its folder's; None without."""
     for name in (path.name, path.parent.name):
         if found := SPLIT.search(name):
-            return NAMES[found[1]]
+            return NAMES[found[1].lower()]
     return None
 
 
@@ -41,13 +41,13 @@ def partition_of(
     """int8 of all images and its source, of parts of so many images, each of a split.
 
     Where a part has none, or all have the same, it is seeded by image. Train without a valid split gives its last
-    tenth for it; without a test split the valid one is test.
+    tenth for it; without a test split the valid one is test. A part without images says nothing.
     """
-    total = sum(counts)
-    known = {split for split in splits if split is not None}
-    if None in splits or len(known) < 2:
-        return seeded_partition(np.arange(total), seed), seeded_source("image", seed)
-    partition = np.repeat(np.array(splits, np.int8), counts)
+    of_each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
+    known = set(of_each)
+    if None in known or len(known) < 2:
+        return seeded_partition(np.arange(len(of_each)), seed), seeded_source("image", seed)
+    partition = np.array(of_each, np.int8)
     source = "splits of the files"
     if TEST not in known:
         partition[partition == VALID] = TEST

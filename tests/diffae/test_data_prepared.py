@@ -193,6 +193,15 @@ def test_strict_refuses_a_damaged_image_and_goes_on_when_it_is_mended(damaged, t
     np.testing.assert_array_equal(open_dataset(out, 32).images(range(10)), data.images(range(10)))
 
 
+def test_strict_refuses_a_finished_copy_that_left_images_out(damaged, tmp_path, capsys):
+    out, words = tmp_path / "copy", ["--size", "32", "--workers", "1"]
+    command.main(["prepare", str(damaged), str(out), *words])
+    capsys.readouterr()
+    line = refusal(command.main, capsys, "prepare", damaged, out, *words, "--strict")
+    assert f"{out}: without 2 damaged images (deep/0.png: cannot read this image" in line
+    command.main(["prepare", str(damaged), str(out), *words])  # found finished
+
+
 def test_a_damaged_entry_of_a_zip_file_is_left_out(tmp_path):
     """Its bytes cannot be had, so that the file as such has no fingerprint; the copy has."""
     path = zipped(tmp_path / "source")

@@ -58,9 +58,11 @@ def test_shards_in_order_with_their_classes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("layout", ["{}-000.tar", "faces-{}-000.tar", "{}/000.tar"])
-def test_the_split_of_shards(tmp_path, layout):
+@pytest.mark.parametrize("case", [str.lower, str.title])
+def test_the_split_of_shards(tmp_path, layout, case):
+    """However the names are written: `Train` is no other word than `train`."""
     for split, numbers in (("train", range(20)), ("val", range(20, 23)), ("test", range(23, 25))):
-        write_tar(tmp_path / "set" / layout.format(split), samples(numbers))
+        write_tar(tmp_path / "set" / layout.format(case(split)), samples(numbers))
     data = open_dataset(tmp_path / "set", 48)
     assert [len(data.indices(split)) for split in ("train", "valid", "test")] == [20, 3, 2]
     np.testing.assert_array_equal(data.images(data.indices("test"))[0], np.asarray(tile(23)))
@@ -76,6 +78,17 @@ def test_without_a_test_split_validation_is_test(tmp_path):
         data.partition_source
         == "splits of the files, validation as test, last 10 % of train as valid"
     )
+
+
+def test_a_test_shard_without_images_is_no_test_split(tmp_path):
+    write_tar(tmp_path / "set" / "test-0.tar", [("a.txt", b"")])
+    for split, numbers in (("train", range(20)), ("val", range(20, 23))):
+        write_tar(tmp_path / "set" / f"{split}-0.tar", samples(numbers))
+    data = open_dataset(tmp_path / "set", 48)
+    assert len(data.indices("test")) == 3 and "validation as test" in data.partition_source
+    (tmp_path / "set" / "val-0.tar").unlink()
+    data = open_dataset(tmp_path / "set", 48)
+    assert data.partition_source == "seeded by image 60/10/30, seed 0"
 
 
 def test_json_labels_and_what_is_no_image(tmp_path):
