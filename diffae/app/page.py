@@ -10,7 +10,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
 
-from diffae.app.studio import Studio, Wish
+from diffae.app.studio import Studio
 from diffae.errors import UserError
 from diffae.images.defaults import SOLVER, STEPS
 
@@ -62,7 +62,7 @@ def build(studio: Studio, title: str) -> gr.Blocks:
             if not path:
                 return None, None, None, None, "", gr.DownloadButton(interactive=False)
             drawn = int(number or 0) if which == DRAWN else None
-            wish = Wish(dict(zip(names, values, strict=True)), int(t), by, drawn)
+            wish = studio.wish(values, int(t), by, drawn)
             try:
                 found = studio.show(Path(path), wish)
             except UserError as error:

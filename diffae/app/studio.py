@@ -2,7 +2,7 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,12 @@ class Studio:
     @property
     def attributes(self) -> tuple[str, ...]:
         return () if self.classifier is None else self.classifier.names
+
+    def wish(
+        self, values: Sequence[float], steps: int, solver: str, seed: int | None = None
+    ) -> Wish:
+        """The wish of a strength for each of `attributes`, in their order."""
+        return Wish(dict(zip(self.attributes, values, strict=True)), steps, solver, seed)
 
     def show(self, path: Path, wish: Wish) -> Shown:
         """What becomes of the picture at `path`. Raises UserError if it is none."""

@@ -140,7 +140,7 @@ def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
                 ways.append(
                     " ".join(["--recompute"] * again + [f"--micro-batch {part}"] * (part < share))
                 )
-            if share in fitting:
+            if parts[0] in fitting:
                 break
         what = (
             "does not fit"

@@ -106,6 +106,8 @@ def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
         (4, {}, "image fits with --micro-batch 1, or --recompute --micro-batch 8"),
         (2, {}, "image does not fit"),
         (4, {"micro_batch": 16}, "image does not fit"),
+        (16, {"micro_batch": 16}, "image fits with --micro-batch 16"),
+        (16, {"micro_batch": 64}, "image fits with --recompute --micro-batch 64"),
         (32, {"recompute": True}, "image fits with --recompute"),
     ],
 )

@@ -143,6 +143,14 @@ def test_a_paper_in_two_columns_takes_it_with_nothing_but_two_packages(tmp_path)
     assert "R&D #1" in text and "a note on R&D #1." in text
 
 
+@pytest.mark.parametrize("count", [8, 85, 300])
+def test_every_row_of_a_table_stands_once_however_many_pages_it_takes(count):
+    records = [number(f"System {i}", "mse", 0.1 + i / 1000, stderr=0.01) for i in range(count)]
+    page = latex.render(tables(records)["table1_reconstruction"], "", {})
+    assert [int(i) for i in re.findall(r"^System (\d+) &", page, re.M)] == list(range(count))
+    assert page.count(r"\begin{table*}") == {8: 1, 85: 2, 300: 8}[count]
+
+
 def test_forty_attributes_fit_a_page_and_more_go_on(tmp_path):
     records = [
         number(system, metric, 0.9, benchmark="probes", table="section5.3_probe", setting=f"Attribute_{i}",

@@ -61,6 +61,14 @@ def test_a_result_is_the_verb_s_and_says_so(made, model, face, strengths):
     assert "z_sem: 256 numbers" in shown.words
 
 
+def test_strengths_are_those_of_the_attributes_in_their_order(made, model, face):
+    values = [0.4 if name == "Male" else 0.0 for name in made.attributes]
+    shown = made.show(face, made.wish(values, 2, "fast"))
+    assert images.read_mark(shown.result)["edit"] == {"Male": 0.4}
+    expected = images.edit(model, images.read(face, 32), {"Male": 0.4}, steps=2)
+    assert np.array_equal(pixels(shown.result), images.to_pil(expected)[0])
+
+
 def test_a_drawn_x_T_is_the_seed_s(made, model, face):
     shown = made.show(face, Wish({}, 2, "fast", seed=3))
     expected = images.vary(model, images.read(face, 32), 1, seed=3, steps=2)[:, 0]
