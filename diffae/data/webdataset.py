@@ -3,7 +3,8 @@
     faces/train-000000.tar      0001.jpg  0001.cls  0002.jpg  0002.cls  ...
 
 The tar files are indexed by their headers and images are read by place, in any order. A sample has one image (jpg, jpeg,
-png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class. Other files are not read.
+png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class. Other files are not read; a link is the
+file of the same tar file that it leads to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +34,20 @@ from diffae.files import file_size
 
 LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
 CLASSES, NOTE = ("cls", "cls.txt"), "json"
-TAR_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError)
+BLOCK = tarfile.BLOCKSIZE
+LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+NOTES = {
+    *LONG,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+}  # of the next entry, or of all
+SPARSE = "GNU.sparse."
+LARGEST_NOTE, MOST_NOTES, MOST_LINKS = (
+    1 << 20,
+    16,
+    40,
+)  # bytes; before one entry; on the way to a file
 
 
 class Entry(NamedTuple):
@@ -126,8 +141,13 @@ def is_webdataset(path: Path) -> bool:
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Classes are attributes where every sample has one; the split is the shards', else by image with `seed`."""
     shards = tuple(find_shards(path, ".tar"))
-    parts = [list(read_samples(shard, number)) for number, shard in enumerate(shards)]
+    indexed = [read_index(shard, number) for number, shard in enumerate(shards)]
+    parts = [
+        list(read_samples(shard, entries))
+        for shard, (entries, _) in zip(shards, indexed, strict=True)
+    ]
     without = sum(sample is None for part in parts for sample in part)
+    lost = sum(count for _, count in indexed)
     kept = [[sample for sample in part if sample] for part in parts]
     samples = tuple(sample for part in kept for sample in part)
     if not samples:
@@ -150,13 +170,15 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
         partition_source=partition_source,
         attribute_names=names,
         attributes=attributes,
-        left_out=tuple(left_out(without, labels)),
+        left_out=tuple(left_out(without, lost, labels)),
     )
 
 
-def left_out(without: int, labels: np.ndarray) -> Iterator[str]:
+def left_out(without: int, lost: int, labels: np.ndarray) -> Iterator[str]:
     if without:
         yield f"{without:,} samples without an image"
+    if lost:
+        yield f"{lost:,} entries that are links to no file of their tar file, or devices"
     missing = int((labels < 0).sum())
     if 0 < missing < len(labels):
         yield f"the classes: {missing:,} of {len(labels):,} images have none"
@@ -171,36 +193,50 @@ def refuse_twins(shards: tuple[Path, ...], samples: tuple[Sample, ...]) -> None:
         )
 
 
-def read_samples(path: Path, shard: int) -> Iterator[Sample | None]:
+def read_samples(path: Path, entries: list[Entry]) -> Iterator[Sample | None]:
     """The samples of a tar file, in its order; None for one without an image."""
-    for key, group in groupby(read_index(path, shard), key=lambda entry: entry.key):
-        entries = list(group)
-        images = [entry for entry in entries if entry.is_image]
+    for key, group in groupby(entries, key=lambda entry: entry.key):
+        of_one = list(group)
+        images = [entry for entry in of_one if entry.is_image]
         if len(images) > 1:
             raise UserError(
                 f"{path}, sample {key}: {len(images)} images ({', '.join(e.suffix for e in images)}), "
                 "and one is read; pack shards with one of them"
             )
-        yield Sample(images[0], read_label(path, entries)) if images else None
+        yield Sample(images[0], read_label(path, of_one)) if images else None
 
 
-def read_index(path: Path, shard: int) -> Iterator[Entry]:
-    """The files of a tar file that are not hidden; UserError if it is damaged or compressed."""
-    size = file_size(path)
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if member.isreg() and not member.sparse and not hidden(member.name):
-                    if member.offset_data + member.size > size:
-                        raise UserError(
-                            f"{path}, entry {member.name}: the file ends within it; copy it again"
-                        )
-                    yield Entry(shard, member.name, member.offset_data, member.size)
-                archive.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
-    except TAR_ERRORS as error:
-        raise UserError(
-            f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"
-        ) from error
+def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
+    """The files of a tar file that are not hidden, and how many images lead to none.
+
+    A link has the bytes of the file that it leads to.
+    """
+    found, links = [], {}
+    for member in read_members(path):
+        place = (member.offset_data, member.size) if member.isreg() else None
+        if member.issym():
+            links[normpath(member.name)] = join(dirname(member.name), member.linkname)
+        elif member.islnk():
+            links[normpath(member.name)] = member.linkname
+        if not member.isdir():
+            found.append((member.name, place))
+    files = {normpath(name): place for name, place in found if place} if links else {}
+    places = [(name, place or follow(name, links, files)) for name, place in found]
+    seen = [(name, place) for name, place in places if not hidden(name)]
+    entries = [Entry(shard, name, *place) for name, place in seen if place]
+    return entries, sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen)
+
+
+def follow(
+    name: str, links: dict[str, str], files: dict[str, tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Start and size of the file that a link leads to, through other links; None where it leads to none."""
+    for _ in range(MOST_LINKS):
+        name = normpath(name)
+        if name in files or name not in links:
+            return files.get(name)
+        name = links[name]
+    return None
 
 
 def hidden(name: str) -> bool:
@@ -237,3 +273,87 @@ def label_in(text: bytes) -> int | None:
         return None
     label = found.get("label") if isinstance(found, dict) else found
     return label if type(label) is int and 0 <= label < 10**9 else None
+
+
+# ----------------------------------------------------------------------------------------------
+# Tar files
+
+
+def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The entries of a tar file by their headers: name, type, `linkname`, `offset_data` and `size`.
+
+    Raises UserError unless all that the headers speak of lies in the file, and a mark of its end follows. Python's own
+    reader believes every size, and takes a file that was cut between two entries for a whole one.
+    """
+    end, place = file_size(path), 0
+    of_all: dict[str, str] = {}
+    of_next: dict[str, str] = {}
+    notes = 0
+    with path.open("rb") as file:
+        while any(block := os.pread(file.fileno(), BLOCK, place)):
+            member = header_in(path, block, of_all | of_next)
+            member.offset_data = place + BLOCK
+            content = member.size if has_content(member) else 0
+            if member.offset_data + content > end:
+                raise UserError(
+                    f"{path}, entry {member.name}: the file ends within it; copy it again"
+                )
+            place = member.offset_data + -(-content // BLOCK) * BLOCK
+            if member.type not in NOTES:
+                yield member
+                of_next, notes = {}, 0
+                continue
+            notes += 1
+            if notes > MOST_NOTES or content > LARGEST_NOTE:
+                raise unreadable(path, "its headers have no end")
+            note = os.pread(file.fileno(), content, member.offset_data)
+            told = of_all if member.type == tarfile.XGLTYPE else of_next
+            told.update(told_in(path, member.type, note))
+    if len(block) < BLOCK:
+        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+
+
+def header_in(path: Path, block: bytes, told: dict[str, str]) -> tarfile.TarInfo:
+    """What one header says, and the notes before it."""
+    try:
+        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if member.type not in NOTES:
+            member.name = told.get("path", member.name)
+            member.linkname = told.get("linkpath", member.linkname)
+            member.size = int(told.get("size", member.size))
+    except (tarfile.HeaderError, ValueError) as error:
+        raise unreadable(path, str(error)) from None
+    if member.size < 0:
+        raise unreadable(path, f"entry {member.name} has {member.size} bytes")
+    if member.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(SPARSE) for key in told):
+        raise UserError(f"{path}, entry {member.name}: packed as sparse; pack it without --sparse")
+    return member
+
+
+def has_content(member: tarfile.TarInfo) -> bool:
+    """Whether the size of an entry is that of bytes that follow; it is not for links, folders and devices."""
+    return member.isreg() or member.type not in tarfile.SUPPORTED_TYPES or member.type in NOTES
+
+
+def told_in(path: Path, kind: bytes, note: bytes) -> dict[str, str]:
+    """What a note before an entry says of it: GNU's long names, or the lines of pax, such as "12 path=a.png"."""
+    if key := LONG.get(kind):
+        return {key: note.partition(b"\0")[0].decode("utf-8", "surrogateescape")}
+    found, place = {}, 0
+    while note[place : place + 1].strip(b"\0"):
+        length = note[place : place + 20].partition(b" ")[0]
+        stop = place + int(length) if length.isdigit() else 0
+        key, equals, value = (
+            note[place + len(length) + 1 : stop].decode("utf-8", "surrogateescape").partition("=")
+        )
+        if not equals or not value.endswith("\n") or stop > len(note):
+            raise unreadable(path, "damaged names")
+        found[key] = value[:-1]
+        place = stop
+    return found
+
+
+def unreadable(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path}: cannot read this tar file ({why}); a compressed one must be unpacked to .tar"
+    )

@@ -129,10 +129,8 @@ def test_two_images_in_a_sample_are_refused(tmp_path):
 def test_bad_tar_files_are_named(tmp_path):
     good = write_tar(tmp_path / "good.tar", samples(range(3), lambda i: i))
     cut = tmp_path / "cut.tar"
-    cut.write_bytes(good.read_bytes()[:3000])
-    with pytest.raises(
-        UserError, match=rf"^{cut}: cannot read this tar file \(unexpected end of data"
-    ):
+    cut.write_bytes(good.read_bytes()[:1000])
+    with pytest.raises(UserError, match=rf"^{cut}, entry a\.b/0000\.png: the file ends within it"):
         open_dataset(cut, 48)
     packed = write_tar(tmp_path / "packed.tar", samples([0]), mode="w:gz")
     with pytest.raises(
@@ -158,3 +156,120 @@ def test_a_shard_that_is_cut_short_under_the_run(tmp_path):
     os.truncate(path, 600)
     with pytest.raises(UserError, match=r"a\.tar, entry a\.b/0002\.png: the file ends within it"):
         data.images([2])
+
+
+# ---------------------------------------------------------------------------------------------
+# tar files of all sorts
+
+
+def write_links(path, links):
+    """Six images, and links to them by (name, type, linkname)."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in samples(range(6)):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, kind, target in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    return path
+
+
+def test_a_link_has_the_image_that_it_leads_to(tmp_path):
+    """As tar packs a folder of links: tarfile itself, which follows them, says what is in them."""
+    links = [
+        ("b/0.png", tarfile.LNKTYPE, "a.b/0004.png"),
+        ("b/1.png", tarfile.SYMTYPE, "../a.b/0003.png"),
+        ("b/2.png", tarfile.SYMTYPE, "./1.png"),
+        ("b/3.png", tarfile.SYMTYPE, "3.png"),
+        ("b/4.png", tarfile.SYMTYPE, "/etc/passwd"),
+        ("b/5.png", tarfile.LNKTYPE, "../../secret.png"),
+        ("b/6", tarfile.SYMTYPE, "nowhere"),
+        ("b/7.png", tarfile.FIFOTYPE, ""),
+    ]
+    path = write_links(tmp_path / "a.tar", links)
+    data = open_dataset(path, 48)
+    assert len(data) == 9 and data.name_of(8) == "entry b/2.png"
+    with tarfile.open(path) as archive:
+        for index, name in enumerate(["b/0.png", "b/1.png", "b/2.png"], 6):
+            assert data.source.content(index) == archive.extractfile(name).read()
+    assert data.left_out == ("4 entries that are links to no file of their tar file, or devices",)
+
+
+def test_a_tar_file_that_was_cut_between_two_entries(tmp_path):
+    path = write_tar(tmp_path / "a.tar", samples(range(4)))
+    with tarfile.open(path) as archive:
+        starts = [member.offset for member in archive]
+    whole = path.read_bytes()
+    for end in starts[1:]:
+        path.write_bytes(whole[:end])
+        with pytest.raises(UserError, match=rf"^{path}: has no mark of its end.*copy it again"):
+            open_dataset(path, 48)
+        path.write_bytes(whole[:end] + bytes(512))
+        assert len(open_dataset(path, 48)) == starts.index(end)
+
+
+def header(name="a.png", size=0, kind=tarfile.REGTYPE, number=None):
+    """One block, as tarfile writes it; `number` is the field of the size as it stands there."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = number or block[124:136]
+    block[148:156] = b"%06o\0 " % (256 + sum(block[:148]) + sum(block[156:]))
+    return bytes(block)
+
+
+def note(text, kind=tarfile.XHDTYPE):
+    return header("note", len(text), kind) + text.ljust(-(-len(text) // 512) * 512, b"\0")
+
+
+END, TERABYTE = bytes(1024), b"\x80" + (2**40).to_bytes(11, "big")
+HOSTILE = {
+    "its headers have no end": [
+        note(b"9 path=a\n") * 3000 + header() + END,
+        note(b"a", tarfile.GNUTYPE_LONGNAME) * 3000 + header() + END,
+    ],
+    "has -[0-9]+ bytes": [
+        header(number=b"\xff" * 11 + b"\x00") + END,
+        note(b"13 size=-512\n") + header() + END,
+    ],
+    "the file ends within it": [
+        note(b"22 size=1099511627776\n") + header() + END,
+        header("note", kind=tarfile.XHDTYPE, number=TERABYTE) + END,
+        header("@", kind=tarfile.GNUTYPE_LONGNAME, number=TERABYTE) + END,
+    ],
+    r"cannot read this tar file \(": [
+        note(b"12 size=abc\n") + header() + END,
+        note(b"99 path=a\n") + header() + END,
+        note(b"0 path=a\n") + header() + END,
+        header() + b"\1" * 512 + END,
+    ],
+    "packed as sparse; pack it without": [
+        header(kind=tarfile.GNUTYPE_SPARSE) + END,
+        note(b"22 GNU.sparse.major=1\n") + header() + END,
+    ],
+    "has no mark of its end": [b""],
+}
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_a_tar_file_of_ill_will_is_refused(tmp_path, words):
+    path = tmp_path / "a.tar"
+    for content in HOSTILE[words]:
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"^{path}[,:] .*{words}") as raised:
+            open_dataset(path, 48)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_note_as_large_as_a_file_of_holes_is_not_read(tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(
+        header("note", kind=tarfile.XHDTYPE, number=b"\x80" + (2**33).to_bytes(11, "big"))
+    )
+    os.truncate(path, 2**34)
+    with pytest.raises(
+        UserError, match=r"a\.tar: cannot read this tar file \(its headers have no end"
+    ):
+        open_dataset(path, 48)

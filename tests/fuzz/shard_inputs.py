@@ -16,6 +16,20 @@ from diffae.data.dataset import Dataset
 from diffae.data.webdataset import open_webdataset
 
 SIZE = 8
+LINKS = st.sampled_from([tarfile.LNKTYPE, tarfile.SYMTYPE])
+TARGETS = ["a.png", "./b.png", "g.png", "../../c.png", "/etc/passwd", ""]
+PAX = st.sampled_from(
+    [
+        b"14 path=h.png\n",
+        b"9 size=9\n",
+        b"12 size=-99\n",
+        b"22 size=1099511627776\n",
+        b"14 linkpath=a\n",
+        b"22 GNU.sparse.major=1\n",
+        b"99999999999 path=a\n",
+        b"0 path=a\n",
+    ]
+)
 LABELS = st.one_of(st.integers(0, 4), st.integers(), st.none())
 
 
@@ -38,7 +52,24 @@ def tar_file(draw) -> bytes:
                 info = tarfile.TarInfo(f"{name}.{suffix}")
                 info.size = len(label)
                 archive.addfile(info, io.BytesIO(label))
-    return whole.getvalue()
+        for kind, target in draw(st.lists(st.tuples(LINKS, st.sampled_from(TARGETS)), max_size=2)):
+            info = tarfile.TarInfo("g.png")
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    if draw(st.booleans()):
+        return whole.getvalue()
+    return b"".join(draw(st.lists(odd_entry(), min_size=1, max_size=20))) + whole.getvalue()
+
+
+@st.composite
+def odd_entry(draw) -> bytes:
+    """A header of any type and size, and some of the bytes that it may speak of."""
+    info = tarfile.TarInfo(draw(st.sampled_from(["a.png", "d/e.cls"])))
+    info.type = draw(st.sampled_from("0123567LKSxgVDX?")).encode()
+    content = draw(st.one_of(PAX, st.binary(max_size=20)))
+    info.size = draw(st.one_of(st.just(len(content)), st.integers(-(2**63), 2**63)))
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    return bytes(block) + content.ljust(512, b"\0")
 
 
 @st.composite
