@@ -27,7 +27,7 @@ from benchmarks.core.request import PRECISIONS, Options
 from benchmarks.core.results import Results
 from benchmarks.core.rows import Row
 from benchmarks.core.run_folder import IMAGES, PICTURES, RunFolder
-from benchmarks.core.setup import open_data, refuse_data_and_out_in_one
+from benchmarks.core.setup import open_data
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.core.watching import Watch
@@ -37,6 +37,7 @@ from diffae import cli
 from diffae.data import Dataset
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 from diffae.nn import evaluating
 from diffae.whole import whole
 
@@ -160,7 +161,7 @@ def _prepare(
         raise UserError("save_images: needs a run folder to keep them in; give out=")
     refuse_what_cannot_be(options.precision, options.device)
     if options.out is not None:
-        refuse_data_and_out_in_one(options.data, options.out)
+        refuse_outputs([Target("--out", options.out, Path.is_dir)], [options.data])
     with _undisturbed(options.precision, (), device):
         loaded = _systems(model, device)
         dataset = open_data(options, loaded, data if isinstance(data, Dataset) else None)

@@ -24,6 +24,7 @@ from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
     frechet_distance,
+    is_statistics,
     read_statistics,
     write_statistics,
 )
@@ -32,6 +33,7 @@ from diffae.data.folder import find_images
 from diffae.data.survey import note_of_files
 from diffae.data.transforms import decode, decode_plainly
 from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 from reports import metrics
 from reports.metrics import EFFNET, comparing, published_name
 
@@ -59,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"--save: {why}")
     if args.b is None and args.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
+    refuse_outputs([Target("--save", args.save, is_statistics)], (args.a, args.b))
     device, size = torch.device(args.device), args.batch_size
     loader = _Loader(args.weights_dir, args.allow_unknown_weights, device, args.reading)
     with full_precision():

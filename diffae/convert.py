@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from diffae import cli
 from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 
 if TYPE_CHECKING:
     from diffae import DDIM, DiffusionAutoencoder
@@ -31,8 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     from diffae.checkpoint import open_checkpoint
     from diffae.config import AUTOENCODER
 
-    if args.out.exists():
-        raise UserError(f"{args.out}: exists already: give another folder, nothing is written over")
+    refuse_outputs([Target("OUT", args.out)], [args.checkpoint])
     kind = open_checkpoint(args.checkpoint).config.kind
     model_class = DiffusionAutoencoder if kind == AUTOENCODER else DDIM
     model = model_class.from_pretrained(args.checkpoint)

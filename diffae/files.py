@@ -1,17 +1,19 @@
-"""Files from outside, read with suspicion; and ours, written whole or not at all.
+"""Files from outside, read with suspicion; and ours, written whole or not at all, and never over another's.
 
 Whatever a person gives the path of may be a pipe that nobody writes to, a device without end, or a file of
 terabytes: `read_file` looks at what it is and how large before it opens it.
 """
 
 import errno
+import json
 import os
 import re
 import secrets
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +150,114 @@ def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
     """A disk's refusal in one line."""
     remedy = " ".join(filter(None, [(REFUSALS | UNMADE)[error.errno or 0], otherwise]))
     return f"{folder}: {error.strerror}; {remedy}, then run the same command again to go on"
+
+
+# ----------------------------------------------------------------------------------------------
+# What a command may write over
+
+
+def never(path: Path) -> bool:
+    """Of an output that takes the place of nothing."""
+    return False
+
+
+def always(path: Path) -> bool:
+    """Of an output that is added to, or whose command looks for itself at what is there."""
+    return True
+
+
+def empty_folder(path: Path) -> bool:
+    """Of a folder that is made whole."""
+    return path.is_dir() and not any(path.iterdir())
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file or folder that a command is to write, by the flag that names it; without a path it is not written.
+
+    `replaces` says of what is at `path` already, and is neither an empty file nor a device, whether it is of the format that the
+    command writes.
+    """
+
+    flag: str
+    path: Path | None
+    replaces: Callable[[Path], bool] = never
+
+
+def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None]) -> None:
+    """UserError unless each output has a place of its own, in which nothing else is lost.
+
+    By path, link or inode it is none of the `inputs` (files, and folders that stay as they are), lies in none and has none in it;
+    it is no other output either; and what is there is of its own format. Called by every command before it works.
+    """
+    read = [(Path(path), f"{path}, which stays as it is") for path in inputs if path is not None]
+    for target in outputs:
+        if target.path is None:
+            continue
+        where = f"{target.flag} {target.path}"
+        for path, what in read:
+            if how := _meets(target.path, path):
+                raise UserError(f"{where}: {how} {what}; choose another")
+        if _holds_something(target.path) and not target.replaces(target.path):
+            raise UserError(
+                f"{where}: is there already, and is not written over; choose another, or move it away"
+            )
+        read.append((target.path, f"what {target.flag} writes"))
+
+
+def _meets(path: Path, other: Path) -> str:
+    """How `path` is, lies in or holds `other`; "" where it does not."""
+    a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
+    if a == b or _is_a_name_of(a, [b]):
+        return "is"
+    if a.is_relative_to(b):
+        return "is inside"
+    if b.is_relative_to(a):
+        return "is around"
+    files = (Path(folder, name) for folder, _, names in os.walk(b) for name in names)
+    return "is a file of" if _is_a_name_of(a, files) else ""
+
+
+def _is_a_name_of(path: Path, others: Iterable[Path]) -> bool:
+    """Whether a file is one of `others` by another name (a hard link)."""
+    with suppress(OSError):
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            return any(o.exists() and os.path.samestat(status, o.stat()) for o in others)
+    return False
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether what is at `path` could be lost, or be in the way: not where nothing is, nor an empty file, a pipe or a terminal."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.lexists(path)
+    return stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_size > 0)
+
+
+def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
+    """Whether a file begins with `start` and has `holding` in it."""
+
+    def does(path: Path) -> bool:
+        try:
+            content = read_file(path, MOST)
+        except UserError:
+            return False
+        return content.startswith(start) and holding in content
+
+    return does
+
+
+def json_with(*keys: str) -> Callable[[Path], bool]:
+    """Whether a file is an object of JSON with these keys, or a list of such objects."""
+
+    def does(path: Path) -> bool:
+        try:
+            content = json.loads(read_text(path))
+        except (UserError, ValueError, RecursionError):
+            return False
+        objects = content if isinstance(content, list) else [content]
+        return all(isinstance(one, dict) and one.keys() >= set(keys) for one in objects)
+
+    return does

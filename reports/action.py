@@ -29,6 +29,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 from reports import compare, gate_page
 from reports.ci.artifact import KEPT, copy_baseline, unpack
 from reports.ci.github import Unanswered, find_comment, keep_comment, newest_artifact
@@ -101,8 +103,14 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
 
 
 def _folder(job: Job, inputs: Inputs) -> Path:
-    """An empty folder of this gate's own. Raises Refused if another gate of the job has its name."""
+    """An empty folder of this gate's own. Raises Refused if another gate of the job has its name, or if it would lie in what
+    is compared."""
     out = Path(job.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "diffae-gate" / inputs.name
+    base = inputs.baseline if inputs.baseline != ARTIFACT else None
+    try:
+        refuse_outputs([Target("RUNNER_TEMP", out, Path.is_dir)], (inputs.run or None, base))
+    except UserError as error:
+        raise Refused(str(error)) from None
     try:
         out.mkdir(parents=True)
     except FileExistsError:

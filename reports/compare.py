@@ -26,6 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from diffae.errors import UserError
+from diffae.files import Target, always, begins, json_with, refuse_outputs
+
 REFUSED, FAILED, PIPE_CLOSED = 2, 3, 141
 LONGEST_LINE = 2_000  # of an error
 
@@ -38,6 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every letter
     args = _parser().parse_args(arguments)
+    try:
+        refuse_outputs(_outputs(args), (args.base, args.new, args.margins))
+    except UserError as refused:  # before anything is written, a reason too
+        _say(f"error: {refused}")
+        return REFUSED
     try:
         return _gate(args)
     except BrokenPipeError:  # whoever read the page has seen enough
@@ -92,6 +100,17 @@ def _gate(args: argparse.Namespace) -> int:
 
 # ----------------------------------------------------------------------------------------------
 # Where things are written
+
+
+def _outputs(args: argparse.Namespace) -> list[Target]:
+    junit = begins(b"<?xml", b'<testsuites name="regression gate"')
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    return [
+        Target("--junit", args.junit, junit),
+        Target("--page", args.page, begins(b"# Regression gate")),
+        Target("--json", args.json, json_with("passed", "regressed", "numbers")),
+        Target("GITHUB_STEP_SUMMARY", Path(summary) if summary else None, always),
+    ]
 
 
 def _report_failure(args: argparse.Namespace, reason: str, status: int) -> int:

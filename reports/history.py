@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diffae.errors import UserError
+from diffae.files import Target, always, begins, json_with, refuse_outputs
 from reports.command import Parser, refuse
 from reports.reading import Refused, short
 
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return _history(args)
-    except Refused as reason:
+    except (Refused, UserError) as reason:
         return refuse(str(reason))
     except OSError as error:
         return refuse(f"{error.filename or args.file}: {error.strerror or error}")
@@ -43,6 +45,7 @@ def _history(args: argparse.Namespace) -> int:
 
     if args.commit and len(args.runs) != 1:
         raise Refused("--commit says what one run measured; give one RUN with it")
+    refuse_outputs(_outputs(args), args.runs)
     entries = [entry_of(folder, args.commit or "") for folder in args.runs]
     if entries:
         count = add(args.file, entries)
@@ -52,6 +55,26 @@ def _history(args: argparse.Namespace) -> int:
         raise Refused(f"{args.file}: no run is in it; give the folder of one")
     _write(args, found)
     return 0
+
+
+def _outputs(args: argparse.Namespace) -> list[Target]:
+    page = begins(b"<!DOCTYPE html>", b"diffae-bench trend")
+    return [
+        Target("--file", args.file, always),  # whoever adds to it reads it first
+        Target("--page", args.page, page),
+        Target("--badge", args.badge, json_with("schemaVersion", "label", "message")),
+        *(
+            Target("--github-action-benchmark", path, json_with("name", "unit", "value"))
+            for path in _for_action(args).values()
+        ),
+    ]
+
+
+def _for_action(args: argparse.Namespace) -> dict[str, Path]:
+    """The files of --github-action-benchmark by what is better in them."""
+    prefix = args.github_action_benchmark
+    names = ("bigger", "smaller") if prefix else ()
+    return {name: Path(f"{prefix}-{name}.json") for name in names}
 
 
 def _write(args: argparse.Namespace, found: Sequence[Any]) -> None:
@@ -66,10 +89,8 @@ def _write(args: argparse.Namespace, found: Sequence[Any]) -> None:
     if args.badge:
         text = badge(found[-1], args.badge_metric, args.badge_system)
         write_whole(args.badge, text.encode())
-    if args.github_action_benchmark:
-        for word, direction in DIRECTIONS.items():
-            path = Path(f"{args.github_action_benchmark}-{word}.json")
-            write_whole(path, for_action(found[-1], direction).encode())
+    for word, path in _for_action(args).items():
+        write_whole(path, for_action(found[-1], DIRECTIONS[word]).encode())
 
 
 def _commit(text: str) -> str:

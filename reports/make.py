@@ -13,6 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 from reports.command import Parser, refuse
 from reports.reading import Refused, short
 
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return _make(args)
-    except Refused as reason:
+    except (Refused, UserError) as reason:
         return refuse(str(reason))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -39,7 +41,9 @@ def _make(args: argparse.Namespace) -> int:
     from reports.output import made_whole
     from reports.sources import read_source
 
-    sources = [read_source(folder, label) for label, folder in map(_named, args.runs)]
+    runs = [_named(text) for text in args.runs]
+    refuse_outputs([Target("--out", args.out, Path.is_dir)], (folder for _, folder in runs))
+    sources = [read_source(folder, label) for label, folder in runs]
     merged = merge(sources)
     notes = {"made_by": "reports.make", "runs": [str(source.folder) for source in sources]}
     with made_whole(args.out, notes) as folder:

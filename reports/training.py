@@ -8,6 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from diffae.errors import UserError
+from diffae.files import Target, begins, refuse_outputs
 from reports.command import Parser, refuse
 from reports.reading import Refused
 
@@ -18,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return _draw(args)
-    except Refused as reason:
+    except (Refused, UserError) as reason:
         return refuse(str(reason))
     except OSError as error:
         return refuse(f"{error.filename or args.out}: {error.strerror or error}")
@@ -27,9 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    from reports.trend.training import evaluations, render  # which needs Matplotlib
+    from reports.trend.training import evaluations, render, runs_in  # which needs Matplotlib
     from reports.writing import write_whole
 
+    ours = begins(b"<!DOCTYPE html>", b"diffae-bench training")
+    refuse_outputs([Target("--out", args.out, ours)], runs_in(args.folder))
     page = render(args.folder.resolve().name, evaluations(args.folder))
     write_whole(args.out, page.encode())
     print(args.out)

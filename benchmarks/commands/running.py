@@ -12,11 +12,11 @@ from benchmarks.core.evaluation import prepare
 from benchmarks.core.precision import precision, refuse_what_cannot_be
 from benchmarks.core.request import Options
 from benchmarks.core.run_folder import IMAGES, PAGE, PICTURES, RECORDS, SAMPLES, TABLES, RunFolder
-from benchmarks.core.setup import refuse_data_and_out_in_one
 from benchmarks.core.store import Store, default_root
 from diffae import cli, distributed
 from diffae.allocation import keep_freed_memory
 from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 from reports.page.reading import read
 from reports.reading import Refused
 from reports.summary import summary
@@ -25,6 +25,8 @@ from reports.summary import summary
 def run_or_plan(options: Options) -> None:
     """What `python -m benchmarks.run` does with options that were read."""
     refuse_what_cannot_be(options.precision, options.device)
+    place = options.out or run_folder.RUNS / "DATA-PROFILE-ID"
+    refuse_outputs([Target("--out", place, Path.is_dir)], [options.data])
     keep_freed_memory()
     with precision(options.precision):
         if options.dry_run:
@@ -43,7 +45,6 @@ def plan(options: Options) -> None:
 
 def run(options: Options) -> Path:
     """Run what was asked for and return the run folder."""
-    refuse_data_and_out_in_one(options.data, options.out or run_folder.RUNS / "DATA-PROFILE-ID")
     store = Store(default_root(), options.fresh)
     store.make()
     with distributed.main_first():

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from benchmarks.core.profiles import BUILT_IN, PROFILES, described
 from benchmarks.core.sizes import is_capped, settings_of
 from diffae import cli
-from diffae.files import write_whole, writing
+from diffae.files import Target, begins, refuse_outputs, write_whole, writing
 
 HEAD = """# Profiles
 
@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser("python -m benchmarks.commands.settings_table", __doc__)
     parser.add_argument("--out", type=cli.path, required=True)
     out = parser.parse(arguments).out
+    refuse_outputs([Target("--out", out, begins(b"# Profiles"))], ())
     with writing(out, "choose another --out"):
         write_whole(out, page().encode())
 

@@ -31,7 +31,7 @@ from benchmarks.metrics.identity import IdentityNet
 from diffae import cli
 from diffae.data import Dataset, open_dataset
 from diffae.errors import UserError
-from diffae.files import write_whole
+from diffae.files import Target, refuse_outputs, write_whole
 
 MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each
@@ -193,6 +193,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = _parse(argv)
+    refuse_outputs([Target("--out", arguments.out)], [arguments.data])
     if not arguments.out.parent.is_dir():
         raise UserError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     device = torch.device(arguments.device)

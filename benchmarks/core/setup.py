@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Annotated
 
 from benchmarks import systems
@@ -88,18 +87,6 @@ def _further(options: Options, missing: Missing) -> list[System]:
             system.name = slug(title)
             loaded.append(system)
     return loaded
-
-
-def refuse_data_and_out_in_one(data: str | None, out: Path) -> None:
-    """Raise UserError if one lies in the other: a run's pictures must not become its data."""
-    if data is None:
-        return
-    inner, outer = (Path(path).resolve() for path in (data, out))
-    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise UserError(
-            f"--out {out}: lies in --data {data} or around it, and a run's pictures must not become its data; "
-            "choose an --out elsewhere"
-        )
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:

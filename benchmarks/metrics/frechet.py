@@ -154,6 +154,15 @@ def write_statistics(path: Path, moments: Moments) -> None:
         np.savez(file, **arrays)
 
 
+def is_statistics(path: Path) -> bool:
+    """Whether `path` is what `write_statistics` writes."""
+    try:
+        read_statistics(path)
+    except UserError:
+        return False
+    return True
+
+
 def read_statistics(path: Path) -> Moments:
     """Read statistics written here or by others. Raises UserError naming the file."""
     try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from diffae import cli
 from diffae.data import check, find_reader, open_dataset
@@ -10,6 +11,7 @@ from diffae.data.prepare import prepare
 from diffae.data.prepared import own_side
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 
 DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
 USAGE = """Look at a data set, or make one.
@@ -46,9 +48,8 @@ def check_dataset(arguments: list[str]) -> None:
     size = args.size or own_side(args.path) or DEFAULT_SIZE
     if size > LARGEST_SIZE:
         raise UserError(f"--size {size}: many images are held at once; use {LARGEST_SIZE} or less")
+    refuse_outputs([Target("--sheet", args.sheet, check.is_sheet)], [args.path])
     data = open_dataset(args.path, size, args.crop)
-    if args.sheet is not None:
-        check.refuse_sheet(args.sheet, args.path)
     for line in check.describe(data, find_reader(args.path).title):
         print(line, flush=True)
     indices = check.sample_indices(len(data))
@@ -98,6 +99,7 @@ def make_portraits(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument("--workers", type=cli.positive, default=os.cpu_count())
     args = parser.parse(arguments)
+    refuse_outputs([Target("--out", args.out, Path.is_dir)], ())
     write_dataset(args.out, args.count, args.size, args.seed, args.workers)
     print(args.out)
 

@@ -1,7 +1,6 @@
 """What a data set is taken for: the lines of `python -m diffae.data check`, and a contact sheet."""
 
 import io
-import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,15 +108,6 @@ def contact_sheet(pixels: np.ndarray) -> Image.Image:
     cells[:count] = pixels[np.linspace(0, len(pixels) - 1, count).round().astype(int)]
     grid = cells.reshape(rows, SHEET_SIDE, size, size, 3).swapaxes(1, 2)
     return Image.fromarray(grid.reshape(rows * size, SHEET_SIDE * size, 3))
-
-
-def refuse_sheet(path: Path, root: Path) -> None:
-    """UserError unless a sheet at `path` would write over nothing but another sheet, outside the data."""
-    place = Path(os.path.realpath(path))
-    if place.is_relative_to(os.path.realpath(root)):
-        raise UserError(f"--sheet {path}: is inside the data, which stays as it is; choose another")
-    if os.path.lexists(place) and not is_sheet(place):
-        raise UserError(f"--sheet {path}: is there and is no contact sheet of ours; choose another")
 
 
 def is_sheet(path: Path) -> bool:

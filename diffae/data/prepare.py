@@ -42,7 +42,7 @@ from diffae.data.prepared import (
 )
 from diffae.data.survey import Survey, digest_parts, state_of
 from diffae.errors import UserError
-from diffae.files import is_partial, write_whole, writing
+from diffae.files import Target, is_partial, refuse_outputs, write_whole, writing
 from diffae.lock import foreign, lock_folder
 
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
@@ -110,8 +110,7 @@ def refuse_place(data: Dataset, out: Path) -> None:
     """UserError if `out` is within the data, or holds what is not a copy of ours, finished or not."""
     if isinstance(data.transform, PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
-    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(data.root)):
-        raise UserError(f"{out}: is inside the data, which stays as it is; choose another folder")
+    refuse_outputs([Target("OUT", out, Path.is_dir)], [data.root])
     if not os.path.lexists(out) or prepared.is_prepared(out):
         return
     if not out.is_dir() or foreign(out):

@@ -13,10 +13,9 @@ import numpy as np
 from PIL import Image
 
 from diffae import sheet
-from diffae.errors import UserError
-from diffae.files import write_whole, writing
+from diffae.files import Target, empty_folder, refuse_outputs, write_whole, writing
 from diffae.images import marks
-from diffae.images.reading import to_tensor
+from diffae.images.reading import to_tensor, unlike
 
 SHEET = "sheet.png"
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
@@ -52,6 +51,7 @@ class Output:
     rows: list[Row] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0
+    taken: set[str] = field(default_factory=lambda: {SHEET.casefold()})
 
     def add(self, row: Row) -> None:
         """Write the pictures of a row that have a name."""
@@ -72,6 +72,9 @@ class Output:
         self._write(name, data, {})
 
     def _write(self, name: str, data: bytes, settings: Mapping[str, Any]) -> None:
+        """A file under its name, or under one with a number where that is another's, the sheet's too."""
+        stem, suffix = os.path.splitext(name)
+        name = unlike(stem, self.taken, suffix)
         write_whole(self.folder / name, data)
         self.files.append({"file": name, **settings})
 
@@ -100,34 +103,16 @@ def enlarged(image: Image.Image, by: int) -> Image.Image:
     return image if by == 1 else image.resize(size, Image.Resampling.NEAREST)
 
 
-def refuse_file(path: Path | None, flag: str) -> None:
-    """UserError if there is something at the `path` of a file to write."""
-    if path is not None and os.path.lexists(path):
-        raise UserError(
-            f"{flag} {path}: is there already, and nothing is written over; give another"
-        )
-
-
-def refuse(out: Path) -> None:
-    """UserError if there is something at `out` that a verb would write over: all but an empty folder."""
-    if os.path.lexists(out) and not out.is_dir():
-        raise UserError(f"--out {out}: a file; give a folder that is not there yet")
-    if out.is_dir() and any(out.iterdir()):
-        raise UserError(
-            f"--out {out}: holds files already, and nothing is written over; give another"
-        )
-
-
 @contextmanager
 def making(out: Path) -> Iterator[Path]:
     """A folder beside `out` to write in, which becomes `out` when the block ends well and else goes away."""
-    refuse(out)
+    refuse_outputs([Target("--out", out, empty_folder)], ())
     partial = out.absolute().with_name(f".{out.absolute().name}.{secrets.token_hex(4)}.partial")
     with writing(out, "or choose another --out"):
         partial.mkdir(parents=True)
     try:
         yield partial
-        refuse(out)
+        refuse_outputs([Target("--out", out, empty_folder)], ())
         with writing(out, "or choose another --out"):
             os.replace(partial, out)  # an empty folder may lie there
     finally:

@@ -81,13 +81,21 @@ def _named(paths: Sequence[Path]) -> list[Picture]:
     taken: set[str] = set()
     pictures = []
     for path in paths:
-        stem, number = path.stem[:80] or "picture", 2
-        name = stem
-        while name.casefold() in taken:  # some disks do not tell capitals apart
-            name, number = f"{stem}-{number}", number + 1
-        taken.add(name.casefold())
-        pictures.append(Picture(path, name))
+        name = path.stem[:80] or "picture"
+        pictures.append(Picture(path, unlike(name, taken)))
     return pictures
+
+
+def unlike(stem: str, taken: set[str], suffix: str = "") -> str:
+    """A name that is not among `taken`, to which it is added: `stem` and `suffix`, with a number between them if need be.
+
+    Some disks do not tell capitals apart, so `taken` has small letters.
+    """
+    name, number = stem + suffix, 2
+    while name.casefold() in taken:
+        name, number = f"{stem}-{number}{suffix}", number + 1
+    taken.add(name.casefold())
+    return name
 
 
 def read_one(picture: Picture, transform: Transform, points: Points | None = None) -> Read:

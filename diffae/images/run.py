@@ -9,6 +9,7 @@ import numpy as np
 from diffae import cli
 from diffae.checkpoint import OFFICIAL
 from diffae.errors import UserError
+from diffae.files import Target, empty_folder, never, refuse_outputs
 from diffae.images import choosing, commands, marks, output
 from diffae.images.classifier import Classifier, codes_of, fingerprint_of
 from diffae.images.classifier import learn as learn_classifier
@@ -20,10 +21,22 @@ def load(args: Namespace) -> DiffusionAutoencoder:
     return DiffusionAutoencoder.from_pretrained(args.ckpt, args.device or cli.default_device())
 
 
+def _outputs(args: Namespace) -> list[Target]:
+    classifier = getattr(args, "save_classifier", None)
+    made = Target("--out", args.out, never if args.verb == "learn" else empty_folder)
+    return [made, Target("--save-classifier", classifier)]
+
+
+def _inputs(args: Namespace) -> list[Path | str]:
+    """What a command reads, but for the checkpoint: a classifier may be written beside it."""
+    known = vars(args)
+    names = ("landmarks", "classifier", "having", "lacking", "data")
+    return [*known.get("pictures", ()), *filter(None, map(known.get, names))]
+
+
 def make(args: Namespace) -> dict[str, Any]:
     """Make the folder of a verb, and say what is in it. Raises UserError, and leaves nothing."""
-    output.refuse(args.out)
-    output.refuse_file(getattr(args, "save_classifier", None), "--save-classifier")
+    refuse_outputs(_outputs(args), _inputs(args))
     model = load(args)
     work = commands.Work(args, model, fingerprint_of(model))
     if hasattr(args, "pictures"):
@@ -69,10 +82,7 @@ def checkpoint_name(ckpt: str) -> str:
 
 def learn(args: Namespace) -> dict[str, Any]:
     """Write the classifier of a checkpoint, and say how well it tells the test images apart."""
-    if args.out.exists():
-        raise UserError(
-            f"--out {args.out}: is there already, and nothing is written over; give another"
-        )
+    refuse_outputs(_outputs(args), _inputs(args))
     model = load(args)
     data = choosing.labelled(args, model, choosing.PORTRAITS)
     assert data.attributes is not None

@@ -30,7 +30,7 @@ from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.survey import state_of
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
-from diffae.files import writing
+from diffae.files import Target, refuse_outputs, writing
 from diffae.train import chain, dry_run, precision
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     distributed.init()
     args = parser.parse(arguments)
     preset = find_preset(args.preset)
+    out = args.out or Path("runs") / preset.name
+    refuse_outputs([Target("--out", out, Path.is_dir)], (args.data, args.evaluate_data))
     init = Init.open(args.init) if args.init is not None else None
     preset = override(preset if init is None else init.adapt(preset), args.set)
     watch_flags.refuse(args, preset)
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     remedy = "make memory free, or take a smaller preset or --micro-batch"
     with needing_memory(f"{preset.name}: model and images", remedy):
-        _train(preset, stages, init, args)
+        _train(preset, stages, init, out, args)
 
 
 def _parser() -> cli.Parser:
@@ -169,10 +171,13 @@ class _Part:
 
 
 def _train(
-    preset: AnyPreset, stages: tuple[str, ...], init: Init | None, args: argparse.Namespace
+    preset: AnyPreset,
+    stages: tuple[str, ...],
+    init: Init | None,
+    out: Path,
+    args: argparse.Namespace,
 ) -> None:
-    """Train `stages` of `preset` as the command line says, and print the folder."""
-    out = args.out or Path("runs") / preset.name
+    """Train `stages` of `preset` in `out` as the command line says, and print the folder."""
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # while the others wait: they find what this one kept

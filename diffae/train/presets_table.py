@@ -6,7 +6,7 @@ python -m diffae.train.presets_table --out docs/presets.md
 from tabulate import tabulate
 
 from diffae import cli
-from diffae.files import write_whole, writing
+from diffae.files import Target, begins, refuse_outputs, write_whole, writing
 from diffae.train.costs import Costs, counted
 from diffae.train.elsewhere import ELSEWHERE
 from diffae.train.presets import PRESETS, Preset, Schedule
@@ -106,6 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser("python -m diffae.train.presets_table", __doc__)
     parser.add_argument("--out", type=cli.path, required=True, help="file to write")
     args = parser.parse(arguments)
+    refuse_outputs([Target("--out", args.out, begins(b"# Presets"))], ())
     with writing(args.out, "or choose another --out"):
         write_whole(args.out, page().encode())
     print(args.out)

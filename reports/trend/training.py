@@ -25,14 +25,15 @@ def evaluations(folder: Path) -> dict[str, Runs]:
     if there is none, or naming the file of one that is not as it should be.
     """
     found: dict[str, list[tuple[int, Entry]]] = {}
-    for path in _runs(folder):
+    for path in runs_in(folder):
         found.setdefault(path.parent.name, []).append((int(path.name), entry_of(path)))
     if not found:
         raise Refused(f"{folder}: no evaluations of a training are in it (--evaluate-every N)")
     return {stage: sorted(runs, key=lambda run: run[0]) for stage, runs in found.items()}
 
 
-def _runs(folder: Path) -> Iterator[Path]:
+def runs_in(folder: Path) -> Iterator[Path]:
+    """The run folders in the folder of a training."""
     for pattern in EVALUATIONS:
         yield from (
             path

@@ -1,5 +1,6 @@
 """Settings and data at their limits: a row that says so, or a line before anything is computed."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -15,12 +16,13 @@ from benchmarks.commands.options import parse
 from benchmarks.core.base import rows
 from benchmarks.core.images import file_name
 from benchmarks.core.profiles import PROFILES, override
-from benchmarks.core.setup import load_systems, refuse_data_and_out_in_one
+from benchmarks.core.setup import load_systems
 from benchmarks.metrics import weights
 from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes, unconditional
 from benchmarks.tasks.fewshot import classes as fewshot_classes
 from diffae.errors import UserError
+from diffae.files import Target, refuse_outputs
 from diffae.model import DDIM
 
 CPU = torch.device("cpu")
@@ -171,13 +173,14 @@ def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
     (tmp_path / "set").mkdir()
     (tmp_path / "link").symlink_to("set")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=f"--out {out}: lies in --data {data} or around it"):
-        refuse_data_and_out_in_one(data, Path(out))
+    place = [Target("--out", Path(out), Path.is_dir)]
+    with pytest.raises(UserError, match=rf"--out {out}: is (inside |around |){re.escape(data)}, "):
+        refuse_outputs(place, [data])
     if data == "set":
         with pytest.raises(UserError):
-            refuse_data_and_out_in_one("link", Path(out))
-    refuse_data_and_out_in_one(data, Path("/elsewhere"))
-    refuse_data_and_out_in_one(None, Path(out))
+            refuse_outputs(place, ["link"])
+    refuse_outputs([Target("--out", Path("/elsewhere"))], [data])
+    refuse_outputs(place, [None])
 
 
 def test_two_systems_of_one_title_are_refused(tmp_path):

@@ -80,6 +80,24 @@ def test_an_edit_of_strength_0_is_none(command, faces, tmp_path):
     assert torch.equal(edited, plain)
 
 
+def test_no_picture_takes_the_place_of_another_or_of_the_sheet(command, faces, tmp_path):
+    """Not by its name, by its suffix, by its folder, by capitals, or by strengths that are alike in six digits."""
+    (tmp_path / "b").mkdir()
+    given = ["sheet.png", "a.png", "a.jpg", "b/A.png"]
+    for path, face in zip(given, "abcd", strict=True):
+        Image.open(faces / f"{face}.png").save(tmp_path / path)
+    result = made(command("reconstruct", *given, "--out", "o", "--json", *FEW))
+    files = [path["file"].removeprefix("o/") for path in result["files"]]
+    assert files == ["sheet-2.png", "a.png", "a-2.png", "A-3.png"]
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {"sheet.png", *files}
+    assert len({(tmp_path / "o" / name).read_bytes() for name in files}) == 4
+    assert len(read_sheet(tmp_path / "o" / "sheet.png").rows) == 4
+    strip = ("--attribute", "Smiling", "--strip", "0.3,0.30000001,-0.3")
+    result = made(command("edit", "a.png", *strip, "--out", "e", "--json", *FEW))
+    assert [path["edit"]["Smiling"] for path in result["files"]] == [0.3, 0.30000001, -0.3]
+    assert len(list((tmp_path / "e").iterdir())) == 4
+
+
 def test_a_strip_over_strengths_holds_the_other_attribute(command, faces, model, tmp_path):
     result = made(
         command(
@@ -232,8 +250,8 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("reconstruct", "FACES", "text.png", "--out", "o", "--steps", "2"), "text.png: cannot read this image"),
         (("reconstruct", "empty", "--out", "o"), "empty: no images in this folder"),
         (("reconstruct", "FACES"), "the following arguments are required: --out"),
-        (("reconstruct", "FACES", "--out", "full"), "--out full: holds files already"),
-        (("reconstruct", "FACES", "--out", "text.png"), "--out text.png: a file"),
+        (("reconstruct", "FACES", "--out", "full"), "--out full: is there already"),
+        (("reconstruct", "FACES", "--out", "text.png"), "--out text.png: is there already"),
         (("reconstruct", "FACES", "--out", "o", "--solver", "heun"), "solver heun: cannot encode"),
         (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "argument --solver: no solver 'x'"),
         (("reconstruct", "FACES", "--out", "o", "--ckpt", "portraits-ddim"), "holds a ddim"),

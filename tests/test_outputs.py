@@ -1,0 +1,170 @@
+"""Every flag of every command that names something to write: never an input, never twice, never over what is not its own.
+
+A command refuses before it works, so what it reads here is no more than files that would be lost.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gate_runs import KEY, SSIM, write_run
+from PIL import Image
+from refusal import refusal
+
+import benchmarks.run
+from benchmarks import measure
+from benchmarks.commands import settings_table, train_identity
+from diffae import convert
+from diffae.data import __main__ as data_command
+from diffae.files import begins
+from diffae.images import __main__ as images_command
+from diffae.train import __main__ as train_command
+from diffae.train import presets_table
+from reports import action, compare, history, make, training
+
+ROOT = Path(__file__).parents[1]
+RUN = "training/evaluations/latent/000000000100"
+WRITE_NOTHING = {"benchmarks/console.py", "diffae/app/__main__.py"}  # or call one of those below
+IN_FOLDERS = {"reports/action.py"}  # named by the environment, see below
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command by the words before its outputs, the flags of these ("" for a word without one), and what it reads."""
+
+    main: Callable[[list[str]], object]
+    words: Sequence[str]
+    flags: Sequence[str]
+    folders: bool = False  # what is written
+    reads: str | None = "in"
+
+
+RUNNING, TRAINING, DATA = benchmarks.run.main, train_command.main, data_command.main
+IMAGES = images_command.main
+CASES = {
+    "compare": Case(compare.main, ("in", "in2"), ("--junit", "--page", "--json")),
+    "history": Case(history.main, ("in",), ("--file", "--page", "--badge")),
+    "make": Case(make.main, ("in2", "in"), ("--out",), True),
+    "training": Case(training.main, ("training",), ("--out",), reads=RUN),
+    "measure": Case(measure.main, ("fid", "in"), ("--save",)),
+    "run": Case(RUNNING, ("all", "--data", "in"), ("--out",), True),
+    "plan": Case(RUNNING, ("all", "--data", "in", "--dry-run"), ("--out",), True),
+    "train": Case(TRAINING, ("smoke", "--data", "in"), ("--out",), True),
+    "check": Case(DATA, ("check", "in"), ("--sheet",)),
+    "prepare": Case(DATA, ("prepare", "in", "--size", "8"), ("",), True),
+    "portraits": Case(DATA, ("portraits", "--count", "1"), ("--out",), True, None),
+    "convert": Case(convert.main, ("in/last.ckpt",), ("",), True, None),
+    "pictures": Case(IMAGES, ("reconstruct", "in"), ("--out",), True),
+    "edit": Case(IMAGES, ("edit", "in", "--attribute", "Male"), ("--out", "--save-classifier")),
+    "learn": Case(IMAGES, ("learn", "--data", "in"), ("--out",)),
+    "profiles": Case(settings_table.main, (), ("--out",), reads=None),
+    "presets": Case(presets_table.main, (), ("--out",), reads=None),
+    "identity": Case(train_identity.main, ("--data", "in"), ("--out",)),
+}
+EACH = [
+    pytest.param(case, flag, id=f"{name}{flag}")
+    for name, case in CASES.items()
+    for flag in case.flags
+]
+PAIRS = [
+    pytest.param(case, *pair, id=f"{name}{''.join(pair)}")
+    for name, case in CASES.items()
+    for pair in itertools.permutations(case.flags, 2)
+]
+NEEDED = {history.main: "--file", IMAGES: "--out"}  # flags that must be there
+
+
+@pytest.fixture
+def lie(tmp_path, monkeypatch):
+    """What lies in a folder of things to read and of things that are nobody's business."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("in", "in2", RUN):
+        Path(folder).mkdir(parents=True)
+        for name in ("records.csv", "last.ckpt"):
+            Path(folder, name).write_text("what took a week to compute\n")
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(Path(folder, "a.png"))
+    Path("theirs").mkdir()
+    for folder in (Path(), Path("theirs")):
+        (folder / "notes.txt").write_text("a page of somebody's\n")
+    Path("link").symlink_to("in")
+    return lambda: {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+
+
+def told(case, outputs, capsys):
+    """The line on standard error of a command that must refuse."""
+    needed = {NEEDED[case.main]: "needed"} if case.main in NEEDED and case.flags != ("",) else {}
+    given = needed | outputs
+    words = [*case.words, *itertools.chain(*([k, v] if k else [v] for k, v in given.items()))]
+    if not case.main.__module__.startswith("reports"):
+        return refusal(case.main, capsys, *words)
+    assert case.main(list(map(str, words))) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and line.count("\n") == 1, line
+    return line
+
+
+@pytest.mark.parametrize("case, flag", EACH)
+def test_no_output_is_an_input_or_takes_the_place_of_anothers_file(case, flag, lie, capsys):
+    wrong = ["notes.txt"] if flag != "--file" else []
+    if case.reads and case.folders:
+        wrong += [case.reads, "link", f"{case.reads}/new"]
+    elif case.reads:
+        os.link(f"{case.reads}/a.png", "hard")
+        Path("soft").symlink_to(f"{case.reads}/records.csv")
+        wrong += [f"{case.reads}/records.csv", "soft", "hard", f"{case.reads}/new"]
+    before = lie()
+    for path in wrong:
+        line = told(case, {flag: path}, capsys)
+        assert f"{flag or 'OUT'} {path}: is" in line and "choose another" in line, line
+        assert lie() == before
+
+
+@pytest.mark.parametrize("case, one, other", PAIRS)
+def test_no_two_outputs_are_one_file(case, one, other, lie, capsys):
+    before = lie()
+    line = told(case, {one: "here", other: "./here"}, capsys)
+    assert "here: is what --" in line and lie() == before
+
+
+def test_the_gate_on_a_pull_request_makes_no_folder_in_what_it_compares(lie, capsys):
+    before = lie()
+    for run, base in (("in", "in2"), ("in2", "in")):
+        names = {"GATE_RUN": run, "GATE_BASELINE": base, "RUNNER_TEMP": "in/tmp"}
+        assert action.main(names) == 2
+        assert "in/tmp/diffae-gate/gate: is inside in, " in capsys.readouterr().out
+    assert lie() == before
+
+
+def test_what_a_command_made_it_makes_again(tmp_path, monkeypatch):
+    """And an empty file, as mktemp makes it, is nobody's."""
+    monkeypatch.chdir(tmp_path)
+    run = str(write_run(Path("run"), {KEY: SSIM}))
+    notes = json.loads(Path(run, "run.json").read_text())
+    Path(run, "run.json").write_text(json.dumps(notes | {"ended": "2026-01-01T00:00:00+00:00"}))
+    told = ["--junit", "gate.xml", "--page", "gate.md", "--json", "gate.json"]
+    trend = ["--page", "trend.html", "--badge", "badge.json", "--github-action-benchmark", "x"]
+    Path("gate.json").touch()
+    for _ in range(2):
+        assert compare.main([run, run, *told]) == 0
+        assert history.main([run, "--file", "h.jsonl", *trend]) == 0
+    page = begins(b"<!DOCTYPE html>", b"diffae-bench training")
+    assert not page(Path("trend.html"))  # which is of another command
+
+
+def test_every_command_is_in_the_table():
+    packages = ("benchmarks", "diffae", "probes", "reports")
+    commands = {
+        path.relative_to(ROOT).as_posix()
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        if '\nif __name__ == "__main__":\n' in path.read_text()
+    }
+    known = {
+        Path(case.main.__code__.co_filename).relative_to(ROOT).as_posix() for case in CASES.values()
+    }
+    assert commands == known | WRITE_NOTHING | IN_FOLDERS
