@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import sem, ttest_1samp
 from torch import nn
 
 from benchmarks import REGISTRY, api, evaluate, evaluate_iter, run, systems
@@ -129,21 +130,41 @@ def test_tables_are_as_they_are_printed(patches):
         results.table("table1_recnstruction")
 
 
-def test_a_worse_model_is_a_regression(patches):
+@pytest.fixture(scope="module")
+def half(patches):
+    return evaluate(Half(), "reconstruction", patches, "smoke")
+
+
+def test_a_worse_model_is_a_regression(patches, half):
     class Worse(Half):
         def decode(self, code, steps=100):
             return super().decode(code) / 2
 
-    base = evaluate(Half(), "reconstruction", patches, "smoke")
-    found = evaluate(Worse(), "reconstruction", patches, "smoke").compare(base)
+    found = evaluate(Worse(), "reconstruction", patches, "smoke").compare(half)
     verdicts = found.set_index("metric")["verdict"]
     assert verdicts["mse"] == "regression" and verdicts["latent_dim"] == "same"
     assert found["verdict"].iloc[0] == "regression" and found["paired"].any()
     with pytest.raises(UserError, match="alpha must be between 0 and 1, not 5"):
-        base.compare(base, alpha=5)
+        half.compare(half, alpha=5)
     perfect = evaluate("dummy-perfect", "reconstruction", patches, "smoke")
     with pytest.raises(ValueError, match="these results and the base have no number in common"):
-        perfect.compare(base)
+        perfect.compare(half)
+
+
+def test_p_is_of_the_paired_t_test_above_the_margin(patches, half):
+    """SciPy's, of an image's score against the same image's; better and worse by turns."""
+
+    class Unlike(Half):
+        def decode(self, code, steps=100):
+            turn = (1e4 * code.semantic[:, 0]).sin().reshape(-1, 1, 1, 1)
+            return super().decode(code) * (1 + 0.2 * turn)
+
+    new = evaluate(Unlike(), "reconstruction", patches, "smoke")
+    row = new.compare(half).set_index("metric").loc["mse"]
+    loss = new.samples()["mse"].to_numpy() - half.samples()["mse"].to_numpy()
+    test = ttest_1samp(loss, row["margin"], alternative="greater")
+    assert (row["loss"], row["stderr"]) == pytest.approx((loss.mean(), sem(loss)), rel=1e-4)
+    assert row["p"] == pytest.approx(test.pvalue, rel=1e-3) and 1e-3 < row["p"] < 1 - 1e-3
 
 
 def test_a_system_that_fails_is_a_row(patches):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gate_runs import KEY, SSIM, write_run
 from programs import program
+from scipy.stats import t
 
 from reports import history
 from reports.reading import Refused
@@ -62,6 +63,9 @@ def test_a_line_has_the_headlines_with_their_errors_by_commit(tmp_path, file):
     found = {n["metric"]: n for n in plain["numbers"]}
     assert found["ssim"]["value"] == pytest.approx(SSIM.mean())
     assert found["ssim"]["stderr"] == pytest.approx(SSIM.std(ddof=1) / 200**0.5)
+    half = t.ppf(0.975, 199) * found["ssim"]["stderr"]
+    interval = found["ssim"]["ci_low"], found["ssim"]["ci_high"]
+    assert interval == pytest.approx((SSIM.mean() - half, SSIM.mean() + half))
     assert found["mse"]["direction"] == LOWER and found["ssim"]["label"] == "SSIM"
     assert read_history(file) == [entry]
 

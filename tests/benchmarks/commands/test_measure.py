@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from refusal import refusal
+from scipy.stats import sem
 
 from benchmarks.measure import main
 from benchmarks.metrics.frechet import Moments, read_statistics
@@ -68,6 +69,16 @@ def test_mse_and_psnr_are_their_definitions(measure, folders):
     expected = float((-10 * errors.log10()).mean())
     assert measure("psnr", *folders) == pytest.approx(expected, rel=1e-5)
     assert measure("mse", folders[0], folders[0]) == 0
+
+
+def test_the_error_of_a_mean_over_pairs_is_printed(folders, capsys):
+    a, b = (
+        np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]) / 255
+        for folder in folders
+    )
+    main(["mse", *map(str, folders)])
+    expected = sem(np.square(a - b).mean((1, 2, 3)))
+    assert f"pairs: 12, standard error {expected:.3g}\n" in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lone_context import lone_context
+from scipy.stats import norm, sem, t
 
 from benchmarks.core.base import Benchmark, rows
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import System
 from reports.records import read_records, write_records
+from reports.uncertainty import of_mean
 
 
 class Named(System):
@@ -34,6 +37,18 @@ def test_a_number_and_the_reason_why_the_next_is_missing_are_two_rows(tmp_path: 
         (3.0, "", ""),
         (None, "the rest", "it cannot encode"),
     ]
+
+
+def test_an_interval_is_student_s_of_the_units_and_the_normal_s_of_a_bare_error():
+    x = np.random.default_rng(0).normal(size=12)
+
+    def interval(value, **how):
+        row = lone_context(60).record("b", "t", "s", "fid", value, **how)
+        return row.stderr, row.ci_low, row.ci_high
+
+    found = interval(x.mean(), uncertainty=of_mean(x, "images"))
+    assert found == pytest.approx((sem(x), *t.interval(0.95, 11, x.mean(), sem(x))))
+    assert interval(2.0, stderr=0.5) == pytest.approx((0.5, *norm.interval(0.95, 2, 0.5)))
 
 
 @pytest.mark.parametrize("length", [9_999, 10_000, 10_001, 2_000_000])

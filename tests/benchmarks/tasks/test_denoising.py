@@ -34,6 +34,8 @@ def test_mse_of_a_system_that_removes_no_noise(context):
         a = float(linear_alphas()[t])
         record = found[f"t = {t}", "mse"]
         assert record.value == pytest.approx((1 - a) / a / 4, rel=0.02)
+        # of a chi-square of 3 x 32 x 32 normal numbers, over 40 images
+        assert record.stderr == pytest.approx(record.value * (2 / 3072 / 40) ** 0.5, rel=0.35)
         assert record.n == 40
     assert found["t = 20", "ssim"].value > found["t = 50", "ssim"].value
 

@@ -12,6 +12,7 @@ from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
+from benchmarks.metrics.frechet_jackknife import blocks_of
 from benchmarks.tasks.fewshot import sampling
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, classifier, rule, targets
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
@@ -148,7 +149,7 @@ def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
 
 def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     """Each seed's classifier turns other latents down: the distances are counted by hand."""
-    skipped = {0: 0, 1: 6, 2: 12}
+    skipped = {0: 0, 1: 6, 2: 12, 3: 8, 4: 18}
 
     def choosy(sizes, setup, codes, labels, seed):
         probe = sure(sizes, setup, codes, labels, seed)
@@ -161,19 +162,32 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
         return Later()
 
     context.profile = context.profile.changed_by(
-        {"fewshot.samples": 20, "fewshot.acceptance": ("threshold",)}
+        {"fewshot.samples": 20, "fewshot.seeds": 5, "fewshot.acceptance": ("threshold",)}
     )
     found = measured(context, monkeypatch, choosy)
     reds = painted(True, POOL)
     values = [frechet(reds[k : k + 20], real(context, True)) for k in skipped.values()]
     row = found["painter", "pu/Male", "fd_effnet_seed_std"]
     assert row.value == pytest.approx(np.std(values, ddof=1), rel=1e-4)
-    assert row.stderr == pytest.approx(row.value / 2) and row.n == 3
+    assert row.stderr == pytest.approx(row.value / 8**0.5) and row.n == 5
     mean = found["painter", "pu/Male", "fd_effnet"]
     assert mean.value == pytest.approx(np.mean(values), rel=1e-5)
-    over_seeds = np.var(values, ddof=1) / 3
     parts = [row for row in found.values() if len(row.uncertainty) == 3]
-    assert len(parts) == 8 and mean.stderr > np.sqrt(over_seeds)
+    (seeds,) = (part for part in mean.uncertainty if "seeds" in part.units)
+    assert len(parts) == 8 and seeds.variance == pytest.approx(np.var(values, ddof=1) / 5, rel=1e-4)
+    assert mean.stderr**2 == pytest.approx(sum(part.variance for part in mean.uncertainty))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_the_error_of_an_acceptance_rate_is_the_binomial_s(p):
+    """Over 400 pools of 320 latents, of which each is accepted with probability p."""
+    rng, blocks = np.random.default_rng(0), blocks_of(320)
+    pools = [np.flatnonzero(rng.random(320) < p) for _ in range(400)]
+    found = [sampling._acceptance(accepted, blocks) for accepted in pools]
+    stated = np.sqrt(np.mean([np.square(one.of_samples).sum() for one in found]))
+    assert stated == pytest.approx(np.sqrt(p * (1 - p) / 320), rel=0.05)
+    assert np.std([one.value for one in found], ddof=1) == pytest.approx(stated, rel=0.12)
+    assert not any(one.of_reference.any() for one in found)
 
 
 def test_one_seed_has_no_spread(context, monkeypatch):

@@ -67,6 +67,17 @@ def test_error_of_a_quantile():
     assert quantile_and_stderr(np.array([3.0]), 0.5) == (3, None)
 
 
+def test_the_error_of_a_ratio_is_the_spread_over_new_distances():
+    rng, values, stated = np.random.default_rng(2), [], []
+    for _ in range(300):
+        ours, theirs = 1.5 * rng.gamma(9, 1, 150), rng.gamma(9, 1, 60)
+        of = [quantile_and_stderr(some, 0.5) for some in (ours, theirs)]
+        value, error = ratio_and_stderr(*of)
+        values.append(value)
+        stated.append(error)
+    assert 0.87 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2
+
+
 def test_ratio():
     value, error = ratio_and_stderr((2.0, 0.06), (4.0, 0.16))
     assert value == 0.5
@@ -119,6 +130,10 @@ def test_distance_of_grey_and_of_held_out_pixels(context):
         assert theirs.value == pytest.approx(np.quantile(held_out, q), rel=1e-6)
         ratio = found["dummy: constant", "nn_ratio_pixels", setting]
         assert ratio.value == pytest.approx(ours.value / theirs.value)
+        if setting == "median":
+            assert ours.stderr == pytest.approx(0, abs=1e-9)
+            assert theirs.stderr == pytest.approx(quantile_and_stderr(held_out, q)[1])
+            assert ratio.stderr == pytest.approx(ratio.value * theirs.stderr / theirs.value)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -13,7 +13,7 @@ from benchmarks.core.base import rows
 from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes
 from benchmarks.tasks.shared import probe_fits
-from probes import LinearProbe, fit_adam_paper
+from probes import LinearProbe, fit_adam_paper, influences
 
 
 class Colours(Constant):
@@ -186,6 +186,13 @@ def test_every_row_is_scikit_learns_on_the_test_split(learnable, chosen):
     for setting, weight in ((probes.MEAN, np.full(3, 1 / 3)), (probes.WEIGHTED, weights)):
         stderr = by_person(moved @ weight, groups)
         assert found["auroc", setting].stderr == pytest.approx(stderr, rel=0.02)
+    of = influences(logits, labels)
+    for metric, setting in expected:
+        if setting in NAMES:
+            own = by_person(of[metric][:, NAMES.index(setting)], groups)
+        elif setting == probes.MEAN:
+            own = by_person(of[metric][:, : 4 if metric == "accuracy" else 3].mean(1), groups)
+        assert found[metric, setting].stderr == pytest.approx(own, rel=0.03), (metric, setting)
     assert stderr != pytest.approx(by_person(moved @ weight, np.arange(45)), rel=0.02)
     assert stderr != pytest.approx(by_person(moved.mean(1), groups), rel=0.02)
 

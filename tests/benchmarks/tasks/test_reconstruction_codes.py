@@ -12,6 +12,7 @@ from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.base import rows
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
+from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.parts import Part
 from benchmarks.tasks.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
@@ -129,7 +130,9 @@ def test_the_distance_of_reconstructions_is_that_of_heusel_et_al(context):
     root = sqrtm(cov @ other_cov + 1e-12 * np.eye(len(cov))).real
     expected = np.square(mean - other_mean).sum() + np.trace(cov + other_cov - 2 * root)
     assert row.value == pytest.approx(expected, rel=1e-3)
-    assert row.stderr > 0 and "biased" in row.note
+    pairs = paired_jackknife(ours, theirs, selection.blocks(BLOCKS))
+    assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-3)
+    assert "biased" in row.note
 
 
 def test_perfect_reconstructions_are_at_no_distance(context):
