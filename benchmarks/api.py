@@ -209,9 +209,10 @@ def _options(
         raise UserError(
             f"crop {crop!r}: the data set is open already, cut by {data.transform.crop}"
         )
-    if data == "":  # which would be the current folder
-        raise UserError("data: is empty; give a path")
     weights_dir = settings.get("weights_dir")
+    for name, path in {"data": data, "out": out, "weights_dir": weights_dir}.items():
+        if isinstance(path, str) and not path:  # which would be the current folder
+            raise UserError(f"{name}: is empty; give a path")
     if weights_dir is not None and not Path(weights_dir).is_dir():
         raise UserError(f"weights_dir {weights_dir}: no such folder")
     benchmarks = tuple(REGISTRY.usable() if "all" in names else dict.fromkeys(names))
@@ -249,7 +250,7 @@ def _profile(
     return for_run(
         profile if isinstance(profile, Profile) else find(str(profile)),
         benchmarks,
-        _several(settings.get("steps", ())),
+        None if settings.get("steps") is None else _several(settings["steps"]),
         changed,
         None if limit is None else whole(limit, "limit", 1, LARGEST),
         settings.get("solver"),

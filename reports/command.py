@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from reports.reading import short
@@ -20,3 +21,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         sys.exit(refuse(message[:300]))
+
+
+def path(text: str) -> Path:
+    """The type of a flag that takes a path: an empty one would be the current folder."""
+    return Path(word(text))
+
+
+def word(text: str) -> str:
+    """The type of a flag that takes a name, which an empty one is not."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return text

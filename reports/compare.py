@@ -28,6 +28,7 @@ from typing import NoReturn
 
 from diffae.errors import UserError
 from diffae.files import Target, always, begins, json_with, refuse_outputs
+from reports.command import path, word
 
 REFUSED, FAILED, PIPE_CLOSED = 2, 3, 141
 LONGEST_LINE = 2_000  # of an error
@@ -192,19 +193,23 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("base", type=Path, metavar="BASE", help="the baseline's folder")
-    parser.add_argument("new", type=Path, metavar="NEW", help="the new run's folder")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    parser.add_argument("base", type=path, metavar="BASE", help="the baseline's folder")
+    parser.add_argument("new", type=path, metavar="NEW", help="the new run's folder")
+    parser.add_argument("--junit", type=path, metavar="FILE", help="write JUnit XML as well")
     parser.add_argument(
-        "--page", type=Path, metavar="FILE", help="write the page of the job's summary as well"
+        "--page", type=path, metavar="FILE", help="write the page of the job's summary as well"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write passed, counts and sentences as JSON"
+        "--json", type=path, metavar="FILE", help="write passed, counts and sentences as JSON"
     )
     parser.add_argument(
-        "--names", nargs=2, metavar=("BASE", "NEW"), help="what the page calls the two folders"
+        "--names",
+        nargs=2,
+        type=word,
+        metavar=("BASE", "NEW"),
+        help="what the page calls the two folders",
     )
-    parser.add_argument("--margins", type=Path, metavar="FILE", help="default: reports/metrics.py")
+    parser.add_argument("--margins", type=path, metavar="FILE", help="default: reports/metrics.py")
     parser.add_argument(
         "--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)"
     )

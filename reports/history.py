@@ -22,7 +22,7 @@ from typing import Any
 
 from diffae.errors import UserError
 from diffae.files import Target, always, begins, json_with, refuse_outputs
-from reports.command import Parser, refuse
+from reports.command import Parser, path, refuse, word
 from reports.reading import Refused, short
 
 INTERRUPTED = 130
@@ -89,8 +89,8 @@ def _write(args: argparse.Namespace, found: Sequence[Any]) -> None:
     if args.badge:
         text = badge(found[-1], args.badge_metric, args.badge_system)
         write_whole(args.badge, text.encode())
-    for word, path in _for_action(args).items():
-        write_whole(path, for_action(found[-1], DIRECTIONS[word]).encode())
+    for size, where in _for_action(args).items():
+        write_whole(where, for_action(found[-1], DIRECTIONS[size]).encode())
 
 
 def _commit(text: str) -> str:
@@ -109,19 +109,24 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("runs", nargs="*", type=Path, metavar="RUN", help="the folder of a finished run")
-    add("--file", type=Path, required=True, metavar="FILE", help="history.jsonl; made if need be")
+    add("runs", nargs="*", type=path, metavar="RUN", help="the folder of a finished run")
+    add("--file", type=path, required=True, metavar="FILE", help="history.jsonl; made if need be")
     add(
         "--commit",
         type=_commit,
         metavar="SHA",
         help="what RUN measured, where it was not made in a checkout of this software",
     )
-    add("--page", type=Path, metavar="FILE", help="write the page of the trend")
-    add("--badge", type=Path, metavar="FILE", help="write a badge's endpoint")
+    add("--page", type=path, metavar="FILE", help="write the page of the trend")
+    add("--badge", type=path, metavar="FILE", help="write a badge's endpoint")
     add("--badge-metric", default="", metavar="METRIC", help="its metric, e.g. ssim")
     add("--badge-system", default="", metavar="SYSTEM", help="its system, e.g. DiffAE")
-    add("--github-action-benchmark", metavar="PREFIX", help="write the two files of that action")
+    add(
+        "--github-action-benchmark",
+        type=word,
+        metavar="PREFIX",
+        help="write the two files of that action",
+    )
     return parser
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from diffae.errors import UserError
 from diffae.files import Target, refuse_outputs
-from reports.command import Parser, refuse
+from reports.command import Parser, path, refuse, word
 from reports.reading import Refused, short
 
 INTERRUPTED = 130
@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="[NAME=]RUN", help="the folder of a finished run"
+        "runs", nargs="+", type=word, metavar="[NAME=]RUN", help="the folder of a finished run"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--pdf", action="store_true", help="latex/tables.pdf as well, by pdflatex")
     return parser
 

@@ -6,11 +6,10 @@ python -m reports.training DIR --out training.html             draws them, also 
 
 import argparse
 import sys
-from pathlib import Path
 
 from diffae.errors import UserError
 from diffae.files import Target, begins, refuse_outputs
-from reports.command import Parser, refuse
+from reports.command import Parser, path, refuse
 from reports.reading import Refused
 
 INTERRUPTED = 130
@@ -47,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a training")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page to write")
+    parser.add_argument("folder", type=path, metavar="DIR", help="the folder of a training")
+    parser.add_argument("--out", type=path, required=True, metavar="FILE", help="the page to write")
     return parser
 
 

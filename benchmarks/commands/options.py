@@ -26,6 +26,8 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     args = _read(_parser(description), arguments)
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
+    if args.crop is not None and args.data is None:
+        raise UserError("--crop: says how --data is cut, and there is no --data")
     benchmarks = _benchmark_names(args.what)
     checkpoints = _checkpoints(args.ckpt)
     return Options(
@@ -83,6 +85,7 @@ def _parser(description: str | None) -> cli.Parser:
     )
     add(
         "--ckpt",
+        type=cli.word,
         action="append",
         default=[],
         metavar="[SYSTEM[:TITLE]=]PATH",

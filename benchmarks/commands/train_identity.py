@@ -182,11 +182,13 @@ def save(network: IdentityNet, path: Path) -> None:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.Parser("python -m benchmarks.commands.train_identity", __doc__)
-    parser.add_argument("--data", required=True, help="a data set with identities (the portraits)")
+    parser.add_argument(
+        "--data", type=cli.path, required=True, help="a data set with identities (the portraits)"
+    )
     parser.add_argument("--out", required=True, type=cli.path, help="the safetensors file to write")
     parser.add_argument("--steps", type=cli.positive, default=600, help="batches of 64 people")
     parser.add_argument("--size", type=cli.positive, default=32, help="image size in pixels")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse(argv)
 

@@ -279,7 +279,7 @@ def for_run(
     for name in benchmarks:
         profile = profile.including(REGISTRY.get(name))
     sections = [*benchmarks, *["samples"] * any(name in SAMPLED_BY for name in benchmarks)]
-    profile = with_steps(profile, steps) if steps else profile
+    profile = profile if steps is None else with_steps(profile, steps)
     profile = change(profile if solver is None else with_solver(profile, sections, solver))
     _refuse_too_few_steps(profile, sections)
     return profile if limit is None else profile.limited(limit)

@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser("python -m diffae.app", __doc__)
     parser.add_argument(
         "--ckpt",
+        type=cli.word,
         default="portraits",
         help="a checkpoint, as for diffae.images (default: portraits)",
     )
@@ -40,7 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", type=cli.device, help="cpu, cuda or cuda:N")
     parser.add_argument(
-        "--host", default=LOCAL, help=f"address to listen on (default: {LOCAL}, this machine only)"
+        "--host",
+        type=cli.word,
+        default=LOCAL,
+        help=f"address to listen on (default: {LOCAL}, this machine only)",
     )
     parser.add_argument("--port", type=port, help="default: the first free one from 7860 on")
     args = parser.parse(arguments)

@@ -122,9 +122,10 @@ def strips(
     doubled = {name for name, _ in named if [n for n, _ in named].count(name) > 1}
     if doubled:
         raise UserError(f"--attribute {min(doubled)}: given twice")
-    if strip and all(own is not None for _, own in named):
+    given = "--strip" if strip else None if strength is None else "--strength"
+    if given and all(own is not None for _, own in named):
         raise UserError(
-            "--strip: every attribute has a strength of its own; leave one of them without"
+            f"{given}: every attribute has a strength of its own; leave one of them without"
         )
     return [
         {name: float(value if own is None else own) for name, own in named}

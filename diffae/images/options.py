@@ -51,6 +51,14 @@ def few(text: str) -> int:
     return value
 
 
+def several(text: str) -> int:
+    """A number of pictures from one to another."""
+    value = few(text)
+    if value < 2:
+        raise ArgumentTypeError(f"must be at least 2, both ends, not {value}")
+    return value
+
+
 def enlargement(text: str) -> int:
     value = cli.positive(text)
     if value > LARGEST_PIXEL:
@@ -82,6 +90,7 @@ def _model(parser: cli.Parser, out: str) -> None:
     parser.add_argument("--out", type=cli.path, required=True, help=out)
     parser.add_argument(
         "--ckpt",
+        type=cli.word,
         default="portraits",
         help="a checkpoint of ours, the authors' last.ckpt, or a packaged name (default: portraits)",
     )
@@ -115,7 +124,7 @@ def _way(parser: cli.Parser) -> None:
 
 def _pictures(parser: cli.Parser, metavar: str = "PICTURE", nargs: str | int = "+") -> None:
     parser.add_argument(
-        "pictures", nargs=nargs, metavar=metavar, help="files and folders of images"
+        "pictures", type=cli.word, nargs=nargs, metavar=metavar, help="files and folders of images"
     )
     parser.add_argument(
         "--crop",
@@ -132,6 +141,7 @@ def _pictures(parser: cli.Parser, metavar: str = "PICTURE", nargs: str | int = "
     )
     where.add_argument(
         "--points",
+        type=cli.word,
         metavar="X1,Y1,...",
         help="the same for one picture: left eye, right eye, nose, corners of the mouth",
     )
@@ -182,7 +192,9 @@ def _vary(parser: cli.Parser) -> None:
 
 def _interpolate(parser: cli.Parser) -> None:
     _pictures(parser, nargs=2)
-    parser.add_argument("--count", type=few, default=9, help="pictures of the strip (default: 9)")
+    parser.add_argument(
+        "--count", type=several, default=9, help="pictures of the strip (default: 9)"
+    )
     _way(parser)
 
 

@@ -59,6 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
     init = Init.open(args.init) if args.init is not None else None
     preset = override(preset if init is None else init.adapt(preset), args.set)
     watch_flags.refuse(args, preset)
+    if not args.dry_run and (args.gpus is not None or args.tflops is not None):
+        raise UserError(
+            "--gpus, --tflops: of --dry-run; a training takes the devices that it is started on"
+        )
     stages = chain.chosen(preset, args.stages)
     if init is not None:
         init = chain.started(init, preset, stages)
@@ -147,7 +151,6 @@ def _parser() -> cli.Parser:
     parser.add_argument(
         "--gpus",
         type=cli.positive,
-        default=1,
         help="of --dry-run: how many such devices share the work (default: 1)",
     )
     parser.add_argument(
@@ -280,7 +283,7 @@ def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -
     how = dry_run.How(
         args.device,
         precision.choose(args.precision, args.device)[0],
-        args.gpus,
+        args.gpus or 1,
         args.tflops,
         args.micro_batch,
         args.recompute,

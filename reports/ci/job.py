@@ -115,6 +115,9 @@ def read_inputs(job: Job) -> Inputs:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
         allowed = "up to 60 letters, digits, '.', '_' and '-'"
         raise Refused(f"name is {short(repr(name), 80)}; give {allowed}")
+    accept = job.get("GATE_ACCEPT", "false")
+    if accept not in ("true", "false"):
+        raise Refused(f"accept is {short(repr(accept), 40)}; give true or false")
     return Inputs(
         arguments=_words(job, "GATE_ARGUMENTS", "all"),
         compare=_words(job, "GATE_COMPARE", ""),
@@ -123,7 +126,7 @@ def read_inputs(job: Job) -> Inputs:
         branch=job.get("GATE_BRANCH", job.default_branch),
         name=name,
         comment=comment,
-        accept=job.get("GATE_ACCEPT") == "true",
+        accept=accept == "true",
     )
 
 

@@ -242,6 +242,9 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
     [
         (dict(tasks="reconstrction"), UserError, "unknown benchmark 'reconstrction'; did you mean"),
         (dict(tasks=[]), UserError, "tasks: names no benchmark"),
+        (dict(steps=[]), UserError, "reconstruction.steps: must be a list of at least one"),
+        (dict(out=""), UserError, "out: is empty; give a path"),
+        (dict(weights_dir=""), UserError, "weights_dir: is empty; give a path"),
         (
             dict(profile="quik"),
             UserError,

@@ -34,6 +34,7 @@ def add(parser: cli.Parser) -> None:
     )
     group.add_argument(
         "--wandb",
+        type=cli.word,
         metavar="PROJECT",
         help="the same for a project of Weights & Biases; WANDB_MODE=offline keeps it here",
     )
@@ -53,15 +54,24 @@ def add(parser: cli.Parser) -> None:
     )
     group.add_argument(
         "--evaluate",
+        type=_tasks,
         metavar="TASK,...",
         help=f"by which benchmarks (default: {TASK}; `python -m benchmarks.run list`)",
     )
     group.add_argument(
-        "--evaluate-profile", metavar="NAME|FILE", help=f"in which size (default: {PROFILE})"
+        "--evaluate-profile",
+        type=cli.word,
+        metavar="NAME|FILE",
+        help=f"in which size (default: {PROFILE})",
     )
     group.add_argument(
         "--evaluate-data", type=cli.path, help="on other data (default: what --data holds out)"
     )
+
+
+def _tasks(text: str) -> tuple[str, ...]:
+    """The type of --evaluate: names between commas."""
+    return tuple(cli.word(word.strip()) for word in text.split(","))
 
 
 def refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
@@ -138,12 +148,11 @@ def _held_out(
 
 def _measuring(args: argparse.Namespace, preset: AnyPreset, data: Path | None) -> Measuring:
     assert isinstance(preset, Preset)
-    tasks = [word.strip() for word in (args.evaluate or TASK).split(",")]
     system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
     flags = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
     flags += [] if data is None else ["--data", str(data)]
     flags += [] if data is None or args.crop is None else ["--crop", args.crop]
-    return Measuring(tuple(tasks), system, tuple(flags))
+    return Measuring(args.evaluate or (TASK,), system, tuple(flags))
 
 
 def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:

@@ -1,0 +1,216 @@
+"""What a command makes of its options, as values that can be compared: a view for each command, and the ground that it stands on.
+
+A view takes the words of a command line and gives what is seen, by name; what a command refuses is in REFUSED. Files of the
+command are in a folder of its own, `{out}` in its words.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import io
+import json
+import re
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gate_runs import KEY, RNG, SSIM, write_run
+from PIL import Image
+from safetensors.numpy import load_file
+from tiny_preset import TINY, pictures
+
+from benchmarks.commands.options import parse
+from benchmarks.core.evaluation import prepare
+from benchmarks.core.store import Store
+from diffae.data.portraits import write_dataset
+from diffae.errors import UserError
+from diffae.images.classifier import Classifier
+from diffae.train import __main__ as training
+from diffae.train import trainer
+from diffae.train.presets import PRESETS
+from probes.linear import LinearProbe
+from reports.ci.job import Job, read_inputs
+from reports.reading import Refused
+
+REFUSED = "refused"
+SHORT = {"samples": 8, "batch_size": 4}
+WORSE = SSIM - 0.01 + RNG.normal(0, 0.05, 200)  # by 3 standard errors and less than 6
+
+Seen = dict[str, Any]
+View = Callable[[Sequence[str], Path], Seen]
+
+
+def make_ground(root: Path) -> dict[str, str]:
+    """Folders by name, which words of a command line may use as {name}: pictures with and without labels, a trained model of some thousand weights, folders of pairs, and finished runs."""
+    for folder, count, size in (("pictures", 20, 8), ("two", 2, 8), ("larger", 12, 32)):
+        (root / folder).mkdir()
+        for i, pixels in enumerate(pictures(count)):
+            Image.fromarray(pixels).resize((size, size)).save(root / folder / f"{i:02d}.png")
+    write_dataset(root / "faces", 16, 32, workers=1)
+    training.main(
+        [
+            "tiny",
+            "--data",
+            str(root / "pictures"),
+            "--out",
+            str(root / "ckpt"),
+            "--sheet-every",
+            "0",
+        ]
+    )
+    for folder, scores in (("base", SSIM), ("worse", WORSE)):
+        notes = write_run(root / folder, {KEY: scores}) / "run.json"
+        ended = {"ended": "2026-01-01T00:00:00+00:00"}
+        notes.write_text(json.dumps(json.loads(notes.read_text()) | ended))
+    weight = torch.tensor([[1.0, 0.0, -1.0, 0.5], [0.0, 1.0, 0.5, -1.0]])
+    probe = LinearProbe(weight, torch.zeros(2), torch.zeros(4), torch.ones(4))
+    Classifier(("Smiling", "Male"), probe).save(root / "classifier.safetensors")
+    return {path.stem: str(path) for path in root.iterdir()}
+
+
+def short_preset(patch: pytest.MonkeyPatch) -> None:
+    """The tiny preset in the table, of two steps, each of which is saved."""
+    schedule = replace(TINY.image, **SHORT)
+    preset = replace(TINY, split="all", data_hint="x", image=schedule, latent=schedule)
+    patch.setitem(PRESETS, "tiny", preset)
+    patch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
+
+
+def called(module: str, words: Sequence[str]) -> Seen:
+    """A command in this process: its output, its status, and what it refuses."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = import_module(module).main(list(words)) or 0
+        except UserError as error:
+            return {REFUSED: str(error)}
+        except SystemExit as ended:
+            status = ended.code
+    if status == 2:
+        return {REFUSED: err.getvalue()}
+    return {"status": status, "stdout": out.getvalue(), "stderr": err.getvalue()}
+
+
+def files(out: Path) -> Seen:
+    """What lies in a folder: names, and pictures as pixels."""
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    shown = [name for name in names if name.endswith(".png") and name != "sheet.png"]
+    first = {"first": np.asarray(Image.open(out / shown[0]))} if shown else {}
+    return {"names": names, "count": len(shown), **first}
+
+
+# ----------------------------------------------------------------------------------------------
+# The views
+
+
+def run(words: Sequence[str], out: Path) -> Seen:
+    """benchmarks.run: what was asked for, and what a benchmark is given for it."""
+    try:
+        options = parse(list(words), None)
+        evaluation = prepare(options, Store(out / "store", options.fresh))
+    except UserError as error:
+        return {REFUSED: str(error)}
+    context, (system, *_) = evaluation.context, evaluation.systems
+    selection = context.select("test", 4)
+    return {
+        **vars(options),
+        "titles": [system.title for system in evaluation.systems],
+        "settings": options.profile.settings(),
+        "order": selection.order.tolist(),
+        "key": context.key("code", system, selection),
+        "fields": context.protocol("x").fields,
+        "crop": context.dataset.transform.crop,
+        "together": system.batches.size,
+        **{f"settings.{name}": value for name, value in options.profile.settings().items()},
+    }
+
+
+def train(words: Sequence[str], out: Path) -> Seen:
+    """diffae.train: the weights, and what lies beside them."""
+    seen = called("diffae.train.__main__", words)
+    if REFUSED in seen or not out.exists():
+        return seen
+    weights = [v.ravel() for _, v in sorted(load_file(out / "model.safetensors").items())]
+    states = len(list(out.glob("training-*")))
+    return {**seen, **files(out), "weights": np.concatenate(weights), "states": states}
+
+
+def images(verb: str) -> View:
+    """diffae.images: the pictures, or the file of `learn`."""
+
+    def view(words: Sequence[str], out: Path) -> Seen:
+        seen = called("diffae.images.__main__", [verb, *words])
+        if out.is_file():
+            return {**seen, "weight": load_file(out)["weight"]}
+        return {**seen, **files(out)} if out.exists() else seen
+
+    return view
+
+
+def data(command: str) -> View:
+    """diffae.data: what is printed, and the files that are written."""
+
+    def view(words: Sequence[str], out: Path) -> Seen:
+        seen = called("diffae.data.__main__", [command, *words])
+        content = sorted(path for path in out.rglob("*") if path.is_file())
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in content]
+        return {**seen, **files(out), "content": digests} if out.exists() else seen
+
+    return view
+
+
+def gate_inputs(words: Sequence[str], out: Path) -> Seen:
+    """reports.action: its inputs, which are words NAME=VALUE of the environment."""
+    try:
+        return vars(read_inputs(Job(dict(word.split("=", 1) for word in words))))
+    except Refused as reason:
+        return {REFUSED: str(reason)}
+
+
+def plain(module: str, *first: str) -> View:
+    """A command whose output and the names of its files say all."""
+
+    def view(words: Sequence[str], out: Path) -> Seen:
+        seen = called(module, [*first, *words])
+        return {**seen, "files": sorted(path.name for path in out.parent.iterdir())}
+
+    return view
+
+
+# ----------------------------------------------------------------------------------------------
+# What there is to see: every option of a command, as its parser has it
+
+
+class _Built(Exception):
+    """A parser, as it is about to read."""
+
+
+def parser_of(module: str, *first: str) -> ArgumentParser:
+    """The parser of a command: `first` are its words before options are read."""
+
+    def caught(self: ArgumentParser, *_: Any, **__: Any) -> None:
+        raise _Built(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("parse_known_args", "parse_known_intermixed_args"):
+            patch.setattr(ArgumentParser, name, caught)
+        with pytest.raises(_Built) as built:
+            import_module(module).main(list(first))
+    return built.value.args[0]
+
+
+def options_of(parser: ArgumentParser) -> set[str]:
+    """Flags by their longest name, and words without a flag in capitals."""
+    actions = [action for action in parser._actions if action.dest != "help"]
+    return {max(a.option_strings, key=len) if a.option_strings else a.dest.upper() for a in actions}
+
+
+def gate_options() -> set[str]:
+    """What the action takes from its environment."""
+    return set(re.findall(r"GATE_\w+", inspect.getsource(read_inputs)))

@@ -1,0 +1,441 @@
+"""Every option of every command at its falsy and its extreme values: 0, an empty word, one, the last that is legal.
+
+TABLE says of each what is seen (tests/helpers/option_views.py) and how it stands to the command without the option. An option that
+stands in no row fails `test_every_option_is_in_the_table`, and so does a row of an option that is no more.
+"""
+
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from option_views import (
+    REFUSED,
+    data,
+    gate_inputs,
+    gate_options,
+    images,
+    make_ground,
+    options_of,
+    parser_of,
+    plain,
+    run,
+    short_preset,
+    train,
+)
+
+ROOT = Path(__file__).parents[1]
+ONE_GPU = "--dry-run --tflops 1"
+SAME, OTHER = "as without it", "another than without it"
+EMPTY = "is empty"
+
+
+class Like(NamedTuple):
+    """As another command line has it."""
+
+    command: str
+    flags: str = ""
+
+
+MODEL = "--ckpt {ckpt} --steps 1 --solver ddim --out {out}"
+DIRECTION = "--classifier {classifier}"
+# The view of a command, its words without a flag, and its flags.
+BASES = {
+    "run": (run, "reconstruction", "--systems dummy-perfect --profile smoke --data {faces}"),
+    "list": (plain("benchmarks.run", "list"), "", ""),
+    "doctor": (plain("benchmarks.run", "doctor"), "", ""),
+    "measure": (plain("benchmarks.measure"), "mse {two} {two}", ""),
+    "settings": (plain("benchmarks.commands.settings_table"), "", "--out {out}"),
+    "identity": (plain("benchmarks.commands.train_identity"), "", "--data {faces} --out {out}"),
+    "presets": (plain("diffae.train.presets_table"), "", "--out {out}"),
+    "train": (train, "tiny", "--data {pictures} --out {out} --precision float32 --device cpu --sheet-every 0"),
+    "convert": (plain("diffae.convert"), "{ckpt}/last.ckpt {out}", ""),
+    "check": (data("check"), "{faces}", ""),
+    "prepare": (data("prepare"), "{faces} {out}", "--size 8 --workers 1"),
+    "portraits": (data("portraits"), "", "--out {out} --count 2 --size 8 --workers 1"),
+    "app": (plain("diffae.app.__main__"), "", ""),
+    "reconstruct": (images("reconstruct"), "{two}", MODEL),
+    "vary": (images("vary"), "{two}", f"--count 2 {MODEL}"),
+    "interpolate": (images("interpolate"), "{two}/00.png {two}/01.png", f"--count 3 {MODEL}"),
+    "edit": (images("edit"), "{two}", f"--attribute Smiling {DIRECTION} {MODEL}"),
+    "sample": (images("sample"), "", f"--count 2 {MODEL}"),
+    "sample-class": (images("sample-class"), "", f"--attribute Male --count 2 {DIRECTION} {MODEL}"),
+    "learn": (images("learn"), "", "--data {faces} --ckpt {ckpt} --out {out}"),
+    "compare": (plain("reports.compare"), "{base} {worse}", ""),
+    "make": (plain("reports.make"), "{base}", "--out {out}"),
+    "history": (plain("reports.history"), "{base}", "--file {out}"),
+    "training": (plain("reports.training"), "{ckpt}", "--out {out}"),
+    "action": (gate_inputs, "", ""),
+}  # fmt: skip
+VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class", "learn")
+
+# The command (verbs of diffae.images that share an option: one of them), the option, its value, and what is seen of it.
+TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
+    ("run", "WHAT", "''", "unknown benchmark ''"),
+    ("run", "WHAT", "reconstruction probes", {"benchmarks": ("reconstruction", "probes")}),
+    ("run", "--config", "''", EMPTY),
+    ("run", "--ckpt", "''", EMPTY),
+    ("run", "--ckpt", "diffae=", "expected SYSTEM=PATH"),
+    ("run", "--systems", "''", "names no system"),
+    ("run", "--systems", ",", "names no system"),
+    ("run", "--systems", "dummy-constant", {"key": OTHER, "titles": ["dummy: constant"], "order": SAME}),
+    ("run", "--data", "''", EMPTY),
+    ("run", "--data", "{larger}", {"fields": OTHER, "key": OTHER}),
+    ("run", "--crop", "''", "invalid choice"),
+    ("run", "--crop", "none", {"crop": "none", "key": OTHER}),
+    ("run", "--profile", "''", "unknown profile ''"),
+    ("run", "--profile", "quick", {"settings": OTHER}),
+    ("run", "--out", "''", EMPTY),
+    ("run", "--out", "x", {"out": Path("x"), "key": SAME}),
+    ("run", "--steps", "''", "a number is missing"),
+    ("run", "--steps", "0", "from 1 to 1000"),
+    ("run", "--steps", "1", {"settings.reconstruction.steps": (1,)}),
+    ("run", "--steps", "1000,1", {"settings.reconstruction.steps": (1, 1000)}),
+    ("run", "--solver", "''", "no solver ''"),
+    ("run", "--solver", "ab2-v", {"settings.reconstruction.solver": "ab2-v"}),
+    ("run", "--set", "''", "expected TASK.NAME=VALUE"),
+    ("run", "--set", "reconstruction.images=", "a number is missing"),
+    ("run", "--set", "reconstruction.images=0", "must be at least 1"),
+    ("run", "--set", "reconstruction.images=1", {"settings.reconstruction.images": 1}),
+    ("run", "--limit", "0", "at least 1"),
+    ("run", "--limit", "1", {"settings.reconstruction.images": 1, "settings.reconstruction.steps": SAME}),
+    ("run", "--limit", "1000000000", {"settings": SAME}),
+    ("run", "--attributes", "''", "names no attribute"),
+    ("run", "--attributes", "Bald --data {larger}", "has no attribute 'Bald'"),
+    ("run", "--attributes", "Bald", {"attributes": ("Bald",)}),
+    ("run", "--seed", "0", {"fields": SAME, "key": SAME, "order": SAME}),
+    ("run", "--seed", "1", {"fields": OTHER, "key": OTHER, "order": OTHER}),
+    ("run", "--seed", f"{10**20 - 1}", {"fields": OTHER, "key": OTHER, "order": OTHER}),
+    ("run", "--seed", "-1", "at least 0"),
+    ("run", "--device", "''", "neither cpu nor cuda"),
+    ("run", "--device", "cpu", {"key": SAME}),
+    ("run", "--precision", "''", "invalid choice"),
+    ("run", "--precision", "tf32", {"key": OTHER, "fields": OTHER}),
+    ("run", "--batch-size", "''", "a number is missing"),
+    ("run", "--batch-size", "0", "at least 1"),
+    ("run", "--batch-size", "1", {"together": 1, "key": SAME, "fields": SAME}),
+    ("run", "--weights-dir", "''", EMPTY),
+    ("run", "--weights-dir", "{two}", {"weights_dir": OTHER}),
+    ("run", "--allow-unknown-weights", "", {"allow_unknown_weights": True}),
+    ("run", "--fresh", "", {"fresh": True, "key": SAME}),
+    ("run", "--dry-run", "", {"dry_run": True, "key": SAME}),
+    ("doctor", "--weights-dir", "''", EMPTY),
+    ("doctor", "--weights-dir", "{two}", {"stdout": OTHER}),
+    ("measure", "METRIC", "'' {two} {two}", "unknown metric ''"),
+    ("measure", "A", "mse '' {two}", EMPTY),
+    ("measure", "B", "mse {two} ''", EMPTY),
+    ("measure", "--save", "''", EMPTY),
+    ("measure", "--weights-dir", "''", EMPTY),
+    ("measure", "--device", "''", "neither cpu nor cuda"),
+    ("measure", "--reading", "''", "invalid choice"),
+    ("measure", "--reading", "pytorch-fid", {"stdout": OTHER}),
+    ("measure", "--batch-size", "0", "at least 1"),
+    ("measure", "--batch-size", "1", {"stdout": SAME}),
+    ("settings", "--out", "''", EMPTY),
+    ("presets", "--out", "''", EMPTY),
+    ("identity", "--data", "''", EMPTY),
+    ("identity", "--out", "''", EMPTY),
+    ("identity", "--steps", "0", "at least 1"),
+    ("identity", "--size", "0", "at least 1"),
+    ("identity", "--seed", "-1", "at least 0"),
+    ("identity", "--device", "''", "invalid choice"),
+    ("convert", "CHECKPOINT", "'' {out}", EMPTY),
+    ("convert", "OUT", "{ckpt} ''", EMPTY),
+    # ---- training
+    ("train", "PRESET", "''", "unknown preset ''"),
+    ("train", "--data", "''", EMPTY),
+    ("train", "--crop", "''", "invalid choice"),
+    ("train", "--out", "''", EMPTY),
+    ("train", "--seed", "0", {"weights": SAME}),
+    ("train", "--seed", "1", {"weights": OTHER}),
+    ("train", "--seed", f"{10**20 - 1}", {"weights": OTHER}),
+    ("train", "--seed", "-1", "at least 0"),
+    ("train", "--device", "''", "neither cpu nor cuda"),
+    ("train", "--precision", "''", "invalid choice"),
+    ("train", "--set", "''", "expected NAME=VALUE"),
+    ("train", "--set", "model.dropout=", "must be a number"),
+    ("train", "--set", "model.dropout=0", {"weights": OTHER}),
+    ("train", "--set", "image.learning_rate=0", "learning_rate"),
+    ("train", "--set", "image.samples=1", "are no batch of 4"),
+    ("train", "--stages", "''", "has no stage ''"),
+    ("train", "--init", "''", EMPTY),
+    ("train", "--init", "{ckpt}", {"weights": OTHER}),
+    ("train", "--micro-batch", "0", "at least 1"),
+    ("train", "--micro-batch", "1", {"weights": SAME}),
+    ("train", "--recompute", "", {"weights": SAME}),
+    ("train", "--workers", "0", {"weights": SAME}),
+    ("train", "--workers", "-1", "at least 0"),
+    ("train", "--damaged", "''", "invalid choice"),
+    ("train", "--damaged", "skip", {"weights": SAME}),
+    ("train", "--keep", "0", "at least 1"),
+    ("train", "--keep", "1", {"weights": SAME, "states": OTHER}),
+    ("train", "--dry-run", "--tflops 1", {"stdout": OTHER}),
+    ("train", "--gpus", "0 --dry-run", "at least 1"),
+    ("train", "--gpus", "1 --dry-run --tflops 1", {"stdout": Like("train", ONE_GPU)}),
+    ("train", "--gpus", "1", "of --dry-run"),
+    ("train", "--tflops", "0 --dry-run", "at least 1"),
+    ("train", "--tflops", "1", "of --dry-run"),
+    ("train", "--wandb", "''", EMPTY),
+    ("train", "--sheet-every", "0", {"names": SAME}),
+    ("train", "--sheet-every", "1", {"weights": SAME, "names": OTHER}),
+    ("train", "--evaluate-every", "0", "at least 1"),
+    ("train", "--evaluate", "'' --evaluate-every 8", EMPTY),
+    ("train", "--evaluate", "probes, --evaluate-every 8", EMPTY),
+    ("train", "--evaluate", "probes", "--evaluate-every N that it is done"),
+    ("train", "--evaluate-profile", "'' --evaluate-every 8", EMPTY),
+    ("train", "--evaluate-data", "'' --evaluate-every 8", EMPTY),
+    # ---- data
+    ("check", "PATH", "''", EMPTY),
+    ("check", "--size", "0", "at least 1"),
+    ("check", "--size", "8", {"stdout": OTHER}),
+    ("check", "--size", "1025", "use 1024 or less"),
+    ("check", "--crop", "''", "invalid choice"),
+    ("check", "--sheet", "''", EMPTY),
+    ("prepare", "SOURCE", "'' {out}", EMPTY),
+    ("prepare", "OUT", "{faces} ''", EMPTY),
+    ("prepare", "--size", "0", "at least 1"),
+    ("prepare", "--size", "9", {"content": OTHER}),
+    ("prepare", "--crop", "''", "invalid choice"),
+    ("prepare", "--workers", "0", "at least 1"),
+    ("prepare", "--strict", "", {"content": SAME}),
+    ("portraits", "--out", "''", EMPTY),
+    ("portraits", "--count", "0", "at least 1"),
+    ("portraits", "--count", "1", {"count": 1}),
+    ("portraits", "--size", "0", "at least 1"),
+    ("portraits", "--size", "4097", "8 to 4096"),
+    ("portraits", "--seed", "0", {"content": SAME}),
+    ("portraits", "--seed", "1", {"content": OTHER}),
+    ("portraits", "--seed", "-1", "at least 0"),
+    ("portraits", "--workers", "0", "at least 1"),
+    # ---- pictures
+    ("reconstruct", "PICTURES", "''", EMPTY),
+    ("reconstruct", "--crop", "''", "invalid choice"),
+    ("reconstruct", "--landmarks", "''", EMPTY),
+    ("reconstruct", "--points", "''", EMPTY),
+    ("reconstruct", "--steps", "0", "at least 1"),
+    ("reconstruct", "--steps", "2", {"first": OTHER}),
+    ("reconstruct", "--steps", "1001", "at most 1000"),
+    ("reconstruct", "--solver", "''", "no solver ''"),
+    ("reconstruct", "--enlarge", "0", "at least 1"),
+    ("reconstruct", "--enlarge", "1", {"first": SAME}),
+    ("reconstruct", "--enlarge", "64", {"first": OTHER}),
+    ("reconstruct", "--out", "''", EMPTY),
+    ("reconstruct", "--ckpt", "''", EMPTY),
+    ("reconstruct", "--device", "''", "neither cpu nor cuda"),
+    ("reconstruct", "--batch-size", "0", "at least 1"),
+    ("reconstruct", "--batch-size", "1", {"first": SAME, "names": SAME}),
+    ("reconstruct", "--json", "", {"first": SAME, "stdout": OTHER}),
+    ("vary", "--count", "0", "at least 1"),
+    ("vary", "--count", "1", {"first": SAME, "count": 2}),
+    ("vary", "--seed", "0", {"first": SAME}),
+    ("vary", "--seed", "1", {"first": OTHER}),
+    ("interpolate", "--count", "1", "argument --count: must be at least 2"),
+    ("interpolate", "--count", "2", {"count": 3}),
+    ("edit", "--attribute", "''", "a name is missing"),
+    ("edit", "--attribute", "Smiling=0", "given twice"),
+    ("edit", "--attribute", "Male=0", {"first": SAME}),
+    ("edit", "--attribute", "Male=", "is not a strength"),
+    ("edit", "--strength", "0", {"first": Like("reconstruct")}),
+    ("edit", "--strength", "-100", {"first": OTHER}),
+    ("edit", "--strength", "101", "is not a strength"),
+    ("edit", "--strip", "''", "is not a strength"),
+    ("edit", "--strip", "0", {"first": Like("reconstruct")}),
+    ("edit", "--strip", "0.3 --strength 0", "not both"),
+    ("edit", "--classifier", "''", EMPTY),
+    ("edit", "--with", "'' --without {two}", EMPTY),
+    ("edit", "--without", "'' --with {two}", EMPTY),
+    ("edit", "--save-classifier", "''", EMPTY),
+    ("sample", "--count", "1", {"first": SAME, "count": 1}),
+    ("sample", "--seed", "0", {"first": SAME}),
+    ("sample", "--seed", "1", {"first": OTHER}),
+    ("sample", "--seed", f"{10**20 - 1}", {"first": OTHER}),
+    ("sample-class", "--attribute", "''", "no attribute ''"),
+    ("sample-class", "--absent", "", {"first": OTHER}),
+    ("sample-class", "--accept", "''", "invalid choice"),
+    ("sample-class", "--count", "1", {"first": SAME, "count": 1}),
+    ("sample-class", "--seed", "0", {"first": SAME}),
+    ("sample-class", "--seed", "1", {"first": OTHER}),
+    ("sample-class", "--pool", "0", "at least 1"),
+    ("sample-class", "--pool", "1 --seed 1", "none of 1 samples"),
+    ("sample-class", "--shots", "0", "at least 1"),
+    ("sample-class", "--shots", "1", "belongs to labelled data"),
+    ("sample-class", "--unlabelled", "", "belongs to labelled data"),
+    ("sample-class", "--data", "''", EMPTY),
+    ("learn", "--data", "''", EMPTY),
+    ("learn", "--seed", "-1", "at least 0"),
+    ("app", "--ckpt", "''", EMPTY),
+    ("app", "--classifier", "''", EMPTY),
+    ("app", "--device", "''", "neither cpu nor cuda"),
+    ("app", "--host", "''", EMPTY),
+    ("app", "--port", "0", "at least 1"),
+    ("app", "--port", "65536", "ports end at 65535"),
+    # ---- reports
+    ("compare", "BASE", "'' {worse}", EMPTY),
+    ("compare", "NEW", "{base} ''", EMPTY),
+    ("compare", "--junit", "''", EMPTY),
+    ("compare", "--page", "''", EMPTY),
+    ("compare", "--json", "''", EMPTY),
+    ("compare", "--names", "'' b", EMPTY),
+    ("compare", "--names", "a b", {"status": 1, "stdout": OTHER}),
+    ("compare", "--margins", "''", EMPTY),
+    ("compare", "--alpha", "0", "not a number between 0 and 1"),
+    ("compare", "--alpha", "1", "not a number between 0 and 1"),
+    ("compare", "--alpha", "1e-300", {"status": 0}),
+    ("compare", "--allow-missing", "", {"status": 1}),
+    ("compare", "--all", "", {"status": 1, "stdout": OTHER}),
+    ("make", "RUNS", "''", EMPTY),
+    ("make", "RUNS", "={base}", "not NAME=RUN"),
+    ("make", "--out", "''", EMPTY),
+    ("history", "RUNS", "''", EMPTY),
+    ("history", "--file", "''", EMPTY),
+    ("history", "--commit", "''", "not a commit's hash"),
+    ("history", "--page", "''", EMPTY),
+    ("history", "--badge", "''", EMPTY),
+    ("history", "--badge-metric", "''", {"files": SAME}),
+    ("history", "--badge-system", "''", {"files": SAME}),
+    ("history", "--github-action-benchmark", "''", EMPTY),
+    ("training", "FOLDER", "''", EMPTY),
+    ("training", "--out", "''", EMPTY),
+    ("action", "GATE_ARGUMENTS", "", {"arguments": ("all",)}),
+    ("action", "GATE_ARGUMENTS", "a", {"arguments": ("a",)}),
+    ("action", "GATE_RUN", "", {"run": ""}),
+    ("action", "GATE_BASELINE", "", {"baseline": "artifact"}),
+    ("action", "GATE_COMPARE", "", {"compare": ()}),
+    ("action", "GATE_NAME", "", {"name": "gate"}),
+    ("action", "GATE_COMMENT", "", {"comment": "always"}),
+    ("action", "GATE_COMMENT", "no", "comment is 'no'"),
+    ("action", "GATE_BRANCH", "", {"branch": "main"}),
+    ("action", "GATE_ACCEPT", "", {"accept": False}),
+    ("action", "GATE_ACCEPT", "false", {"accept": False}),
+    ("action", "GATE_ACCEPT", "true", {"accept": True}),
+    ("action", "GATE_ACCEPT", "yes", "give true or false"),
+)  # fmt: skip
+
+# What has no other value than to be there, and takes a run, a browser or a package: the test that sees it.
+ELSEWHERE = {
+    ("run", "--verify-data"): "tests/diffae/test_data_survey.py",
+    ("run", "--save-images"): "tests/benchmarks/commands/test_save_images.py",
+    ("measure", "--allow-unknown-weights"): "tests/benchmarks/conftest.py",
+    ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",
+    ("make", "--pdf"): "tests/reports/test_make.py",
+}
+PARSERS = {
+    "run": ("benchmarks.run", "all"),
+    "list": ("benchmarks.run", "list"),
+    "doctor": ("benchmarks.run", "doctor"),
+    "measure": ("benchmarks.measure",),
+    "settings": ("benchmarks.commands.settings_table",),
+    "identity": ("benchmarks.commands.train_identity",),
+    "presets": ("diffae.train.presets_table",),
+    "train": ("diffae.train.__main__",),
+    "convert": ("diffae.convert",),
+    **{name: ("diffae.data.__main__", name) for name in ("check", "prepare", "portraits")},
+    "app": ("diffae.app.__main__",),
+    **{name: ("diffae.images.__main__", name) for name in VERBS},
+    "compare": ("reports.compare",),
+    "make": ("reports.make",),
+    "history": ("reports.history",),
+    "training": ("reports.training",),
+}
+OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
+OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}
+OUT = {"learn": "out.safetensors", "identity": "out.safetensors", "history": "out.jsonl"}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("ground")
+        patch.setenv("DIFFAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        short_preset(patch)
+        yield make_ground(root)
+
+
+@pytest.fixture(scope="module")
+def view(ground, tmp_path_factory):
+    """What is seen of a command line; of one that was seen before, the same."""
+
+    @cache
+    def look(command: str, words: str | None = None, flags: str = "") -> Mapping[str, Any]:
+        kind, own_words, own_flags = BASES[command]
+        out = tmp_path_factory.mktemp("out") / OUT.get(command, "out")
+        line = shlex.split(f"{own_words if words is None else words} {own_flags} {flags}")
+        return kind([word.format(out=out, **ground) for word in line], out)
+
+    return look
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5)
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: " ".join(row[:3])[:60])
+def test_a_value_changes_what_it_should(view, row):
+    command, option, value, expected = row
+    given = {"flags": f"{option} {value}"} if option.startswith("--") else {"words": value}
+    if command == "action":
+        given = {"words": f"{option}={value}"}
+    seen = view(command, **given)
+    if isinstance(expected, str):
+        assert expected in seen[REFUSED]
+        return
+    assert REFUSED not in seen, seen[REFUSED]
+    for name, wanted in expected.items():
+        if wanted == SAME:
+            assert equal(seen[name], view(command)[name]), name
+        elif wanted == OTHER:
+            assert not equal(seen[name], view(command)[name]), name
+        elif isinstance(wanted, Like):
+            assert equal(seen[name], view(wanted.command, flags=wanted.flags)[name]), name
+        else:
+            assert seen[name] == wanted, name
+
+
+def there_are() -> set[tuple[str, str]]:
+    """Every option of every command; what the verbs of diffae.images share belongs to the first that has it."""
+    found = {("action", name) for name in gate_options()}
+    shared: set[str] = set()
+    for command, (module, *first) in PARSERS.items():
+        names = options_of(parser_of(module, *first))
+        if command in VERBS:
+            names, shared = names - (shared - OWN), shared | names
+        found |= {(command, name) for name in names}
+    return found
+
+
+def test_every_option_is_in_the_table():
+    known = {(command, option) for command, option, *_ in TABLE} | ELSEWHERE.keys()
+    assert sorted(there_are() - known) == [], "in no row"
+    assert sorted(known - there_are() - OF_VERBS) == [], "no such option"
+
+
+@pytest.mark.parametrize(("option", "place"), ELSEWHERE.items(), ids=str)
+def test_what_is_seen_elsewhere_is(option, place):
+    assert option[1] in (ROOT / place).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("view_of", "words", "message"),
+    [
+        (run, ["reconstruction", "--crop", "d2c"], "--crop: says how --data is cut"),
+        (images("edit"), ["x.png", "--attribute=Male=0", "--strength=0"], "--strength: every attribute has"),
+        (images("edit"), ["x.png", "--attribute=Male=0", "--strip=0"], "--strip: every attribute has"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_decide_nothing_is_refused(ground, tmp_path, view_of, words, message):
+    model = [
+        "--ckpt",
+        ground["ckpt"],
+        "--classifier",
+        ground["classifier"],
+        "--out",
+        tmp_path / "o",
+    ]
+    words = [word.replace("x.png", ground["two"]) for word in words]
+    more = [] if view_of is run else list(map(str, model))
+    assert message in view_of([*words, *more], tmp_path)[REFUSED]
