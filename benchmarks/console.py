@@ -7,35 +7,50 @@
 import importlib
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NoReturn
 
-from diffae import cli
+from diffae import __version__, cli
 from diffae.errors import UserError
 from diffae.signals import importing, quit_on_signals
 
-# The module whose `main` takes the arguments; `benchmarks.run` wants the names of its own commands among them.
-COMMANDS = {
-    "run": ("benchmarks.run", []),
-    "list": ("benchmarks.run", ["list"]),
-    "doctor": ("benchmarks.run", ["doctor"]),
-    "measure": ("benchmarks.measure", []),
-    "compare": ("reports.compare", []),
-    "report": ("reports.make", []),
-    "history": ("reports.history", []),
-    "images": ("diffae.images.__main__", []),
-    "app": ("diffae.app.__main__", []),
-}
-USAGE = """usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more
 
-  run        measure systems: every table from one command     (python -m benchmarks.run)
-  list       benchmarks, systems, data sets, profiles          (python -m benchmarks.run list)
-  doctor     which weights are here, and where others go       (python -m benchmarks.run doctor)
-  measure    one metric between two folders of images          (python -m benchmarks.measure)
-  compare    two runs: the regression gate                     (python -m reports.compare)
-  report     tables of runs: CSV, Markdown, LaTeX              (python -m reports.make)
-  history    headlines by commit: a trend, a badge             (python -m reports.history)
-  images     pictures by a model: edit, interpolate, sample    (python -m diffae.images)
-  app        the same as a page on this machine                (python -m diffae.app)"""
+@dataclass(frozen=True)
+class Command:
+    """What it does, in a line; the module whose `main` takes the arguments, and those that come before them."""
+
+    line: str
+    module: str
+    first: tuple[str, ...] = ()
+
+    @property
+    def typed(self) -> str:
+        """The same without the console script."""
+        return " ".join(["python -m", self.module.removesuffix(".__main__"), *self.first])
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command("measure systems: every table from one command", "benchmarks.run"),
+    "list": Command("benchmarks, systems, data sets, profiles", "benchmarks.run", ("list",)),
+    "doctor": Command("which weights are here, and where others go", "benchmarks.run", ("doctor",)),
+    "measure": Command("one metric between two folders of images", "benchmarks.measure"),
+    "compare": Command("two runs: the regression gate", "reports.compare"),
+    "report": Command("tables of runs: CSV, Markdown, LaTeX", "reports.make"),
+    "history": Command("headlines by commit: a trend, a badge", "reports.history"),
+    "train": Command("train a model by a preset", "diffae.train.__main__"),
+    "training": Command("the evaluations of a training as a page", "reports.training"),
+    "data": Command("look at a data set, copy it, or draw one", "diffae.data.__main__"),
+    "convert": Command("the authors' last.ckpt as a folder of ours", "diffae.convert"),
+    "images": Command("pictures by a model: edit, interpolate, sample", "diffae.images.__main__"),
+    "app": Command("the same as a page on this machine", "diffae.app.__main__"),
+}
+
+
+def usage() -> str:
+    lines = [f"  {name:11}{one.line:50}({one.typed})" for name, one in COMMANDS.items()]
+    first = "usage: diffae-bench COMMAND ...; diffae-bench COMMAND --help tells more"
+    return "\n".join([first, "", *lines, "", "  --version  which release this is"])
 
 
 def main() -> NoReturn:
@@ -49,14 +64,18 @@ def command(arguments: list[str]) -> int | None:
     """Do what `arguments` say and return the exit status. Raises UserError."""
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
-        print(USAGE)
+        print(usage())
+        return 0
+    if name == "--version":
+        print(f"diffae-bench {__version__}")
         return 0
     if name not in COMMANDS:
         raise UserError(f"unknown command {name!r}{cli.did_you_mean(name, COMMANDS)}")
-    module, first = COMMANDS[name]
+    found = COMMANDS[name]
+    sys.argv = [f"diffae-bench {name}", *rest]  # what the command calls itself
     with importing():
-        found = importlib.import_module(module)
-    return found.main([*first, *rest])
+        module = importlib.import_module(found.module)
+    return module.main([*found.first, *rest])
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def _names_of_metrics(text: str) -> list[str]:
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser("python -m benchmarks.measure", __doc__)
+    parser = cli.Parser(cli.prog("benchmarks.measure"), __doc__)
     add = parser.add_argument
     add("metric", metavar="METRIC[,METRIC...]", help=", ".join((*SETS, *PAIRS)))
     add("a", metavar="A", type=cli.path, help="folder of images; for sets also statistics (.npz)")

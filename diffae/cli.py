@@ -48,6 +48,11 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
+def prog(module: str) -> str:
+    """What the command of `module` is called in its usage: `diffae-bench NAME` where it was called so."""
+    return sys.argv[0] if sys.argv[0].startswith("diffae-bench ") else f"python -m {module}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near."""
     known = list(known)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = cli.Parser("python -m diffae.convert", __doc__)
+    parser = cli.Parser(cli.prog("diffae.convert"), __doc__)
     parser.add_argument("checkpoint", type=cli.path, metavar="last.ckpt", help="the authors' file")
     parser.add_argument(
         "out", type=cli.path, metavar="OUT", help="folder to write, which must not exist"

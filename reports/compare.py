@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from diffae.cli import prog
 from diffae.errors import UserError
 from diffae.files import Target, always, begins, json_with, refuse_outputs
 from reports.command import path, word
@@ -188,7 +189,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m reports.compare",
+        prog=prog("reports.compare"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diffae.cli import prog
 from diffae.errors import UserError
 from diffae.files import Target, always, begins, json_with, refuse_outputs
 from reports.command import Parser, path, refuse, word
@@ -103,7 +104,7 @@ def _commit(text: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m reports.history",
+        prog=prog("reports.history"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from diffae.cli import prog
 from diffae.errors import UserError
 from diffae.files import Target, refuse_outputs
 from reports.command import Parser, path, refuse, word
@@ -69,7 +70,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m reports.make",
+        prog=prog("reports.make"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

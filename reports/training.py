@@ -7,6 +7,7 @@ python -m reports.training DIR --out training.html             draws them, also 
 import argparse
 import sys
 
+from diffae.cli import prog
 from diffae.errors import UserError
 from diffae.files import Target, begins, refuse_outputs
 from reports.command import Parser, path, refuse
@@ -41,7 +42,7 @@ def _draw(args: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m reports.training",
+        prog=prog("reports.training"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

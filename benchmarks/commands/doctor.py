@@ -14,7 +14,7 @@ from reports.metrics import alternatives
 
 def examine(arguments: list[str]) -> None:
     """Print every metric weight: whether it is here and verified, else where it goes; and what follows."""
-    parser = cli.Parser("python -m benchmarks.run doctor", None)
+    parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path)
     folder = parser.parse(arguments).weights_dir
     if folder is not None and not folder.is_dir():

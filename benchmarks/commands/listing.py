@@ -19,7 +19,7 @@ DATASETS = {
 
 def list_everything(arguments: list[str]) -> None:
     """Print benchmarks, systems, packaged checkpoints, data sets and profiles, a line each."""
-    cli.Parser("python -m benchmarks.run list", None).parse(arguments)
+    cli.Parser(cli.prog("benchmarks.run list"), None).parse(arguments)
     _section("Benchmarks", _lines(REGISTRY))
     _section("Systems (--systems)", _lines(systems.REGISTRY))
     _section(

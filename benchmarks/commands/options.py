@@ -74,7 +74,7 @@ def _read(parser: cli.Parser, arguments: list[str] | None) -> argparse.Namespace
 
 
 def _parser(description: str | None) -> cli.Parser:
-    parser = cli.Parser("python -m benchmarks.run", description)
+    parser = cli.Parser(cli.prog("benchmarks.run"), description)
     add = parser.add_argument
     add("what", nargs="*", help="all, list, doctor, or benchmarks by name")
     add(

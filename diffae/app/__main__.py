@@ -29,7 +29,7 @@ def port(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = cli.Parser("python -m diffae.app", __doc__)
+    parser = cli.Parser(cli.prog("diffae.app"), __doc__)
     parser.add_argument(
         "--ckpt",
         type=cli.word,

@@ -16,9 +16,9 @@ from diffae.files import Target, refuse_outputs
 DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
 USAGE = """Look at a data set, or make one.
 
-python -m diffae.data check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
-python -m diffae.data prepare SRC OUT --size 128 [--crop d2c] [--workers N] [--strict]
-python -m diffae.data portraits --out DIR --count N [--size 64]"""
+{prog} check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
+{prog} prepare SRC OUT --size 128 [--crop d2c] [--workers N] [--strict]
+{prog} portraits --out DIR --count N [--size 64]"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     command, *rest = arguments or ["--help"]
     commands = {"check": check_dataset, "prepare": prepare_copy, "portraits": make_portraits}
     if command in ("-h", "--help"):
-        print(USAGE)  # no docstring: python -OO has none
+        print(USAGE.format(prog=cli.prog("diffae.data")))  # no docstring: python -OO has none
     elif command in commands:
         commands[command](rest)
     else:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def check_dataset(arguments: list[str]) -> None:
     """Print what a data set is taken for, decode a sample, and read all files: status 2 if one is damaged."""
-    parser = cli.Parser("python -m diffae.data check", check_dataset.__doc__)
+    parser = cli.Parser(f"{cli.prog('diffae.data')} check", check_dataset.__doc__)
     parser.add_argument("path", type=cli.path, help="folder or zip file, as for --data")
     parser.add_argument(
         "--size", type=cli.positive, help="pixels a side (default: 64; of a prepared copy, its own)"
@@ -69,7 +69,7 @@ def prepare_copy(arguments: list[str]) -> None:
     Run the same command again and it goes on. At its own size the copy gives the numbers of the data set itself, to
     the bit. A damaged image is left out and named.
     """
-    parser = cli.Parser("python -m diffae.data prepare", prepare_copy.__doc__)
+    parser = cli.Parser(f"{cli.prog('diffae.data')} prepare", prepare_copy.__doc__)
     parser.add_argument("source", metavar="SRC", type=cli.path, help="data set, as for --data")
     parser.add_argument("out", metavar="OUT", type=cli.path, help="folder to write")
     parser.add_argument("--size", type=cli.positive, required=True, help="pixels a side")
@@ -90,7 +90,7 @@ def prepare_copy(arguments: list[str]) -> None:
 
 def make_portraits(arguments: list[str]) -> None:
     """Write procedural portraits in CelebA's layout."""
-    parser = cli.Parser("python -m diffae.data portraits", make_portraits.__doc__)
+    parser = cli.Parser(f"{cli.prog('diffae.data')} portraits", make_portraits.__doc__)
     parser.add_argument(
         "--out", type=cli.path, required=True, help="folder to write, in CelebA's layout"
     )

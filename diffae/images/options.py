@@ -13,7 +13,6 @@ from diffae.errors import UserError
 from diffae.images.defaults import POOL, RULES, SHOTS, SOLVER, STEPS, STRENGTH
 from diffae.sampling.scheme import find
 
-PROG = "python -m diffae.images"
 MOST = 10_000  # pictures or variations that one command makes
 LARGEST_STRENGTH = 100.0
 LARGEST_PIXEL = 64
@@ -296,14 +295,15 @@ VERBS: Mapping[str, Verb] = {
 
 
 def usage() -> str:
+    prog = cli.prog("diffae.images")
     lines = (f"  {name:13} {verb.line}" for name, verb in VERBS.items())
     return "\n".join(
         [
-            f"usage: {PROG} VERB ...; {PROG} VERB --help tells more",
+            f"usage: {prog} VERB ...; {prog} VERB --help tells more",
             "",
             *lines,
             "",
-            f"for example: {PROG} edit me.jpg --attribute Smiling --strength 0.3 --out smiling",
+            f"for example: {prog} edit me.jpg --attribute Smiling --strength 0.3 --out smiling",
         ]
     )
 
@@ -312,7 +312,7 @@ def parse(verb: str, arguments: list[str]) -> Namespace:
     """The options of a verb. Raises UserError for an unknown verb or flag, and what does not go together."""
     if verb not in VERBS:
         raise UserError(f"unknown verb {verb!r:.40}{cli.did_you_mean(verb, VERBS)}")
-    parser = cli.Parser(f"{PROG} {verb}", VERBS[verb].line)
+    parser = cli.Parser(f"{cli.prog('diffae.images')} {verb}", VERBS[verb].line)
     VERBS[verb].options(parser)
     _model(parser, VERBS[verb].out)
     args = parser.parse(_joined(arguments))

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser("python -m diffae.train", __doc__)
+    parser = cli.Parser(cli.prog("diffae.train"), __doc__)
     presets = [_line(preset) for preset in PRESETS.values()]
     others = [f"  {name:20} {where.line}" for name, where in ELSEWHERE.items()]
     parser.epilog = "\n".join(["presets:", *presets, "presets of other systems:", *others])

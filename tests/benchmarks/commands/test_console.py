@@ -1,6 +1,8 @@
 """The console script, and folders whose names are ours."""
 
+import contextlib
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
+import diffae
 from benchmarks import console, run
 from benchmarks.commands import doctor
 from reports.records import read_records
@@ -30,10 +33,18 @@ def test_the_script_is_installed_under_its_name():
         (["doctor", "--weights-dir", "x"], "benchmarks.run", ["doctor", "--weights-dir", "x"]),
         (["measure", "ssim", "a", "b"], "benchmarks.measure", ["ssim", "a", "b"]),
         (["compare", "a", "b"], "reports.compare", ["a", "b"]),
+        (["report", "a", "--out", "b"], "reports.make", ["a", "--out", "b"]),
         (["history", "--file", "f"], "reports.history", ["--file", "f"]),
+        (["train", "smoke"], "diffae.train.__main__", ["smoke"]),
+        (["training", "a", "--out", "b"], "reports.training", ["a", "--out", "b"]),
+        (["data", "check", "a"], "diffae.data.__main__", ["check", "a"]),
+        (["convert", "a", "b"], "diffae.convert", ["a", "b"]),
+        (["images", "sample"], "diffae.images.__main__", ["sample"]),
+        (["app", "--port", "1"], "diffae.app.__main__", ["--port", "1"]),
     ],
 )
 def test_every_command_reaches_its_module(arguments, module, passed, monkeypatch):
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
     taken = []
     monkeypatch.setattr(
         importlib.import_module(module), "main", lambda given: taken.append(given) or 1
@@ -51,6 +62,28 @@ def test_usage_names_every_command(capsys):
     assert console.command([]) == 0
     said = capsys.readouterr().out
     assert all(f"\n  {name} " in said for name in console.COMMANDS)
+    assert set(run.COMMANDS) <= set(console.COMMANDS)
+    assert max(map(len, said.splitlines())) < 100
+
+
+@pytest.mark.parametrize("words", [*map(str, console.COMMANDS), "data check", "images edit"])
+def test_a_command_is_called_in_its_usage_as_it_was_typed(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    with contextlib.suppress(SystemExit):
+        console.command([*words.split(), "--help"])
+    said = capsys.readouterr().out
+    assert re.search(rf"^(usage: )?diffae-bench {words}\b", said, re.M), said
+    assert "usage: python -m" not in said
+
+
+def test_the_version_and_the_usage_take_no_import_of_a_library():
+    asks = "from benchmarks import console; [console.command([one]) for one in ('--version', '--help')]"
+    libraries = "import sys; assert not {'torch', 'numpy', 'PIL', 'matplotlib'} & {*sys.modules}"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{asks}; {libraries}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"diffae-bench {diffae.__version__}\nusage: diffae-bench")
 
 
 def test_a_folder_called_benchmarks_is_not_taken_for_ours(tmp_path):
