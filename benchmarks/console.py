@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "run": Command("measure systems: every table from one command", "benchmarks.run"),
     "list": Command("benchmarks, systems, data sets, profiles", "benchmarks.run", ("list",)),
     "doctor": Command("which weights are here, and where others go", "benchmarks.run", ("doctor",)),
+    "docs": Command("pages of the documentation", "benchmarks.run", ("docs",)),
     "measure": Command("one metric between two folders of images", "benchmarks.measure"),
     "compare": Command("two runs: the regression gate", "reports.compare"),
     "report": Command("tables of runs: CSV, Markdown, LaTeX", "reports.make"),

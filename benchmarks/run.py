@@ -6,6 +6,7 @@
     python -m benchmarks.run list                         benchmarks, systems, data sets, profiles
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run doctor                       which weights are here, and where others go
+    python -m benchmarks.run docs                         the pages of the documentation
 
 Results are in --out: report.html (all of it, for a browser), records.csv (one row a number), influences.npz (what each
 number's uncertainty is made of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on
@@ -28,6 +29,7 @@ from diffae import distributed
 COMMANDS = {
     "list": "benchmarks.commands.listing:list_everything",
     "doctor": "benchmarks.commands.doctor:examine",
+    "docs": "benchmarks.commands.pages:print_page",
 }
 
 

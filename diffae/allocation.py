@@ -1,5 +1,5 @@
 """glibc's allocator, told to keep what is freed: every layer of a network frees and asks for the same tens of megabytes, and
-memory that goes back to the system between two layers is cleared by it again. docs/scale.md says what that is worth.
+memory that goes back to the system between two layers is cleared by it again. `diffae-bench docs scale` says what that is worth.
 
 Only a command does so, never a library in somebody else's process; where there is no glibc, nothing happens.
 """

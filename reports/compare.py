@@ -13,7 +13,7 @@ Exit status:
 What failed is on stdout in words (as Markdown), in $GITHUB_STEP_SUMMARY where that is set, with all rows folded behind it,
 and as annotations on GitHub. The files and the summary are written for status 2 and 3 too,
 with the reason.
-docs/numbers.md says what it means.
+`diffae-bench docs numbers` says what it means.
 """
 
 import argparse

@@ -11,7 +11,7 @@ once wait for each other. With it, or alone:
     --github-action-benchmark PREFIX   PREFIX-bigger.json and PREFIX-smaller.json of the newest run, for the tools
                                        customBiggerIsBetter and customSmallerIsBetter
 
-docs/ci.md says how a repository keeps it.
+`diffae-bench docs ci` says how a repository keeps it.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 Into DIR come `tables/` (a CSV and a Markdown file a table), `latex/` (a file a table to be \\input, and tables.tex, which
 compiles as it is; --pdf compiles it) and report.html, one page for a browser. Runs whose settings differ in nothing but
 the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; one that
-this command made is made anew. docs/reports.md says more.
+this command made is made anew. `diffae-bench docs reports` says more.
 """
 
 import argparse

@@ -86,7 +86,9 @@ def compile_latex(folder: Path) -> None:
     """Make tables.pdf of tables.tex. Raises Refused without pdflatex, and if it fails."""
     program = shutil.which("pdflatex")
     if program is None:
-        raise Refused("--pdf: no pdflatex here; install LaTeX (docs/reports.md) or leave --pdf out")
+        raise Refused(
+            "--pdf: no pdflatex here; install LaTeX (`diffae-bench docs reports`) or leave --pdf out"
+        )
     with tempfile.TemporaryDirectory() as work:
         command = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
         command += [f"-output-directory={work}", DOCUMENT]

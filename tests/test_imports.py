@@ -24,7 +24,11 @@ ENTRIES = tuple(
     f"benchmarks.{name}"
     for name in ("api", "run", "measure", "console", "evaluate", "evaluate_iter", "Results")
 )
-SYSTEM = {"diffae.cli", "diffae.files", "diffae.errors"}  # what a command of reports may use of diffae
+SYSTEM = {
+    "diffae.cli",
+    "diffae.files",
+    "diffae.errors",
+}  # what a command of reports may use of diffae
 # Who must not import what; a registry's "module:attribute" is no import.
 FORBIDDEN = {
     "benchmarks/core": (TASKS, COMMANDS, *ENTRIES),

@@ -112,14 +112,14 @@ def _parser(description: str | None) -> cli.Parser:
         "--solver",
         type=_solver,
         metavar="NAME",
-        help="what takes the steps of every benchmark that takes some: ddim (the paper's), fast, ... (docs/solvers.md)",
+        help="what takes the steps of every benchmark that takes some: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)",
     )
     add(
         "--set",
         action="append",
         default=[],
         metavar="TASK.NAME=VALUE",
-        help="change one setting of the profile, see benchmarks/profiles/; may be repeated",
+        help="change one setting of the profile (`diffae-bench docs profiles`); may be repeated",
     )
     add(
         "--limit",

@@ -14,7 +14,7 @@ the noise) move
     x_T                by 7 %: where an image is flat, inversion makes much of little
 
 and each tolerance is one and a half to three times that. ImageNet features (`timm`) move by 12 to 18 %, and single attributes' AUROC
-with them by up to 0.008: they are refused. docs/numbers.md has more.
+with them by up to 0.008: they are refused. `diffae-bench docs numbers` has more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

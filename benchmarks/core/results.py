@@ -128,7 +128,7 @@ class Results:
 
     def compare(self, base: "Results | str | Path", alpha: float = 0.05) -> "pd.DataFrame":
         """Each number against that of `base` (other results, or a run folder), worst first: is it worse by more than a
-        margin and by more than chance? What the verdicts mean: docs/numbers.md.
+        margin and by more than chance? What the verdicts mean: `diffae-bench docs numbers`.
 
         Raises Refused, a ValueError, if a number was measured otherwise there.
         """

@@ -1,6 +1,6 @@
-"""A page on this machine: drop a picture, move sliders, download what comes of it (docs/pictures.md).
+"""A page on this machine: drop a picture, move sliders, download what comes of it (`diffae-bench docs pictures`).
 
-    pip install -e '.[app]'
+    pip install 'diffae-bench[app]'
     python -m diffae.app
 
 It listens to this machine only, works offline and sends nothing. Pictures that were dropped are removed when it ends.
@@ -77,7 +77,7 @@ def _wait(close: Callable[[], None]) -> None:
 def require_gradio() -> None:
     """UserError where Gradio is not installed."""
     if importlib.util.find_spec("gradio") is None:
-        raise UserError("the page needs gradio: pip install -e '.[app]' (or: pip install gradio)")
+        raise UserError("the page needs gradio: pip install 'diffae-bench[app]'")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def crop_without_labels(path: Path, sizes: Iterable[tuple[int, int] | None]) -> 
     there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
     raise UserError(
         f"{path}: images of 178 x 218, as CelebA's aligned ones, without their attributes; {there} (see "
-        "docs/data.md), or say how to cut them: --crop d2c (the face, as DiffAE's authors do) or --crop center"
+        "`diffae-bench docs data`), or say how to cut them: --crop d2c (the face, as DiffAE's authors do) or --crop center"
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures by a model: `python -m diffae.images VERB ...` (docs/pictures.md)."""
+"""Pictures by a model: `python -m diffae.images VERB ...` (`diffae-bench docs pictures`)."""
 
 import json
 import sys

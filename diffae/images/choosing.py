@@ -92,7 +92,7 @@ def labelled(args: Namespace, model: DiffusionAutoencoder, portraits: int) -> Da
         )
     if data.attributes is None or not data.attribute_names:
         raise UserError(
-            f"--data {args.data}: has no attributes (docs/data.md says how they must look)"
+            f"--data {args.data}: has no attributes (`diffae-bench docs data` says how they must look)"
         )
     return data
 

@@ -3,7 +3,7 @@
 STEPS, SOLVER = (
     10,
     "fast",
-)  # the quality of the paper's DDIM with T = 100, in seconds on a CPU (docs/solvers.md)
+)  # the quality of the paper's DDIM with T = 100, in seconds on a CPU (`diffae-bench docs solvers`)
 STRENGTH = 0.3  # of an edit: the authors' in manipulate.ipynb
 POOL = 20_000  # latents that are drawn at most for a class
 SHOTS = 50  # labelled images of each class: Table 3, "binary"

@@ -110,7 +110,7 @@ def _way(parser: cli.Parser) -> None:
         "--solver",
         type=solver,
         default=SOLVER,
-        help=f"ddim is the paper's (default: {SOLVER}; docs/solvers.md)",
+        help=f"ddim is the paper's (default: {SOLVER}; `diffae-bench docs solvers`)",
     )
     parser.add_argument(
         "--enlarge",

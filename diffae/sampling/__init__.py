@@ -10,5 +10,5 @@ dpm.py          DPM-Solver++(2M)
 heun.py         Heun's method of Karras et al.: two calls a step, decoding only
 solve.py        the door: `decode_steps` and `encode_steps` with a solver by name
 
-docs/solvers.md says which one to use, and what was measured.
+`diffae-bench docs solvers` says which one to use, and what was measured.
 """

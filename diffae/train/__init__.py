@@ -5,6 +5,6 @@ How a model is trained stages.py (encoder, autoencoder, latent DDIM, baseline: t
 How a network is       trainer.py (the loop and a step), sharing.py (processes and parts), precision.py, memory.py, state.py (on disk)
 From what              images.py (reading ahead, damaged images)
 What is said of it     note.py (training.json), watch/ (bar, curves, sheets, evaluations)
-What it would take     costs.py, dry_run.py, presets_table.py (docs/presets.md)
+What it would take     costs.py, dry_run.py, presets_table.py (`diffae-bench docs presets`)
 The command            __main__.py
 """

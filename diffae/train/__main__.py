@@ -102,7 +102,7 @@ def _parser() -> cli.Parser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value of a setting of the preset, e.g. image.batch_size=64; may be repeated (docs/training.md)",
+        help="another value of a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)",
     )
     parser.add_argument(
         "--stages",

@@ -219,7 +219,7 @@ _SMALL_PRESETS = (
     ),
     Preset(
         "portraits-noise",
-        "the DDIM baseline predicting the noise, as the paper's networks do, 32 px; for docs/results/solvers",
+        "the DDIM baseline predicting the noise, as the paper's networks do, 32 px; see `diffae-bench docs results/solvers`",
         replace(_SMALL_DDIM, prediction=EPSILON),
         replace(_IMAGE, samples=40_000),
         portraits=40_000,
@@ -246,7 +246,7 @@ _SMALL_PRESETS = (
     ),
     Preset(
         "small",
-        "a few hundred photographs of yours, ten minutes on two cores, 32 px; see docs/results/small",
+        "a few hundred photographs of yours, ten minutes on two cores, 32 px; see `diffae-bench docs results/small`",
         replace(_SMALL, z_channels=64, dropout=0.1),
         _FEW,
         replace(_LATENT, samples=600_000, warmup_samples=50_000),

@@ -26,7 +26,9 @@ TASK, PROFILE = "reconstruction", "smoke"  # where nobody says what is measured,
 
 
 def add(parser: cli.Parser) -> None:
-    group = parser.add_argument_group("watching (docs/training.md); nothing of it changes a weight")
+    group = parser.add_argument_group(
+        "watching (`diffae-bench docs training`); nothing of it changes a weight"
+    )
     group.add_argument(
         "--tensorboard",
         action="store_true",

@@ -1,7 +1,7 @@
 """Sheets of a training: what the model makes of the same images and the same noise, every so often.
 
 DIR/sheets/STAGE/IMAGES.png, of the moving average of the weights after so many images. Sheets of different times compare, cell by
-cell. Ten steps of the solver "fast", there and back (docs/solvers.md).
+cell. Ten steps of the solver "fast", there and back (`diffae-bench docs solvers`).
 """
 
 import time

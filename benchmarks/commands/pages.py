@@ -1,0 +1,39 @@
+"""`docs`: the pages of the documentation, which are installed with the package."""
+
+from pathlib import Path
+
+from diffae import cli
+from diffae.errors import UserError
+
+INSTALLED = Path(__file__).parents[1] / "docs"  # setup.py copies them there
+CHECKOUT = Path(__file__).parents[2] / "docs"
+
+
+def print_page(arguments: list[str]) -> None:
+    """Print a page of the documentation (Markdown), or without a name the list of them."""
+    parser = cli.Parser(cli.prog("benchmarks.run docs"), print_page.__doc__)
+    parser.add_argument("page", nargs="?", metavar="PAGE", help="such as solvers")
+    name = parser.parse(arguments).page
+    known = pages()
+    if name is None:
+        width = max(map(len, known))
+        print("\n".join(f"{page:{width}}  {_title(path)}" for page, path in known.items()))
+    elif name in known:
+        print(known[name].read_text(encoding="utf-8"), end="")
+    else:
+        raise UserError(f"unknown page {name!r}{cli.did_you_mean(name, known)}")
+
+
+def pages() -> dict[str, Path]:
+    """Every page's file by its name: `solvers` is docs/solvers.md, `results/small` docs/results/small/README.md."""
+    folder = INSTALLED if INSTALLED.is_dir() else CHECKOUT
+    files = {path.relative_to(folder).with_suffix(""): path for path in folder.rglob("*.md")}
+    by_name = {
+        (name.parent if name.name == "README" else name).as_posix(): path
+        for name, path in files.items()
+    }
+    return dict(sorted(by_name.items(), key=lambda item: (item[0].count("/"), item[0])))
+
+
+def _title(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")

@@ -1,0 +1,45 @@
+"""What pyproject.toml cannot say: the pages of docs/ go into the wheel, and README's links lead where its reader can go."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+
+
+class WithPages(build_py):
+    """Packages, and the pages that `diffae-bench docs` prints, as benchmarks/docs/."""
+
+    def run(self) -> None:
+        super().run()
+        for page in [] if self.editable_mode else sorted((ROOT / "docs").rglob("*.md")):
+            copy = Path(self.build_lib, "benchmarks", page.relative_to(ROOT))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            self.copy_file(str(page), str(copy))
+
+
+def description(text: str, address: str | None) -> str:
+    """README outside of the repository: relative links are of the repository at `address`, or left out without one."""
+
+    def absolute(link: re.Match[str]) -> str:
+        picture, words, target = link.groups()
+        if address is None:
+            return words
+        return f"{picture}[{words}]({address.rstrip('/')}/{'raw' if picture else 'blob'}/HEAD/{target})"
+
+    if address is None:
+        text = re.sub(r"^!\[.*\n\n(\*[^*]+\*\n\n)?", "", text, flags=re.M)  # a picture, its caption
+    return re.sub(r"(!?)\[([^]]*)\]\((?!\w+:|#)([^)]+)\)", absolute, text)
+
+
+project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+setup(
+    long_description=description(
+        (ROOT / "README.md").read_text(encoding="utf-8"), project.get("urls", {}).get("Repository")
+    ),
+    long_description_content_type="text/markdown",
+    cmdclass={"build_py": WithPages},
+)

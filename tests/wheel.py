@@ -1,0 +1,109 @@
+"""The package as it would be published: built, installed into an environment of its own, and used in an empty folder.
+
+    pytest tests/wheel.py          (or: tox -e wheel)
+
+Not collected by default: it installs all dependencies anew, in a minute or two. Needs build and twine.
+"""
+
+import csv
+import email
+import os
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("diffae", "probes", "benchmarks", "reports")
+COMMANDS = (
+    "run list doctor docs measure compare report history train training data convert images app"
+)
+
+
+def check(*words: object, cwd: Path = ROOT) -> str:
+    """Run a command and return what it says; the harness finds nothing of this checkout."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["DIFFAE_CACHE"] = str(cwd / "cache")
+    ended = subprocess.run(
+        list(map(str, words)), cwd=cwd, env=env, text=True, capture_output=True, timeout=1_200
+    )
+    assert ended.returncode == 0, f"{words}\n{ended.stdout[-2_000:]}\n{ended.stderr[-4_000:]}"
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the source distribution, and of the wheel that was built of it alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    check(sys.executable, "-m", "build", "--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (file,) = dist.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin/ of an environment that has the wheel and what it asks for, no more."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    check(folder / "bin" / "pip", "install", "-q", wheel)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("empty")
+
+
+def test_every_file_of_the_packages_is_in_the_wheel(wheel):
+    tracked = check("git", "ls-files", *PACKAGES).splitlines()
+    ours = {name for name in tracked if not name.startswith("benchmarks/baseline/")}
+    pages = {f"benchmarks/{page}" for page in check("git", "ls-files", "docs/*.md").split()}
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == ours | pages
+
+
+def test_the_description_can_be_shown(dist, wheel):
+    check(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+    told = email.message_from_bytes(archive.read(name)).get_payload()
+    assert told.startswith("# DiffAE bench") and not re.search(r"\]\((?!https?://|#)", told)
+
+
+def test_the_packages_are_those_of_the_wheel(installed, folder):
+    asks = "; ".join(["import " + ", ".join(PACKAGES), *(f"print({p}.__file__)" for p in PACKAGES)])
+    files = check(installed / "python", "-c", asks, cwd=folder).split()
+    assert all(Path(file).is_relative_to(installed.parent) for file in files)
+
+
+def test_every_command_answers(installed, folder):
+    bench = installed / "diffae-bench"
+    assert re.fullmatch(r"diffae-bench \d+\.\d+\.\d+\n", check(bench, "--version", cwd=folder))
+    usage = check(bench, "--help", cwd=folder)
+    assert re.findall(r"^  (\w+) ", usage, re.M) == COMMANDS.split()
+    for name in COMMANDS.split():
+        assert f"diffae-bench {name}" in check(bench, name, "--help", cwd=folder)
+    assert "portraits-ddim" in check(bench, "list", cwd=folder)
+    assert "EfficientNet" in check(bench, "doctor", cwd=folder)
+    assert check(bench, "docs", "solvers", cwd=folder) == (ROOT / "docs/solvers.md").read_text()
+
+
+def test_a_run_has_its_weights_its_profile_its_page_and_the_papers_numbers(installed, folder):
+    bench = installed / "diffae-bench"
+    check(bench, "run", "reconstruction", "--profile", "smoke", "--out", "run", cwd=folder)
+    with open(folder / "run" / "records.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"DiffAE", "DDIM"} <= {row["system"] for row in rows if row["value"]}
+    assert any(row["published"] for row in rows)
+    assert "<svg" in (folder / "run" / "report.html").read_text()
+    check(bench, "report", "run", "--out", "tables", cwd=folder)
+    assert (folder / "tables" / "report.html").is_file()
