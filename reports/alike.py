@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reports.metrics import METRICS, Metrics, comparable_n
 from reports.reading import short
 from reports.records import Record
 from reports.shown import Shown
@@ -26,16 +27,19 @@ LEVELS = ("table", "metric", "setting", "reference"), ("table", "metric")
 
 
 def noted(
-    names: Sequence[str], protocols: Sequence[Protocols], parts: Sequence[Sequence[Shown]]
+    names: Sequence[str],
+    protocols: Sequence[Protocols],
+    parts: Sequence[Sequence[Shown]],
+    known: Metrics = METRICS,
 ) -> Iterator[list[Shown]]:
     """The records of each thing by its name and protocols; those that were measured otherwise than the first thing's, with
     a note and in a contest of their own."""
-    indices = [_instruments(*pair) for pair in zip(protocols, parts, strict=True)]
+    indices = [_instruments(*pair, known) for pair in zip(protocols, parts, strict=True)]
     yield list(parts[0])
     for j in range(1, len(names)):
         found = []
         for record in parts[j]:
-            ours, beside = instrument(record, protocols[j]), indices[0].beside(record)
+            ours, beside = _measured_by(record, protocols[j], known), indices[0].beside(record)
             if record.value is None or not beside or ours in beside:
                 found.append(record)
                 continue
@@ -59,17 +63,23 @@ class _Index:
         return next((place for place in places if place), [])
 
 
-def _instruments(protocols: Protocols, part: Iterable[Record]) -> _Index:
+def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -> _Index:
     found: dict[tuple[object, ...], list[dict[str, str]]] = {}
     for record in part:
         if record.value is None:
             continue
-        ours = instrument(record, protocols)
+        ours = _measured_by(record, protocols, known)
         for level in LEVELS:
-            known = found.setdefault(_place(record, level), [])
-            if ours not in known:
-                known.append(ours)
+            there = found.setdefault(_place(record, level), [])
+            if ours not in there:
+                there.append(ours)
     return _Index(found)
+
+
+def _measured_by(record: Record, protocols: Protocols, known: Metrics) -> dict[str, str]:
+    """The instrument, and how many images it was given where numbers of unlike n do not compare."""
+    n = comparable_n(record, known)
+    return instrument(record, protocols) | ({} if n is None else {"n": str(n)})
 
 
 def _place(record: Record, level: Sequence[str]) -> tuple[object, ...]:

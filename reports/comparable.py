@@ -29,6 +29,9 @@ DATA_SETS = {
     "Bedroom": DataSet(3_033_042),
     "CelebA": DataSet(202_599, crops=("d2c",)),
 }
+# Rows of Table 3 that are no system's: the paper's naive distance, of all images, and what has as many as a cell.
+NAIVE_OF_ALL, NAIVE, OF_CLASS = "naive (all images)", "naive", "real images of the class"
+OF_N = ", n = "  # follows a name where the cells of one class have several n
 # The letters of the names that readers and folders give them. A name alone proves nothing: the images are counted.
 DATA_SET_NAMES = {
     "celebahq": "CelebA-HQ",
@@ -155,10 +158,15 @@ def _of_networks(protocol: Mapping[str, Any], part: str) -> Iterator[str]:
         yield f"precision {_text(precision)}, not float32"
 
 
+def scale_name(system: str) -> str:
+    """`naive` of "naive, n = 118"."""
+    return system.partition(OF_N)[0]
+
+
 def _kind_of_row(record: Record) -> str:
     if record.table != "table3_fewshot_fid":
         return ""
-    return "naive" if record.system == "naive" else record.setting.split("/")[0]
+    return "naive" if record.system == NAIVE_OF_ALL else record.setting.split("/")[0]
 
 
 def _transform(protocol: Mapping[str, Any]) -> Mapping[str, Any]:

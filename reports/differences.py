@@ -55,7 +55,7 @@ def _differences(merged: Merged, known: Metrics) -> Iterator[Difference]:
     uncertainties = {name: uncertainties_of(source) for name, source in runs.items()}
     records = [r for r in merged.shown if not r.pooled]
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
-        for contest in contests(spec, headlines(spec, choose(spec, records), known)):
+        for contest in contests(spec, headlines(spec, choose(spec, records), known), known):
             rivals = [r for r in contest if isinstance(r, Shown)]
             yield from (difference(a, b, uncertainties) for a, b in _pairs(rivals))
 

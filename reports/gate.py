@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
-from reports.metrics import Margin
+from reports.metrics import METRICS, Margin, Metrics, comparable_n
 from reports.reading import Refused, short
 from reports.records import HIGHER, NEITHER, Record
 from reports.run_folder import Run, read_margins, read_run
@@ -145,6 +145,8 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
         return _without_value(theirs, ours)
     if not (math.isfinite(theirs.value) and math.isfinite(ours.value)):
         return _not_finite(theirs, theirs.value, ours.value)
+    if reason := _of_other_n(theirs, ours, METRICS | new.metrics):
+        return Comparison(theirs, theirs.value, ours.value, verdict=NOT_COMPARED, note=reason)
     difference = ours.value - theirs.value
     loss = -difference if theirs.direction == HIGHER else difference
     a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
@@ -159,6 +161,12 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     return replace(
         found, verdict=NOT_COMPARED, note="another seed, and the number has no uncertainty"
     )
+
+
+def _of_other_n(theirs: Record, ours: Record, known: Metrics) -> str:
+    """Why two numbers do not compare that are of unlike counts of images; empty where they do."""
+    a, b = comparable_n(theirs, known), comparable_n(ours, known)
+    return "" if a == b else f"of {b:,} images, was of {a:,}: {theirs.metric} depends on how many"
 
 
 def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:

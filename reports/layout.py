@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.metrics import METRICS, Metrics, with_stand_ins
+from reports.metrics import METRICS, Metrics, comparable_n, with_stand_ins
 from reports.numbers import heading, metric_label
 from reports.records import HIGHER, LOWER, Record
 from reports.shown import contest_of
@@ -103,7 +103,7 @@ def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -
     rows = _row_fields(spec, records)
     metrics = with_stand_ins(spec.metrics, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
-    best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns))
+    best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns), known)
     blocks_of = _group(ordered, blocks).values()
     panels = tuple(_panel(spec, block, rows, best, known) for block in blocks_of)
     every = (*ordered, *absent)
@@ -221,24 +221,29 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
     return rows
 
 
-def contests(spec: TableSpec, chosen: Sequence[Record]) -> list[list[Record]]:
+def contests(
+    spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS
+) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
     rows = _row_fields(spec, chosen)
-    return _contests(chosen, spec.columns if "system" in rows else (*rows, *spec.columns))
+    return _contests(chosen, spec.columns if "system" in rows else (*rows, *spec.columns), known)
 
 
-def _contests(records: Sequence[Record], fields: Sequence[str]) -> list[list[Record]]:
-    """Records alike in metric, data and `fields`, but for the system."""
+def _contests(
+    records: Sequence[Record], fields: Sequence[str], known: Metrics
+) -> list[list[Record]]:
+    """Records alike in metric, data and `fields`, but for the system, that may be compared."""
     same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
     found: dict[Key, list[Record]] = {}
     for record in filter(_competes, records):
-        found.setdefault((contest_of(record), *_key(record, same)), []).append(record)
+        alike = (contest_of(record), comparable_n(record, known))
+        found.setdefault((*alike, *_key(record, same)), []).append(record)
     return list(found.values())
 
 
-def _best(records: Sequence[Record], fields: Sequence[str]) -> frozenset[Record]:
+def _best(records: Sequence[Record], fields: Sequence[str], known: Metrics) -> frozenset[Record]:
     """The best of each contest that has more than one."""
-    several = (rivals for rivals in _contests(records, fields) if len(rivals) > 1)
+    several = (rivals for rivals in _contests(records, fields, known) if len(rivals) > 1)
     return frozenset(r for rivals in several for r in _winners(rivals))
 
 

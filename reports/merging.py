@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.alike import noted
-from reports.metrics import Metric
+from reports.metrics import METRICS, Metric, Metrics
 from reports.reading import Refused
 from reports.records import Record, record_key
 from reports.settings import changes
@@ -51,15 +51,17 @@ class Merged:
 def merge(sources: Sequence[Source]) -> Merged:
     """Put runs side by side. Raises Refused where one was given twice, or where runs of one name were not measured alike."""
     _check_distinct(sources)
-    things = things_of(sources)
+    things, metrics = things_of(sources), _metrics(sources)
     if len(sources) == 1:
         records, times = sources[0].records, sources[0].times
     else:
-        records = _side_by_side(things, [pooled(thing, "records") for thing in things])
-        times = _side_by_side(things, [pooled(thing, "times") for thing in things])
+        records, times = (
+            _side_by_side(things, [pooled(thing, what) for thing in things], METRICS | metrics)
+            for what in ("records", "times")
+        )
     specs = {spec.name: spec for source in reversed(sources) for spec in source.specs}
     remarks = tuple(_remarks(things))
-    return Merged(things, records, times, tuple(specs.values()), _metrics(sources), remarks)
+    return Merged(things, records, times, tuple(specs.values()), metrics, remarks)
 
 
 def _check_distinct(sources: Sequence[Source]) -> None:
@@ -98,9 +100,12 @@ def _remarks(things: Sequence[Thing]) -> Iterator[str]:
 # Whose numbers they are
 
 
-def _side_by_side(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> tuple[Shown, ...]:
+def _side_by_side(
+    things: Sequence[Thing], parts: Sequence[Sequence[Shown]], known: Metrics
+) -> tuple[Shown, ...]:
     """The records of all things, with names that tell them apart and notes on what was measured otherwise."""
-    parts = list(noted([t.name for t in things], [t.protocols for t in things], parts))
+    names, protocols = [t.name for t in things], [t.protocols for t in things]
+    parts = list(noted(names, protocols, parts, known))
     told, seen = _told_apart(things, parts), set()
     found: list[Shown] = []
     for thing, part in zip(things, parts, strict=True):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 
-from reports.records import HIGHER, LOWER, NEITHER
+from reports.records import HIGHER, LOWER, NEITHER, Record
 
 SETS, PAIRS = "sets", "pairs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
@@ -43,7 +43,9 @@ class Metric:
     `paper_digits` of published ones where they are others; without digits numbers have four significant ones.
     A loss up to `margin` is none. `network` names the pretrained weights that it looks through, and `stands_in_for` the
     metric that it replaces where only that network is at hand; `only_on` the data set that it is offered for, if it is
-    one alone. `between` says that two folders can be compared by it, as two sets of images or as pairs.
+    one alone. `between` says that two folders can be compared by it, as two sets of images or as pairs. What
+    `depends_on_n` is another number for other counts of images of the same kind, as a Frechet distance is: only
+    numbers of one n are compared (`comparable_n`).
     """
 
     direction: str
@@ -59,6 +61,7 @@ class Metric:
     stands_in_for: str = ""
     only_on: str = ""
     between: str = ""
+    depends_on_n: bool = False
 
     def __post_init__(self) -> None:
         if self.direction not in (HIGHER, LOWER, NEITHER):
@@ -92,13 +95,13 @@ METRICS: dict[str, Metric] = {
         label="bits a pixel", digits=4),
     "compression": Metric(
         NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
-        label="values a number", digits=2),
+        label="pixel values per number of the code", digits=2),
     "codebook_use": Metric(
         NEITHER, "", "Share of the codebook that is used", "codes that occur among those of the test images",
-        label="codebook used", digits=4),
+        label="codebook used", digits=4, depends_on_n=True),
     "perplexity": Metric(
         NEITHER, "", "Perplexity of the codes", "van den Oord et al. 2017: exp of the entropy of their shares",
-        label="perplexity", digits=1),
+        label="perplexity", digits=1, depends_on_n=True),
     "ssim": Metric(
         HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
         label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS),
@@ -123,18 +126,20 @@ METRICS: dict[str, Metric] = {
         stands_in_for="lpips", between=PAIRS),
     "fid": Metric(
         LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
-        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS),
+        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS,
+        depends_on_n=True),
     "fd_effnet": Metric(
         LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
         digits=2, margin=Margin(0.0005, "as fid at 10", is_share=True), network=EFFNET, stands_in_for="fid",
-        between=SETS),
+        between=SETS, depends_on_n=True),
     "rfid": Metric(
         LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
-        label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception"),
+        label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception", depends_on_n=True),
     "rfd_effnet": Metric(
         LOWER, "", "Frechet distance of reconstructions (EfficientNet-lite0)",
         "Heusel et al. 2017, eq. 6, to the originals of the same images",
-        digits=2, margin=Margin(0.0005, "as fd_effnet", is_share=True), network=EFFNET, stands_in_for="rfid"),
+        digits=2, margin=Margin(0.0005, "as fd_effnet", is_share=True), network=EFFNET, stands_in_for="rfid",
+        depends_on_n=True),
     "fid_seed_std": Metric(
         NEITHER, "", "Standard deviation of the FID over seeds",
         "Preechakul et al. 2022, Table 3: seeds draw the labelled images",
@@ -248,6 +253,11 @@ def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
 def published_name(metric: str, known: Metrics = METRICS) -> str:
     """The metric that `metric` stands in for; itself where it stands in for none."""
     return (known[metric].stands_in_for if metric in known else "") or metric
+
+
+def comparable_n(record: Record, known: Metrics = METRICS) -> int | None:
+    """The n that another number must have to be compared with this one; None where it may have any."""
+    return record.n if record.metric in known and known[record.metric].depends_on_n else None
 
 
 def comparing(kind: str) -> tuple[str, ...]:

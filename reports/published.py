@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
-from reports.comparable import differences, paper_dataset
+from reports.comparable import NAIVE_OF_ALL, differences, paper_dataset
 from reports.metrics import published_name
 from reports.records import Record
 
@@ -156,7 +156,7 @@ def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
     if table in NAMES:
         return NAMES[table].get((system, setting), ("", ""))
     if table == "table3_fewshot_fid":
-        return ("Naive" if system == "naive" else system), setting
+        return ("Naive" if system == NAIVE_OF_ALL else system), setting
     if table == "table4_unconditional_fid":
         return system, "50k samples"
     if table == "appendix_g_identity":

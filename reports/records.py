@@ -67,6 +67,7 @@ HEADERS = tuple(
     COLUMNS[: len(COLUMNS) - absent] for absent in (0, 2, 3)
 )  # of this and earlier versions
 ONLY_SOLVER = "ddim"  # what took all steps before 0.4
+FAST = "ab2-v"  # what a row says where `--solver fast` took its steps
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LONGEST_LINE, LARGEST_INTEGER = 10_000, 100_000, 10**15

@@ -15,7 +15,7 @@ from reports.reading import Refused, read_json, short
 from reports.records import Record, numbered_records, read_csv, record_key
 from reports.uncertainty import Uncertainty, error, read_uncertainties
 
-RECORDS, INFLUENCES, RUN = "records.csv", "influences.npz", "run.json"
+RECORDS, INFLUENCES, RUN, SAMPLES = "records.csv", "influences.npz", "run.json", "samples.csv"
 SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
 
 

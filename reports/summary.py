@@ -1,15 +1,17 @@
 """The end of a run in a few lines: each benchmark's headline by system, and how much to make of it.
 
-    reconstruction   DiffAE     SSIM ↑, T = 100   0.9963 ± 0.0003   best, below noise
-                     DDIM       SSIM ↑, T = 100   0.9925 ± 0.0031   0.0038 below noise
-                     VQ-GAN     SSIM ↑            0.8487 ± 0.0057   behind by 0.1476
+    reconstruction: SSIM ↑,   DiffAE         0.9963 ± 0.0003   best, within noise
+    T = 100                   DDIM           0.9925 ± 0.0031   0.0038 behind, within noise
+                              VQ-GAN         0.8487 ± 0.0057   0.1476 behind
+                              pixels + PCA   0.9408 ± 0.0031   for reference
 
-The whole is in the tables and on the page; this is for a terminal: at most LINES lines of WIDTH columns.
+The whole is in the tables and on the page; this is for a terminal: at most LINES lines of WIDTH columns, in which names are
+wrapped and what all numbers of a benchmark have in common is said once.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice, zip_longest
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from textwrap import wrap
 
 from tabulate import tabulate
@@ -19,13 +21,17 @@ from reports.metrics import with_stand_ins
 from reports.numbers import heading, number_text
 from reports.page.contest import Contest, contest, is_measured, with_error
 from reports.page.reading import Found
+from reports.reading import short
 from reports.records import Record
 from reports.specs import TableSpec
 
 LINES, WIDTH = 25, 100  # of a terminal
-ROWS = 18  # of them are numbers, at most
-SYSTEM, WHAT = 16, 28  # columns that a name and a metric may take
-BEST, NOISE, SCALE = "best", "below noise", "for scale"
+FILES = 4  # of them say where the files are, and how many numbers are only there
+WHAT, SYSTEM = 28, 24  # columns that a benchmark and a name take, and are wrapped at
+LONGEST_NAME = 3 * SYSTEM
+JOIN = "\N{NO-BREAK SPACE}"  # where no line ends
+BEST, NOISE, ALONE, SCALE = "best", "within noise", "no rival here", "for reference"
+BETTER = "better, for reference"
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,12 @@ class Line:
 def summary(found: Found) -> list[str]:
     """The lines, without where the files are."""
     parts = [lines for spec in _headlines(found) if (lines := _lines(spec, found))]
-    shown, hidden = _fitted(parts)
-    rows = [row for lines in shown for row in _rows(lines, found)]
+    absent = _not_measured(found)
+    shown, hidden = _fitted(parts, LINES - FILES - len(absent), found)
+    rows = [row for lines in shown for row in _block(lines, found)]
     text = tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines() if rows else []
     said = [f"and {hidden} more, in the tables"] if hidden else []
-    return [line.rstrip()[:WIDTH] for line in [*text, *said, *_not_measured(found)]]
+    return [line.rstrip()[:WIDTH] for line in [*text, *said, *absent]]
 
 
 def _headlines(found: Found) -> Iterable[TableSpec]:
@@ -67,11 +74,22 @@ def _lines(spec: TableSpec, found: Found) -> list[Line]:
         last = [r.setting for r in rivals if _begins(r, prefix)][-1]
         rivals = [r for r in rivals if r.setting == last]
     held = contest(_first_settings(rivals), found)
-    scale = [Line(r, SCALE) for r in rivals if r.reference]
     if held is None:
-        return [Line(r, "") for r in rivals if not r.reference] + scale
-    same = [line for line in scale if line.record.setting == held.best.setting]
-    return [*_ranked(held, found), *(same or scale)[:1]]
+        return [Line(r, SCALE if r.reference else "") for r in rivals]
+    return [*_ranked(held, found), *_scale(held, rivals, found)]
+
+
+def _scale(held: Contest, rivals: Sequence[Record], found: Found) -> list[Line]:
+    """The best reference; one of the best system's setting where there is any."""
+    best = contest([replace(r, reference=False) for r in _beside(held, rivals)], found)
+    if best is None:
+        return []
+    return [Line(best.best, BETTER if held.is_behind(best.best) else SCALE)]
+
+
+def _beside(held: Contest, rivals: Sequence[Record]) -> list[Record]:
+    kept = [r for r in rivals if r in held.scale]
+    return [r for r in kept if r.setting == held.best.setting] or kept
 
 
 def _first_settings(rivals: Sequence[Record]) -> list[Record]:
@@ -86,59 +104,88 @@ def _begins(record: Record, setting: str) -> bool:
 
 def _ranked(held: Contest, found: Found) -> list[Line]:
     """The best first. Systems whose difference to it chance explains are not told apart from it."""
-    word = "" if not held.others else f"{BEST}, {NOISE}" if held.level else BEST
+    word = ALONE if not held.others else f"{BEST}, {NOISE}" if held.level else BEST
     lines = [Line(held.best, word)]
     for gap in held.others:
         text = number_text(gap.behind, gap.record.metric, found.known)
-        lines.append(
-            Line(gap.record, f"{text} {NOISE}" if gap.within_noise else f"behind by {text}")
-        )
+        lines.append(Line(gap.record, f"{text} behind{f', {NOISE}' if gap.within_noise else ''}"))
+    lines += [Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n]
     return lines
 
 
-def _fitted(parts: Sequence[Sequence[Line]]) -> tuple[list[list[Line]], int]:
-    """As many lines of each benchmark as there is room for, in turns, and how many are left out."""
-    shown: list[list[Line]] = [[] for _ in parts]
-    turns = ((place, line) for turn in zip_longest(*parts) for place, line in enumerate(turn))
-    for place, line in islice(((p, line) for p, line in turns if line is not None), ROWS):
-        shown[place].append(line)
-    return shown, sum(map(len, parts)) - sum(map(len, shown))
+def _fitted(
+    parts: Sequence[Sequence[Line]], room: int, found: Found
+) -> tuple[list[list[Line]], int]:
+    """As many lines as there is room for, and how many are left out: the best of each benchmark, references that are
+    better, the other systems in turns, then references."""
+    turns = ((place, turn) for place, lines in enumerate(parts) for turn in range(len(lines)))
+    chosen: list[set[int]] = [set() for _ in parts]
+    for place, turn in sorted(turns, key=lambda at: (_urgency(parts[at[0]], at[1]), at)):
+        chosen[place].add(turn)
+        if sum(len(_block(lines, found)) for lines in _picked(parts, chosen)) > room:
+            chosen[place].remove(turn)
+    return _picked(parts, chosen), sum(map(len, parts)) - sum(map(len, chosen))
 
 
-def _rows(lines: Sequence[Line], found: Found) -> Iterable[tuple[str, ...]]:
-    for number, line in enumerate(lines):
-        record = line.record
-        what = heading(record.metric, [record], found.known)
-        setting = record.setting if _setting_matters(lines) else ""
-        if setting:
-            what = f"{_short(what, max(WHAT - len(setting) - 2, 9))}, {setting}"
-        if record.steps is not None and len(with_T := f"{what}, T = {record.steps}") <= WHAT:
-            what = with_T
-        yield (
-            record.benchmark if number == 0 else "",
-            _short(record.system, SYSTEM),
-            _short(what, WHAT),
-            with_error(record, found).strip(),
-            line.judgement,
-        )
+def _urgency(lines: Sequence[Line], turn: int) -> int:
+    """0 comes first."""
+    if turn and lines[turn].judgement in (BETTER, SCALE):
+        return 1 if lines[turn].judgement == BETTER else len(lines) + 1
+    return turn and turn + 1
 
 
-def _setting_matters(lines: Sequence[Line]) -> bool:
-    """Where it tells a system's lines apart, or all have it; not where it is each system's own: whether it has an x_T."""
-    systems, settings = ({getattr(line.record, f) for line in lines} for f in ("system", "setting"))
-    return len(systems) < len(lines) or (len(settings) == 1 and not settings & {"x_T inverted", ""})
+def _picked(parts: Sequence[Sequence[Line]], chosen: Sequence[set[int]]) -> list[list[Line]]:
+    return [[lines[i] for i in sorted(some)] for lines, some in zip(parts, chosen, strict=True)]
 
 
-def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."
+def _block(lines: Sequence[Line], found: Found) -> list[tuple[str, str, str, str]]:
+    """The rows of a benchmark: at the left what it is and what its numbers are, beside it the systems."""
+    if not lines:
+        return []
+    what = f"{lines[0].record.benchmark}: {_what(lines, found)}"
+    left = [part.replace(JOIN, " ") for part in wrap(what.replace(" = ", f"{JOIN}={JOIN}"), WHAT)]
+    right: list[tuple[str, str, str]] = []
+    for line in lines:
+        name, *rest = wrap(short(_who(line.record, lines), LONGEST_NAME), SYSTEM) or [""]
+        right.append((name, with_error(line.record, found).strip(), line.judgement))
+        right += [(more, "", "") for more in rest]
+    return [(a or "", *(b or ("", "", ""))) for a, b in zip_longest(left, right)]
+
+
+def _what(lines: Sequence[Line], found: Found) -> str:
+    """The metric, and the setting and T that all lines have, but for whether x_T was inverted."""
+    records = [line.record for line in lines]
+    parts = [heading(records[0].metric, records, found.known)]
+    settings, steps = _settings(lines), _steps(lines)
+    if len(settings) == 1 and not settings & {"x_T inverted", ""}:
+        parts += settings
+    return ", ".join([*parts, *(f"T = {t}" for t in steps if len(steps) == 1)])
+
+
+def _who(record: Record, lines: Sequence[Line]) -> str:
+    """The system, with what tells its lines apart and is not said of all."""
+    several = len({line.record.system for line in lines}) < len(lines)
+    setting = record.setting if several and len(_settings(lines)) > 1 else ""
+    steps = f"T = {record.steps}" if record.steps is not None and len(_steps(lines)) > 1 else ""
+    return ", ".join(filter(None, [record.system, setting, steps]))
+
+
+def _settings(lines: Sequence[Line]) -> set[str]:
+    return {line.record.setting for line in lines}
+
+
+def _steps(lines: Sequence[Line]) -> set[int]:
+    return {line.record.steps for line in lines if line.record.steps is not None}
 
 
 def _not_measured(found: Found) -> list[str]:
-    """What could not run, once: the systems with their benchmarks; the notes of the tables say why."""
+    """What could not run, once: the systems with their benchmarks, of those that are no references; the notes of the tables
+    say why."""
     measured = {(r.benchmark, r.system) for r in found.records if is_measured(r)}
+    references = {r.system for r in found.records if r.reference}
     absent: dict[str, list[str]] = {}
     for r in found.records:
-        if (r.benchmark, r.system) not in measured:
+        if (r.benchmark, r.system) not in measured and r.system not in references:
             why = f"{r.system}: {r.note}" if r.system == "all systems" else r.system
             absent.setdefault(why, []).append(r.benchmark)
     systems: dict[tuple[str, ...], list[str]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.alike import instrument
 from reports.labels import labels_of
+from reports.metrics import METRICS, comparable_n
 from reports.reading import Refused, short
 from reports.records import Record, record_key
 from reports.shown import Shown
@@ -57,7 +58,7 @@ def pooled(thing: Thing, what: str) -> list[Shown]:
         groups.setdefault((record.table, record_key(record)), []).append(record)
     _check_alike(thing, groups.values())
     try:
-        return [_mean(group, len(by_run), thing.name) for group in groups.values()]
+        return [_mean(group, len(by_run), thing) for group in groups.values()]
     except OverflowError:
         raise Refused(f"{thing.sources[0].folder}: numbers too large to take their mean") from None
 
@@ -67,14 +68,20 @@ def shown(record: Record, **more: Any) -> Shown:
     return Shown(**given, origin=record_key(record), **more)
 
 
-def _mean(group: Sequence[Record], runs: int, name: str) -> Shown:
+def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
+    """The mean of a number over runs; none of numbers that do not compare, being of unlike counts of images."""
     measured = [r for r in group if r.value is not None]
-    values = [r.value for r in measured if r.value is not None]
     notes = [r.note for r in measured or group if r.note]
-    if len(measured) < runs:
+    counts = sorted({comparable_n(r, METRICS | thing.sources[0].metrics) or 0 for r in measured})
+    if len(counts) > 1:
+        several = ", ".join(f"{n:,}" for n in counts)
+        notes = [f"no mean: the runs have {several} images, and it depends on how many"]
+        measured = []
+    elif len(measured) < runs:
         notes.append(f"measured in {len(measured)} of {runs} runs" if measured else "")
+    values = [r.value for r in measured if r.value is not None]
     return replace(
-        shown((measured or group)[0], run=name, runs=len(measured), pooled=bool(measured)),
+        shown((measured or group)[0], run=thing.name, runs=len(measured), pooled=bool(measured)),
         value=fmean(values) if values else None,
         spread=_spread(values, exact=all(r.stderr is None for r in measured)),
         stderr=_root_mean_square(r.stderr for r in measured),

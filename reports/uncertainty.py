@@ -19,7 +19,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,10 @@ class Influence:
 
 Uncertainty = tuple[Influence, ...]
 UNKNOWN: Uncertainty = ()
+NO_SINGLE, FEWEST = (
+    ("blocks", "seeds"),
+    5,
+)  # kinds of units, and a number of them, of which none is told alone
 
 
 # ----------------------------------------------------------------------------------------------
@@ -156,6 +160,49 @@ def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
             parts.append((_sum_of_squares(change), part.df))
     parts += [(part.variance, part.df) for part in theirs.values()]
     return combined(parts)
+
+
+@dataclass(frozen=True)
+class WithoutOne:
+    """A difference without its most influential unit: the place of that among the `units`, and what is left."""
+
+    place: int
+    units: str
+    difference: float
+    error: Error
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is beyond chance, two-sided at the 5 % level."""
+        return abs(self.difference) > self.error.quantile(0.975)
+
+
+def carried_by_one(difference: float, base: Uncertainty, new: Uncertainty) -> WithoutOne | None:
+    """What is left of a paired difference, new - base, where one unit alone carries it; None where none does.
+
+    One does if the difference without it is another by more than half, or no longer beyond chance at the 5 % level, and
+    chance is no better reason: the difference is beyond it with the unit or without, or the unit makes more than half of
+    the variance. With d_i the differences of k units, u_i = (d_i - d) / sqrt(k (k - 1)) their influences and V = sum u_i^2,
+
+        d without i = d - u_i sqrt(k / (k - 1)),      V without i = k / (k - 2) (V - u_i^2 k / (k - 1)),
+
+    exact for means of as many images a unit, to first order else. Blocks and seeds are no units that a person could look at.
+    """
+    if len(base) != 1 or not paired(base, new) or base[0].units.startswith(NO_SINGLE):
+        return None
+    u, k = np.subtract(new[0].values, base[0].values, dtype=np.float64), len(base[0].values)
+    variance = _sum_of_squares(u)
+    if k < FEWEST or not variance:
+        return None
+    place = int(np.argmax(np.abs(u)))
+    square = u[place] ** 2
+    left = difference - float(u[place]) * math.sqrt(k / (k - 1))
+    rest = Error(math.sqrt(max(k / (k - 2) * (variance - square * k / (k - 1)), 0.0)), k - 2)
+    whole = WithoutOne(place, base[0].units, difference, Error(math.sqrt(variance), k - 1))
+    one = replace(whole, difference=left, error=rest)
+    halved = abs(left - difference) > abs(difference) / 2
+    sure = whole.is_shown or one.is_shown or square > variance / 2
+    return one if (whole.is_shown and not one.is_shown) or (halved and sure) else None
 
 
 def paired(base: Uncertainty, new: Uncertainty) -> bool:

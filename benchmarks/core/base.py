@@ -27,7 +27,8 @@ from reports.specs import NAME, TableSpec
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark. `run` yields a system's rows, `references` rows that belong to no system.
+    """One benchmark. `run` yields a system's rows, `references` rows that belong to no system, and `beside` those that
+    give a scale to rows of systems, from these: a Frechet distance is read beside that of as many real images.
 
     `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric, as it is
     called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
@@ -49,6 +50,7 @@ class Benchmark:
     run: Callable[[Context, System], Iterator[Record]]
     labelled: bool = False
     references: Callable[[Context], Iterator[Record]] | None = None
+    beside: Callable[[Context, Sequence[Record]], Iterator[Record]] | None = None
     plan: Callable[[Context, System], Iterator[Work]] | None = None
     metrics: tuple[str, ...] = ()
     seen: Any = None
@@ -107,6 +109,7 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
         )
         return
     seen: set[str] = set()
+    measured: list[Row] = []
     for system in systems:
         missing = sorted(benchmark.needs - system.capabilities)
         if missing:
@@ -114,11 +117,20 @@ def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> I
             yield not_run(benchmark, context, system.title, reason)
             continue
         found = _measured(benchmark, context, system, seen)
-        yield from _guarded(benchmark, context, system.title, found)
+        for row in _guarded(benchmark, context, system.title, found):
+            measured.append(row)
+            yield row
+    found = _checked(benchmark, _scales(benchmark, context, measured), seen)
+    scale = (replace(row, reference=True) for row in found)
+    yield from _guarded(benchmark, context, "references", scale)
+
+
+def _scales(benchmark: Benchmark, context: Context, measured: Sequence[Row]) -> Iterator[Record]:
+    """The rows that give a scale: of the benchmark, and to what was measured."""
     if benchmark.references is not None:
-        found = _checked(benchmark, benchmark.references(context), seen)
-        scale = (replace(row, reference=True) for row in found)
-        yield from _guarded(benchmark, context, "references", scale)
+        yield from benchmark.references(context)
+    if benchmark.beside is not None:
+        yield from benchmark.beside(context, measured)
 
 
 def _measured(

@@ -212,6 +212,6 @@ def bias_note(n: int, dim: int) -> str:
     if n == UNKNOWN or n > dim:
         return ""
     return (
-        f"{n} images for {dim} dimensions: a Frechet distance is biased upwards at this size; "
-        "compare only with the same number of images"
+        f"with so few images ({n:,} for {dim:,} dimensions) a Frechet distance is too high for every model; compare only "
+        "those of as many images"
     )

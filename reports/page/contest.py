@@ -4,14 +4,22 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.numbers import error_text, number_text, steps_text, to_error, value_text
+from reports.numbers import (
+    error_text,
+    metric_label,
+    number_text,
+    steps_text,
+    to_error,
+    value_text,
+)
 from reports.page.reading import Found
-from reports.records import HIGHER, LOWER, Record
+from reports.records import HIGHER, NEITHER, Record
 from reports.shown import contest_of
 from reports.uncertainty import difference_error, paired
 
 # How sure a verdict is, in a word.
 CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
+MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
 TWO_SIDED = 0.975  # the quantile of a difference that chance exceeds, either way, once in twenty
 
 
@@ -27,38 +35,60 @@ class Gap:
 
     @property
     def within_noise(self) -> bool:
-        return self.noise is not None and self.behind <= self.noise
+        return self.noise is not None and abs(self.behind) <= self.noise
 
 
 @dataclass(frozen=True)
 class Contest:
-    """The best of several systems, each at its own best setting, and the others by how close they come."""
+    """The best of several systems, each at its own best setting, and the others by how close they come.
+
+    `of_other_n` have no place in it: their metric depends on n. `scale` are references that may be read beside the best.
+    """
 
     best: Record
     others: tuple[Gap, ...]
+    of_other_n: tuple[Record, ...] = ()
+    scale: tuple[Record, ...] = ()
 
     @property
     def level(self) -> list[Gap]:
         """Those that cannot be told apart from the best."""
         return [gap for gap in self.others if gap.within_noise]
 
+    def is_behind(self, reference: Record) -> bool:
+        """Whether a reference has a better number than the best of the systems."""
+        return _loss(reference) < _loss(self.best)
+
 
 def contest(records: Iterable[Record], found: Found) -> Contest | None:
     """The contest of these records of one metric; None if nothing of a direction was measured."""
-    ranked = sorted(_own_best(records), key=_loss)
-    if not ranked:
+    alike = [r for r in records if is_measured(r) and not contest_of(r) and r.direction != NEITHER]
+    rivals = [r for r in alike if not r.reference]
+    if not rivals:
         return None
-    best = ranked[0]
-    return Contest(best, tuple(_gap(best, other, found) for other in ranked[1:]))
+    n = _n_of_most(rivals, found)
+    best, *others = sorted(_own_best(r for r in rivals if found.n_of(r) == n), key=_loss)
+    present = {best.system, *(r.system for r in others)}
+    apart = _own_best(r for r in rivals if r.system not in present)
+    scale = (r for r in alike if r.reference and found.n_of(r) == n)
+    return Contest(
+        best, tuple(gap_between(best, r, found) for r in others), tuple(apart), tuple(scale)
+    )
+
+
+def _n_of_most(rivals: Iterable[Record], found: Found) -> int | None:
+    """The n of most systems, the largest of several: a metric that depends on n compares within one alone."""
+    systems: dict[int | None, set[str]] = {}
+    for record in rivals:
+        systems.setdefault(found.n_of(record), set()).add(record.system)
+    return max(systems, key=lambda n: (len(systems[n]), n or 0))
 
 
 def _own_best(records: Iterable[Record]) -> list[Record]:
+    """The best number of each system."""
     best: dict[str, Record] = {}
     for record in records:
-        measured_alike = is_measured(record) and not contest_of(record)
-        if measured_alike and not record.reference and record.direction in (HIGHER, LOWER):
-            rival = best.setdefault(record.system, record)
-            best[record.system] = min(rival, record, key=_loss)
+        best[record.system] = min(best.get(record.system, record), record, key=_loss)
     return list(best.values())
 
 
@@ -71,7 +101,8 @@ def _loss(record: Record) -> float:
     return -value if record.direction == HIGHER else value
 
 
-def _gap(best: Record, other: Record, found: Found) -> Gap:
+def gap_between(best: Record, other: Record, found: Found) -> Gap:
+    """How far `other` lies behind `best`; where it is before it, less than nothing."""
     a, b = found.uncertainty(best), found.uncertainty(other)
     error = difference_error(a, b)
     behind = _loss(other) - _loss(best)
@@ -108,7 +139,32 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def otherwise(rivals: Sequence[Record]) -> str:
-    """What is to be added where others were measured in another way: these are not compared."""
-    apart = any(contest_of(r) and is_measured(r) and not r.reference for r in rivals)
-    return " in this way (others by another protocol, which do not compare)" if apart else ""
+def apart(rivals: Sequence[Record], held: Contest, found: Found) -> list[str]:
+    """What is to be added of others that are not compared: of another n, or measured in another way."""
+    said = []
+    if held.of_other_n:
+        counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
+        metric, n = metric_label(held.best.metric, found.known), held.best.n
+        said.append(f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}.")
+    if any(contest_of(r) and is_measured(r) and not r.reference for r in rivals):
+        said.append("Others were measured by another protocol and are not compared.")
+    return said
+
+
+def for_reference(held: Contest, found: Found) -> list[str]:
+    """What the references have, such as real images, and which of them are better than the best of the systems."""
+    if len({r.system for r in held.scale}) < len(held.scale):
+        return []
+    each = [
+        f"{r.system} {with_error(r, found)}{' (better)' * held.is_behind(r)}"
+        for r in held.scale[:MOST_REFERENCES]
+    ]
+    return [f"For reference: {listed(each)}."] if each else []
+
+
+def of_whom(held: Contest) -> str:
+    """`Of A and B, ` where a reference beside them is better: nobody is best of all then."""
+    if not any(map(held.is_behind, held.scale)):
+        return ""
+    names = [held.best.system, *(gap.record.system for gap in held.others)]
+    return f"Of {listed(names)}, " if len(names) <= MOST_NAMES else f"Of {len(names)} systems, "

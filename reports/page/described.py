@@ -4,6 +4,7 @@ samples are memorised, what it costs, and how many classes are drawn best.
 
 from collections.abc import Callable, Iterable, Sequence
 
+from reports.comparable import scale_name
 from reports.numbers import metric_label, number_text, value_text
 from reports.page.contest import (
     ALONE,
@@ -12,10 +13,12 @@ from reports.page.contest import (
     NOTHING,
     SAID,
     Contest,
+    Gap,
+    apart,
     contest,
+    gap_between,
     is_measured,
     listed,
-    otherwise,
     with_error,
 )
 from reports.page.reading import Found
@@ -41,7 +44,7 @@ def _identity(records: list[Record], found: Found) -> tuple[str, str]:
     scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
     label = metric_label(next(r.metric for r, _, s in edits if r.direction == HIGHER), found.known)
     text = f"Identity kept ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
-    return SAID, text + (f" For scale: {listed(scale)}." if scale else "")
+    return SAID, text + (f" For reference: {listed(scale)}." if scale else "")
 
 
 def strength_of(record: Record) -> tuple[str, float | None]:
@@ -138,7 +141,7 @@ def _speeds(found: Found) -> list[str]:
 
 
 def _fewshot(records: list[Record], found: Found) -> tuple[str, str]:
-    """In how many classes each system is nearest; of a single one, how it compares with the scale."""
+    """In how many classes each system is nearest; of a single one, how it compares with real images, as many as it has."""
     distances = [r for r in records if r.direction == LOWER and is_measured(r)]
     settings = list(dict.fromkeys(r.setting for r in distances if not r.reference))
     contests = [contest([r for r in distances if r.setting == s], found) for s in settings]
@@ -146,14 +149,17 @@ def _fewshot(records: list[Record], found: Found) -> tuple[str, str]:
     if not held:
         return NOTHING, "No system could be measured."
     label = metric_label(held[0].best.metric, found.known)
+    more = list(dict.fromkeys(text for one in held for text in apart(distances, one, found)))
     if any(one.others for one in held):
-        return _wins(held, label)
+        kind, text = _wins(held, label)
+        return kind, " ".join([text, *more])
     values = [one.best for one in held]
     low, high = (f(values, key=lambda r: r.value or 0) for f in (min, max))
-    return ALONE, (
-        f"Only {low.system} was measured{otherwise(distances)}, {label} from {with_error(low, found)} ({low.setting}) to "
-        f"{with_error(high, found)} ({high.setting}). {_against_naive(values, distances)}"
+    text = (
+        f"{low.system} has no rival here: {label} from {with_error(low, found)} ({low.setting}) to "
+        f"{with_error(high, found)} ({high.setting})."
     )
+    return ALONE, " ".join([text, *_against_real(held, found), *more])
 
 
 def _wins(held: Sequence[Contest], label: str) -> tuple[str, str]:
@@ -174,16 +180,22 @@ def _level_in(ones: Sequence[Contest]) -> str:
     return f" (in {level} of them within noise)" if level else ""
 
 
-def _against_naive(values: Iterable[Record], distances: Iterable[Record]) -> str:
-    """Whether samples of a class are nearer to it than all images are."""
-    naive = {r.setting: r.value for r in distances if r.system == "naive"}
-    pairs = [(r.value, naive[r.setting]) for r in values if r.setting in naive]
-    nearer = sum(a < b for a, b in pairs if a is not None and b is not None)
-    return (
-        f"Nearer to the class than all images are (naive) in {nearer} of {len(pairs)}."
-        if pairs
-        else ""
-    )
+def _against_real(held: Iterable[Contest], found: Found) -> list[str]:
+    """In how many classes samples are nearer than each kind of real images, of which there are as many."""
+    gaps: dict[str, list[Gap]] = {}
+    for one in held:
+        for real in one.scale:
+            gaps.setdefault(scale_name(real.system), []).append(gap_between(one.best, real, found))
+    return [
+        f"Nearer to the class than {name} (as many) in {sum(gap.behind > 0 for gap in some)} of {len(some)}"
+        f"{_within_noise(some)}."
+        for name, some in gaps.items()
+    ]
+
+
+def _within_noise(gaps: Sequence[Gap]) -> str:
+    level = sum(gap.within_noise for gap in gaps)
+    return f"; {level} of the {len(gaps)} are within noise" if level else ""
 
 
 DESCRIBED: dict[str, Callable[[list[Record], Found], tuple[str, str]]] = {

@@ -124,8 +124,9 @@ def warnings(found: Found) -> tuple[str, ...]:
 
 
 def _caveats(found: Found) -> Iterator[str]:
-    """The notes of numbers that were measured, the most frequent first."""
-    counts = Counter(r.note for r in found.records if r.note and r.value is not None)
+    """The notes of systems' numbers, the most frequent first."""
+    told = (r for r in found.records if r.value is not None and not r.reference)
+    counts = Counter(r.note for r in told if r.note)
     for note, count in counts.most_common(MOST_NOTES):
         yield f"{note} ({count} number{'s' * (count > 1)})"
     if len(counts) > MOST_NOTES:

@@ -1,19 +1,21 @@
 """What the page is made of: the numbers of finished run folders, one or several side by side, and what these say of them."""
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from reports.layout import Table
 from reports.merging import Merged, Thing, merge
-from reports.metrics import METRICS, Metrics
-from reports.reading import read_json
+from reports.metrics import METRICS, Metrics, comparable_n
+from reports.reading import Refused, read_json, read_text, short
 from reports.records import Record, record_key
-from reports.run_folder import INFLUENCES, RUN
+from reports.run_folder import INFLUENCES, RUN, SAMPLES
 from reports.sources import Source, read_source
 from reports.specs import TableSpec
-from reports.tables import all_tables
+from reports.tables import all_tables, safe_cell
 from reports.uncertainty import Uncertainty, read_uncertainties
 
 
@@ -39,9 +41,38 @@ class Found:
     known: Metrics
     remarks: tuple[str, ...] = ()
 
+    def n_of(self, record: Record) -> int | None:
+        """The n within which a number is compared; None where it may be with any (`reports.metrics.comparable_n`)."""
+        return comparable_n(record, self.known)
+
     def uncertainty(self, record: Record) -> Uncertainty:
         """Empty where it is not known; so is that of a mean over several runs."""
         return self.uncertainties.get((_run_of(record), record_key(record)), ())
+
+
+def outlying_image(found: Found, units: int, *pair: Record) -> str:
+    """The name of the image whose scores differ most from how all others' do, by the samples.csv of the one run; empty
+    where it does not say, or where its images are not as many as the units of the difference."""
+    a, b = ({} if len(found.folders) > 1 else _scores(found.folders[0], r) for r in pair)
+    differences = {name: b[name] - a[name] for name in a if name in b}
+    if len(differences) != units:
+        return ""
+    mean = fmean(differences.values())
+    return short(max(differences, key=lambda name: abs(differences[name] - mean)))
+
+
+def _scores(folder: Folder, record: Record) -> dict[str, float]:
+    """The scores of a record's images by the names of their files; none where there are none."""
+    what = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver")
+    wanted = [
+        safe_cell("" if getattr(record, n) is None else str(getattr(record, n))) for n in what
+    ]
+    try:
+        rows = csv.DictReader(read_text(folder.path / SAMPLES).splitlines())
+        ours = [row for row in rows if [row[name] for name in what] == wanted]
+        return {row["file"]: float(row[record.metric]) for row in ours}
+    except (Refused, KeyError, ValueError, TypeError, csv.Error):
+        return {}
 
 
 def read(paths: Sequence[Path]) -> Found:

@@ -7,7 +7,7 @@ difference on the images that both share), and what could not be measured.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.layout import at_largest_steps, choose
 from reports.metrics import with_stand_ins
@@ -16,22 +16,25 @@ from reports.page.contest import (
     ALONE,
     CLEAR,
     LEVEL,
+    MOST_REFERENCES,
     NOTHING,
     SAID,
     Contest,
+    apart,
     contest,
+    for_reference,
     gap_text,
     how,
     is_measured,
     listed,
-    otherwise,
+    of_whom,
     with_error,
 )
 from reports.page.described import DESCRIBED
-from reports.page.reading import Found
-from reports.records import Record
-from reports.shown import contest_of
+from reports.page.reading import Found, outlying_image
+from reports.records import HIGHER, Record
 from reports.specs import TableSpec
+from reports.uncertainty import carried_by_one
 
 # What the best of a table is said to do.
 WORDS = {
@@ -96,9 +99,10 @@ def _of_headline(spec: TableSpec, records: list[Record], found: Found) -> tuple[
     held = [(metric, one) for metric, one in contests if one is not None]
     if not held:
         return _scale_only(rivals, found)
-    (metric, first), *others = held
+    (_, first), *others = held
     kind, text = _sentence(WORDS.get(spec.source, "is best"), first, rivals, found, setting)
-    return kind, " ".join([text, *_by_others(first, others, found), *_scale(rivals, metric, found)])
+    more = [*carried(first, found), *_by_others(first, others, found), *apart(rivals, first, found)]
+    return kind, " ".join([text, *more, *for_reference(first, found)])
 
 
 def _sentence(
@@ -111,22 +115,23 @@ def _sentence(
     value = f"{label}{at} {with_error(best, found)}"
     name = best.system + how(best, rivals)
     if not held.others:
-        return ALONE, f"Only {name} was measured{otherwise(rivals)}: {value}."
+        return ALONE, f"{name} has {value}, and no rival here."
     if held.level:
         level = listed([gap.record.system + how(gap.record, rivals) for gap in held.level])
         gap = held.level[-1]
         if not gap.behind:
             return LEVEL, f"{name} has {value}, and {level} the same."
+        behind = "" if len(held.level) == 1 else "at most "
         return LEVEL, (
-            f"{name} is ahead, with {value}, but cannot be told apart from {level}: "
-            f"{'a' if len(held.level) == 1 else 'the largest'} difference of {gap_text(gap, found)} is below noise."
+            f"{name} cannot be told apart from {level}: it has {value}, and {level} "
+            f"{'is' if len(held.level) == 1 else 'are'} {behind}{gap_text(gap, found)} behind, within noise."
         )
     gap = held.others[0]
     rival = gap.record.system + how(gap.record, rivals)
     behind = (
         f"{rival} follows with {value_text(gap.record, found.known)}, {gap_text(gap, found)} behind"
     )
-    return CLEAR, f"{name} {words}: {value}. {behind}{_doubt(held)}."
+    return CLEAR, f"{of_whom(held)}{name} {words}: {value}. {behind}{_doubt(held)}."
 
 
 def _doubt(held: Contest) -> str:
@@ -145,19 +150,27 @@ def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Fou
     return said
 
 
-def _scale(records: Sequence[Record], metric: str, found: Found) -> list[str]:
-    """What rows that give a scale have, such as real images."""
-    scale = [
-        r
-        for r in records
-        if r.reference and r.metric == metric and is_measured(r) and not contest_of(r)
-    ]
-    if not scale or len({r.system for r in scale}) < len(scale):
+def carried(held: Contest, found: Found) -> list[str]:
+    """Where one image carries the difference to the next system: its name where it is known, and what is left."""
+    if not held.others:
         return []
-    each = [f"{r.system} {with_error(r, found)}" for r in scale[:3]]
-    return [f"For scale: {listed(each)}."]
+    gap = held.level[-1] if held.level else held.others[0]
+    pair = held.best, gap.record
+    sign = -1 if held.best.direction == HIGHER else 1
+    base, new = map(found.uncertainty, pair)
+    one = carried_by_one(sign * gap.behind, base, new)
+    if one is None:
+        return []
+    name = outlying_image(found, len(base[0].values), *pair)
+    which = f"image, {name}," if name else one.units.partition(":")[0].removesuffix("s")
+    left = replace(gap, behind=sign * one.difference, stderr=one.error.stderr)
+    return [
+        f"One {which} carries this difference: without it {gap.record.system} is {gap_text(left, found)} behind, "
+        f"{'beyond' if one.is_shown else 'within'} noise."
+    ]
 
 
 def _scale_only(records: Sequence[Record], found: Found) -> tuple[str, str]:
-    metric = next((r.metric for r in records), "")
-    return NOTHING, " ".join(["No system could be measured.", *_scale(records, metric, found)])
+    scale = [f"{r.system} {with_error(r, found)}" for r in records[:MOST_REFERENCES] if r.reference]
+    said = [f"For reference: {listed(scale)}."] if scale else []
+    return NOTHING, " ".join(["No system could be measured.", *said])

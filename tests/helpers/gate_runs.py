@@ -15,6 +15,7 @@ KEY = ("DiffAE", "", "ssim")
 DIRECTIONS = {
     "ssim": HIGHER,
     "mse": LOWER,
+    "fd_effnet": LOWER,
     "auroc": HIGHER,
     "pixel_std": NEITHER,
     "latent_dim": NEITHER,

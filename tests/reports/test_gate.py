@@ -558,3 +558,20 @@ def test_the_exit_statuses_are_in_the_help(command):
     text = " ".join(command("--help").stdout.split())
     for status in ("0 no regression", "1 a number became worse", "2 the runs", "3 the gate itself"):
         assert status in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "verdict"), [("fd_effnet", "not compared"), ("mse", "regression")]
+)
+def test_a_metric_that_depends_on_n_is_compared_at_one_n(metric, verdict):
+    """Of 118 images against 128 a Frechet distance rises whatever the model; a mean over images does not."""
+    key, values = ("DiffAE", "", metric), RNG.normal(100, 1, 128)
+    runs = [
+        make_run({key: v}, seed=seed)
+        for seed, v in enumerate((values, values[:118] + 50, values + 50))
+    ]
+    assert verdicts_of(runs[0], runs[1])[key] == verdict
+    assert verdicts_of(runs[0], runs[2])[key] == "regression"
+    (found,) = compare(runs[0], runs[1], read_margins())
+    note = "of 118 images, was of 128: fd_effnet depends on how many"
+    assert found.note == (note if verdict == "not compared" else "")

@@ -242,3 +242,18 @@ def test_two_runs_of_one_name_need_names():
     ]
     with pytest.raises(Refused, match="would be called b"):
         labels_of(sources)
+
+
+def test_numbers_that_depend_on_n_are_neither_ranked_nor_averaged_over_several_n(tmp_path):
+    def one(folder, system, value, n, seed=0, **weights):
+        found = number(system, "fd_effnet", value, n=n)
+        return run(tmp_path / folder, [found], seed=seed, **weights)
+
+    a, b = one("a", "DiffAE", 200.0, 118), one("b", "Mine", 190.0, 128, weights="w1")
+    page, frame = table(tmp_path / "ab", a, b)
+    assert not frame["best"].any() and "measured otherwise than in a: n 128 against 118" in page
+    merged = merge([one("s0", "DiffAE", 200.0, 118), one("s1", "DiffAE", 190.0, 128, seed=1)])
+    (mean,) = merged.records
+    assert mean.value is None and mean.note.startswith("no mean: the runs have 118, 128 images")
+    merged = merge([one("t0", "DiffAE", 200.0, 128), one("t1", "DiffAE", 190.0, 128, seed=1)])
+    assert merged.records[0].value == 195.0

@@ -43,7 +43,7 @@ def record(**changes):
         ("section5.3_probe", "DiffAE", "mean", None, "auroc", 0.925),
         ("section5.3_probe", "StyleGAN2 (W)", "mean", None, "auroc", 0.891),
         ("table3_fewshot_fid", "DiffAE", "binary/Male", 100, "fid", 11.52),
-        ("table3_fewshot_fid", "naive", "pu/Non-Blond", None, "fid", 0.96),
+        ("table3_fewshot_fid", "naive (all images)", "pu/Non-Blond", None, "fid", 0.96),
         ("appendix_f_smoothness", "DiffAE", "trimmed mean", 100, "ppl", 613.73),
         ("appendix_g_identity", "DiffAE", "Wavy_Hair +0.3", 100, "arcface", 0.9821),
         ("appendix_g_identity", "StyleGAN2 (W)", "Male -0.3", 100, "id_portraits", 0.4174),
@@ -136,7 +136,8 @@ TABLE3 = {"table": "table3_fewshot_fid", "setting": "binary/Male", "metric": "fi
         (TABLE4 | {"dataset": "ffhq", "system": "DiffAE + autoencoding"}, FFHQ, 4.56),
         (TABLE3 | {"dataset": "celeba"}, FEWSHOT, 11.52),
         (
-            TABLE3 | {"dataset": "celeba", "system": "naive", "steps": None, "n": 202_599},
+            TABLE3
+            | {"dataset": "celeba", "system": "naive (all images)", "steps": None, "n": 202_599},
             {"precision": "float32"} | {k: CELEBA[k] for k in ("dataset_images", "transform")},
             23.83,
         ),

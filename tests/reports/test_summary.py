@@ -8,7 +8,7 @@ from page_runs import SCORES, harmful, measured, number, two_systems, write_run
 
 from reports.page.reading import read
 from reports.records import record_key
-from reports.summary import LINES, ROWS, WIDTH, summary
+from reports.summary import FILES, LINES, SYSTEM, WIDTH, summary
 
 TABLE = "table1_reconstruction"
 
@@ -20,14 +20,14 @@ def lines(folder) -> list[str]:
 def test_a_difference_on_every_image_is_no_noise(tmp_path):
     """DDIM is behind by 0.01 on each image: smaller than the spread of the images, and sure."""
     first, second = lines(two_systems(tmp_path / "run", np.full(50, 0.01)))
-    assert first.split()[:2] == ["reconstruction", "DiffAE"] and first.endswith("best")
-    assert second.endswith("behind by 0.0100") and "SSIM ↑" in second
+    assert first.startswith("reconstruction: SSIM ↑  DiffAE") and first.endswith("best")
+    assert second.endswith("0.0100 behind")
 
 
-def test_a_difference_that_chance_explains_is_below_noise(tmp_path):
+def test_a_difference_that_chance_explains_is_within_noise(tmp_path):
     behind = np.random.default_rng(1).normal(0.001, 0.05, 50)
     first, second = lines(two_systems(tmp_path / "run", behind))
-    assert first.endswith("best, below noise") and second.endswith("below noise")
+    assert first.endswith("best, within noise") and second.endswith(" behind, within noise")
 
 
 def test_a_setting_that_flatters_is_not_chosen(tmp_path):
@@ -39,8 +39,8 @@ def test_a_setting_that_flatters_is_not_chosen(tmp_path):
     folder = write_run(
         tmp_path / "run", [inverted, random], {record_key(inverted): u, record_key(random): v}
     )
-    (line,) = lines(folder)
-    assert f"{inverted.value:.4f}" in line and "T = 4" in line
+    line, rest = lines(folder)
+    assert f"{inverted.value:.4f}" in line and rest == "T = 4"
 
 
 def test_the_scale_stands_below(tmp_path):
@@ -51,18 +51,58 @@ def test_the_scale_stands_below(tmp_path):
         {record_key(ours): u},
     )
     first, second = lines(folder)
-    assert "pixels" in second and second.endswith("for scale") and not first.endswith("best")
+    assert "pixels" in second and second.endswith("  better, for reference")
+    assert first.endswith("no rival here")
 
 
-@pytest.mark.parametrize("count", [1, ROWS, ROWS + 1, 60])
+@pytest.mark.parametrize("count", [1, 6, 7, 60])
 def test_it_fits_a_terminal_whatever_there_is(tmp_path, count):
-    name = "a system of a very long name indeed, number"
-    records = [number(TABLE, "ssim", 0.9 - i / 1e3, system=f"{i} {name}") for i in range(count)]
-    absent = [number(TABLE, "ssim", None, system=f"{name} {i}", note="why") for i in range(count)]
+    """Each name takes three lines, and what was not measured three: six are shown, and whole."""
+    name = "a system of a name so long that it takes three lines, number"
+    records = [number(TABLE, "ssim", 0.9 - i / 1e3, system=f"{name} {i}") for i in range(count)]
+    absent = [number(TABLE, "ssim", None, system=f"{name} {i}!", note="why") for i in range(count)]
     found = lines(write_run(tmp_path / "run", [*records, *absent]))
     assert len(found) <= LINES - 3 and max(map(len, found)) <= WIDTH
+    column = found[0].index("a system")
+    names = " ".join(" ".join(line[column : column + SYSTEM] for line in found).split())
+    shown = min(count, 6)
+    assert [f"{name} {i} " in f"{names} " for i in range(count)].count(True) == shown
     hidden = [line for line in found if line.startswith("and ")]
-    assert hidden == ([f"and {count - ROWS} more, in the tables"] if count > ROWS else [])
+    assert hidden == ([f"and {count - shown} more, in the tables"] if count > shown else [])
+
+
+def test_systems_come_before_references_unless_these_are_better(tmp_path):
+    """Three benchmarks of fifteen systems and a reference: of one it is better than all, which has to be seen."""
+    records = []
+    for benchmark, table, metric, scale in (
+        ("unconditional", "table4_unconditional_fid", "fid", 0.5),
+        ("denoising", "figure6_denoising", "mse", 99.0),
+        ("interpolation", "appendix_f_smoothness", "ppl", 99.0),
+    ):
+        systems = [number(table, metric, 1.0 + i, system=f"system {i}") for i in range(15)]
+        reference = number(table, metric, scale, system="scale", reference=True)
+        records += [replace(r, benchmark=benchmark) for r in (*systems, reference)]
+    found = lines(write_run(tmp_path / "run", records))
+    assert len(found) == LINES - FILES + 1 and found[-1] == "and 27 more, in the tables"
+    assert [line.split()[0] for line in found if "scale" in line] == ["scale"]
+    assert found[7].endswith("better, for reference")
+    assert sum("system" in line for line in found) == 20
+
+
+def test_numbers_of_another_n_are_not_ranked(tmp_path):
+    """A Frechet distance of 2,048 images is lower than that of 128 whatever the system: two have 128, and compare."""
+    table = "table4_unconditional_fid"
+    found = lines(
+        write_run(
+            tmp_path / "run",
+            [
+                number(table, "fid", value, system=system, n=n, benchmark="unconditional")
+                for system, value, n in (("A", 90.0, 128), ("B", 80.0, 128), ("C", 9.0, 2_048))
+            ],
+        )
+    )
+    assert found[0].startswith("unconditional: FID ↓  B") and found[1].split()[0] == "A"
+    assert found[0].endswith("best") and found[2].endswith("not compared: n = 2,048")
 
 
 def test_what_was_not_measured_is_said_once(tmp_path):

@@ -234,6 +234,18 @@ def test_where_no_system_has_a_number_each_is_a_row(tmp_path):
     assert cells(markdown, "B")[1:] == ["n/a<sup>2</sup>"]
 
 
+def test_a_distance_of_more_images_is_not_the_best_of_those_of_fewer(tmp_path):
+    table, ns = "table4_unconditional_fid", {"A": 128, "B": 128, "C": 2_048}
+    values = {"A": 90.0, "B": 80.0, "C": 9.0}
+    records = [record(table, s, "", 10, "fid", v, n=ns[s]) for s, v in values.items()]
+    _, frame = written(tmp_path, records, table)
+    assert dict(zip(frame["system"], frame["best"], strict=True)) == {
+        "A": False,
+        "B": True,
+        "C": False,
+    }
+
+
 def test_fewshot_has_the_naive_distance_beside_it_and_never_bold(tmp_path):
     table = "table3_fewshot_fid"
     records = [

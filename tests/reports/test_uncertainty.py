@@ -9,6 +9,7 @@ from scipy import stats
 from reports.records import Record, record_key
 from reports.uncertainty import (
     by_group,
+    carried_by_one,
     difference_error,
     error,
     of_influences,
@@ -127,3 +128,30 @@ def test_pickled_arrays_are_not_read(tmp_path):
     np.savez(path, index=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="not the influences"):
         read_uncertainties(path)
+
+
+def test_what_is_left_without_the_most_influential_unit_is_exact():
+    """Of means: NumPy's mean and standard error of the others. Of pure noise, and of blocks, no unit is told."""
+    base, new = RNG.normal(size=30), RNG.normal(size=30)
+    assert carried_by_one(new.mean() - base.mean(), of_mean(base, "i"), of_mean(new, "i")) is None
+    new[11] += 100
+    given = new.mean() - base.mean(), of_mean(base, "images:x"), of_mean(new, "images:x")
+    found, rest = carried_by_one(*given), np.delete(new - base, 11)
+    assert (found.place, found.units) == (11, "images:x")
+    assert found.difference == pytest.approx(rest.mean())
+    assert found.error.stderr == pytest.approx(stats.sem(rest)) and found.error.df == 28
+    other = of_mean(new, "images of another run")
+    blocks = [of_mean(values, "blocks of images:x") for values in (base, new)]
+    assert carried_by_one(given[0], given[1], other) is None
+    assert carried_by_one(given[0], *blocks) is None
+
+
+def test_a_difference_that_is_none_without_one_unit_is_carried_by_it():
+    """A difference at p = 0.04, and 0.08 without its largest unit, which changes it by a fourth."""
+    values = np.append(np.tile([-1.0, 1.0], 15), 3.0) + 0.33
+    assert stats.ttest_1samp(values, 0).pvalue < 0.05 < stats.ttest_1samp(values[:-1], 0).pvalue
+    nothing = of_mean(np.zeros(31), "i")
+    found = carried_by_one(values.mean(), nothing, of_mean(values, "i"))
+    assert found is not None and not found.is_shown and found.difference > values.mean() / 2
+    sure = values + 1
+    assert carried_by_one(sure.mean(), nothing, of_mean(sure, "i")) is None

@@ -6,7 +6,7 @@ against all real images of the class. All scenarios draw from one pool of latent
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,21 +16,28 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_features
 from benchmarks.core.rows import Protocol
 from benchmarks.core.solving import Taken
-from benchmarks.metrics.frechet_jackknife import Jackknife
+from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import (
     SCENARIOS,
     Setup,
     Sizes,
-    Target,
     labelled,
     rule,
     targets,
 )
-from benchmarks.tasks.fewshot.sampling import Learners, Pool, Real, Result, one_seed
+from benchmarks.tasks.fewshot.sampling import (
+    Learners,
+    Pool,
+    Real,
+    Result,
+    accepted_by,
+    held_against,
+)
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
+from reports.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.metrics import seen_through
 from reports.records import Record
 from reports.specs import TableSpec
@@ -57,10 +64,12 @@ def _one_class(
 ) -> Iterator[Record]:
     """The rows of one class; one with the reason if it has too few images or samples."""
     pool, context = learners.pool, learners.pool.context
+    sizes = context.sizes(Sizes)
     try:
-        results = [
-            one_seed(real, learners, setup, seed) for seed in range(context.sizes(Sizes).seeds)
-        ]
+        accepted = [accepted_by(learners, setup, seed) for seed in range(sizes.seeds)]
+        # A distance depends on how many images it is of: all seeds have as many as the one with the fewest.
+        count = min(sizes.samples, *map(len, accepted))
+        results = [held_against(real, pool, setup.target, one, count) for one in accepted]
     except NotAvailable as reason:
         metric = context.networks.features.metric_name
         yield context.record(
@@ -74,71 +83,88 @@ def _one_class(
             note=str(reason),
         )
         return
-    yield from _records(context, pool.system, title, setup, results)
+    yield from _records(context, pool.system, title, setup, results, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", results[0].accepted)
 
 
 def references(context: Context) -> Iterator[Record]:
-    """Two scales: all real images against those of the class, and as many real images of the class as are
-    sampled against the rest of them, which no sampler can do better than at this size."""
+    """The paper's naive distance: all images of the data set against those of the class. What it says at its n is
+    comparable with the paper alone, and only where these are all."""
+    if not _of_all(context):
+        return
     real = Real(context)
     for target in targets(context):
+        sides = (real.everything, real.side(target))
+        for scenario in SCENARIOS:
+            yield _scale(context, real, NAIVE_OF_ALL, f"{scenario}/{target.name}", sides)
+
+
+def _of_all(context: Context) -> bool:
+    """Whether the images that classes are taken from are all of the data set, as the paper's are."""
+    return len(context.select("all", context.sizes(Sizes).reference)) == len(context.dataset)
+
+
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
+    """Two scales for every cell, of as many images as its samples: of all images, against those of the class, and of the
+    class against the rest of them, which no sampler can do better than."""
+    metric = context.networks.features.metric_name
+    cells = [r for r in measured if r.metric == metric and r.value is not None]
+    if not cells:
+        return
+    real = Real(context)
+    names = {f"{scenario}/{t.name}": t for scenario in SCENARIOS for t in targets(context)}
+    for setting, target in names.items():
+        counts = sorted({r.n for r in cells if r.setting == setting and r.n}, reverse=True)
         members = real.members(target)
-        wanted = context.sizes(Sizes).samples
-        for title, one, other in (
-            ("naive", real.everything, real.side(target)),
-            ("real images of the class", real.part(members[:wanted]), real.part(members[wanted:])),
-        ):
-            value, uncertainty = None, UNKNOWN
-            note = f"against {len(other):,} images"
-            if min(len(one), len(other)) < 2:
-                note = f"{len(members)} images of class {target.name} are too few"
-            else:
-                found = distance(context, one, other)
-                found = replace(found, reference_shares=real.everything.shares)
-                # The same persons' images are on both sides: a block is left out of both at once.
-                both = found.of_samples + found.of_reference
-                value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
-            yield from _reference_records(
-                context, title, target, value, uncertainty, len(one), note
-            )
+        for n in counts:
+            of_n = "" if n == counts[0] else f"{OF_N}{n:,}"
+            # The run's order of images is a draw: its first n are n of all.
+            drawn = (real.part(np.arange(n)), real.side(target))
+            apart = (real.part(members[:n]), real.part(members[n:]))
+            yield _scale(context, real, f"{NAIVE}{of_n}", setting, drawn)
+            yield _scale(context, real, f"{OF_CLASS}{of_n}", setting, apart)
 
 
-def _reference_records(
-    context: Context,
-    title: str,
-    target: Target,
-    value: float | None,
-    uncertainty: Uncertainty,
-    n: int,
-    note: str,
-) -> Iterator[Record]:
+def _scale(
+    context: Context, real: Real, title: str, setting: str, sides: tuple[Side, Side]
+) -> Record:
+    """The distance of real images to real images; a row with the reason where they are too few."""
+    one, other = sides
+    value, uncertainty = None, UNKNOWN
+    note = f"against {len(other):,} images"
+    if min(map(len, sides)) < 2:
+        note = f"{len(one)} and {len(other)} images are too few"
+    else:
+        found = distance(context, one, other)
+        found = replace(found, reference_shares=real.everything.shares)
+        # The same persons' images are on both sides: a block is left out of both at once.
+        both = found.of_samples + found.of_reference
+        value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
     protocol = context.protocol(
         "fewshot",
-        reference_row=title,
-        images=len(context.select("all", context.sizes(Sizes).reference)),
+        reference_row=scale_name(title),
+        images=len(real.images),
         samples=context.sizes(Sizes).samples,
         **context.networks.features.describe(),
     )
-    for scenario in SCENARIOS:
-        yield context.record(
-            "fewshot",
-            TABLE,
-            title,
-            context.networks.features.metric_name,
-            value,
-            split="all",
-            setting=f"{scenario}/{target.name}",
-            uncertainty=uncertainty,
-            n=n,
-            protocol=protocol,
-            note=note,
-        )
+    return context.record(
+        "fewshot",
+        TABLE,
+        title,
+        context.networks.features.metric_name,
+        value,
+        split="all",
+        setting=setting,
+        uncertainty=uncertainty,
+        n=len(one),
+        protocol=protocol,
+        note=note,
+    )
 
 
 def _records(
-    context: Context, system: System, title: str, setup: Setup, results: list[Result]
+    context: Context, system: System, title: str, setup: Setup, results: list[Result], count: int
 ) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
     taken = Taken(system, sizes.steps if system.iterative else None, latents=True)
@@ -157,8 +183,7 @@ def _records(
         **reading_of(system),
         **context.networks.features.describe(),
     )
-    fewest = min(min(len(result.accepted), sizes.samples) for result in results)
-    short = f"only {fewest} of {sizes.samples} samples accepted"
+    short = f"only {count} of {sizes.samples} samples accepted"
     for metric, name in (
         (context.networks.features.metric_name, "distance"),
         ("acceptance_rate", "acceptance"),
@@ -174,9 +199,9 @@ def _records(
             setting=setup.setting,
             **taken.row,
             uncertainty=_uncertainty(context, found),
-            n=fewest,
+            n=count,
             protocol=protocol,
-            note=short if fewest < sizes.samples else "",
+            note=short if count < sizes.samples else "",
         )
     values = [result.distance.value for result in results]
     yield _over_seeds(context, title, setup, taken, values, protocol)
@@ -239,9 +264,12 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         for target in targets(context):
             what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
             yield Work(what, sizes.samples, Calls())
+    naive = {"as many of all images": sizes.samples}
+    naive |= {"all images": len(everything)} if _of_all(context) else {}
     for target in targets(context):
-        what = f"naive: all images against {target.name}"
-        yield Work(what, len(everything), Calls(), shared=what, real=True)
+        for images, count in naive.items():
+            what = f"naive: {images} against {target.name}"
+            yield Work(what, count, Calls(), shared=what, real=True)
 
 
 TABLES = (
@@ -253,8 +281,9 @@ TABLES = (
             "unlabelled images (pu), against the images of the class: the mean over seeds, which draw the "
             "labelled images. ± holds the labels, the samples and the real images; the standard deviation "
             "over seeds alone, the paper's ±, stands beside it. "
-            "naive: all images against those of the class, no model; real images of the class: as many as "
-            "are sampled, against the rest of them."
+            "naive: as many of all images as there are samples, against those of the class, no model; real images of "
+            "the class: as many of these, against the rest of them. Distances of other numbers of images do not "
+            "compare, with naive of all images (the paper's) neither."
         ),
         source=TABLE,
         rows=("setting",),
@@ -278,6 +307,7 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     labelled=True,
     references=references,
+    beside=beside,
     metrics=("acceptance_rate", "fid", "fid_seed_std"),
     tables=TABLES,
 )

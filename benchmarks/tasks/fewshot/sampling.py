@@ -119,10 +119,10 @@ class Learners:
         return torch.from_numpy(self.pool.context.store.once(key, compute)["logits"])
 
 
-def one_seed(real: Real, learners: Learners, setup: Setup, seed: int) -> Result:
-    """Raises NotAvailable where there are too few images or samples."""
-    pool, context, target = learners.pool, learners.pool.context, setup.target
-    sizes = context.sizes(Sizes)
+def accepted_by(learners: Learners, setup: Setup, seed: int) -> np.ndarray:
+    """The positions in the pool of the latents that a seed's classifier accepts. Raises NotAvailable where there are too
+    few images or accepted latents."""
+    context, target = learners.pool.context, setup.target
     try:
         logits = learners.logits(setup, seed)
     except ValueError as error:
@@ -131,18 +131,26 @@ def one_seed(real: Real, learners: Learners, setup: Setup, seed: int) -> Result:
     source = noise.generator(context.seed, f"acceptance {target.name}", seed)
     u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
-    wanted = accepted[: sizes.samples]
-    if len(wanted) < 2:
-        raise NotAvailable(f"class {target.name}: {len(wanted)} of {len(u)} latents were accepted")
+    if len(accepted) < 2:
+        raise NotAvailable(
+            f"class {target.name}: {len(accepted)} of {len(u)} latents were accepted"
+        )
+    return accepted
+
+
+def held_against(
+    real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
+) -> Result:
+    """The first `count` of the accepted, against the images of the class. Raises NotAvailable where these are too few."""
     members = len(real.side(target))
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
-    pool_blocks = blocks_of(len(u))
+    wanted, pool_blocks = accepted[:count], blocks_of(len(pool.features))
     ours = Side(pool.features, wanted, pool_blocks[wanted])
-    found = distance(context, ours, real.side(target))
+    found = distance(pool.context, ours, real.side(target))
     # How many of the real images are of the class is chance too: what would be drawn again is all of them.
     found = replace(found, reference_shares=real.everything.shares)
-    if len(wanted) < sizes.samples:  # as is how many of the pool are accepted
+    if count < pool.context.sizes(Sizes).samples:  # as is how many of the pool are accepted
         found = replace(found, sample_shares=shares_of(pool_blocks))
     return Result(found, _acceptance(accepted, pool_blocks), accepted)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -89,18 +90,77 @@ def test_the_first_accepted_are_held_against_the_images_of_the_class(
 
 @pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
 def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
+    """Each of as many images as the samples: of all, the first in the run's order, which is a seeded one."""
     found = measured(context, monkeypatch)
     members = real(context, red)
     naive = found["naive", f"binary/{name}", "fd_effnet"]
-    assert naive.value == pytest.approx(frechet(real(context), members), rel=1e-5)
-    assert naive.n == REFERENCE and naive.note == f"against {len(members)} images"
+    assert naive.value == pytest.approx(frechet(real(context)[:WANTED], members), rel=1e-5)
+    assert naive.n == WANTED and naive.note == f"against {len(members)} images"
     row = found["real images of the class", f"pu/{name}", "fd_effnet"]
     assert row.value == pytest.approx(frechet(members[:WANTED], members[WANTED:]), rel=1e-5)
     assert row.n == WANTED and row.note == f"against {len(members) - WANTED} images"
 
 
+def test_every_cell_has_real_images_of_its_n_beside_it(context, monkeypatch):
+    """The rules accept 40, 40 and some 35 of 60 wanted: two n in a class, and both scales at each."""
+
+    def unsure(sizes, setup, codes, labels, seed):
+        probe = sure(sizes, setup, codes, labels, seed)
+
+        class Doubting:
+            def logits(self, x):
+                return torch.where(probe.logits(x) > 0, 2.0, -1e3)
+
+        return Doubting()
+
+    context.profile = context.profile.changed_by({"fewshot.samples": 60})
+    found = measured(context, monkeypatch, unsure)
+    rows_of = [row for (_, _, metric), row in found.items() if metric == "fd_effnet"]
+    cells = {(row.setting, row.n) for row in rows_of if not row.reference}
+    assert len(cells) > 4 and max(n for _, n in cells) == 40
+    for title in ("naive", "real images of the class"):
+        scale = [row for row in rows_of if row.reference and row.system.startswith(title)]
+        assert {(row.setting, row.n) for row in scale} == cells and len(scale) == len(cells)
+    for (setting, n), red in product(cells, (True, False)):
+        if setting == f"pu/{'Male' if red else 'Female'}":
+            title = "naive" if n == 40 else f"naive, n = {n}"
+            value = found[title, setting, "fd_effnet"].value
+            assert value == pytest.approx(frechet(real(context)[:n], real(context, red)), rel=1e-5)
+
+
+def test_all_seeds_have_as_many_samples_as_the_one_with_the_fewest(context, monkeypatch):
+    """Seed s turns 4 s of the 40 red ones down: each distance is of 32."""
+
+    def choosy(sizes, setup, codes, labels, seed):
+        probe = sure(sizes, setup, codes, labels, seed)
+
+        class Later:
+            def logits(self, x):
+                late = torch.arange(len(x)) >= 8 * seed
+                return torch.where(late[:, None], probe.logits(x), -1e3)
+
+        return Later()
+
+    changes = {"fewshot.samples": 60, "fewshot.acceptance": ("threshold",)}
+    context.profile = context.profile.changed_by(changes)
+    row = measured(context, monkeypatch, choosy)["painter", "pu/Male", "fd_effnet"]
+    reds = painted(True, POOL)
+    values = [frechet(reds[k : k + 32], real(context, True)) for k in (0, 4, 8)]
+    assert row.n == 32 and row.value == pytest.approx(np.mean(values), rel=1e-5)
+
+
+def test_naive_of_all_images_stands_alone_where_they_are_all(context, monkeypatch):
+    """The paper's row, under a name of its own; not where the reference is a part of the data set."""
+    assert ("naive (all images)", "pu/Male", "fd_effnet") not in measured(context, monkeypatch)
+    context.profile = context.profile.changed_by({"fewshot.reference": COUNT})
+    row = measured(context, monkeypatch)["naive (all images)", "pu/Male", "fd_effnet"]
+    colours, red = colours_of(context.dataset, np.arange(COUNT)), np.arange(COUNT) % 2 == 0
+    assert row.value == pytest.approx(frechet(colours, colours[red]), rel=1e-5)
+    assert row.n == COUNT and row.reference
+
+
 def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypatch):
-    """The plain jackknife over blocks of all reference images, by hand; of `naive`, both sides lose a block."""
+    """The plain jackknife over blocks of all reference images, by hand; of `naive`, whose n is given, both sides lose one."""
     context.profile = context.profile.changed_by({"fewshot.acceptance": ("threshold",)})
     found = measured(context, monkeypatch)
     order = context.select("all", REFERENCE).order
@@ -116,11 +176,17 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
         p for p in found["painter", "pu/Male", "fd_effnet"].uncertainty if "reference" in p.units
     )
     np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
-    of_all = [frechet(colours[block != k], colours[of_class]) for k in range(20)]
-    of_reds = [frechet(colours, colours[of_class & (block != k)]) for k in range(20)]
+    drawn = np.arange(len(order)) < WANTED
+    whole = frechet(colours[drawn], colours[of_class])
+    share = np.bincount(block[drawn], minlength=20) / WANTED
+    of_all = np.array(
+        [frechet(colours[drawn & (block != k)], colours[of_class]) for k in range(20)]
+    )
+    own = whole - (1 - share) * of_all  # blocks of unequal size: Busing, Meijer and van der Leeden
+    of_drawn = (own - share * own.sum()) / np.sqrt(1 - np.square(share).sum())
+    of_reds = [frechet(colours[drawn], colours[of_class & (block != k)]) for k in range(20)]
     (part,) = found["naive", "pu/Male", "fd_effnet"].uncertainty
-    expected = influences(of_all) + influences(of_reds)
-    np.testing.assert_allclose(part.values, expected, atol=1e-7)
+    np.testing.assert_allclose(part.values, of_drawn + influences(of_reds), atol=1e-7)
 
 
 def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
@@ -306,7 +372,7 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, red, reason)
     context.dataset = dataset(folder, np.array(red))
     found = measured(context)
     assert found["painter", "binary/Male", "fd_effnet"].note == reason
-    for title in ("painter", "naive", "real images of the class"):
-        row = found[title, "binary/Female", "fd_effnet"]
-        assert row.value is None and row.note.startswith(("class Female", "0 images", "1 images"))
+    row = found["painter", "binary/Female", "fd_effnet"]
+    assert row.value is None and row.note.startswith("class Female")
+    assert ("naive", "binary/Female", "fd_effnet") not in found  # beside what?
     assert all(row.value is not None or row.note for row in found.values())

@@ -152,7 +152,8 @@ def test_fewer_held_out_images_than_samples_are_said(context):
     context.profile = context.profile.changed_by({"samples.count": 60})
     row = measured(context)["painter + autoencoding"]
     assert row.n == 36 and row.measured_by["n"] == 36
-    assert row.note == "36 images, not the 60 that are sampled"
+    assert row.note.startswith("no new codes: those of held-out images")
+    assert row.note.endswith("36 images, not the 60 that are sampled") and row.reference
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

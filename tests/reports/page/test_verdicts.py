@@ -63,7 +63,89 @@ def test_rows_of_a_scale_never_win(tmp_path):
         number(table, "fid", 1.0, system="real images", benchmark="unconditional", reference=True),
     ]
     found = verdict_of(write_run(tmp_path / "run", records))
-    assert found.kind == ALONE and "Only DiffAE" in found.text and "real images 1.00" in found.text
+    assert found.kind == ALONE
+    assert (
+        found.text
+        == "DiffAE has FID 9.00, and no rival here. For reference: real images 1.00 (better)."
+    )
+
+
+def test_nobody_is_best_of_all_beside_a_better_reference(tmp_path):
+    table, best = (
+        "appendix_f_smoothness",
+        "A interpolates most smoothly: PPL 8.00. B follows with 9.00, 1.00 behind",
+    )
+    for value, whom, more in ((7.0, "Of A and B, ", " (better)"), (8.5, "", "")):
+        records = [
+            number(table, "ppl", 8.0, system="A", benchmark="interpolation"),
+            number(table, "ppl", 9.0, system="B", benchmark="interpolation"),
+            number(table, "ppl", value, system="PCA", benchmark="interpolation", reference=True),
+        ]
+        text = verdict_of(write_run(tmp_path / f"run{value}", records)).text
+        assert text.startswith(whom + best) and text.endswith(
+            f"For reference: PCA {value:.2f}{more}."
+        )
+
+
+def test_numbers_that_depend_on_n_compare_at_one_n(tmp_path):
+    """Two systems have 128 samples and compare; a third and real images of 2,048 do not, whatever they have."""
+    rows = (("A", 90.0, 128, False), ("B", 80.0, 128, False), ("C", 9.0, 2_048, False))
+    rows += (("real, 2,048", 1.0, 2_048, True), ("real, 128", 50.0, 128, True))
+    table = "table4_unconditional_fid"
+    records = [
+        number(table, "fid", v, system=s, n=n, benchmark="unconditional", reference=reference)
+        for s, v, n, reference in rows
+    ]
+    text = verdict_of(write_run(tmp_path / "run", records)).text
+    assert text.startswith(
+        "Of B and A, B draws the samples that are nearest to the data: FID 80.00. A follows"
+    )
+    assert "Not compared, for FID depends on n, here 128: C (n = 2,048)." in text
+    assert text.endswith("For reference: real, 128 50.00 (better).")
+
+
+def test_samples_of_a_class_are_held_against_as_many_real_images(tmp_path):
+    """Nearer than naive of their n in one class of two; naive of all images, 2,048, is nearer than both, and plays no part."""
+    table, records = "table3_fewshot_fid", []
+    for setting, ours, naive in (("binary/Male", 300.0, 310.0), ("pu/Male", 320.0, 310.0)):
+        named = {"benchmark": "fewshot", "setting": setting}
+        records += [
+            number(table, "fid", ours, n=128, **named),
+            number(table, "fid", naive, n=128, system="naive", reference=True, **named),
+            number(
+                table, "fid", 14.0, n=2_048, system="naive (all images)", reference=True, **named
+            ),
+        ]
+    text = verdict_of(write_run(tmp_path / "run", records)).text
+    assert text.startswith(
+        "DiffAE has no rival here: FID from 300.00 (binary/Male) to 320.00 (pu/Male)."
+    )
+    assert text.endswith("Nearer to the class than naive (as many) in 1 of 2.")
+
+
+@pytest.mark.parametrize("spared", [False, True])
+def test_one_image_that_carries_a_difference_is_named(tmp_path, spared):
+    """DDIM fails on image 7 alone, by 1, and is behind by some 0.01 on all others; where it does not fail, nothing is said."""
+    behind = RNG.normal(0.01, 0.001, 50)
+    behind[7] = 0.01 if spared else 1.0
+    run = two_systems(tmp_path / "run", behind)
+    lines = ["benchmark,system,dataset,split,setting,steps,solver,calls,image,file,ssim"]
+    for system, scores in (("DiffAE", SCORES), ("DDIM", SCORES - behind)):
+        lines += [
+            f"reconstruction,{system},portraits,test,,,,,{i},{i:06}.png,{score!r}"
+            for i, score in enumerate(scores.tolist())
+        ]
+    (run / "samples.csv").write_text("\n".join(lines))
+    found = verdict_of(run)
+    rest = np.delete(behind, 7)
+    assert found.kind == (CLEAR if spared else LEVEL)
+    said = "One image, 000007.png, carries this difference: without it DDIM is "
+    assert (said in found.text) == (not spared)
+    if not spared:
+        error = rest.std(ddof=1) / np.sqrt(49)
+        assert f"{said}{rest.mean():.5f} ± {error:.5f} behind, beyond noise." in found.text
+        (run / "samples.csv").unlink()
+        assert "One image carries this difference" in verdict_of(run).text
 
 
 def test_what_could_not_be_measured_is_named(tmp_path):
