@@ -146,6 +146,14 @@ def _note(path: Path) -> dict[str, Any]:
     raise UserError(f"{path}: damaged; choose another --out, finished work is kept")
 
 
+def _invocations(out: Path) -> list[dict[str, str]]:
+    """When commands have worked on this run so far, each from `started` to `until`: a run that is killed goes on, and one
+    that is whole is read from the store."""
+    known = _note(out / RUN) if (out / RUN).exists() else {}
+    found = known.get("invocations", [])
+    return found if isinstance(found, list) else []
+
+
 # ----------------------------------------------------------------------------------------------
 # What is kept in it
 
@@ -167,6 +175,7 @@ class RunFolder:
         self.times: list[Row] = []
         self.failures: list[Failure] = []
         self.seconds: dict[str, float] = {}
+        self._before = [] if evaluation.context.store.fresh else _invocations(out)
         self._records = RecordFile(out / RECORDS)
         self._uncertainties: dict[str, Uncertainty] = {}
         self._protocols: dict[str, Any] = {}
@@ -191,6 +200,7 @@ class RunFolder:
                 self._keep(row)
                 if time.monotonic() - written > BETWEEN_WRITES:
                     self._flush()
+                    self._write_run()
                     written = time.monotonic()
                 yield row
         finally:  # also what an interrupted benchmark has measured
@@ -254,7 +264,9 @@ class RunFolder:
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:
         """Write run.json: until the run has ended it says that it is not complete."""
+        ours = {"started": self._about["started"], "until": provenance.now()}
         content = self._about | {"seconds": self.seconds, "protocols": self._protocols}
+        content |= {"invocations": [*self._before, ours]}
         content |= described((row.metric for row in (*self.rows, *self.times)), self._specs)
         if deviations := self.evaluation.deviations:
             content |= {

@@ -58,11 +58,30 @@ def _profile(notes: Mapping[str, Any]) -> str:
 
 
 def _when(notes: Mapping[str, Any]) -> str:
-    start, end = (_time(notes.get(name)) for name in ("started", "ended"))
-    if start is None:
+    """Since when, and how long all commands together took that worked on the run."""
+    spans = [span for span in map(_span, _invocations(notes)) if span]
+    if not spans:
         return "not said"
-    took = f", in {_duration((end - start).total_seconds())}" if end else ""
+    start = spans[0][0]
+    seconds = sum(max((end - begin).total_seconds(), 0) for begin, end in spans)
+    more = f" over {len(spans)} commands" if len(spans) > 1 else ""
+    took = f", in {_duration(seconds)}{more}" if seconds else ""
     return f"{start:%Y-%m-%d %H:%M} {start.tzname() or ''}".strip() + took
+
+
+def _invocations(notes: Mapping[str, Any]) -> list[Any]:
+    """Before 0.7 a run said of its last command alone when it was."""
+    found = notes.get("invocations")
+    return found if isinstance(found, list) else [{**notes, "until": notes.get("ended")}]
+
+
+def _span(invocation: object) -> tuple[datetime, datetime] | None:
+    """From when to when a command worked; until its start where it does not say."""
+    if not isinstance(invocation, Mapping):
+        return None
+    start, end = (_time(invocation.get(name)) for name in ("started", "until"))
+    known = start and end and bool(start.tzinfo) == bool(end.tzinfo)
+    return (start, end if known and end else start) if start else None
 
 
 def _time(text: object) -> datetime | None:

@@ -19,6 +19,8 @@ from benchmarks.metrics import networks as metric_networks
 from benchmarks.systems.dummy import Constant
 from diffae.errors import Terminated, UserError
 from diffae.lock import foreign, open_lock
+from reports.page.head import facts
+from reports.page.reading import read
 from reports.records import read_records
 
 CPU = torch.device("cpu")
@@ -66,6 +68,30 @@ def test_run_json_says_where_the_numbers_come_from(arguments, tmp_path):
     assert said["complete"] is True
     assert torch.__version__.startswith(said["versions"]["torch"])  # +cu132 is the build's
     assert said["versions"]["diffae-bench"] == diffae.__version__
+
+
+def test_all_commands_that_worked_on_a_run_count_for_how_long_it_took(
+    arguments, tmp_path, monkeypatch
+):
+    """Killed after eight minutes, then finished from the store in 16 s; measured afresh in 30 s, that alone counts."""
+    out, kept = tmp_path / "run", run_folder.RunFolder.finish
+
+    def command(start, end, *more, finish=kept):
+        times = iter([start])
+        monkeypatch.setattr(provenance, "now", lambda: f"2026-01-02T{next(times, end)}+00:00")
+        monkeypatch.setattr(run_folder.RunFolder, "finish", finish)
+        try:
+            run.main([*arguments, *more])
+        except Terminated:
+            return None
+        return dict(facts(read([out])))["Measured"]
+
+    def killed(folder):
+        raise Terminated("killed")
+
+    assert command("10:00:00", "10:08:00", finish=killed) is None
+    assert command("11:00:00", "11:00:16") == "2026-01-02 10:00 UTC, in 8 min over 2 commands"
+    assert command("12:00:00", "12:00:30", "--fresh") == "2026-01-02 12:00 UTC, in 30 s"
 
 
 def test_a_run_leaves_a_page_of_its_numbers(arguments, tmp_path):
