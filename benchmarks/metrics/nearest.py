@@ -45,14 +45,18 @@ def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | None]:
-    """The q-quantile of [N] values and its standard error (None of a single value).
+    """The q-quantile of [N] values and its standard error (None where there are too few for one).
 
     The error is a quarter of Woodruff's 95 % interval (1952), which lies between the order statistics at
-    q +- 1.96 sqrt(q (1 - q) / N), to 1.96 for 2: no density is estimated and nothing is resampled.
+    q +- 1.96 sqrt(q (1 - q) / N), to 1.96 for 2: no density is estimated and nothing is resampled. An end beyond the
+    smallest or largest value is no order statistic: of the 5th percentile of fewer than 73 values. Taken there, it makes
+    the error too small: of 20 values 0.6 times the true one.
     """
     half = 1.96 * np.sqrt(q * (1 - q) / len(values))
-    low, value, high = np.quantile(values, np.clip([q - half, q, q + half], 0, 1))
-    return float(value), float((high - low) / (2 * 1.96)) if len(values) > 1 else None
+    if not half <= q <= 1 - half:
+        return float(np.quantile(values, q)), None
+    low, value, high = np.quantile(values, [q - half, q, q + half])
+    return float(value), float((high - low) / (2 * 1.96))
 
 
 def ratio_and_stderr(

@@ -217,6 +217,11 @@ def _record(
         **row.taken.protocol,
         **space.protocol,
     )
+    few = (
+        f"no error: too few images for that of a {setting}"
+        if found[0] is not None and found[1] is None
+        else ""
+    )
     return context.record(
         "memorisation",
         TABLE,
@@ -229,7 +234,7 @@ def _record(
         split="",
         n=n,
         protocol=protocol,
-        note=row.note,
+        note="; ".join(filter(None, [row.note, few])),
     )
 
 

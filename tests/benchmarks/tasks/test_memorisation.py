@@ -67,6 +67,26 @@ def test_error_of_a_quantile():
     assert quantile_and_stderr(np.array([3.0]), 0.5) == (3, None)
 
 
+@pytest.mark.parametrize(("q", "fewest"), [(0.05, 73), (0.5, 4), (0.95, 73)])
+def test_a_quantile_of_few_values_has_no_error(q, fewest):
+    """Where it has one it is that of many draws, to a half; of few the interval would end at the smallest value."""
+    rng = np.random.default_rng(0)
+    assert quantile_and_stderr(rng.normal(size=fewest - 1), q)[1] is None
+    found = [quantile_and_stderr(rng.normal(size=max(fewest, 40)), q) for _ in range(400)]
+    values, errors = np.array(found, float).T
+    assert np.sqrt(np.square(errors).mean()) == pytest.approx(values.std(), rel=0.5)
+    assert quantile_and_stderr(np.arange(1.0, fewest + 1), q)[1] > 0
+
+
+def test_a_row_without_an_error_says_why(context):
+    context.networks.features = features()  # 20 held-out images
+    found = values(context, load("dummy-constant"))
+    note = "no error: too few images for that of a 5th percentile"
+    for (_, metric, setting), row in found.items():
+        few = setting == "5th percentile" and (row.stderr is None)
+        assert few == (note in row.note) and few == (setting == "5th percentile"), metric
+
+
 def test_the_error_of_a_ratio_is_the_spread_over_new_distances():
     rng, values, stated = np.random.default_rng(2), [], []
     for _ in range(300):
@@ -110,7 +130,9 @@ def test_what_is_not_known_of_the_training_images_is_said(context):
     ):
         copier.trained_on = known
         found = values(context, copier)
-        notes = {row.note for (system, _, _), row in found.items() if system == "copier"}
+        notes = {
+            row.note for (system, _, q), row in found.items() if (system, q) == ("copier", "median")
+        }
         assert notes == {note}
         assert found["real images (test)", "nn_effnet", "median"].note == ""
 
