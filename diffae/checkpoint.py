@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from diffae.config import ModelConfig, read_config
 from diffae.errors import UserError, name_all
+from diffae.files import file_size
 from diffae.official import OfficialCheckpoint
 from diffae.packaged import CONFIG, PACKAGED, packaged_names
 from diffae.trained_on import TrainedOn
@@ -76,7 +77,8 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
         )
     if place.name in (WEIGHTS, CONFIG):
         place = place.parent
-    if place.is_file():
+    if not place.is_dir():
+        file_size(place)  # a pipe would be waited for
         return OfficialCheckpoint(place)
     if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
         return OfficialCheckpoint(place / OFFICIAL)

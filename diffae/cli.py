@@ -20,6 +20,7 @@ from diffae.signals import importing, resume
 
 MOST_DIGITS = 20
 LONGEST_WORD = 300  # characters
+MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,10 +55,14 @@ def prog(module: str) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near."""
-    known = list(known)
-    near = difflib.get_close_matches(word.split("=")[0], known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
+    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near; of many the nearest few."""
+    known, word = list(known), word.split("=")[0]
+    if near := difflib.get_close_matches(word, known, n=1):
+        return f"; did you mean {near[0]}?"
+    if len(known) <= MOST_NAMED:
+        return f"; there are: {', '.join(known)}"
+    few = difflib.get_close_matches(word, known, n=5, cutoff=0) if len(word) <= 100 else known[:5]
+    return f"; there are {len(known):,}, the nearest of them {', '.join(few)}"
 
 
 def whole_number(text: str) -> int:

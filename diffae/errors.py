@@ -14,6 +14,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: like Ctrl-C, with the exit status that a batch system expects (143)."""
 
 
+def reason(error: Exception) -> str:
+    """What an exception says, or its kind where it says nothing."""
+    return str(error) or type(error).__name__
+
+
 def name_all(faults: Mapping[str, Sequence[str]], most: int = 10) -> str:
     """Faulty names by the kind of fault, as one line: "missing: a, b; left over: c". Empty if there are none."""
     texts = []

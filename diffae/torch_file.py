@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
+from diffae.errors import UserError, reason
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -159,7 +159,9 @@ class TorchFile:
                 "download it again"
             ) from None
         except Exception as error:  # a damaged pickle can raise whatever it likes
-            raise UserError(f"{path}: damaged: its pickle does not load ({error})") from None
+            raise UserError(
+                f"{path}: damaged: its pickle does not load ({reason(error)})"
+            ) from None
 
     def _find_folder(self) -> str:
         names = [n for n in self._zip.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]

@@ -13,7 +13,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
+from diffae.errors import UserError, reason
 from diffae.torch_file import (
     MOST_PICKLE,
     StoredTensor,
@@ -47,7 +47,9 @@ class LegacyTorchFile:
         except OSError as error:
             raise UserError(f"{path}: not readable ({error.strerror or error})") from None
         except Exception as error:  # a damaged pickle can raise whatever it likes
-            raise UserError(f"{path}: damaged: its pickle does not load ({error})") from None
+            raise UserError(
+                f"{path}: damaged: its pickle does not load ({reason(error)})"
+            ) from None
 
     def _read(self) -> tuple[Any, dict[str, int]]:
         """The object, and where in the stream the numbers of each storage begin."""

@@ -186,8 +186,9 @@ def _of_file(path: Path) -> tuple[D2C, str]:
     """The model of the authors' file, and the file's digest."""
     with containers.opened(path) as file:
         content = containers.entries(file.content)
-        if not all(containers.entries(content.get(part)) for part in PARTS):
-            containers.refuse_other_kind(file.content, path, "a D2C of the authors'")
+        if lacking := [part for part in PARTS if not containers.entries(content.get(part))]:
+            wanted, lacks = "a D2C of the authors'", ", ".join(lacking)
+            containers.refuse_other_kind(file.content, path, "d2c", wanted, lacks)
         tensors = {}
         for part in PARTS:
             stored = containers.tensors_of(content[part], path)

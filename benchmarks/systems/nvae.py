@@ -163,7 +163,9 @@ def _of_file(path: Path) -> tuple[NVAE, str]:
         named = containers.entries(content.get("state_dict"))
         state = {name.removeprefix("module."): tensor for name, tensor in named.items()}
         if "prior_ftr0" not in state:
-            containers.refuse_other_kind(file.content, path, KIND)
+            containers.refuse_other_kind(
+                file.content, path, "nvae", KIND, "a state_dict with prior_ftr0"
+            )
         arguments = content.get("args")
         if not isinstance(arguments, Arguments):
             raise UserError(

@@ -15,6 +15,7 @@ from benchmarks.systems.files import containers
 from benchmarks.systems.files.address import read_address
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
+from diffae.files import file_size
 
 
 class TimmNamed(System):
@@ -32,8 +33,9 @@ class TimmNamed(System):
         if path is None:
             raise UserError(f"timm:{model}: needs its weights: --ckpt timm:{model}=PATH")
         file = read_address(path, {}).path or Path(path)
+        tensors = _tensors(file)  # first: a network may take gigabytes
         network: Any = timm.create_model(model, pretrained=False)
-        containers.give(network, _tensors(file), file)
+        containers.give(network, tensors, file)
         network.reset_classifier(0)
         self.network, self.device = network.eval().to(device), device
         self.data = resolve_model_data_config(network)
@@ -66,6 +68,7 @@ def _nothing_named(model: str, known: list[str]) -> str:
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a file of safetensors or of torch.save, whose state dict may lie under a name of its own."""
     if path.suffix == ".safetensors":
+        file_size(path)
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:

@@ -103,7 +103,8 @@ def _file(path: Path, relu_skip: bool) -> tuple[VQVAE2, str]:
             for name, value in containers.entries(file.content).items()
         }
         if "quantize_t.embed" not in content:
-            containers.refuse_other_kind(file.content, path, "a VQ-VAE-2 of rosinality's")
+            wanted, lacks = "a VQ-VAE-2 of rosinality's", "quantize_t.embed"
+            containers.refuse_other_kind(file.content, path, "vqvae2", wanted, lacks)
         tensors = containers.take(file, containers.tensors_of(content, path))
     model = _empty(_config(tensors, path), relu_skip)
     containers.give(model, tensors, path)

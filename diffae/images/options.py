@@ -14,6 +14,7 @@ from diffae.images.defaults import POOL, RULES, SHOTS, SOLVER, STEPS, STRENGTH
 from diffae.sampling.scheme import find
 
 MOST = 10_000  # pictures or variations that one command makes
+MOST_STRIP = 100  # strengths side by side
 LARGEST_STRENGTH = 100.0
 LARGEST_PIXEL = 64
 TAKING_LISTS = ("--strength", "--strip", "--points", "--attribute")
@@ -32,6 +33,8 @@ def strength(text: str) -> float:
 
 def strengths(text: str) -> tuple[float, ...]:
     """The type of --strip: strengths between commas."""
+    if text.count(",") >= MOST_STRIP:
+        raise ArgumentTypeError(f"{text.count(',') + 1:,} strengths; give at most {MOST_STRIP}")
     return tuple(strength(word) for word in text.split(","))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from diffae.checkpoint import check_state
 from diffae.errors import UserError
+from diffae.files import file_size
 from diffae.torch_file import StoredTensor, TorchFile
 from diffae.torch_file_legacy import LegacyTorchFile, open_torch_file
 
@@ -40,9 +41,9 @@ LOOKS = (
 
 def opened(path: Path) -> TorchFile | LegacyTorchFile:
     """A file of torch.save, open. Raises UserError, naming the path, if it is not there or is none."""
-    if not path.is_file():
-        what = "is a folder; give the file in it" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {what}")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give the file in it")
+    file_size(path)
     _refuse_nvidia(path)
     return open_torch_file(path)
 
@@ -64,14 +65,17 @@ def entries(content: Any) -> dict[str, Any]:
     )
 
 
-def refuse_other_kind(content: Any, path: Path, wanted: str) -> None:
-    """Raise UserError saying that `content` is not `wanted`, and what it looks like."""
+def refuse_other_kind(content: Any, path: Path, system: str, wanted: str, lacks: str) -> None:
+    """Raise UserError saying that `content` is not `wanted`, and what it looks like; where that is the same `system`'s, what
+    it `lacks`."""
     names = set(entries(content))
     for inner in entries(content).values():
         names |= set(entries(inner))
     for kind, marks in LOOKS:
         if any(name.startswith(mark) for name in names for mark in marks):
-            raise UserError(f"{path}: not {wanted}: it looks like {kind}")
+            own = f"(--ckpt {system}=" in kind
+            what = f"it lacks {lacks}" if own else f"it looks like {kind}"
+            raise UserError(f"{path}: not {wanted}: {what}")
     some = ", ".join(sorted(names)[:4]) or "nothing by name"
     raise UserError(f"{path}: not {wanted}: it holds {some}")
 

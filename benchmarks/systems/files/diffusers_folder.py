@@ -4,20 +4,24 @@ Read are `config.json` and `*.safetensors`. No code of a folder is run, no pickl
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from benchmarks.systems.files import containers, library
 from benchmarks.systems.files.recognised import CONFIG, PIPELINE, read_json
 from diffae.errors import UserError, name_all
+from diffae.files import file_size
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model"
+LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # how a configuration calls them
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PARTS = ("vae", "vqvae")  # of a pipeline, what can be its autoencoder
 
@@ -142,6 +146,8 @@ def _class_name(config: Config, folder: Path) -> str:
 
 def _refuse_without_safetensors(folder: Path) -> None:
     if any(folder.glob(f"{WEIGHTS}*.safetensors")):
+        for path in folder.glob("*.safetensors"):
+            file_size(path)  # a pipe would be waited for
         return
     if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
         raise UserError(
@@ -167,6 +173,7 @@ def load(found: Found) -> Any:
         raise UserError(
             f"{found.folder}: AutoencoderRAE needs transformers: pip install transformers"
         )
+    _refuse_beyond_weights(found, getattr(package, found.class_name))
     try:
         model, report = getattr(package, found.class_name).from_pretrained(
             found.folder,
@@ -184,6 +191,32 @@ def load(found: Found) -> Any:
         ) from None
     _refuse_incomplete(model, report, found.folder)
     return model.eval().requires_grad_(False)
+
+
+def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
+    """UserError if the configuration has more layers than the files have tensors, or the network more numbers than they have
+    bytes: it could not be filled, and building it can take hours and all memory. What else is wrong is for diffusers to say."""
+    path = found.folder / CONFIG
+    try:
+        tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
+    except (OSError, SafetensorError):
+        return
+    for name, value in read_json(path).items():
+        layers = value if isinstance(value, list) else [value]
+        if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
+            raise UserError(
+                f"{path}: {name}: {value!r:.40} are more layers than its weights have tensors ({tensors:,})"
+            )
+    try:
+        with torch.device("meta"):
+            model = model_class.from_config(model_class.load_config(path.parent))
+    except Exception:
+        return
+    size = sum(file.stat().st_size for file in found.weights)
+    if (count := sum(p.numel() for p in model.parameters())) > size:
+        raise UserError(
+            f"{path}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
+        )
 
 
 def _variant(found: Found) -> str | None:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
+from diffae.errors import UserError, reason
 from diffae.torch_file import (
     MOST_PICKLE,
     Storage,
@@ -55,7 +55,7 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: not readable ({error.strerror or error})") from None
     except Exception as error:  # a damaged pickle can raise whatever it likes
-        raise UserError(f"{path}: damaged: its pickle does not load ({error})") from None
+        raise UserError(f"{path}: damaged: its pickle does not load ({reason(error)})") from None
 
 
 # ----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from diffae.errors import UserError
+from diffae.errors import UserError, reason
 from diffae.files import read_text
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
@@ -24,9 +24,13 @@ def system_of(text: str | Path) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file's dictionary; empty where there is no file, or none of JSON with a dictionary."""
-    try:
-        found = json.loads(read_text(path)) if path.is_file() else {}
-    except (UserError, ValueError, RecursionError):
+    """A file's dictionary; empty where there is no file. Raises UserError, naming it, if it is not one of JSON."""
+    if not path.exists():
         return {}
-    return found if isinstance(found, dict) else {}
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not JSON ({reason(error)})") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: not an object of JSON")
+    return found

@@ -92,7 +92,7 @@ def _read_rosinality(path: Path) -> Found:
     with containers.opened(path) as file:
         content = containers.entries(file.content)
         if not containers.entries(content.get("g_ema")):
-            containers.refuse_other_kind(file.content, path, WANTED)
+            containers.refuse_other_kind(file.content, path, "stylegan2-w", WANTED, "g_ema")
         stated = _stated_by_training(content, path)
         stored = containers.tensors_of(content["g_ema"], path)
         if "latent_avg" in content:

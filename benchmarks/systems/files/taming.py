@@ -18,6 +18,7 @@ CLASSES = (
     "VQModel",
     "VQNoDiscModel",
 )  # one network; the second was trained without a discriminator
+LARGEST_SIDE = 1024  # px of an image: four times the largest that it was published for
 MOST = 1 << 20  # bytes of a yaml, and the largest number in one
 DEFAULTS = {"resamp_with_conv": True, "double_z": False, "in_channels": 3, "out_ch": 3}
 
@@ -42,7 +43,8 @@ def read_first_stage(path: Path) -> dict[str, Tensor]:
                 "network and not supported; give one with a nearest-code quantiser (f16)"
             )
         if "quantize.embedding.weight" not in state:
-            containers.refuse_other_kind(file.content, path, "a taming-transformers VQ-GAN")
+            wanted, lacks = "a taming-transformers VQ-GAN", "quantize.embedding.weight"
+            containers.refuse_other_kind(file.content, path, "vqgan", wanted, lacks)
         found = {name: value for name, value in state.items() if not name.startswith("loss.")}
         return containers.take(file, containers.tensors_of(found, path))
 
@@ -152,8 +154,11 @@ def _refuse_impossible(config: VQGANConfig, path: Path) -> None:
         raise UserError(
             f"{path}: ch must be a multiple of {config.norm_groups} and num_res_blocks at most 16"
         )
-    if config.resolution % config.stride:
-        raise UserError(f"{path}: resolution must be a multiple of {config.stride}")
+    if config.resolution % config.stride or config.resolution > LARGEST_SIDE:
+        raise UserError(
+            f"{path}: resolution must be a multiple of {config.stride}, and at most {LARGEST_SIDE:,}, not "
+            f"{config.resolution:,}"
+        )
 
 
 def _row(params: Mapping[str, Any], name: str, path: Path) -> tuple[int, ...]:

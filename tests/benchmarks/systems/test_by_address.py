@@ -1,5 +1,6 @@
 """Systems that are named by where they are: package.module:factory, and timm:MODEL with a file."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_from_python_and_with_a_path(module):
         ("their_package.models:NUMBER", "is no class or function"),
         ("their package:Blocks", "expected package.module:factory"),
         ("timm:resnet5", "did you mean resnet50"),
+        ("timm:no such thing at all", "the nearest of them"),
         ("timm:resnet18", "needs its weights: --ckpt timm:resnet18=PATH"),
     ],
 )
@@ -79,6 +81,19 @@ def test_what_is_not_there_is_one_line(module, name, words):
     with pytest.raises(UserError) as error:
         systems.load(name)
     assert words in str(error.value) and "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_timm_looks_for_its_file_before_it_builds(tmp_path, monkeypatch, suffix):
+    """A network may take gigabytes, and a pipe is never written to."""
+    monkeypatch.setattr(timm, "create_model", None)
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    for name, reason in (("pipe", "a pipe, not a file"), ("nothing", "no such file")):
+        path = tmp_path / f"{name}{suffix}"
+        with pytest.raises(UserError) as error:
+            systems.load("timm:resnet18", path)
+        assert str(error.value) == f"{path}: {reason}"
 
 
 def test_the_command_takes_both_with_checkpoints(module, tmp_path):

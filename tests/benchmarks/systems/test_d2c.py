@@ -328,6 +328,10 @@ def test_shapes_of_which_no_network_can_be_made_are_named(tmp_path, part, name, 
 def test_files_of_other_systems_are_named(tmp_path):
     torch.save({"state_dict": {"prior_ftr0": torch.zeros(2)}}, tmp_path / "a.ckpt")
     assert "not a D2C of the authors': it looks like an NVAE" in refuse(tmp_path / "a.ckpt")
+    torch.save({"latent_mod": {"a": torch.zeros(2)}, "diffusion": {}}, tmp_path / "c.ckpt")
+    assert "not a D2C of the authors': it lacks autoencoder, diffusion" in refuse(
+        tmp_path / "c.ckpt"
+    )
     torch.save({"autoencoder": {}, "diffusion": {}}, tmp_path / "b.ckpt")
     assert "not a D2C of the authors': it holds autoencoder, diffusion" in refuse(
         tmp_path / "b.ckpt"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import socket
 
 import diffusers_models
@@ -303,6 +304,11 @@ def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
         ({"latent_channels": 5}, "diffusers makes no AutoencoderKL of it"),
         ({"down_block_types": ["Nonsense"] * 2}, "diffusers makes no AutoencoderKL of it"),
         ({"layers_per_block": 2}, "missing: "),
+        ({"layers_per_block": 100_000}, "layers_per_block: 100000 are more layers than"),
+        (
+            {"block_out_channels": [20_000, 40_000]},
+            "describes a network of 252,007,140,063 numbers",
+        ),
     ],
 )
 def test_configurations_that_cannot_be(fields, words, kl, capsys):
@@ -327,6 +333,21 @@ def test_configurations_that_cannot_be(fields, words, kl, capsys):
 def test_tensors_that_do_not_fit_are_named(of_state, words, kl, capsys):
     save_file(of_state(load_file(kl / WEIGHTS)), kl / WEIGHTS)
     assert words in refused(kl, capsys)
+
+
+@pytest.mark.parametrize("content", ['{"_class_name": ', "[]", "\0"])
+@pytest.mark.parametrize("name", ["config.json", "model_index.json"])
+@pytest.mark.parametrize("flag", ["diffusers=", ""])
+def test_a_broken_configuration_is_named(kl, capsys, content, name, flag):
+    (kl / name).write_text(content)
+    line = refusal(run.main, capsys, "reconstruction", "--dry-run", "--ckpt", f"{flag}{kl}")
+    assert f"{kl / name}: " in line and " JSON" in line
+
+
+def test_a_pipe_in_the_place_of_weights_is_not_waited_for(kl, capsys):
+    (kl / WEIGHTS).unlink()
+    os.mkfifo(kl / WEIGHTS)
+    assert f"{kl / WEIGHTS}: a pipe, not a file" in refused(kl, capsys)
 
 
 def test_a_damaged_file(kl, capsys):

@@ -191,6 +191,11 @@ def refused(path, capsys) -> str:
         ("ch: 32", "ch: 48", "ch must be a multiple of 32"),
         ("ch_mult: [1, 2, 2]", "ch_mult: [2, 2, 2]", "ch_mult: [2, 2, 2] is not supported"),
         ("ch_mult: [1, 2, 2]", "ch_mult: 4", "ch_mult must be a list"),
+        (
+            "resolution: 32",
+            "resolution: 4096",
+            "resolution must be a multiple of 4, and at most 1,024",
+        ),
         ("n_embed: 64", "n_embed: many", "n_embed must be a whole number"),
         ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
         ("z_channels: 6", "z_channels: 7", "of another shape"),

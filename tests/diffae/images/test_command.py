@@ -265,6 +265,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
         ((*EDIT, "--classifier", "other.safetensors"), "learnt on another checkpoint"),
         ((*EDIT, "--classifier", "text.png"), "text.png: not a classifier"),
+        ((*EDIT, "--strip", ",".join(["0"] * 100_000)), "--strip: 100,000 strengths; give at most 100"),
         ((*EDIT, "--strip", "0,1", "--strength", "1"), "--strength and --strip: one strength or several"),
         (("sample-class", "--attribute", "X", "--shots", "5", "--classifier", "other.safetensors", "--out", "o"), "--shots: belongs to labelled data"),
         (("interpolate", "FACES", "--out", "o"), "the following arguments are required: PICTURE"),
