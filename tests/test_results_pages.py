@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from reports.page.reading import read
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 
@@ -90,3 +92,11 @@ def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():
     compose = script(ROOT / "docs" / "pictures" / "compose.py")
     with Image.open(ROOT / "docs" / "pictures" / "overview.png") as picture:
         assert picture.text["made of"] == compose.made_of()
+
+
+def test_readme_says_of_the_packaged_models_what_the_baseline_shows():
+    """By the rule of report.html: a difference within noise is none, and one image that makes it is told."""
+    claims, found = script(ROOT / "tests" / "claims.py"), read([ROOT / "benchmarks" / "baseline"])
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for sentence, holds in claims.CLAIMS.items():
+        assert sentence in readme and holds(found), sentence

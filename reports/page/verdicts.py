@@ -1,6 +1,6 @@
 """What each benchmark shows, in a sentence or two that a person would say.
 
-    DiffAE reconstructs best: SSIM 0.9912 ± 0.0003. Next is DDIM with 0.9480, behind by 0.0432 ± 0.0021.
+    DiffAE reconstructs best: SSIM 0.9912 ± 0.0003. DDIM follows with 0.9480, 0.0432 ± 0.0021 behind.
 
 The best system by the headline of the benchmark's first table, whether chance alone could have put it there (the
 difference on the images that both share), and what could not be measured.
