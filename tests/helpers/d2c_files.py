@@ -52,10 +52,13 @@ def checkpoint(parts: dict[str, dict[str, torch.Tensor]]) -> dict[str, Any]:
     plain = {n for n in encoder if n.endswith(".weight") and encoder[n].ndim == 4}
     plain = {n for n in plain if f"{n.removesuffix('weight')}log_weight_norm" not in encoder}
     encoder |= {n.replace(".weight", ".weight_normalized"): encoder[n] for n in plain}
-    encoder["encoder_q.fc.0.weight"] = torch.zeros(2, 2)
-    momentum = {n.replace("encoder_q.", "encoder_k."): t for n, t in encoder.items()}
+    head = {f"encoder_q.fc.{i}.{n}": torch.zeros(2) for i in (0, 2) for n in ("weight", "bias")}
+    momentum = {  # of other values: each tensor one number broadcast
+        n.replace("encoder_q.", "encoder_k."): t.new_ones(()).expand(t.shape)
+        for n, t in (encoder | head).items()
+    }
     queue = {"queue": torch.zeros(2, 3), "queue_ptr": torch.zeros(1, dtype=torch.long)}
-    whole = OrderedDict(queue | encoder | momentum)
+    whole = OrderedDict(queue | encoder | head | momentum)
     return parts | {"autoencoder": whole}
 
 

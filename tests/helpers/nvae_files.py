@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from official_files import adam
 
 DATA = Path(__file__).parents[1] / "data" / "systems"
 
@@ -41,7 +42,9 @@ def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def state(name: str) -> dict[str, torch.Tensor]:
-    return {key: fill(key, shape) for key, shape in shapes(name).items()}
+    """A network's tensors; one that has a second name is one tensor."""
+    found = {key: fill(key, shape) for key, shape in shapes(name).items()}
+    return {key: found[key.replace(".weight_normalized", ".weight")] for key in found}
 
 
 def tiny_arguments() -> dict[str, Any]:
@@ -49,14 +52,20 @@ def tiny_arguments() -> dict[str, Any]:
 
 
 def checkpoint(state: dict[str, torch.Tensor], arguments: dict[str, Any] | None) -> dict[str, Any]:
-    """What NVlabs' trainer saves, without the optimiser's moments."""
+    """What NVlabs' trainer saves: of the optimiser's moments those of two weights, with their averages."""
+    optimizer = adam(state)
+    for kept in optimizer["state"].values():
+        kept["ema"] = kept["exp_avg"] + 1
+    optimizer["param_groups"][0]["lr"] = np.float64(0.01)
     content: dict[str, Any] = {
         "epoch": 90,
         "state_dict": OrderedDict(state),
-        "optimizer": {"state": {}, "param_groups": [{"lr": np.float64(0.01)}]},
+        "optimizer": optimizer,
         "global_step": 1,
         "args": None if arguments is None else argparse.Namespace(**arguments),
         "arch_instance": {"normal_enc": ["res_bnswish", "res_bnswish"]},
+        "scheduler": {"T_max": 90, "last_epoch": 89, "base_lrs": [0.01]},
+        "grad_scalar": {"scale": 1024.0, "_growth_tracker": 3},
     }
     return {name: value for name, value in content.items() if value is not None}
 

@@ -76,6 +76,17 @@ def tiny_state(config: ModelConfig = TINY) -> dict[str, torch.Tensor]:
     return state | {n.removeprefix("ema_"): t + 1 for n, t in ema.items()}
 
 
+def adam(state: dict[str, Any]) -> dict[str, Any]:
+    """What Adam keeps, as Lightning saves it: of the first weights of a state dict, moments of their shapes."""
+    weights = [t for t in state.values() if isinstance(t, torch.Tensor) and t.ndim][:2]
+    moments = {
+        i: {"step": 7, "exp_avg": torch.full_like(t, 2), "exp_avg_sq": torch.full_like(t, 3)}
+        for i, t in enumerate(weights)
+    }
+    group = {"lr": 1e-4, "betas": (0.9, 0.999), "amsgrad": False, "params": list(moments)}
+    return {"state": moments, "param_groups": [group]}
+
+
 def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
     """Write a Lightning 1.4.5 checkpoint around a state dict.
 
@@ -92,7 +103,7 @@ def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
         "pytorch-lightning_version": "1.4.5",
         "state_dict": state,
         "callbacks": {callback: {"monitor": "loss", "best_model_score": torch.tensor(0.5)}},
-        "optimizer_states": [],
+        "optimizer_states": [adam(state)],
         "native_amp_scaling_state": {"scale": 65536.0, "_growth_tracker": 3},
         "lr_schedulers": [],
         "hparams_name": "conf",

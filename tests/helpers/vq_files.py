@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from official_files import fill
+from official_files import adam, fill
 
 from benchmarks.systems.networks.vqgan import VQGANConfig, build, their_tensors
 
@@ -22,14 +22,16 @@ def parity(name: str) -> dict[str, torch.Tensor]:
         return {key: torch.from_numpy(file[key]) for key in file}
 
 
+def shapes(keys: str) -> dict[str, list[int]]:
+    """A list of tensors: name -> shape."""
+    lines = (SYSTEMS / f"{keys}.txt").read_text().splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {name: [int(n) for n in shape.strip("()").split(",") if n] for name, shape, _ in rows}
+
+
 def state(keys: str) -> dict[str, torch.Tensor]:
     """Every tensor of a list of names and shapes, filled by the recipe."""
-    found = {}
-    for line in (SYSTEMS / f"{keys}.txt").read_text().splitlines():
-        if not line.startswith("#"):
-            name, shape, _ = line.split("\t")
-            found[name] = fill(name, [int(n) for n in shape.strip("(),").split(",") if n])
-    return found
+    return {name: fill(name, shape) for name, shape in shapes(keys).items()}
 
 
 def vqvae2(path: Path, **changed: torch.Tensor) -> Path:
@@ -87,7 +89,7 @@ def lightning(state: dict[str, Any], path: Path) -> Path:
         "pytorch-lightning_version": "1.0.8",
         "state_dict": state,
         "callbacks": {ModelCheckpoint: {"best_model_score": torch.zeros(())}},
-        "optimizer_states": [],
+        "optimizer_states": [adam(state), adam(state)],  # of the network and of its discriminator
         "lr_schedulers": [],
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -100,9 +102,15 @@ def lightning(state: dict[str, Any], path: Path) -> Path:
     return path
 
 
+def of_the_loss() -> dict[str, torch.Tensor]:
+    """What only a training needs: LPIPS and the discriminator, each tensor one number broadcast."""
+    entries = shapes("keys_vqgan_loss_entries")
+    return {name: torch.ones(()).expand(shape) for name, shape in entries.items()}
+
+
 def vqgan(path: Path, config: VQGANConfig, state: dict[str, Any]) -> Path:
     """`last.ckpt` with its yaml beside it."""
-    lightning(state, path)
+    lightning(state | of_the_loss(), path)
     (path.parent / "model.yaml").write_text(vqgan_yaml(config))
     return path
 

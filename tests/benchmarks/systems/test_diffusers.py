@@ -218,6 +218,16 @@ def test_half_precision_weights_of_a_variant(tmp_path):
     assert systems.as_system(tmp_path).inner.model.dtype == torch.float32
 
 
+def test_of_several_weights_those_without_a_variant_are_measured(kl):
+    """A published folder has others beside them: in half precision, and those of the training without an average."""
+    wanted = systems.as_system(kl).inner.model.state_dict()
+    other = {name: value + 1 for name, value in load_file(kl / WEIGHTS).items()}
+    for variant in ("fp16", "non_ema"):
+        save_file(other, kl / WEIGHTS.replace(".", f".{variant}.", 1))
+    found = systems.as_system(kl).inner.model.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in wanted.items())
+
+
 def test_results_are_filed_under_weights_and_configuration(kl):
     before = systems.as_system(kl).fingerprint
     assert systems.as_system(kl).fingerprint == before

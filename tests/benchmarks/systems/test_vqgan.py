@@ -118,6 +118,7 @@ def test_a_training_s_folders_and_what_only_a_training_needs(tmp_path, small, sm
 
 def test_the_first_stage_of_a_transformer_s_file(tmp_path, small, small_state):
     state = {f"first_stage_model.{name}": value for name, value in small_state.items()}
+    state |= {f"cond_stage_model.{name}": value + 1 for name, value in small_state.items()}
     state |= {
         "transformer.tok_emb.weight": torch.zeros(4, 4),
         "transformer.head": torch.full((2,), torch.nan),
