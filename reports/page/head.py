@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from reports.page.contest import listed
 from reports.page.reading import Folder, Found
 from reports.reading import short
 
@@ -32,6 +33,13 @@ def title(found: Found) -> str:
     data = dict.fromkeys(r.dataset for r in found.records if r.dataset)
     profiles = dict.fromkeys(_profile(folder.notes) for folder in found.folders)
     return f"{', '.join(data) or 'no data'}, profile {', '.join(profiles)}"
+
+
+def lede(found: Found) -> str:
+    """What the page is about, in a sentence."""
+    systems = list(dict.fromkeys(r.system for r in found.records if not r.reference))
+    count = len({r.benchmark for r in found.records})
+    return f"{listed(systems) or 'No system'}, by {count} benchmark{'s' * (count != 1)}."
 
 
 def _facts(folder: Folder) -> Iterator[tuple[str, str]]:

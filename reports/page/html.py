@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.page import head, view
-from reports.page.pictures import pictures_of
+from reports.page.pictures import pictures_of, strip_of
 from reports.page.plots import plots_of
 from reports.page.reading import Found
 
 HERE = Path(__file__).parent
+NUMBER = re.compile(r"(-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")
 TEMPLATE, STYLES, SCRIPT = "page.html.j2", "page.css", "page.js"
 
 
@@ -29,6 +31,7 @@ def render(found: Found, beside: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = _unbroken
     page = compose(found)
     return environment.get_template(TEMPLATE).render(
         page=page,
@@ -49,9 +52,14 @@ def compose(found: Found) -> view.Page:
     for section in sections:
         section.plots += plots_of(section.benchmark, found)
         section.figures += [f for f in pictures.figures if f.benchmark == section.benchmark]
+    lead = next((section for section in sections if section.figures), None)
+    for section in sections:
+        section.strip = strip_of(section.figures, whole=section is lead)
     placed = {figure.id for section in sections for figure in section.figures}
     return view.Page(
         title=head.title(found),
+        lede=head.lede(found),
+        lead=lead,
         facts=head.facts(found),
         warnings=head.warnings(found),
         failures=head.failures(found),
@@ -84,6 +92,14 @@ def embedded(content: Mapping[str, Any]) -> Markup:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _unbroken(text: str) -> Markup:
+    """`text` with each number on one line, and its error behind it."""
+    return Markup("").join(
+        Markup('<span class="one">{}</span>').format(part) if i % 2 else part
+        for i, part in enumerate(NUMBER.split(text))
+    )
 
 
 def _source(name: str) -> str:

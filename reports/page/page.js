@@ -140,6 +140,21 @@ function neighbour(cell, down, right) {
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
 // ---------------------------------------------------------------------------------------------
+// What is wider than the page says so, and fades where it goes on.
+
+function showEdges(region) {
+  const hidden = region.scrollWidth - region.clientWidth;
+  region.classList.toggle("wider", hidden > 1);
+  region.classList.toggle("more-left", region.scrollLeft > 1);
+  region.classList.toggle("more-right", region.scrollLeft < hidden - 1);
+}
+
+function makeEdgesShow(region) {
+  region.addEventListener("scroll", () => showEdges(region));
+  new ResizeObserver(() => showEdges(region)).observe(region);
+}
+
+// ---------------------------------------------------------------------------------------------
 
 function unfold(target) {
   for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
@@ -157,4 +172,5 @@ for (const details of document.querySelectorAll("details.table")) {
     makeOpenable(table);
   }
 }
+document.querySelectorAll(".scroll").forEach(makeEdgesShow);
 unfold(document.getElementById(location.hash.slice(1)));

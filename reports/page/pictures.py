@@ -62,6 +62,14 @@ class FigureView:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """A few rows of a sheet, as they stand beside a verdict, and what they show."""
+
+    rows: tuple[tuple[ImageView, ...], ...]
+    caption: str
+
+
+@dataclass(frozen=True)
 class Pictures:
     """All figures in reading order, and a line for each file that is not shown."""
 
@@ -82,6 +90,24 @@ def pictures_of(found: Found) -> Pictures:
             break
     kept, dropped = _within(figures, [name for _, _, name in sheets])
     return Pictures(tuple(_opened(kept)), (*refused, *dropped))
+
+
+def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
+    """The first of `figures` in short: its first and last row, or all of them where it is shown `whole`.
+
+    Rows without a head are images of their own, and one of them is enough.
+    """
+    if not figures:
+        return None
+    figure = figures[0]
+    places = list(range(len(figure.rows)))
+    if not figure.heads:
+        places = places[:1]
+    elif not whole:
+        places = sorted({places[0], places[-1]})
+    heads = [figure.heads[place] for place in places if figure.heads]
+    caption = figure.title + (f"; from top to bottom: {', '.join(heads)}" if heads else "")
+    return Strip(tuple(figure.rows[place] for place in places), caption)
 
 
 def _sheets(folders: Sequence[Folder]) -> tuple[list[_Named], list[str]]:

@@ -19,7 +19,7 @@ from reports.numbers import (
     value_note,
     value_text,
 )
-from reports.page.pictures import FigureView
+from reports.page.pictures import FigureView, Strip
 from reports.page.plots import Plot
 from reports.page.reading import Found
 from reports.page.verdicts import Verdict, verdicts
@@ -92,13 +92,17 @@ class Section:
     tables: list[TableView] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     figures: list[FigureView] = field(default_factory=list)
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page. `numbers` and `protocols` are what a number opens, for the script."""
+    """The whole page. `lead` is the section whose pictures it begins with; `numbers` and `protocols` are what a number
+    opens, for the script."""
 
     title: str
+    lede: str
+    lead: Section | None
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     failures: tuple[str, ...]

@@ -14,6 +14,7 @@ from reports.uncertainty import t_quantile
 COLOURS = MARKERS = 8
 DASHES = 4
 LARGEST = 1e30  # of a number that is drawn
+FEWEST = 5  # points of a plot: a table says better what fewer are
 Z = t_quantile(0.975, math.inf)
 
 
@@ -130,6 +131,11 @@ def grouped(
         if at is not None:
             groups.setdefault(key(record), []).append(point(at, record))
     return groups
+
+
+def are_few(series: Iterable[Series]) -> bool:
+    """Whether a table says better what these points say."""
+    return sum(len(one.points) for one in series) < FEWEST
 
 
 def title_of_table(found: Found, name: str) -> str:

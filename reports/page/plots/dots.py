@@ -9,6 +9,7 @@ from reports.page.plots.data import (
     Plot,
     Point,
     Series,
+    are_few,
     first_metric,
     numbers_of,
     point,
@@ -75,7 +76,10 @@ def _rows(
     ordered: bool = False,
     mark: float | None = None,
 ) -> Iterator[Plot]:
-    """A plot of one metric with a row for each value of `row`; `mark` is a value to compare with."""
+    """A plot of one metric with a row for each value of `row`; `mark` is a value to compare with.
+
+    None of few points, unless there is a mark to see them beside.
+    """
     metric = first_metric(found, records, wanted)
     ours = at_largest_steps([r for r in records if r.metric == metric])
     if not ours:
@@ -86,6 +90,8 @@ def _rows(
         if row(record) in names:
             groups.setdefault((record.system,), []).append(point(names.index(row(record)), record))
     lines = series_of(found, groups)
+    if mark is None and are_few(lines):
+        return
     label = heading(metric, ours, found.known)
     title = f"{label}{' of each attribute' if ordered else ''}, with 95 % intervals"
     title += "; dashed: what new images have" if mark is not None else ""

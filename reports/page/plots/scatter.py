@@ -10,6 +10,7 @@ from reports.page.plots.data import (
     Plot,
     Point,
     Series,
+    are_few,
     first_metric,
     in_words,
     numbers_of,
@@ -80,7 +81,7 @@ def _scatter(
     xlabel: str,
     x: Callable[[Record], float | None],
 ) -> Iterator[Plot]:
-    """A plot of one metric; none where fewer than two places on the axis are known."""
+    """A plot of one metric; none of few points, or where fewer than two places on the axis are known."""
     metric = first_metric(found, records, wanted)
     ours = [r for r in records if r.metric == metric]
     groups: dict[tuple[str, ...], list[Point]] = {}
@@ -90,7 +91,7 @@ def _scatter(
             points = groups.setdefault((record.system, record.setting, record.solver), [])
             points.append(point(at, record))
     marks = _once(series_of(found, groups))
-    if len({p.x for mark in marks for p in mark.points}) < 2:
+    if are_few(marks) or len({p.x for mark in marks for p in mark.points}) < 2:
         return
     ylabel = heading(metric, ours, found.known)
     title, text = f"{ylabel} against {xlabel}", f"{in_words(marks)}."

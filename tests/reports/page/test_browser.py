@@ -1,12 +1,16 @@
 """The page as a person has it: in a browser, by mouse and by keyboard."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from page_runs import HARMFUL, harmful
 from programs import program
 
+from diffae.sheet import Sheet
+from diffae.sheet import write as write_sheet
 from reports.page import write
 from reports.records import read_records
 
@@ -44,9 +48,16 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    write(path, [BASELINE])
-    return path
+    """Of the baseline, with a sheet of pictures."""
+    run = shutil.copytree(BASELINE, tmp_path_factory.mktemp("page") / "run")
+    notes = [[""] * 9, [f"SSIM 0.99{i}, MSE {i}.1e-05" for i in range(9)]]
+    about = {"benchmark": "reconstruction", "system": "DiffAE"}
+    faces = torch.rand(2, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    sheet = Sheet("Faces", faces, ("input", "decoded"), notes=notes, about=about)
+    (run / "pictures").mkdir()
+    write_sheet(run / "pictures/reconstruction-diffae.png", sheet)
+    write(run / "report.html", [run])
+    return run / "report.html"
 
 
 @pytest.fixture
@@ -153,6 +164,52 @@ def test_the_page_itself_never_scrolls_sideways(browser, report, width):
     visit = Visit(browser, report, width)
     visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    visit.page.close()
+
+
+def test_what_is_wider_than_the_page_says_so_and_fades_where_it_goes_on(browser, report):
+    visit = Visit(browser, report, 1400)
+    visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    edge = "e => [e.scrollWidth > e.clientWidth, getComputedStyle(e).maskImage != 'none',"
+    edge += " getComputedStyle(e, '::after').content.includes('scroll sideways')]"
+    regions = visit.page.locator(".scroll")
+    visit.page.wait_for_function("document.querySelector('#t-overview .wider')")
+    found = [tuple(region.evaluate(edge)) for region in regions.all()]
+    assert set(found) == {(True, True, True), (False, False, False)}
+    wide = visit.page.locator(f"{TABLE1} .scroll")
+    wide.evaluate("e => { e.scrollLeft = e.scrollWidth }")
+    visit.page.wait_for_function("!document.querySelector('#t-table1_reconstruction .more-right')")
+    assert wide.evaluate(edge) == [True, False, True]
+    visit.page.close()
+
+
+BROKEN = """() => {
+  const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text; (text = texts.nextNode()); ) {
+    if (text.parentElement.closest(".protocols, #how")) continue;
+    for (const match of text.data.matchAll(/(?<!\\w)-?\\d[\\d.,]*(e[-+]\\d+)?(?!\\w)/g)) {
+      const range = document.createRange();
+      range.setStart(text, match.index);
+      range.setEnd(text, match.index + match[0].length);
+      const lines = [...range.getClientRects()].filter((r) => r.width > 0).map((r) => Math.round(r.top));
+      if (new Set(lines).size > 1) found.push(`${match[0]} of ${text.data}`);
+    }
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize(("width", "media"), [(1400, "screen"), (320, "screen"), (800, "print")])
+def test_no_line_ends_inside_a_number_and_pictures_fit(browser, report, width, media):
+    visit = Visit(browser, report, width)
+    visit.page.emulate_media(media=media)
+    visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert visit.page.evaluate(BROKEN) == []
+    ends = "e => [...e.querySelectorAll('img')].map((i) => i.getBoundingClientRect().right)"
+    strip = visit.page.locator(".lead .strip")
+    assert max(strip.evaluate(ends)) <= width
+    if width > 320:
+        assert max(visit.page.locator(".sheet").evaluate(ends)) <= width
     visit.page.close()
 
 

@@ -9,8 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
+from diffae.sheet import Sheet
+from diffae.sheet import write as write_sheet
 from reports.page import write
 from reports.page.reading import read
 from reports.reading import Refused
@@ -18,6 +21,7 @@ from reports.records import read_records
 from reports.uncertainty import difference_error
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
+ABOUT = {"benchmark": "reconstruction"}
 
 
 class Page(HTMLParser):
@@ -121,7 +125,34 @@ def test_what_failed_comes_first(tmp_path):
     failed = [{"benchmark": "probes", "system": "mine", "reason": "ValueError: no code"}]
     page = page_of(two_systems(tmp_path / "run", SCORES * 0.1, failed=failed), out=tmp_path)
     said = page.texts.index("mine failed in probes: ValueError: no code")
-    assert said < max(i for i, text in enumerate(page.texts) if text == "Verdicts")
+    assert said < max(i for i, text in enumerate(page.texts) if text == "In short")
+
+
+def test_it_begins_with_pictures_and_conclusions_and_ends_with_how_it_was_measured(tmp_path):
+    run = two_systems(tmp_path / "run", SCORES * 0.1, seen_in_training={"DiffAE": "saw the images"})
+    rows = ("input", "x_T inverted", "x_T random")
+    notes = [["", ""], ["MSE 6.1e-05", ""], ["", ""]]
+    sheet = Sheet("DiffAE: faces", torch.rand(3, 2, 3, 8, 8), rows, notes=notes, about=ABOUT)
+    (run / "pictures").mkdir()
+    write_sheet(run / "pictures/reconstruction-diffae.png", sheet)
+    page = page_of(run, out=tmp_path)
+    names = [
+        "Systems",
+        "saw the images",
+        "reconstructs best",
+        "DiffAE: faces; from top to bottom: ",
+    ]
+    facts, known, verdict, lead = (
+        next(i for i, text in enumerate(page.texts) if name in text) for name in names
+    )
+    assert lead < verdict < known < facts
+    assert page.texts[lead].endswith(", ".join(rows))
+    assert "6.1e-05" in page.texts  # in an element of its own, where no line ends
+    first = [tag for tag, _ in page.elements]
+    assert first.index("img") < first.index("table")
+    hashes = next(i for i, (_, attrs) in enumerate(page.elements) if attrs.get("id") == "protocols")
+    assert page.elements[hashes] == ("details", {"class": "protocols", "id": "protocols"})
+    assert all(i > hashes for i, (_, a) in enumerate(page.elements) if a.get("class") == "protocol")
 
 
 def test_models_that_saw_the_images_are_named(tmp_path):
