@@ -1,6 +1,7 @@
 """What several tests share: a small data set in a context of its own, for benchmarks that are tested on systems
 with known answers; and two folders of images, with weights of metric networks, for `benchmarks.measure`."""
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from metric_weights import write_onnx, write_random_weights
 from PIL import Image
+from scipy import linalg
 from skimage import data
 
 from benchmarks.core.context import Context
@@ -118,3 +120,11 @@ def measure(capsys, weights_dir):
         return float(value)
 
     return run
+
+
+@pytest.fixture
+def scipy_of_pytorch_fid(monkeypatch):
+    """pytorch-fid 0.3.0 asks SciPy for `sqrtm(disp=False)`, which SciPy 1.18 no longer takes."""
+    if "disp" not in inspect.signature(linalg.sqrtm).parameters:
+        root = linalg.sqrtm
+        monkeypatch.setattr(linalg, "sqrtm", lambda matrix, disp: (root(matrix), None))

@@ -14,7 +14,6 @@ The published weights cannot be had in a test: seeded random ones stand under th
 cache and in --weights-dir.
 """
 
-import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -30,7 +29,6 @@ from metric_weights import alexnet
 from PIL import Image
 from pytorch_fid import fid_score
 from pytorch_fid.inception import InceptionV3
-from scipy import linalg
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -51,12 +49,8 @@ def their_inception(weights_dir) -> InceptionV3:
 
 
 @pytest.fixture
-def pytorch_fid(their_inception, monkeypatch, capsys):
+def pytorch_fid(their_inception, scipy_of_pytorch_fid, monkeypatch, capsys):
     """`python -m pytorch_fid`, in this process and with its network built once."""
-    if "disp" not in inspect.signature(linalg.sqrtm).parameters:
-        # pytorch-fid 0.3.0 asks SciPy for `sqrtm(disp=False)`, which SciPy 1.18 no longer takes.
-        root = linalg.sqrtm
-        monkeypatch.setattr(linalg, "sqrtm", lambda matrix, disp: (root(matrix), None))
     monkeypatch.setattr(fid_score, "InceptionV3", network := lambda blocks: their_inception)
     network.BLOCK_INDEX_BY_DIM = InceptionV3.BLOCK_INDEX_BY_DIM
 

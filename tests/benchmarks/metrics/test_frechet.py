@@ -41,16 +41,13 @@ def assert_same(a: Moments, b: Moments) -> None:
 
 
 @pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
-def test_distance_equals_scipy_and_pytorch_fid(condition):
+def test_distance_equals_scipy_and_pytorch_fid(condition, scipy_of_pytorch_fid):
     x, y = features(600, 96, 1, condition), features(500, 96, 2, condition)
     ours = frechet_distance(Moments.from_features(x), Moments.from_features(y))
     assert ours == pytest.approx(by_sqrtm(x, y), rel=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            theirs = calculate_frechet_distance(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
-        except TypeError:
-            pytest.skip("pytorch-fid 0.3.0 calls sqrtm in a way that SciPy 1.18 rejects")
+        theirs = calculate_frechet_distance(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
