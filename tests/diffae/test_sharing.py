@@ -1,12 +1,17 @@
 """A step in parts and by several processes: the same step, whoever computes it."""
 
+import json
+import math
+import multiprocessing
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 
+from benchmarks.core import provenance
 from diffae import distributed
 from diffae.data import open_dataset
 from diffae.errors import UserError
@@ -25,7 +31,7 @@ from diffae.nn import Dropout
 from diffae.noise import ExampleNoise, NoiseAhead, generator, normals
 from diffae.train import stages, state, trainer
 from diffae.train.images import Images, OnDisk
-from diffae.train.sharing import Sharing
+from diffae.train.sharing import Sharing, gathered, union
 from diffae.train.stages import autoencoder_loss, train
 from diffae.train.trainer import Run, Steps, Training, batch_indices
 
@@ -192,10 +198,12 @@ def ended(process: subprocess.Popen) -> str:
     return errors
 
 
-def told(errors: str) -> tuple[list[str], list[float]]:
-    """What a training says of every step: the stage and its images, and the loss."""
+def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
+    """What a training says of every step, the stage and its images, and the loss; and of each stage's images in the end."""
     lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", errors)
-    return [where for where, _ in lines], [float(loss) for _, loss in lines]
+    stages = json.loads((out / "training.json").read_text())["stages"]
+    seen = [stage["examples"] for stage in stages.values()]
+    return [where for where, _ in lines], [float(loss) for _, loss in lines], seen
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +211,7 @@ def alone(folder, tmp_path_factory):
     """The weights of a training in one process, and what it said."""
     out = tmp_path_factory.mktemp("one") / "out"
     errors = ended(launched(folder, out, 1))
-    return weights(out), told(errors)
+    return weights(out), told(out, errors)
 
 
 @pytest.fixture
@@ -212,14 +220,15 @@ def one(alone):
 
 
 def test_two_processes_train_the_model_of_one_and_tell_its_losses(folder, alone, tmp_path):
-    one, (steps, losses) = alone
-    found = told(ended(launched(folder, tmp_path / "out", 2)))
+    one, (steps, losses, seen) = alone
+    found = told(tmp_path / "out", ended(launched(folder, tmp_path / "out", 2)))
     two = weights(tmp_path / "out")
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=2e-3, atol=2e-5)
     assert found[0] == steps and len(steps) == 12
     assert found[1] == pytest.approx(losses, rel=2e-3)
+    assert found[2] == seen == [24, 24]
 
 
 @pytest.mark.slow
@@ -236,6 +245,80 @@ def test_a_killed_run_goes_on_in_another_number_of_processes(folder, one, tmp_pa
     found = weights(out)
     for name in one:
         torch.testing.assert_close(one[name], found[name], rtol=2e-3, atol=2e-5)
+
+
+def together(work, tmp_path, world: int = 2) -> list:
+    """What `work()` returns in each of several processes on gloo, forked from this one."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    launcher = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    launcher |= {"WORLD_SIZE": str(world), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+
+    def process(rank: int) -> None:
+        os.environ.update(launcher | {"RANK": str(rank)})
+        distributed.init()
+        distributed.process_group(torch.device("cpu"))
+        found = work()
+        (tmp_path / f"rank-{rank}").write_bytes(pickle.dumps(found))
+
+    import_module("torch._dynamo")  # which DistributedDataParallel imports: once, not in each
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=process, args=(rank,)) for rank in range(world)]
+    for one in processes:
+        one.start()
+    for one in processes:
+        one.join(60)
+        assert one.exitcode == 0
+    return [pickle.loads((tmp_path / f"rank-{rank}").read_bytes()) for rank in range(world)]
+
+
+def test_processes_tell_the_same_of_what_each_has_a_part_of(tmp_path):
+    def work():
+        rank, sharing = distributed.rank(), Sharing(torch.nn.Linear(1, 1), 4)
+        return (
+            sharing.mean(torch.tensor(3.0 + 2 * rank)),
+            [sharing.any(here) for here in (rank == 0, rank == 1, False)],
+            union({10 + rank: f"of {rank}", 5: "of both"}),
+            gathered(torch.arange(rank, 5, 2)[:, None], 5).flatten().tolist(),
+            provenance.describe({}, torch.device("cpu"), 1)["processes"],
+        )
+
+    told = (4.0, [True, True, False], {10: "of 0", 5: "of both", 11: "of 1"}, [0, 1, 2, 3, 4], 2)
+    assert together(work, tmp_path) == [told, told]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_step_that_is_not_finite_in_one_process_is_skipped_in_all_and_counted_once(
+    tmp_path, precision
+):
+    """The second of four steps, in the second process alone. What is told is of the whole batch."""
+
+    def work():
+        torch.manual_seed(0)
+        network, calls = torch.nn.Linear(3, 1), []
+        steps = Steps(by_example=True)
+        training = Training(network, SCHEDULE, 0, precision, steps=steps)
+        enabled = precision == "float16"
+        training.scaler = torch.amp.GradScaler("cpu", init_scale=16.0, enabled=enabled)
+
+        def loss(indices, noise):
+            calls.append(indices.tolist())
+            bad = math.nan if len(calls) == 2 and distributed.rank() == 1 else 1.0
+            return bad * network(indices[:, None] / torch.arange(1.0, 4)).square().mean()
+
+        losses = [training.advance(loss, torch.arange(4) + 1) for _ in range(4)]
+        return losses, training.norm, training.skipped, training.seen, calls, network.weight.data
+
+    first, second = together(work, tmp_path)
+    assert first[4] == 4 * [[1, 2]] and second[4] == 4 * [[3, 4]]
+    assert torch.equal(first[5], second[5]) and first[1:4] == second[1:4]
+    assert first[2:4] == (1, 16)
+    assert [math.isnan(loss) for loss in first[0]] == [False, True, False, False]
+
+    torch.manual_seed(0)
+    network = torch.nn.Linear(3, 1)
+    x = (torch.arange(4) + 1)[:, None] / torch.arange(1.0, 4)
+    whole = network(x).square().mean().item()
+    assert first[0][0] == pytest.approx(whole, rel=1e-2 if precision == "float16" else 1e-6)
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(monkeypatch):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_preset import SCHEDULE, TINY
 from torch import nn
 
 from diffae.errors import UserError
@@ -13,6 +14,7 @@ from diffae.train import costs, dry_run
 from diffae.train.__main__ import main
 from diffae.train.memory import activation_bytes
 from diffae.train.presets import PRESETS, Schedule
+from diffae.train.trainer import Training
 
 
 def stages(preset, precision="float32"):
@@ -63,6 +65,39 @@ def test_hours_are_those_that_the_authors_report():
     assert re.search(
         r"\| image +\| 32 +\| 2\.57 +\| 17\.3\d ", text
     )  # 0.454 GB an image in bfloat16
+
+
+@pytest.mark.parametrize(("devices", "part", "rate"), [(1, None, 80), (4, None, 200), (4, 2, 200)])
+def test_devices_share_a_batch_and_each_takes_the_step(devices, part, rate, monkeypatch):
+    """An example takes 10 ms, a step of Adam 80 ms: of a batch of 32 that is 2.5 ms an example, of a quarter 10 ms."""
+    asked = []
+    monkeypatch.setattr(dry_run, "seconds", lambda stage, n: asked.append(n) or (0.01, 0.08))
+    preset = replace(TINY, image=replace(TINY.image, samples=64, batch_size=32))
+    how = dry_run.How("cpu", "float32", devices=devices, micro_batch=part)
+    assert list(dry_run._rates(preset, [], how, ["autoencoder"])) == pytest.approx([rate])
+    assert asked == [part or 32 // devices]
+
+
+def test_the_disk_that_is_told_is_what_a_training_writes(tmp_path):
+    """A state has weights, their average and two moments; another is written before the oldest goes."""
+    preset, nothing = PRESETS["smoke"], costs.Kept(0, 0)
+    found = [
+        costs.Costs(s.name, s.schedule, s.parameters, 1, nothing, nothing)
+        for s in costs.plan(preset, "cpu", "float32")
+    ]
+    network = nn.Linear(1000, 500)
+    training = Training(network, SCHEDULE, 0)
+    training.advance(lambda *_: network.weight.sum() + network.bias.sum(), torch.arange(4))
+    training.save(tmp_path / "state", "me")
+    each = (tmp_path / "state").stat().st_size / 500_500 * sum(c.parameters for c in found)
+    assert preset.dtype == "float16"
+    DiffusionAutoencoder(preset.model).save_pretrained(tmp_path / "model", torch.float16)
+    written = (tmp_path / "model" / "model.safetensors").stat().st_size
+    for keep in (1, 2):
+        text = dry_run._disk(preset, found, 1000, dry_run.How("cpu", "float32", keep=keep))
+        told = [float(number) for number in re.findall(r"([\d.]+) GB", text)]
+        sizes = [(keep + 1) * each, written, 4 * 1000 * preset.model.z_channels, 3000 * 32**2]
+        assert told == pytest.approx([size / 1e9 for size in sizes], abs=0.0052)
 
 
 @pytest.mark.parametrize(("launch", "largest"), [(0.01, 512), (0.05, 512), (0.099, 128), (5.0, 2)])

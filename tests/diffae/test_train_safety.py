@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 from torch import nn
 
@@ -17,6 +18,7 @@ from diffae import bfloat16, checkpoint
 from diffae.data import open_dataset, portraits
 from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
 from diffae.errors import UserError
+from diffae.model import DiffusionAutoencoder
 from diffae.train import __main__ as command
 from diffae.train import precision, stages, state, trainer
 from diffae.train.presets import PRESETS
@@ -346,6 +348,20 @@ def test_float16_goes_on_with_its_scale(tmp_path):
     assert second.training.scaler.state_dict() == whole.training.scaler.state_dict()
     assert second.training.skipped == whole.training.skipped
     assert torch.equal(second.network.weight, whole.network.weight)
+
+
+def test_a_checkpoint_has_the_weights_of_a_training_in_the_dtype_of_its_preset(tmp_path):
+    found = {}
+    for dtype in ("float32", "float16"):
+        (tmp_path / dtype).mkdir()
+        train(replace(TINY, dtype=dtype), pictures(8), tmp_path / dtype, Run(0, "me"), "cpu")
+        found[dtype] = load_file(tmp_path / dtype / "model.safetensors")
+    for name, whole in found["float32"].items():
+        half = found["float16"][name]
+        assert (whole.dtype, half.dtype) == (torch.float32, torch.float16)
+        assert torch.equal(half, whole.half())
+    read = DiffusionAutoencoder.from_pretrained(tmp_path / "float16")
+    assert torch.equal(read.state_dict()[name], half.float())
 
 
 @pytest.mark.parametrize(("before", "then"), [("float16", "float32"), ("float32", "float16")])

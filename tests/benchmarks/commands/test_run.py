@@ -154,6 +154,16 @@ def test_every_number_can_be_traced_to_its_protocol(run):
             assert record.n
 
 
+def test_every_number_that_chance_has_a_part_in_has_an_error_and_its_interval(run):
+    exact = {"latent_dim", "compression", "parameters", "gflops", "network_calls"}
+    measured = [r for r in read_records(run[0] / "records.csv") if r.value is not None]
+    told = [r for r in measured if r.setting != "5th percentile"]  # of so few none is known
+    assert {r.metric for r in told if r.stderr is None} == exact
+    for r in measured:
+        if r.stderr is not None:
+            assert r.ci_low <= r.value - 1.9 * r.stderr <= r.value + 1.9 * r.stderr <= r.ci_high
+
+
 def test_every_benchmark_takes_its_steps_by_the_solver_of_its_profile(run):
     taken = {(r.benchmark, r.solver) for r in read_records(run[0] / "records.csv") if r.steps}
     ours = ("identity", "interpolation", "fewshot", "unconditional", "variation", "memorisation")
