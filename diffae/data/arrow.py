@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,14 +26,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from diffae.data.arrow_files import (
+    LARGEST_GROUP,
+    bytes_in,
+    holds_bytes,
+    read_arrow,
+    read_group,
+    read_parquet,
+    rows_of,
+)
 from diffae.data.dataset import Dataset
 from diffae.data.folder import crop_without_labels
-from diffae.data.shards import classes_as_attributes, find_shards, holds, sizes_of
+from diffae.data.shards import (
+    MOST_CLASSES,
+    classes_as_attributes,
+    describe_beside,
+    find_shards,
+    holds,
+    sizes_of,
+)
 from diffae.data.splits import partition_of, split_of
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
 from diffae.errors import UserError
-from diffae.files import file_size, read_text
+from diffae.files import read_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -85,12 +101,13 @@ class TableImages:
 
     def content(self, index: int) -> bytes:
         piece = self._piece(index)
-        value = self._tables.get(piece)[index - piece.start].as_py()
-        content = value.get("bytes") if isinstance(value, dict) else value
+        column = self._tables.get(piece)
+        place = index - piece.start
+        content = column[place].as_py() if place < len(column) else None
         if not content:
-            other = value.get("path") if isinstance(value, dict) else None
-            hint = f", only the path {other}; save it with its bytes" if other else ""
-            raise UserError(f"{self.where(index)}: no bytes of an image{hint}")
+            raise UserError(
+                f"{self.where(index)}: no bytes of an image, only the path of one or nothing; save it with its bytes"
+            )
         if len(content) > LARGEST_IMAGE:
             raise UserError(f"{self.where(index)}: {len(content)} bytes, too large for an image")
         return bytes(content)
@@ -115,7 +132,7 @@ class TableImages:
 
 
 class Tables:
-    """Columns of images as one process has them: arrow files mapped, and the last few row groups of parquet."""
+    """The bytes of images as one process has them: arrow files mapped, and the last few row groups of parquet."""
 
     def __init__(self, column: str):
         self.column = column
@@ -132,77 +149,19 @@ class Tables:
         with self._lock:
             if piece.group < 0:
                 if piece.path not in self._mapped:
-                    self._mapped[piece.path] = read_arrow(piece.path)[self.column]
+                    self._mapped[piece.path] = bytes_in(read_arrow(piece.path), self.column)
                 return self._mapped[piece.path]
             if piece not in self._groups:
-                self._groups[piece] = read_group(piece, self.column)
+                self._groups[piece] = read_group(piece.path, piece.group, self.column)
             self._groups.move_to_end(piece)
-            while len(self._groups) > KEPT:
+            while len(self._groups) > self._most():
                 self._groups.popitem(last=False)
             return self._groups[piece]
 
-
-# ----------------------------------------------------------------------------------------------
-# Files
-
-
-def pyarrow_for(path: Path) -> Any:
-    try:
-        import pyarrow.parquet  # the package itself, too
-    except ImportError as error:
-        raise UserError(
-            f"{path}: reading Arrow and parquet files needs a package; pip install 'diffae-bench[arrow]'"
-        ) from error
-    return pyarrow
-
-
-def damaged(path: Path, error: Exception) -> UserError:
-    text = " ".join(str(error).split())[:200]
-    return UserError(f"{path}: cannot read this file ({text}); is the download complete?")
-
-
-def read_arrow(path: Path) -> pyarrow.Table:
-    """An Arrow stream, mapped; every offset in it is looked at, for a wrong one would end the process."""
-    pa = pyarrow_for(path)
-    file_size(path)
-    try:
-        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
-    return table
-
-
-def read_group(piece: Piece, column: str) -> pyarrow.ChunkedArray:
-    return read_parquet(piece.path, [column], piece.group)[column]
-
-
-def read_parquet(path: Path, columns: list[str], group: int | None = None) -> pyarrow.Table:
-    """Columns of a parquet file, or of one row group."""
-    pa = pyarrow_for(path)
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            if group is None:
-                return file.read(columns=columns, use_threads=False)
-            return file.read_row_group(group, columns=columns, use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
-
-
-def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
-    """The schema of a file and the rows of each of its pieces."""
-    pa = pyarrow_for(path)
-    if path.suffix == ".arrow":
-        table = read_arrow(path)
-        return table.schema, [len(table)]
-    file_size(path)
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            meta = file.metadata
-            groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
-            return file.schema_arrow, groups
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
+    def _most(self) -> int:
+        """How many of the groups that are there may stay."""
+        held = sum(group.nbytes for group in self._groups.values())
+        return KEPT if held <= LARGEST_GROUP else 1
 
 
 # ----------------------------------------------------------------------------------------------
@@ -218,7 +177,12 @@ def is_saved(path: Path) -> bool:
 def is_parquet(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".parquet"
-    return holds(path, ".parquet")
+    return holds(path, ".parquet", images_in)
+
+
+def images_in(path: Path) -> int:
+    schema, rows = rows_of(path)
+    return sum(rows) if any(holds_bytes(field.type) for field in schema) else 0
 
 
 def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -228,6 +192,7 @@ def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Data
     splits = note(path / DICT).get("splits")
     if not isinstance(splits, list) or not all(map(plain, splits)) or not splits:
         raise UserError(f"{path / DICT}: names no splits; copy the folder again")
+    refuse_doubles(path / DICT, splits)
     files = [file for split in splits for file in files_of(path / str(split))]
     return open_tables(path, files, image_size, crop, seed)
 
@@ -239,7 +204,15 @@ def files_of(folder: Path) -> list[Path]:
     names = [str(item.get("filename", "")) for item in items if isinstance(item, dict)]
     if not names or not all(map(plain, names)):
         raise UserError(f"{folder / STATE}: names no data files; copy the folder again")
+    refuse_doubles(folder / STATE, names)
     return [folder / name for name in names]
+
+
+def refuse_doubles(path: Path, names: list[str]) -> None:
+    """UserError for a name that comes twice, since its images would, and in two splits."""
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path}: names {name} {count} times; copy the folder again")
 
 
 def plain(name: object) -> bool:
@@ -302,7 +275,7 @@ def open_tables(
         partition_source=partition_source,
         attribute_names=names,
         attributes=attributes,
-        left_out=left_out,
+        left_out=(*left_out, *describe_beside(path)),
     )
 
 
@@ -326,16 +299,6 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
             f"{path}: several columns may be images: {', '.join(found)}; rename one to image"
         )
     return found[0] if len(found) == 1 else called[0]
-
-
-def holds_bytes(kind: pyarrow.DataType) -> bool:
-    """Of the type of an image: bytes, or a struct that has them."""
-    if str(kind) in ("binary", "large_binary"):
-        return True
-    return str(kind).startswith("struct<") and any(
-        kind.field(i).name == "bytes" and holds_bytes(kind.field(i).type)
-        for i in range(kind.num_fields)
-    )
 
 
 def read_attributes(
@@ -364,13 +327,19 @@ def read_attributes(
         known = [str(name) for name in known] if isinstance(known, list) else []
         found = None if str(field.type) == "bool" else classes_as_attributes(values, known)
         if found is None:
-            left_out.append(f"the column {field.name}: not every image has a class in it")
+            why = "not every image has a class in it"
+            if len(known) > MOST_CLASSES:
+                why = f"{len(known):,} classes, and at most {MOST_CLASSES:,} are read"
+            left_out.append(f"the column {field.name}: {why}")
             continue
         prefix = f"{field.name}: " if len(classes) > 1 else ""
         names += [prefix + name for name in found[0]]
         columns.append(found[1])
-    if not columns or len(set(names)) < len(names):
+    if not columns:
         return (), None, tuple(left_out)
+    if len(set(names)) < len(names):
+        name = Counter(names).most_common(1)[0][0]
+        return (), None, (*left_out, f"all attributes: several are called {name}")
     return tuple(names), np.concatenate(columns, axis=1), tuple(left_out)
 
 
@@ -384,11 +353,12 @@ def is_class(name: str, features: dict[str, Any]) -> bool:
 
 def read_column(files: list[Path], name: str) -> np.ndarray:
     """int64 N of whole numbers or of yes (1) and no; -1 where there is no value, or one that does not fit."""
+    import pyarrow.compute
+
     parts = []
     for file in files:
         table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
-        values = table[name].to_pylist()
-        parts.append(
-            np.array([-1 if v is None or v >= 1 << 31 else int(v) for v in values], np.int64)
-        )
-    return np.concatenate(parts)
+        values = table[name].cast(pyarrow.int64(), safe=False)
+        parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
+    found = np.concatenate(parts)
+    return np.where(found < 1 << 31, found, -1)

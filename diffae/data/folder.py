@@ -27,6 +27,7 @@ UNREAD = {
     **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
     **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
     **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
+    **{name: name for name in ("tar", "parquet")},  # of fewer images than lie beside them
 }
 
 

@@ -25,7 +25,13 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.folder import IMAGE_SUFFIXES, crop_without_labels
-from diffae.data.shards import classes_as_attributes, find_shards, holds, sizes_of
+from diffae.data.shards import (
+    classes_as_attributes,
+    describe_beside,
+    find_shards,
+    holds,
+    sizes_of,
+)
 from diffae.data.splits import partition_of, split_of
 from diffae.data.survey import Survey, look_at
 from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
@@ -135,7 +141,7 @@ def read_entry(path: Path, entry: Entry) -> bytes:
 def is_webdataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".tar"
-    return holds(path, ".tar")
+    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard, 0)[0]))
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -170,7 +176,7 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
         partition_source=partition_source,
         attribute_names=names,
         attributes=attributes,
-        left_out=tuple(left_out(without, lost, labels)),
+        left_out=(*left_out(without, lost, labels), *describe_beside(path)),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from diffae.data import open_dataset
+from diffae.data import arrow_files, open_dataset
 from diffae.errors import UserError
 
 PHOTO = Image.fromarray(load_sample_images().images[1])
@@ -191,6 +191,159 @@ def test_bad_folders_are_named(tmp_path):
             UserError, match=r"state\.json: (damaged|names no data files); copy the"
         ):
             open_dataset(folder, 48)
+
+
+# ---------------------------------------------------------------------------------------------
+# files of all sorts
+
+
+def test_a_banner_beside_the_files_hides_nothing(tmp_path):
+    path = write_parquet(tmp_path / "photos" / "data" / "train-0.parquet", range(4)).parents[1]
+    tile(9).save(path / "banner.png")
+    data = open_dataset(path, 48)
+    agrees(data, 4)
+    assert data.left_out == ("1 image file beside the files that hold the images",)
+    for index in range(9):
+        tile(index).save(path / f"{index}.png")
+    data = open_dataset(path, 48)
+    assert len(data) == 10
+    assert data.left_out == ("1 file of a format that is not read: parquet 1",)
+
+
+def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
+    """pyarrow itself reads on to the cut, and says nothing."""
+    path = save_split(tmp_path / "photos", range(12), shards=1) / "data-00000-of-00001.arrow"
+    whole = path.read_bytes()
+    with pa.ipc.open_stream(whole) as reader:
+        ends = [sum(len(batch) for batch in reader)]
+    for end in range(8, len(whole), 8):
+        try:
+            with pa.ipc.open_stream(whole[:end]) as reader:
+                ends.append(sum(len(batch) for batch in reader))
+        except (pa.ArrowInvalid, OSError):
+            continue
+        path.write_bytes(whole[:end])
+        with pytest.raises(UserError, match=rf"^{path}: has no mark of its end.*copy it again"):
+            open_dataset(path.parent, 48)
+    assert set(ends) == {12, *range(0, 12, 2)}
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
+    """74 kB of it may be 5 GB."""
+    path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
+    content, options = table(range(4)), pa.ipc.IpcWriteOptions(compression=codec)
+    named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
+    for written in (content, named):
+        with pa.ipc.new_stream(path, written.schema, options=options) as writer:
+            writer.write_table(written)
+        with pytest.raises(UserError, match=rf"^{path}: compressed; save it again without"):
+            open_dataset(path.parent, 48)
+    with pa.ipc.new_stream(whole := io.BytesIO(), named.schema) as writer:
+        writer.write_table(named)
+    path.write_bytes(whole.getvalue())
+    assert len(open_dataset(path.parent, 48)) == 4
+    with pa.ipc.new_stream(packed := io.BytesIO(), named.schema, options=options) as writer:
+        writer.write_table(named)
+    parts = [list(pa.ipc.MessageReader.open_stream(f.getvalue())) for f in (packed, whole)]
+    (schema, dictionary, _), (*_, batch) = parts
+    assert dictionary.type == "dictionary"
+    path.write_bytes(b"".join(part.serialize() for part in (schema, dictionary, batch)))
+    with pytest.raises(UserError, match=rf"^{path}: compressed; save it again without"):
+        open_dataset(path.parent, 48)
+
+
+def test_an_image_that_comes_again_is_held_once(tmp_path):
+    """25 MB of rows in a file of some kilobytes."""
+    large = encoded(0) + bytes(1 << 18)
+    rows = pa.array([{"bytes": large, "path": "a"}]).take(pa.array([0] * 100))
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"image": rows}), path, compression="zstd", dictionary_pagesize_limit=1 << 24
+    )
+    assert path.stat().st_size < 20_000
+    del rows
+    before = pa.total_allocated_bytes()
+    data = open_dataset(path, 48)
+    np.testing.assert_array_equal(data.images([99])[0], np.asarray(tile(0)))
+    assert pa.total_allocated_bytes() - before < 4 << 20
+
+
+def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    empty = pa.array([None], pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    pq.write_table(pa.table({"image": empty.take(pa.array([0] * 100_000))}), path)
+    with pytest.raises(UserError, match=rf"^{path}: 100,000 rows in [\d,]+ bytes, which hold no"):
+        open_dataset(path, 48)
+    write_parquet(path, range(6))
+    monkeypatch.setattr(arrow_files, "LARGEST_GROUP", 1000)
+    with pytest.raises(
+        UserError, match=rf"^{path}, row group 0: [\d,]+ bytes of images, and at most"
+    ):
+        open_dataset(path, 48)
+
+
+def with_names(names):
+    features = FEATURES | {"colour": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return table(range(4)).replace_schema_metadata(metadata)
+
+
+def test_class_names_that_come_twice_are_told_apart(tmp_path):
+    """ "crane" is two classes of ImageNet: the bird and the machine."""
+    pq.write_table(with_names(["crane", "owl", "crane"]), tmp_path / "a.parquet")
+    data = open_dataset(tmp_path / "a.parquet", 48)
+    assert data.attribute_names == ("crane (0)", "owl", "crane (2)", "old")
+    assert data.attributes[:, :3].argmax(1).tolist() == [0, 1, 2, 0]
+    pq.write_table(with_names(["old", "new", "green"]), tmp_path / "a.parquet")
+    data = open_dataset(tmp_path / "a.parquet", 48)
+    assert data.attributes is None
+    assert data.left_out == ("all attributes: several are called old",)
+
+
+def test_a_million_classes_are_no_attributes(tmp_path):
+    pq.write_table(with_names([str(i) for i in range(1001)]), tmp_path / "a.parquet")
+    data = open_dataset(tmp_path / "a.parquet", 48)
+    assert data.attribute_names == ("old",)
+    assert data.left_out == ("the column colour: 1,001 classes, and at most 1,000 are read",)
+
+
+def test_names_that_come_twice_are_refused(tmp_path):
+    """Images would come twice, and in training and test."""
+    folder = save_splits(tmp_path / "photos")
+    (folder / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test", "train"]}))
+    with pytest.raises(
+        UserError, match=r"dataset_dict\.json: names train 2 times; copy the folder"
+    ):
+        open_dataset(folder, 48)
+    state = folder / "train" / "state.json"
+    state.write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00002.arrow"}] * 3}))
+    with pytest.raises(UserError, match=r"train/state\.json: names data-0\S+ 3 times; copy the"):
+        open_dataset(folder / "train", 48)
+
+
+def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
+    """A path that is no text, a time before all times, several fields of one name."""
+    count = pa.array([encoded(0), encoded(1)])
+    beside = {
+        "path": pa.array([b"\xff\xfe.png", b"a"]).view(pa.string()),
+        "taken": pa.array([-(2**63), 2**63 - 1], pa.timestamp("us")),
+    }
+    images = pa.StructArray.from_arrays([count, *beside.values()], ["bytes", *beside])
+    pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet")
+    data = open_dataset(tmp_path / "a.parquet", 48)
+    np.testing.assert_array_equal(data.images([1, 0]), [np.asarray(tile(1)), np.asarray(tile(0))])
+    inner = pa.StructArray.from_arrays([count], ["bytes"])
+    nested = pa.StructArray.from_arrays([inner], ["bytes"])
+    pq.write_table(pa.table({"image": nested}), tmp_path / "nested.parquet")
+    with pytest.raises(UserError, match=r"nested\.parquet: no column of images \(there are: image"):
+        open_dataset(tmp_path / "nested.parquet", 48)
+    twice = pa.Table.from_arrays([count, count], names=["image", "image"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(
+        UserError, match=r"twice\.parquet: several columns are called image; rename"
+    ):
+        open_dataset(tmp_path / "twice.parquet", 48)
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):

@@ -81,14 +81,36 @@ def table(draw) -> pa.Table:
         else st.one_of(st.none(), st.binary(max_size=9))
     )
     contents = [draw(value) for _ in range(count)]
-    plain = draw(st.booleans())
-    images = pa.array(contents if plain else [{"bytes": c, "path": "a.png"} for c in contents])
+    images = draw(st.sampled_from([pa.array, pa.array, as_saved, as_saved, in_struct, in_structs]))(
+        contents
+    )
     labels = st.one_of(st.integers(0, 3), st.integers(-(2**62), 2**62), st.none())
     columns = {"image": images, "label": pa.array([draw(labels) for _ in range(count)], pa.int64())}
+    named = {"_type": "ClassLabel", "names": draw(st.sampled_from([3, ["a", "a"], ["b"] * 2000]))}
     features = draw(
-        st.sampled_from(["{", "[]", json.dumps({"info": {"features": {"label": {"names": 3}}}})])
+        st.sampled_from(["{", "[]", json.dumps({"info": {"features": {"label": named}}})])
     )
-    return pa.table(columns).replace_schema_metadata({"huggingface": features})
+    names = draw(st.sampled_from([list(columns)] * 9 + [["image", "image"]]))
+    found = pa.Table.from_arrays(list(columns.values()), names=names)
+    return found.replace_schema_metadata({"huggingface": features})
+
+
+def as_saved(contents: list[bytes | None]) -> pa.Array:
+    return pa.array([{"bytes": content, "path": "a.png"} for content in contents])
+
+
+def in_struct(contents: list[bytes | None]) -> pa.Array:
+    """As `datasets` has them, but for a path that is no text and a time that no calendar has."""
+    beside = {
+        "path": pa.array([b"\xff.png"] * len(contents)).view(pa.string()),
+        "taken": pa.array([2**63 - 1] * len(contents), pa.timestamp("us")),
+    }
+    fields = [pa.array(contents, pa.binary()), *beside.values()]
+    return pa.StructArray.from_arrays(fields, ["bytes", *beside])
+
+
+def in_structs(contents: list[bytes | None]) -> pa.Array:
+    return pa.StructArray.from_arrays([in_struct(contents)], ["bytes"])
 
 
 @st.composite
@@ -101,15 +123,18 @@ def parquet_file(draw) -> bytes:
 @st.composite
 def arrow_file(draw) -> bytes:
     whole, content = io.BytesIO(), draw(table())
-    with pa.ipc.new_stream(whole, content.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=draw(st.sampled_from([None] * 9 + ["zstd"])))
+    with pa.ipc.new_stream(whole, content.schema, options=options) as writer:
         writer.write_table(content, max_chunksize=draw(st.integers(1, 3)))
     return whole.getvalue()
 
 
 @st.composite
 def state_file(draw) -> bytes:
-    name = draw(st.sampled_from(["data.arrow"] * 4 + ["../data.arrow", "", "no.arrow"]))
-    return json.dumps({"_data_files": [{"filename": name}]}).encode()
+    name = draw(st.sampled_from(["data.arrow"] * 9 + ["../data.arrow", "", "no.arrow"]))
+    return json.dumps(
+        {"_data_files": [{"filename": name}] * draw(st.sampled_from([1, 1, 1, 2]))}
+    ).encode()
 
 
 def check(data: Dataset) -> None:
