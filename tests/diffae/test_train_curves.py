@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from diffae import distributed
 from diffae.train import __main__ as command
 from diffae.train import trainer
 from diffae.train.presets import PRESETS
-from diffae.train.stages import train
+from diffae.train.stages import Outcome, train
 from diffae.train.trainer import Run, fit, learning_rate
 from diffae.train.watch import curves, flags, progress
 from diffae.train.watch.base import View
@@ -312,3 +313,51 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_of_several_processes_one_says_how_far_it_is(monkeypatch, terminal):
     assert said(monkeypatch, terminal, rank=1) == ""
+
+
+def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
+    tmp_path, monkeypatch, capsys
+):
+    """Four steps of a second each, killed, and six of two seconds. Of late: 0.98 of the average and 0.02 of the loss, of steps taken."""
+    now, losses, kept = [0.0], [9.0, math.nan, 4.0, 1.0, *6 * [2.0]], Kept()
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
+    monkeypatch.setattr(trainer, "SAVING", 1e9)
+
+    class Kill(Exception):
+        pass
+
+    def pace(step: int) -> int:
+        return 1 if step < 5 else 2
+
+    def go_on(first: int, last: int):
+        network, steps = nn.Linear(1, 1, bias=False), count(first)
+
+        def loss(indices, noise):
+            if (step := next(steps)) > last:
+                raise Kill
+            now[0] += pace(step)
+            return losses[step - 1] + 0 * network.weight.sum()
+
+        watch = Curves([kept])
+        return fit(network, loss, 8, LONG, tmp_path / "state", "tiny", Run(0, "me", watch=watch))
+
+    with pytest.raises(Kill):
+        go_on(1, last=4)
+    training = go_on(5, last=10)
+    average, words = 9.0, []
+    for step, value in enumerate(losses, 1):
+        if step not in (1, 2, 5):
+            average = 0.98 * average + 0.02 * value
+        average = value if step == 5 else average
+        rate, left = f"{4 // pace(step)} images/s", f"00:{(10 - step) * pace(step):02} left"
+        skipped = int(step > 1)
+        words.append(
+            f"tiny: {4 * step} of 40 images, loss {average:.4f}, skipped {skipped}, {rate}, {left}"
+        )
+    said = [line for line in capsys.readouterr().err.splitlines() if " images, loss " in line]
+    assert said == words
+    assert Outcome.of(training) == Outcome("float32", 1, 40, 16.0)
+    assert [values["skipped steps"] for _, values in kept.points] == [0, *9 * [1]]
+    assert [values["images per second"] for _, values in kept.points] == [*4 * [4], *6 * [2]]

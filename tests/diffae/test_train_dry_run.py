@@ -15,6 +15,7 @@ from diffae.train.__main__ import main
 from diffae.train.memory import activation_bytes
 from diffae.train.presets import PRESETS, Schedule
 from diffae.train.trainer import Training
+from diffae.unet import Stage
 
 
 def stages(preset, precision="float32"):
@@ -71,11 +72,18 @@ def test_hours_are_those_that_the_authors_report():
 def test_devices_share_a_batch_and_each_takes_the_step(devices, part, rate, monkeypatch):
     """An example takes 10 ms, a step of Adam 80 ms: of a batch of 32 that is 2.5 ms an example, of a quarter 10 ms."""
     asked = []
-    monkeypatch.setattr(dry_run, "seconds", lambda stage, n: asked.append(n) or (0.01, 0.08))
+
+    def seconds(stage, examples):
+        again = {m.recomputes for m in stage.network.modules() if isinstance(m, Stage)}
+        asked.append((examples, again))
+        return 0.01, 0.08
+
+    monkeypatch.setattr(dry_run, "seconds", seconds)
     preset = replace(TINY, image=replace(TINY.image, samples=64, batch_size=32))
-    how = dry_run.How("cpu", "float32", devices=devices, micro_batch=part)
-    assert list(dry_run._rates(preset, [], how, ["autoencoder"])) == pytest.approx([rate])
-    assert asked == [part or 32 // devices]
+    for again in (False, True):
+        how = dry_run.How("cpu", "float32", devices, micro_batch=part, recompute=again)
+        assert list(dry_run._rates(preset, [], how, ["autoencoder"])) == pytest.approx([rate])
+    assert asked == [(part or 32 // devices, {False}), (part or 32 // devices, {True})]
 
 
 def test_the_disk_that_is_told_is_what_a_training_writes(tmp_path):
