@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from diffae import cli
 from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
+from diffae.files import Target, amount, refuse_outputs
 
 if TYPE_CHECKING:
     from diffae import DDIM, DiffusionAutoencoder
@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
     model_class = DiffusionAutoencoder if kind == AUTOENCODER else DDIM
     model = model_class.from_pretrained(args.checkpoint)
     _write(model, args.out)
-    size = sum(file.stat().st_size for file in args.out.iterdir()) / 1e9
-    print(f"{args.out}: {kind}, {model.image_size} px, {size:.2f} GB")
+    size = sum(file.stat().st_size for file in args.out.iterdir())
+    print(f"{args.out}: {kind}, {model.image_size} px, {amount(size)}")
 
 
 def _write(model: "DiffusionAutoencoder | DDIM", out: Path) -> None:

@@ -106,6 +106,14 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
+def amount(size: int) -> str:
+    """A number of bytes for a person, such as "3.2 GB", in the largest unit of which there is one."""
+    for unit, count in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= count:
+            return f"{size / count:.1f} {unit}"
+    return f"{size} bytes"
+
+
 def cache_root() -> Path:
     """Where work is kept between runs: $DIFFAE_CACHE, or ~/.cache/diffae where that is unset or empty."""
     folder = os.environ.get("DIFFAE_CACHE") or "~/.cache/diffae"

@@ -23,6 +23,7 @@ from diffae.data.transforms import Transform
 from diffae.data.webdataset import is_webdataset, open_webdataset
 from diffae.data.zip_archive import is_zip, open_zip
 from diffae.errors import UserError
+from diffae.files import file_size
 
 __all__ = ["Dataset", "Transform", "open_dataset", "open_for_model", "open_portraits"]
 
@@ -106,6 +107,8 @@ def find_reader(path: Path) -> Reader:
         raise UserError(f"{path}: no such folder or zip file")
     if path.is_dir():
         refuse_closed(path)
+    else:
+        file_size(path)  # a pipe or a device is none of them
     for reader in READERS:
         if reader.recognises(path):
             return reader

@@ -42,7 +42,7 @@ from diffae.data.prepared import (
 )
 from diffae.data.survey import Survey, digest_parts, state_of
 from diffae.errors import UserError
-from diffae.files import Target, is_partial, refuse_outputs, write_whole, writing
+from diffae.files import Target, amount, is_partial, refuse_outputs, write_whole, writing
 from diffae.lock import foreign, lock_folder
 
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
@@ -161,7 +161,8 @@ def begin(data: Dataset, out: Path, state: str) -> Progress:
     """How far an unfinished copy in `out` is; one of data that changed since starts anew, and so does an empty folder."""
     settings, start = asdict(data.transform), Progress(0, {}, 0)
     if os.path.lexists(out / UNFINISHED):
-        known = prepared.unsealed(out / UNFINISHED)
+        kinds = {"transform": dict, "state": str, **prepared.kinds_of(Progress)}
+        known = prepared.unsealed(out / UNFINISHED, kinds)
         if known["transform"] != settings:
             raise UserError(
                 f"{out}: an unfinished copy of another size or crop; choose another folder, or remove it"
@@ -182,7 +183,8 @@ def _make_room(data: Dataset, out: Path) -> None:
     free = shutil.disk_usage(out).free
     if free < needed:
         raise UserError(
-            f"{out}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make room or choose another folder"
+            f"{out}: {amount(needed)} are needed, {amount(needed - free)} more than are free; make room or "
+            "choose another folder"
         )
     with (out / ROWS).open("wb") as file:
         file.write(npy_header(len(data), data.image_size))

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 from PIL import Image
@@ -74,10 +74,16 @@ class Header:
     @staticmethod
     def read(folder: Path) -> Header:
         """Raises UserError if the file is damaged, or of another version."""
-        content = unsealed(folder / HEADER)
-        if content.get("version") != VERSION:
+        header = Header(**unsealed(folder / HEADER, kinds_of(Header)))
+        try:
+            Transform(**header.transform)
+            Survey(**header.survey)
+            known = header.version == VERSION and header.sha256.keys() == {PIXELS, LABELS, NAMES}
+        except TypeError:
+            known = False
+        if not known:
             raise UserError(f"{folder / HEADER}: written by another version; {AGAIN}")
-        return Header(**content)
+        return header
 
     def digest_of(self, name: str) -> str:
         return self.sha256[name]
@@ -90,8 +96,13 @@ def sealed(content: dict[str, Any]) -> bytes:
     return (json.dumps(whole, indent=1) + "\n").encode()
 
 
-def unsealed(path: Path) -> dict[str, Any]:
-    """The content of a `sealed` file; UserError where a byte of it has changed."""
+def kinds_of(described: type) -> dict[str, type]:
+    """The fields of a dataclass as JSON has them: each name, and the type of its value."""
+    return {name: get_origin(kind) or kind for name, kind in get_type_hints(described).items()}
+
+
+def unsealed(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
+    """The content of a `sealed` file; UserError where a byte of it has changed, or it has other names and types."""
     try:
         whole = json.loads(read_file(path, LARGEST_HEADER))
         content: dict[str, Any] = whole["content"]
@@ -100,6 +111,8 @@ def unsealed(path: Path) -> dict[str, Any]:
         intact = False
     if not intact:
         raise UserError(f"{path}: damaged, or not ours; {AGAIN}")
+    if not isinstance(content, dict) or {n: type(v) for n, v in content.items()} != kinds:
+        raise UserError(f"{path}: written by another version; {AGAIN}")
     return content
 
 

@@ -1,5 +1,6 @@
 """A folder of images: which files count, in which order, and what is refused."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,9 @@ def test_fingerprint_of_many_files_sees_every_size(tmp_path):
 def test_missing_path(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder or zip file"):
         open_dataset(tmp_path / "nowhere", 16)
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(UserError, match=r"pipe\.zip: a pipe, not a file"):
+        open_dataset(tmp_path / "pipe.zip", 8)
 
 
 def test_a_file_is_not_a_folder(folder):

@@ -465,6 +465,33 @@ def test_a_header_of_another_version_is_refused(folder, tmp_path):
         open_dataset(out, 32)
 
 
+def test_a_header_with_other_names_or_types_is_refused(folder, tmp_path):
+    """Sealed as ours are, for another version of this software may write it."""
+    out = tmp_path / "copy"
+    content = json.loads(prepare(open_dataset(folder, 32), out).to_bytes())["content"]
+    more = {"mirrored": True}
+    others = [content | more, {k: v for k, v in content.items() if k != "state"}, []]
+    others += [content | {name: None} for name in content]
+    others += [content | {name: content[name] | more} for name in ("transform", "survey", "sha256")]
+    for other in others:
+        (out / HEADER).write_bytes(prepared.sealed(other))
+        with pytest.raises(UserError, match=rf"^{out / HEADER}: written by another version"):
+            open_dataset(out, 32)
+    (out / HEADER).unlink()
+    (out / UNFINISHED).write_bytes(prepared.sealed({"state": "x"}))
+    with pytest.raises(UserError, match=rf"^{out / UNFINISHED}: written by another version"):
+        prepare(open_dataset(folder, 32), out)
+
+
+def test_room_that_is_lacking_is_told_in_its_own_unit(folder, tmp_path, monkeypatch):
+    needed = 128 + COUNT * 32 * 32 * 3
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, needed - 1)
+    )
+    with pytest.raises(UserError, match=r"30\.8 kB are needed, 1 bytes more than are free; make"):
+        prepare(open_dataset(folder, 32), tmp_path / "copy")
+
+
 def test_check_looks_at_a_copy_at_its_own_size(folder, tmp_path, capsys):
     prepare(open_dataset(folder, 32), tmp_path / "copy")
     command.main(["check", str(tmp_path / "copy")])

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from diffae.errors import UserError
-from diffae.files import cache_root, file_size, read_file, read_text
+from diffae.files import amount, cache_root, file_size, read_file, read_text
 
 
 def test_a_file_and_a_link_to_it_are_read(tmp_path):
@@ -98,3 +98,11 @@ def test_without_a_home_the_cache_must_be_named(monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", "~nobody-of-this-name/x")
     with pytest.raises(UserError, match="no home folder here; set DIFFAE_CACHE"):
         cache_root()
+
+
+@pytest.mark.parametrize(
+    "size, text",
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (2_340_000, "2.3 MB"), (10**12, "1000.0 GB")],
+)  # fmt: skip
+def test_bytes_are_told_in_a_unit_of_which_there_is_one(size, text):
+    assert amount(size) == text
