@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
+from reports.comparable import OF_N
 from reports.metrics import METRICS, Margin, Metrics, comparable_n
 from reports.reading import Refused, short
 from reports.records import HIGHER, NEITHER, Record
@@ -87,8 +88,16 @@ def compare(
     found = judge(found, alpha)
     lost = [r for key, r in base.records.items() if key not in new.records and r.value is not None]
     fresh = [r for key, r in new.records.items() if key not in base.records and r.value is not None]
-    found += [Comparison(r, r.value, None, verdict=MISSING, note="no such row") for r in lost]
+    found += map(_lost, lost)
     return found + [Comparison(r, None, r.value, verdict=NEW) for r in fresh]
+
+
+def _lost(record: Record) -> Comparison:
+    """A number that is gone; a reference of the n that samples had is replaced by one of the n that they have."""
+    if record.reference and OF_N in record.system:
+        note = "no samples of this n any more"
+        return Comparison(record, record.value, None, verdict=NOT_COMPARED, note=note)
+    return Comparison(record, record.value, None, verdict=MISSING, note="no such row")
 
 
 def check_protocols(base: Run, new: Run, key: str) -> None:

@@ -575,3 +575,16 @@ def test_a_metric_that_depends_on_n_is_compared_at_one_n(metric, verdict):
     (found,) = compare(runs[0], runs[1], read_margins())
     note = "of 118 images, was of 128: fd_effnet depends on how many"
     assert found.note == (note if verdict == "not compared" else "")
+
+
+def test_real_images_of_the_n_that_samples_had_are_not_missing():
+    """Where 118 samples become 121, so do the images beside them; a reference under its plain name that is gone is missing."""
+    rows = [(title, "pu/Blond", "fd_effnet") for title in ("DiffAE", "naive", "naive, n = 118")]
+    base = make_run(dict.fromkeys(rows, RNG.normal(100, 1, 50)))
+    records = {
+        key: replace(record, reference=record.system != "DiffAE")
+        for key, record in base.records.items()
+    }
+    new = make_run({rows[0]: RNG.normal(100, 1, 50)})
+    found = verdicts_of(replace(base, records=records), new)
+    assert found[rows[1]] == "missing" and found[rows[2]] == "not compared"
