@@ -85,13 +85,11 @@ def test_the_packages_are_those_of_the_wheel(installed, folder):
     assert all(Path(file).is_relative_to(installed.parent) for file in files)
 
 
-def test_every_command_answers(installed, folder):
+def test_commands_that_need_nothing_answer(installed, folder):
     bench = installed / "diffae-bench"
     assert re.fullmatch(r"diffae-bench \d+\.\d+\.\d+\n", check(bench, "--version", cwd=folder))
     usage = check(bench, "--help", cwd=folder)
     assert re.findall(r"^  (\w+) ", usage, re.M) == COMMANDS.split()
-    for name in COMMANDS.split():
-        assert f"diffae-bench {name}" in check(bench, name, "--help", cwd=folder)
     assert "portraits-ddim" in check(bench, "list", cwd=folder)
     assert "EfficientNet" in check(bench, "doctor", cwd=folder)
     assert check(bench, "docs", "solvers", cwd=folder) == (ROOT / "docs/solvers.md").read_text()

@@ -114,8 +114,10 @@ class Dataset:
         return np.flatnonzero(self.partition == SPLITS[split])
 
     def images(self, indices: Indices) -> np.ndarray:
-        """uint8 B x S x S x 3."""
+        """uint8 B x S x S x 3. Raises TypeError for indices that are no whole numbers, such as a mask."""
         size = self.image_size
+        if np.asarray(indices).dtype == np.bool_:  # which NumPy before 2.4 takes for 0 and 1
+            raise TypeError("indices are whole numbers, not a mask")
         pixels = [self._pixels(operator.index(i)) for i in indices]
         return np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.uint8)
 
