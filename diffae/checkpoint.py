@@ -6,6 +6,7 @@ Nothing in either is ever executed.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     if not place.exists():
         raise UserError(
             f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' "
-            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'})"
+            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'}){of_hub(path)}"
         )
     if place.name in (WEIGHTS, CONFIG):
         place = place.parent
@@ -88,6 +89,14 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
             f"{OFFICIAL}"
         )
     return Folder(place)
+
+
+def of_hub(path: str | Path) -> str:
+    """What to do with the name of a model on the Hugging Face Hub, which is no folder here; "" if it is not like one."""
+    match = re.fullmatch(r"[\w-][\w.-]*/([\w-][\w.-]*)", str(path))
+    if match is None:
+        return ""
+    return f"; of a model on the Hub, its folder: hf download {path} --local-dir {match[1]}, then --ckpt {match[1]}"
 
 
 def _holds_checkpoint(folder: Path) -> bool:

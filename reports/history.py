@@ -50,10 +50,15 @@ def _history(args: argparse.Namespace) -> int:
     entries = [entry_of(folder, args.commit or "") for folder in args.runs]
     if entries:
         count = add(args.file, entries)
-        print(f"{args.file}: {count} of {len(entries)} runs added, the others are there already")
+        already = ", the others are there already" if count < len(entries) else ""
+        print(f"{args.file}: {count} of {len(entries)} runs added{already}")
     found = read_history(args.file)
     if not found:
         raise Refused(f"{args.file}: no run is in it; give the folder of one")
+    if len(found) == 1:
+        print(
+            f"{args.file}: one run so far, {len(found[0].numbers)} headlines; add the next commit's"
+        )
     _write(args, found)
     return 0
 

@@ -34,7 +34,7 @@ def weights_report(folder: Path | None) -> list[str]:
             f"  {weight.name}: {weight.what_for}",
             f"    for {', '.join(_seen_through(weight.name))}",
             f"    {_state(weight, folder)}",
-            f"    published at {weight.published_at}",
+            f"    published: {weight.published_at}",
             f"    SHA-256 {weight.sha256}",
             f"    licence: {weight.licence}",
         ]

@@ -3,6 +3,7 @@
 from benchmarks import REGISTRY, systems
 from benchmarks.core.profiles import described
 from benchmarks.core.registry import Registry
+from benchmarks.systems.files.recognised import CONFIG, PACKAGED
 from diffae import cli
 from diffae.packaged import packaged_configs
 
@@ -26,8 +27,18 @@ def list_everything(arguments: list[str]) -> None:
         "Packaged checkpoints (--ckpt)",
         {name: f"{c.kind}, {c.image_size} px" for name, c in packaged_configs().items()},
     )
+    _section(
+        "Packaged small versions of other systems (--systems, without a --ckpt of theirs)", _small()
+    )
     _section("Data (--data; look at it with python -m diffae.data check)", DATASETS)
     _section("Profiles (--profile)", described())
+
+
+def _small() -> dict[str, str]:
+    """By the systems that take them: stylegan2-w and stylegan2-wplus are two of one network."""
+    there = {path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}")}
+    names = [name for name in systems.REGISTRY.own if name.partition("-")[0] in there]
+    return {name: "32 px, trained on the portraits (docs/systems.md)" for name in names}
 
 
 def _lines(registry: Registry) -> dict[str, str]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from functools import reduce
+from pathlib import Path
 
 from benchmarks import REGISTRY, systems
 from benchmarks.commands import config_file
@@ -262,5 +263,18 @@ def _checkpoint(text: str) -> tuple[str, str]:
     with importing():
         from diffae import checkpoint
 
-    config = checkpoint.open_checkpoint(text).config
+    try:
+        config = checkpoint.open_checkpoint(text).config
+    except UserError as error:
+        raise UserError(f"{error}{_of_another_system(text)}") from None
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
+
+
+def _of_another_system(path: str) -> str:
+    """What to do with a file that is of neither DiffAE nor DDIM."""
+    if not Path(path).is_file():
+        return ""
+    return (
+        f"; if it is of another system, name that: --ckpt NAME={path} (`list` has the names), or your own class: "
+        f"--ckpt module:Class={path}"
+    )

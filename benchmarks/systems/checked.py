@@ -49,7 +49,13 @@ def build(
 ) -> "Checked":
     """The system that `factory` makes, checked. Raises SystemFailed if it makes none or says what cannot be;
     UserError and NotAvailable are its own words to the user."""
-    system = calling(name, "__init__", lambda: factory(path, device))
+    try:
+        system = calling(name, "__init__", lambda: factory(path, device))
+    except SystemFailed as failure:
+        if path is None and ":" in name:
+            hint = f"its path is None; give one: --ckpt {name}=PATH"
+            raise SystemFailed(f"{failure} ({hint})") from failure
+        raise
     if not isinstance(system, System):
         raise SystemFailed.at(
             name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"

@@ -1,9 +1,10 @@
 """The command lines of the verbs. Nothing here needs PyTorch."""
 
 import argparse
+import itertools
 import math
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from diffae import cli
@@ -14,6 +15,7 @@ from diffae.images.defaults import POOL, RULES, SHOTS, SOLVER, STEPS, STRENGTH
 from diffae.sampling.scheme import find
 
 MOST = 10_000  # pictures or variations that one command makes
+ASK = "?"  # in the place of an attribute's name
 MOST_STRIP = 100  # strengths side by side
 LARGEST_STRENGTH = 100.0
 LARGEST_PIXEL = 64
@@ -232,7 +234,9 @@ def _sample(parser: cli.Parser) -> None:
 
 
 def _sample_class(parser: cli.Parser) -> None:
-    parser.add_argument("--attribute", required=True, metavar="NAME", help="the class")
+    parser.add_argument(
+        "--attribute", required=True, metavar="NAME", help=f"the class; '{ASK}' lists them"
+    )
     parser.add_argument("--absent", action="store_true", help="the class of those that have it not")
     parser.add_argument(
         "--shots",
@@ -318,10 +322,23 @@ def parse(verb: str, arguments: list[str]) -> Namespace:
     parser = cli.Parser(f"{cli.prog('diffae.images')} {verb}", VERBS[verb].line)
     VERBS[verb].options(parser)
     _model(parser, VERBS[verb].out)
+    asks = _asks(arguments)
+    if asks:  # which needs no pictures, and writes nothing
+        for action in parser._actions:
+            action.required, action.nargs = False, "*" if action.nargs == "+" else action.nargs
     args = parser.parse(_joined(arguments))
-    args.verb = verb
-    _check(args)
+    args.verb, args.asks = verb, asks
+    if not asks:
+        _check(args)
     return args
+
+
+def _asks(arguments: Sequence[str]) -> bool:
+    """Whether the question is which attributes there are: --attribute '?'."""
+    return any(
+        word == f"--attribute={ASK}" or pair == ("--attribute", ASK)
+        for word, pair in zip(arguments, itertools.pairwise([*arguments, ""]), strict=True)
+    )
 
 
 def _joined(arguments: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """A verb from its options to its folder."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from diffae.checkpoint import OFFICIAL
 from diffae.errors import UserError
 from diffae.files import Target, empty_folder, never, refuse_outputs
 from diffae.images import choosing, commands, marks, output
-from diffae.images.classifier import Classifier, codes_of, fingerprint_of
+from diffae.images.classifier import Classifier, classifier_of, codes_of, fingerprint_of
 from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from probes import auroc
@@ -32,6 +33,16 @@ def _inputs(args: Namespace) -> list[Path | str]:
     known = vars(args)
     names = ("landmarks", "classifier", "having", "lacking", "data")
     return [*known.get("pictures", ()), *filter(None, map(known.get, names))]
+
+
+def attributes(args: Namespace) -> Sequence[str]:
+    """The names that --attribute takes: of --classifier, of --data, or of the checkpoint's own classifier."""
+    if args.classifier is not None:
+        return Classifier.load(args.classifier).names
+    model = load(args)
+    if getattr(args, "data", None) is not None:
+        return choosing.labelled(args, model, choosing.FEW_PORTRAITS).attribute_names
+    return classifier_of(model).names
 
 
 def make(args: Namespace) -> dict[str, Any]:

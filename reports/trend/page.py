@@ -5,7 +5,7 @@ What lies along the plots is an `Axis`: `reports.trend.training` has another, of
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -76,7 +76,8 @@ class Figure:
 def render(entries: Sequence[Entry]) -> str:
     """The page of `entries`, which are in order; of many, the last."""
     entries = entries[-SHOWN:]
-    return render_page(WORDS, facts(entries), sections(list(enumerate(entries)), COMMITS), COMMITS)
+    words = WORDS if len(entries) > 1 else replace(WORDS, caption=f"{ONE} {WORDS.caption}")
+    return render_page(words, facts(entries), sections(list(enumerate(entries)), COMMITS), COMMITS)
 
 
 def render_page(
@@ -107,7 +108,7 @@ def render_page(
 def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """What the runs share, for the head of the page."""
     first, last = entries[0], entries[-1]
-    span = f"{first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"
+    span = " to ".join(dict.fromkeys(f"{one.when:%Y-%m-%d}" for one in (first, last)))
     return [
         ("Runs", f"{len(entries)}"),
         ("From", span),
@@ -241,6 +242,7 @@ def _tick(axes: "Axes", runs: Runs) -> None:
 
 
 COMMITS = Axis("commit", ("date", "commit"), _cells, _tick)
+ONE = "One run so far: these are its headlines, and with the next commit's run they begin to be a trend."
 WORDS = Words(
     "trend",
     "Headlines by commit",

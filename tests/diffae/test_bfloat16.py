@@ -37,7 +37,7 @@ def unlimited(monkeypatch):
 @pytest.mark.parametrize(
     ("cpuinfo", "said"),
     [
-        (SAPPHIRE_RAPIDS, (True, "this processor has avx512_bf16")),
+        (SAPPHIRE_RAPIDS, (True, "this processor has amx_bf16")),
         (SKYLAKE, (False, "this processor has no instructions for bfloat16")),
         (NEOVERSE_V1, (True, "this processor has bf16")),
         (NEOVERSE_N1, (False, "this processor has no instructions for bfloat16")),
@@ -91,6 +91,13 @@ def test_a_gpu_that_emulates_it_does_not_have_it(has, monkeypatch):
         torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation
     )
     assert bfloat16.support("cuda:1")[0] == has and asked == ["cuda:1"]
+
+
+def test_the_reason_is_what_makes_it_fast(monkeypatch):
+    """AMX, which multiplies matrices; a processor that has it has AVX512's vectors too."""
+    monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx512_bf16", "amx_bf16"})
+    monkeypatch.setattr(bfloat16, "LIMITS", ())
+    assert bfloat16.support("cpu") == (True, "this processor has amx_bf16")
 
 
 def test_no_other_device_is_known_to_have_it():

@@ -199,7 +199,9 @@ def test_a_start_that_does_not_fit_is_one_line(preset, more, told, first, theirs
 def test_a_start_that_is_none_is_one_line(tmp_path, capsys):
     for given, told in (("/nowhere", "/nowhere: no such checkpoint"), ("", "--init")):
         line = refusal(
-            command.main, capsys, *arguments("tiny", tmp_path / "data", tmp_path / "out", "--init", given)
+            command.main,
+            capsys,
+            *arguments("tiny", tmp_path / "data", tmp_path / "out", "--init", given),
         )
         assert told in line
 

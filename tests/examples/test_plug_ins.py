@@ -64,7 +64,7 @@ def test_readme_quotes_the_system_and_its_entry_point():
 
 
 def test_the_examples_run(installed, portraits, tmp_path):
-    from my_vae.network import train
+    from my_vae.train import train
 
     dataset = open_dataset(portraits, 32)
     net = train(dataset.batch(dataset.indices("train")), steps=5, batch=16)

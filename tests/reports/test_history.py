@@ -74,7 +74,10 @@ def test_the_same_run_is_not_added_twice(tmp_path, file, capsys):
     run = run_folder(tmp_path / "run")
     for added in (1, 0):
         assert history.main([str(run), "--file", str(file)]) == 0
-        assert f"{added} of 1 runs added" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert f"{added} of 1 runs added" in said and ("there already" in said) == (not added)
+        assert "history.jsonl: one run so far, 2 headlines" in said
+    assert "One run so far" in render(read_history(file))
     again = run_folder(tmp_path / "again", day=2)  # the same commit, measured again, as before
     other = run_folder(tmp_path / "other", commit="b" * 40)
     assert add(file, [entry_of(again), entry_of(other), entry_of(other)]) == 1

@@ -16,6 +16,7 @@ from torch import nn
 
 from benchmarks.systems.files import containers, library
 from benchmarks.systems.files.recognised import CONFIG, PIPELINE, read_json
+from diffae.checkpoint import of_hub
 from diffae.errors import UserError, name_all
 from diffae.files import file_size
 
@@ -88,7 +89,8 @@ def find(path: Path) -> Found:
     """The model folder that `path` means: itself, or of a pipeline its `vae`. Raises UserError, naming the path."""
     if not path.is_dir():
         what = "is a file; give its folder" if path.exists() else "no such folder"
-        raise UserError(f"{path}: {what} (of diffusers: with {CONFIG} and {WEIGHTS}.safetensors)")
+        needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
+        raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else of_hub(path)}")
     _refuse_code(path)
     folder = _of_pipeline(path) if (path / PIPELINE).is_file() else path
     _refuse_code(folder)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from benchmarks.metrics.weights import NotAvailable
 from benchmarks.systems.files import containers
+from benchmarks.systems.files.recognised import PACKAGED
 from diffae.checkpoint import write_tensors
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-PACKAGED = Path(__file__).parents[1] / "pretrained"
 
 C = TypeVar("C")
 

@@ -8,6 +8,7 @@ from diffae.errors import UserError, reason
 from diffae.files import read_text
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
+PACKAGED = Path(__file__).parents[1] / "pretrained"  # the small versions of systems, a folder each
 
 
 def system_of(text: str | Path) -> str | None:

@@ -1,19 +1,14 @@
-"""A small variational autoencoder (Kingma and Welling, 2014), and a minute of training on the portraits.
+"""A small variational autoencoder (Kingma and Welling, 2014)."""
 
-python -m my_vae.network weights.safetensors
-"""
-
-import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from diffae.data import open_portraits
 from diffae.errors import UserError
 
-SIZE, DIM, WIDTH = 32, 64, 32
+SIZE, DIM, WIDTH = 32, 64, 16
 
 
 class VAE(nn.Module):
@@ -63,25 +58,3 @@ class VAE(nn.Module):
     @staticmethod
     def _double(inputs: int, outputs: int) -> nn.Module:
         return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.SiLU())
-
-
-def train(images: Tensor, steps: int, batch: int = 64) -> VAE:
-    torch.manual_seed(0)
-    net = VAE()
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
-    for _ in range(steps):
-        loss = net.loss(images[torch.randint(len(images), (batch,))])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return net.eval()
-
-
-def main(out: str, steps: int = 2000) -> None:
-    portraits = open_portraits(10_000, SIZE)
-    images = portraits.batch(portraits.indices("train")[:4000])
-    save_file(train(images, steps).state_dict(), out)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks.run
 from benchmarks import REGISTRY, systems
 from benchmarks.systems import base
 from diffae import checkpoint
@@ -61,6 +62,15 @@ def test_packaged_configurations_are_those_of_the_checkpoints():
         name: checkpoint.open_checkpoint(name).config for name in checkpoint.packaged_names()
     }
     assert {config.image_size for config in packaged_configs().values()} == {32}
+
+
+def test_the_list_names_all_packaged_weights(capsys):
+    benchmarks.run.main(["list"])
+    lines = capsys.readouterr().out.split("Packaged small versions")[1].split("\n\n")[0]
+    named = {line.split()[0] for line in lines.split("\n")[1:]}
+    assert named == {"vqgan", "vqvae2", "nvae", "d2c", "stylegan2-w", "stylegan2-wplus"}
+    folders = (ROOT / "benchmarks" / "systems" / "pretrained").iterdir()
+    assert {folder.name for folder in folders} == {name.partition("-")[0] for name in named}
 
 
 def test_lazy_names_are_the_objects_themselves():

@@ -137,6 +137,35 @@ def test_a_checkpoint_says_its_system(tmp_path, monkeypatch, typed, expected):
     assert list(found.checkpoints.values()) == ["a/path"]
 
 
+def test_what_a_checkpoint_may_have_meant_is_said(tmp_path, monkeypatch):
+    """A name of the Hub is a folder to download; a file of another system, or of one's own class, is named with it."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.zeros(1)}, "weights.pt")
+    hub = (
+        "hf download stabilityai/sd-vae-ft-mse --local-dir sd-vae-ft-mse, then --ckpt sd-vae-ft-mse"
+    )
+    own = "--ckpt NAME=weights.pt (`list` has the names), or your own class: --ckpt module:Class=weights.pt"
+    for given, words in (
+        ("stabilityai/sd-vae-ft-mse", hub),
+        ("weights.pt", own),
+        ("nothing.pt", ""),
+    ):
+        with pytest.raises(UserError) as error:
+            options.parse(["reconstruction", "--ckpt", given], None)
+        assert words in str(error.value) and ("hf download" in str(error.value)) == (words == hub)
+    with pytest.raises(UserError, match="hf download stabilityai/sd-vae-ft-mse --local-dir"):
+        systems.load("diffusers", "stabilityai/sd-vae-ft-mse")
+
+
+def test_a_class_that_needs_its_path_is_told_that_it_is_none(tmp_path, monkeypatch):
+    (tmp_path / "needing.py").write_text(
+        MODULE.replace("self.path, ", "open(path).close(); self.path, ")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="its path is None; give one: --ckpt needing:Blocks=PATH"):
+        systems.load("needing:Blocks")
+
+
 def test_timm_itself_takes_no_file(tmp_path):
     """It would be measured under another's title."""
     with pytest.raises(UserError, match=r"timm has weights of its own.*timm:MODEL=PATH"):

@@ -1,5 +1,7 @@
 """The small versions that ship: they load without a path, keep to the test split, and look like their families."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,12 @@ from torch.nn.functional import conv2d
 
 from benchmarks import systems
 from benchmarks.core.selection import select
+from benchmarks.metrics import identity
 from benchmarks.systems.files import folder
+from diffae import packaged
 from diffae.data import open_dataset
 
+ROOT = Path(__file__).parents[3]
 SHIPPED = {
     "vqgan": ("vqgan",),
     "vqvae2": ("vqvae2",),
@@ -39,6 +44,12 @@ def test_it_loads_without_a_path_and_saw_training_portraits_only(name):
 def test_all_of_them_are_small():
     files = [path for path in folder.PACKAGED.rglob("*") if path.is_file()]
     assert 0 < sum(path.stat().st_size for path in files) < MOST
+
+
+def test_readme_says_what_the_packaged_models_take():
+    ours = [*packaged.PACKAGED.rglob("*.safetensors"), identity.PACKAGED]
+    size = sum(path.stat().st_size for path in ours) / 1e6
+    assert f"All together they take {size:.1f} MB." in (ROOT / "README.md").read_text()
 
 
 def round_trip(name, images):

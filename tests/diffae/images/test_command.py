@@ -80,6 +80,16 @@ def test_an_edit_of_strength_0_is_none(command, faces, tmp_path):
     assert torch.equal(edited, plain)
 
 
+def test_a_question_mark_lists_the_attributes(command, model, tmp_path):
+    """Without pictures or --out, and nothing is written."""
+    before = set(tmp_path.iterdir())
+    for words in (["edit", "--attribute", "?"], ["sample-class", "--attribute=?"]):
+        done = command(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert tuple(done.stdout.split("\n")[:-1]) == classifier_of(model).names
+    assert {path for path in tmp_path.iterdir() if path.name != "cache"} <= before
+
+
 def test_no_picture_takes_the_place_of_another_or_of_the_sheet(command, faces, tmp_path):
     """Not by its name, by its suffix, by its folder, by capitals, or by strengths that are alike in six digits."""
     (tmp_path / "b").mkdir()

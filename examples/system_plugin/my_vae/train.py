@@ -1,0 +1,35 @@
+"""A minute of training on the portraits, once these are drawn.
+
+python -m my_vae.train weights.safetensors
+"""
+
+import sys
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diffae.data import open_portraits
+from my_vae.network import SIZE, VAE
+
+
+def train(images: Tensor, steps: int, batch: int = 64) -> VAE:
+    torch.manual_seed(0)
+    net = VAE()
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(steps):
+        loss = net.loss(images[torch.randint(len(images), (batch,))])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return net.eval()
+
+
+def main(out: str, steps: int = 1000) -> None:
+    portraits = open_portraits(10_000, SIZE)
+    images = portraits.batch(portraits.indices("train")[:4000])
+    save_file(train(images, steps).state_dict(), out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
