@@ -1,20 +1,25 @@
-"""The one place that knows about several processes (started by torchrun).
+"""The one place that knows about several processes: those that torchrun starts, and helpers of one's own (`mapped`).
 
-Work is divided by index and results meet as files, so all that is needed is a rank, a world and a barrier. They
-use the key-value store that torchrun keeps and exchange no tensors: a process that ends leaves nobody hanging in
-a collective, on CPU and GPU alike. Without torchrun there is one process, and every function answers at once.
+Under torchrun work is divided by index and results meet as files, so all that is needed is a rank, a world and a
+barrier. They use the key-value store that torchrun keeps and exchange no tensors: a process that ends leaves nobody
+hanging in a collective, on CPU and GPU alike. Without torchrun there is one process, and every function answers at once.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from diffae.errors import UserError
 from diffae.signals import importing
@@ -30,6 +35,9 @@ LONGEST_ENDING = (
     60  # seconds; PyTorch's own wait must not end while Python does: the process would abort
 )
 LONGEST_NAP = 0.02  # seconds between two looks at a barrier
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Stopped(Exception):
@@ -191,3 +199,92 @@ def main_first() -> Iterator[None]:
     yield
     if is_main():
         barrier()
+
+
+# ----------------------------------------------------------------------------------------------
+# Helpers of one process
+
+
+# What a helper runs. Python's own pools import the caller's script again, which then needs a main guard, and cannot be
+# standard input; they also stay behind when their parent is killed.
+HELP = "import sys; sys.path[:] = sys.argv[1:]; from diffae.distributed import _help; _help()"
+
+
+@contextmanager
+def mapped(
+    function: Callable[[T], U], items: Iterable[T], workers: int, died: str
+) -> Iterator[Iterator[U]]:
+    """`map(function, items)` by `workers` helper processes, or here where that is 1.
+
+    The function is one that an import finds, as pickle wants it; what it raises is raised here. A helper that dies is
+    UserError(died). No signal reaches the helpers: each ends when it is asked no more, or when this process has ended.
+    """
+    if workers == 1:
+        yield map(function, items)
+        return
+    idle: SimpleQueue[_Helper] = SimpleQueue()
+
+    def ask(item: T) -> U:
+        helper = idle.get()
+        try:
+            found, error = helper.answer(item)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise UserError(died) from None
+        finally:
+            idle.put(helper)
+        if error is not None:
+            raise error
+        return cast(U, found)
+
+    with ExitStack() as stack:
+        for _ in range(workers):
+            idle.put(stack.enter_context(_Helper(function)))
+        pool = ThreadPoolExecutor(workers)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield pool.map(ask, items)
+
+
+class _Helper:
+    """A process that is told a function, and then calls it with what it is sent."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-P", "-c", HELP, *map(str, sys.path)]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
+        self._tell = cast(IO[bytes], self.process.stdin)
+        self._heard = cast(IO[bytes], self.process.stdout)
+        self._first = pickle.dumps(function)
+
+    def answer(self, item: object) -> tuple[object, Exception | None]:
+        """What the function makes of `item`, and what it raises. Raises OSError, EOFError or UnpicklingError if the
+        process has died."""
+        self._tell.write(self._first + pickle.dumps(item))
+        self._tell.flush()
+        self._first = b""
+        return cast(tuple[object, Exception | None], pickle.load(self._heard))
+
+    def __enter__(self) -> _Helper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._tell.close()
+        self.process.wait()
+        self._heard.close()
+
+
+def _help() -> None:
+    """All that a helper does."""
+    told, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the function prints is no answer
+    with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):  # the parent has ended
+        function = pickle.load(told)
+        while True:
+            item = pickle.load(told)
+            answer: tuple[object, Exception | None]
+            try:
+                answer = function(item), None
+            except Exception as error:
+                answer = None, error
+            answers.write(pickle.dumps(answer))
+            answers.flush()

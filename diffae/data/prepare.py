@@ -12,14 +12,9 @@ import io
 import json
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -41,6 +36,7 @@ from diffae.data.prepared import (
     npy_header,
 )
 from diffae.data.survey import Survey, digest_parts, state_of
+from diffae.distributed import mapped
 from diffae.errors import UserError
 from diffae.files import Target, amount, is_partial, refuse_outputs, write_whole, writing
 from diffae.lock import foreign, lock_folder
@@ -242,9 +238,10 @@ def _copy(job: _Job, progress: Progress, workers: int, state: str) -> None:
     """Everything that `progress` lacks, in `workers` processes, noted chunk by chunk."""
     count, out = len(job.data), job.rows.parent
     starts = range(progress.images, count, job.chunk)
+    workers = workers if len(starts) >= WORTH_PROCESSES else 1
     with (
         tqdm(total=count, initial=progress.images, desc=f"copying {job.data.name}", unit="img", delay=1, disable=None) as bar,
-        _mapped(job, starts, workers) as parts,
+        mapped(job, starts, workers, DEAD_PROCESS) as parts,
     ):  # fmt: skip
         for part in parts:
             bar.update(part.end - progress.images)
@@ -252,44 +249,6 @@ def _copy(job: _Job, progress: Progress, workers: int, state: str) -> None:
             progress.skipped |= part.skipped
             progress.enlarged += part.enlarged
             _note(out, job.data, progress, state)
-
-
-@contextmanager
-def _mapped(job: _Job, starts: range, workers: int) -> Iterator[Iterator[Part]]:
-    """`map(job, starts)`, in processes where that pays."""
-    if workers == 1 or len(starts) < WORTH_PROCESSES:
-        yield map(job, starts)
-        return
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start, initargs=(job,)
-    )
-    try:
-        yield pool.map(_do, starts)
-    except BrokenProcessPool:
-        raise UserError(DEAD_PROCESS) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_job: list[_Job] = []  # of this process, which does no other
-
-
-def _start(job: _Job) -> None:
-    """In each process of the pool: Ctrl-C is the parent's to answer, and it ends with the parent however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _job.append(job)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _do(start: int) -> Part:
-    return _job[0](start)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
-"""Every format is read alike in forked and in spawned processes, at once with the one that opened it."""
+"""Every format is read alike in forked and in spawned processes, at once with the one that opened it; and what the
+helper processes of `distributed.mapped` are asked, they answer, from any program, and are gone with it."""
 
 import io
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import tarfile
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +21,9 @@ from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
+from diffae.distributed import mapped
+from diffae.errors import UserError
+from diffae.files import file_size
 
 COUNT = 24
 
@@ -126,3 +133,70 @@ def test_a_data_set_can_be_sent_to_a_process(opened):
         assert len(pickle.dumps(data)) < 20_000, data.name
         order, images = read(sent, 0)
         np.testing.assert_array_equal(images, expected[order])
+
+
+# ----------------------------------------------------------------------------------------------
+# Helpers
+
+PROGRAM = """
+from diffae.distributed import mapped
+with mapped(abs, range(-3, 0), 2, "died") as found: print(*found)
+
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "standard input", "interactive", "-c"])
+def test_a_program_without_a_main_guard_has_helpers(how, tmp_path):
+    """None of them runs the program again, which Python's own pools do where they find its file."""
+    (tmp_path / "script.py").write_text(PROGRAM)
+    given = {
+        "script": [tmp_path / "script.py"],
+        "standard input": ["-"],
+        "interactive": ["-i"],
+        "-c": ["-c", PROGRAM],
+    }
+    command = [sys.executable, *given[how]]
+    done = subprocess.run(command, input=PROGRAM, capture_output=True, text=True)
+    assert done.stdout == "3 2 1\n", done.stderr
+
+
+def test_what_helpers_raise_is_raised_and_what_they_print_is_no_answer(tmp_path, capfd):
+    (tmp_path / "here").write_bytes(b"12345")
+    paths = [tmp_path / "here", tmp_path / "gone", tmp_path / "here"]
+    with pytest.raises(UserError, match="gone: no such file"), mapped(file_size, paths, 2, "") as a:
+        assert next(a) == 5
+        next(a)
+    with pytest.raises(FileNotFoundError), mapped(os.stat, paths[1:], 2, "died") as found:
+        next(found)  # which names the file, and is not taken for the end of a helper
+    with mapped(print, ["a line"], 2, "died") as found:
+        assert list(found) == [None]
+    assert capfd.readouterr().err == "a line\n"
+
+
+def test_a_helper_that_dies_is_one_line():
+    with pytest.raises(UserError, match="^make memory free$"):
+        with mapped(os._exit, [1, 1], 2, "make memory free") as found:
+            list(found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_helpers_hear_no_signal_and_end_with_their_parent(number):
+    """The signal goes to the whole group, as a terminal's Ctrl-C and a scheduler's SIGTERM do."""
+    program = (
+        "import time\nfrom diffae.distributed import mapped\n"
+        "with mapped(abs, [-1, -2], 2, 'died') as found:\n"
+        "    print(*found, flush=True)\n    time.sleep(60)\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "1 2\n"
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=30)  # until the helpers, too, have let go of it
+    assert process.returncode == -number
+    assert errors.count("Traceback") == (number == signal.SIGINT)  # the parent's alone

@@ -12,6 +12,7 @@ from diffae.data import open_dataset
 from diffae.data.__main__ import main
 from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute, write_dataset
 from diffae.data.portraits.attributes import BEARDS, HAIR_COLOURS
+from diffae.data.portraits.write import CHUNK, WORTH_PROCESSES
 from diffae.errors import UserError
 
 CELEBA = "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs".split()
@@ -163,18 +164,22 @@ def test_a_damaged_note_is_named(tmp_path, content):
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one process draws by itself")
-def test_a_script_without_a_main_guard_is_told_what_it_lacks(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    imports = "from diffae.data import open_portraits\n"
-    call = "print(len(open_portraits(600, 8)))\n"
-    script = tmp_path / "script.py"
-    script.write_text(imports + call)
-    bare = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert bare.returncode == 1 and bare.stdout == ""
-    assert 'put the calls under `if __name__ == "__main__":`' in bare.stderr.splitlines()[-1]
-    script.write_text(imports + 'if __name__ == "__main__":\n    ' + call)
-    guarded = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert guarded.stdout == "600\n", guarded.stderr
+def test_processes_that_a_program_on_standard_input_started_draw_the_same(tmp_path):
+    """As many as several processes are worth, without a main guard and in an empty cache."""
+    count = WORTH_PROCESSES * CHUNK + 1
+    program = f"from diffae.data import open_portraits\nprint(open_portraits({count}, 8).root)\n"
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=program,
+        env=os.environ | {"DIFFAE_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    drawn = open_dataset(done.stdout.strip(), 64)
+    assert len(drawn) == count and not list(tmp_path.rglob("*.partial"))
+    for index in (0, CHUNK, count - 1):
+        assert np.array_equal(drawn.images([index])[0], render(portrait(0, index), 64))
 
 
 @pytest.mark.parametrize(

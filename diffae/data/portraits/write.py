@@ -3,14 +3,10 @@
 import io
 import json
 import os
-import signal
 import time
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
-from multiprocessing import current_process, get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +16,7 @@ from tqdm import tqdm
 
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
+from diffae.distributed import mapped
 from diffae.errors import UserError
 from diffae.files import cache_root, is_partial, read_text, write_whole
 
@@ -34,10 +31,7 @@ ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE = (
     "identity_CelebA.txt",
 )
 CHUNK = 64
-DEAD_PROCESS = (
-    "portraits: a process that draws died; make memory free, or, in a script without it,"
-    ' put the calls under `if __name__ == "__main__":`; run again, it goes on'
-)
+DEAD_PROCESS = "portraits: a process that draws died; make memory free; run again, it goes on"
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
@@ -76,33 +70,14 @@ def write_dataset(
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, seed)
-    workers = workers or os.cpu_count() or 1
-    with ExitStack() as stack:
-        mapped: Iterable[int] = map(draw, chunks)
-        if workers > 1 and len(chunks) > WORTH_PROCESSES:
-            if getattr(current_process(), "_inheriting", False):
-                # One of the processes below, importing a script without a main guard. It must not open a pool of its
-                # own: killed while it does, it leaves semaphores behind, of which Python warns below our message.
-                raise UserError(DEAD_PROCESS)
-            context = get_context("spawn")
-            pool = stack.enter_context(
-                ProcessPoolExecutor(
-                    workers,
-                    mp_context=context,
-                    initializer=signal.signal,
-                    initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the parent's to answer
-                )
-            )
-            mapped = pool.map(draw, chunks)
-        title = "drawing portraits"
-        progress = stack.enter_context(
-            tqdm(total=len(missing), desc=title, unit="image", delay=1, disable=None)
-        )
-        try:
-            for drawn in mapped:
-                progress.update(drawn)
-        except BrokenProcessPool:
-            raise UserError(DEAD_PROCESS) from None
+    workers = (workers or os.cpu_count() or 1) if len(chunks) > WORTH_PROCESSES else 1
+    title = "drawing portraits"
+    with (
+        mapped(draw, chunks, workers, DEAD_PROCESS) as counts,
+        tqdm(total=len(missing), desc=title, unit="image", delay=1, disable=None) as progress,
+    ):
+        for drawn in counts:
+            progress.update(drawn)
     _write_labels(out, count, seed)
 
 
