@@ -19,6 +19,7 @@ from diffae.errors import UserError
 from diffae.sampling.scheme import find as find_solver
 from diffae.signals import importing
 
+BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
 PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 
 
@@ -230,8 +231,11 @@ def _names(text: str) -> tuple[str, ...]:
 def _checkpoints(texts: list[str]) -> dict[str, str]:
     """What --ckpt gave, by SYSTEM or SYSTEM:TITLE; two for one of them contradict each other."""
     checkpoints: dict[str, str] = {}
-    for text in texts:
-        name, path = _checkpoint(text)
+    given = [_checkpoint(text) for text in texts]
+    several = [name for name, _ in given].count(BY_FOLDER) > 1
+    for name, path in given:
+        if name == BY_FOLDER and several:
+            name = f"{BY_FOLDER}:{_title_of_folder(path)}"
         if name in checkpoints:
             raise UserError(
                 f"--ckpt: two checkpoints for {name}, {checkpoints[name]} and {path}; "
@@ -239,6 +243,14 @@ def _checkpoints(texts: list[str]) -> dict[str, str]:
             )
         checkpoints[name] = path
     return checkpoints
+
+
+def _title_of_folder(path: str) -> str:
+    """What a folder of diffusers is called in tables; of several in one run each is told apart by it."""
+    with importing():
+        from benchmarks.systems import diffusers_system
+
+    return diffusers_system.find(path)[0].title
 
 
 def _system_of(key: str) -> str:

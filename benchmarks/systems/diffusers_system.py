@@ -21,6 +21,7 @@ from benchmarks.systems.base import Code, needed
 from benchmarks.systems.files import diffusers_folder, library
 from benchmarks.systems.files.address import read_address
 from benchmarks.systems.files.diffusers_folder import Found
+from benchmarks.systems.files.recognised import CONFIG, read_json
 from benchmarks.systems.networks import codebook
 from benchmarks.systems.parts import Part
 from benchmarks.systems.quantised import AS_GIVEN, Maps, map_of
@@ -41,14 +42,19 @@ def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSyste
 
     Raises UserError, naming the path.
     """
+    found, options = find(path)
+    kind = {VQ: QuantisedModel, RAE: RepresentationModel, CONSISTENCY: ConsistencyModel}
+    return kind.get(found.class_name, DiffusersSystem)(found, options, device)
+
+
+def find(path: str | Path | None) -> tuple[Found, dict[str, str]]:
+    """The folder that an address means, and how it is to be read. Raises UserError, naming the path."""
     address = read_address(path, OPTIONS)
     if address.path is None:
         raise NotAvailable(
             "no model of diffusers ships with this package; give one: --ckpt diffusers=FOLDER"
         )
-    found = diffusers_folder.find(address.path)
-    kind = {VQ: QuantisedModel, RAE: RepresentationModel, CONSISTENCY: ConsistencyModel}
-    return kind.get(found.class_name, DiffusersSystem)(found, address.options, device)
+    return diffusers_folder.find(address.path), address.options
 
 
 class DiffusersSystem(Maps):
@@ -70,10 +76,11 @@ class DiffusersSystem(Maps):
 
     def _dtype(self) -> torch.dtype:
         name = self.options["dtype"]
-        if name == "float16" and self.model.config.get("force_upcast"):
+        stated = read_json(self.source / CONFIG)  # what it leaves out, diffusers takes for true
+        if name == "float16" and stated.get("force_upcast"):
             raise UserError(
-                f"{self.source}: its configuration says that float16 gives no numbers (force_upcast); use "
-                "dtype=float32 or dtype=bfloat16"
+                f"{self.source}: its {CONFIG} asks for float32 in place of float16 (force_upcast: true, which diffusers "
+                "also writes by default); use dtype=float32 or dtype=bfloat16, or set it to false where float16 is enough"
             )
         return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[
             name

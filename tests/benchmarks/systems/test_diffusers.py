@@ -17,6 +17,7 @@ from benchmarks.commands import options
 from benchmarks.systems.base import Code, SystemFailed
 from benchmarks.systems.files import library
 from diffae.errors import UserError
+from reports.records import read_records
 
 pytest.importorskip("diffusers")
 
@@ -153,11 +154,16 @@ def test_a_posterior_is_its_mean_or_a_sample_that_is_the_image_s_own(kl):
 
 
 def test_float16_is_refused_where_it_is_known_to_give_no_numbers(tmp_path):
-    """SDXL's VAE, whose configuration says force_upcast."""
+    """SDXL's VAE, whose configuration says force_upcast; not Stable Diffusion 1.5's, of which it is diffusers' default."""
     diffusers_models.save(tmp_path / "sdxl", "AutoencoderKL", force_upcast=True)
-    with pytest.raises(UserError, match=r"sdxl: .*force_upcast"):
+    with pytest.raises(UserError, match=r"sdxl: its config.json asks for float32.*force_upcast"):
         systems.load("diffusers", f"{tmp_path / 'sdxl'}#dtype=float16")
     assert systems.load("diffusers", f"{tmp_path / 'sdxl'}#dtype=bfloat16")
+    config = json.loads((tmp_path / "sdxl" / "config.json").read_text())
+    del config["force_upcast"]
+    (tmp_path / "sdxl" / "config.json").write_text(json.dumps(config))
+    silent = systems.load("diffusers", f"{tmp_path / 'sdxl'}#dtype=float16")
+    assert silent.inner.model.config["force_upcast"] and silent.describe()["dtype"] == "float16"
 
 
 def test_what_is_no_number_in_float16_is_never_measured(tmp_path):
@@ -260,6 +266,22 @@ def test_a_folder_is_recognised_by_the_command_line(more, expected, kl):
     asked = options.parse(["reconstruction", "--ckpt", f"{kl}#posterior=sample", *more], None)
     assert asked.checkpoints["diffusers"] == f"{kl}#posterior=sample"
     assert asked.systems == expected
+
+
+def test_several_folders_are_compared_in_one_run(kl, patches, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    diffusers_models.save(tmp_path / "other", "AsymmetricAutoencoderKL")
+    found = [f"--ckpt={kl}", f"--ckpt=diffusers={tmp_path / 'other'}"]
+    command = ["reconstruction", "--profile", "smoke", "--limit", "4", "--data", str(patches.root)]
+    run.main([*command, *found, "--out", str(tmp_path / "run")])
+    rows = read_records(tmp_path / "run" / "records.csv")
+    scores = {row.system: row.value for row in rows if row.metric == "mse"}
+    assert set(scores) == {"kl (AutoencoderKL)", "other (AsymmetricAutoencoderKL)"}
+    assert len(set(scores.values())) == 2
+    with pytest.raises(
+        UserError, match=r"two checkpoints for diffusers:kl .*give the second a title"
+    ):
+        options.parse(["reconstruction", f"--ckpt={kl}", f"--ckpt={kl}#posterior=sample"], None)
 
 
 # ------------------------------------------------------------------------------------------------
