@@ -8,10 +8,13 @@
 
 Frechet distances, as fid, compare two sets. The others compare pairs: files of the same name, whatever their
 suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines before say
-how it was measured; of several metrics each has its own, in the order in which they were named. A metric whose weights are not here is refused, never replaced by another.
+how it was measured; of several metrics each has its own, in the order in which they were named. A metric whose weights are not here is refused, never replaced by
+another: it is a line on stderr and exit status 2, and the others are printed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -35,7 +38,7 @@ from diffae.data.transforms import decode, decode_plainly
 from diffae.errors import UserError
 from diffae.files import Target, refuse_outputs
 from reports import metrics
-from reports.metrics import EFFNET, comparing, published_name
+from reports.metrics import EFFNET, alternatives, comparing, published_name
 
 SETS = comparing(metrics.SETS)
 NAMES = {"identity": "arcface"}  # what the command calls a metric of another name
@@ -62,13 +65,43 @@ def main(arguments: list[str] | None = None) -> None:
     if args.b is None and args.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
     refuse_outputs([Target("--save", args.save, is_statistics)], (args.a, args.b))
-    device, size = torch.device(args.device), args.batch_size
+    device = torch.device(args.device)
     loader = _Loader(args.weights_dir, args.allow_unknown_weights, device, args.reading)
     with full_precision():
-        found = _measure_pairs(pairs, args.a, args.b, loader, size) if pairs else {}
-        for name in sets:
-            found[name] = _measure_sets(name, args.a, args.b, args.save, loader, size)
-    print("\n".join(line for name in names for line in found[name]))
+        found, refused = _measured(sets, pairs, args, loader)
+    if found:
+        print("\n".join(line for name in names for line in found.get(name, [])), flush=True)
+    for reason in refused[:-1]:
+        cli.say(f"error: {reason}")
+    if refused:
+        raise UserError(refused[-1])
+
+
+def _measured(
+    sets: Sequence[str], pairs: Sequence[str], args: Namespace, loader: "_Loader"
+) -> tuple[dict[str, list[str]], list[str]]:
+    """The lines of each metric that can be had, and for the others why they cannot."""
+    found: dict[str, list[str]] = {}
+    refused: list[str] = []
+    compare: dict[str, tuple[PairMetric, str]] = {}
+
+    @contextmanager
+    def noting(*names: str) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            refused.append(f"{', '.join(names)}: {error}")
+
+    for name in pairs:
+        with noting(name):
+            compare[name] = loader.pair_metric(name)
+    if compare:
+        with noting(*compare):
+            found |= _measure_pairs(compare, args.a, args.b, loader, args.batch_size)
+    for name in sets:
+        with noting(name):
+            found[name] = _measure_sets(name, args.a, args.b, args.save, loader, args.batch_size)
+    return found, refused
 
 
 def _names_of_metrics(text: str) -> list[str]:
@@ -135,12 +168,18 @@ class _Loader:
             cli.say(f"warning: {folder}: {note}; see --reading")
         return names
 
-    def path(self, weight: str) -> Path:
-        return weights.load_path(weight, self.weights_dir, self.allow_unknown)
+    def path(self, metric: str) -> Path:
+        """The weights of the network that it looks through. Raises UserError, with what stands in for it."""
+        try:
+            network = METRICS[metric].network
+            return weights.load_path(network, self.weights_dir, self.allow_unknown)
+        except UserError as error:
+            others = alternatives(metric)[1:]
+            hint = f"; {others[0]} stands in for it" if others else ""
+            raise UserError(f"{error}{hint}") from None
 
     def features(self, metric: str) -> features.FeatureNetwork:
-        network = METRICS[metric].network
-        return FEATURES[network](self.path(network), self.device)
+        return FEATURES[METRICS[metric].network](self.path(metric), self.device)
 
     def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
         """The metric, and what measures it."""
@@ -149,15 +188,15 @@ class _Loader:
         if not network:
             return PLAIN[metric], METRICS[metric].title
         if published_name(metric) == "arcface":
-            face = self._face(network)
+            face = self._face(metric, network)
             return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
-        distance = DISTANCES[network](self.path(network), self.device)
+        distance = DISTANCES[network](self.path(metric), self.device)
         return distance, _network(distance)
 
-    def _face(self, network: str) -> identity.FaceEmbedding:
+    def _face(self, metric: str, network: str) -> identity.FaceEmbedding:
         if network == identity.PORTRAITS:
             return identity.id_portraits(identity.PACKAGED, self.device)
-        return identity.arcface(self.path(network), self.device)
+        return identity.arcface(self.path(metric), self.device)
 
 
 def _network(
@@ -253,14 +292,17 @@ def _save(path: Path, moments: Moments) -> None:
 
 
 def _measure_pairs(
-    metrics: Sequence[str], a: Path, b: Path | None, loader: _Loader, batch_size: int
+    compare: Mapping[str, tuple[PairMetric, str]],
+    a: Path,
+    b: Path | None,
+    loader: _Loader,
+    batch_size: int,
 ) -> dict[str, list[str]]:
-    """The lines of each metric; the images are read once for all."""
+    """The lines of each metric, given with what measures it; the images are read once for all."""
     if b is None:
-        raise UserError(f"{metrics[0]}: takes two folders")
+        raise UserError("takes two folders")
     pairs = _pairs(a, b, loader)
-    compare = {metric: loader.pair_metric(metric) for metric in metrics}
-    scores: dict[str, list[Tensor]] = {metric: [] for metric in metrics}
+    scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
     joined = (_read_pair(first, second, loader) for first, second in pairs)
     for batch in _batches(joined, batch_size):
         first, second = _signed(batch[:, 0]), _signed(batch[:, 1])

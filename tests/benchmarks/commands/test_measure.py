@@ -98,6 +98,31 @@ def test_a_missing_weight_is_never_replaced(folders, tmp_path, monkeypatch, metr
         main([metric, *map(str, folders)])
 
 
+def test_of_several_metrics_each_that_can_be_had_is_printed(
+    folders, tmp_path, monkeypatch, capsys, measure
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    expected = {name: measure(name, *folders) for name in ("fd_effnet", "ssim")}
+    with pytest.raises(UserError, match=r"^fid: pt_inception.*; fd_effnet stands in for it$"):
+        main(["fd_effnet,lpips,ssim,fid", *map(str, folders)])
+    told = capsys.readouterr()
+    values = [line.split() for line in told.out.splitlines() if ":" not in line]
+    assert {name: float(value) for name, value in values} == expected
+    (error,) = (line for line in told.err.splitlines() if line.startswith("error: "))
+    assert error.startswith("error: lpips: alexnet") and error.endswith(
+        "pd_effnet stands in for it"
+    )
+
+
+def test_sets_need_no_pairs(folders, tmp_path, capsys, measure):
+    for path in sorted(folders[0].iterdir())[:3]:
+        shutil.copy(path, tmp_path)
+    expected = measure("fd_effnet", tmp_path, folders[1])
+    with pytest.raises(UserError, match=r"^ssim, mse: .*no image named"):
+        main(["ssim,mse,fd_effnet", str(tmp_path), str(folders[1])])
+    assert capsys.readouterr().out.splitlines()[-1] == f"fd_effnet {expected:.8g}"
+
+
 def test_pairs_must_be_pairs(folders, tmp_path):
     a, b = folders
     (tmp_path / "c").mkdir()
