@@ -8,17 +8,19 @@
 from the command line, and what goes wrong is an exception. The commands run through `measure` too.
 """
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import nn
 
 from benchmarks import REGISTRY, systems
+from benchmarks.commands.progress import Bar
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import Evaluation, make_context
 from benchmarks.core.precision import precision, refuse_what_cannot_be
@@ -48,24 +50,62 @@ Models = Model | Sequence[Model] | Mapping[str, Model]
 
 
 class Settings(TypedDict, total=False):
-    """What else can be asked for; the flags of `python -m benchmarks.run` of the same names say more."""
+    """What else `evaluate` takes by keyword; its docstring says what each means."""
 
-    settings: Mapping[str, object]  # --set: {"reconstruction.images": 64}
-    limit: int  # --limit: of every count
-    steps: int | Sequence[int]  # T of Tables 1, 2 and 4
-    solver: str  # of every benchmark that takes steps
+    settings: Mapping[str, object]
+    limit: int | None
+    steps: int | Sequence[int] | None
+    solver: str | None
     seed: int
-    attributes: str | Sequence[str]  # that `identity` edits
-    crop: str
-    device: str  # default: that of a model that is given, else the GPU where there is one
+    attributes: str | Sequence[str]
+    crop: str | None
+    device: str | None
     precision: str
-    batch_size: int | str
-    weights_dir: str | Path
+    batch_size: int | str | None
+    weights_dir: str | Path | None
     allow_unknown_weights: bool
-    save_images: bool  # --save-images, into `out`
-    cache: bool  # keep finished work in the store on disk, as the command does; default: where `out` is given
+    save_images: bool
+    cache: bool | None
+    progress: bool | None
 
 
+DEFAULTS = Settings(
+    settings={},
+    limit=None,
+    steps=None,
+    solver=None,
+    seed=0,
+    attributes=(),
+    crop=None,
+    device=None,
+    precision="float32",
+    batch_size=None,
+    weights_dir=None,
+    allow_unknown_weights=False,
+    save_images=False,
+    cache=None,
+    progress=None,
+)
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _spelled_out(function: F) -> F:
+    """`function` as `help` and an editor are to show it: each keyword of `Settings` with its type and default."""
+    found = inspect.signature(function)
+    own = [
+        one for one in found.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    named = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=kind
+        )
+        for name, kind in Settings.__annotations__.items()
+    ]
+    vars(function)["__signature__"] = found.replace(parameters=[*own, *named])
+    return function
+
+
+@_spelled_out
 def evaluate(
     model: Models,
     tasks: str | Sequence[str] = "all",
@@ -76,19 +116,42 @@ def evaluate(
 ) -> Results:
     """Measure a model, or several of them, and return their numbers.
 
-    `model` is a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
-    any object with `encode(images)` and `decode(code)` (see `systems.wrap`); a list of such, or a dictionary whose
-    keys are their titles in the tables. `tasks` are benchmarks by name, or "all". `data` is a path as --data takes it,
-    an open `Dataset` of `diffae.data`, or None for the portraits. `out` is a run folder as the command makes it;
-    without it nothing is written. A model is left in the mode that it was in, with its gradients.
+    model       a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
+                any object with `encode(images)`, `decode(code)` and `image_size` (see `systems.wrap`); a list of such,
+                or a dictionary whose keys are their titles in the tables
+    tasks       benchmarks by name, or "all"
+    data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
+    profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`
+    out         a run folder as the command makes it; without it nothing is written
+
+    The rest is by keyword:
+
+    settings    other values of the profile's, by name: {"reconstruction.images": 64}
+    limit       the most of every count of images, pairs and samples
+    steps       T of Tables 1, 2 and 4: a number or several
+    solver      what takes the steps of every benchmark that takes some: "ddim", "fast", ... (`diffae-bench docs solvers`)
+    seed        of all noise, from 0
+    attributes  those that `identity` edits, by name; default: the paper's that the data has
+    crop        how `data` is cut to squares, where it is a path; default: the format's own
+    device      "cpu", "cuda" or "cuda:N"; default: that of a model that is given, else a GPU where there is one
+    precision   how exactly networks compute: "float32", "tf32" or "bfloat16"
+    batch_size  images that a network is given at once, or "auto"; no number depends on it
+    weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run doctor`
+    allow_unknown_weights  use weights whose SHA-256 is not known
+    save_images  keep the reconstructions of Table 1 and their inputs as PNG, in `out`
+    cache       keep finished work in the store on disk, as the command does; default: where `out` is given
+    progress    a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`
+
+    A model is left in the mode that it was in, with its gradients.
 
     Raises UserError (of `diffae.errors`) where the command would end with status 2. A system that fails is a row with
     the reason, in `Results.failures`, and the others go on.
     """
-    run = _prepare(model, tasks, data, profile, out, settings)
+    run = _prepare(model, tasks, data, profile, out, {"progress": True, **settings})
     return Results.of(run.evaluation, run.about, _rows(run))
 
 
+@_spelled_out
 def evaluate_iter(
     model: Models,
     tasks: str | Sequence[str] = "all",
@@ -97,7 +160,8 @@ def evaluate_iter(
     out: str | Path | None = None,
     **settings: Unpack[Settings],
 ) -> Iterator[Row]:
-    """The rows of `evaluate`, each as soon as it is known. What is wrong with the arguments is raised at once.
+    """The rows of `evaluate`, which says what the arguments mean, each as soon as it is known. What is wrong with the
+    arguments is raised at once.
 
     A model that is measured must not learn between two rows: all are filed under what it was at the first.
     """
@@ -138,6 +202,7 @@ class _Run:
     about: dict[str, Any]
     out: Path | None
     undisturbed: Callable[[], AbstractContextManager[None]]
+    shows_progress: bool
 
 
 def _prepare(
@@ -152,12 +217,11 @@ def _prepare(
         raise TypeError(
             f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
         )
-    for name in ("cache", "allow_unknown_weights", "save_images"):
-        if not isinstance(settings.get(name, False), bool):
-            raise UserError(f"{name} {settings.get(name)!r}: must be True or False")
-    device = _device(model, settings.get("device"))
+    settings = {**DEFAULTS, **settings}
+    _refuse_odd(dict(settings))
+    device = _device(model, settings["device"])
     options = _options(tasks, data, profile, out, settings, device)
-    if settings.get("save_images") and out is None:
+    if settings["save_images"] and out is None:
         raise UserError("save_images: needs a run folder to keep them in; give out=")
     refuse_what_cannot_be(options.precision, options.device)
     if options.out is not None:
@@ -165,13 +229,13 @@ def _prepare(
     with _undisturbed(options.precision, (), device):
         loaded = _systems(model, device)
         dataset = open_data(options, loaded, data if isinstance(data, Dataset) else None)
-        on_disk = settings.get("cache", out is not None)
+        on_disk = out is not None if settings["cache"] is None else settings["cache"]
         store = Store(default_root()) if on_disk else MemoryStore()
         store.make()
         evaluation = Evaluation(make_context(options, dataset, store), loaded)
         about = run_folder.settings(options, evaluation)
     if options.out is not None:
-        out, keeps = options.out, settings.get("save_images", False)
+        out, keeps = options.out, settings["save_images"]
         evaluation.context = replace(
             evaluation.context, pictures=out / PICTURES, images=out / IMAGES if keeps else None
         )
@@ -182,7 +246,19 @@ def _prepare(
         about,
         options.out,
         lambda: _undisturbed(options.precision, modules, device),
+        bool(settings["progress"]) and cli.bar_is_seen(),
     )
+
+
+def _refuse_odd(settings: Mapping[str, object]) -> None:
+    """Raise UserError for what is neither a switch nor a dictionary where that is asked for."""
+    for name in ("cache", "allow_unknown_weights", "save_images", "progress"):
+        if settings[name] is not dict(DEFAULTS)[name] and not isinstance(settings[name], bool):
+            raise UserError(f"{name} {settings[name]!r}: must be True or False")
+    if not isinstance(settings["settings"], Mapping):
+        raise UserError(
+            f'settings {settings["settings"]!r:.80}: must be a dictionary, such as {{"reconstruction.images": 64}}'
+        )
 
 
 def _options(
@@ -200,7 +276,7 @@ def _options(
     for name in names:
         if name != "all":
             REGISTRY.get(name)
-    how, crop = settings.get("precision", "float32"), settings.get("crop")
+    how, crop = settings["precision"], settings["crop"]
     if how not in PRECISIONS:
         raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
     if crop is not None and crop not in CROPS:
@@ -209,7 +285,7 @@ def _options(
         raise UserError(
             f"crop {crop!r}: the data set is open already, cut by {data.transform.crop}"
         )
-    weights_dir = settings.get("weights_dir")
+    weights_dir = settings["weights_dir"]
     for name, path in {"data": data, "out": out, "weights_dir": weights_dir}.items():
         if isinstance(path, str) and not path:  # which would be the current folder
             raise UserError(f"{name}: is empty; give a path")
@@ -223,14 +299,14 @@ def _options(
         data=str(data.root) if isinstance(data, Dataset) else None if data is None else str(data),
         crop=crop,
         profile=_profile(profile, settings, benchmarks),
-        attributes=_several(settings.get("attributes", ())),
-        seed=whole(settings.get("seed", 0), "seed", 0, LARGEST_SEED),
+        attributes=_several(settings["attributes"]),
+        seed=whole(settings["seed"], "seed", 0, LARGEST_SEED),
         device=str(device),
         weights_dir=None if weights_dir is None else Path(weights_dir),
-        allow_unknown_weights=settings.get("allow_unknown_weights", False),
+        allow_unknown_weights=settings["allow_unknown_weights"],
         out=None if out is None else Path(out),
         precision=how,
-        batch_size=settings.get("batch_size"),
+        batch_size=settings["batch_size"],
     )
 
 
@@ -244,16 +320,16 @@ def _profile(
     profile: str | Path | Profile, settings: Settings, benchmarks: Sequence[str]
 ) -> Profile:
     def changed(found: Profile) -> Profile:
-        return found.changed_by(settings.get("settings", {}))
+        return found.changed_by(settings["settings"])
 
-    limit = settings.get("limit")
+    limit = settings["limit"]
     return for_run(
         profile if isinstance(profile, Profile) else find(str(profile)),
         benchmarks,
-        None if settings.get("steps") is None else _several(settings["steps"]),
+        None if settings["steps"] is None else _several(settings["steps"]),
         changed,
         None if limit is None else whole(limit, "limit", 1, LARGEST),
-        settings.get("solver"),
+        settings["solver"],
     )
 
 
@@ -332,7 +408,10 @@ def _rows(run: _Run) -> Iterator[Row]:
             folder = None
             if run.out is not None:
                 folder = RunFolder(run.out, run.evaluation, run.about, ())
-        rows = measure(run.evaluation, run.tasks, folder)
+            watch = Watch()
+            if run.shows_progress:
+                watch = stack.enter_context(Bar(run.evaluation, run.tasks))
+        rows = measure(run.evaluation, run.tasks, folder, watch)
         stack.callback(rows.close)
         while True:
             with run.undisturbed():

@@ -117,6 +117,11 @@ def say(text: str) -> None:
         _complain(text)
 
 
+def bar_is_seen() -> bool:
+    """Whether standard error is a terminal, or a notebook's, which says that it is none."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
 def device(text: str) -> str:
     """The type of --device: "cpu", or "cuda" or "cuda:N" where there is such a GPU."""
     match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", text)

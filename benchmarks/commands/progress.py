@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import astuple
 from time import monotonic
+from typing import Self
 
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ BESIDES = 500.0
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
-class Progress(Watch):
+class Bar(Watch):
     """The bar of one run; `with` ends it."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
@@ -40,18 +41,14 @@ class Progress(Watch):
             bar_format=FORMAT,
             smoothing=0,
             leave=False,
-            disable=None if distributed.is_main() else True,
+            disable=not (distributed.is_main() and cli.bar_is_seen()),
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
-
-    def note(self, line: str) -> None:
-        with tqdm.external_write_mode(file=sys.stderr):
-            cli.say(line)
 
     def begins(self, benchmark: str) -> None:
         self._reach(self._before(benchmark))
@@ -65,8 +62,6 @@ class Progress(Watch):
     def ends(self, benchmark: str, seconds: float | None) -> None:
         own = [cost for (name, _), cost in self.costs.items() if name == benchmark]
         self._reach(self._before(benchmark) + sum(own))
-        took = "done" if seconds is None else f"{seconds:.0f} s"
-        self.note(f"{benchmark}: {took}{self._left()}")
 
     def _before(self, benchmark: str, system: str | None = None) -> float:
         """The cost of all that comes before a benchmark, or before a system in it."""
@@ -80,6 +75,19 @@ class Progress(Watch):
     def _reach(self, done: float) -> None:
         self.done = max(self.done, done)
         self.bar.update(self.done - self.bar.n)
+
+
+class Progress(Bar):
+    """The same, and a line of what a person should know and of each benchmark that is done."""
+
+    def note(self, line: str) -> None:
+        with tqdm.external_write_mode(file=sys.stderr):
+            cli.say(line)
+
+    def ends(self, benchmark: str, seconds: float | None) -> None:
+        super().ends(benchmark, seconds)
+        took = "done" if seconds is None else f"{seconds:.0f} s"
+        self.note(f"{benchmark}: {took}{self._left()}")
 
     def _left(self) -> str:
         """`; 40 % done, about 3 min left`, of what is planned and took longer than a glance."""

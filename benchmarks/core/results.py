@@ -1,10 +1,12 @@
 """What was measured, in memory: as pandas frames, as the tables of a run, and against another run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
 
 from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.precision_guard import Deviations
@@ -15,8 +17,9 @@ from benchmarks.core.tables import specs as table_specs
 from diffae.cli import did_you_mean
 from diffae.data import Dataset
 from diffae.errors import UserError
-from reports import gate, gate_page, markdown
+from reports import gate, gate_page, markdown, numbers
 from reports.layout import Table
+from reports.metrics import Metrics
 from reports.records import COLUMNS, Distinct, Record, record_key
 from reports.specs import TableSpec
 from reports.tables import build_tables, printed
@@ -108,6 +111,27 @@ class Results:
         """The tables that these rows make, by name; "overview" has the headlines of all."""
         return {table.name: table for table in build_tables(self.rows, self.specs)}
 
+    def summary(self) -> str:
+        """One line a model, to be printed: the headline of each benchmark at the largest T, ± its standard error.
+
+        Of a model's settings the first, such as x_T inverted; the others are in the tables. "-": not measured, and
+        `frame` says why.
+        """
+        known = self.tables["overview"].known
+        headlines = self.tables["overview"].records
+        systems = dict.fromkeys(record.system for record in headlines)
+        columns: dict[str, dict[str, Record]] = {}
+        for record in headlines:
+            if record.value is not None:
+                rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
+                rivals.setdefault(record.system, record)
+        headers = [_column(list(rivals.values()), known) for rivals in columns.values()]
+        rows = [
+            [system, *(_cell(rivals.get(system), known) for rivals in columns.values())]
+            for system in systems
+        ]
+        return tabulate(rows, ["", *headers], disable_numparse=True)
+
     def table(self, name: str) -> "pd.DataFrame":
         """A table as it is printed, a cell with its error as text. Raises UserError if these rows do not make it."""
         return printed(self._table(name))
@@ -127,8 +151,9 @@ class Results:
     # Against another run
 
     def compare(self, base: "Results | str | Path", alpha: float = 0.05) -> "pd.DataFrame":
-        """Each number against that of `base` (other results, or a run folder), worst first: is it worse by more than a
-        margin and by more than chance? What the verdicts mean: `diffae-bench docs numbers`.
+        """Each number of these results (column "new") against that of `base` (other results, or a run folder; column
+        "base"), worst first: is it worse here by more than a margin and by more than chance? What the
+        verdicts mean: `diffae-bench docs numbers`. The frame's `attrs` name the two.
 
         Raises Refused, a ValueError, if a number was measured otherwise there.
         """
@@ -147,7 +172,10 @@ class Results:
             | {"paired": c.paired, "verdict": c.verdict, "note": c.note}
             for c in gate_page.ordered(found)
         ]
-        return pd.DataFrame(rows).astype({"steps": "Int64"})
+        frame = pd.DataFrame(rows).astype({"steps": "Int64"})
+        frame.attrs = {"base": repr(base) if isinstance(base, Results) else str(base)}
+        frame.attrs |= {"new": repr(self)}
+        return frame
 
     def as_run(self, called: str = "these results") -> gate.Run:
         """What the gate compares; `called` is what its messages say."""
@@ -161,3 +189,16 @@ class Results:
             protocols={name: dict(fields) for name, fields in self.protocols.items()},
             settings=dict(self.about),
         )
+
+
+def _column(rivals: Sequence[Record], known: Metrics) -> str:
+    """The heading of a column of `summary`: the benchmark over the metric, with the T that all have."""
+    steps = {record.steps for record in rivals if record.steps is not None}
+    at = f", T = {steps.pop()}" if len(steps) == 1 else ""
+    return f"{rivals[0].benchmark}\n{numbers.heading(rivals[0].metric, rivals, known)}{at}"
+
+
+def _cell(record: Record | None, known: Metrics) -> str:
+    if record is None:
+        return "-"
+    return numbers.value_text(record, known) + numbers.error_text(record, known)

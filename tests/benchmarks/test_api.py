@@ -1,5 +1,6 @@
 """`evaluate`: the numbers of the command from Python, and everything left as it was."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -120,12 +121,17 @@ def test_samples_are_the_scores_of_each_image(patches):
 
 
 def test_tables_are_as_they_are_printed(patches):
-    results = evaluate({"one": Half(), "two": "dummy-perfect"}, "reconstruction", patches, "smoke")
+    models = {"one": Half(), "two": "dummy-stochastic"}  # whose own x_T is perfect, and no other
+    results = evaluate(models, "reconstruction", patches, "smoke")
     table = results.table("table1_reconstruction")
-    assert list(table["system"]) == ["one", "two"]
+    assert list(dict.fromkeys(table["system"])) == ["one", "two"]
     value = results.frame().query("metric == 'mse' and system == 'one'")["value"].iloc[0]
     assert table["MSE ↓"].iloc[0].startswith(f"{value:.4f}"[:6])
     assert "one" in results._repr_markdown_() and "two" in repr(results)
+    benchmark, metric, _, one, two = results.summary().splitlines()
+    assert benchmark.split()[0] == "reconstruction" and "MSE ↓" in metric
+    assert one.startswith("one") and f"{value:.4f} ± " in one
+    assert two.startswith("two  1.0000 ± ")
     with pytest.raises(UserError, match=r"no table 'table1_recnstruction'; did you mean"):
         results.table("table1_recnstruction")
 
@@ -144,6 +150,8 @@ def test_a_worse_model_is_a_regression(patches, half):
     verdicts = found.set_index("metric")["verdict"]
     assert verdicts["mse"] == "regression" and verdicts["latent_dim"] == "same"
     assert found["verdict"].iloc[0] == "regression" and found["paired"].any()
+    both = evaluate([Half(), "dummy-perfect"], "reconstruction", patches, "smoke")
+    assert both.compare(half).attrs == {"base": repr(half), "new": repr(both)}
     with pytest.raises(UserError, match="alpha must be between 0 and 1, not 5"):
         half.compare(half, alpha=5)
     perfect = evaluate("dummy-perfect", "reconstruction", patches, "smoke")
@@ -237,6 +245,30 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["complete"] is True
 
 
+def test_help_has_every_keyword_with_its_type_default_and_meaning():
+    for function in (evaluate, evaluate_iter):
+        named = inspect.signature(function).parameters
+        assert {name for name, one in named.items() if one.kind is one.KEYWORD_ONLY} == {
+            *api.Settings.__annotations__
+        }
+        assert (named["seed"].default, named["seed"].annotation) == (0, int)
+        assert named["precision"].default == "float32"
+    said = {line.split()[0] for line in evaluate.__doc__.splitlines() if line.strip()}
+    assert said >= {*inspect.signature(evaluate).parameters}
+
+
+def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeypatch):
+    given = ("dummy-constant", "memorisation", patches, "smoke")
+    evaluate(*given, limit=8)
+    assert capsys.readouterr().err == ""  # a file, or a log
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # a notebook, as far as one can tell
+    evaluate(*given, limit=8)
+    assert "memorisation: dummy: constant" in capsys.readouterr().err
+    evaluate(*given, limit=8, progress=False)
+    assert len(list(evaluate_iter(*given, limit=8))) > 1
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -264,6 +296,7 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(model={"a\nb": Half()}), UserError, r"title 'a\\nb': must be one printable line"),
         (dict(batch_size=True), UserError, "batch size True: must be a number of images"),
         (dict(cache="yes"), UserError, "cache 'yes': must be True or False"),
+        (dict(settings=[1]), UserError, r"settings \[1\]: must be a dictionary"),
         (
             dict(model=[Half(), Half()]),
             UserError,

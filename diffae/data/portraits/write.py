@@ -14,6 +14,7 @@ import resvg_py
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
+from diffae import cli
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.distributed import mapped
@@ -74,7 +75,9 @@ def write_dataset(
     title = "drawing portraits"
     with (
         mapped(draw, chunks, workers, DEAD_PROCESS) as counts,
-        tqdm(total=len(missing), desc=title, unit="image", delay=1, disable=None) as progress,
+        tqdm(
+            total=len(missing), desc=title, unit="image", delay=1, disable=not cli.bar_is_seen()
+        ) as progress,
     ):
         for drawn in counts:
             progress.update(drawn)
