@@ -287,6 +287,7 @@ def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
     third = Training(Slope([1.0]), SCHEDULE, 0, "float32")
     third.load(tmp_path / "state", "me")
     assert third.precisions == text and capsys.readouterr().err == ""
+    assert stages.Outcome.of(third).precision == text
 
 
 # float16, whose gradients are scaled: what a GPU does, on the processor

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn.functional import conv2d
 
 from benchmarks import systems
 from benchmarks.core.selection import select
 from benchmarks.metrics import identity
 from benchmarks.systems.files import folder
+from benchmarks.systems.networks.vqvae2 import VQVAE2Config
 from diffae import packaged
 from diffae.data import open_dataset
 
@@ -50,6 +52,17 @@ def test_readme_says_what_the_packaged_models_take():
     ours = [*packaged.PACKAGED.rglob("*.safetensors"), identity.PACKAGED]
     size = sum(path.stat().st_size for path in ours) / 1e6
     assert f"All together they take {size:.1f} MB." in (ROOT / "README.md").read_text()
+
+
+def test_a_folder_has_weights_of_float16_and_numbers_that_are_none_as_they_are(tmp_path):
+    network = torch.nn.BatchNorm1d(3)
+    network.register_buffer("order", torch.arange(70_000))
+    torch.nn.init.constant_(network.weight, 1 / 3)
+    folder.write(network, "vqvae2", VQVAE2Config(), tmp_path)
+    found = load_file(tmp_path / folder.WEIGHTS)
+    assert found["weight"].dtype == torch.float16 and found["order"].dtype == torch.int64
+    assert torch.equal(found["order"], network.order) and "num_batches_tracked" not in found
+    torch.testing.assert_close(found["weight"].float(), network.weight.data, rtol=1e-3, atol=0)
 
 
 def round_trip(name, images):
