@@ -11,8 +11,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from typing import Protocol
 
-from reports.records import HIGHER, LOWER, NEITHER, Record
+from reports.records import HIGHER, LOWER, NEITHER
 
 SETS, PAIRS = "sets", "pairs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
@@ -255,9 +256,19 @@ def published_name(metric: str, known: Metrics = METRICS) -> str:
     return (known[metric].stands_in_for if metric in known else "") or metric
 
 
-def comparable_n(record: Record, known: Metrics = METRICS) -> int | None:
+class Counted(Protocol):
+    """A number of a metric, of n images: a record, or the line of a history."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def n(self) -> int | None: ...
+
+
+def comparable_n(number: Counted, known: Metrics = METRICS) -> int | None:
     """The n that another number must have to be compared with this one; None where it may have any."""
-    return record.n if record.metric in known and known[record.metric].depends_on_n else None
+    return number.n if number.metric in known and known[number.metric].depends_on_n else None
 
 
 def comparing(kind: str) -> tuple[str, ...]:

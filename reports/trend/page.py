@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.metrics import comparable_n
 from reports.page.html import HERE as PAGE
 from reports.page.html import STYLES, policy
 from reports.page.plots.data import COLOURS, DASHES, LARGEST, MARKERS, Plot, Point, Series, Z
@@ -177,18 +178,20 @@ def _values(numbers: Sequence[Number | None]) -> tuple[str, ...]:
 
 
 def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
-    """One system's numbers: a line where neighbours were measured by one protocol, broken where it changed."""
+    """One system's numbers: a line where neighbours were measured by one protocol, and at one n where they depend on it;
+    broken where either changed."""
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""
     name = ", ".join(part for part in (newest.system, at) if part)
     points: list[Point] = []
     before = None
     for x, number in sorted(numbers.items()):
-        if before not in (None, number.protocol):
+        alike = (number.protocol, comparable_n(number))
+        if before not in (None, alike):
             yield _one(name, points, own)
             points = []
         points.append(_point(x, number))
-        before = number.protocol
+        before = alike
     yield _one(name, points, own)
 
 
@@ -248,5 +251,5 @@ WORDS = Words(
     "Headlines by commit",
     "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
     "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
-    "another protocol.",
+    "another protocol, or are of another n on which they depend.",
 )

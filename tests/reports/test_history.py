@@ -4,6 +4,7 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from scipy.stats import t
 from reports import history
 from reports.reading import Refused
 from reports.records import LOWER
-from reports.trend.entries import Number, add, entry_of, read_history
+from reports.trend.entries import add, entry_of, read_history
 from reports.trend.exports import badge, for_action
 from reports.trend.page import COMMITS, figures, lines_of, render
 from reports.writing import append
@@ -213,10 +214,13 @@ def test_a_figure_has_every_run_with_its_interval(tmp_path, file):
     assert [row.cells[1] for row in ssim.rows] == ["c" * 9, "b" * 9, "a" * 9]
 
 
-def test_a_line_is_broken_where_the_protocol_is_another(tmp_path, file):
+@pytest.mark.parametrize("other", [{"protocol": "p9"}, {"metric": "fid", "n": 118}])
+def test_a_line_is_broken_where_the_protocol_is_another(tmp_path, file, other):
+    """And where n is, of a metric that depends on it."""
     entries = three_runs(tmp_path, file)
-    numbers = {i: entry.numbers[0] for i, entry in enumerate(entries)}
-    numbers[2] = Number(**vars(numbers[2]) | {"protocol": "p9"})
+    same = {name: other[name] for name in other if name == "metric"}
+    numbers = {i: replace(entry.numbers[0], **same) for i, entry in enumerate(entries)}
+    numbers[2] = replace(numbers[2], **other)
     first, second = lines_of(0, numbers)
     assert [p.x for p in first.points] == [0, 1] and [p.x for p in second.points] == [2]
     assert first.name == second.name == "DiffAE" and first.colour == second.colour
