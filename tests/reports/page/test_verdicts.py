@@ -120,7 +120,7 @@ def test_samples_of_a_class_are_held_against_as_many_real_images(tmp_path):
     assert text.startswith(
         "DiffAE has no rival here: FID from 300.00 (binary/Male) to 320.00 (pu/Male)."
     )
-    assert text.endswith("Nearer to the class than naive (as many) in 1 of 2.")
+    assert text.endswith("Nearer to the class than as many of all images (naive) in 1 of 2.")
 
 
 @pytest.mark.parametrize("spared", [False, True])
