@@ -1,14 +1,17 @@
 """The state of a training on disk: safetensors, written whole or not at all, the last two of them kept.
 
-A state that does not read, because a disk or a copy has damaged it, gives way to the one before.
+A state that does not read or is not what was written, because a disk or a copy has damaged it, gives way to the one before.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -16,6 +19,7 @@ from diffae.checkpoint import write_tensors
 from diffae.cli import say
 from diffae.errors import UserError
 
+DIGEST = "sha256"  # of a state, in its notes
 PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on
 
 
@@ -44,6 +48,7 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
         "seconds": f"{state.seconds:.1f}",
         "identity": identity,
     }
+    notes[DIGEST] = digest(state.tensors, notes)
     partial = path.with_name(path.name + ".partial")
     try:
         write_tensors(state.tensors, partial, notes)
@@ -98,16 +103,28 @@ def previous(path: Path, age: int = 1) -> Path:
     return path.with_name(path.name + ending)
 
 
+def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
+    """SHA-256 of a state: a weight of which a bit has changed is a weight as well, and safetensors does not see it."""
+    sha = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
 def _read(path: Path, names: set[str], identity: str, others: Collection[str]) -> State:
     try:
         with safe_open(path, "pt") as file:
             notes = file.metadata() or {}
-            if notes.get("identity", identity) != identity:
-                raise UserError(f"{path}: belongs to another training; choose another --out")
-            there = set(file.keys())
-            if missing := names - there:
-                raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
-            tensors = {name: file.get_tensor(name) for name in names | (there & set(others))}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        written = notes.pop(DIGEST, None)  # those of earlier versions have none
+        if written is not None and written != digest(tensors, notes):
+            raise _Damaged("not what was written there")
+        if notes.get("identity", identity) != identity:
+            raise UserError(f"{path}: belongs to another training; choose another --out")
+        if missing := names - tensors.keys():
+            raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
+        tensors = {name: tensors[name] for name in names | (tensors.keys() & set(others))}
         numbers = int(notes["step"]), int(notes["skipped"])
         return State(tensors, *numbers, notes["precision"], float(notes.get("seconds", 0)))
     except (OSError, SafetensorError, ValueError) as error:

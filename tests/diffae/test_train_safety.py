@@ -125,6 +125,56 @@ def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("damage", ["cut", "a byte of a weight", "the step", "the identity"])
+def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
+    damage, tmp_path, monkeypatch, capsys
+):
+    """It was interrupted after four steps, the newest of its states is damaged, and it goes on after three."""
+    monkeypatch.setattr(trainer._Rest, "is_over", lambda rest: True)  # saves after every step
+    whole, out, save = tmp_path / "whole", tmp_path / "out", state.save
+    whole.mkdir()
+    out.mkdir()
+    train(TINY, pictures(8), whole, Run(0, "me"), "cpu")
+
+    def until_the_fourth(path, now, *more):
+        save(path, now, *more)
+        if now.step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(state, "save", until_the_fourth)
+        train(TINY, pictures(8), out, Run(0, "me"), "cpu")
+    newest = stages.state_path(out, "image")
+    assert state.reached(newest) == 4 and state.reached(state.previous(newest)) == 3
+    content = newest.read_bytes()
+    damaged = {
+        "cut": content[: len(content) // 2],
+        "a byte of a weight": content[:-1] + bytes([content[-1] ^ 1]),
+        "the step": content.replace(b'"step":"4"', b'"step":"5"'),
+        "the identity": content.replace(b'"identity":"me"', b'"identity":"mf"'),
+    }
+    assert damaged[damage] != content
+    newest.write_bytes(damaged[damage])
+    capsys.readouterr()
+    train(TINY, pictures(8), out, Run(0, "me"), "cpu")
+    assert f"{newest}: damaged" in capsys.readouterr().err
+    for name in ("model.safetensors", "config.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_state_of_an_earlier_version_goes_on_unchecked(tmp_path):
+    """It carries no SHA-256 of itself."""
+    path = tmp_path / "state"
+    two_states(path)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        notes = {name: text for name, text in file.metadata().items() if name != "sha256"}
+    checkpoint.write_tensors(tensors, path, notes)
+    training = Training(Slope([1.0]), SCHEDULE, 0)
+    training.load(path, "me")
+    assert training.step == 2
+
+
 def test_two_damaged_states_are_refused(tmp_path):
     path = tmp_path / "state"
     two_states(path)
