@@ -117,7 +117,9 @@ def legend(table: Table) -> str:
         alike = ", among those measured alike" if any(map(contest_of, records)) else ""
         parts.append(f"Bold: the best of the systems measured here{alike}.")
     if any(r.solver == FAST for r in records):
-        parts.append(f"{FAST}: the solver that flags and settings call fast (docs/solvers.md).")
+        parts.append(
+            f"{FAST}: the solver that flags and settings call fast (diffae-bench docs solvers)."
+        )
     if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
         parts.append("±: one standard error.")
     if pooled := sorted({r.runs for r in records if is_pooled(r)}):

@@ -38,7 +38,7 @@ def _small() -> dict[str, str]:
     """By the systems that take them: stylegan2-w and stylegan2-wplus are two of one network."""
     there = {path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}")}
     names = [name for name in systems.REGISTRY.own if name.partition("-")[0] in there]
-    return {name: "32 px, trained on the portraits (docs/systems.md)" for name in names}
+    return {name: "32 px, trained on the portraits (diffae-bench docs systems)" for name in names}
 
 
 def _lines(registry: Registry) -> dict[str, str]:
