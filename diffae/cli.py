@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import io
+import math
 import os
 import re
 import signal
@@ -120,6 +121,14 @@ def say(text: str) -> None:
 def bar_is_seen() -> bool:
     """Whether standard error is a terminal, or a notebook's, which says that it is none."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def plain(number: float, digits: int) -> str:
+    """`number` with so many digits at least, never as a power of ten: 0.012, 9.9, 494,321."""
+    if not number or not math.isfinite(number):
+        return f"{number:g}"
+    decimals = digits - 1 - math.floor(math.log10(abs(number)))
+    return f"{number:,.{max(0, decimals)}f}"
 
 
 def device(text: str) -> str:

@@ -143,6 +143,13 @@ def to_error(value: float, error: float) -> str:
     return f"{value:.{min(digits, 15)}e}"
 
 
+def duration(seconds: float) -> str:
+    """`20 s`, `5 min`, `3.2 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
 def detectable_change(stderr: float | None) -> float | None:
     """The difference of two systems that two independent runs show, at the 5 % level, in 4 of 5 cases.
 

@@ -5,6 +5,7 @@ a small batch, and its seconds an image are multiplied by the calls. Nothing is 
 drawn, and of other data no more is read than its names, its labels and its first image.
 """
 
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
 
@@ -34,8 +35,12 @@ from benchmarks.systems.calling import raised
 from diffae import cli
 from diffae.data.dataset import SPLITS
 from diffae.eight_bit import to_uint8
+from reports.numbers import duration
 
 BATCH = {"cpu": 4, "cuda": 64}
+WIDTH = 100  # of a line, in characters
+HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
+WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
 
 
 @dataclass(frozen=True)
@@ -64,21 +69,25 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     for benchmark, title, work in planned:
         row = _Total().add(work, costs[title])
         total.add(work, costs[title])
-        rows.append([benchmark, "real images" if work.real else title, work.what, work.steps or ""])
+        what = f"{work.what}, T = {work.steps}" if work.steps else work.what
+        rows.append([benchmark, "real images" if work.real else title, what])
         rows[-1] += [f"{work.images:,}", *row.cells()]
-    rows.append(["total", "", "", "", "", *total.cells()])
-    headers = ["benchmark", "system", "work", "T", "images"]
-    headers += [f"{field.name} calls" for field in fields(Calls)] + ["TFLOP", "hours", "GB kept"]
-    lines = [
-        *_about(context),
-        tabulate(rows, headers, "simple", disable_numparse=True, colalign=_align(headers)),
-    ]
-    lines += [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
-    lines.append(
-        f"hours: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
-        "probes and Frechet distances is not counted; TFLOP: 10^12 multiplications and additions"
+    rows.append(["total", "", "", "", *total.cells()])
+    table = tabulate(
+        rows, HEADERS, "simple", disable_numparse=True, colalign=_align(), maxcolwidths=WIDTHS
     )
-    return "\n".join(lines)
+    lines = [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
+    lines += [
+        f"calls: {total.networks()}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
+        f"times: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
+        "probes and Frechet distances is not counted",
+        total.sentence(),
+    ]
+    return "\n".join([*map(_wrapped, _about(context)), table, *map(_wrapped, lines)])
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
 def _about(context: Context) -> list[str]:
@@ -94,8 +103,8 @@ def _about(context: Context) -> list[str]:
     ]
 
 
-def _align(headers: list[str]) -> list[str]:
-    return ["left"] * 3 + ["right"] * (len(headers) - 3)
+def _align() -> list[str]:
+    return ["left"] * 3 + ["right"] * (len(HEADERS) - 3)
 
 
 def collect(
@@ -150,13 +159,42 @@ class _Total:
         return self
 
     def cells(self) -> list[str]:
-        calls = [f"{count:,}" if count else "" for count in astuple(self.calls)]
+        """Calls, TFLOP, time and GB kept, for people."""
+        time = _took(self.seconds) if self.seconds else ""
         return [
-            *calls,
-            f"{self.flops / 1e12:,.3g}",
-            f"{self.seconds / 3600:,.3g}",
-            f"{self.bytes / 1e9:,.3g}",
+            _count(sum(astuple(self.calls))),
+            _amount(self.flops / 1e12),
+            time,
+            _amount(self.bytes / 1e9),
         ]
+
+    def networks(self) -> str:
+        """Calls by network."""
+        counts = zip(fields(Calls), astuple(self.calls), strict=True)
+        return ", ".join(f"{field.name} {count:,}" for field, count in counts if count) or "none"
+
+    def sentence(self) -> str:
+        return (
+            f"about {_took(self.seconds)} in all, and {_amount(self.bytes / 1e9) or 0} GB are kept"
+        )
+
+
+def _count(count: int) -> str:
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= 10 * size:
+            return f"{count / size:,.0f} {unit}"
+    return f"{count:,}" if count else ""
+
+
+def _amount(number: float) -> str:
+    """Two digits, nothing of zero."""
+    if not number:
+        return ""
+    return "< 0.01" if number < 0.01 else cli.plain(number, 2)
+
+
+def _took(seconds: float) -> str:
+    return "< 1 s" if seconds < 1 else duration(seconds)
 
 
 # ----------------------------------------------------------------------------------------------

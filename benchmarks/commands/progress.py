@@ -18,6 +18,7 @@ from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Row
 from benchmarks.core.watching import Watch
 from diffae import cli, distributed
+from reports.numbers import duration
 
 # What a call takes, in calls of a decoder of the packaged size, and what a benchmark of a system takes besides.
 WEIGHTS = {"encoder": 0.5, "latent": 0.05, "features": 0.8, "perceptual": 1.5, "face": 0.2}
@@ -94,15 +95,9 @@ class Progress(Bar):
         passed, share = monotonic() - self.started, self.done / max(self.total, 1)
         if not 0 < share < 1 or passed < 1:
             return ""
-        return f"; {100 * share:.0f} % done, about {_duration(passed * (1 - share) / share)} left"
+        return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"
 
 
 def _cost(work: Work) -> float:
     calls = zip(Calls.__dataclass_fields__, astuple(work.calls), strict=True)
     return work.images * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

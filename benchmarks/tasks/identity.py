@@ -13,7 +13,7 @@ pictures of one person have, which an edit that keeps the person cannot be asked
 have, where nothing of the person is left.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,7 +65,7 @@ class Sizes:
     """
 
     images: Count = 32
-    strengths: tuple[float, ...] = (0.15, 0.3)
+    strengths: tuple[float, ...] = (0.15, 0.3, 0.8)
     steps: Steps = 10
     solver: InvertingSolver = "fast"
 
@@ -129,15 +129,27 @@ def run(context: Context, system: System) -> Iterator[Record]:
                 )
         originals = selection.batch(np.arange(len(strips[0])))
         path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")
-        sheet = Sheet(
-            f"{system.title}: {attribute}, edited",
-            [originals, *strips],
-            rows=("input", "reconstruction", *(f"strength {s:g}" for s in sizes.strengths)),
-            caption="Codes moved along the direction of the probe for the attribute (Fig. 5).",
-            about={"benchmark": "identity", "system": system.title, "setting": attribute}
-            | {"steps": steps},
-        )
-        save_sheet(path, sheet)
+        about = {"benchmark": "identity", "system": system.title, "setting": attribute}
+        present = selection.labels[: len(originals), column]
+        sheet = edited_sheet([originals, *strips], sizes.strengths, present, about)
+        save_sheet(path, replace(sheet, about=about | {"steps": steps}))
+
+
+def edited_sheet(
+    rows: Sequence[Tensor], strengths: Sequence[float], present: np.ndarray, about: dict[str, str]
+) -> Sheet:
+    """Faces, their reconstructions and their edits by each of `strengths`; `present` [N] is whether each face has the
+    attribute `about["setting"]`, and so which way it is edited."""
+    attribute = about["setting"]
+    return Sheet(
+        f"{about['system']}: {attribute}, edited",
+        rows,
+        rows=("input", "reconstruction", *(f"strength {s:g}" for s in strengths)),
+        columns=[f"{'away from' if has else 'towards'} {attribute}" for has in present],
+        caption="Codes moved along the direction of the probe for the attribute (Fig. 5): towards it where a face "
+        "has it not, else away from it.",
+        about=about,
+    )
 
 
 def _similarity(context: Context) -> str:

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -211,25 +212,17 @@ def sample(work: Work, output: Output) -> Made:
                 size = min(args.batch_size, args.count - first)
                 made = verbs.sample(work.model, size, args.seed, first=first, **work.way)
                 for number, image in enumerate(verbs.to_pil(made), start=first):
-                    yield Cell(image, f"sample-{number:04}.png", {"number": number})
+                    yield Cell(image, f"sample-{number:04}.png", {"number": number}, str(number))
                 progress.update(size)
 
-    columns = [str(k + 1) for k in range(min(SAMPLES_A_ROW, args.count))]
     caption = f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}."
-    return Made("Samples", caption, columns, in_rows(cells()), {"seed": args.seed}, marks.GENERATED)
+    return Made("Samples", caption, (), in_rows(cells()), {"seed": args.seed}, marks.GENERATED)
 
 
 def in_rows(cells: Iterator[Cell]) -> Iterator[Row]:
-    """Samples in rows, labelled by the number of their first."""
-    row: list[Cell] = []
-    first = 0
-    for cell in cells:
-        row.append(cell)
-        if len(row) == SAMPLES_A_ROW:
-            yield Row(str(first), row)
-            first, row = first + SAMPLES_A_ROW, []
-    if row:
-        yield Row(str(first), row)
+    """Samples in rows; the note of each has the number of its file."""
+    while row := list(islice(cells, SAMPLES_A_ROW)):
+        yield Row("", row)
 
 
 def sample_class(work: Work, output: Output) -> Made:
@@ -256,9 +249,8 @@ def sample_class(work: Work, output: Output) -> Made:
             verbs.to_pil(found.images), found.numbers, found.probability.tolist(), strict=True
         ):
             about = {"number": number, "probability": round(p, 4)}
-            yield Cell(image, f"sample-{number:05}.png", about, f"p {p:.2f}")
+            yield Cell(image, f"sample-{number:05}.png", about, f"{number}: p {p:.2f}")
 
-    columns = [str(k + 1) for k in range(min(SAMPLES_A_ROW, args.count))]
     rule = "p > 0.5" if args.accept == "threshold" else "with probability p"
     caption = f"Samples that a classifier takes for {kind} ({rule}); p is its probability. Learnt from {classifier.made}."
     about = {
@@ -267,7 +259,7 @@ def sample_class(work: Work, output: Output) -> Made:
         "accept": args.accept,
         "classifier": choosing.described(classifier),
     }
-    return Made(f"Samples: {kind}", caption, columns, in_rows(cells()), about, marks.GENERATED)
+    return Made(f"Samples: {kind}", caption, (), in_rows(cells()), about, marks.GENERATED)
 
 
 MAKERS: Mapping[str, Callable[[Work, Output], Made]] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from tabulate import tabulate
 
+from diffae import cli
 from diffae.config import AUTOENCODER
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.costs import Costs, counted, plan, seconds
@@ -84,14 +85,14 @@ def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
             f"{c.parameters:,}",
             f"{c.flops / 1e9:,.1f}",
             f"{c.schedule.samples:,}",
-            f"{rate:,.3g}",
-            _hours(took),
+            cli.plain(rate, 3),
+            cli.plain(took, 2),
         ]
         for c, rate, took in zip(found, rates, hours, strict=True)
     ]
     head = ["stage", "parameters", "GFLOPs of a step an example", "examples", "a second", "hours"]
     table = tabulate(rows, head, "github", disable_numparse=True)
-    return f"{table}\n{_hours(sum(hours))} hours in all, {_basis(how)}"
+    return f"{table}\n{cli.plain(sum(hours), 2)} hours in all, {_basis(how)}"
 
 
 def _basis(how: How) -> str:
@@ -105,10 +106,6 @@ def _basis(how: How) -> str:
 def _threads(how: How) -> str:
     on_cpu = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
     return on_cpu if how.device == "cpu" else ""
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def _memory(found: Sequence[Costs], how: How) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from reports.numbers import duration
 from reports.page.contest import listed
 from reports.page.reading import Folder, Found
 from reports.reading import short
@@ -73,7 +74,7 @@ def _when(notes: Mapping[str, Any]) -> str:
     start = spans[0][0]
     seconds = sum(max((end - begin).total_seconds(), 0) for begin, end in spans)
     more = f" over {len(spans)} commands" if len(spans) > 1 else ""
-    took = f", in {_duration(seconds)}{more}" if seconds else ""
+    took = f", in {duration(seconds)}{more}" if seconds else ""
     return f"{start:%Y-%m-%d %H:%M} {start.tzname() or ''}".strip() + took
 
 
@@ -97,13 +98,6 @@ def _time(text: object) -> datetime | None:
         return datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _commit(notes: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import torch
 from tiny_preset import SCHEDULE, TINY
 from torch import nn
 
+from diffae import cli
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train import costs, dry_run
@@ -165,7 +166,15 @@ def test_what_fits_into_a_device(gigabytes, flags, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "hours, text", [(0.01234, "0.012"), (9.87, "9.9"), (99.6, "100"), (12345.6, "12,346")]
+    "number, text",
+    [
+        (0.01234, "0.012"),
+        (9.87, "9.9"),
+        (99.6, "100"),
+        (12345.6, "12,346"),
+        (494321.0, "494,321"),
+        (0, "0"),
+    ],
 )
-def test_hours_are_written_as_people_read_them(hours, text):
-    assert dry_run._hours(hours) == text
+def test_numbers_are_written_as_people_read_them(number, text):
+    assert cli.plain(number, 2) == text

@@ -48,6 +48,18 @@ def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, 
     assert "against float32" not in capsys.readouterr().out
 
 
+def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, capsys):
+    """Of each network one call takes a second: as many seconds as calls."""
+    arguments = ["all", "--systems", "dummy-perfect", "--profile", "paper", "--dry-run"]
+    run.main([*arguments, "--set", "portraits=2000"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert not re.search(r"\de[-+]\d", "\n".join(lines))
+    said = next(line for line in lines if line.startswith("calls: "))
+    calls = sum(int(n.replace(",", "")) for n in re.findall(r" ([\d,]+)(?=[,;])", said))
+    assert lines[-1].startswith(f"about {calls / 3600:,.1f} h in all, and ")
+
+
 def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
     write_dataset(tmp_path / "drawn", 60, 32, workers=1)
     drawn, undrawn = open_dataset(tmp_path / "drawn", 32), planned(60, 32)

@@ -90,6 +90,19 @@ def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, stren
     np.testing.assert_allclose(moved, expected * towards[:8], atol=1e-4)
 
 
+def test_a_sheet_says_which_way_each_face_is_edited(known, probe):
+    """As its logit moves: up where a face has the attribute not."""
+    selection = known.select("test", 8)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    scores = edit_scores(known, system, selection, probe, "Male", 0.8, None)
+    rises = scores["logits_change"][:, 1] > 0
+    rows = [selection.batch(range(8))] * 3
+    about = {"system": "quarters", "setting": "Male"}
+    sheet = identity.edited_sheet(rows, (0.8,), selection.labels[:8, 1], about)
+    assert list(sheet.columns) == ["towards Male" if up else "away from Male" for up in rises]
+    assert set(rises) == {True, False} and sheet.rows[-1] == "strength 0.8"
+
+
 def test_every_strength_has_edits_of_its_own(known, probe):
     """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by its own."""
     selection = known.select("test", 20)

@@ -2,8 +2,9 @@
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -57,38 +58,47 @@ def checkpoints(tmp_path_factory) -> Path:
     return folder
 
 
+class Planned(NamedTuple):
+    """What a dry run prints, and the work that this is of: benchmark, system, work."""
+
+    text: str
+    rows: list[tuple[str, str, Work]]
+
+
 @pytest.fixture(scope="module")
-def planned(celeba_hq, checkpoints, tmp_path_factory):
-    """Rows of the dry run as {(benchmark, system, work, T): (images, calls by network)}, and its last lines."""
+def planned(celeba_hq, checkpoints, tmp_path_factory) -> Planned:
     cache = tmp_path_factory.mktemp("cache")
     arguments = ["all", "--ckpt", str(checkpoints / "diffae"), "--data", str(celeba_hq)]
     arguments += ["--ckpt", str(checkpoints / "ddim"), "--profile", "paper", "--dry-run"]
     printed: list[str] = []
+    collected: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIFFAE_CACHE", str(cache))
         patch.chdir(cache)
         # What a call costs on this machine is measured; here, how many there are is asked.
         patch.setattr(dry_run, "_cost", lambda context, call: dry_run.Cost(1.0, 1.0))
         patch.setattr("builtins.print", lambda *texts, **_: printed.append(" ".join(texts)))
+        collect = dry_run.collect
+        patch.setattr(dry_run, "collect", lambda *a: collected.append(collect(*a)) or collected[0])
         main(arguments)
     assert not list(cache.iterdir()), "a dry run writes nothing"
-    return printed[-1]
+    return Planned(printed[-1], collected[0][0])
 
 
-def row(text: str, *names: str, T: int | None = None) -> list[int]:
-    """The counts of the one line that begins with these names and has this T."""
+def row(
+    planned: Planned, benchmark: str, system: str, what: str, T: int | None = None
+) -> list[int]:
+    """Images and calls, by network, of the one work of this name and T."""
+    asked = (benchmark, system, what)
     found = [
-        cells
-        for line in text.splitlines()
-        if (cells := re.split(r"\s{2,}", line.strip()))[: len(names)] == list(names)
-        and (T is None or cells[3] == str(T))
+        work
+        for name, title, work in planned.rows
+        if (name, "real images" if work.real else title, work.what) == asked
+        and T in (None, work.steps)
     ]
-    assert len(found) == 1, (names, T, found)
-    return [
-        int(c.replace(",", ""))
-        for c in found[0][3 + (T is not None) : -3]
-        if c.replace(",", "").isdigit()
-    ]
+    assert len(found) == 1, (asked, T, found)
+    calls = astuple(found[0].calls.times(found[0].images))
+    return [found[0].images, *(count for count in calls if count)]
 
 
 @pytest.mark.parametrize("T", [10, 20, 50, 100])
@@ -115,7 +125,9 @@ def test_table_3_draws_its_pool_at_T_100_and_table_4_shares_it(planned):
     found = row(planned, "fewshot", "DiffAE", "samples", T=100)
     assert found == [pool, 100 * pool, 100 * pool, pool]  # the same T for latents and images
     shared = [
-        line for line in planned.splitlines() if re.match(r"\w+ +DiffAE +samples +100 ", line)
+        name
+        for name, title, work in planned.rows
+        if (title, work.what, work.steps) == ("DiffAE", "samples", 100)
     ]
     assert len(shared) == 1
     # of all images, shared with the originals of Table 1
@@ -139,9 +151,9 @@ def test_section_5_3_has_both_probes_and_both_means(planned):
 
 
 def test_data_splits_and_seed_are_said(planned):
-    assert "data: celeba-hq, 30,000 images, 128 px, crop center" in planned
-    assert "splits: train 18,000, valid 3,000, test 9,000 (seeded by image" in planned
-    assert "profile: paper; seed 0" in planned
+    assert "data: celeba-hq, 30,000 images, 128 px, crop center" in planned.text
+    assert "splits: train 18,000, valid 3,000, test 9,000 (seeded by image" in planned.text
+    assert "profile: paper; seed 0" in planned.text
 
 
 @pytest.mark.parametrize("T", [10, 20, 50, 100])
@@ -161,9 +173,9 @@ def test_appendix_f_takes_pairs_of_held_out_images(planned):
 
 def test_what_cannot_be_reported_is_said(planned):
     assert re.search(
-        r"not run: identity: DiffAE: no face recognition weights: put w600k_r50", planned
+        r"not run: identity: DiffAE: no face recognition weights: put w600k_r50", planned.text
     )
-    assert "not run: probes: DDIM: cannot encode a semantic code" in planned
+    assert "not run: probes: DDIM: cannot encode a semantic code" in planned.text
 
 
 @pytest.mark.slow  # 9 s; .ci/run has it run
