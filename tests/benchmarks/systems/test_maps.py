@@ -31,6 +31,11 @@ def test_a_cell_is_read_as_its_mean():
     assert found.abs().sum() == 30
 
 
+def test_cells_of_a_map_that_is_wider_than_high():
+    maps = torch.arange(8.0).reshape(1, 1, 2, 4)  # cells of 1 x 2
+    assert Maps().read(maps.repeat(1, 1024, 1, 1))[0, :4].tolist() == [0.5, 2.5, 4.5, 6.5]
+
+
 def test_what_is_moved_reads_as_far_away_and_is_moved_alike_within_a_cell():
     code = (torch.randn(2, 1024, 4, 4), torch.randn(2, 3, 2, 2))
     delta = torch.randn(2, 1024 * 4 + 3 * 4)

@@ -17,7 +17,7 @@ from benchmarks.systems.base import Code, SystemFailed
 from benchmarks.systems.files.nvae_arguments import read_arguments
 from benchmarks.systems.networks.autoregressive import Flow
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture
-from benchmarks.systems.networks.nvae import NVAE, NVAEConfig, groups_per_scale
+from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig, groups_per_scale
 from benchmarks.systems.networks.nvae_cells import to_bits
 from benchmarks.systems.nvae import empty
 from diffae.errors import UserError
@@ -398,3 +398,16 @@ def test_without_a_file_the_row_says_which_to_give():
     if systems.nvae.folder.packaged("nvae") is None:
         with pytest.raises(NotAvailable, match="--ckpt nvae=checkpoint.pt"):
             systems.load("nvae")
+
+
+def test_the_noise_of_sampled_groups_is_each_group_s_own(tiny, monkeypatch):
+    """Of a prior with mean 0 and sigma 1, whose draws are the noise itself."""
+    system = systems.load("nvae", tiny)
+    unit = Gaussian(torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8))
+    monkeypatch.setattr(
+        system.inner.model, "sample", lambda count, choose: [choose(i, unit) for i in range(3)]
+    )
+    first, second, third = system.inner.sample_latents([0, 1], 0, 10)
+    assert not torch.equal(first, second) and not torch.equal(second, third)
+    assert not torch.equal(first, system.inner.sample_latents([0, 1], 1, 10)[0])
+    assert abs(float(torch.corrcoef(torch.stack([first.ravel(), second.ravel()]))[0, 1])) < 0.2

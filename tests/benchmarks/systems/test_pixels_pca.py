@@ -64,3 +64,21 @@ def test_other_components_have_another_fingerprint(images, monkeypatch):
     second = fitted(images)
     assert not torch.equal(first.components, second.components)
     assert first.fingerprint != second.fingerprint
+
+
+def test_components_of_many_batches_are_nearly_the_best_there_are():
+    """As many as the code has, of batches that each show a part: 98 % of the variance that PCA of all images would keep,
+    where a fit that carried no more from batch to batch than it keeps has 94 %."""
+    shares = []
+    for seed in range(8):
+        noise = torch.randn(240, 12, generator=torch.Generator().manual_seed(seed))
+        images = (noise * torch.linspace(1, 1.6, 12)).reshape(-1, 3, 2, 2)
+        system = PixelsPCA(None, torch.device("cpu"))
+        system.latent_dim = 2
+        system.fit(images.split(24))
+        flat = images.flatten(1).double().numpy()
+        best = np.linalg.eigvalsh(np.cov(flat.T))[-2:].sum()
+        shares.append(
+            np.var(flat @ system.components.double().numpy().T, axis=0, ddof=1).sum() / best
+        )
+    assert np.mean(shares) > 0.965
