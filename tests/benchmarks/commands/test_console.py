@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-import diffae
 from benchmarks import console, run
 from benchmarks.commands import doctor
 from reports.records import read_records
@@ -74,16 +73,6 @@ def test_a_command_is_called_in_its_usage_as_it_was_typed(words, monkeypatch, ca
     said = capsys.readouterr().out
     assert re.search(rf"^(usage: )?diffae-bench {words}\b", said, re.M), said
     assert "usage: python -m" not in said
-
-
-def test_the_version_and_the_usage_take_no_import_of_a_library():
-    asks = "from benchmarks import console; [console.command([one]) for one in ('--version', '--help')]"
-    libraries = "import sys; assert not {'torch', 'numpy', 'PIL', 'matplotlib'} & {*sys.modules}"
-    ended = subprocess.run(
-        [sys.executable, "-c", f"{asks}; {libraries}"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"diffae-bench {diffae.__version__}\nusage: diffae-bench")
 
 
 def test_a_folder_called_benchmarks_is_not_taken_for_ours(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.run
+import diffae
 from benchmarks import REGISTRY, systems
 from benchmarks.systems import base
 from diffae import checkpoint
@@ -33,7 +34,9 @@ print(sorted(sys.modules.keys() & {HEAVY}), file=sys.stderr)
         ("benchmarks.run list --help", "usage: python -m benchmarks.run list"),
         ("benchmarks.console --help", "usage: diffae-bench"),
         ("benchmarks.console list", "Benchmarks"),
-        ("benchmarks.console run --help", "usage: python -m benchmarks.run"),
+        ("benchmarks.console --version", f"diffae-bench {diffae.__version__}\n"),
+        ("benchmarks.console docs", "ci "),
+        ("benchmarks.console run --help", "usage: diffae-bench run"),
     ],
 )
 def test_what_computes_nothing_imports_nothing_heavy(command, first):
