@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -102,7 +103,7 @@ def two_states(path):
         training.save(path, "me")
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign", "removed", "no step"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "removed", "no step", "step", "identity"])
 def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
     path = tmp_path / "state"
     two_states(path)
@@ -114,6 +115,10 @@ def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         checkpoint.write_tensors(tensors, path, {"identity": "me"})
+    elif damage == "step":
+        path.write_bytes(path.read_bytes().replace(b'"step":"2"', b'"step":"6"'))
+    elif damage == "identity":
+        path.write_bytes(path.read_bytes().replace(b'"identity":"me"', b'"identity":"mf"'))
     else:
         path.unlink()
     training = Training(Slope([1.0]), SCHEDULE, 0)
@@ -125,15 +130,14 @@ def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("damage", ["cut", "a byte of a weight", "the step", "the identity"])
 def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
-    damage, tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys
 ):
     """It was interrupted after four steps, the newest of its states is damaged, and it goes on after three."""
     monkeypatch.setattr(trainer._Rest, "is_over", lambda rest: True)  # saves after every step
-    whole, out, save = tmp_path / "whole", tmp_path / "out", state.save
+    whole, stopped, save = tmp_path / "whole", tmp_path / "stopped", state.save
     whole.mkdir()
-    out.mkdir()
+    stopped.mkdir()
     train(TINY, pictures(8), whole, Run(0, "me"), "cpu")
 
     def until_the_fourth(path, now, *more):
@@ -143,23 +147,18 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(state, "save", until_the_fourth)
+        train(TINY, pictures(8), stopped, Run(0, "me"), "cpu")
+    content = stages.state_path(stopped, "image").read_bytes()
+    for damaged in (content[: len(content) // 2], content[:-1] + bytes([content[-1] ^ 1])):
+        out = tmp_path / str(len(damaged))
+        shutil.copytree(stopped, out)
+        newest = stages.state_path(out, "image")
+        assert (state.reached(newest), state.reached(state.previous(newest))) == (4, 3)
+        newest.write_bytes(damaged)
         train(TINY, pictures(8), out, Run(0, "me"), "cpu")
-    newest = stages.state_path(out, "image")
-    assert state.reached(newest) == 4 and state.reached(state.previous(newest)) == 3
-    content = newest.read_bytes()
-    damaged = {
-        "cut": content[: len(content) // 2],
-        "a byte of a weight": content[:-1] + bytes([content[-1] ^ 1]),
-        "the step": content.replace(b'"step":"4"', b'"step":"5"'),
-        "the identity": content.replace(b'"identity":"me"', b'"identity":"mf"'),
-    }
-    assert damaged[damage] != content
-    newest.write_bytes(damaged[damage])
-    capsys.readouterr()
-    train(TINY, pictures(8), out, Run(0, "me"), "cpu")
-    assert f"{newest}: damaged" in capsys.readouterr().err
-    for name in ("model.safetensors", "config.json"):
-        assert (out / name).read_bytes() == (whole / name).read_bytes()
+        assert f"{newest}: damaged" in capsys.readouterr().err
+        for name in ("model.safetensors", "config.json"):
+            assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_a_state_of_an_earlier_version_goes_on_unchecked(tmp_path):
