@@ -91,7 +91,7 @@ def test_commands_that_need_nothing_answer(installed, folder):
     usage = check(bench, "--help", cwd=folder)
     assert re.findall(r"^  (\w+) ", usage, re.M) == COMMANDS.split()
     assert "portraits-ddim" in check(bench, "list", cwd=folder)
-    assert "EfficientNet" in check(bench, "doctor", cwd=folder)
+    assert "efficientnet" in check(bench, "doctor", cwd=folder)
     assert check(bench, "docs", "solvers", cwd=folder) == (ROOT / "docs/solvers.md").read_text()
 
 
