@@ -370,11 +370,19 @@ def _device(model: Models, asked: str | None) -> torch.device:
     if asked is not None:
         return _here(asked)
     for _, one in _titled(model):
-        for part in (one, *vars(one).values()) if hasattr(one, "__dict__") else ():
+        for part in (one, *_fields(one)):
             if isinstance(part, nn.Module):
                 for parameter in part.parameters():
                     return parameter.device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _fields(one: object) -> list[object]:
+    """What an object holds; of one that cannot be asked nothing is known."""
+    try:
+        return list(vars(one).values())
+    except Exception:
+        return []
 
 
 def _here(asked: str) -> torch.device:

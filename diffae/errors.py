@@ -14,9 +14,17 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: like Ctrl-C, with the exit status that a batch system expects (143)."""
 
 
-def reason(error: Exception) -> str:
-    """What an exception says, or its kind where it says nothing."""
-    return str(error) or type(error).__name__
+def reason(error: BaseException) -> str:
+    """What an exception says, or its kind where it says nothing, or raises when it is asked."""
+    return words(error) or type(error).__name__
+
+
+def words(error: BaseException) -> str:
+    """The text of an exception of anybody's on one line; empty where it raises when it is asked."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return ""
 
 
 def name_all(faults: Mapping[str, Sequence[str]], most: int = 10) -> str:

@@ -136,16 +136,20 @@ def _scales(benchmark: Benchmark, context: Context, measured: Sequence[Row]) -> 
 def _measured(
     benchmark: Benchmark, context: Context, system: System, seen: set[str]
 ) -> Iterator[Row]:
-    """A system's rows, with what was clamped in the images behind them, and whether it was trained on these."""
-    overshoot = context.store.overshoot
+    """A system's rows, with what was clamped in the images behind them, whether it was trained on these, and whether it
+    is random."""
+    overshoot, said = context.store.overshoot, ""
     if isinstance(system, Checked):
         system.overshoot = overshoot
+        said = system.unsteady(context.dataset.image_size)
     found = _checked(benchmark, benchmark.run(context.of(system), system), seen)
     known = system.trained_on
     seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
     for row in overshoot.told(found) if benchmark.of_images else found:
         row = replace(row, reference=row.reference or system.reference)
-        yield with_note(row, seen_of.get(row.split, "")) if row.value is not None else row
+        if row.value is not None:
+            row = with_note(with_note(row, seen_of.get(row.split, "")), said)
+        yield row
 
 
 def _guarded(

@@ -92,6 +92,7 @@ class System:
     computes_in_float64  whether `decode` of float64 codes is float64 throughout once its `networks()` are;
                          path lengths then are exact where float32 is wrong in the third digit
     reference     whether it is a row that gives a scale, and no contender
+    random        whether it gives another result for the same images on purpose; else a note on its rows says so
     trained_on    the record of its training, where there is one
     live          a module that belongs to the caller and may go on learning: it is in evaluation mode during calls
                   only, and a digest of its state is added to `fingerprint`
@@ -114,6 +115,7 @@ class System:
     solver: Scheme | None = None
     computes_in_float64: bool = False
     reference: bool = False
+    random: bool = False
     trained_on: TrainedOn | None = None
     live: nn.Module | None = None
 

@@ -21,7 +21,7 @@ from benchmarks.systems.base import (
     System,
     needed,
 )
-from benchmarks.systems.contract import LONGEST, is_line, kind
+from benchmarks.systems.contract import LARGEST, LONGEST, is_line, kind
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.files import recognised
 from benchmarks.systems.parts import FLAT, HISTOGRAM, Part, Semantic, each, numbers, tensors
@@ -42,12 +42,17 @@ def as_system(
     A registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a checkpoint, a `System`, a model
     of `diffae`, or an object with `encode` and `decode` that has an `image_size` (else see `wrap`). Raises UserError.
     """
-    if title is not None and not is_line(title):
-        raise UserError(f"title {title!r}: must be one printable line of 1 to {LONGEST} characters")
+    if title is not None:
+        _refuse_title(title)
     found = _found(thing, torch.device(device), title)
     if title is not None:
         found.title = title
     return found
+
+
+def _refuse_title(title: object) -> None:
+    if not isinstance(title, str) or not is_line(title):
+        raise UserError(f"title {title!r}: must be one printable line of 1 to {LONGEST} characters")
 
 
 def _found(thing: object, device: torch.device, title: str | None) -> System:
@@ -68,7 +73,7 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
 
 def _name(system: System) -> str:
     """The name that it has, if it can stand in files and options, or else that of its class."""
-    name = getattr(system, "name", None)
+    name = attribute(system, "name")
     if isinstance(name, str) and NAME.fullmatch(name):
         return name
     return systems.slug(type(system).__name__) or "system"
@@ -93,15 +98,23 @@ def _named(thing: str | Path, device: torch.device) -> System:
 
 def _image_size(thing: object) -> int:
     """The side of the images that a model is for, where it or its `config` says so. Raises UserError."""
-    config = getattr(thing, "config", None)
+    config = attribute(thing, "config")
     for owner, field in ((thing, "image_size"), (config, "image_size"), (config, "sample_size")):
-        size = getattr(owner, field, None)
+        size = attribute(owner, field)
         if isinstance(size, int) and not isinstance(size, bool):
             return size
     raise UserError(
         f"{kind(thing)}: does not say for which images it is (image_size); say it: "
         "benchmarks.systems.wrap(model, image_size=64, title=...)"
     )
+
+
+def attribute(thing: object, name: str) -> Any:
+    """An attribute of anybody's object, None where it has none. Raises UserError where asking for it raises anything."""
+    try:
+        return getattr(thing, name, None)
+    except Exception as error:
+        raise UserError(f"{kind(thing)}: asked for {name}, it {calling.raised(error)}") from error
 
 
 def _is_checkpoint(text: str) -> bool:
@@ -113,7 +126,7 @@ def _refuse_what_cannot(thing: object) -> None:
     if isinstance(thing, type):
         raise UserError(f"{thing.__name__}: is a class; give a model made of it")
     for method in ("encode", "decode"):
-        if not callable(getattr(thing, method, None)):
+        if not callable(attribute(thing, method)):
             raise UserError(
                 f"{kind(thing)}: is no model that can be measured: it has no method {method}; see "
                 "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
@@ -147,12 +160,15 @@ def wrap(
     cannot be measured.
     """
     _refuse_what_cannot(module)
+    _refuse_title(title)
     size = whole(image_size, "image_size", 1, LARGEST_SIDE)
     if name is not None and not NAME.fullmatch(name):
         raise UserError(f"wrap: name {name!r}: a name has letters, digits and .-_ only")
     made = Wrapped(module, size, title, name or systems.slug(title) or "model")
     code = made.first_code()
     given = tensors(code.semantic) if code.semantic is not None else ()
+    if codebook is not None and all(one.is_floating_point() for one in given):
+        raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
     readings, codebooks = (
         _for_each(reading, given, "reading"),
         _for_each(codebook, given, "codebook"),
@@ -265,7 +281,9 @@ def _part(
         raise UserError(f"encode gave {one.dtype}; a code is of floating point or of whole numbers")
     if one.is_floating_point():
         return Part(tuple(one.shape[1:]), None, width, reading or FLAT, axis)
-    tokens = codebook or _codebook(module)
+    tokens = (
+        _codebook(module) if codebook is None else whole(codebook, "wrap: codebook", 1, LARGEST)
+    )
     if tokens is None:
         raise UserError(
             "encode gave whole numbers, which are tokens: say how many there are "
@@ -276,9 +294,9 @@ def _part(
 
 def _codebook(module: Any) -> int | None:
     """How many tokens a model or its quantiser says that it has."""
-    for owner in (module, *(getattr(module, name, None) for name in ("quantize", "quantizer"))):
+    for owner in (module, *(attribute(module, name) for name in ("quantize", "quantizer"))):
         for field in ("codebook_size", "n_embed", "num_embeddings", "n_e"):
-            size = getattr(owner, field, None)
+            size = attribute(owner, field)
             if isinstance(size, int) and not isinstance(size, bool):
                 return size
     return None

@@ -352,6 +352,16 @@ def test_a_model_is_measured_where_it_lies(given, model):
     assert api._device(given(made), "cpu") == torch.device("cpu")
 
 
+def test_an_object_that_cannot_be_asked_lies_where_others_do():
+    class Rude:
+        __slots__ = ()
+
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    assert api._device(Rude(), None) == api._device("diffae", None)
+
+
 def test_it_reads_no_command_line_and_ends_no_process(patches):
     script = f"""
 import sys

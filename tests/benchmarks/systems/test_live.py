@@ -236,6 +236,13 @@ class NoDecoder:
         return images
 
 
+class Rude:
+    __slots__ = ()  # vars() of it asks it, too
+
+    def __getattr__(self, name):
+        raise RuntimeError(f"no {name}")
+
+
 REFUSED = [
     (NoDecoder(), "NoDecoder: is no model that can be measured: it has no method decode"),
     (3, "int: is no model that can be measured: it has no method encode"),
@@ -261,7 +268,26 @@ def test_what_is_no_model_is_refused_in_one_line(thing, words):
     assert words in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"title": 3}, "title 3: must be one printable line"),
+        ({"codebook": -1}, "wrap: codebook -1: encode gave no whole numbers"),
+    ],
+)
+def test_what_wrap_is_told_must_be_so(options, words):
+    with pytest.raises(UserError, match=words):
+        systems.wrap(Linear(), **{"image_size": SIZE, "title": "Mine"} | options)
+    with pytest.raises(
+        UserError, match="wrap: codebook must be a whole number from 1 to .*, not -1"
+    ):
+        systems.wrap(returning(TOKENS), image_size=SIZE, title="Mine", codebook=-1)
+
+
 def test_an_object_that_raises_is_named_with_its_method():
+    with pytest.raises(UserError, match=r"^Rude: asked for encode, it raised RuntimeError: no enc"):
+        systems.as_system(Rude())
+
     def broken(images):
         raise ValueError("no such layer")
 

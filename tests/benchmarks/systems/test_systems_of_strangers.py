@@ -12,7 +12,7 @@ from torch.distributed import HashStore
 from benchmarks.commands import dry_run
 from benchmarks.core.base import rows
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.systems import Code, System, SystemFailed, checked
+from benchmarks.systems import Code, System, SystemFailed, calling, checked
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -521,3 +521,66 @@ def test_a_dry_run_says_what_fails(context, monkeypatch):
         "not run: all benchmarks: My model: system 'mine', decode: raised RuntimeError"
         in " ".join(report.split())
     )
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("not even that")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(GeneratorExit(), "raised GeneratorExit"), (Unspeakable(), "raised Unspeakable")],
+)
+def test_whatever_a_system_raises_is_a_row_and_the_others_go_on(context, error, words):
+    broken = build(returning("decode", raising(error)))
+    broken.title = "broken"
+    context.networks.perceptual = NoDistance()
+    found = list(rows(reconstruction.BENCHMARK, context, [broken, build(Good)]))
+    (failure,) = (row for row in found if row.failed)
+    assert failure.system == "broken" and words in failure.note
+    assert any(row.value is not None and row.system == Good.title for row in found)
+
+
+def of_random_code(self, images):
+    return Good.encode_semantic(self, images) + torch.randn(len(images), DIM)
+
+
+class Switching(Good):
+    """Its dropout would be that of a training."""
+
+    def __init__(self, path, device):
+        super().__init__(path, device)
+        self.network = torch.nn.Dropout(0.0)
+
+    def networks(self):
+        return {"network": self.network}
+
+    def encode_semantic(self, images):
+        self.network.train()
+        return super().encode_semantic(images)
+
+
+RANDOM, TRAINING = calling.RANDOM, calling.TRAINING
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        (Good, ""),
+        (type("Random", (Good,), {"encode_semantic": of_random_code}), RANDOM),
+        (type("Random", (Good,), {"encode_semantic": of_random_code, "random": True}), ""),
+        (Switching, TRAINING),
+    ],
+)
+def test_rows_say_that_a_system_is_random_or_in_training_mode(context, factory, said):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    assert build(factory).unsteady(SIZE) == said
+    assert torch.equal(torch.rand(1), expected)  # the numbers that it draws are not taken
+    context.networks.perceptual = NoDistance()
+    found = list(rows(reconstruction.BENCHMARK, context, [build(factory)]))
+    notes = [row.note for row in found if row.value is not None]
+    assert notes and all(said in note for note in notes)
+    assert said or not any(RANDOM in note or TRAINING in note for note in notes)
