@@ -2,16 +2,19 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import run
-from benchmarks.commands import doctor, dry_run
+from benchmarks import run, systems
+from benchmarks.commands import doctor, dry_run, progress
+from benchmarks.core.plan import Calls, Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
 from diffae.data.portraits.planned import planned
 from diffae.errors import UserError
+from reports.numbers import duration
 
 
 @pytest.fixture
@@ -58,6 +61,38 @@ def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, caps
     said = next(line for line in lines if line.startswith("calls: "))
     calls = sum(int(n.replace(",", "")) for n in re.findall(r" ([\d,]+)(?=[,;])", said))
     assert lines[-1].startswith(f"about {calls / 3600:,.1f} h in all, and ")
+
+
+def test_operations_seconds_and_bytes_are_those_of_all_calls():
+    costs = {"decoder": dry_run.Cost(0.5, 3e9), "encoder": dry_run.Cost(0.25, 1e9)}
+    total = dry_run._Total()
+    total.add(Work("decode", 40, Calls(decoder=20, encoder=1), bytes=100), costs)
+    total.add(Work("decode", 10, Calls(decoder=1), bytes=50), costs)
+    assert (total.calls.decoder, total.calls.encoder) == (810, 40)
+    assert total.seconds == 810 * 0.5 + 40 * 0.25 and total.bytes == 4500
+    assert total.flops == 810 * 3e9 + 40 * 1e9
+
+
+def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, capsys):
+    """40 images are noised to two times, a call each; what a system takes besides is worth 500."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    evaluation = SimpleNamespace(context=context, systems=[systems.load("ddim")])
+    with progress.Progress(evaluation, ["denoising", "memorisation"]) as bar:
+        first = 500 + 2 * 40
+        assert bar.costs["denoising", "DDIM"] == first
+        bar.begins("denoising")
+        now[0] += 30
+        bar.ends("denoising", 30.2)
+        share = first / sum(bar.costs.values())
+        left = 30 * (1 / share - 1)
+        bar.begins("memorisation")
+        bar.ends("memorisation", None)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"denoising: 30 s; {100 * share:.0f} % done, about {duration(left)} left",
+        "memorisation: done",
+    ]
 
 
 def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
