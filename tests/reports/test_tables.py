@@ -69,7 +69,7 @@ def written(tmp_path, records, name, context=None):
     paths = write_tables(list(records), tmp_path, "A run", context or {}, SPECS)
     assert {tmp_path / f"{name}.md", tmp_path / f"{name}.csv"} <= set(paths)
     markdown = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
-    return markdown, pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=True)
+    return markdown, pd.read_csv(tmp_path / f"{name}.csv", float_precision="round_trip")
 
 
 def cells(markdown, *starts):
