@@ -1,6 +1,5 @@
 """Verdicts as JUnit XML: one test suite a benchmark, one test case a number."""
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,6 +8,7 @@ from xml.etree import ElementTree
 from reports import gate_page
 from reports.gate import NOT_COMPARED, Comparison
 from reports.numbers import steps_text
+from reports.reading import for_xml
 
 
 def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Comparison]) -> None:
@@ -21,7 +21,7 @@ def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Compa
         failures = sum(id(c) in failed for c in cases)
         skipped = sum(c.verdict == NOT_COMPARED for c in cases)
         attributes = {
-            "name": _text(benchmark),
+            "name": for_xml(benchmark),
             "tests": str(len(cases)),
             "failures": str(failures),
             "errors": "0",
@@ -40,7 +40,7 @@ def write_refusal(path: Path, reason: str) -> None:
     suite = ElementTree.SubElement(root, "testsuite", {"name": "regression gate"} | counts)
     names = {"classname": "reports.compare", "name": "the runs can be compared"}
     case = ElementTree.SubElement(suite, "testcase", names)
-    ElementTree.SubElement(case, "error", message=_text(reason))
+    ElementTree.SubElement(case, "error", message=for_xml(reason))
     _write(path, root)
 
 
@@ -52,16 +52,11 @@ def _write(path: Path, root: ElementTree.Element) -> None:
 def _case(suite: ElementTree.Element, c: Comparison, failed: bool) -> None:
     r = c.record
     title = ", ".join(part for part in (r.setting, steps_text(r), r.metric) if part)
-    names = {"classname": _text(f"{r.benchmark}.{r.system}"), "name": _text(title)}
+    names = {"classname": for_xml(f"{r.benchmark}.{r.system}"), "name": for_xml(title)}
     case = ElementTree.SubElement(suite, "testcase", names)
     base, new, change = gate_page.change(c)
     message = f"{c.verdict}: {base} -> {new or 'no value'} ({change}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
     if failed:
-        ElementTree.SubElement(case, "failure", message=_text(message.strip()))
+        ElementTree.SubElement(case, "failure", message=for_xml(message.strip()))
     elif c.verdict == NOT_COMPARED:
-        ElementTree.SubElement(case, "skipped", message=_text(c.note))
-
-
-def _text(text: str) -> str:
-    """`text` without the control characters that XML 1.0 has no way to write."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+        ElementTree.SubElement(case, "skipped", message=for_xml(c.note))

@@ -6,6 +6,7 @@ not waited for, and what is refused is quoted in a few words however long it is.
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def short(value: object, most: int = 80) -> str:
     text = str(value)
     text = text if len(text) <= most else f"{text[: most - 4]} ..."
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def for_xml(text: str) -> str:
+    """`text` without the control characters that XML 1.0 has no way to write."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
 def _kind(mode: int) -> str:

@@ -15,6 +15,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from reports.reading import for_xml
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -84,7 +86,7 @@ def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]
         FigureCanvasSVG(figure)
         paint(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _for_page(buffer.getvalue(), title, text)
+    return _for_page(*map(for_xml, (buffer.getvalue(), title, text)))
 
 
 def place(figure: "Figure", left: float, bottom: float = 0.52, top: float = 0.3) -> None:

@@ -160,6 +160,16 @@ def test_names_are_text_and_never_formulas(tmp_path):
     assert [s.name for s in plot.key] == list(names)
 
 
+def test_a_name_that_xml_cannot_write_is_drawn_without_it(tmp_path):
+    records = [
+        number("table4_unconditional_fid", "fid", 1.0 + i, system=name, benchmark="unconditional")
+        for i, name in enumerate(("zero\0byte", "b", "c", "d", "e"))
+    ]
+    (plot,) = drawn(tmp_path, records, "unconditional")
+    texts = [t.text for t in ElementTree.fromstring(str(plot.svg)).iter(f"{SVG}text")]
+    assert "zero?byte" in texts
+
+
 def test_nothing_in_a_plot_has_a_style_or_a_colour_of_its_own(baseline):
     for plots in baseline.values():
         for plot in plots:
