@@ -12,29 +12,30 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+import torch
+from torch import Tensor
 
 from diffae.checkpoint import open_checkpoint
+from diffae.sheet import Sheet, write
 from reports.sheets import read_sheet
 
-SCALE, PADDING = 2, 2
+EDITED = "Male"
 ROWS = (
-    ("reconstruction-diffae.png", 0),
-    ("reconstruction-diffae.png", 1),
-    ("reconstruction-diffae.png", 2),
-    ("edit-diffae-Male.png", -1),
-    ("samples-diffae-10.png", 0),
+    ("held-out portraits", "reconstruction-diffae.png", 0),
+    ("decoded from z_sem and x_T", "reconstruction-diffae.png", 1),
+    ("from z_sem alone, x_T random", "reconstruction-diffae.png", 2),
+    (f"{EDITED} edited, {{}}: towards it, or away from it", f"edit-diffae-{EDITED}.png", -1),
+    ("new samples", "samples-diffae-10.png", 0),
 )
 
 
-def row(path: Path, index: int) -> np.ndarray:
-    """One row of a sheet, enlarged, on white."""
+def row(path: Path, index: int) -> tuple[str, Tensor]:
+    """One row of a sheet: its head, and its images n x 3 x S x S in [-1, 1]."""
     sheet = read_sheet(path)
     index %= len(sheet.lengths)
-    cells = [sheet.cell(index, column) for column in range(sheet.lengths[index])]
-    around = ((PADDING, 0), (PADDING, 0), (0, 0))
-    enlarged = [np.asarray(cell).repeat(SCALE, 0).repeat(SCALE, 1) for cell in cells]
-    return np.concatenate([np.pad(c, around, constant_values=255) for c in enlarged], axis=1)
+    cells = [np.asarray(sheet.cell(index, column)) for column in range(sheet.lengths[index])]
+    images = torch.from_numpy(np.stack(cells)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return (sheet.rows[index] if sheet.rows else ""), images
 
 
 def made_of() -> str:
@@ -48,11 +49,10 @@ def main(run: Path, out: Path) -> None:
     model, profile = str(settings["weights"].get("diffae")), settings["profile"]["name"]
     if model not in made_of() or profile != "quick":
         raise SystemExit(f"{run}: no run of the packaged model with profile quick")
-    rows = np.concatenate([row(run / "pictures" / name, index) for name, index in ROWS])
-    around = ((0, PADDING), (0, PADDING), (0, 0))
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add_text("made of", made_of())
-    Image.fromarray(np.pad(rows, around, constant_values=255)).save(out, pnginfo=chunks)
+    rows = [(label, *row(run / "pictures" / name, index)) for label, name, index in ROWS]
+    labels = [label.format(head) for label, head, _ in rows]
+    sheet = Sheet("The packaged diffusion autoencoder", [images for *_, images in rows], labels)
+    write(out, sheet, {"made of": made_of()})
 
 
 if __name__ == "__main__":
