@@ -69,7 +69,7 @@ def make_ground(root: Path) -> dict[str, str]:
         ended = {"ended": "2026-01-01T00:00:00+00:00"}
         notes.write_text(json.dumps(json.loads(notes.read_text()) | ended))
     weight = torch.tensor([[1.0, 0.0, -1.0, 0.5], [0.0, 1.0, 0.5, -1.0]])
-    probe = LinearProbe(weight, torch.zeros(2), torch.zeros(4), torch.ones(4))
+    probe = LinearProbe(weight, torch.zeros(2), torch.zeros(4), torch.full((4,), 1e3))
     Classifier(("Smiling", "Male"), probe).save(root / "classifier.safetensors")
     return {path.stem: str(path) for path in root.iterdir()}
 
