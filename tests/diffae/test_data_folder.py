@@ -11,7 +11,9 @@ from refusal import refusal
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
+from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.folder import image_names
+from diffae.data.splits import partition_of
 from diffae.errors import UserError
 
 
@@ -62,6 +64,14 @@ def test_folders_called_train_and_test_are_the_split(kind, tmp_path):
     write_image(root / "more" / "e.png")
     path = root if kind == "folder" else Path(shutil.make_archive(root, "zip", root))
     assert open_dataset(path, 16).partition_source == "seeded by image 60/10/30, seed 0"
+
+
+@pytest.mark.parametrize("train, valid", [(9, 0), (10, 1), (29, 2)])
+def test_a_tenth_of_train_is_valid_and_the_rest_stays(train, valid):
+    """Of nine images a tenth is none, not all of them."""
+    partition, source = partition_of([TRAIN, TEST], [train, 3], seed=0)
+    assert partition.tolist() == [TRAIN] * (train - valid) + [VALID] * valid + [TEST] * 3
+    assert source == "splits of the files, last 10 % of train as valid"
 
 
 def test_links_are_followed_once_and_loops_end(folder, tmp_path):

@@ -88,9 +88,11 @@ def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
     out = trained(tmp_path / "out", drawn(tmp_path / "sheets"), preset)
     model = DDIM.from_pretrained(out)
     samples = model.decode(normal(0, "sheet", range(3), (3, 8, 8)), STEPS, SOLVER)
+    inverted = model.decode(model.encode_stochastic(IMAGES, STEPS, SOLVER), STEPS, SOLVER)
     found = rows(tmp_path / "sheets/image/000000000024.png")
     assert list(found) == ["image", "x_T inverted", "samples"]
     assert abs(found["samples"].astype(int) - as_drawn(samples)).max() <= 1
+    assert abs(found["x_T inverted"].astype(int) - as_drawn(inverted)).max() <= 1
 
 
 def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):

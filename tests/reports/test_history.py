@@ -95,6 +95,14 @@ def test_the_oldest_is_first_whatever_came_first(tmp_path, file):
     assert [entry.commit[0] for entry in read_history(file)] == ["3", "9"]
 
 
+def test_the_oldest_is_first_wherever_it_was_made(tmp_path, file):
+    """Half past midnight in Helsinki is before 23:00 in London of the day before, though its date is a later text."""
+    dates = {"1" * 40: "2026-01-01T00:30:00+02:00", "2" * 40: "2025-12-31T23:00:00+00:00"}
+    for commit, date in dates.items():
+        add(file, [replace(entry_of(run_folder(tmp_path / commit[0], commit=commit)), date=date)])
+    assert [entry.commit[0] for entry in read_history(file)] == ["1", "2"]
+
+
 def test_jobs_that_end_at_once_lose_nothing_and_add_nothing_twice(tmp_path, file, monkeypatch):
     def late(*arguments):
         time.sleep(0.01)

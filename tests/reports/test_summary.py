@@ -7,7 +7,7 @@ import pytest
 from page_runs import SCORES, harmful, measured, number, two_systems, write_run
 
 from reports.page.reading import read
-from reports.records import record_key
+from reports.records import HIGHER, record_key
 from reports.summary import FILES, LINES, SYSTEM, WIDTH, summary
 
 TABLE = "table1_reconstruction"
@@ -41,6 +41,22 @@ def test_a_setting_that_flatters_is_not_chosen(tmp_path):
     )
     line, rest = lines(folder)
     assert f"{inverted.value:.4f}" in line and rest == "T = 4"
+
+
+def test_an_edit_is_told_by_its_largest_strength(tmp_path):
+    """The largest keeps least of the person; the smallest would flatter every system."""
+    kept = {"Male 0.15": 0.9, "Male 0.3": 0.8, "Male 0.8": 0.6}
+    records = [
+        number(
+            "appendix_g_identity", "arcface", value - behind, system=system, setting=setting,
+            direction=HIGHER, benchmark="identity",
+        )
+        for system, behind in (("DiffAE", 0.0), ("PCA", 0.3))
+        for setting, value in kept.items()
+    ]  # fmt: skip
+    first, second = lines(write_run(tmp_path / "run", records))
+    assert first.split() == "identity: ArcFace ↑, Male DiffAE 0.6000 best".split()
+    assert second.split() == "0.8 PCA 0.3000 0.3000 behind".split()
 
 
 def test_the_scale_stands_below(tmp_path):

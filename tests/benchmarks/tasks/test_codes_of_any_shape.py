@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
@@ -10,10 +11,13 @@ from benchmarks import REGISTRY, systems
 from benchmarks.commands import dry_run
 from benchmarks.core.base import rows
 from benchmarks.core.context import Context
+from benchmarks.core.plan import codes
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
 from benchmarks.metrics.path_length import path_length
-from benchmarks.systems.parts import NO_DIRECTION, NOTHING_BETWEEN
+from benchmarks.systems.checked import Checked
+from benchmarks.systems.dummy import GreyLevels
+from benchmarks.systems.parts import NO_DIRECTION, NOTHING_BETWEEN, Part, to_arrays
 from benchmarks.tasks import denoising, interpolation, reconstruction, variation
 from diffae.between import lerp
 from diffae.data import open_dataset
@@ -50,6 +54,26 @@ def found(context, dummies):
             if title in names:
                 table[task, names[title]].append(row)
     return table
+
+
+class WideTokens(GreyLevels):
+    """Tokens that stand for four numbers each, as papers count"""
+
+    name, title = "wide", "wide tokens"
+    semantic_parts = (Part.of_tokens((3, 32, 32), 16, width=4),)
+    latent_dim = 4 * 3 * 32**2
+
+
+def test_a_plan_has_the_bytes_that_are_kept_of_a_code(context, dummies):
+    """Whatever a token stands for, it is kept as one number of four bytes."""
+    images = context.select("test", 2).batch(np.arange(2))
+    wide = Checked("wide", WideTokens(None, context.device), context.device)
+    for system in (*dummies, wide):
+        code = system.encode(images, 1)
+        arrays = [*to_arrays(code.semantic, "semantic").values()]
+        arrays += [] if code.x_T is None else [code.x_T.numpy()]
+        planned = codes(system, "test", 2, 1)
+        assert planned.images * planned.bytes == sum(array.nbytes for array in arrays)
 
 
 def values(found, task, name, metric):

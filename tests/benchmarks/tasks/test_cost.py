@@ -114,6 +114,14 @@ def test_the_parts_of_a_system_add_up(context, tmp_path):
     assert found == parts | {"total": sum(parts.values())}
 
 
+def test_what_two_parts_share_counts_once_in_the_total(context, ddim, monkeypatch):
+    layer, last = nn.Linear(3, 5), nn.Linear(5, 1)
+    parts = {"encoder": layer, "decoder": nn.Sequential(layer, last)}
+    monkeypatch.setattr(ddim, "networks", lambda: parts)
+    found = {r.setting: r.value for r in benchmark._parameters(context, ddim)}
+    assert found == {"encoder": 20, "decoder": 26, "total": 26}
+
+
 def test_a_linear_projection(context):
     system = load("pixels-pca")
     system.fit([torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))])

@@ -11,6 +11,7 @@ from benchmarks.core.base import rows
 from benchmarks.systems import load
 from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.tasks.denoising import BENCHMARK
+from diffae import noise
 from diffae.diffusion import add_noise, linear_alphas, x_0_of_noise
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
@@ -98,6 +99,14 @@ def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monke
     assert abs(eps.mean()) < 0.01 and abs(eps.std() - 1) < 0.01
     correlation = torch.corrcoef(eps).fill_diagonal_(0)
     assert correlation.abs().max() < 6 / eps.shape[1] ** 0.5
+
+
+def test_noise_belongs_to_an_image_and_not_to_its_place_in_the_order(context):
+    """The noise is that of (seed, purpose, number of the image), whatever it is measured beside."""
+    order = context.select("test", 40).order
+    eps = noise.normal(context.seed, "denoising", order.tolist(), (3, 32, 32))
+    assert (order != np.arange(40)).any()
+    torch.testing.assert_close(noises_of(context)[50], eps, rtol=0, atol=1e-4)
 
 
 def test_x_0_of_noise_undoes_add_noise():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from page_runs import SCORES, measured, number, two_systems, write_run
@@ -121,6 +123,25 @@ def test_samples_of_a_class_are_held_against_as_many_real_images(tmp_path):
         "DiffAE has no rival here: FID from 300.00 (binary/Male) to 320.00 (pu/Male)."
     )
     assert text.endswith("Nearer to the class than as many of all images (naive) in 1 of 2.")
+
+
+def test_one_class_that_is_sure_is_a_clear_verdict(tmp_path):
+    """DDIM is 20 behind in one class, and 0.1 in the other, where chance is 3."""
+    records, uncertainties = [], {}
+    for setting, behind in (("binary/Male", 20.0), ("binary/Young", 0.1)):
+        for system, more in (("DiffAE", 0.0), ("DDIM", behind)):
+            kept = {"benchmark": "fewshot", "setting": setting, "system": system}
+            values = 300 + more + RNG.normal(0, 15, 50)
+            values += 300 + more - values.mean()
+            record, found = measured(number("table3_fewshot_fid", "fid", None, **kept), values)
+            (part,) = found
+            records.append(record)
+            uncertainties[record_key(record)] = (replace(part, units=f"blocks of {system}"),)
+    found = verdict_of(write_run(tmp_path / "run", records, uncertainties))
+    assert found.kind == CLEAR
+    assert found.text.startswith(
+        "DiffAE is nearest in 2 of 2 classes by FID (in 1 of them within noise)."
+    )
 
 
 @pytest.mark.parametrize("spared", [False, True])
