@@ -20,6 +20,7 @@ from reports.layout import at_largest_steps, choose
 from reports.metrics import with_stand_ins
 from reports.numbers import heading, number_text
 from reports.page.contest import Contest, contest, is_measured, with_error
+from reports.page.described import strength_of
 from reports.page.reading import Found
 from reports.reading import short
 from reports.records import Record
@@ -70,9 +71,9 @@ def _lines(spec: TableSpec, found: Found) -> list[Line]:
     metric = next((m for m in metrics if any(r.metric == m for r in records)), "")
     rivals = [r for r in records if r.metric == metric]
     prefix = next((s for s in spec.headline_settings if any(_begins(r, s) for r in rivals)), "")
-    if prefix:  # "Male " of an edit: its largest strength, which comes last
-        last = [r.setting for r in rivals if _begins(r, prefix)][-1]
-        rivals = [r for r in rivals if r.setting == last]
+    if prefix:  # "Male " of an edit: its largest strength
+        told = max((r for r in rivals if _begins(r, prefix)), key=lambda r: strength_of(r)[1] or 0)
+        rivals = [r for r in rivals if r.setting == told.setting]
     held = contest(_first_settings(rivals), found)
     if held is None:
         return [Line(r, SCALE if r.reference else "") for r in rivals]

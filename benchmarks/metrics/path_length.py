@@ -87,9 +87,9 @@ def _of_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Uncer
 
 
 def _of_median(lengths: np.ndarray, units: str) -> Uncertainty:
-    """The uncertainty of the median: a pair's influence is its side, scaled to Woodruff's error (1952)."""
-    sides = np.sign(lengths - np.median(lengths))
-    if len(lengths) < 2 or not sides.any():
+    """The uncertainty of the median: a pair's influence is its side, scaled to Woodruff's error (1952), which fewer than
+    four pairs have not."""
+    sides, stderr = np.sign(lengths - np.median(lengths)), quantile_and_stderr(lengths, 0.5)[1]
+    if stderr is None or not sides.any():
         return UNKNOWN
-    stderr = quantile_and_stderr(lengths, 0.5)[1]
     return (Influence(units, sides * stderr / np.linalg.norm(sides)),)

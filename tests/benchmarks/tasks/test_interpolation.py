@@ -205,6 +205,14 @@ def test_three_pairs_decide_the_mean_and_not_the_median():
     assert wild[MEDIAN][0] == pytest.approx(calm[MEDIAN][0], rel=0.06)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_the_median_of_fewer_than_four_pairs_has_no_error(n):
+    """An interval of 95 % for it would reach beyond the shortest and the longest of them."""
+    found = statistics(np.arange(1.0, n + 1), "pairs:x")
+    assert found[MEDIAN][0] == found[MEAN][0] == (n + 1) / 2
+    assert bool(found[MEDIAN][1]) == (n == 4) and bool(found[MEAN][1]) == (n > 1)
+
+
 @pytest.mark.parametrize("n", [48, 400])
 @pytest.mark.parametrize("name", [MEAN, TRIMMED, MEDIAN])
 def test_standard_errors_equal_the_spread_in_a_simulation(n, name):
