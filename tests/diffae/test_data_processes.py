@@ -183,7 +183,8 @@ def test_a_helper_that_dies_is_one_line():
 def test_helpers_hear_no_signal_and_end_with_their_parent(number):
     """The signal goes to the whole group, as a terminal's Ctrl-C and a scheduler's SIGTERM do."""
     program = (
-        "import time\nfrom diffae.distributed import mapped\n"
+        "import signal, time\nfrom diffae.distributed import mapped\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "with mapped(abs, [-1, -2], 2, 'died') as found:\n"
         "    print(*found, flush=True)\n    time.sleep(60)\n"
     )

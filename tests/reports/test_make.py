@@ -191,4 +191,4 @@ def test_the_console_script_knows_it(run, tmp_path):
     from benchmarks import console
 
     assert console.command(["report", str(run), "--out", str(tmp_path / "out")]) == 0
-    assert "report" in console.USAGE
+    assert "report" in console.usage()

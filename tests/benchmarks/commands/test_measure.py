@@ -56,7 +56,7 @@ def test_the_network_of_fid_is_named_and_a_singular_covariance_is_told(folders, 
     main(["fd_effnet", *map(str, folders)])
     output = capsys.readouterr()
     assert "measured by: efficientnet-lite0" in output.out
-    assert "12 images for 1280 dimensions" in output.err
+    assert "so few images (12 for 1,280 dimensions)" in output.err
 
 
 def test_mse_and_psnr_are_their_definitions(measure, folders):

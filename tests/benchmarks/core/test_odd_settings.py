@@ -78,7 +78,7 @@ def test_fewer_images_than_dimensions_are_told_in_the_row(context):
     assert len(found) == 2
     for record in found:
         assert np.isfinite(record.value) and record.n == 20
-        assert record.note.startswith("20 images for 1280 dimensions: a Frechet distance is biased")
+        assert record.note.startswith("with so few images (20 for 1,280 dimensions)")
 
 
 @pytest.mark.parametrize("count", [1, 2])

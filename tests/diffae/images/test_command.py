@@ -271,7 +271,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         ((*EDIT, "--strength", "much"), "argument --strength: 'much' is not a strength"),
         ((*EDIT, "--strength", "nan"), "argument --strength: 'nan' is not a strength"),
         ((*EDIT, "--attribute", "Mael"), "no attribute 'Mael'; did you mean Male?"),
-        ((*EDIT, "--attribute", "?"), "no attribute '?'; there are: 5_o_Clock_Shadow, Arched"),
+        ((*EDIT, "--attribute", "123"), "no attribute '123'; there are: 5_o_Clock_Shadow, Arched"),
         ((*EDIT, "--attribute", "male"), "--attribute Male: given twice"),
         ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
         ((*EDIT, "--classifier", "other.safetensors"), "learnt on another checkpoint"),
