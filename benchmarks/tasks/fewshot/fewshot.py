@@ -106,8 +106,8 @@ def _of_all(context: Context) -> bool:
 
 
 def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
-    """Two scales for every cell, of as many images as its samples: of all images, against those of the class, and of the
-    class against the rest of them, which no sampler can do better than."""
+    """Two scales for every cell, of as many images as its samples: of all images, and of the class, which no sampler can
+    do better than. Both are held against the class's other images: none is on both sides, as no sample is."""
     metric = context.networks.features.metric_name
     cells = [r for r in measured if r.metric == metric and r.value is not None]
     if not cells:
@@ -120,10 +120,10 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
         for n in counts:
             of_n = "" if n == counts[0] else f"{OF_N}{n:,}"
             # The run's order of images is a draw: its first n are n of all.
-            drawn = (real.part(np.arange(n)), real.side(target))
-            apart = (real.part(members[:n]), real.part(members[n:]))
-            yield _scale(context, real, f"{NAIVE}{of_n}", setting, drawn)
-            yield _scale(context, real, f"{OF_CLASS}{of_n}", setting, apart)
+            of_all = (real.part(np.arange(n)), real.part(members[members >= n]))
+            of_class = (real.part(members[:n]), real.part(members[n:]))
+            yield _scale(context, real, f"{NAIVE}{of_n}", setting, of_all)
+            yield _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class)
 
 
 def _scale(

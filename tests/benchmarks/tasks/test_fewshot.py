@@ -67,6 +67,12 @@ def real(context, red=None):
     return colours_of(context.dataset, kept)
 
 
+def others_of(context, red, n):
+    """The colours of a class without the images that are among the first n of all."""
+    order = context.select("all", REFERENCE).order[n:]
+    return colours_of(context.dataset, order[context.dataset.attributes[order, 0] == red])
+
+
 def painted(red, count):
     return np.array([Painter.colour(i, 0) for i in range(POOL) if (i % 2 == 0) == red][:count])
 
@@ -90,12 +96,12 @@ def test_the_first_accepted_are_held_against_the_images_of_the_class(
 
 @pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
 def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
-    """Each of as many images as the samples: of all, the first in the run's order, which is a seeded one."""
+    """Each of as many images as the samples, against the class's other images; of all, the first in the run's seeded order."""
     found = measured(context, monkeypatch)
     members = real(context, red)
-    naive = found["naive", f"binary/{name}", "fd_effnet"]
-    assert naive.value == pytest.approx(frechet(real(context)[:WANTED], members), rel=1e-5)
-    assert naive.n == WANTED and naive.note == f"against {len(members)} images"
+    naive, others = found["naive", f"binary/{name}", "fd_effnet"], others_of(context, red, WANTED)
+    assert naive.value == pytest.approx(frechet(real(context)[:WANTED], others), rel=1e-5)
+    assert naive.n == WANTED and naive.note == f"against {len(others)} images"
     row = found["real images of the class", f"pu/{name}", "fd_effnet"]
     assert row.value == pytest.approx(frechet(members[:WANTED], members[WANTED:]), rel=1e-5)
     assert row.n == WANTED and row.note == f"against {len(members) - WANTED} images"
@@ -125,7 +131,8 @@ def test_every_cell_has_real_images_of_its_n_beside_it(context, monkeypatch):
         if setting == f"pu/{'Male' if red else 'Female'}":
             title = "naive" if n == 40 else f"naive, n = {n}"
             value = found[title, setting, "fd_effnet"].value
-            assert value == pytest.approx(frechet(real(context)[:n], real(context, red)), rel=1e-5)
+            others = others_of(context, red, n)
+            assert value == pytest.approx(frechet(real(context)[:n], others), rel=1e-5)
 
 
 def test_all_seeds_have_as_many_samples_as_the_one_with_the_fewest(context, monkeypatch):
@@ -177,14 +184,13 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
     )
     np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
     drawn = np.arange(len(order)) < WANTED
-    whole = frechet(colours[drawn], colours[of_class])
+    others = of_class & ~drawn
+    whole = frechet(colours[drawn], colours[others])
     share = np.bincount(block[drawn], minlength=20) / WANTED
-    of_all = np.array(
-        [frechet(colours[drawn & (block != k)], colours[of_class]) for k in range(20)]
-    )
+    of_all = np.array([frechet(colours[drawn & (block != k)], colours[others]) for k in range(20)])
     own = whole - (1 - share) * of_all  # blocks of unequal size: Busing, Meijer and van der Leeden
     of_drawn = (own - share * own.sum()) / np.sqrt(1 - np.square(share).sum())
-    of_reds = [frechet(colours[drawn], colours[of_class & (block != k)]) for k in range(20)]
+    of_reds = [frechet(colours[drawn], colours[others & (block != k)]) for k in range(20)]
     (part,) = found["naive", "pu/Male", "fd_effnet"].uncertainty
     np.testing.assert_allclose(part.values, of_drawn + influences(of_reds), atol=1e-7)
 
