@@ -19,13 +19,13 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import torch
 from torch import nn
 
-from benchmarks import REGISTRY, systems
+from benchmarks import systems
 from benchmarks.commands.progress import Bar
 from benchmarks.core import run_folder
 from benchmarks.core.evaluation import Evaluation, make_context
-from benchmarks.core.precision import precision, refuse_what_cannot_be
 from benchmarks.core.profiles import Profile, find, for_run
-from benchmarks.core.request import PRECISIONS, Options
+from benchmarks.core.registry import REGISTRY
+from benchmarks.core.request import Options
 from benchmarks.core.results import Results
 from benchmarks.core.rows import Row
 from benchmarks.core.run_folder import IMAGES, PICTURES, RunFolder
@@ -33,8 +33,10 @@ from benchmarks.core.setup import open_data
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.core.watching import Watch
-from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import System, SystemFailed
+from benchmarks.runtime.choices import PRECISIONS
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.precision import precision, refuse_what_cannot_be
+from benchmarks.systems.base import System
 from diffae import cli
 from diffae.data import Dataset
 from diffae.data.transforms import CROPS

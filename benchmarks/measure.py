@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.precision import full_precision
 from benchmarks.metrics import METRICS, features, identity, perceptual, pixel, ssim, weights
 from benchmarks.metrics.frechet import (
     Moments,
@@ -31,6 +30,7 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
+from benchmarks.runtime.precision import full_precision
 from diffae import cli
 from diffae.data.folder import find_images
 from diffae.data.survey import note_of_files

@@ -1,9 +1,9 @@
-"""Imports go one way: reports knows only records, probes and diffae know neither each other nor anything above; what
-`diffae` has without torch, of files and errors, serves `reports` too.
+"""Imports go one way, and in no circle, those for types and those inside functions included.
 
-`diffae.images` and `diffae.app` are fronts: they stand on both, and nothing of `diffae` knows them.
-
-Within `benchmarks`, machinery knows no task and no command, and no task knows another.
+`reports` knows only records, `probes` and `diffae` know neither each other nor anything above; what `diffae` has without
+torch, of files and errors, serves `reports` and `probes` too. `diffae.images` and `diffae.app` are what a person uses: they
+import `probes` too, and nothing else of `diffae` imports them. Within `benchmarks` the order is commands, tasks, core,
+systems, metrics, runtime, and no task knows another.
 """
 
 import ast
@@ -19,25 +19,12 @@ ALLOWED = {
     "reports": {"reports"},
     "benchmarks": PACKAGES,
 }
-TASKS, COMMANDS = "benchmarks.tasks", "benchmarks.commands"
-ENTRIES = tuple(
-    f"benchmarks.{name}"
-    for name in ("api", "run", "measure", "console", "evaluate", "evaluate_iter", "Results")
-)
-SYSTEM = {
-    "diffae.cli",
-    "diffae.files",
-    "diffae.errors",
-}  # what a command of reports may use of diffae
-# Who must not import what; a registry's "module:attribute" is no import.
-FORBIDDEN = {
-    "benchmarks/core": (TASKS, COMMANDS, *ENTRIES),
-    "benchmarks/metrics": (TASKS, COMMANDS, *ENTRIES, "benchmarks.systems"),
-    "benchmarks/systems": (TASKS, COMMANDS, *ENTRIES),
-    "benchmarks/tasks": (COMMANDS, *ENTRIES),
-}
-# What systems and metrics may know of `core`: modules that know no run.
-SMALL = {"batches", "images", "overshoot", "precision", "registry", "request", "store"}
+# What `reports` and `probes` may use of diffae.
+SYSTEM = {"diffae.cli", "diffae.files", "diffae.errors"}
+# Within benchmarks, each may import those before it.
+LAYERS = ("runtime", "metrics", "systems", "core", "tasks")
+ENTRIES = ("api", "run", "measure", "console", "commands", "evaluate", "evaluate_iter", "Results")
+FRONTS = ("diffae/images", "diffae/app")
 
 
 def imported(path: Path) -> set[str]:
@@ -62,9 +49,6 @@ def files(folder: str) -> list[Path]:
     return found
 
 
-FRONTS = ("diffae/images", "diffae/app")
-
-
 def is_front(path: Path) -> bool:
     return any(path.is_relative_to(ROOT / front) for front in FRONTS)
 
@@ -84,22 +68,16 @@ def test_the_model_does_not_know_its_fronts():
         assert not wrong, file
 
 
-@pytest.mark.parametrize("folder", FORBIDDEN)
-def test_machinery_knows_neither_tasks_nor_commands(folder):
-    for file in files(folder):
-        wrong = {m for m in imported(file) for package in FORBIDDEN[folder] if lies_in(m, package)}
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_layers_of_the_harness_know_only_those_below(layer):
+    above = (*LAYERS[LAYERS.index(layer) + 1 :], *ENTRIES)
+    for file in files(f"benchmarks/{layer}"):
+        wrong = {m for m in imported(file) for name in above if lies_in(m, f"benchmarks.{name}")}
         assert not wrong, file
 
 
 def test_no_task_knows_another():
     for file in files("benchmarks/tasks"):
         own = file.relative_to(ROOT / "benchmarks/tasks").parts[0].removesuffix(".py")
-        others = {m for m in imported(file) if m.startswith(f"{TASKS}.")}
+        others = {m for m in imported(file) if m.startswith("benchmarks.tasks.")}
         assert {m.split(".")[2] for m in others} <= {own, "shared"}, file
-
-
-@pytest.mark.parametrize("folder", ["benchmarks/metrics", "benchmarks/systems"])
-def test_systems_and_metrics_know_nothing_of_runs(folder):
-    for file in files(folder):
-        core = {m.split(".")[2] for m in imported(file) if m.startswith("benchmarks.core.")}
-        assert core <= SMALL, file

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from benchmarks import REGISTRY
 from benchmarks.core.context import Context
 from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics import weights
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from diffae import cli
 from reports.metrics import METRICS, published_name
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from benchmarks import REGISTRY
 from benchmarks.core.base import Benchmark
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
 from benchmarks.metrics import METRICS, weights
 from diffae import cli

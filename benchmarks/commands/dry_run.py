@@ -13,13 +13,13 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from benchmarks import REGISTRY
 from benchmarks.core import precision_guard
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
+from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics import counting
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -29,7 +29,6 @@ from benchmarks.systems.base import (
     STOCHASTIC,
     Code,
     System,
-    SystemFailed,
 )
 from benchmarks.systems.calling import raised
 from diffae import cli

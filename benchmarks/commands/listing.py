@@ -1,8 +1,9 @@
 """`list`: benchmarks, systems, data sets and profiles, a line each."""
 
-from benchmarks import REGISTRY, systems
+from benchmarks import systems
 from benchmarks.core.profiles import described
-from benchmarks.core.registry import Registry
+from benchmarks.core.registry import REGISTRY
+from benchmarks.runtime.registry import Registry
 from benchmarks.systems.files.recognised import CONFIG, PACKAGED
 from diffae import cli
 from diffae.packaged import packaged_configs

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
 
-from benchmarks import REGISTRY, systems
+from benchmarks import systems
 from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
-from benchmarks.core.request import AUTO, PRECISIONS, Options
+from benchmarks.core.registry import REGISTRY
+from benchmarks.core.request import Options
+from benchmarks.runtime.choices import AUTO, PRECISIONS
 from benchmarks.systems import slug
 from benchmarks.systems.files import recognised
 from diffae import cli

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks import REGISTRY, SHARED_SIZES
 from benchmarks.core import moved, tables
 from benchmarks.core.context import Context
-from benchmarks.core.overshoot import with_note
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
+from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.rows import Row, as_row
 from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import METRICS, MetricInfo, register
-from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import IN_WORDS, System, SystemFailed
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.overshoot import with_note
+from benchmarks.systems.base import IN_WORDS, System
 from benchmarks.systems.calling import raised
 from benchmarks.systems.checked import Checked
 from diffae import distributed
@@ -36,7 +36,8 @@ class Benchmark:
     `metrics` are what it reports, by the names that they have with the published networks: what stands in for one
     where its weights are missing is in the table of metrics. `infos` are rows for that table, of a plug-in's own
     metrics. `of_images` says that its numbers are of what systems draw, so that a row tells how much of it had to be
-    clamped. `sizes` is the dataclass of its settings (sizes.py), of which `context.sizes` gives the run's instance; of
+    clamped. `shared` are sections of settings that it shares with other benchmarks. `sizes` is the dataclass of its settings
+    (sizes.py), of which `context.sizes` gives the run's instance; of
     a plug-in, `profiles` has those values that are not the defaults, by name of the built-in profile. `tables` say how
     its numbers are laid out; without them in a plain table. `seen` is of plug-ins written for 0.2.
     """
@@ -59,6 +60,7 @@ class Benchmark:
     sizes: type | None = None
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: tuple[TableSpec, ...] = ()
+    shared: tuple[str, ...] = ()
 
     @property
     def is_ours(self) -> bool:

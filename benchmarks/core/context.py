@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.batches import Batches
 from benchmarks.core.codes import Codes
 from benchmarks.core.profiles import Profile, S
-from benchmarks.core.request import BatchSize
 from benchmarks.core.rows import Protocol, Row, make_row
 from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.choices import BatchSize
 from benchmarks.systems.base import Code, System
 from diffae.data import Dataset
 

@@ -24,14 +24,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import SHARED_SIZES
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, inversion_calls, network_calls
-from benchmarks.core.precision import precision
 from benchmarks.core.profiles import Profile
+from benchmarks.core.registry import SHARED_SIZES
 from benchmarks.core.sizes import Steps, settings_of, solvers_of
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.ssim import ssim
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.precision import precision
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -42,7 +43,6 @@ from benchmarks.systems.base import (
     STOCHASTIC,
     Code,
     System,
-    SystemFailed,
 )
 from benchmarks.systems.parts import Semantic, tensors
 from diffae import noise

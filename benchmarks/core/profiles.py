@@ -13,19 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from benchmarks import REGISTRY, SAMPLED_BY, SHARED_SIZES
-from benchmarks.core.registry import NAME, load
+from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.sizes import checked, is_capped, settings_of, solvers_of, typed
+from benchmarks.runtime.registry import NAME, load
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from diffae.files import read_toml
 from diffae.sampling.scheme import find as find_solver
 from reports.settings import RENAMED, STEPS
-
-if TYPE_CHECKING:
-    from benchmarks.core.base import Benchmark
 
 BUILT_IN = ("smoke", "quick", "standard", "paper")
 DEFAULT = "quick"
@@ -33,6 +30,17 @@ FOLDER = Path(__file__).parents[1] / "profiles"
 HEAD = ("base", "name", "description")  # of a profile's file, above its sections
 
 S = TypeVar("S")
+
+
+class Sized(Protocol):
+    """What a profile needs to know of a benchmark (core/base.py)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sizes(self) -> type | None: ...
+    @property
+    def profiles(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Profile:
         sections = {name: _capped(sizes, limit) for name, sizes in self.sections.items()}
         return replace(self, sections=sections, limit=limit)
 
-    def including(self, benchmark: "Benchmark") -> "Profile":
+    def including(self, benchmark: Sized) -> "Profile":
         """The same with a section for the benchmark of a plug-in: of its own profile of the name of `base`."""
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
@@ -275,10 +283,11 @@ def for_run(
 ) -> Profile:
     """The profile of a run: with a section for each plug-in among its benchmarks, another T and another solver; then
     changed; then limited, whatever it was changed to. Raises UserError."""
-    benchmarks = tuple(benchmarks)
-    for name in benchmarks:
-        profile = profile.including(REGISTRY.get(name))
-    sections = [*benchmarks, *["samples"] * any(name in SAMPLED_BY for name in benchmarks)]
+    asked = [REGISTRY.get(name) for name in benchmarks]
+    for found in asked:
+        profile = profile.including(found)
+    shared = [section for found in asked for section in found.shared]
+    sections = [*(found.name for found in asked), *dict.fromkeys(shared)]
     profile = profile if steps is None else with_steps(profile, steps)
     profile = change(profile if solver is None else with_solver(profile, sections, solver))
     _refuse_too_few_steps(profile, sections)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 import diffae
-from benchmarks.core.request import BatchSize
 from benchmarks.core.store import CHUNK
+from benchmarks.runtime.choices import BatchSize
 from diffae import distributed
 
 PACKAGES = (

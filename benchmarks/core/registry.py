@@ -1,146 +1,17 @@
-"""Names to objects: ours, written down as "module:attribute" with a line about each, and those of plug-ins.
+"""The benchmarks by name: ours, which `benchmarks.tasks` adds, and those of plug-ins."""
 
-What is ours is imported on use: neither a name that is checked nor a list of all of them waits for it.
+from typing import Any
 
-A package of a user's adds an entry by an entry point of the group (`diffae.systems`, `diffae.benchmarks`). A
-plug-in that cannot be used is an error where it is asked for by name, and one line of warning where all are.
-"""
-
-import importlib
-import re
-import sys
-from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import Any, NamedTuple
-
-from diffae.cli import did_you_mean, printable
-from diffae.errors import UserError
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
+from benchmarks.runtime.registry import Registry
 
 
-class Own(NamedTuple):
-    """An entry of ours: where its object is ("module:attribute"), and what the object says of itself in one line."""
-
-    target: str
-    line: str
+def _line(benchmark: Any) -> str:
+    return f"{benchmark.title} ({benchmark.paper})"
 
 
-class Registry:
-    """A lazy table of names. `kind` is what an entry is called in messages, e.g. "system"; `line` is what an object
-    says of itself; `accept` ("module:function") takes the name and object of a plug-in, raises UserError if it is
-    none, and returns it."""
+REGISTRY = Registry(
+    "benchmark", "diffae.benchmarks", {}, line=_line, accept="benchmarks.core.base:accepted"
+)
 
-    def __init__(
-        self,
-        kind: str,
-        group: str,
-        own: dict[str, Own],
-        line: Callable[[Any], str],
-        accept: str = "",
-    ):
-        self.kind, self.group, self.own, self.accept = kind, group, own, accept
-        self._line = line
-        self._warned: set[str] = set()
-
-    def names(self) -> list[str]:
-        """All names: ours, and those of plug-ins, whether they can be used or not."""
-        plugins = self._plugins()
-        for name, targets in plugins.items():
-            if fault := self._fault(name, targets):
-                self._warn(name, fault)
-        good = (name for name in sorted(plugins) if not self._fault(name, plugins[name]))
-        return [*self.own, *good]
-
-    def usable(self) -> list[str]:
-        """The names behind which there is something; each of the others is a warning on stderr, once."""
-        return [name for name in self.names() if name in self.own or self._can_be_used(name)]
-
-    def get(self, name: str) -> Any:
-        """The object of that name. Raises UserError, with the nearest name, if there is none, or if the plug-in
-        of that name cannot be used, with the reason."""
-        if name in self.own:
-            return load(self.own[name].target)
-        targets = self._plugins().get(name)
-        if targets is None:
-            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
-        if fault := self._fault(name, targets):
-            raise UserError(fault)
-        return self._guarded(name, *targets)
-
-    def require(self, name: str) -> None:
-        """Raise UserError where `get` does. Nothing of ours is imported."""
-        if name not in self.own:
-            self.get(name)
-
-    def describe(self, name: str) -> str:
-        """One line about an entry. Raises UserError as `get` does; nothing of ours is imported."""
-        return self.own[name].line if name in self.own else self._line(self.get(name))
-
-    def _can_be_used(self, name: str) -> bool:
-        try:
-            self.get(name)
-        except UserError as error:
-            self._warn(name, str(error))
-            return False
-        return True
-
-    def _guarded(self, name: str, target: str) -> Any:
-        """Import a plug-in's object. Whatever that raises, `sys.exit` too, becomes a UserError with the reason."""
-        try:
-            found = load(target)
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise UserError(f"{self.kind} {name!r} of {target}: {reason}") from error
-        if not self.accept:
-            return found
-        accept: Callable[[str, object], Any] = load(self.accept)
-        try:
-            return accept(name, found)
-        except UserError as error:
-            raise UserError(f"{self.kind} {name!r} of {target}: {error}") from None
-
-    def _fault(self, name: str, targets: list[str]) -> str:
-        """Why a plug-in's name cannot be used, or nothing."""
-        if name in self.own:
-            return f"{self.kind} {name!r} of {targets[0]}: the name is taken by ours"
-        if not NAME.fullmatch(name):
-            return f"{self.kind} {name!r} of {targets[0]}: a name has letters, digits and .-_ only"
-        if len(targets) > 1:
-            return f"{self.kind} {name!r}: several packages give it: {', '.join(targets)}"
-        return ""
-
-    def _warn(self, name: str, reason: str) -> None:
-        if name not in self._warned:
-            self._warned.add(name)
-            print(printable(f"warning: left out: {reason}"), file=sys.stderr)
-
-    def _plugins(self) -> dict[str, list[str]]:
-        """The distinct targets of each name; an editable install may list the same one twice."""
-        found: dict[str, list[str]] = {}
-        for entry in entry_points(group=self.group):
-            targets = found.setdefault(entry.name, [])
-            if entry.value not in targets:
-                targets.append(entry.value)
-        return found
-
-
-def found_at(module: str, attribute: str) -> Any:
-    """The object `attribute` of a user's module. Whatever importing it raises becomes a UserError with the reason."""
-    address = f"{module}:{attribute}"
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
-        raise UserError(f"{address}: expected package.module:factory, names of Python's")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise UserError(f"{address}: cannot be imported ({reason})") from error
-    if not callable(found):
-        raise UserError(f"{address}: is no class or function that makes a system")
-    return found
-
-
-def load(target: str) -> Any:
-    """The object behind "module:attribute"."""
-    module, attribute = target.split(":")
-    return getattr(importlib.import_module(module), attribute)
+# The settings of what several benchmarks share, by section of a profile; a benchmark's own are `Benchmark.sizes`.
+SHARED_SIZES = {"data": "benchmarks.core.setup:DataSizes"}

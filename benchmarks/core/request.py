@@ -4,11 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.core.profiles import Profile
-
-PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
-AUTO = "auto"
-# images at once, `AUTO`, or None: a chunk of the store; see batches.py
-BatchSize = int | str | None
+from benchmarks.runtime.choices import BatchSize
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from benchmarks.core.store import digest
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.digest import digest
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import System
 from diffae.data import Dataset
 from reports.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_of

@@ -9,9 +9,9 @@ from benchmarks import systems
 from benchmarks.core.request import Options
 from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import slug
-from benchmarks.systems.base import System, SystemFailed
+from benchmarks.systems.base import System
 from diffae import cli, distributed
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.portraits.planned import planned

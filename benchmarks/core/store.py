@@ -28,8 +28,8 @@ import numpy as np
 from tqdm import tqdm
 
 import diffae
-from benchmarks.core.overshoot import Overshoot, is_count, share_of_counts
-from benchmarks.systems.base import SystemFailed
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.overshoot import Overshoot, is_count, share_of_counts
 from diffae import cli, distributed
 from diffae.errors import UserError
 from diffae.files import cache_root, is_partial, write_whole, writing
@@ -307,14 +307,6 @@ class _Joining:
         return (
             np.concatenate([self.whole[: self.filled], *self.parts]) if self.parts else self.whole
         )
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """SHA-256 of the content of an array, or of its parts, for keys of work that depends on it."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
 
 
 def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from benchmarks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 from diffae.errors import UserError
 from reports.specs import TableSpec
 

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.folding import without_batch_norms
+from benchmarks.runtime.batches import Batches
 from diffae.errors import UserError
 from reports.metrics import EFFNET, seen_through
 

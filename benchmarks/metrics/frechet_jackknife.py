@@ -20,8 +20,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.core.store import digest
 from benchmarks.metrics.frechet import ROWS, Moments, eigenvalues, merge_all
+from benchmarks.runtime.digest import digest
 from diffae.errors import UserError
 
 Floats = NDArray[np.floating]

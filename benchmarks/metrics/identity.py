@@ -23,11 +23,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen, to_unit
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.errors import NotAvailable
 from diffae.errors import UserError
 from reports.metrics import seen_through
 

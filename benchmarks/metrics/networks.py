@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import FeatureNetwork, feature_network
 from benchmarks.metrics.identity import FaceEmbedding, face_embedding
 from benchmarks.metrics.perceptual import PerceptualDistance, path_distance, perceptual_distance
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.errors import NotAvailable
 
 
 @dataclass

@@ -22,11 +22,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.batches import Batches
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
 from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.metrics.pixel import seen
+from benchmarks.runtime.batches import Batches
 from diffae.errors import UserError
 from reports.metrics import EFFNET, seen_through
 

@@ -17,10 +17,6 @@ from torch import Tensor
 from diffae.errors import UserError
 
 
-class NotAvailable(Exception):
-    """A metric cannot be had here; the message is the reason that its row in the results gives."""
-
-
 @dataclass(frozen=True)
 class Weight:
     """A file of pretrained weights; which metrics look through it is in the table of metrics (`Metric.network`).

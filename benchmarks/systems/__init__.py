@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.core.registry import Own, Registry, found_at
+from benchmarks.runtime.registry import Own, Registry, found_at
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.systems.base import Code, System, SystemFailed
+    from benchmarks.runtime.errors import SystemFailed
+    from benchmarks.systems.base import Code, System
     from benchmarks.systems.live import as_system, wrap
     from benchmarks.systems.parts import Part
 
@@ -47,7 +48,7 @@ LAZY = {
     "Code": "benchmarks.systems.base",
     "Part": "benchmarks.systems.parts",
     "System": "benchmarks.systems.base",
-    "SystemFailed": "benchmarks.systems.base",
+    "SystemFailed": "benchmarks.runtime.errors",
     "as_system": "benchmarks.systems.live",
     "wrap": "benchmarks.systems.live",
 }

@@ -6,7 +6,7 @@ lines of a system of your own: subclass `System`, set the fields, and write the 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -36,14 +36,6 @@ IN_WORDS = {
     SAMPLE_LATENTS: "sample semantic codes",
     PREDICT_X0: "predict an image from a noised one",
 }
-
-
-class SystemFailed(UserError):
-    """A system broke its contract or raised: which, in which method, and how, in one line."""
-
-    @classmethod
-    def at(cls, system: str, method: str, reason: str) -> Self:
-        return cls(f"system {system!r}, {method}: {reason}")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from benchmarks.core.batches import out_of_memory
-from benchmarks.core.precision import of_networks
-from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, SystemFailed
+from benchmarks.runtime.batches import out_of_memory
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.precision import of_networks
+from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.parts import tensors
 from diffae.errors import UserError, words
 from diffae.nn import evaluating

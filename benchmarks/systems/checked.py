@@ -18,19 +18,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.batches import Batches
-from benchmarks.core.overshoot import Overshoot
-from benchmarks.core.registry import NAME
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.overshoot import Overshoot
+from benchmarks.runtime.registry import NAME
 from benchmarks.systems import contract
-from benchmarks.systems.base import (
-    SEMANTIC,
-    STOCHASTIC,
-    Code,
-    System,
-    SystemFailed,
-    has_own,
-    parts_of,
-)
+from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.calling import calling, unsteady
 from benchmarks.systems.contract import Fields, kind
 from benchmarks.systems.parts import Semantic, each, numbers, tensors

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import parts
 from benchmarks.systems.base import (
     DECODE,
@@ -21,7 +22,6 @@ from benchmarks.systems.base import (
     SEMANTIC,
     STOCHASTIC,
     System,
-    SystemFailed,
 )
 from benchmarks.systems.parts import Part
 from diffae.cli import did_you_mean

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from benchmarks.core.precision import full_precision
+from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.networks.stylegan2 import Generator, Mapping
 from benchmarks.systems.resemblance import Distance, Resemblance
 from diffae import noise

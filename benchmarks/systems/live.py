@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import systems
-from benchmarks.core.registry import NAME
+from benchmarks.runtime.registry import NAME
 from benchmarks.systems import calling, checked
 from benchmarks.systems.base import (
     DECODE,

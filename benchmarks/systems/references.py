@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.store import digest
 from benchmarks.metrics import features, weights
+from benchmarks.runtime.digest import digest
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, needed
 from diffae import checkpoint
 from diffae.eight_bit import to_uint8

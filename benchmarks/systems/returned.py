@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from benchmarks.core.overshoot import Overshoot
-from benchmarks.systems.base import SystemFailed
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.overshoot import Overshoot
 from benchmarks.systems.contract import kind
 from benchmarks.systems.parts import Part, Semantic
 

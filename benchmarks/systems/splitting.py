@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
-from benchmarks.core.batches import Batches
+from benchmarks.runtime.batches import Batches
 from benchmarks.systems import parts
 from benchmarks.systems.base import Code
 

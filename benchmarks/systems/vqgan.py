@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.precision import full_precision
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
+from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.base import Code, needed
 from benchmarks.systems.files import containers, folder, library, taming
 from benchmarks.systems.files.address import read_address

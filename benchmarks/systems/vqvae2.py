@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.precision import full_precision
+from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.base import Code, several
 from benchmarks.systems.files import containers, folder
 from benchmarks.systems.files.address import read_address

@@ -18,7 +18,6 @@ from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls
-from benchmarks.core.precision import full_precision
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.solving import Taken
@@ -29,7 +28,8 @@ from benchmarks.metrics.path_length import (
     statistics,
 )
 from benchmarks.metrics.perceptual import PerceptualDistance
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
+from benchmarks.runtime.precision import full_precision
 from benchmarks.systems import parts
 from benchmarks.systems.base import (
     DECODE,

@@ -18,9 +18,10 @@ from benchmarks.core.plan import Work, new_images, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.solving import Taken
-from benchmarks.core.store import Arrays, digest
+from benchmarks.core.store import Arrays
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.digest import digest
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import SAMPLE, SAMPLE_LATENTS, System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
@@ -300,6 +301,7 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
+    shared=("samples",),
     references=references,
     metrics=("nn_pixels", "nn_ratio_pixels", "nn_inception", "nn_ratio_inception"),
     tables=TABLES,

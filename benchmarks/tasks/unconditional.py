@@ -269,6 +269,7 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
+    shared=("samples",),
     references=references,
     metrics=("fid",),
     tables=TABLES,

@@ -20,7 +20,7 @@ from benchmarks.core.sizes import Count, Number, Solver, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.parts import index
 from diffae.sheet import Sheet

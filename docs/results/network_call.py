@@ -25,9 +25,9 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.core.precision import of_networks, precision
 from benchmarks.metrics import features, weights
 from benchmarks.metrics.folding import without_batch_norms
+from benchmarks.runtime.precision import of_networks, precision
 from diffae.config import ARCHITECTURES
 from diffae.model import DiffusionAutoencoder
 from diffae.nn import AttentionBlock, ResBlock, timestep_embedding

@@ -20,11 +20,11 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from benchmarks.core.precision import of_networks, precision
 from benchmarks.core.precision_guard import Outputs, deviations
 from benchmarks.core.selection import select
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
+from benchmarks.runtime.precision import of_networks, precision
 from diffae import DDIM, DiffusionAutoencoder, bfloat16, checkpoint
 from diffae.config import ARCHITECTURES, AUTOENCODER
 from diffae.data import open_portraits

@@ -12,7 +12,8 @@ import torch
 from scipy.stats import sem, ttest_1samp
 from torch import nn
 
-from benchmarks import REGISTRY, api, evaluate, evaluate_iter, run, systems
+from benchmarks import api, evaluate, evaluate_iter, run, systems
+from benchmarks.core.registry import REGISTRY
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.references import PixelsPCA
 from diffae import DiffusionAutoencoder

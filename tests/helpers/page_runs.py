@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.brought import described
 from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.core import registry
+from benchmarks.runtime import registry
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchmarks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.brought import described
 from reports.records import HIGHER, LOWER, Record, write_records

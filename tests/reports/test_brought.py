@@ -6,7 +6,7 @@ import re
 import pytest
 from gate_runs import KEY, SSIM, make_run, write_run
 
-from benchmarks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports import compare
 from reports.brought import metrics_in, tables_in

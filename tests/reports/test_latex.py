@@ -7,7 +7,7 @@ import pytest
 from programs import program
 from report_runs import number
 
-from benchmarks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports import latex
 from reports.latex_text import escape

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from benchmarks import REGISTRY
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.layout import build
 from reports.records import HIGHER, LOWER, NEITHER, Record

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.files import containers
 from benchmarks.systems.files.recognised import PACKAGED
 from diffae.checkpoint import write_tensors

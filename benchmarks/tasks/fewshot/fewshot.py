@@ -17,7 +17,7 @@ from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_featu
 from benchmarks.core.rows import Protocol
 from benchmarks.core.solving import Taken
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import (
     SCENARIOS,

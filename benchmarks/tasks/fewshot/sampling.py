@@ -9,9 +9,10 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, save_sheet
-from benchmarks.core.store import Arrays, digest
+from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.digest import digest
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import System, reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, trained
 from benchmarks.tasks.shared.distances import distance

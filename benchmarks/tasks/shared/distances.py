@@ -3,9 +3,10 @@
 import numpy as np
 
 from benchmarks.core.context import Context
-from benchmarks.core.store import Arrays, digest
+from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, between, shares_of
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
+from benchmarks.runtime.digest import digest
 
 
 def distance(context: Context, samples: Side, reference: Side) -> Jackknife:

@@ -10,8 +10,9 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, read_codes
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
-from benchmarks.core.store import Arrays, digest
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.core.store import Arrays
+from benchmarks.runtime.digest import digest
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import System
 from probes import LinearProbe, fit_adam_paper, fit_best
 

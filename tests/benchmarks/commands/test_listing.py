@@ -8,7 +8,9 @@ import pytest
 
 import benchmarks.run
 import diffae
-from benchmarks import REGISTRY, systems
+from benchmarks import systems
+from benchmarks.core.registry import REGISTRY
+from benchmarks.runtime import errors
 from benchmarks.systems import base
 from diffae import checkpoint
 from diffae.packaged import packaged_configs
@@ -79,7 +81,7 @@ def test_the_list_names_all_packaged_weights(capsys):
 def test_lazy_names_are_the_objects_themselves():
     from benchmarks.systems import Code, System, SystemFailed
 
-    assert (Code, System, SystemFailed) == (base.Code, base.System, base.SystemFailed)
+    assert (Code, System, SystemFailed) == (base.Code, base.System, errors.SystemFailed)
     for module in (systems, sys.modules["benchmarks"]):
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             _ = module.nothing

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import REGISTRY
 from benchmarks.commands.options import parse
 from benchmarks.core.profiles import PROFILES
+from benchmarks.core.registry import REGISTRY
 from benchmarks.run import main
 from diffae.data.portraits import write_dataset
 from diffae.errors import UserError

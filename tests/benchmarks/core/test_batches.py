@@ -12,12 +12,13 @@ from refusal import refusal
 
 from benchmarks import systems
 from benchmarks.commands.options import parse
-from benchmarks.core.batches import LARGEST, Batches, images_together
-from benchmarks.core.overshoot import PREFIX
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.run import main
+from benchmarks.runtime.batches import LARGEST, Batches, images_together
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.overshoot import PREFIX
 from benchmarks.systems import checked
-from benchmarks.systems.base import DECODE, ENCODE, Code, SystemFailed
+from benchmarks.systems.base import DECODE, ENCODE, Code
 from benchmarks.systems.checked import undivided
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.parts import tensors

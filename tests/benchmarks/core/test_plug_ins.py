@@ -12,14 +12,15 @@ import pytest
 from PIL import Image
 from plug_ins import offer
 
-from benchmarks import REGISTRY, systems
+from benchmarks import systems
 from benchmarks.commands import doctor, listing
 from benchmarks.commands.options import parse
 from benchmarks.core.base import Benchmark, rows
-from benchmarks.core.registry import Registry
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from benchmarks.metrics import METRICS
 from benchmarks.run import main
+from benchmarks.runtime.registry import Registry
 from diffae.errors import UserError
 from reports.markdown import render
 from reports.records import read_records

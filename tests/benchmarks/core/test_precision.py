@@ -13,8 +13,9 @@ import torch
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
 from benchmarks.commands.options import parse
-from benchmarks.core.precision import PRECISIONS, full_precision, of_networks, precision
 from benchmarks.core.store import Store
+from benchmarks.runtime.choices import PRECISIONS
+from benchmarks.runtime.precision import full_precision, of_networks, precision
 from benchmarks.systems.dummy import Perfect
 from diffae import bfloat16
 from diffae.errors import UserError

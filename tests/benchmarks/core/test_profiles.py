@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 from plug_ins import offer
 
-from benchmarks import REGISTRY
 from benchmarks.commands.options import parse
 from benchmarks.core.base import Benchmark
 from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find, override
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.setup import DataSizes
 from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed
 from benchmarks.tasks.fewshot.classes import Sizes as FewshotSizes

@@ -8,7 +8,7 @@ from lone_context import lone_context
 from scipy.stats import norm, sem, t
 
 from benchmarks.core.base import Benchmark, rows
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import System
 from reports.records import read_records, write_records
 from reports.uncertainty import of_mean

@@ -11,8 +11,9 @@ from benchmarks.commands.options import parse
 from benchmarks.core.base import rows
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.solving import Taken
+from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
-from benchmarks.systems.base import DECODE, SAMPLE, Code, System, SystemFailed
+from benchmarks.systems.base import DECODE, SAMPLE, Code, System
 from benchmarks.systems.checked import Checked
 from benchmarks.tasks import reconstruction, unconditional
 from diffae.errors import UserError

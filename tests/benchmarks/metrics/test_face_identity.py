@@ -32,7 +32,7 @@ from benchmarks.metrics.identity import (
     face_embedding,
     id_portraits,
 )
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from diffae.data.portraits import portrait, render
 from diffae.data.portraits.attributes import TEST, partition
 from diffae.errors import UserError

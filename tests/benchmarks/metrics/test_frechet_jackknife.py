@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from benchmarks.core.store import digest
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import (
     BLOCKS,
@@ -14,6 +13,7 @@ from benchmarks.metrics.frechet_jackknife import (
     jackknife,
     shares_of,
 )
+from benchmarks.runtime.digest import digest
 from diffae.errors import UserError
 
 

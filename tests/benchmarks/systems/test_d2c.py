@@ -14,7 +14,8 @@ from refusal import refusal
 
 import benchmarks.run
 from benchmarks import systems
-from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.systems.base import Code
 from benchmarks.systems.d2c import empty
 from benchmarks.systems.files import folder
 from benchmarks.systems.files.d2c_shapes import read_configuration

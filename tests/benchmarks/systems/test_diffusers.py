@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 import benchmarks
 from benchmarks import run, systems
 from benchmarks.commands import options
-from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.systems.base import Code
 from benchmarks.systems.files import library
 from diffae.errors import UserError
 from reports.records import read_records

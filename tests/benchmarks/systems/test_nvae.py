@@ -12,8 +12,8 @@ from refusal import refusal
 
 import benchmarks.run
 from benchmarks import systems
-from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems.base import Code
 from benchmarks.systems.files.nvae_arguments import read_arguments
 from benchmarks.systems.networks.autoregressive import Flow
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import systems
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems import Code, SystemFailed, checked, parts
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.parts import HISTOGRAM, POOLED, Part

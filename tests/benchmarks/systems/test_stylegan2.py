@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import systems
-from benchmarks.metrics.weights import NotAvailable
-from benchmarks.systems.base import Code, SystemFailed
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems.base import Code
 from benchmarks.systems.files import folder
 from benchmarks.systems.networks.stylegan2 import (
     Generator,

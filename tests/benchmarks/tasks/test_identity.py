@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks.core.context import Context
 from benchmarks.metrics.identity import FaceEmbedding
-from benchmarks.metrics.weights import NotAvailable
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems import checked
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.tasks import identity

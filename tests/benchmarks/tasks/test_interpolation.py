@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.context import Context
-from benchmarks.core.precision import precision
 from benchmarks.core.store import Store
 from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
+from benchmarks.runtime.precision import precision
 from benchmarks.systems import checked
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks import interpolation

@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import REGISTRY, systems
+from benchmarks import systems
 from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import Store
 from diffae.data import open_dataset
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import backends
 
-from benchmarks.core.request import PRECISIONS as PRECISIONS
 from diffae import bfloat16
 from diffae.errors import UserError
 
