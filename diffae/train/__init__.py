@@ -1,5 +1,6 @@
 """Training, from a preset and images to a checkpoint.
 
+What the modules share types.py (schedule, steps, run, outcome, who watches)
 What is trained        presets.py (all settings), elsewhere.py (presets of other systems), overrides.py (--set), chain.py (--stages), init.py (--init)
 How a model is trained stages.py (encoder, autoencoder, latent DDIM, baseline: their losses, one after the other)
 How a network is       trainer.py (the loop and a step), sharing.py (processes and parts), precision.py, memory.py, state.py (on disk)

@@ -40,9 +40,9 @@ from diffae.train.note import Note
 from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.sharing import union
-from diffae.train.trainer import Run, Steps
+from diffae.train.stages import train
+from diffae.train.types import Run, Steps, Watch
 from diffae.train.watch import flags as watch_flags
-from diffae.train.watch.base import Watch
 from diffae.trained_on import TrainedOn
 
 WORKERS = 2
@@ -249,11 +249,13 @@ def _train_part(
     if note.init is not None:
         say(f"{preset.name}: begins with the weights of {note.init.given}")
     steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    run = Run(
-        args.seed, note.identity, how, steps, args.workers, part.stages, part.watch, note.init
-    )
+    run = Run(args.seed, note.identity, how, steps, args.workers, part.watch)
     with writing(out, "or choose another --out"), closing(part.watch):
-        outcomes = preset.train(images, out, run, args.device)
+        if isinstance(preset, Preset):
+            latent = chain.LATENT in part.stages
+            outcomes = train(preset, images, out, run, args.device, note.init, latent)
+        else:
+            outcomes = preset.train(images, out, run, args.device)
         met = union(damaged) if damaged is not None else {}
         if met:
             say(f"{preset.name}: {len(met)} of {len(images)} images were skipped, see {note.path}")

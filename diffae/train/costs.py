@@ -22,8 +22,8 @@ from diffae.train import chain, stages
 from diffae.train.images import Images
 from diffae.train.memory import activation_bytes
 from diffae.train.precision import DTYPES
-from diffae.train.presets import Preset, Schedule
-from diffae.train.trainer import Loss
+from diffae.train.presets import Preset
+from diffae.train.types import Loss, Schedule
 from diffae.unet import recompute
 
 COPIES = 5  # of each weight, float32: itself, its gradient, Adam's two moments, its moving average

@@ -15,8 +15,9 @@ from diffae import cli
 from diffae.config import AUTOENCODER
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.costs import Costs, counted, plan, seconds
-from diffae.train.presets import Preset, Schedule
+from diffae.train.presets import Preset
 from diffae.train.stages import LATENT
+from diffae.train.types import Schedule
 from diffae.unet import recompute
 
 GB = 1e9

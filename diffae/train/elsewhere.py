@@ -1,11 +1,11 @@
-"""Presets of other systems than DiffAE and DDIM, by name.
+"""What of the harness a training uses, by name: presets of other systems than DiffAE and DDIM, and the options of an evaluation.
 
-Their networks and losses are the harness's (`benchmarks.systems`), which this package knows nothing of: an entry is
-"module:attribute", imported when it is asked for. Command, data, state and resume are the same for all.
+This package knows nothing of the harness (`benchmarks`): an entry is "module:attribute", imported when it is asked for.
+Command, data, state and resume of those presets are the same as of all.
 """
 
-import importlib
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -13,13 +13,12 @@ import numpy as np
 from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from diffae.train.images import Source
-from diffae.train.presets import PRESETS
-from diffae.train.stages import Outcome
-from diffae.train.trainer import Run
+from diffae.train.presets import PRESETS, Preset
+from diffae.train.types import Outcome, Run
 
 
-class AnyPreset(Protocol):
-    """What the command needs of a preset; see `presets.Preset` for what the fields mean."""
+class OtherPreset(Protocol):
+    """A preset of another system; see `presets.Preset` for what the fields mean."""
 
     settable: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]]
@@ -41,13 +40,16 @@ class AnyPreset(Protocol):
     @property
     def decides(self) -> dict[str, Any]: ...
 
-    def without(self, stage: str) -> "AnyPreset": ...
+    def without(self, stage: str) -> "OtherPreset": ...
 
-    def sized(self, count: int) -> "AnyPreset": ...
+    def sized(self, count: int) -> "OtherPreset": ...
 
     def train(
         self, images: np.ndarray | Source, out: Path, run: Run, device: str
     ) -> dict[str, Outcome]: ...
+
+
+AnyPreset = Preset | OtherPreset
 
 
 class Elsewhere(NamedTuple):
@@ -81,12 +83,15 @@ ELSEWHERE: dict[str, Elsewhere] = {
 }
 
 
+# Parses the words after `python -m benchmarks.run`; raises UserError where it refuses them.
+EVALUATION_OPTIONS = "benchmarks.commands.options:parse"
+
+
 def find_preset(name: str) -> AnyPreset:
     """The preset of that name. Raises UserError, with the nearest name, if there is none."""
     if name in PRESETS:
         return PRESETS[name]
     if name not in ELSEWHERE:
         raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *ELSEWHERE])}")
-    module, attribute = ELSEWHERE[name].target.split(":")
-    found: AnyPreset = getattr(importlib.import_module(module), attribute)
+    found: OtherPreset = resolve_name(ELSEWHERE[name].target)
     return found

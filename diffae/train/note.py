@@ -11,8 +11,8 @@ from diffae.files import read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from diffae.train.init import Init
 from diffae.train.overrides import differences
-from diffae.train.stages import Outcome
 from diffae.train.trainer import identity_of
+from diffae.train.types import Outcome
 from diffae.trained_on import NOTE, TrainedOn
 
 

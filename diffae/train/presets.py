@@ -7,10 +7,7 @@ that teaches the encoder without noise, first alone (`encoder`) and then along (
 """
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
-
-import numpy as np
+from typing import Annotated, Any, ClassVar, Literal
 
 from diffae.config import (
     ARCHITECTURES,
@@ -21,54 +18,8 @@ from diffae.config import (
     LatentConfig,
     ModelConfig,
 )
-from diffae.errors import UserError
-from diffae.settings import Range, check
-
-if TYPE_CHECKING:
-    from diffae.train.images import Source
-    from diffae.train.stages import Outcome
-    from diffae.train.trainer import Run
-
-
-MOST = 10**12  # examples: what a number may be, not what anyone has trained
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How one network is optimised. `samples` counts training examples, batch by batch.
-
-    The rate rises through `warmup_samples`, then stays or falls by a cosine to zero at the end. Raises UserError where a
-    value cannot be.
-    """
-
-    samples: Annotated[int, Range(1, MOST)]
-    batch_size: Annotated[int, Range(1, 1 << 20)]
-    learning_rate: Annotated[float, Range(1e-12, 10)]
-    warmup_samples: Annotated[int, Range(0, MOST)] = 0
-    decay: Literal["constant", "cosine"] = "constant"
-    weight_decay: Annotated[float, Range(0, 10)] = 0.0
-    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.9999
-    ema_warmup: bool = False
-    bfloat16: bool = False
-
-    def __post_init__(self) -> None:
-        try:
-            check(self)
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        if not self.steps:
-            raise UserError(f"samples {self.samples:,} are no batch of {self.batch_size:,}")
-
-    @property
-    def steps(self) -> int:
-        return self.samples // self.batch_size
-
-    def at_most(self, samples: int) -> "Schedule":
-        """The same with no more examples than these, but for one batch; the warm-up shrinks with them."""
-        samples = max(min(self.samples, samples), self.batch_size)
-        return replace(
-            self, samples=samples, warmup_samples=self.warmup_samples * samples // self.samples
-        )
+from diffae.settings import Range
+from diffae.train.types import MOST, Schedule
 
 
 @dataclass(frozen=True)
@@ -121,14 +72,6 @@ class Preset:
     @property
     def image_size(self) -> int:
         return self.model.image_size
-
-    def train(
-        self, images: "np.ndarray | Source", out: Path, run: "Run", device: str
-    ) -> "dict[str, Outcome]":
-        """Train all that it asks for and export it to `out`; see `stages.train`."""
-        from diffae.train import stages  # which needs the presets
-
-        return stages.train(self, images, out, run, device)
 
     @property
     def decides(self) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from diffae import cli
 from diffae.files import Target, begins, refuse_outputs, write_whole, writing
 from diffae.train.costs import Costs, counted
 from diffae.train.elsewhere import ELSEWHERE
-from diffae.train.presets import PRESETS, Preset, Schedule
+from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import ENCODER, LATENT
+from diffae.train.types import Schedule
 
 HEAD = """# Presets
 

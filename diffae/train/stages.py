@@ -21,42 +21,35 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import Noise, generator, normals
 from diffae.train.images import Images, Source
+from diffae.train.init import Init
 from diffae.train.memory import needing_memory
-from diffae.train.presets import Preset, Schedule
+from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
-from diffae.train.trainer import Loss, Run, Training, at_once, fit
+from diffae.train.trainer import at_once, fit
+from diffae.train.types import Loss, Outcome, Run, Schedule, View
 from diffae.train.watch import sheets
-from diffae.train.watch.base import View
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called
 CODES = "training-codes.safetensors"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a stage went: the precision of its steps, how many were not taken, examples seen, and seconds of steps."""
-
-    precision: str
-    skipped: int
-    examples: int = 0
-    seconds: float = 0.0
-
-    @staticmethod
-    def of(training: Training) -> "Outcome":
-        seen = training.step * training.schedule.batch_size
-        return Outcome(training.precisions, training.skipped, seen, round(training.seconds, 1))
-
-
 def train(
-    preset: Preset, images: np.ndarray | Source, out: Path, run: Run, device: str
+    preset: Preset,
+    images: np.ndarray | Source,
+    out: Path,
+    run: Run,
+    device: str,
+    init: Init | None = None,
+    latent: bool = True,
 ) -> dict[str, Outcome]:
-    """Train what `preset` asks for, or those of its stages that `run` names, on `images` (uint8 N x S x S x 3, or where
-    they come from) and export it to `out`.
+    """Train what `preset` asks for on `images` (uint8 N x S x S x 3, or where they come from) and export it to `out`.
 
-    Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
+    `init` has the weights that the networks begin with; `latent` says whether the latent DDIM is trained now, where the
+    preset has one. Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
     """
-    stages = _Stages(preset, Images(images, preset.flip, device, run.workers), out, run)
+    data = Images(images, preset.flip, device, run.workers)
+    stages = _Stages(preset, data, out, run, init, latent and preset.latent is not None)
     if stages.has_latent and len(images) < 2:
         raise UserError(
             f"preset {preset.name} needs at least 2 training images, there is {len(images)}: the latent "
@@ -79,12 +72,9 @@ class _Stages:
     data: "Images"
     out: Path
     run: Run
+    init: Init | None
+    has_latent: bool  # whether the latent DDIM is trained now
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-
-    @property
-    def has_latent(self) -> bool:
-        """Whether the latent DDIM is trained now."""
-        return self.preset.latent is not None and self.run.trains(LATENT)
 
     def fit(
         self,
@@ -149,7 +139,7 @@ def state_path(out: Path, name: str) -> Path:
 
 def _train_autoencoder(stages: _Stages) -> None:
     """The autoencoder, and the latent DDIM on its z_sem. Without the latter the checkpoint has none, unless it is there."""
-    model, init = DiffusionAutoencoder(stages.preset.model).to(stages.data.device), stages.run.init
+    model, init = DiffusionAutoencoder(stages.preset.model).to(stages.data.device), stages.init
     if init is not None:
         init.give(model)
     if init is None or not init.kept:
@@ -219,8 +209,8 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
 
 def _train_baseline(stages: _Stages) -> None:
     model = DDIM(stages.preset.model).to(stages.data.device)
-    if stages.run.init is not None:
-        stages.run.init.give(model)
+    if stages.init is not None:
+        stages.init.give(model)
     _channels_last(model.unet)
     loss = baseline_loss(model, stages.data)
     shows = sheets.of_baseline(model)

@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,17 +31,10 @@ from diffae.noise import ExampleNoise, Noise, NoiseAhead, generator
 from diffae.train import state
 from diffae.train.memory import TooLittleMemory, needing_memory
 from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
-from diffae.train.presets import Schedule
 from diffae.train.sharing import Sharing
-from diffae.train.watch.base import NOBODY, UNSEEN, View, Watch
+from diffae.train.types import UNSEEN, Adam, Loss, Run, Schedule, Steps, View
 from diffae.train.watch.progress import Progress
 from diffae.unet import recompute
-
-if TYPE_CHECKING:
-    from diffae.train.init import Init
-
-# (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
-Loss = Callable[[Tensor, Any], Tensor]
 
 SAVE_EVERY_SECONDS = 120.0
 SAVING = 0.02  # of the time, at most: a state of gigabytes is saved less often
@@ -71,27 +64,6 @@ def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch, drawn once: at 1.2 million images it takes 0.2 seconds."""
     return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How a step is taken, which decides nothing but its rounding: in parts of so many examples (None: at once), and with
-    activations that are computed again for the gradient. `by_example` is for losses that are means over
-    examples: noise and dropout are drawn for each of them, so that a batch can be shared and cut. `keep` is how many states stay.
-    """
-
-    micro_batch: int | None = None
-    recompute: bool = False
-    by_example: bool = False
-    keep: int = 2
-
-
-@dataclass(frozen=True)
-class Adam:
-    """What of the optimiser is not in a schedule: the decay of its moments, and the largest norm of a gradient."""
-
-    betas: tuple[float, float] = (0.9, 0.999)
-    largest_norm: float = 1.0
 
 
 class Training:
@@ -305,25 +277,6 @@ class Training:
             weights = parameter.clone()
             parameter.copy_(ema)
             ema.copy_(weights)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
-    taken, the processes that read images ahead, which of its stages are trained now (None: all), who watches, and the
-    weights that its networks begin with."""
-
-    seed: int
-    identity: str
-    precision: str = FLOAT32
-    steps: Steps = Steps()
-    workers: int = 0
-    stages: tuple[str, ...] | None = None
-    watch: Watch = NOBODY
-    init: "Init | None" = None
-
-    def trains(self, stage: str) -> bool:
-        return self.stages is None or stage in self.stages
 
 
 Reading = Callable[[Iterator[Tensor]], AbstractContextManager[None]]

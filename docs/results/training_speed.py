@@ -38,7 +38,8 @@ from diffae.noise import ExampleNoise, Noise, NoiseAhead, normals
 from diffae.train.images import Images
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import noised
-from diffae.train.trainer import Steps, Training
+from diffae.train.trainer import Training
+from diffae.train.types import Steps
 
 Step = Callable[[], object]
 CLOSE = 1e-3  # of the gradient of float32: what the order of sums may change

@@ -21,8 +21,8 @@ from diffae.train import precision
 from diffae.train.images import Images
 from diffae.train.presets import PRESETS
 from diffae.train.stages import autoencoder_loss
-from diffae.train.trainer import Steps, Training, batch_indices
-from diffae.train.watch.base import View
+from diffae.train.trainer import Training, batch_indices
+from diffae.train.types import Steps, View
 from diffae.train.watch.curves import Curves, TensorBoard
 from diffae.train.watch.sheets import COUNT, Sheets, of_autoencoder
 

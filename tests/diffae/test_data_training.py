@@ -10,7 +10,6 @@ from refusal import refusal
 from diffae.data import open_for_model
 from diffae.errors import UserError
 from diffae.train import __main__ as command
-from diffae.train.presets import Preset
 
 CELEBA = (178, 218)
 
@@ -24,7 +23,7 @@ def trained(monkeypatch):
         seen.update(images=images)
         return {}
 
-    monkeypatch.setattr(Preset, "train", begin)
+    monkeypatch.setattr(command, "train", begin)
     return seen
 
 

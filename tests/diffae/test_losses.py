@@ -17,7 +17,6 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train import stages
 from diffae.train.images import Images
 from diffae.train.stages import (
-    Outcome,
     autoencoder_loss,
     baseline_loss,
     encode_all,
@@ -26,7 +25,8 @@ from diffae.train.stages import (
     pixel_loss,
     train,
 )
-from diffae.train.trainer import Adam, Run, Training
+from diffae.train.trainer import Training
+from diffae.train.types import Adam, Outcome, Run
 
 # The schedules by their definition (paper, Appendix A), not by the code under test.
 IMAGE = torch.from_numpy(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))

@@ -11,7 +11,8 @@ from diffae.model import DiffusionAutoencoder
 from diffae.train.__main__ import main
 from diffae.train.elsewhere import ELSEWHERE, find_preset
 from diffae.train.overrides import differences, override, settings
-from diffae.train.presets import PRESETS, Schedule
+from diffae.train.presets import PRESETS
+from diffae.train.types import Schedule
 
 TINY = [
     "portraits=16",

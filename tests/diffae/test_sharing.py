@@ -33,7 +33,8 @@ from diffae.train import stages, state, trainer
 from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing, gathered, union
 from diffae.train.stages import autoencoder_loss, train
-from diffae.train.trainer import Run, Steps, Training, batch_indices
+from diffae.train.trainer import Training, batch_indices
+from diffae.train.types import Run, Steps
 
 ROOT = Path(__file__).parents[2]
 

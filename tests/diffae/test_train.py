@@ -25,9 +25,10 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import generator, normals
 from diffae.train import __main__ as command
 from diffae.train.images import Images
-from diffae.train.presets import PRESETS, Preset, Schedule
+from diffae.train.presets import PRESETS
 from diffae.train.stages import PixelDecoder, pixel_loss
-from diffae.train.trainer import Run, Training, batch_indices, fit, learning_rate
+from diffae.train.trainer import Training, batch_indices, fit, learning_rate
+from diffae.train.types import Run, Schedule
 
 ROOT = Path(__file__).parents[2]
 SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")
@@ -193,7 +194,7 @@ def test_a_folder_in_use_is_refused(tmp_path, pictures, monkeypatch):
             command.main(arguments)
         return {}
 
-    monkeypatch.setattr(Preset, "train", train_meanwhile)
+    monkeypatch.setattr(command, "train", train_meanwhile)
     command.main(arguments)
 
 

@@ -24,10 +24,10 @@ from diffae import distributed
 from diffae.train import __main__ as command
 from diffae.train import trainer
 from diffae.train.presets import PRESETS
-from diffae.train.stages import Outcome, train
-from diffae.train.trainer import Run, fit, learning_rate
+from diffae.train.stages import train
+from diffae.train.trainer import fit, learning_rate
+from diffae.train.types import Outcome, Run, View
 from diffae.train.watch import curves, flags, progress
-from diffae.train.watch.base import View
 from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,9 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train import costs, dry_run
 from diffae.train.__main__ import main
 from diffae.train.memory import activation_bytes
-from diffae.train.presets import PRESETS, Schedule
+from diffae.train.presets import PRESETS
 from diffae.train.trainer import Training
+from diffae.train.types import Schedule
 from diffae.unet import Stage
 
 

@@ -13,7 +13,8 @@ from diffae.model import DiffusionAutoencoder
 from diffae.noise import ExampleNoise, normals
 from diffae.train.images import Images
 from diffae.train.stages import autoencoder_loss
-from diffae.train.trainer import Run, Steps, Training, batch_indices, fit
+from diffae.train.trainer import Training, batch_indices, fit
+from diffae.train.types import Run, Steps
 
 SCHEDULE = replace(TINY.image, samples=400, batch_size=8, weight_decay=0.01)
 TENTH = (

@@ -17,12 +17,11 @@ from tiny_preset import TINY, pictures
 from diffae import distributed
 from diffae.errors import Terminated, UserError
 from diffae.train import __main__ as command
-from diffae.train import stages, trainer
+from diffae.train import stages
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
-from diffae.train.trainer import Run
+from diffae.train.types import NOBODY, Run, View
 from diffae.train.watch import evaluations
-from diffae.train.watch.base import View
 from diffae.train.watch.evaluations import Evaluations, Measuring
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
@@ -45,7 +44,7 @@ def trained(out, watched=True, every=12, measuring=MEASURING):
     (out / "training.json").write_text("{}")
     spacing = {"image": every, "latent": every}
     watch = Evaluations(out / "evaluations", out / "training.json", spacing, measuring)
-    run = Run(0, "me", watch=watch if watched else trainer.NOBODY)
+    run = Run(0, "me", watch=watch if watched else NOBODY)
     train(TINY, pictures(12), out, run, "cpu")
     return out
 

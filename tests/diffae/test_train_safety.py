@@ -24,7 +24,8 @@ from diffae.train import __main__ as command
 from diffae.train import precision, stages, state, trainer
 from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments, train
-from diffae.train.trainer import Run, Training, batch_indices, fit, identity_of
+from diffae.train.trainer import Training, batch_indices, fit, identity_of
+from diffae.train.types import Outcome, Run
 from diffae.trained_on import TrainedOn
 
 
@@ -336,7 +337,7 @@ def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
     third = Training(Slope([1.0]), SCHEDULE, 0, "float32")
     third.load(tmp_path / "state", "me")
     assert third.precisions == text and capsys.readouterr().err == ""
-    assert stages.Outcome.of(third).precision == text
+    assert Outcome.of(third).precision == text
 
 
 # float16, whose gradients are scaled: what a GPU does, on the processor

@@ -17,11 +17,9 @@ from diffae.eight_bit import to_uint8
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import normal
 from diffae.train import __main__ as command
-from diffae.train import trainer
 from diffae.train.stages import train
-from diffae.train.trainer import Run
+from diffae.train.types import NOBODY, Run, View
 from diffae.train.watch import flags, sheets
-from diffae.train.watch.base import View
 from diffae.train.watch.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.trained_on import TrainedOn
 from reports.sheets import read_sheet
@@ -34,7 +32,7 @@ def drawn(folder, every: int | None = 8, shown=lambda path: None) -> Sheets:
     return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, shown)
 
 
-def trained(out, watch=trainer.NOBODY, preset=TINY):
+def trained(out, watch=NOBODY, preset=TINY):
     """The tiny preset on twelve pictures, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
     train(preset, pictures(12), out, Run(0, "me", watch=watch), "cpu")

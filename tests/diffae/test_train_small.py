@@ -11,7 +11,8 @@ from tiny_preset import TINY, pictures
 from diffae.train import __main__ as command
 from diffae.train import stages
 from diffae.train.overrides import override
-from diffae.train.presets import PRESETS, Schedule
+from diffae.train.presets import PRESETS
+from diffae.train.types import Schedule
 
 SIZED = replace(TINY, epochs=3, encoder=TINY.image, data_hint="photographs")
 

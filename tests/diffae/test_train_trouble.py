@@ -25,7 +25,8 @@ from diffae.train import stages, state
 from diffae.train.images import Images, OnDisk, Skipping, source_of
 from diffae.train.memory import TooLittleMemory, needing_memory
 from diffae.train.presets import PRESETS
-from diffae.train.trainer import Run, Steps, Training, fit
+from diffae.train.trainer import Training, fit
+from diffae.train.types import Run, Steps
 
 ROOT = Path(__file__).parents[2]
 TWENTY = pictures(20)
@@ -239,7 +240,7 @@ def test_images_that_change_meanwhile_are_told_of(change, data, tmp_path, monkey
         change(data)
         return train(*arguments)
 
-    monkeypatch.setattr(stages, "train", changing)
+    monkeypatch.setattr(command, "train", changing)
     command.main(words(data, tmp_path / "out"))
     assert "data: its files have changed since this command began" in capsys.readouterr().err
     monkeypatch.undo()

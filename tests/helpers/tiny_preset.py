@@ -3,7 +3,8 @@
 import numpy as np
 
 from diffae.config import LatentConfig, ModelConfig
-from diffae.train.presets import Preset, Schedule
+from diffae.train.presets import Preset
+from diffae.train.types import Schedule
 
 SCHEDULE = Schedule(samples=24, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
 TINY = Preset(

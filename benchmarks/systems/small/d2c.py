@@ -22,9 +22,8 @@ from diffae.diffusion import linear_alphas
 from diffae.errors import UserError
 from diffae.noise import uniforms
 from diffae.train.images import Images
-from diffae.train.presets import Schedule
 from diffae.train.stages import noised
-from diffae.train.trainer import Loss
+from diffae.train.types import Loss, Schedule
 
 SHIFT = 3  # pixels that an image is moved by at most
 LIGHT = 0.3  # by how much, at most, its contrast and brightness change

@@ -17,8 +17,7 @@ from benchmarks.systems.small.batch_norms import settle
 from benchmarks.systems.small.preset import SmallPreset, Stages
 from diffae.noise import generator, normals
 from diffae.train.images import Images
-from diffae.train.presets import Schedule
-from diffae.train.trainer import Loss
+from diffae.train.types import Loss, Schedule
 
 SMALLEST_KL = 0.01  # nats of a group below which balancing makes no more difference
 

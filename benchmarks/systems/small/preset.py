@@ -12,10 +12,8 @@ from torch import nn
 from diffae.noise import generator
 from diffae.settings import Range
 from diffae.train.images import Images, Source
-from diffae.train.presets import Schedule
-from diffae.train.stages import Outcome
-from diffae.train.trainer import Adam, Loss, Run, fit
-from diffae.train.watch.base import View
+from diffae.train.trainer import fit
+from diffae.train.types import Adam, Loss, Outcome, Run, Schedule, View
 
 
 @dataclass(frozen=True)

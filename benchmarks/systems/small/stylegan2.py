@@ -19,8 +19,7 @@ from benchmarks.systems.networks.stylegan2_critic import Discriminator
 from benchmarks.systems.small.preset import SmallPreset, Stages
 from diffae.noise import normals
 from diffae.train.images import Images
-from diffae.train.presets import Schedule
-from diffae.train.trainer import Adam, Loss
+from diffae.train.types import Adam, Loss, Schedule
 
 MIXED = 0.9  # of the batches have the w of two z, one for the first layers and one for the rest
 PATH_DECAY = 0.01  # of the average length of paths

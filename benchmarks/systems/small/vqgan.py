@@ -19,8 +19,7 @@ from benchmarks.systems.networks.vqgan import VQGANConfig, build
 from benchmarks.systems.small.adversary import Eye, Patches, balanced, hinge
 from benchmarks.systems.small.preset import SmallPreset, Stages
 from diffae.train.images import Images
-from diffae.train.presets import Schedule
-from diffae.train.trainer import Adam, Loss
+from diffae.train.types import Adam, Loss, Schedule
 
 USAGE = 0.99  # decay of how often a code is chosen
 DEAD = 0.05  # vectors a step below which a code begins anew

@@ -14,8 +14,7 @@ from benchmarks.systems.networks.vqvae2 import VQVAE2, VQVAE2Config
 from benchmarks.systems.small.codebooks import quantise
 from benchmarks.systems.small.preset import SmallPreset, Stages
 from diffae.train.images import Images
-from diffae.train.presets import Schedule
-from diffae.train.trainer import Loss
+from diffae.train.types import Loss, Schedule
 
 
 def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:

@@ -4,54 +4,8 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from diffae.train.trainer import Training
-
-Pictures = dict[str, Tensor]  # rows of a sheet, n x 3 x S x S in [-1, 1], by their captions
-
-
-@dataclass(frozen=True)
-class View:
-    """What of a stage can be looked at besides its numbers.
-
-    `pictures` shows what the model makes of images n x 3 x S x S in [-1, 1]. `export` writes it to a folder as a checkpoint that
-    can be evaluated; both take the weights as they are when they are called. None: there is nothing to see of that kind.
-    """
-
-    stage: str = ""
-    pictures: Callable[[Tensor], Pictures] | None = None
-    export: Callable[[Path], None] | None = None
-
-
-UNSEEN = View()
-
-
-class Watch:
-    """Told of a stage, in every process of the training. This one does nothing."""
-
-    def begins(self, training: "Training", view: View, stop: Callable[[], int]) -> None:
-        """The stage begins or goes on, or is over already. `stop` says whether a signal asks the training to end."""
-
-    def step(self, loss: float) -> None:
-        """A step was computed, and taken if it was finite."""
-
-    def saves(self) -> None:
-        """The state is written next: what was told so far will not be told again."""
-
-    def ends(self) -> None:
-        """All steps of the stage are taken."""
-
-    def close(self) -> None:
-        """The training is over, or gives up."""
-
-
-NOBODY = Watch()
+from diffae.train.types import TrainingStatus, View, Watch
 
 
 class Several(Watch):
@@ -60,7 +14,7 @@ class Several(Watch):
     def __init__(self, watches: Sequence[Watch]):
         self._watches = watches
 
-    def begins(self, training: "Training", view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
         for watch in self._watches:
             watch.begins(training, view, stop)
 
@@ -81,7 +35,7 @@ class Several(Watch):
             watch.close()
 
 
-def is_due(training: "Training", images: int) -> bool:
+def is_due(training: TrainingStatus, images: int) -> bool:
     """Whether the last step has made another `images` seen full, or ended the stage."""
     seen, batch = training.seen, training.schedule.batch_size
     if not training.step:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole
-from diffae.train.trainer import Training, learning_rate
-from diffae.train.watch.base import View, Watch
+from diffae.train.trainer import learning_rate
+from diffae.train.types import TrainingStatus, View, Watch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -49,12 +49,12 @@ class Curves(Watch):
         self._writers = writers
         self._before = 0
         self._every = 1  # steps
-        self._training: Training | None = None
+        self._training: TrainingStatus | None = None
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._last = (0, 0.0)  # images and seconds at the last point
 
-    def begins(self, training: Training, view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
         self._training = training
         self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
         self._forget(training)
@@ -87,15 +87,15 @@ class Curves(Watch):
         for writer in self._writers:
             writer.close()
 
-    def _of(self) -> Training:
+    def _of(self) -> TrainingStatus:
         assert self._training is not None
         return self._training
 
-    def _forget(self, training: Training) -> None:
+    def _forget(self, training: TrainingStatus) -> None:
         self._losses, self._norms = [], []
         self._last = training.seen, training.seconds
 
-    def _values(self, training: Training) -> dict[str, float]:
+    def _values(self, training: TrainingStatus) -> dict[str, float]:
         """A point; what is not finite is in no mean, and left out where nothing is."""
         means = {"loss": self._losses, "gradient norm": self._norms}
         finite = {name: [v for v in values if math.isfinite(v)] for name, values in means.items()}

@@ -4,7 +4,6 @@ The moving average of the weights is exported and measured by `python -m benchma
 knows by name only. What happens to that process does not happen to the training, which waits for it.
 """
 
-import importlib
 import json
 import os
 import shutil
@@ -15,17 +14,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
 from diffae import distributed
 from diffae.cli import say
 from diffae.errors import UserError
+from diffae.train.elsewhere import EVALUATION_OPTIONS
 from diffae.train.stages import LATENT
-from diffae.train.trainer import Training
-from diffae.train.watch.base import View, Watch, is_due
+from diffae.train.types import TrainingStatus, View, Watch
+from diffae.train.watch.base import is_due
 from diffae.trained_on import NOTE
 
 COMMAND = "benchmarks.run"
-PARSE = "benchmarks.commands.options:parse"
 SAMPLED = ("unconditional", "memorisation")  # of the tasks, what the latent DDIM decides
 CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
 NAP = 0.1  # seconds between two looks at the process
@@ -50,8 +50,7 @@ class Measuring:
 
     def check(self) -> None:
         """Raises UserError where the command would refuse its arguments."""
-        module, function = PARSE.split(":")
-        parse = getattr(importlib.import_module(module), function)
+        parse = resolve_name(EVALUATION_OPTIONS)
         try:
             parse(self.arguments(self.tasks, Path(CHECKPOINT), Path(RUN)), None)
         except UserError as error:
@@ -69,7 +68,7 @@ class Evaluations(Watch):
         self._folder, self._note, self._every, self._measuring = folder, note, every, measuring
         measuring.check()
 
-    def begins(self, training: Training, view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
         self._training, self._view, self._stop = training, view, stop
         self._look()
 

@@ -15,7 +15,8 @@ from diffae.train.elsewhere import AnyPreset
 from diffae.train.images import Images, OnDisk, Skipping
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
-from diffae.train.watch.base import Several, Watch
+from diffae.train.types import Watch
+from diffae.train.watch.base import Several
 from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases, Writer
 from diffae.train.watch.evaluations import Evaluations, Measuring
 from diffae.train.watch.sheets import COUNT, PER_STAGE, SHARE, Sheets

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from diffae import distributed
 from diffae.cli import say
-from diffae.train.presets import Schedule
+from diffae.train.types import Schedule
 
 LINE_SECONDS = 60.0  # between two lines where there is no terminal
 

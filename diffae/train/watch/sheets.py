@@ -17,8 +17,8 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import evaluating
 from diffae.noise import normal
 from diffae.sheet import Sheet, write
-from diffae.train.trainer import Training
-from diffae.train.watch.base import Pictures, View, Watch, is_due
+from diffae.train.types import Pictures, TrainingStatus, View, Watch
+from diffae.train.watch.base import is_due
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
@@ -50,7 +50,7 @@ class Sheets(Watch):
         self._images: Tensor | None = None
         self._spent = 0.0
 
-    def begins(self, training: Training, view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
         self._training, self._view, self._spent = training, view, 0.0
         self._look()
 

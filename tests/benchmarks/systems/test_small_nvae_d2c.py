@@ -20,7 +20,7 @@ from diffae.noise import generator
 from diffae.train.elsewhere import find_preset
 from diffae.train.images import Images
 from diffae.train.stages import noised
-from diffae.train.trainer import Run
+from diffae.train.types import Run
 
 SMALL_NVAE = replace(
     nvae.PRESET,

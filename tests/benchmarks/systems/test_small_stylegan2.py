@@ -14,8 +14,7 @@ from benchmarks.systems.networks.stylegan2_critic import Convolution, Discrimina
 from benchmarks.systems.small import stylegan2
 from benchmarks.systems.small.stylegan2 import Learner
 from diffae.train.elsewhere import find_preset
-from diffae.train.presets import Schedule
-from diffae.train.trainer import Run
+from diffae.train.types import Run, Schedule
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)
 

@@ -14,7 +14,8 @@ from benchmarks.systems.small import adversary, codebooks, vqgan, vqvae2
 from diffae.noise import generator
 from diffae.train.elsewhere import find_preset
 from diffae.train.images import Images
-from diffae.train.trainer import Adam, Run, Training
+from diffae.train.trainer import Training
+from diffae.train.types import Adam, Run
 
 NOISE = np.random.default_rng(0)
 

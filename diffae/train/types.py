@@ -1,0 +1,163 @@
+"""What a training is made of, as its modules tell each other: schedule, steps, run, outcome, and who watches."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from torch import Tensor
+
+from diffae.errors import UserError
+from diffae.settings import Range, check
+from diffae.train.precision import FLOAT32
+
+# (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
+Loss = Callable[[Tensor, Any], Tensor]
+MOST = 10**12  # examples: what a number may be, not what anyone has trained
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one network is optimised. `samples` counts training examples, batch by batch.
+
+    The rate rises through `warmup_samples`, then stays or falls by a cosine to zero at the end. Raises UserError where a
+    value cannot be.
+    """
+
+    samples: Annotated[int, Range(1, MOST)]
+    batch_size: Annotated[int, Range(1, 1 << 20)]
+    learning_rate: Annotated[float, Range(1e-12, 10)]
+    warmup_samples: Annotated[int, Range(0, MOST)] = 0
+    decay: Literal["constant", "cosine"] = "constant"
+    weight_decay: Annotated[float, Range(0, 10)] = 0.0
+    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.9999
+    ema_warmup: bool = False
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            check(self)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        if not self.steps:
+            raise UserError(f"samples {self.samples:,} are no batch of {self.batch_size:,}")
+
+    @property
+    def steps(self) -> int:
+        return self.samples // self.batch_size
+
+    def at_most(self, samples: int) -> "Schedule":
+        """The same with no more examples than these, but for one batch; the warm-up shrinks with them."""
+        samples = max(min(self.samples, samples), self.batch_size)
+        return replace(
+            self, samples=samples, warmup_samples=self.warmup_samples * samples // self.samples
+        )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a step is taken, which decides nothing but its rounding: in parts of so many examples (None: at once), and with
+    activations that are computed again for the gradient. `by_example` is for losses that are means over
+    examples: noise and dropout are drawn for each of them, so that a batch can be shared and cut. `keep` is how many states stay.
+    """
+
+    micro_batch: int | None = None
+    recompute: bool = False
+    by_example: bool = False
+    keep: int = 2
+
+
+@dataclass(frozen=True)
+class Adam:
+    """What of the optimiser is not in a schedule: the decay of its moments, and the largest norm of a gradient."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    largest_norm: float = 1.0
+
+
+class TrainingStatus(Protocol):
+    """What a `trainer.Training` says of itself to who watches it."""
+
+    schedule: Schedule
+    step: int
+    skipped: int
+    precisions: str
+    seconds: float
+    norm: float
+
+    @property
+    def seen(self) -> int:
+        """Examples of the steps so far."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within it the network has the moving average of its weights, in evaluation mode."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage went: the precision of its steps, how many were not taken, examples seen, and seconds of steps."""
+
+    precision: str
+    skipped: int
+    examples: int = 0
+    seconds: float = 0.0
+
+    @staticmethod
+    def of(training: TrainingStatus) -> "Outcome":
+        seen = training.step * training.schedule.batch_size
+        return Outcome(training.precisions, training.skipped, seen, round(training.seconds, 1))
+
+
+Pictures = dict[str, Tensor]  # rows of a sheet, n x 3 x S x S in [-1, 1], by their captions
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a stage can be looked at besides its numbers.
+
+    `pictures` shows what the model makes of images n x 3 x S x S in [-1, 1]. `export` writes it to a folder as a checkpoint that
+    can be evaluated; both take the weights as they are when they are called. None: there is nothing to see of that kind.
+    """
+
+    stage: str = ""
+    pictures: Callable[[Tensor], Pictures] | None = None
+    export: Callable[[Path], None] | None = None
+
+
+UNSEEN = View()
+
+
+class Watch:
+    """Told of a stage, in every process of the training. This one does nothing."""
+
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
+        """The stage begins or goes on, or is over already. `stop` says whether a signal asks the training to end."""
+
+    def step(self, loss: float) -> None:
+        """A step was computed, and taken if it was finite."""
+
+    def saves(self) -> None:
+        """The state is written next: what was told so far will not be told again."""
+
+    def ends(self) -> None:
+        """All steps of the stage are taken."""
+
+    def close(self) -> None:
+        """The training is over, or gives up."""
+
+
+NOBODY = Watch()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
+    taken, the processes that read images ahead, and who watches."""
+
+    seed: int
+    identity: str
+    precision: str = FLOAT32
+    steps: Steps = Steps()
+    workers: int = 0
+    watch: Watch = NOBODY
