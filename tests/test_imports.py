@@ -81,3 +81,9 @@ def test_no_task_knows_another():
         own = file.relative_to(ROOT / "benchmarks/tasks").parts[0].removesuffix(".py")
         others = {m for m in imported(file) if m.startswith("benchmarks.tasks.")}
         assert {m.split(".")[2] for m in others} <= {own, "shared"}, file
+
+
+def test_the_examples_import_nothing_of_ours_but_what_is_for_plug_ins():
+    for file in files("examples"):
+        names = {m for m in imported(file) if m.split(".")[0] in PACKAGES}
+        assert all(lies_in(name, "benchmarks.plugin") for name in names), file

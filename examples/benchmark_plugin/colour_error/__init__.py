@@ -5,14 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.core.base import Benchmark
-from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, codes, network_calls
-from benchmarks.core.sizes import Count, Steps
-from benchmarks.core.store import Arrays
-from benchmarks.metrics import Margin, MetricInfo
-from benchmarks.systems import System
-from reports.records import LOWER, Record
+from benchmarks.plugin import (
+    LOWER,
+    Arrays,
+    Benchmark,
+    Calls,
+    Context,
+    Count,
+    Margin,
+    MetricInfo,
+    Record,
+    Steps,
+    System,
+    Work,
+    codes,
+    network_calls,
+)
 
 METRIC = MetricInfo(
     LOWER,

@@ -1,7 +1,7 @@
 from hashlib import sha256
 from pathlib import Path
 
-from benchmarks.systems import Code, System
+from benchmarks.plugin import Code, System
 from my_vae.network import VAE
 
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from diffae.errors import UserError
+from benchmarks.plugin import UserError
 
 SIZE, DIM, WIDTH = 32, 64, 16
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffae.data import open_portraits
+from benchmarks.plugin import open_portraits
 from my_vae.network import SIZE, VAE
 
 

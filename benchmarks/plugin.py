@@ -1,0 +1,76 @@
+"""All that a package of your own needs to add a system, a benchmark, a metric or a table.
+
+A system          System, Code, Part; SystemFailed and NotAvailable say why it cannot do something
+A benchmark       Benchmark, and what its `run` is given: Context, Selection, Arrays (what is kept in the store)
+  its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
+  its numbers     Record, Row; Taken says in which steps they were made, Uncertainty how sure they are
+  its plan        Work, Calls, and the work that benchmarks share: codes, semantic_codes, new_images, real_features
+A metric          MetricInfo, Margin, HIGHER, LOWER: a row of the table of metrics
+A table           TableSpec
+A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
+
+They are registered by the entry points `diffae.systems` and `diffae.benchmarks`; `examples/` has a package of each.
+"""
+
+from benchmarks.core.base import Benchmark
+from benchmarks.core.context import Context
+from benchmarks.core.plan import (
+    Calls,
+    Work,
+    codes,
+    network_calls,
+    new_images,
+    real_features,
+    semantic_codes,
+)
+from benchmarks.core.rows import Row
+from benchmarks.core.selection import Selection
+from benchmarks.core.sizes import Count, InvertingSolver, Number, Solver, Split, Steps
+from benchmarks.core.solving import Taken
+from benchmarks.core.store import Arrays
+from benchmarks.metrics import Margin, MetricInfo
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems.base import Code, System
+from benchmarks.systems.parts import Part
+from diffae.data import open_dataset, open_portraits
+from diffae.errors import UserError
+from reports.records import HIGHER, LOWER, Record
+from reports.specs import TableSpec
+from reports.uncertainty import Uncertainty
+
+__all__ = [
+    "HIGHER",
+    "LOWER",
+    "Arrays",
+    "Benchmark",
+    "Calls",
+    "Code",
+    "Context",
+    "Count",
+    "InvertingSolver",
+    "Margin",
+    "MetricInfo",
+    "NotAvailable",
+    "Number",
+    "Part",
+    "Record",
+    "Row",
+    "Selection",
+    "Solver",
+    "Split",
+    "Steps",
+    "System",
+    "SystemFailed",
+    "TableSpec",
+    "Taken",
+    "Uncertainty",
+    "UserError",
+    "Work",
+    "codes",
+    "network_calls",
+    "new_images",
+    "open_dataset",
+    "open_portraits",
+    "real_features",
+    "semantic_codes",
+]
