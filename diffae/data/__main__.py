@@ -66,8 +66,7 @@ def check_dataset(arguments: list[str]) -> None:
 def prepare_copy(arguments: list[str]) -> None:
     """Copy a data set to squares of one size in one file: what --data takes, without decoding and resizing.
 
-    Run the same command again and it goes on. At its own size the copy gives the numbers of the data set itself, to
-    the bit. A damaged image is left out and named.
+    At its own size the copy gives the numbers of the data set itself, to the bit. A damaged image is left out and named.
     """
     parser = cli.Parser(f"{cli.prog('diffae.data')} prepare", prepare_copy.__doc__)
     parser.add_argument("source", metavar="SRC", type=cli.path, help="data set, as for --data")

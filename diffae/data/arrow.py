@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from diffae.data.arrow_files import (
     LARGEST_GROUP,
@@ -36,18 +35,17 @@ from diffae.data.arrow_files import (
     rows_of,
 )
 from diffae.data.dataset import Dataset
-from diffae.data.folder import crop_without_labels
 from diffae.data.shards import (
     MOST_CLASSES,
     classes_as_attributes,
     describe_beside,
     find_shards,
     holds,
-    sizes_of,
+    name_in,
 )
+from diffae.data.sources import EncodedImages, unlabelled
 from diffae.data.splits import partition_of, split_of
-from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
+from diffae.data.transforms import LARGEST_IMAGE
 from diffae.errors import UserError
 from diffae.files import read_text
 
@@ -69,8 +67,8 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TableImages:
-    """An `ImageSource`: the rows of a column, files in their order. Files are opened by each process of its own."""
+class TableImages(EncodedImages):
+    """The rows of a column, files in their order. Files are opened by each process of its own."""
 
     root: Path
     pieces: tuple[Piece, ...]
@@ -92,12 +90,10 @@ class TableImages:
     def _starts(self) -> np.ndarray:
         return np.array([piece.start for piece in self.pieces])
 
-    def read(self, index: int) -> Image.Image:
-        return decode_bytes(self.content(index), self.where(index))
-
     def where(self, index: int) -> str:
-        piece = self._piece(index)
-        return f"{piece.path}, row {index - self._first(piece.path)}"
+        path = self._piece(index).path
+        first = next(piece.start for piece in self.pieces if piece.path == path)
+        return f"{path}, row {index - first}"
 
     def content(self, index: int) -> bytes:
         piece = self._piece(index)
@@ -114,21 +110,14 @@ class TableImages:
 
     def files(self) -> Iterator[tuple[str, Path]]:
         for path in dict.fromkeys(piece.path for piece in self.pieces):
-            yield (path.name if path == self.root else path.relative_to(self.root).as_posix()), path
+            yield name_in(path, self.root), path
 
-    def look(self) -> Survey:
-        """The bytes of every image, and the labels, however they are spread over files."""
-        return look_at(self.root.name, [self.labels.encode()], len(self), self._fetch)
-
-    def _fetch(self, index: int) -> tuple[bytes, bytes]:
-        return b"", self.content(index)
+    def heading(self) -> Iterator[bytes]:
+        yield self.labels.encode()
 
     def _piece(self, index: int) -> Piece:
         index = range(self.length)[index]
         return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
-
-    def _first(self, path: Path) -> int:
-        return next(piece.start for piece in self.pieces if piece.path == path)
 
 
 class Tables:
@@ -246,14 +235,10 @@ def open_tables(
         schema, rows = rows_of(file)
         schemas.append(schema)
         for group, count in enumerate(rows):
-            pieces.append(Piece(file, -1 if file.suffix == ".arrow" else group, length))
+            if count:
+                pieces.append(Piece(file, -1 if file.suffix == ".arrow" else group, length))
             length += count
         counts.append(sum(rows))
-    pieces = [
-        piece
-        for piece, end in zip(pieces, [*(p.start for p in pieces[1:]), length], strict=True)
-        if end > piece.start
-    ]
     if not length:
         raise UserError(f"{path}: no rows in these files")
     column = image_column(path, schemas[0])
@@ -265,27 +250,25 @@ def open_tables(
     if attributes is not None:
         digest.update(attributes.tobytes())
     source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
-    partition, partition_source = partition_of(list(map(split_of, files)), counts, seed)
-    return Dataset(
-        name=path.resolve().stem if path.is_file() else path.resolve().name,
-        root=path,
-        source=source,
-        transform=Transform(image_size, crop or crop_without_labels(path, sizes_of(source))),
-        partition=partition,
-        partition_source=partition_source,
+    return unlabelled(
+        path,
+        source,
+        image_size,
+        crop,
+        partition_of(list(map(split_of, files)), counts, seed),
         attribute_names=names,
         attributes=attributes,
         left_out=(*left_out, *describe_beside(path)),
     )
 
 
-def features_of(schema: pyarrow.Schema) -> dict[str, Any]:
+def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
     """What `datasets` says of each column; nothing in files of others."""
     try:
         found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError, RecursionError):
+        return {name: feature for name, feature in found.items() if isinstance(feature, dict)}
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
@@ -306,26 +289,22 @@ def read_attributes(
 ) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
     """Names, bool N x A and what was left out, of the columns of classes and of yes and no."""
     features = features_of(schema)
+    classes = [f.name for f in schema if is_class(f, features)]
     names: list[str] = []
     columns: list[np.ndarray] = []
     left_out = []
-    classes = [
-        f.name
-        for f in schema
-        if str(f.type).startswith(("int", "uint")) and is_class(f.name, features)
-    ]
     for field in schema:
-        if str(field.type) != "bool" and field.name not in classes:
+        is_bool = str(field.type) == "bool"
+        if not is_bool and field.name not in classes:
             continue
         values = read_column(files, field.name)
-        if str(field.type) == "bool" and (values >= 0).all():
+        if is_bool and (values >= 0).all():
             names.append(field.name)
             columns.append(values[:, None] == 1)
             continue
-        feature = features.get(field.name)
-        known = feature.get("names") if isinstance(feature, dict) else None
-        known = [str(name) for name in known] if isinstance(known, list) else []
-        found = None if str(field.type) == "bool" else classes_as_attributes(values, known)
+        known = features.get(field.name, {}).get("names")
+        known = list(map(str, known)) if isinstance(known, list) else []
+        found = None if is_bool else classes_as_attributes(values, known)
         if found is None:
             why = "not every image has a class in it"
             if len(known) > MOST_CLASSES:
@@ -343,12 +322,12 @@ def read_attributes(
     return tuple(names), np.concatenate(columns, axis=1), tuple(left_out)
 
 
-def is_class(name: str, features: dict[str, Any]) -> bool:
-    """By what `datasets` says of the column, or by its name."""
-    feature = features.get(name)
-    if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-        return True
-    return name.lower() in ("label", "labels", "class", "cls")
+def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
+    """Whether a column of whole numbers is one of classes, by what `datasets` says of it or by its name."""
+    if not str(field.type).startswith(("int", "uint")):
+        return False
+    named = field.name.lower() in ("label", "labels", "class", "cls")
+    return named or features.get(field.name, {}).get("_type") == "ClassLabel"
 
 
 def read_column(files: list[Path], name: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import SPLITS, Dataset, seeded_partition, seeded_source
+from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.folder import ImageFiles
 from diffae.data.label_files import (
     CELEBA_ATTRIBUTES,
@@ -30,6 +30,7 @@ from diffae.data.label_files import (
     read_numbers,
     refuse_difference,
 )
+from diffae.data.splits import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
 
 IMAGE_FOLDER = "img_align_celeba"
@@ -50,20 +51,17 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     It is named "celeba" when it has as many images as CelebA, else after the folder.
     """
     labels = read_celeba_labels(path, seed)
-    folder = image_folder(path)
+    folder = path / IMAGE_FOLDER
+    if (folder / IMAGE_FOLDER).is_dir():  # as in Kaggle's archive
+        folder /= IMAGE_FOLDER
     names = names_on_disk(folder, labels.names, labels.files[0].name)
-    return labels.dataset(
+    return Dataset(
         name=honest_name("celeba", len(names) == CELEBA_IMAGES, path.resolve().name),
         root=path,
         source=ImageFiles(folder, names, labels.files),
         transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
+        **labels.fields,
     )
-
-
-def image_folder(path: Path) -> Path:
-    """Where the images lie: Kaggle's archive has a folder of that name within the folder."""
-    nested = path / IMAGE_FOLDER / IMAGE_FOLDER
-    return nested if nested.is_dir() else path / IMAGE_FOLDER
 
 
 def default_crop(first_image: Image.Image) -> str:
@@ -75,29 +73,19 @@ def read_celeba_labels(folder: Path, seed: int) -> Labels:
     files = files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, attribute_names, attributes = read_attributes(files[0])
     identities = read_column(folder, IDENTITY_FILE, names)
-    partition, partition_source = read_partition(folder, names, identities, seed)
-    return Labels(
-        names=names,
-        attribute_names=attribute_names,
-        attributes=attributes,
-        identities=identities,
-        partition=partition,
-        partition_source=partition_source,
-        files=files,
-    )
-
-
-def read_partition(
-    folder: Path, names: Sequence[str], identities: np.ndarray | None, seed: int
-) -> tuple[np.ndarray, str]:
-    """The file's partition, else a seeded one; with identities it keeps a person in one split."""
-    partition = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS)
-    if partition is not None:
-        [file] = files_of(folder, [PARTITION_FILE])
-        return partition.astype(np.int8), file.name
-    if identities is not None:
-        return seeded_partition(identities, seed), seeded_source("identity", seed)
-    return seeded_partition(np.arange(len(names)), seed), seeded_source("image", seed)
+    official = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS)
+    if official is None:
+        partition, source = seeded(len(names), seed, identities)
+    else:
+        partition, source = official.astype(np.int8), files_of(folder, [PARTITION_FILE])[0].name
+    fields = {
+        "attribute_names": attribute_names,
+        "attributes": attributes,
+        "identities": identities,
+        "partition": partition,
+        "partition_source": source,
+    }
+    return Labels(names, files, fields)
 
 
 def read_column(

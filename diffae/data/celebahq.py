@@ -17,7 +17,7 @@ import numpy as np
 
 from diffae.data import celeba
 from diffae.data.celeba import IDENTITY_FILE, PARTITION_FILE, SPLIT_NUMBERS, is_celeba
-from diffae.data.dataset import Dataset, seeded_partition, seeded_source
+from diffae.data.dataset import Dataset
 from diffae.data.folder import ImageFiles
 from diffae.data.label_files import (
     Labels,
@@ -32,6 +32,7 @@ from diffae.data.label_files import (
     refuse_difference,
     whole_number,
 )
+from diffae.data.splits import seeded
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
 
@@ -55,52 +56,39 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
         )
     labels = read_celebahq_labels(path, seed)
     names = names_on_disk(path / IMAGE_FOLDER, labels.names, labels.files[0].name)
-    return labels.dataset(
+    return Dataset(
         name=honest_name("celeba-hq", len(names) == CELEBAHQ_IMAGES, path.resolve().name),
         root=path,
         source=ImageFiles(path / IMAGE_FOLDER, names, labels.files),
         transform=Transform(image_size, crop or "center"),
+        **labels.fields,
     )
 
 
 def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
-    [attribute_file] = files_of(folder, [ATTRIBUTE_FILE])
-    names, attribute_names, attributes = read_attributes(attribute_file)
+    files = files_of(folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE])
+    names, attribute_names, attributes = read_attributes(files[0])
     originals = read_originals(folder / MAPPING_FILE, names)
+    if originals is None:
+        files = files[:1]
     identities = read_through(originals, folder, IDENTITY_FILE)
-    partition, partition_source = read_partition(folder, originals, identities, len(names), seed)
-    files = [ATTRIBUTE_FILE]
-    if originals is not None:
-        files += [MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE]
-    return Labels(
-        names=names,
-        attribute_names=attribute_names,
-        attributes=attributes,
-        identities=identities,
-        partition=partition,
-        partition_source=partition_source,
-        files=files_of(folder, files),
-    )
-
-
-def read_partition(
-    folder: Path,
-    originals: list[str] | None,
-    identities: np.ndarray | None,
-    count: int,
-    seed: int,
-) -> tuple[np.ndarray, str]:
-    """int8 N and its source: CelebA's through the mapping, else by identity, else by image."""
-    partition = read_through(originals, folder, PARTITION_FILE, SPLIT_NUMBERS)
-    if partition is not None:
+    official = read_through(originals, folder, PARTITION_FILE, SPLIT_NUMBERS)
+    if official is not None:
         [file] = files_of(folder, [PARTITION_FILE])
-        return partition.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
-    if identities is not None:
-        return seeded_partition(identities, seed), seeded_source("identity", seed)
-    source = seeded_source("image", seed)
-    warning = "identities unknown, a person may be in several splits"
-    return seeded_partition(np.arange(count), seed), f"{source}; {warning}"
+        partition, source = official.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
+    else:
+        partition, source = seeded(len(names), seed, identities)
+        if identities is None:
+            source += "; identities unknown, a person may be in several splits"
+    fields = {
+        "attribute_names": attribute_names,
+        "attributes": attributes,
+        "identities": identities,
+        "partition": partition,
+        "partition_source": source,
+    }
+    return Labels(names, files, fields)
 
 
 def read_through(
@@ -133,17 +121,13 @@ def read_mapping(path: Path) -> dict[str, str]:
     for number, line in enumerate(read_lines(path), start=1):
         if number == 1 and line.split()[:1] == ["idx"]:
             continue
-        index, original = read_mapping_row(line, f"{path}: line {number}")
+        fields, where = line.split(), f"{path}: line {number}"
+        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+            raise UserError(f"{where}: expected idx, orig_idx and orig_file, three columns")
+        index, original = str(whole_number(fields[0], where)), fields[2]
         for key in (f"image {index}", f"CelebA's {original}"):
             if key in seen:
-                raise UserError(f"{path}: line {number}: {key} was on line {seen[key]} already")
+                raise UserError(f"{where}: {key} was on line {seen[key]} already")
             seen[key] = number
         mapping[index] = original
     return mapping
-
-
-def read_mapping_row(line: str, where: str) -> tuple[str, str]:
-    fields = line.split()
-    if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
-        raise UserError(f"{where}: expected idx, orig_idx and orig_file, three columns")
-    return str(whole_number(fields[0], where)), fields[2]

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import Dataset
-from diffae.data.label_files import CELEBA_ATTRIBUTES, find_label_file
+from diffae.data.sources import EncodedImages, unlabelled
 from diffae.data.splits import partition_of_folders
-from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import ALIGNED_CELEBA, LARGEST_IMAGE, Transform, decode, size_of
+from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.errors import UserError
-from diffae.files import MOST, cache_root, read_file
+from diffae.files import cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 # Formats of pictures that are not read, by suffix: they are counted, for they may have been meant.
@@ -32,8 +30,8 @@ UNREAD = {
 
 
 @dataclass(frozen=True)
-class ImageFiles:
-    """An `ImageSource`: files under `root`, by relative name, with the files that label them."""
+class ImageFiles(EncodedImages):
+    """Files under `root`, by relative name, with the files that label them."""
 
     root: Path
     names: tuple[str, ...]
@@ -42,30 +40,21 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Image.Image:
-        return decode(self.root / self.names[index])
-
     def where(self, index: int) -> str:
         return str(self.root / self.names[index])
+
+    def name(self, index: int) -> bytes:
+        return os.fsencode(self.names[index])
+
+    def content(self, index: int) -> bytes:
+        return read_file(self.root / self.names[index], LARGEST_IMAGE)
+
+    def read(self, index: int) -> Image.Image:
+        return decode(self.root / self.names[index])
 
     def files(self) -> Iterator[tuple[str, Path]]:
         yield from ((name, self.root / name) for name in self.names)
         yield from ((path.name, path) for path in self.label_files)
-
-    def look(self) -> Survey:
-        """The label files, and name and bytes of every image."""
-        return look_at(self.root.name, read_labels(self.label_files), len(self), self._fetch)
-
-    def _fetch(self, index: int) -> tuple[bytes, bytes]:
-        name = self.names[index]
-        return os.fsencode(name), read_file(self.root / name, LARGEST_IMAGE)
-
-
-def read_labels(files: Iterable[Path]) -> Iterator[bytes]:
-    """Name and content of each label file, for a fingerprint."""
-    for path in files:
-        yield path.name.encode()
-        yield read_file(path, MOST)
 
 
 def is_image_folder(path: Path) -> bool:
@@ -75,51 +64,17 @@ def is_image_folder(path: Path) -> bool:
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Every image below `path`, sorted by relative path; split by folders called train and test, else by image with `seed`."""
     found = find_images(path)
-    names = found.names
-    if not names:
+    if not found.names:
         raise UserError(nothing_in(path, "folder", found.left_out))
-    sample = (size_of(path / names[index]) for index in sample_of(len(names)))
-    partition, source = partition_of_folders(names, seed)
-    return Dataset(
-        name=path.resolve().name,
-        root=path,
-        source=ImageFiles(path, names),
-        transform=Transform(image_size, crop or crop_without_labels(path, sample)),
-        partition=partition,
-        partition_source=source,
-        left_out=found.left_out,
-    )
+    split = partition_of_folders(found.names, seed)
+    source = ImageFiles(path, found.names)
+    return unlabelled(path, source, image_size, crop, split, left_out=found.left_out)
 
 
 def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
     suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     more = "".join(f"; {line}" for line in left_out)
     return f"{path}: no images in this {kind} (looked for {suffixes}){more}"
-
-
-# ----------------------------------------------------------------------------------------------
-# CelebA without its labels
-
-
-def sample_of(count: int) -> Iterable[int]:
-    """A few positions, spread over `count`."""
-    return sorted(set(np.linspace(0, count - 1, 8).round().astype(int).tolist()))
-
-
-def crop_without_labels(path: Path, sizes: Iterable[tuple[int, int] | None]) -> str:
-    """The crop of unlabelled images: UserError if some look like CelebA's, for which it is "d2c".
-
-    With its attribute file the same images would be cut otherwise, and every number would move.
-    """
-    if ALIGNED_CELEBA not in sizes:
-        return "center"
-    above = path.absolute().parent
-    labels = find_label_file(above, CELEBA_ATTRIBUTES)
-    there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
-    raise UserError(
-        f"{path}: images of 178 x 218, as CelebA's aligned ones, without their attributes; {there} (see "
-        "`diffae-bench docs data`), or say how to cut them: --crop d2c (the face, as DiffAE's authors do) or --crop center"
-    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -134,12 +89,8 @@ class Found:
     left_out: tuple[str, ...]
 
 
-def image_names(root: Path) -> tuple[str, ...]:
-    """Relative paths of the images below `root`, sorted; hidden files are left out."""
-    return find_images(root).names
-
-
 def find_images(root: Path) -> Found:
+    """The images below `root`; hidden files are left out."""
     if is_run_folder(os.listdir(root)):
         raise UserError(
             f"{root}: a run folder of this software; its pictures are results and no data, give the folder of yours"
@@ -156,7 +107,11 @@ def find_images(root: Path) -> Found:
             for file in visible
             if file.lower().endswith(IMAGE_SUFFIXES)
         ]
-    return Found(tuple(sorted(names)), (*unread(suffixes), *left_out_runs(runs)))
+    left_out = unread(suffixes)
+    if runs:
+        some = f"{runs} run folder{'s' if runs > 1 else ''}"
+        left_out = (*left_out, f"the pictures of {some} of this software")
+    return Found(tuple(sorted(names)), left_out)
 
 
 def suffix_of(name: str) -> str:
@@ -173,12 +128,6 @@ def unread(suffixes: Iterable[str]) -> tuple[str, ...]:
         else f"{counts.total()} files of formats that are"
     )
     return (f"{files} not read: {each}",) if counts else ()
-
-
-def left_out_runs(count: int) -> tuple[str, ...]:
-    if not count:
-        return ()
-    return (f"the pictures of {count} run folder{'s' if count > 1 else ''} of this software",)
 
 
 def is_run_folder(files: Iterable[str]) -> bool:

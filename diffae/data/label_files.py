@@ -8,13 +8,11 @@ with a `UserError` that names it and the line.
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffae.data.dataset import Dataset, ImageSource
-from diffae.data.transforms import Transform
 from diffae.errors import UserError
 from diffae.files import read_text
 
@@ -22,33 +20,13 @@ CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
 LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """What the label files say of N images; the fields are those of `Dataset`.
-
-    `names` are the images as the attribute file lists them, `files` the files that were read.
-    """
+class Labels(NamedTuple):
+    """What the label files say of N images: their `names` as the attribute file lists them, the files that were read, and
+    those `fields` of `Dataset` that are labels."""
 
     names: list[str]
-    attribute_names: tuple[str, ...]
-    attributes: np.ndarray
-    identities: np.ndarray | None
-    partition: np.ndarray
-    partition_source: str
     files: tuple[Path, ...]
-
-    def dataset(self, name: str, root: Path, source: ImageSource, transform: Transform) -> Dataset:
-        return Dataset(
-            name=name,
-            root=root,
-            source=source,
-            transform=transform,
-            partition=self.partition,
-            partition_source=self.partition_source,
-            attribute_names=self.attribute_names,
-            attributes=self.attributes,
-            identities=self.identities,
-        )
+    fields: dict[str, Any]
 
 
 def honest_name(known: str, complete: bool, folder: str) -> str:
@@ -82,7 +60,11 @@ def read_attributes(path: Path) -> tuple[list[str], tuple[str, ...], np.ndarray]
         raise UserError(f"{path}: line 1 promises {count} images, but {found} rows follow")
     names, attributes = [], np.empty((count, len(attribute_names)), bool)
     for row, (name, *values) in enumerate(rows[first:]):
-        check_values(values, len(attribute_names), f"{path}: line {first + row + 1}")
+        where = f"{path}: line {first + row + 1}"
+        if len(values) != len(attribute_names):
+            raise UserError(f"{where}: {len(values)} values for {len(attribute_names)} attributes")
+        if strange := set(values) - {"1", "-1"}:
+            raise UserError(f"{where}: value {min(strange)!r} is neither -1 nor 1")
         names.append(name)
         attributes[row] = [value == "1" for value in values]
     refuse_duplicates(names, path, "image")
@@ -117,34 +99,21 @@ def whole_number(text: str, where: str) -> int:
     return int(text)
 
 
-def check_values(values: list[str], count: int, where: str) -> None:
-    if len(values) != count:
-        raise UserError(f"{where}: {len(values)} values for {count} attributes")
-    strange = set(values) - {"1", "-1"}
-    if strange:
-        raise UserError(f"{where}: value {min(strange)!r} is neither -1 nor 1")
-
-
 def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str, int]:
     """A file of "name number" rows; in a .csv file under a line that names the columns."""
     rows = read_rows(path)
     first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
-    numbers = [
-        read_number(row, allowed, f"{path}: line {line}")
-        for line, row in enumerate(rows[first:], start=first + 1)
-    ]
+    numbers = []
+    for line, (name, *values) in enumerate(rows[first:], start=first + 1):
+        where = f"{path}: line {line}"
+        if len(values) != 1 or not values[0].isdecimal():
+            raise UserError(f"{where}: expected an image name and a number")
+        number = whole_number(values[0], where)
+        if allowed is not None and number not in allowed:
+            raise UserError(f"{where}: {number} is not one of {', '.join(map(str, allowed))}")
+        numbers.append((name, number))
     refuse_duplicates([name for name, _ in numbers], path, "image")
     return dict(numbers)
-
-
-def read_number(row: list[str], allowed: tuple[int, ...] | None, where: str) -> tuple[str, int]:
-    name, *values = row
-    if len(values) != 1 or not values[0].isdecimal():
-        raise UserError(f"{where}: expected an image name and a number")
-    number = whole_number(values[0], where)
-    if allowed is not None and number not in allowed:
-        raise UserError(f"{where}: {number} is not one of {', '.join(map(str, allowed))}")
-    return name, number
 
 
 def pick(numbers: dict[str, int], names: Sequence[str], path: Path) -> np.ndarray:

@@ -9,23 +9,20 @@ CelebA or CelebA-HQ beside the `.lmdb` folder are used when they list as many im
 import math
 import os
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from diffae.data import celeba, celebahq
 from diffae.data.celeba import default_crop, read_celeba_labels
 from diffae.data.celebahq import read_celebahq_labels
-from diffae.data.dataset import Dataset, seeded_partition, seeded_source
-from diffae.data.folder import read_labels
+from diffae.data.dataset import Dataset
 from diffae.data.label_files import (
     LONGEST_NUMBER,
     Labels,
@@ -35,9 +32,9 @@ from diffae.data.label_files import (
     read_header,
     read_rows,
 )
-from diffae.data.lmdb_check import refuse_damaged
-from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import Transform, decode_bytes
+from diffae.data.sources import EncodedImages
+from diffae.data.splits import seeded
+from diffae.data.transforms import Transform
 from diffae.errors import UserError
 from diffae.files import file_size
 
@@ -46,13 +43,15 @@ if TYPE_CHECKING:
 
 DATA_FILE = "data.mdb"
 KEY = re.compile(r"(None|\d+)-(\d+)")
+# Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
+META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
 
 _OPENING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class LmdbImages:
-    """An `ImageSource`: image `i` under the key f"{resolution}-{i:0{digits}}" of `root`."""
+class LmdbImages(EncodedImages):
+    """Image `i` under the key f"{resolution}-{i:0{digits}}" of `root`."""
 
     root: Path
     resolution: str
@@ -62,9 +61,6 @@ class LmdbImages:
 
     def __len__(self) -> int:
         return self.length
-
-    def read(self, index: int) -> Image.Image:
-        return decode_bytes(self.content(index), self.where(index))
 
     def where(self, index: int) -> str:
         return f"{self.root}, key {self.key(index)}"
@@ -85,16 +81,10 @@ class LmdbImages:
         yield DATA_FILE, self.root / DATA_FILE
         yield from ((path.name, path) for path in self.label_files)
 
-    def look(self) -> Survey:
-        """The size and number of images, the label files, and the bytes of every image."""
-        return look_at(self.root.name, self._heading(), len(self), self._fetch)
-
-    def _heading(self) -> Iterator[bytes]:
+    def heading(self) -> Iterator[bytes]:
+        """The size and number of images, and the label files."""
         yield f"{self.resolution} {self.length}".encode()
-        yield from read_labels(self.label_files)
-
-    def _fetch(self, index: int) -> tuple[bytes, bytes]:
-        return b"", self.content(index)
+        yield from super().heading()
 
 
 def is_lmdb(path: Path) -> bool:
@@ -109,35 +99,24 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     source = find_images(path)
     name = path.resolve().name.removesuffix(".lmdb")
     beside = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
-    labelled = find_labels(beside, len(source), seed)
-    transform = Transform(image_size, crop or crop_of(source))
-    if labelled is None:
-        return Dataset(
-            name=name,
-            root=path,
-            source=source,
-            transform=transform,
-            partition=seeded_partition(np.arange(len(source)), seed),
-            partition_source=seeded_source("image", seed),
-        )
-    known, complete, labels = labelled
-    source = LmdbImages(path, source.resolution, source.digits, source.length, labels.files)
-    return labels.dataset(honest_name(known, complete, name), path, source, transform)
-
-
-def crop_of(source: LmdbImages) -> str:
-    return default_crop(source.read(0)) if source.resolution == "None" else "center"
+    partition, partition_source = seeded(len(source), seed)
+    fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
+    if labelled := find_labels(beside, len(source), seed):
+        known, complete, labels = labelled
+        name = honest_name(known, complete, name)
+        source = replace(source, label_files=labels.files)
+        fields = labels.fields
+    if crop is None:
+        crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
+    return Dataset(
+        name=name, root=path, source=source, transform=Transform(image_size, crop), **fields
+    )
 
 
 def find_images(root: Path) -> LmdbImages:
     """The images of the largest size in the file; `UserError` when their number is not known."""
-    length = get(root, "length")
-    if (
-        length is None
-        or not length.isdigit()
-        or not 0 < len(length) <= LONGEST_NUMBER
-        or not int(length)
-    ):
+    length = get(root, "length") or b""
+    if not length.isdigit() or len(length) > LONGEST_NUMBER or not int(length):
         raise UserError(
             f"{root}: no number of images under the key 'length'; the download is incomplete, or "
             "this is not an LMDB file of DiffAE's authors"
@@ -145,14 +124,12 @@ def find_images(root: Path) -> LmdbImages:
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
-    resolution, number = max(first_keys, key=lambda key: side_of(key[0]))
+    resolution, number = max(
+        first_keys, key=lambda key: math.inf if key[0] == "None" else int(key[0])
+    )
     source = LmdbImages(root, resolution, len(number), int(length))
     source.content(len(source) - 1)
     return source
-
-
-def side_of(resolution: str) -> float:
-    return math.inf if resolution == "None" else int(resolution)
 
 
 def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
@@ -224,14 +201,33 @@ def environment(root: Path) -> "lmdb.Environment":
 @cache
 def _open_once(root: Path) -> "lmdb.Environment":
     """LMDB refuses to open a file twice in one process; nothing is cached when this raises."""
-    file_size(root / DATA_FILE)  # a pipe would be waited for
-    refuse_damaged(root / DATA_FILE)
+    refuse_cut_short(root / DATA_FILE)
     lmdb = import_lmdb(root)
     try:
-        opened = lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
+        return lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
         raise UserError(f"{root}: cannot open this LMDB file ({error})") from error
-    return opened
+
+
+def refuse_cut_short(path: Path) -> None:
+    """UserError unless the file is as long as the newer of its two meta pages says: the library maps it, and would end the
+    process (SIGBUS) where it is shorter."""
+    size = file_size(path)  # a pipe would be waited for
+    try:
+        with path.open("rb") as file:
+            first = META.unpack(file.read(META.size))
+            file.seek(first[1])
+            second = META.unpack(file.read(META.size))
+    except struct.error:
+        raise UserError(
+            f"{path}: cannot open this LMDB file (it ends within its header); download it again"
+        ) from None
+    if first[0] != MAGIC or second[:2] != first[:2] or first[1] < META.size:
+        raise UserError(f"{path}: cannot open this LMDB file (it is none); download it again")
+    _, page_size, last_page, _ = max(first, second, key=lambda meta: meta[-1])
+    needed = (last_page + 1) * page_size
+    if size < needed:
+        raise UserError(f"{path}: {size} bytes of {needed}; the download is incomplete, repeat it")
 
 
 def import_lmdb(root: Path) -> ModuleType:

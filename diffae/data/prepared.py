@@ -20,7 +20,6 @@ import io
 import json
 import os
 import weakref
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -37,10 +36,9 @@ from diffae.errors import UserError
 from diffae.files import file_size, read_file
 
 VERSION = 1
-HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished.json"
+HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
 PIXELS, LABELS, NAMES = "pixels.npy", "labels.npz", "names.json"
 LARGEST_HEADER, LARGEST_PART = 1 << 26, 1 << 31  # bytes
-PIECE = 1 << 22  # bytes read at once for a fingerprint
 AGAIN = "prepare it again in another folder"
 
 
@@ -69,51 +67,37 @@ class Header:
     sha256: dict[str, str]
 
     def to_bytes(self) -> bytes:
+        """JSON that carries the SHA-256 of its own content."""
         return sealed(asdict(self))
 
     @staticmethod
     def read(folder: Path) -> Header:
         """Raises UserError if the file is damaged, or of another version."""
-        header = Header(**unsealed(folder / HEADER, kinds_of(Header)))
+        path = folder / HEADER
         try:
+            whole = json.loads(read_file(path, LARGEST_HEADER))
+            content = whole["content"]
+            intact = whole["sha256"] == _sha256(content)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            intact = False
+        if not intact:
+            raise UserError(f"{path}: damaged, or not ours; {AGAIN}")
+        kinds = {name: get_origin(kind) or kind for name, kind in get_type_hints(Header).items()}
+        try:
+            header = Header(**content)
             Transform(**header.transform)
             Survey(**header.survey)
             known = header.version == VERSION and header.sha256.keys() == {PIXELS, LABELS, NAMES}
-        except TypeError:
+            known = known and {name: type(value) for name, value in content.items()} == kinds
+        except (TypeError, AttributeError):
             known = False
         if not known:
-            raise UserError(f"{folder / HEADER}: written by another version; {AGAIN}")
+            raise UserError(f"{path}: written by another version; {AGAIN}")
         return header
-
-    def digest_of(self, name: str) -> str:
-        return self.sha256[name]
 
 
 def sealed(content: dict[str, Any]) -> bytes:
-    """JSON that carries the SHA-256 of its own content."""
-    content = json.loads(json.dumps(content))  # keys that are numbers become text, as they are read
-    whole = {"content": content, "sha256": _sha256(content)}
-    return (json.dumps(whole, indent=1) + "\n").encode()
-
-
-def kinds_of(described: type) -> dict[str, type]:
-    """The fields of a dataclass as JSON has them: each name, and the type of its value."""
-    return {name: get_origin(kind) or kind for name, kind in get_type_hints(described).items()}
-
-
-def unsealed(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
-    """The content of a `sealed` file; UserError where a byte of it has changed, or it has other names and types."""
-    try:
-        whole = json.loads(read_file(path, LARGEST_HEADER))
-        content: dict[str, Any] = whole["content"]
-        intact = whole["sha256"] == _sha256(content)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        intact = False
-    if not intact:
-        raise UserError(f"{path}: damaged, or not ours; {AGAIN}")
-    if not isinstance(content, dict) or {n: type(v) for n, v in content.items()} != kinds:
-        raise UserError(f"{path}: written by another version; {AGAIN}")
-    return content
+    return (json.dumps({"content": content, "sha256": _sha256(content)}, indent=1) + "\n").encode()
 
 
 def _sha256(content: object) -> str:
@@ -161,7 +145,8 @@ class PreparedImages:
     def read(self, index: int) -> Image.Image:
         side = self.header.side
         size = side * side * 3
-        start = len(npy_header(len(self), side)) + self._place(index) * size
+        place = range(len(self))[index]  # of a negative index too, counted from the end
+        start = len(npy_header(len(self), side)) + place * size
         try:
             content = os.pread(self._file.number, size, start)
         except OSError as error:
@@ -173,28 +158,21 @@ class PreparedImages:
     def where(self, index: int) -> str:
         return f"{self.root}, {self.names[index]}"
 
-    def _place(self, index: int) -> int:
-        """Of a negative index too, counted from the end as in a tuple."""
-        return range(len(self))[index]
-
     def files(self) -> Iterator[tuple[str, Path]]:
         for name in (HEADER, *self.header.sha256):
             yield name, self.root / name
 
     def look(self) -> Survey:
         """That of the data set which was copied, once the pixels are found to be those that were written."""
-        if digest_file(self.root / PIXELS) != self.header.digest_of(PIXELS):
+        if digest_file(self.root / PIXELS) != self.header.sha256[PIXELS]:
             raise UserError(f"{self.root / PIXELS}: not what was written there; {AGAIN}")
         return Survey(**self.header.survey)
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    sha = hashlib.sha256()
+    """SHA-256 of a file."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            sha.update(piece)
-    return sha.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -246,60 +224,43 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     Raises UserError for a copy that is not finished, damaged, smaller than `image_size`, or cut otherwise than `crop`.
     """
     if not os.path.lexists(path / HEADER):
-        raise UserError(f"{path}: a copy that is not finished; run its `prepare` again, it goes on")
+        raise UserError(f"{path}: a copy that is not finished; run its `prepare` again")
     header = Header.read(path)
     if crop not in (None, header.transform["crop"]):
         raise UserError(
             f"{path}: its images were cut with crop {header.transform['crop']}; leave out --crop "
             f"{crop}, or prepare a copy with it"
         )
-    if image_size > header.side:
-        raise UserError(
-            f"{path}: a copy of {header.side} px, and {image_size} px are asked for; prepare one "
-            f"with --size {image_size}, or give what it was made of"
-        )
-    refuse_wrong_size(path / PIXELS, header)
-    labels, names = read_labels(path, header), tuple(json.loads(part(path, NAMES, header)))
+    pixels, start = path / PIXELS, len(npy_header(header.images, header.side))
+    found, needed = file_size(pixels), start + header.images * header.side**2 * 3
+    if found != needed:
+        raise UserError(f"{pixels}: {found:,} bytes of {needed:,}; copy it whole, or {AGAIN}")
+    with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as columns:
+        labels = dict(columns)
+    names = tuple(json.loads(part(path, NAMES, header)))
     settings = header.transform | {"image_size": image_size, "prepared": header.side}
+    try:
+        transform = PreparedTransform(**settings)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return Dataset(
         name=header.name,
         root=path,
         source=PreparedImages(path, header, names),
-        transform=PreparedTransform(**settings),
-        partition=labels["partition"],
+        transform=transform,
         partition_source=header.partition_source,
         attribute_names=tuple(header.attribute_names),
-        attributes=labels.get("attributes"),
-        identities=labels.get("identities"),
         left_out=(*header.left_out, *describe_skipped(header.skipped)),
+        **labels,
     )
-
-
-def refuse_wrong_size(path: Path, header: Header) -> None:
-    """UserError unless the file of pixels is as long as it should be and begins as it should."""
-    start = npy_header(header.images, header.side)
-    found, needed = file_size(path), len(start) + header.images * header.side**2 * 3
-    if found != needed:
-        raise UserError(f"{path}: {found:,} bytes of {needed:,}; copy it whole, or {AGAIN}")
-    with path.open("rb") as file:
-        if file.read(len(start)) != start:
-            raise UserError(f"{path}: not what was written there; {AGAIN}")
 
 
 def part(path: Path, name: str, header: Header) -> bytes:
     """A small file of the copy; UserError unless it is the one that was written."""
     content = read_file(path / name, LARGEST_PART)
-    if hashlib.sha256(content).hexdigest() != header.digest_of(name):
+    if hashlib.sha256(content).hexdigest() != header.sha256[name]:
         raise UserError(f"{path / name}: not what was written there; {AGAIN}")
     return content
-
-
-def read_labels(path: Path, header: Header) -> dict[str, np.ndarray]:
-    try:
-        with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as labels:
-            return {name: labels[name] for name in labels.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path / LABELS}: cannot be read ({error}); {AGAIN}") from error
 
 
 def describe_skipped(skipped: dict[str, str], most: int = 3) -> tuple[str, ...]:

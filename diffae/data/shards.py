@@ -1,19 +1,15 @@
-"""What formats of shards share: where they lie, the sizes of their images, and classes as attributes."""
+"""What formats of shards share: where they lie, and classes as attributes."""
 
-import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from diffae.data.folder import IMAGE_SUFFIXES, sample_of
+from diffae.data.folder import IMAGE_SUFFIXES
 from diffae.data.splits import NAMES
-from diffae.data.transforms import size_of
-from diffae.errors import UserError
 
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
 MOST_CLASSES = 1000
@@ -25,6 +21,11 @@ def find_shards(path: Path, suffix: str) -> list[Path]:
         return [path]
     below = [entry for entry in path.iterdir() if entry.name.lower() in FOLDERS and entry.is_dir()]
     return sorted(file for folder in (path, *below) for file in folder.glob(f"*{suffix}"))
+
+
+def name_in(path: Path, root: Path) -> str:
+    """What a shard of the data set at `root` is called in it."""
+    return path.name if path == root else path.relative_to(root).as_posix()
 
 
 def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
@@ -48,23 +49,6 @@ def describe_beside(path: Path) -> tuple[str, ...]:
     count = images_beside(path)
     files = "1 image file" if count == 1 else f"{count:,} image files"
     return (f"{files} beside the files that hold the images",) if count else ()
-
-
-class Contents(Protocol):
-    """A source of image files."""
-
-    def __len__(self) -> int: ...
-
-    def content(self, index: int) -> bytes: ...
-
-
-def sizes_of(source: Contents) -> Iterator[tuple[int, int] | None]:
-    """Width and height of a few images, by their headers; None for a damaged one, which `read` will say."""
-    for index in sample_of(len(source)):
-        try:
-            yield size_of(io.BytesIO(source.content(index)))
-        except UserError:
-            yield None
 
 
 def classes_as_attributes(

@@ -24,15 +24,12 @@ def split_of(path: Path) -> int | None:
 
 
 def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, str]:
-    """As `partition_of`, of images by relative path: each lies in a folder that is called train, valid or test, at any depth."""
-    splits = [_split_of_folders(name) for name in names]
+    """As `partition_of`, of images by relative path: the outermost folder that is called like a split says which it is."""
+    splits = []
+    for name in names:
+        folders = PurePosixPath(name).parts[:-1]
+        splits.append(next((NAMES[f.lower()] for f in folders if f.lower() in NAMES), None))
     return partition_of(splits, [1] * len(names), seed)
-
-
-def _split_of_folders(name: str) -> int | None:
-    """Of the outermost folder that is called like a split; None without one."""
-    folders = PurePosixPath(name).parts[:-1]
-    return next((NAMES[folder.lower()] for folder in folders if folder.lower() in NAMES), None)
 
 
 def partition_of(
@@ -46,14 +43,20 @@ def partition_of(
     of_each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
     known = set(of_each)
     if None in known or len(known) < 2:
-        return seeded_partition(np.arange(len(of_each)), seed), seeded_source("image", seed)
+        return seeded(len(of_each), seed)
     partition = np.array(of_each, np.int8)
     source = "splits of the files"
     if TEST not in known:
         partition[partition == VALID] = TEST
         source += ", validation as test"
-    if VALID not in partition:
-        train = np.flatnonzero(partition == TRAIN)
-        partition[train[len(train) - len(train) // 10 :]] = VALID
+    train = np.flatnonzero(partition == TRAIN)
+    if VALID not in partition and len(train) >= 10:
+        partition[train[-(len(train) // 10) :]] = VALID
         source += ", last 10 % of train as valid"
     return partition, source
+
+
+def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> tuple[np.ndarray, str]:
+    """A seeded partition of so many images, all of a person in one split where they are known, and its source."""
+    groups, unit = (np.arange(count), "image") if identities is None else (identities, "identity")
+    return seeded_partition(groups, seed), seeded_source(unit, seed)

@@ -213,17 +213,6 @@ def foreign_format(file: Path | io.BytesIO) -> str | None:
     return next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), None)
 
 
-def size_of(file: Path | io.BytesIO) -> tuple[int, int] | None:
-    """Width and height by an image file's header; None where it has none, which `decode` will say."""
-    if isinstance(file, Path) and not file.is_file():
-        return None
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            return image.size
-    except DECODING_ERRORS:
-        return None
-
-
 def reason(error: Exception) -> str:
     """Pillow's message without the path, which the caller names."""
     if isinstance(error, UnidentifiedImageError):

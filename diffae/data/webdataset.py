@@ -9,6 +9,7 @@ file of the same tar file that it leads to.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tarfile
@@ -21,39 +22,26 @@ from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from diffae.data.dataset import Dataset
-from diffae.data.folder import IMAGE_SUFFIXES, crop_without_labels
+from diffae.data.folder import IMAGE_SUFFIXES
 from diffae.data.shards import (
     classes_as_attributes,
     describe_beside,
     find_shards,
     holds,
-    sizes_of,
+    name_in,
 )
+from diffae.data.sources import EncodedImages, unlabelled
 from diffae.data.splits import partition_of, split_of
-from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes
+from diffae.data.transforms import LARGEST_IMAGE
 from diffae.errors import UserError
 from diffae.files import file_size
 
 LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
 CLASSES, NOTE = ("cls", "cls.txt"), "json"
 BLOCK = tarfile.BLOCKSIZE
-LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
-NOTES = {
-    *LONG,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-}  # of the next entry, or of all
-SPARSE = "GNU.sparse."
-LARGEST_NOTE, MOST_NOTES, MOST_LINKS = (
-    1 << 20,
-    16,
-    40,
-)  # bytes; before one entry; on the way to a file
+LARGEST_NOTE, MOST_LINKS = 1 << 20, 40  # bytes of a name; links on the way to a file
 
 
 class Entry(NamedTuple):
@@ -87,8 +75,8 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShardImages:
-    """An `ImageSource`: the images of tar files in their order. A file is opened for each read, so any process may."""
+class ShardImages(EncodedImages):
+    """The images of tar files in their order. A file is opened for each read, so any process may."""
 
     root: Path
     shards: tuple[Path, ...]
@@ -97,12 +85,13 @@ class ShardImages:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def read(self, index: int) -> Image.Image:
-        return decode_bytes(self.content(index), self.where(index))
-
     def where(self, index: int) -> str:
         entry = self.samples[index].image
         return f"{self.shards[entry.shard]}, entry {entry.name}"
+
+    def name(self, index: int) -> bytes:
+        sample = self.samples[index]
+        return f"{sample.image.name} {sample.label}".encode(errors="surrogateescape")
 
     def content(self, index: int) -> bytes:
         entry = self.samples[index].image
@@ -112,19 +101,6 @@ class ShardImages:
 
     def files(self) -> Iterator[tuple[str, Path]]:
         yield from ((name_in(path, self.root), path) for path in self.shards)
-
-    def look(self) -> Survey:
-        """Name, class and bytes of every image, however they are spread over shards."""
-        return look_at(self.root.name, [], len(self), self._fetch)
-
-    def _fetch(self, index: int) -> tuple[bytes, bytes]:
-        sample = self.samples[index]
-        name = f"{sample.image.name} {sample.label}"
-        return name.encode(errors="surrogateescape"), self.content(index)
-
-
-def name_in(path: Path, root: Path) -> str:
-    return path.name if path == root else path.relative_to(root).as_posix()
 
 
 def read_entry(path: Path, entry: Entry) -> bytes:
@@ -161,19 +137,14 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
             f"{path}: no images in these tar files (looked for jpg, jpeg, png, webp, bmp)"
         )
     refuse_twins(shards, samples)
-    source = ShardImages(path, shards, samples)
-    partition, partition_source = partition_of(
-        list(map(split_of, shards)), list(map(len, kept)), seed
-    )
     labels = np.array([sample.label for sample in samples], np.int64)
     names, attributes = classes_as_attributes(labels) or ((), None)
-    return Dataset(
-        name=path.resolve().stem if path.is_file() else path.resolve().name,
-        root=path,
-        source=source,
-        transform=Transform(image_size, crop or crop_without_labels(path, sizes_of(source))),
-        partition=partition,
-        partition_source=partition_source,
+    return unlabelled(
+        path,
+        ShardImages(path, shards, samples),
+        image_size,
+        crop,
+        partition_of(list(map(split_of, shards)), list(map(len, kept)), seed),
         attribute_names=names,
         attributes=attributes,
         left_out=(*left_out(without, lost, labels), *describe_beside(path)),
@@ -252,17 +223,17 @@ def hidden(name: str) -> bool:
 def read_label(path: Path, entries: list[Entry]) -> int:
     """The class of a sample, -1 without one."""
     for entry in entries:
-        if entry.suffix in CLASSES or entry.suffix == NOTE:
-            if entry.size > LARGEST_LABEL:
-                raise UserError(
-                    f"{path}, entry {entry.name}: {entry.size} bytes, too large for a label"
-                )
-            content = read_entry(path, entry)
-            label = number_of(content) if entry.suffix in CLASSES else label_in(content)
-            if label is None and entry.suffix in CLASSES:
-                raise UserError(f"{path}, entry {entry.name}: not the number of a class")
-            if label is not None:
-                return label
+        if entry.suffix not in (*CLASSES, NOTE):
+            continue
+        where = f"{path}, entry {entry.name}"
+        if entry.size > LARGEST_LABEL:
+            raise UserError(f"{where}: {entry.size} bytes, too large for a label")
+        content = read_entry(path, entry)
+        label = label_in(content) if entry.suffix == NOTE else number_of(content)
+        if label is not None:
+            return label
+        if entry.suffix != NOTE:
+            raise UserError(f"{where}: not the number of a class")
     return -1
 
 
@@ -285,81 +256,43 @@ def label_in(text: bytes) -> int | None:
 # Tar files
 
 
+class _Headers(io.FileIO):
+    """A tar file of which headers are read, and no more at once than one may have: it may say anything."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_NOTE:
+            raise tarfile.ReadError("its headers have no end")
+        return super().read(size)
+
+
 def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """The entries of a tar file by their headers: name, type, `linkname`, `offset_data` and `size`.
+    """The entries of a tar file by their headers.
 
-    Raises UserError unless all that the headers speak of lies in the file, and a mark of its end follows. Python's own
-    reader believes every size, and takes a file that was cut between two entries for a whole one.
+    Raises UserError unless all that the headers speak of lies in the file, and a mark of its end follows: Python's
+    reader takes a file that was cut between two entries for a whole one.
     """
-    end, place = file_size(path), 0
-    of_all: dict[str, str] = {}
-    of_next: dict[str, str] = {}
-    notes = 0
-    with path.open("rb") as file:
-        while any(block := os.pread(file.fileno(), BLOCK, place)):
-            member = header_in(path, block, of_all | of_next)
-            member.offset_data = place + BLOCK
-            content = member.size if has_content(member) else 0
-            if member.offset_data + content > end:
-                raise UserError(
-                    f"{path}, entry {member.name}: the file ends within it; copy it again"
-                )
-            place = member.offset_data + -(-content // BLOCK) * BLOCK
-            if member.type not in NOTES:
-                yield member
-                of_next, notes = {}, 0
-                continue
-            notes += 1
-            if notes > MOST_NOTES or content > LARGEST_NOTE:
-                raise unreadable(path, "its headers have no end")
-            note = os.pread(file.fileno(), content, member.offset_data)
-            told = of_all if member.type == tarfile.XGLTYPE else of_next
-            told.update(told_in(path, member.type, note))
-    if len(block) < BLOCK:
-        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
-
-
-def header_in(path: Path, block: bytes, told: dict[str, str]) -> tarfile.TarInfo:
-    """What one header says, and the notes before it."""
+    end = file_size(path)
     try:
-        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        if member.type not in NOTES:
-            member.name = told.get("path", member.name)
-            member.linkname = told.get("linkpath", member.linkname)
-            member.size = int(told.get("size", member.size))
-    except (tarfile.HeaderError, ValueError) as error:
-        raise unreadable(path, str(error)) from None
-    if member.size < 0:
-        raise unreadable(path, f"entry {member.name} has {member.size} bytes")
-    if member.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(SPARSE) for key in told):
-        raise UserError(f"{path}, entry {member.name}: packed as sparse; pack it without --sparse")
-    return member
-
-
-def has_content(member: tarfile.TarInfo) -> bool:
-    """Whether the size of an entry is that of bytes that follow; it is not for links, folders and devices."""
-    return member.isreg() or member.type not in tarfile.SUPPORTED_TYPES or member.type in NOTES
-
-
-def told_in(path: Path, kind: bytes, note: bytes) -> dict[str, str]:
-    """What a note before an entry says of it: GNU's long names, or the lines of pax, such as "12 path=a.png"."""
-    if key := LONG.get(kind):
-        return {key: note.partition(b"\0")[0].decode("utf-8", "surrogateescape")}
-    found, place = {}, 0
-    while note[place : place + 1].strip(b"\0"):
-        length = note[place : place + 20].partition(b" ")[0]
-        stop = place + int(length) if length.isdigit() else 0
-        key, equals, value = (
-            note[place + len(length) + 1 : stop].decode("utf-8", "surrogateescape").partition("=")
-        )
-        if not equals or not value.endswith("\n") or stop > len(note):
-            raise unreadable(path, "damaged names")
-        found[key] = value[:-1]
-        place = stop
-    return found
-
-
-def unreadable(path: Path, why: str) -> UserError:
-    return UserError(
-        f"{path}: cannot read this tar file ({why}); a compressed one must be unpacked to .tar"
-    )
+        with (
+            _Headers(path) as file,
+            tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as archive,
+        ):
+            for member in archive:
+                where = f"{path}, entry {member.name}"
+                if member.issparse():
+                    raise UserError(f"{where}: packed as sparse; pack it without --sparse")
+                if member.size < 0:
+                    raise tarfile.ReadError(f"entry {member.name} has {member.size} bytes")
+                if archive.offset > end:
+                    raise UserError(f"{where}: the file ends within it; copy it again")
+                yield member
+            file.seek(archive.offset)
+            mark = file.read(BLOCK)
+            if any(mark):
+                raise tarfile.ReadError("a damaged header")
+    except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
+        raise UserError(
+            f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"
+        ) from None
+    if len(mark) < BLOCK:
+        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")

@@ -5,7 +5,6 @@ Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 
 from __future__ import annotations
 
-import io
 import lzma
 import os
 import struct
@@ -16,20 +15,11 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from diffae.data.dataset import Dataset
-from diffae.data.folder import (
-    IMAGE_SUFFIXES,
-    crop_without_labels,
-    nothing_in,
-    sample_of,
-    suffix_of,
-    unread,
-)
+from diffae.data.folder import IMAGE_SUFFIXES, nothing_in, suffix_of, unread
+from diffae.data.sources import EncodedImages, unlabelled
 from diffae.data.splits import partition_of_folders
-from diffae.data.survey import Survey, look_at
-from diffae.data.transforms import LARGEST_IMAGE, Transform, decode_bytes, size_of
+from diffae.data.transforms import LARGEST_IMAGE
 from diffae.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
@@ -58,11 +48,11 @@ class _Own(NamedTuple):
         return _Own(os.getpid(), open_archive(path), threading.Lock())
 
 
-class ZipImages:
-    """An `ImageSource`: the images of a zip file, sorted by name, read in memory; each process opens the file itself."""
+class ZipImages(EncodedImages):
+    """The images of a zip file, sorted by name, read in memory; each process opens the file itself."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.root = path
         self._own: _Own | None = _Own.open(path)
         archive = self._own.archive
         visible = [name for name in archive.namelist() if not is_hidden(name)]
@@ -79,24 +69,17 @@ class ZipImages:
     def _opened(self) -> _Own:
         """This process's own: a forked one would share the place in the file with others."""
         if self._own is None or self._own.process != os.getpid():
-            self._own = _Own.open(self.path)
+            self._own = _Own.open(self.root)
         return self._own
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def read(self, index: int) -> Image.Image:
-        return decode_bytes(self.content(index), self.where(index))
-
     def where(self, index: int) -> str:
-        return f"{self.path}, entry {self.entries[index].filename}"
+        return f"{self.root}, entry {self.entries[index].filename}"
 
-    def size_of(self, index: int) -> tuple[int, int] | None:
-        """Width and height by the image's header; None where it is damaged, which `read` will say."""
-        try:
-            return size_of(io.BytesIO(self.content(index)))
-        except UserError:
-            return None
+    def name(self, index: int) -> bytes:
+        return self.entries[index].filename.encode(errors="surrogateescape")
 
     def content(self, index: int) -> bytes:
         """The image file; zipfile checks its CRC. One thread reads while the others decode."""
@@ -116,14 +99,7 @@ class ZipImages:
             ) from error
 
     def files(self) -> list[tuple[str, Path]]:
-        return [(self.path.name, self.path)]
-
-    def look(self) -> Survey:
-        """Name and bytes of every image, however well it is compressed."""
-        return look_at(self.path.name, [], len(self), self._fetch)
-
-    def _fetch(self, index: int) -> tuple[bytes, bytes]:
-        return self.entries[index].filename.encode(errors="surrogateescape"), self.content(index)
+        return [(self.root.name, self.root)]
 
 
 def is_zip(path: Path) -> bool:
@@ -138,17 +114,8 @@ def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     for index, entry in enumerate(source.entries):
         if entry.flag_bits & ENCRYPTED:
             raise UserError(f"{source.where(index)}: encrypted; unpack it and give the folder")
-    sizes = (source.size_of(index) for index in sample_of(len(source)))
-    partition, split_by = partition_of_folders([e.filename for e in source.entries], seed)
-    return Dataset(
-        name=path.resolve().stem,
-        root=path,
-        source=source,
-        transform=Transform(image_size, crop or crop_without_labels(path, sizes)),
-        partition=partition,
-        partition_source=split_by,
-        left_out=source.left_out,
-    )
+    split = partition_of_folders([entry.filename for entry in source.entries], seed)
+    return unlabelled(path, source, image_size, crop, split, left_out=source.left_out)
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:

@@ -226,30 +226,22 @@ def note(text, kind=tarfile.XHDTYPE):
 
 END, TERABYTE = bytes(1024), b"\x80" + (2**40).to_bytes(11, "big")
 HOSTILE = {
-    "its headers have no end": [
+    r"cannot read this tar file \(.*unpacked to \.tar": [
         note(b"9 path=a\n") * 3000 + header() + END,
         note(b"a", tarfile.GNUTYPE_LONGNAME) * 3000 + header() + END,
-    ],
-    "has -[0-9]+ bytes": [
-        header(number=b"\xff" * 11 + b"\x00") + END,
-        note(b"13 size=-512\n") + header() + END,
-    ],
-    "the file ends within it": [
-        note(b"22 size=1099511627776\n") + header() + END,
         header("note", kind=tarfile.XHDTYPE, number=TERABYTE) + END,
         header("@", kind=tarfile.GNUTYPE_LONGNAME, number=TERABYTE) + END,
-    ],
-    r"cannot read this tar file \(": [
-        note(b"12 size=abc\n") + header() + END,
-        note(b"99 path=a\n") + header() + END,
+        header(number=b"\xff" * 11 + b"\x00") + END,
+        note(b"13 size=-512\n") + header() + END,
         note(b"0 path=a\n") + header() + END,
         header() + b"\1" * 512 + END,
+        b"",
     ],
+    "the file ends within it": [note(b"22 size=1099511627776\n") + header() + END],
     "packed as sparse; pack it without": [
         header(kind=tarfile.GNUTYPE_SPARSE) + END,
-        note(b"22 GNU.sparse.major=1\n") + header() + END,
+        note(b"21 GNU.sparse.size=1\n") + header() + END,
     ],
-    "has no mark of its end": [b""],
 }
 
 

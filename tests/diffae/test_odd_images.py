@@ -16,7 +16,7 @@ from diffae import cli
 from diffae.cli import printable
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.folder import image_names
+from diffae.data.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.errors import UserError
 
@@ -203,7 +203,7 @@ def test_loops_of_links_end(tmp_path, capsys):
     folder = write_images(tmp_path / "set")
     (folder / "inside").symlink_to(folder)
     (folder / "up").symlink_to(tmp_path)
-    assert image_names(folder) == ("a.png", "b.png", "c.png")
+    assert find_images(folder).names == ("a.png", "b.png", "c.png")
     (folder / "self.png").symlink_to(folder / "self.png")
     assert f"{folder / 'self.png'}: cannot read this image" in refusal(
         main, capsys, "check", folder

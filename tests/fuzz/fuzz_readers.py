@@ -163,10 +163,10 @@ def text_file(draw, lines: list[str]) -> bytes:
 def read_labels(folder: Path, files: Files) -> None:
     write(folder, files)
     labels = read_celeba_labels(folder, seed=0)
-    count = len(set(labels.names))
-    assert labels.attributes.shape == (count, len(set(labels.attribute_names))) and count > 0
-    assert labels.partition.shape == (count,) and set(labels.partition) <= {0, 1, 2}
-    assert labels.identities is None or labels.identities.shape == (count,)
+    count, found = len(set(labels.names)), labels.fields
+    assert found["attributes"].shape == (count, len(set(found["attribute_names"]))) and count > 0
+    assert found["partition"].shape == (count,) and set(found["partition"]) <= {0, 1, 2}
+    assert found["identities"] is None or found["identities"].shape == (count,)
 
 
 # ----------------------------------------------------------------------------------------------
