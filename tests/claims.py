@@ -1,10 +1,10 @@
-"""What README says of the packaged models, held against the numbers of a finished run by the rule of its page.
+"""What docs/models.md says of the packaged models, held against the numbers of a finished run by the rule of its page.
 
     python -m benchmarks.run all --out runs/claims
     pytest tests/claims.py --run-folder runs/claims
 
-Not collected by default: it needs a run of profile `quick`. That README's sentences are these, and hold in the committed
-baseline, is a test of `tests/test_results_pages.py`.
+Not collected by default: it needs a run of profile `quick`. That the page has these sentences, and that they hold in the committed baseline,
+is a test of `tests/test_results_pages.py`.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def records(found: Found) -> list[Record]:
 
 
 # ----------------------------------------------------------------------------------------------
-# README's sentences
+# The sentences of docs/models.md
 
 
 def of(found: Found, **fields: object) -> list[Record]:

@@ -318,12 +318,12 @@ def test_every_setting_is_described_by_its_task():
         assert list(settings_table.meanings_of(type(sizes))) == list(settings_of(type(sizes)))
 
 
-def test_the_verbs_of_the_readme_run(tmp_path, monkeypatch):
+def test_the_verbs_of_the_model_run(tmp_path, monkeypatch):
     """On one image and in two steps, in a folder that has one of the packaged name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "portraits").mkdir()
     scope = {"images": torch.zeros(1, 3, 32, 32)}
-    exec(snippet("README.md", "from_pretrained").replace("steps=100", "steps=2"), scope)
+    exec(snippet("docs/models.md", "from_pretrained").replace("steps=100", "steps=2"), scope)
     assert scope["z"].shape == (1, 256) and scope["out"].shape == (1, 3, 32, 32)
 
 

@@ -94,9 +94,9 @@ def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():
         assert picture.text["made of"] == compose.made_of()
 
 
-def test_readme_says_of_the_packaged_models_what_the_baseline_shows():
+def test_the_page_says_of_the_packaged_models_what_the_baseline_shows():
     """By the rule of report.html: a difference within noise is none, and one image that makes it is told."""
     claims, found = script(ROOT / "tests" / "claims.py"), read([ROOT / "benchmarks" / "baseline"])
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    page = " ".join((ROOT / "docs" / "models.md").read_text(encoding="utf-8").split())
     for sentence, holds in claims.CLAIMS.items():
-        assert sentence in readme and holds(found), sentence
+        assert sentence in page and holds(found), sentence

@@ -1,4 +1,4 @@
-"""The example packages: README quotes them, and they do what README says."""
+"""The example packages: README and docs/plugins.md quote them, and they do what these say."""
 
 import sys
 import textwrap
@@ -54,14 +54,14 @@ def portraits(tmp_path_factory):
     return folder
 
 
-def test_readme_quotes_the_system_and_its_entry_point():
-    readme = (ROOT / "README.md").read_text()
+def test_the_pages_quote_the_system_and_its_entry_point():
+    readme, page = (ROOT / "README.md").read_text(), (ROOT / "docs" / "plugins.md").read_text()
     source = (SYSTEM / "my_vae" / "__init__.py").read_text()
     assert textwrap.indent(source, "    ") in readme
     project = (SYSTEM / "pyproject.toml").read_text()
     start = project.index("[project.entry-points")
     entry = project[start : project.index("\n\n", start) + 1]
-    assert textwrap.indent(entry, "    ") in readme
+    assert textwrap.indent(entry, "    ") in page
 
 
 def test_the_examples_run(installed, portraits, tmp_path):
