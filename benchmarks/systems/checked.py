@@ -3,18 +3,18 @@
 `systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
 0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
 float32 (float64 where a system computes in it), on the run's device, without gradients, finite, of the promised
-shape, and images within [-1, 1]. The verbs are called in batches (splitting.py), each call is guarded (calling.py), and
-what comes back is checked (returned.py).
+shape, and images within [-1, 1].
 """
 
 import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,17 +25,16 @@ from benchmarks.runtime.registry import NAME
 from benchmarks.systems import contract
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.calling import calling, unsteady
-from benchmarks.systems.contract import Fields, kind
-from benchmarks.systems.parts import Semantic, each, numbers, tensors
+from benchmarks.systems.contract import kind
+from benchmarks.systems.parts import Semantic, numbers, tensors
 from benchmarks.systems.returned import Returned, dtype_name, in_words
 from benchmarks.systems.source import source_digest, state_digest
-from benchmarks.systems.splitting import in_batches
+from benchmarks.systems.splitting import cut, join, rows
 from diffae import noise
 from diffae.errors import UserError
 from diffae.nn import evaluating
 
 T = TypeVar("T")
-C = TypeVar("C", bound=Semantic)
 
 
 def build(
@@ -54,17 +53,40 @@ def build(
         raise SystemFailed.at(
             name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
         )
-    return Checked(_plain_name(name, system), system, device)
+    if ":" in name:  # says where the system is: not for files and the store
+        last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
+        name = name_of(system, last or "system")
+    return Checked(name, system, device)
 
 
-def _plain_name(name: str, system: System) -> str:
-    """A name for files and the store; of one that says where a system is, the system's own or the last part."""
-    if ":" not in name:
-        return name
+def name_of(system: System, otherwise: str) -> str:
+    """The name that a system has, if it can stand in files and options."""
     own = getattr(system, "name", None)
-    if isinstance(own, str) and NAME.fullmatch(own):
-        return own
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-") or "system"
+    return own if isinstance(own, str) and NAME.fullmatch(own) else otherwise
+
+
+def verb(check: Callable[..., T]) -> Callable[..., T]:
+    """The method of that name of the system that is checked, called with copies of what it is given, in as many calls as
+    `batches` says. `check` gets what a call returned, and what it was given, and returns what a benchmark can rely on.
+
+    The first argument has a row an image, and so has every other that is made of tensors or is a row of numbers; each row
+    of what is returned must depend on the same row of these.
+    """
+    name = check.__name__
+
+    @wraps(check)
+    def guarded(system: "Checked", *given: Any, **named: Any) -> T:
+        def call(place: slice) -> T:
+            some = [cut(value, place) for value in given]
+            more = {key: cut(value, place) for key, value in named.items()}
+            return check(system, system._call(name, *some, **more), *some, **more)
+
+        first = [*given, *named.values()][0]
+        if isinstance(first, Tensor):
+            system._refuse_other_images(name, first)
+        return join(system.batches.each(name, rows(first), call))
+
+    return guarded
 
 
 class Checked(System):
@@ -77,11 +99,10 @@ class Checked(System):
         self._unsteady: str | None = None
         fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
         self._source = source_digest(type(inner))
-        if (live := inner.live) is not None:
-            self.live = live
+        if (live := fields["live"]) is not None:
             self._source += source_digest(type(live)) + state_digest(live)
+        self.title = fields["title"]
         self._take(fields)
-        self.title = fields.title
 
     def again(self) -> "Checked":
         """The same, with a name and title of its own, as it is now: a live model may have learned since.
@@ -96,29 +117,23 @@ class Checked(System):
     def solving(self, solver: str) -> "Checked":
         if not has_own(self, "solving"):
             return self
-        inner = self._call("solving", lambda: self.inner.solving(solver))
-        if type(inner) is not type(self.inner):
-            raise self._wrong("solving", f"returned {kind(inner)}, not the system itself")
+        returned = self._call("solving", solver)
+        if type(returned.value) is not type(self.inner):
+            raise returned.wrong(f"returned {kind(returned.value)}, not the system itself")
         found = copy.copy(self)  # with the same batches and the same count of overshoots
-        found.inner = inner
-        found.solver = contract.read_fields(inner, self.name).solver
+        found.inner = returned.value
+        found.solver = contract.read_fields(found.inner, self.name)["solver"]
         return found
 
-    def _take(self, fields: Fields) -> None:
-        self._fields = fields
-        self.capabilities, self.stride = fields.capabilities, fields.stride
-        self.image_size = fields.image_size
-        self.latent_dim, self.semantic_dim = fields.latent_dim, fields.semantic_dim
-        self.semantic_parts, self.code_bits = fields.semantic_parts, fields.code_bits
-        self.fingerprint = fields.fingerprint + self._source
-        self.iterative, self.solver = fields.iterative, fields.solver
-        self.reference = fields.reference
-        self.computes_in_float64 = fields.computes_in_float64
-        self.trained_on = fields.trained_on
+    def _take(self, fields: dict[str, Any]) -> None:
+        """What the system says of itself; the title is the run's."""
+        fields["fingerprint"] += self._source
+        self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
+        vars(self).update(fields | {"title": self.title})
 
     @property
     def learns_from_data(self) -> bool:
-        return self._fields.learns_from_data
+        return self._learns
 
     def unsteady(self, image_size: int) -> str:
         """What rows have to say of a stranger's model, asked once: see `calling.unsteady`. Ours are known by tests."""
@@ -134,120 +149,123 @@ class Checked(System):
         return self._unsteady
 
     def describe(self) -> Mapping[str, Any]:
-        return self._fields.description
+        return self._description
 
     # ------------------------------------------------------------------------------------------
     # The verbs
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """An image that cannot be read is not the system's fault: what `batches` raises is raised again."""
-        shown = _Shown(batches)
+        errors: list[Exception] = []
+
+        def shown() -> Iterator[Tensor]:
+            try:
+                yield from batches
+            except Exception as error:
+                errors.append(error)
+                raise
+
         try:
-            self._call("fit", lambda: self.inner.fit(shown))
+            self._call("fit", shown())
         except SystemFailed:
-            if shown.error is not None:
-                raise shown.error from None
+            if errors:
+                raise errors[0] from None
             raise
-        self._take(self._call("fit", lambda: contract.read_fields(self.inner, self.name)))
+        self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
 
-    @in_batches
-    def encode(self, images: Tensor, steps: int = 100) -> Code:
-        given = self._images_in("encode", images)
-        code = self._call("encode", lambda: self.inner.encode(given, steps))
+    @verb
+    def encode(self, found: Returned, images: Tensor, steps: int = 100) -> Code:
+        """A code with the parts that the capabilities promise, and `latent_dim` numbers an image in all."""
+        code, count = found.value, len(images)
         if not isinstance(code, Code):
-            raise self._wrong("encode", f"returned {kind(code)}, not a Code")
-        return self._code("encode", code, images)
+            raise found.wrong(f"returned {kind(code)}, not a Code")
+        semantic, x_T = code.semantic, code.x_T
+        size = 0  # of numbers an image
+        if SEMANTIC in self.capabilities:
+            semantic, size = found.part(semantic).semantic(parts_of(self), count), self.semantic_dim
+        elif semantic is not None:
+            semantic = found.part(semantic).free(count)
+            size = semantic[:1].numel()
+        if STOCHASTIC in self.capabilities:
+            x_T = found.part(x_T).numbers(tuple(images.shape))
+        elif x_T is not None:
+            x_T = found.part(x_T).free(count)
+        size += 0 if x_T is None else x_T[:1].numel()
+        same_for_any = self.semantic_parts is None or numbers(self.semantic_parts) is not None
+        if count and size != self.latent_dim and same_for_any:
+            raise found.wrong(
+                f"returned {size} numbers an image, but latent_dim is {self.latent_dim}"
+            )
+        return Code(semantic, x_T)
 
-    @in_batches
-    def encode_semantic(self, images: Tensor) -> Semantic:
-        given = self._images_in("encode_semantic", images)
-        semantic = self._call("encode_semantic", lambda: self.inner.encode_semantic(given))
-        return self._semantic("encode_semantic", semantic, len(images))
+    @verb
+    def encode_semantic(self, found: Returned, images: Tensor) -> Semantic:
+        return found.semantic(parts_of(self), len(images))
+
+    @verb
+    def encode_stochastic(
+        self, found: Returned, images: Tensor, semantic: Semantic | None, steps: int
+    ) -> Tensor:
+        return found.numbers(tuple(images.shape))
+
+    @verb
+    def decode(self, found: Returned, code: Code, steps: int = 100) -> Tensor:
+        given = [part for part in (code.semantic, code.x_T) if part is not None]
+        wide = any(one.dtype == torch.float64 for part in given for one in tensors(part))
+        dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
+        return self._images(found, rows(code), dtype)
+
+    @verb
+    def sample_latents(
+        self, found: Returned, indices: Sequence[int], seed: int, steps: int
+    ) -> Semantic:
+        return found.semantic(parts_of(self), len(indices))
+
+    @verb
+    def sample(self, found: Returned, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        return self._images(found, len(indices))
+
+    @verb
+    def add_noise(self, found: Returned, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        return found.tensor(tuple(images.shape))
+
+    @verb
+    def predict_x0(
+        self, found: Returned, images_noised: Tensor, t: int, semantic: Semantic | None
+    ) -> Tensor:
+        return self._images(found, len(images_noised))
+
+    @verb
+    def random_x_T(self, found: Returned, indices: Sequence[int], seed: int) -> Tensor:
+        size = self.image_size
+        if size is None:
+            return found.free(len(indices))
+        return found.tensor((len(indices), 3, size, size))
 
     @property
     def codebooks(self) -> Mapping[str, int]:
-        return self._call("codebooks", lambda: self.inner.codebooks)
+        return self._guard("codebooks", lambda: self.inner.codebooks)
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
         if not has_own(self, "tokens"):
             return super().tokens(code)
-        given = Code(None if code.semantic is None else self._in(code.semantic))
-        found = self._call("tokens", lambda: self.inner.tokens(given))
-        sizes = tuple(self.codebooks.values())
-        if not isinstance(found, tuple) or len(found) != len(sizes):
-            raise self._wrong("tokens", f"must return {len(sizes)} tensors, one of each codebook")
-        for one, size in zip(found, sizes, strict=True):
-            if one.dtype != torch.int64 or (
-                one.numel() and not 0 <= int(one.min()) <= int(one.max()) < size
-            ):
-                raise self._wrong(
-                    "tokens", f"returned something else than int64 from 0 to {size - 1}"
-                )
-        return found
+        found, sizes = self._call("tokens", code), self.codebooks.values()
+        if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
+            raise found.wrong(f"must return {len(sizes)} tensors, one of each codebook")
+        pairs = zip(found.value, sizes, strict=True)
+        return tuple(found.part(one).tokens(None, size) for one, size in pairs)
 
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):
             return super().read(semantic)
-        given = self._in(semantic)
-        found = self._call("read", lambda: self.inner.read(given))
-        width = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else "d"
-        return self._returned("read", found).numbers((_count(semantic), width))
+        found = self._call("read", semantic)
+        width = found.shape[-1] if len(found.shape) == 2 else "d"
+        return found.numbers((rows(semantic), width))
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         if not has_own(self, "move"):
             return super().move(semantic, delta)
-        given, by = self._in(semantic), delta.detach().to(self.device, copy=True)
-        found = self._call("move", lambda: self.inner.move(given, by))
-        return self._semantic("move", found, _count(semantic))
-
-    @in_batches
-    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        name, given = "encode_stochastic", self._images_in("encode_stochastic", images)
-        z = None if semantic is None else self._in(semantic)
-        x_T = self._call(name, lambda: self.inner.encode_stochastic(given, z, steps))
-        return self._x_T(name, x_T, images)
-
-    @in_batches
-    def decode(self, code: Code, steps: int = 100) -> Tensor:
-        x_T = None if code.x_T is None else self._in(code.x_T)
-        given = Code(None if code.semantic is None else self._in(code.semantic), x_T)
-        found = [part for part in (code.semantic, code.x_T) if part is not None]
-        if not found:
-            raise UserError("decode: was given a code without parts")
-        images = self._call("decode", lambda: self.inner.decode(given, steps))
-        wide = any(part.dtype == torch.float64 for whole in found for part in tensors(whole))
-        dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
-        return self._images("decode", images, _count(found[0]), dtype)
-
-    @in_batches
-    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
-        name = "sample_latents"
-        latents = self._call(name, lambda: self.inner.sample_latents(list(indices), seed, steps))
-        return self._semantic(name, latents, len(indices))
-
-    @in_batches
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        images = self._call("sample", lambda: self.inner.sample(list(indices), seed, steps))
-        return self._images("sample", images, len(indices))
-
-    def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        given, noise = self._images_in("add_noise", images), eps.to(self.device, copy=True)
-        x_t = self._call("add_noise", lambda: self.inner.add_noise(given, t, noise))
-        return self._returned("add_noise", x_t).tensor(tuple(images.shape))
-
-    @in_batches
-    def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
-        given = self._images_in("predict_x0", images_noised)
-        z = None if semantic is None else self._in(semantic)
-        images = self._call("predict_x0", lambda: self.inner.predict_x0(given, t, z))
-        return self._images("predict_x0", images, len(images_noised))
-
-    def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
-        x_T = self._call("random_x_T", lambda: self.inner.random_x_T(list(indices), seed))
-        returned, size = self._returned("random_x_T", x_T), self.image_size
-        if size is None:
-            return returned.free(len(indices))
-        return returned.tensor((len(indices), 3, size, size))
+        return self._call("move", semantic, delta).semantic(parts_of(self), rows(semantic))
 
     def __getattr__(self, name: str) -> Any:
         """What a system has beyond the contract, such as `indices` of a VQ-GAN: guarded as a call, not checked."""
@@ -256,37 +274,46 @@ class Checked(System):
         found = getattr(self.inner, name)
         if not callable(found):
             return found
-        return lambda *args, **kwargs: self._call(name, lambda: found(*args, **kwargs))
+        return lambda *args, **kwargs: self._guard(name, lambda: found(*args, **kwargs))
 
     def networks(self) -> dict[str, nn.Module]:
-        parts = self._call("networks", lambda: self.inner.networks())
+        found = self._call("networks")
+        parts = found.value
         if not isinstance(parts, dict) or not all(
             isinstance(part, str) and isinstance(network, nn.Module)
             for part, network in parts.items()
         ):
-            raise self._wrong("networks", "returned something else than torch modules by name")
+            raise found.wrong("returned something else than torch modules by name")
         return parts
 
     # ------------------------------------------------------------------------------------------
-    # In
 
-    def _call(self, method: str, call: Callable[[], T]) -> T:
+    def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
             return calling(self.name, method, call)
+
+    def _call(self, method: str, *given: Any, **named: Any) -> Returned:
+        """What a method of the system returns of copies: one that writes into what it is given changes nothing of ours."""
+        own = [self._copy(value) for value in given]
+        more = {name: self._copy(value) for name, value in named.items()}
+        value = self._guard(method, lambda: getattr(self.inner, method)(*own, **more))
+        return Returned(self.name, method, value, self.device)
+
+    def _copy(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.detach().to(self.device, copy=True)
+        if isinstance(value, Code):
+            return Code(self._copy(value.semantic), self._copy(value.x_T))
+        if isinstance(value, tuple):
+            return tuple(map(self._copy, value))
+        return list(value) if isinstance(value, range | np.ndarray) else value
 
     @property
     def _only_size(self) -> int | None:
         """The side that images must have; None where several will do, of which the system knows which."""
         return self.image_size if self.stride is None else None
 
-    def _wrong(self, method: str, reason: str) -> SystemFailed:
-        return SystemFailed.at(self.name, method, reason)
-
-    def _in(self, part: C) -> C:
-        """A copy of its own, so that a system that writes into what it is given changes nothing of ours."""
-        return each(lambda one: one.detach().to(self.device, copy=True), part)  # type: ignore[return-value]
-
-    def _images_in(self, method: str, images: Tensor) -> Tensor:
+    def _refuse_other_images(self, method: str, images: Tensor) -> None:
         size = self._only_size
         whole = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
         if not whole or (size is not None and tuple(images.shape[2:]) != (size, size)):
@@ -295,50 +322,9 @@ class Checked(System):
                 f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}, was given "
                 f"{in_words(images.shape)} of {dtype_name(images)}"
             )
-        return images.detach().to(self.device, copy=True)
 
-    # ------------------------------------------------------------------------------------------
-    # Out
-
-    def _code(self, method: str, code: Code, images: Tensor) -> Code:
-        """A code with the parts that the capabilities promise, and `latent_dim` numbers an image in all."""
-        semantic, x_T = code.semantic, code.x_T
-        count = 0  # of numbers an image
-        if SEMANTIC in self.capabilities:
-            semantic, count = self._semantic(method, semantic, len(images)), self.semantic_dim
-        elif semantic is not None:
-            semantic = self._returned(method, semantic).free(len(images))
-            count = semantic[:1].numel()
-        if STOCHASTIC in self.capabilities:
-            x_T = self._x_T(method, x_T, images)
-        elif x_T is not None:
-            x_T = self._returned(method, x_T).free(len(images))
-        count += 0 if x_T is None else x_T[:1].numel()
-        if len(images) and count != self.latent_dim and self._knows_its_size:
-            raise self._wrong(
-                method, f"returned {count} numbers an image, but latent_dim is {self.latent_dim}"
-            )
-        return Code(semantic, x_T)
-
-    @property
-    def _knows_its_size(self) -> bool:
-        """Whether a code has the same size whatever the image's."""
-        return self.semantic_parts is None or numbers(self.semantic_parts) is not None
-
-    def _semantic(self, method: str, value: object, count: int) -> Semantic:
-        return self._returned(method, value).semantic(parts_of(self), count)
-
-    def _x_T(self, method: str, value: object, images: Tensor) -> Tensor:
-        return self._returned(method, value).numbers(tuple(images.shape))
-
-    def _images(
-        self, method: str, value: object, count: int, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
-        returned = self._returned(method, value)
-        return returned.images(count, self._only_size, dtype, self.overshoot)
-
-    def _returned(self, method: str, value: object) -> Returned:
-        return Returned(self.name, method, value, self.device)
+    def _images(self, found: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return found.images(count, self._only_size, dtype, self.overshoot)
 
 
 @contextmanager
@@ -352,23 +338,3 @@ def undivided(system: System) -> Iterator[None]:
         yield
     finally:
         system.batches = batches
-
-
-@dataclass
-class _Shown:
-    """Batches on their way to a system, and what went wrong in reading them."""
-
-    batches: Iterable[Tensor]
-    error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Tensor]:
-        try:
-            yield from self.batches
-        except Exception as error:
-            self.error = error
-            raise
-
-
-def _count(semantic: Semantic) -> int:
-    """Images that a code is of."""
-    return len(tensors(semantic)[0])

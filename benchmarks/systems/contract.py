@@ -1,10 +1,9 @@
-"""What a system must say of itself, read once and checked: `Fields`.
+"""What a system must say of itself, read once and checked.
 
 Nothing that a system says reaches a table, a file's name or the store before it has been through here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from diffae.trained_on import TrainedOn
 
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: beyond, something else was meant
+FLAGS = ("iterative", "computes_in_float64", "reference", "learns_from_data")
 
 # The methods of which a system must have written one of its own to be capable of something.
 METHODS = {
@@ -43,53 +43,34 @@ METHODS = {
 }
 
 
-@dataclass(frozen=True)
-class Fields:
-    """The fields of `System`, checked: see there for what they mean."""
-
-    title: str
-    capabilities: frozenset[str]
-    image_size: int | None
-    stride: int | None
-    latent_dim: int
-    semantic_dim: int
-    semantic_parts: tuple[Part, ...] | None
-    code_bits: float | None
-    fingerprint: str
-    iterative: bool
-    solver: Scheme | None
-    computes_in_float64: bool
-    reference: bool
-    learns_from_data: bool
-    trained_on: TrainedOn | None
-    description: dict[str, Any]
+# Fields that may be None, or are of a class of these, which a message names so.
+OF_CLASS = {
+    "trained_on": (TrainedOn, "diffae.trained_on.TrainedOn"),
+    "solver": (Scheme, "diffae.sampling.scheme.Scheme"),
+    "live": (nn.Module, "torch.nn.Module"),
+}
 
 
-def read_fields(system: System, name: str) -> Fields:
-    """The fields of `system`. Raises SystemFailed, naming the field, where one is missing or of a wrong kind."""
+def read_fields(system: System, name: str) -> dict[str, Any]:
+    """The fields of `system` by name, checked; see `System` for what they mean. Raises SystemFailed, naming the field,
+    where one is missing or of a wrong kind."""
     read = _Reader(system, name)
     capabilities = read.capabilities()
     latent_dim = read.whole("latent_dim", 1)
     semantic_parts = read.semantic_parts(capabilities)
-    fields = Fields(
-        title=read.text("title"),
-        capabilities=capabilities,
-        image_size=read.image_size(capabilities),
-        stride=None if system.stride is None else read.whole("stride", 1),
-        latent_dim=latent_dim,
-        semantic_dim=read.semantic_dim(capabilities, latent_dim, semantic_parts),
-        semantic_parts=semantic_parts,
-        code_bits=read.code_bits(semantic_parts),
-        fingerprint=read.text("fingerprint"),
-        iterative=read.flag("iterative"),
-        solver=read.solver(),
-        computes_in_float64=read.flag("computes_in_float64"),
-        reference=read.flag("reference"),
-        learns_from_data=read.flag("learns_from_data"),
-        trained_on=read.trained_on(),
-        description=read.description(),
-    )
-    read.live()
+    fields = {
+        "capabilities": capabilities,
+        "image_size": read.image_size(capabilities),
+        "stride": None if system.stride is None else read.whole("stride", 1),
+        "latent_dim": latent_dim,
+        "semantic_dim": read.semantic_dim(capabilities, latent_dim, semantic_parts),
+        "semantic_parts": semantic_parts,
+        "code_bits": read.code_bits(semantic_parts),
+        "describe": read.description(),
+        **{field: read.text(field) for field in ("title", "fingerprint")},
+        **{field: read.flag(field) for field in FLAGS},
+        **{field: read.of_class(field) for field in OF_CLASS},
+    }
     read.check_methods(capabilities)
     return fields
 
@@ -204,26 +185,11 @@ class _Reader:
             )
         return count
 
-    def trained_on(self) -> TrainedOn | None:
-        value = self.get("trained_on")
-        if value is not None and not isinstance(value, TrainedOn):
-            raise self.wrong(
-                "trained_on", f"must be a diffae.trained_on.TrainedOn, not {kind(value)}"
-            )
+    def of_class(self, field: str) -> Any:
+        value, (wanted, words) = self.get(field), OF_CLASS[field]
+        if value is not None and not isinstance(value, wanted):
+            raise self.wrong(field, f"must be a {words}, not {kind(value)}")
         return value
-
-    def solver(self) -> Scheme | None:
-        value = self.get("solver")
-        if value is not None and not isinstance(value, Scheme):
-            raise self.wrong(
-                "solver", f"must be a diffae.sampling.scheme.Scheme, not {kind(value)}"
-            )
-        return value
-
-    def live(self) -> None:
-        value = self.get("live")
-        if value is not None and not isinstance(value, nn.Module):
-            raise self.wrong("live", f"must be a torch.nn.Module, not {kind(value)}")
 
     def description(self) -> dict[str, Any]:
         """What `describe` says: plain values by name."""

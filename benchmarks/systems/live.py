@@ -9,9 +9,8 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
-from benchmarks import systems
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems import calling, checked
+from benchmarks.systems import calling, checked, registry
 from benchmarks.systems.base import (
     DECODE,
     ENCODE,
@@ -61,7 +60,8 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
     if isinstance(thing, checked.Checked):
         return thing.again()
     if isinstance(thing, System):
-        found = checked.Checked(_name(thing), thing, device)
+        name = checked.name_of(thing, registry.slug(type(thing).__name__) or "system")
+        found = checked.Checked(name, thing, device)
         return found.again() if found.learns_from_data else found
     if isinstance(thing, DiffusionAutoencoder | DDIM):
         known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
@@ -71,29 +71,21 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
     return checked.Checked(made.name, made, device)
 
 
-def _name(system: System) -> str:
-    """The name that it has, if it can stand in files and options, or else that of its class."""
-    name = attribute(system, "name")
-    if isinstance(name, str) and NAME.fullmatch(name):
-        return name
-    return systems.slug(type(system).__name__) or "system"
-
-
 def _named(thing: str | Path, device: torch.device) -> System:
     """A registered name, NAME=PATH, or the path of a checkpoint, whose kind tells the system."""
     name, separator, path = str(thing).partition("=")
-    if isinstance(thing, str) and separator and name in systems.REGISTRY.names():
-        return systems.load(name, path, device)
-    if isinstance(thing, str) and thing in systems.REGISTRY.names():
-        return systems.load(thing, None, device)
-    if isinstance(thing, str) and systems.is_address(name) and not Path(thing).exists():
-        return systems.load(name, path or None, device)
+    if isinstance(thing, str) and separator and name in registry.REGISTRY.names():
+        return registry.load(name, path, device)
+    if isinstance(thing, str) and thing in registry.REGISTRY.names():
+        return registry.load(thing, None, device)
+    if isinstance(thing, str) and registry.is_address(name) and not Path(thing).exists():
+        return registry.load(name, path or None, device)
     if isinstance(thing, str) and "/" not in thing and not _is_checkpoint(thing):
-        systems.REGISTRY.get(thing)  # raises UserError: there is none
+        registry.REGISTRY.get(thing)  # raises UserError: there is none
     if found := recognised.system_of(thing):
-        return systems.load(found, thing, device)
+        return registry.load(found, thing, device)
     config = checkpoint.open_checkpoint(thing).config
-    return systems.load("diffae" if config.kind == AUTOENCODER else "ddim", thing, device)
+    return registry.load("diffae" if config.kind == AUTOENCODER else "ddim", thing, device)
 
 
 def _image_size(thing: object) -> int:
@@ -164,7 +156,7 @@ def wrap(
     size = whole(image_size, "image_size", 1, LARGEST_SIDE)
     if name is not None and not NAME.fullmatch(name):
         raise UserError(f"wrap: name {name!r}: a name has letters, digits and .-_ only")
-    made = Wrapped(module, size, title, name or systems.slug(title) or "model")
+    made = Wrapped(module, size, title, name or registry.slug(title) or "model")
     code = made.first_code()
     given = tensors(code.semantic) if code.semantic is not None else ()
     if codebook is not None and all(one.is_floating_point() for one in given):

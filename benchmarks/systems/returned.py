@@ -30,43 +30,50 @@ class Returned:
     value: object
     device: torch.device
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """() of what is no tensor."""
+        return tuple(self.value.shape) if isinstance(self.value, Tensor) else ()
+
+    def part(self, value: object) -> "Returned":
+        """A part of what was returned."""
+        return replace(self, value=value)
+
     def semantic(self, parts: Sequence[Part], count: int) -> Semantic:
         """A semantic code of `count` images: each tensor of the shape, kind and range that its part promises."""
         if len(parts) == 1:
-            return self._part(parts[0], count)
+            return self._of(parts[0], count)
         if not isinstance(self.value, tuple | list):
-            raise self._wrong(f"returned {kind(self.value)}, not {len(parts)} tensors")
+            raise self.wrong(f"returned {kind(self.value)}, not {len(parts)} tensors")
         if len(self.value) != len(parts):
-            raise self._wrong(f"returned {len(self.value)} tensors, not {len(parts)}")
+            raise self.wrong(f"returned {len(self.value)} tensors, not {len(parts)}")
         pairs = zip(self.value, parts, strict=True)
-        return tuple(replace(self, value=one)._part(part, count) for one, part in pairs)
+        return tuple(self.part(one)._of(part, count) for one, part in pairs)
 
     def numbers(self, shape: Shape) -> Tensor:
         """A part of a code: float32 of that shape, not too large to be computed with."""
         code = self.tensor(shape)
         if code.numel() and float(code.abs().max()) > LARGEST_CODE:
-            raise self._wrong(f"returned numbers beyond {LARGEST_CODE:g}")
+            raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
     def free(self, count: int) -> Tensor:
         """A part of a code that no capability says anything of: any shape, one row an image."""
-        shape = tuple(self.value.shape[1:]) if isinstance(self.value, Tensor) else ()
-        return self.numbers((count, *shape))
+        return self.numbers((count, *self.shape[1:]))
 
     def images(
         self, count: int, size: int | None, dtype: torch.dtype, overshoot: Overshoot
     ) -> Tensor:
         """Images N x 3 x size x size (None: whatever is square) within [-1, 1]: a little outside is clamped and
         counted, another range is refused."""
-        side: int | str = "S" if size is None else size
-        if size is None and isinstance(self.value, Tensor) and self.value.ndim == 4:
-            side = self.value.shape[-1]
+        any_side = self.shape[-1] if len(self.shape) == 4 else "S"
+        side: int | str = any_side if size is None else size
         images = self.tensor((count, 3, side, side), dtype)
         if not images.numel():
             return images
         low, high = (float(bound) for bound in images.aminmax())
         if low < -FARTHEST or high > FARTHEST:
-            raise self._wrong(
+            raise self.wrong(
                 f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and what goes beyond "
                 f"{FARTHEST:g} is of another range (clamp it yourself if it is meant)"
             )
@@ -82,40 +89,40 @@ class Returned:
         found = self._ordinary(self._of_shape(shape, floating=True), dtype)
         if found.numel() and not all(torch.isfinite(bound) for bound in found.aminmax()):
             count = int((~torch.isfinite(found)).sum())
-            raise self._wrong(f"returned {count:,} of {found.numel():,} values not finite")
+            raise self.wrong(f"returned {count:,} of {found.numel():,} values not finite")
         return found
 
-    def _part(self, part: Part, count: int) -> Tensor:
-        shape: Shape = (count, *("any" if side is None else side for side in part.shape))
-        if isinstance(self.value, Tensor) and self.value.ndim == len(shape):
-            sides = zip(self.value.shape, shape, strict=True)
-            shape = tuple(own if side == "any" else side for own, side in sides)
-        return self.numbers(shape) if part.codebook is None else self._tokens(shape, part.codebook)
-
-    def _tokens(self, shape: Shape, codebook: int) -> Tensor:
-        """Whole numbers from 0 to below `codebook`, as int64."""
-        tokens = self._of_shape(shape)
+    def tokens(self, shape: Shape | None, codebook: int) -> Tensor:
+        """Whole numbers from 0 to below `codebook`, as int64; of any shape where it is None."""
+        tokens = self._of_shape(self.shape if shape is None else shape)
         if tokens.dtype not in WHOLE:
-            raise self._wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
+            raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
         tokens = self._ordinary(tokens, torch.int64)
         low, high = tokens.aminmax() if tokens.numel() else (0, 0)
         if low < 0 or high >= codebook:
-            raise self._wrong(
+            raise self.wrong(
                 f"returned tokens from {int(low)} to {int(high)}; the codebook goes from 0 to {codebook - 1}"
             )
         return tokens
+
+    def _of(self, part: Part, count: int) -> Tensor:
+        shape: Shape = (count, *("any" if side is None else side for side in part.shape))
+        if len(self.shape) == len(shape):
+            sides = zip(self.shape, shape, strict=True)
+            shape = tuple(own if side == "any" else side for own, side in sides)
+        return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
 
     def _of_shape(self, shape: Shape, floating: bool = False) -> Tensor:
         """A tensor with ordinary values of that shape, and of floating point where asked for."""
         value = self.value
         if not isinstance(value, Tensor):
-            raise self._wrong(f"returned {kind(value)}, not a tensor")
+            raise self.wrong(f"returned {kind(value)}, not a tensor")
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
-            raise self._wrong("returned a tensor without ordinary values (sparse, meta, ...)")
+            raise self.wrong("returned a tensor without ordinary values (sparse, meta, ...)")
         if floating and not value.is_floating_point():
-            raise self._wrong(f"returned {dtype_name(value)}, not floating point")
+            raise self.wrong(f"returned {dtype_name(value)}, not floating point")
         if tuple(value.shape) != shape:
-            raise self._wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
+            raise self.wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
         return value
 
     def _ordinary(self, value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -123,7 +130,7 @@ class Returned:
         value = value.detach().to(self.device, dtype)
         return value.clone() if value.is_inference() else value
 
-    def _wrong(self, reason: str) -> SystemFailed:
+    def wrong(self, reason: str) -> SystemFailed:
         return SystemFailed.at(self.system, self.method, reason)
 
 

@@ -59,7 +59,7 @@ def test_the_line_of_a_benchmark_is_its_own(name):
 @pytest.mark.parametrize("name", systems.REGISTRY.own)
 def test_the_line_of_a_system_is_its_docstrings_first(name):
     (first, *_) = systems.REGISTRY.get(name).__doc__.strip().splitlines()
-    assert systems.describe(name) == first
+    assert systems.REGISTRY.describe(name) == first
 
 
 def test_packaged_configurations_are_those_of_the_checkpoints():

@@ -1,0 +1,108 @@
+"""Systems by name: those of this package, of plug-ins, of timm, and of a class where it is written. Imports no PyTorch."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.runtime.registry import Own, Registry, found_at
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.systems.base import System
+
+OURS = {
+    "diffae": "benchmarks.systems.diffusion:DiffAESystem",
+    "ddim": "benchmarks.systems.diffusion:DDIMSystem",
+    "vqgan": "benchmarks.systems.vqgan:VQGANSystem",
+    "vqvae2": "benchmarks.systems.vqvae2:VQVAE2System",
+    "nvae": "benchmarks.systems.nvae:NVAESystem",
+    "d2c": "benchmarks.systems.d2c:D2CSystem",
+    "stylegan2-w": "benchmarks.systems.stylegan2:StyleGAN2W",
+    "stylegan2-wplus": "benchmarks.systems.stylegan2:StyleGAN2WPlus",
+    "diffusers": "benchmarks.systems.diffusers_system:open_model",
+    "pixels-pca": "benchmarks.systems.references:PixelsPCA",
+    "random-encoder": "benchmarks.systems.references:RandomEncoder",
+    "timm": "benchmarks.systems.references:TimmEncoder",
+    "dummy-perfect": "benchmarks.systems.dummy:Perfect",
+    "dummy-constant": "benchmarks.systems.dummy:Constant",
+    "dummy-random": "benchmarks.systems.dummy:RandomCode",
+    "dummy-map": "benchmarks.systems.dummy:ColourMap",
+    "dummy-levels": "benchmarks.systems.dummy:Pyramid",
+    "dummy-layers": "benchmarks.systems.dummy:Layers",
+    "dummy-tokens": "benchmarks.systems.dummy:GreyLevels",
+    "dummy-stochastic": "benchmarks.systems.dummy:MeanAndRest",
+}
+
+# What `--systems` defaults to: the paper's model, its baseline, and the rows that give a scale.
+DEFAULT = ("diffae", "ddim", "pixels-pca", "random-encoder")
+
+
+def _own(target: str) -> Own:
+    """An entry of ours, described by the first line of its docstring, which is read from its file: nothing is imported."""
+    module, name = target.split(":")
+    path = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
+    source = path.read_text(encoding="utf-8")
+    found = re.search(rf'^(?:class|def) {name}\b.*?"""([^"\n]*)', source, re.M | re.S)
+    return Own(target, found[1] if found else "")
+
+
+REGISTRY = Registry(
+    "system",
+    "diffae.systems",
+    {name: _own(target) for name, target in OURS.items()},
+    line=lambda system: (system.__doc__ or "").strip().split("\n")[0],
+)
+
+
+def load(
+    name: str, path: "str | Path | None" = None, device: "str | torch.device" = "cpu"
+) -> "System":
+    """The system `name` from the checkpoint `path` (None: what ships with the package, if it does), `checked`.
+
+    Raises UserError if there is no such system or its checkpoint cannot be used, SystemFailed if it is there
+    and not what a system must be.
+    """
+    import torch
+
+    from benchmarks.systems import checked
+
+    return checked.build(name, factory(name), path, torch.device(device))
+
+
+def factory(name: str) -> Callable[..., Any]:
+    """What makes the system of that name of a path and a device.
+
+    A name is a registered one, "timm:MODEL", or "package.module:attribute", where a class (or a function) of the user's
+    is. Raises UserError if there is nothing of that name.
+    """
+    place, separator, attribute = name.partition(":")
+    if not separator:
+        return REGISTRY.get(name)
+    if place == "timm":
+        from benchmarks.systems.timm_encoders import TimmNamed
+
+        return partial(TimmNamed, attribute)
+    return found_at(place, attribute)
+
+
+def is_address(name: str) -> bool:
+    """Whether it says where a system is (package.module:factory, timm:MODEL), and is neither a plain name nor a path."""
+    place, _, attribute = name.partition(":")
+    return bool(attribute) and "/" not in name and place.replace(".", "").isidentifier()
+
+
+def require(name: str) -> None:
+    """Raise UserError if there is no system of that name. Nothing of ours is imported."""
+    place, separator, attribute = name.partition(":")
+    if not separator:
+        REGISTRY.require(name)
+    elif place != "timm":
+        found_at(place, attribute)
+
+
+def slug(title: str) -> str:
+    """A title as a name, for files and options."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
