@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from reports.metrics import METRICS, Metrics
-from reports.records import HIGHER, LOWER, ONLY_SOLVER, Record
+from reports.records import HIGHER, LOWER, Record
 from reports.shown import is_pooled
 
 MISSING = "n/a"
@@ -34,8 +34,8 @@ def steps_text(record: Record) -> str:
     """T, and what took the steps where that is not the paper's DDIM; empty where it does not apply."""
     if record.steps is None:
         return ""
-    solver = record.solver if record.solver != ONLY_SOLVER else ""
-    return f"T = {record.steps}" + (f" by {solver}" if solver else "")
+    by = "" if record.solver in ("", "ddim") else f" by {record.solver}"
+    return f"T = {record.steps}{by}"
 
 
 def value_text(record: Record, known: Metrics = METRICS) -> str:

@@ -58,15 +58,6 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-ADDED = (
-    "reference",
-    "solver",
-    "calls",
-)  # the last columns: the first came with 0.2, the others with 0.4
-HEADERS = tuple(
-    COLUMNS[: len(COLUMNS) - absent] for absent in (0, 2, 3)
-)  # of this and earlier versions
-ONLY_SOLVER = "ddim"  # what took all steps before 0.4
 FAST = "ab2-v"  # what a row says where `--solver fast` took its steps
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
@@ -82,15 +73,6 @@ _identity = attrgetter(
 def record_key(record: Record) -> str:
     """What a record measures, whatever its value and table: the same in every run."""
     return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
-
-
-def key_of_today(key: str) -> str:
-    """The `record_key` of a number that was filed before 0.4, when DDIM took all steps; others as they are."""
-    parts = json.loads(key) if key.startswith("[") else None
-    if not (isinstance(parts, list) and len(parts) == 7):
-        return key
-    *where, steps, metric = parts
-    return json.dumps([*where, steps, "" if steps is None else ONLY_SOLVER, metric])
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -139,7 +121,7 @@ def read_records(path: Path) -> list[Record]:
 
 def numbered_records(path: Path) -> list[tuple[Record, str]]:
     """The records of a `records.csv`, each with where it stands: `line 7`."""
-    rows = read_csv(path, *HEADERS)
+    rows = read_csv(path, COLUMNS)
     names = tuple(rows[0][0])
     records = []
     for cells, where in rows[1:]:
@@ -229,11 +211,10 @@ def _one_line(text: str) -> str:
 
 
 def _parse(row: dict[str, str]) -> Record:
-    row = {"calls": "", "solver": ONLY_SOLVER if row["steps"] else ""} | row
     cells: dict[str, object] = dict(row)
     cells |= {name: _integer(name, row[name]) for name in _INTEGERS}
     cells |= {name: _float(name, row[name]) for name in _FLOATS}
-    cells["reference"] = _choice("reference", row.get("reference", ""), ("", "True")) == "True"
+    cells["reference"] = _choice("reference", row["reference"], ("", "True")) == "True"
     _choice("direction", row["direction"], (HIGHER, LOWER, NEITHER))
     return Record(**cells)  # type: ignore[arg-type]
 

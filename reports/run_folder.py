@@ -16,6 +16,7 @@ from reports.records import Record, numbered_records, read_csv, record_key
 from reports.uncertainty import Uncertainty, error, read_uncertainties
 
 RECORDS, INFLUENCES, RUN, SAMPLES = "records.csv", "influences.npz", "run.json", "samples.csv"
+SCHEMA = 1  # of a run folder: raised where what is in its files means something else
 SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
 
 
@@ -33,16 +34,29 @@ class Run:
     metrics: dict[str, Metric] = field(default_factory=dict)
 
 
+def read_notes(folder: Path) -> dict[str, Any]:
+    """The run.json of a finished run. Raises Refused, naming the file, of another schema or of a run that is not complete."""
+    path = folder / RUN
+    notes = read_json(path)
+    check_schema(path, notes)
+    if notes.get("complete") is not True:
+        raise Refused(f"{path}: the run is not complete; run its command again to finish it")
+    return notes
+
+
+def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
+    """Raise Refused unless the run.json at `path`, which holds `notes`, is of this version."""
+    if (found := notes.get("schema")) != SCHEMA:
+        version = "of no schema" if found is None else f"of schema {short(found, 40)}"
+        raise Refused(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
+
+
 def read_run(folder: Path) -> Run:
     """Read a run folder, or a baseline kept of one. Raises Refused naming the file that is not as it should be."""
     numbered = numbered_records(folder / RECORDS)
     if not numbered:
         raise Refused(f"{folder / RECORDS}: no rows")
-    notes = read_json(folder / RUN)
-    if notes.get("complete", True) is not True:
-        raise Refused(
-            f"{folder / RUN}: the run is not complete; run its command again to finish it"
-        )
+    notes = read_notes(folder)
     protocols = _objects(folder / RUN, notes, "protocols")
     for record, where in numbered:
         if record.protocol and record.protocol not in protocols:

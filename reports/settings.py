@@ -6,54 +6,13 @@ from typing import Any
 from reports.reading import short
 
 FLAGS = ("data", "crop", "device", "precision", "attributes", "weights_dir")
-# Settings of profiles by the names that they had before 0.3, and what they are now.
-RENAMED = {
-    "portraits": ("data.portraits",),
-    "steps": ("reconstruction.steps", "cost.steps"),
-    "reconstruction_images": ("reconstruction.images",),
-    "reconstruction_split": ("reconstruction.split",),
-    "fit_images": ("data.fit_images",),
-    "probe_train": ("probes.train",),
-    "probe_valid": ("probes.valid",),
-    "probe_test": ("probes.test",),
-    "probe_adam_paper": ("probes.adam_paper",),
-    "identity_images": ("identity.images",),
-    "identity_strengths": ("identity.strengths",),
-    "identity_steps": ("identity.steps",),
-    "interpolation_pairs": ("interpolation.pairs",),
-    "interpolation_steps": ("interpolation.steps",),
-    "fid_samples": ("samples.count",),
-    "fid_steps": ("samples.steps",),
-    "fid_reference": ("unconditional.reference",),
-    "fid_reference_split": ("unconditional.reference_split",),
-    "autoencoding_split": ("unconditional.autoencoding_split",),
-    "fewshot_reference": ("fewshot.reference",),
-    "fewshot_samples": ("fewshot.samples",),
-    "fewshot_pool": ("fewshot.pool",),
-    "fewshot_seeds": ("fewshot.seeds",),
-    "fewshot_steps": ("fewshot.steps",),
-    "fewshot_binary_k": ("fewshot.binary_k",),
-    "fewshot_pu_positives": ("fewshot.pu_positives",),
-    "fewshot_pu_unlabeled": ("fewshot.pu_unlabeled",),
-    "fewshot_acceptance": ("fewshot.acceptance",),
-    "variation_images": ("variation.images",),
-    "variation_draws": ("variation.draws",),
-    "variation_steps": ("variation.steps",),
-    "denoising_images": ("denoising.images",),
-    "denoising_timesteps": ("denoising.timesteps",),
-    "memorisation_train": ("memorisation.train",),
-    "cost_batch": ("cost.batch",),
-    "cost_steps": ("cost.timed_steps",),
-    "cost_repeats": ("cost.repeats",),
-}
 STEPS = ("reconstruction.steps", "cost.steps", "samples.steps")  # what --steps changes
 
 
 def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Each setting that decides how a number is measured and differs, new against base, e.g. `profile smoke against quick`.
 
-    What may differ between runs that are compared (systems, checkpoints, benchmarks, seed) is left out. A run of 0.2 has
-    its settings under their names of then, and says the same with them.
+    What may differ between runs that are compared (systems, checkpoints, benchmarks, seed) is left out.
     """
     a, b = base.get("profile"), new.get("profile")
     if isinstance(a, dict) and isinstance(b, dict):
@@ -94,18 +53,15 @@ def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting of a profile by "section.name"."""
     sections = profile.get("sections")
     if not isinstance(sections, dict):
-        return {
-            new: profile[old] for old, names in RENAMED.items() if old in profile for new in names
-        }
+        return {}
     parts = {section: part for section, part in sections.items() if isinstance(part, dict)}
     return {f"{section}.{name}": part[name] for section, part in parts.items() for name in part}
 
 
 def _changed(profile: Mapping[str, Any]) -> list[str]:
-    """What --set and --steps changed, by the names of today."""
+    """What --set and --steps changed."""
     changed = profile.get("changed")
-    names = changed if isinstance(changed, list) else []
-    return [new for name in names if isinstance(name, str) for new in RENAMED.get(name, (name,))]
+    return [name for name in changed if isinstance(name, str)] if isinstance(changed, list) else []
 
 
 def _text(value: object) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 from reports.brought import metrics_in, tables_in
 from reports.metrics import Metric
-from reports.reading import Refused, read_json, short
+from reports.reading import Refused, short
 from reports.records import Record, read_records
+from reports.run_folder import read_notes
 from reports.specs import TableSpec
 from reports.uncertainty import Uncertainty, read_uncertainties
 
@@ -41,10 +42,7 @@ class Source:
 
 def read_source(folder: Path, label: str = "") -> Source:
     """Read a run folder. Raises Refused naming the file that is not as it should be, and if the run is not complete."""
-    path = folder / "run.json"
-    notes = read_json(path)
-    if notes.get("complete", True) is not True:
-        raise Refused(f"{path}: the run is not complete; run its command again to finish it")
+    path, notes = folder / "run.json", read_notes(folder)
     records = read_records(folder / "records.csv")
     if not records:
         raise Refused(f"{folder / 'records.csv'}: no rows")

@@ -38,8 +38,9 @@ from reports.numbers import (
     reference_text,
     value_text,
 )
-from reports.reading import Refused, read_json, short
+from reports.reading import Refused, short
 from reports.records import COLUMNS, Record, read_records
+from reports.run_folder import read_notes
 from reports.shown import extra_columns, is_pooled
 from reports.specs import TableSpec
 
@@ -81,8 +82,7 @@ def tables_of(folder: Path) -> list[Table]:
 
     Raises Refused naming the file that is not as it should be.
     """
-    path = folder / "run.json"
-    notes = read_json(path)
+    path, notes = folder / "run.json", read_notes(folder)
     known = METRICS | metrics_in(path, notes)
     records, specs = read_records(folder / "records.csv"), tables_in(path, notes)
     times = folder / "times.csv"

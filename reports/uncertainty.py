@@ -28,7 +28,6 @@ from scipy import special
 
 from reports.npz import read_arrays
 from reports.reading import Refused, short
-from reports.records import key_of_today
 from reports.writing import write_whole
 
 Floats = NDArray[np.floating]
@@ -247,7 +246,7 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
     found: dict[str, Uncertainty] = {}
     try:
         for number, (key, units) in enumerate(_index(arrays)):
-            key, values = key_of_today(key), arrays[str(number)]
+            values = arrays[str(number)]
             if values.dtype != np.float32 or values.ndim != 1 or not _two_or_more_finite(values):
                 raise ValueError(f"influence {number} is not a list of two or more finite numbers")
             if units in {part.units for part in found.get(key, ())}:

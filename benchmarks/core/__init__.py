@@ -6,5 +6,4 @@ What it is given       context.py, and through it selection.py (images), codes.p
                        images.py (pictures), solving.py (in which steps)
 What comes out         rows.py, results.py (in memory), run_folder.py (on disk), samples.py (single images), provenance.py
 The whole of a run     evaluation.py, precision_guard.py, watching.py (who is told where it is)
-The names of 0.2       moved.py
 """

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.core import moved, tables
+from benchmarks.core import tables
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
@@ -39,7 +39,7 @@ class Benchmark:
     clamped. `shared` are sections of settings that it shares with other benchmarks. `sizes` is the dataclass of its settings
     (sizes.py), of which `context.sizes` gives the run's instance; of
     a plug-in, `profiles` has those values that are not the defaults, by name of the built-in profile. `tables` say how
-    its numbers are laid out; without them in a plain table. `seen` is of plug-ins written for 0.2.
+    its numbers are laid out; without them in a plain table.
     """
 
     name: str
@@ -54,7 +54,6 @@ class Benchmark:
     beside: Callable[[Context, Sequence[Record]], Iterator[Record]] | None = None
     plan: Callable[[Context, System], Iterator[Work]] | None = None
     metrics: tuple[str, ...] = ()
-    seen: Any = None
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     of_images: bool = True
     sizes: type | None = None
@@ -65,10 +64,6 @@ class Benchmark:
     @property
     def is_ours(self) -> bool:
         return self.name in REGISTRY.own
-
-
-def __getattr__(name: str) -> Any:
-    return moved.attribute(__name__, name)
 
 
 def accepted(name: str, found: object) -> Benchmark:
@@ -95,10 +90,6 @@ def accepted(name: str, found: object) -> Benchmark:
             )
         _ = PROFILES[profile].including(found)
     register(name, found.infos)
-    if found.seen is not None:
-        named = (word.strip(",") for word in str(found.seen.metric).split())
-        also = tuple(word for word in named if word in METRICS and word not in found.metrics)
-        return replace(found, metrics=found.metrics + also, seen=None)
     return found
 
 

@@ -7,13 +7,12 @@ benchmarks/profiles/. What a setting means is said by the `Sizes` of the task th
     context.sizes(Sizes).images
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.sizes import checked, is_capped, settings_of, solvers_of, typed
@@ -22,7 +21,7 @@ from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from diffae.files import read_toml
 from diffae.sampling.scheme import find as find_solver
-from reports.settings import RENAMED, STEPS
+from reports.settings import STEPS
 
 BUILT_IN = ("smoke", "quick", "standard", "paper")
 DEFAULT = "quick"
@@ -82,11 +81,9 @@ class Profile:
         }
 
     def changed_by(self, values: Mapping[str, Any]) -> "Profile":
-        """The same with other values of some settings, by "section.name", or by their names before 0.3. Raises
-        UserError if one cannot be."""
+        """The same with other values of some settings, by "section.name". Raises UserError if one cannot be."""
         profile = self
-        named = [(new, value) for old, value in values.items() for new in RENAMED.get(old, (old,))]
-        for name, value in named:
+        for name, value in values.items():
             section, key = _found(profile, name)
             try:
                 value = checked(value, settings_of(type(profile.sections[section]))[key])
@@ -114,20 +111,6 @@ class Profile:
         return replace(
             self, sections=sections, changed=tuple(dict.fromkeys((*self.changed, *names)))
         )
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Settings by the names that they had before 0.3, for the benchmarks of others."""
-            if name not in RENAMED:
-                raise AttributeError(f"a profile has no {name!r}")
-            section, _, key = RENAMED[name][0].partition(".")
-            warnings.warn(
-                f"profile.{name} is now context.sizes(...).{key} of {section}",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            return getattr(self.sections[section], key)
 
 
 def _capped(sizes: S, limit: int) -> S:
@@ -256,21 +239,18 @@ def _with_section(profile: Profile, section: str) -> Profile:
 def override(profile: Profile, text: str) -> Profile:
     """`profile` with one setting changed by `TASK.NAME=VALUE`. Raises UserError naming what is wrong.
 
-    Lists are separated by commas, and a value that is there twice counts once. The names that settings had before 0.3
-    go on working.
+    Lists are separated by commas, and a value that is there twice counts once.
     """
     name, separator, value = text.partition("=")
     if not separator:
         raise UserError(f"--set {text}: expected TASK.NAME=VALUE, e.g. reconstruction.images=64")
-    for target in RENAMED.get(name, (name,)):
-        try:
-            profile = _with_section(profile, target.partition(".")[0])
-            section, key = _found(profile, target)
-            parsed = typed(value, settings_of(type(profile.sections[section]))[key])
-        except (UserError, ValueError) as error:
-            raise UserError(f"--set {text}: {str(error).removeprefix(f'{target}: ')}") from None
-        profile = profile._with(section, {key: parsed}, (target,))
-    return profile
+    try:
+        profile = _with_section(profile, name.partition(".")[0])
+        section, key = _found(profile, name)
+        parsed = typed(value, settings_of(type(profile.sections[section]))[key])
+    except (UserError, ValueError) as error:
+        raise UserError(f"--set {text}: {str(error).removeprefix(f'{name}: ')}") from None
+    return profile._with(section, {key: parsed}, (name,))
 
 
 def for_run(
@@ -336,7 +316,7 @@ def _found(profile: Profile, name: str) -> tuple[str, str]:
     elif name in profile.sections:
         keys = settings_of(type(profile.sections[name]))
         hint = f"; {name} has {', '.join(f'{name}.{key}' for key in keys)}"
-    elif not (near := get_close_matches(name, [*RENAMED, *known], n=1)):
+    elif not (near := get_close_matches(name, known, n=1)):
         hint = f"; a setting is TASK.NAME, of {', '.join(profile.sections)}"
     else:
         hint = f"; did you mean {near[0]}?"

@@ -28,6 +28,7 @@ from reports import page
 from reports.brought import described
 from reports.reading import Refused
 from reports.records import RecordFile, record_key, write_records
+from reports.run_folder import SCHEMA, check_schema
 from reports.settings import settings_of
 from reports.tables import build_tables, write_table, write_tables
 from reports.uncertainty import Uncertainty, write_uncertainties
@@ -140,7 +141,10 @@ def _note(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
         if isinstance(content["settings"], dict):
+            check_schema(path, content)
             return content
+    except Refused as reason:
+        raise UserError(f"{reason} into another --out") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UserError(f"{path}: damaged; choose another --out, finished work is kept")
@@ -182,6 +186,7 @@ class RunFolder:
         self._specs = tables.specs(ours["benchmarks"])
         context, systems = evaluation.context, evaluation.systems
         self._about = {
+            "schema": SCHEMA,
             "settings": ours,
             "models": {system.name: dict(system.describe()) for system in systems},
             "seen_in_training": evaluation.seen_in_training(),

@@ -36,7 +36,13 @@ from diffae.train.trainer import Training, batch_indices
 from reports.gate import IMPROVEMENT, REGRESSION, compare, read_margins, read_run
 
 BENCHMARKS = ("reconstruction", "probes", "unconditional", "denoising")
-SETTINGS = ("steps=20,50", "fid_samples=256", "fid_reference=1024", "fid_steps=10")
+SETTINGS = (
+    "reconstruction.steps=20,50",
+    "cost.steps=20,50",
+    "samples.count=256",
+    "unconditional.reference=1024",
+    "samples.steps=10",
+)
 TRAINING_STEPS = 150
 
 Change = Callable[[DiffusionAutoencoder], None]

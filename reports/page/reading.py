@@ -10,9 +10,9 @@ from typing import Any
 from reports.layout import Table
 from reports.merging import Merged, Thing, merge
 from reports.metrics import METRICS, Metrics, comparable_n
-from reports.reading import Refused, read_json, read_text, short
+from reports.reading import Refused, read_text, short
 from reports.records import Record, record_key
-from reports.run_folder import INFLUENCES, RUN, SAMPLES
+from reports.run_folder import INFLUENCES, SAMPLES, read_notes
 from reports.sources import Source, read_source
 from reports.specs import TableSpec
 from reports.tables import all_tables, safe_cell
@@ -103,7 +103,7 @@ def _folder(thing: Thing, source: Source) -> Folder:
     return Folder(
         name if alone else f"{name}/{source.folder.resolve().name}",
         source.folder,
-        read_json(source.folder / RUN),
+        read_notes(source.folder),
     )
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from reports.plain import from_plain, to_plain
-from reports.reading import Refused, read_json, short
+from reports.reading import Refused, short
 from reports.records import HIGHER, LOWER, NEITHER, Record
+from reports.run_folder import read_notes
 from reports.tables import tables_of
 from reports.writing import append
 
@@ -91,10 +92,7 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
 
     Raises Refused naming the file that is not as it should be, or if the run is not complete.
     """
-    path = folder / "run.json"
-    notes = read_json(path)
-    if notes.get("complete", True) is not True:
-        raise Refused(f"{path}: the run is not complete; run its command again to finish it")
+    path, notes = folder / "run.json", read_notes(folder)
     overview = tables_of(folder)[0]
     numbers = [
         _number(r, overview.known[r.metric].label if r.metric in overview.known else "")

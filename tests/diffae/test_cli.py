@@ -57,9 +57,12 @@ def test_what_is_no_whole_number_is_said_in_words(text, message):
         (["--steps", "10,,20"], "--steps: '10,,20': a number is missing"),
         (["--seed", "1e3"], "--seed: '1e3' is not a whole number"),
         (["--seed", "7" * 5000], "--seed: a number of 5,000 digits is too large"),
-        (["--set", "fid_samples=1e3"], "--set fid_samples=1e3: '1e3' is not a whole number"),
-        (["--set", "fid_steps=10,,20"], "--set fid_steps=10,,20: a number is missing"),
-        (["--set", "portraits=1000000000"], "portraits=1000000000: must be at most 1000000"),
+        (["--set", "samples.count=1e3"], "--set samples.count=1e3: '1e3' is not a whole number"),
+        (["--set", "samples.steps=10,,20"], "--set samples.steps=10,,20: a number is missing"),
+        (
+            ["--set", "data.portraits=1000000000"],
+            "data.portraits=1000000000: must be at most 1000000",
+        ),
     ],
 )
 def test_numbers_on_the_command_line(arguments, message, capsys):
@@ -67,13 +70,15 @@ def test_numbers_on_the_command_line(arguments, message, capsys):
 
 
 def test_a_number_of_5000_digits_is_not_echoed(capsys):
-    for arguments in (["--set", "fid_samples=" + "9" * 5000], ["--profile", "9" * 5000]):
+    for arguments in (["--set", "samples.count=" + "9" * 5000], ["--profile", "9" * 5000]):
         line = refusal(lambda given: parse(given, None), capsys, "all", *arguments)
         assert len(line) < 300 and "characters)..." in line, line
 
 
 def test_a_number_in_range_is_taken():
-    assert override(PROFILES["quick"], "portraits=1000000").settings()["data.portraits"] == 10**6
+    assert (
+        override(PROFILES["quick"], "data.portraits=1000000").settings()["data.portraits"] == 10**6
+    )
 
 
 def fails(error):

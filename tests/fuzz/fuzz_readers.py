@@ -57,8 +57,7 @@ from reports.metrics import Margin, Metric
 from reports.plain import to_plain
 from reports.reading import Refused
 from reports.records import COLUMNS, HIGHER, LOWER, NEITHER
-from reports.run_folder import INFLUENCES, RECORDS, RUN, read_margins, read_run
-from reports.settings import RENAMED
+from reports.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
 from reports.specs import TableSpec
 from reports.tables import tables_of
 
@@ -311,7 +310,7 @@ def config_file(draw) -> bytes:
 
 
 NESTED = st.integers(1, 100_000).map(lambda depth: b"[" * depth)
-SETTINGS = [*PROFILES["quick"].settings(), *RENAMED]
+SETTINGS = [*PROFILES["quick"].settings()]
 SET = st.one_of(
     st.tuples(
         st.sampled_from(SETTINGS),
@@ -427,15 +426,18 @@ def run_notes(draw) -> object:
         st.dictionaries(st.sampled_from(["seed", "n", "x"]), JSON, max_size=2)
     )
     notes = {
+        "schema": SCHEMA,
         "protocols": {"p": fields_of_protocol},
         "complete": True,
     }
-    profile = draw(st.dictionaries(st.sampled_from(["name", "changed", "steps"]), JSON, max_size=3))
+    profile = draw(
+        st.dictionaries(st.sampled_from(["name", "changed", "sections"]), JSON, max_size=3)
+    )
     notes["settings"] = {"profile": profile}
     if draw(st.booleans()):
         notes["metrics"] = {"mine": draw(described(MINE))}
         notes["tables"] = [draw(described(TABLE)) for _ in range(draw(st.integers(1, 2)))]
-    for name in ("protocols", "complete", "settings", "metrics", "tables"):
+    for name in ("schema", "protocols", "complete", "settings", "metrics", "tables"):
         notes |= {name: draw(JSON)} if draw(SELDOM) else {}
     return draw(JSON) if draw(SELDOM) else notes
 
@@ -443,7 +445,7 @@ def run_notes(draw) -> object:
 @st.composite
 def influences(draw, rows: list[dict[str, str]], errors: dict[str, list[float]]) -> bytes:
     """The influences of the rows, at times with an array whose header promises anything."""
-    names = ("benchmark", "system", "dataset", "split", "setting", "steps", "metric")
+    names = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver", "metric")
     keys = [json.dumps([int(row[n]) if n == "steps" else row[n] for n in names]) for row in rows]
     index = io.BytesIO()
     np.save(index, np.array(json.dumps([[key, "images"] for key in keys])))

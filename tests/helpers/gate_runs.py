@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
-from reports.run_folder import Run
+from reports.run_folder import SCHEMA, Run
 from reports.uncertainty import error, of_mean, write_uncertainties
 
 RNG = np.random.default_rng(0)
@@ -51,6 +51,7 @@ def write_run(folder: Path, scores: dict, **more) -> Path:
     run = make_run(scores, **more)
     write_records(folder / "records.csv", run.records.values())
     write_uncertainties(folder / "influences.npz", run.uncertainties)
-    notes = {"protocols": run.protocols, "settings": run.settings, "complete": True}
+    notes = {"schema": SCHEMA, "complete": True}
+    notes |= {"protocols": run.protocols, "settings": run.settings}
     (folder / "run.json").write_text(json.dumps(notes))
     return folder

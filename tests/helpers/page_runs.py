@@ -10,6 +10,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.brought import described
 from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
+from reports.run_folder import SCHEMA
 from reports.uncertainty import Uncertainty, error, of_mean, write_uncertainties
 
 HARMFUL = (
@@ -48,6 +49,7 @@ def write_run(folder: Path, records, uncertainties=None, **notes) -> Path:
     write_records(folder / "records.csv", records)
     write_uncertainties(folder / "influences.npz", uncertainties or {})
     about = {
+        "schema": SCHEMA,
         "complete": True,
         "protocols": {
             "p0": {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "center"}}

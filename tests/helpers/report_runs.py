@@ -8,6 +8,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.brought import described
 from reports.records import HIGHER, LOWER, Record, write_records
+from reports.run_folder import SCHEMA
 
 TABLE1 = "table1_reconstruction"
 PROTOCOL = {"benchmark": "reconstruction", "ssim": "zero padding", "n": 32, "seed": 0}
@@ -37,7 +38,8 @@ def write_run(
     write_records(folder / "records.csv", records)
     if times:
         write_records(folder / "times.csv", times)
-    notes = {"settings": settings, "protocols": protocols or {"p0": PROTOCOL}, "complete": complete}
+    notes = {"schema": SCHEMA, "settings": settings, "complete": complete}
+    notes |= {"protocols": protocols or {"p0": PROTOCOL}}
     notes |= described((r.metric for r in (*records, *times)), specs(REGISTRY.own))
     (folder / "run.json").write_text(json.dumps(notes))
     return folder

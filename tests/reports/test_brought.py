@@ -15,7 +15,7 @@ from reports.metrics import METRICS, Margin, Metric
 from reports.plain import from_plain, to_plain
 from reports.reading import Refused
 from reports.records import LOWER, Record, write_records
-from reports.run_folder import read_run
+from reports.run_folder import SCHEMA, read_run
 from reports.specs import TableSpec
 from reports.tables import build_tables, tables_of
 
@@ -101,7 +101,13 @@ def run(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     write_records(folder / "records.csv", records)
-    notes = {"metrics": {"mine": to_plain(MINE)}, "tables": [to_plain(SPEC)], "protocols": {}}
+    notes = {
+        "schema": SCHEMA,
+        "complete": True,
+        "metrics": {"mine": to_plain(MINE)},
+        "tables": [to_plain(SPEC)],
+        "protocols": {},
+    }
     (folder / "run.json").write_text(json.dumps(notes))
     return folder
 

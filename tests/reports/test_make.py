@@ -160,8 +160,17 @@ def test_a_list_of_files_that_is_not_ours_removes_nothing(files, run, tmp_path, 
         (lambda run: (run / "records.csv").unlink(), "records.csv: no such file"),
         (lambda run: (run / "run.json").write_text("{"), "run.json: not JSON"),
         (lambda run: (run / "records.csv").write_text("a,b\n"), "records.csv: not of this version"),
-        (lambda run: (run / "run.json").write_text('{"complete": false}'), "is not complete"),
-        (lambda run: (run / "run.json").write_text('{"settings": []}'), "settings is no object"),
+        (lambda run: (run / "run.json").write_text("{}"), "run.json: of no schema"),
+        (
+            lambda run: (run / "run.json").write_text('{"schema": 1, "complete": false}'),
+            "is not complete",
+        ),
+        (
+            lambda run: (run / "run.json").write_text(
+                '{"schema": 1, "complete": true, "settings": []}'
+            ),
+            "settings is no object",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(damage, words, run, tmp_path, capsys):

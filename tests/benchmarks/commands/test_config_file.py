@@ -22,15 +22,15 @@ ddim = "portraits-ddim"
 [set]
 reconstruction.images = 12
 identity.strengths = [0.2, 0.5]
-probe_train = 64
 
 [set.probes]
+train = 64
 adam_paper = true
 """
 LINE = [
     "reconstruction", "probes", "--systems", "dummy-perfect,ddim", "--profile", "smoke", "--steps", "4,2",
     "--seed", "3", "--fresh", "--weights-dir", ".", "--ckpt", "ddim=portraits-ddim", "--ckpt", "ddim:again=other",
-    "--set", "reconstruction.images=12", "--set", "identity.strengths=0.2,0.5", "--set", "probe_train=64",
+    "--set", "reconstruction.images=12", "--set", "identity.strengths=0.2,0.5", "--set", "probes.train=64",
     "--set", "probes.adam_paper=true",
 ]  # fmt: skip
 
@@ -62,7 +62,11 @@ def test_what_is_typed_wins(config):
 
 
 @pytest.mark.parametrize(
-    "text", ['benchmarks = "all"', 'benchmarks = ["all"]\nckpt = "ddim=x"\nset = ["steps=3"]']
+    "text",
+    [
+        'benchmarks = "all"',
+        'benchmarks = ["all"]\nckpt = "ddim=x"\nset = ["reconstruction.steps=3"]',
+    ],
 )
 def test_one_thing_needs_no_list(config, text):
     assert len(asked(*config(text))["benchmarks"]) == 10

@@ -100,7 +100,12 @@ def test_the_default_run_works_where_a_folder_has_a_packaged_models_name(
     for name in ("portraits", "portraits-ddim", "benchmarks", "runs"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("mine")
-    sizes = ["portraits=60", "reconstruction_images=2", "steps=1", "fit_images=20"]
+    sizes = [
+        "data.portraits=60",
+        "reconstruction.images=2",
+        "reconstruction.steps=1",
+        "data.fit_images=20",
+    ]
     sets = [word for size in sizes for word in ("--set", size)]
     run.main(["reconstruction", "--profile", "smoke", *sets])
     (out,) = (tmp_path / "runs").glob("portraits-smoke-*")

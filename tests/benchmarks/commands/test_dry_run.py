@@ -29,7 +29,7 @@ def nowhere(tmp_path, monkeypatch):
 
 def test_a_dry_run_draws_no_portraits_and_writes_nothing(nowhere, capsys):
     arguments = ["reconstruction", "fewshot", "--systems", "dummy-perfect", "--profile", "smoke"]
-    run.main([*arguments, "--set", "portraits=2000", "--dry-run", "--out", "run"])
+    run.main([*arguments, "--set", "data.portraits=2000", "--dry-run", "--out", "run"])
     assert "data: portraits, 2,000 images, 32 px, crop center" in capsys.readouterr().out
     assert list(nowhere.iterdir()) == []
 
@@ -54,7 +54,7 @@ def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, 
 def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, capsys):
     """Of each network one call takes a second: as many seconds as calls."""
     arguments = ["all", "--systems", "dummy-perfect", "--profile", "paper", "--dry-run"]
-    run.main([*arguments, "--set", "portraits=2000"])
+    run.main([*arguments, "--set", "data.portraits=2000"])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
     assert not re.search(r"\de[-+]\d", "\n".join(lines))

@@ -104,18 +104,18 @@ def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fid_samples=-5", "must be at least 1"),
-        ("fid_samples=" + "9" * 30, "a number of 30 digits is too large"),
-        ("fid_samples=1000000001", "must be at most 1000000000"),
-        ("fid_steps=0", "must be at least 1"),
-        ("fid_steps=10,1001", "must be at most 1000"),
-        ("identity_steps=1001", "must be at most 1000"),
-        ("denoising_timesteps=1000", "must be at most 999"),
-        ("identity_strengths=0.3,nan", "must be a finite number"),
-        ("identity_strengths=inf", "must be a finite number"),
-        ("reconstruction_split=tset", "no choice 'tset'; did you mean test?"),
-        ("fewshot_acceptance=treshold", "no choice 'treshold'; did you mean threshold?"),
-        ("fewshot_acceptance=", "no choice ''; there are: probability, threshold, reject"),
+        ("samples.count=-5", "must be at least 1"),
+        ("samples.count=" + "9" * 30, "a number of 30 digits is too large"),
+        ("samples.count=1000000001", "must be at most 1000000000"),
+        ("samples.steps=0", "must be at least 1"),
+        ("samples.steps=10,1001", "must be at most 1000"),
+        ("identity.steps=1001", "must be at most 1000"),
+        ("denoising.timesteps=1000", "must be at most 999"),
+        ("identity.strengths=0.3,nan", "must be a finite number"),
+        ("identity.strengths=inf", "must be a finite number"),
+        ("reconstruction.split=tset", "no choice 'tset'; did you mean test?"),
+        ("fewshot.acceptance=treshold", "no choice 'treshold'; did you mean threshold?"),
+        ("fewshot.acceptance=", "no choice ''; there are: probability, threshold, reject"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_before_the_run(text, message):
@@ -125,7 +125,10 @@ def test_a_setting_out_of_range_is_refused_before_the_run(text, message):
 
 
 def test_a_value_that_is_there_twice_counts_once():
-    assert override(PROFILES["quick"], "fid_steps=20,10,20").settings()["samples.steps"] == (20, 10)
+    assert override(PROFILES["quick"], "samples.steps=20,10,20").settings()["samples.steps"] == (
+        20,
+        10,
+    )
 
 
 def test_the_acceptance_rules_are_those_that_there_are():

@@ -256,18 +256,6 @@ def test_two_benchmarks_with_one_table_are_not_run_together(modules, metrics, mo
         specs(["bright", "light"])
 
 
-def test_a_benchmark_of_0_2_says_what_it_sees_through_which_weights(modules, metrics, monkeypatch):
-    source = BENCHMARK.replace(
-        "    infos=", "    seen=Seen('inception', 'fid', 'fd_effnet'), infos="
-    )
-    modules(mine_bright=source.replace("import Benchmark\n", "import Benchmark, Seen\n"))
-    offer(monkeypatch, "diffae.benchmarks", {"bright": "mine_bright:BENCHMARK"})
-    monkeypatch.setattr(REGISTRY, "_warned", set())
-    with pytest.warns(DeprecationWarning, match="Seen of benchmarks.core.base is not needed"):
-        report = doctor.weights_report(None)
-    assert "  bright: fd_effnet, brightness; not fid: inception is missing" in report
-
-
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

@@ -33,7 +33,7 @@ def start(*arguments, cache, processes=2):
 
 def sampling(patches, tmp_path, processes):
     return start(
-        "unconditional", "--systems", "ddim", "--profile", "smoke", "--set", "fid_samples=640",
+        "unconditional", "--systems", "ddim", "--profile", "smoke", "--set", "samples.count=640",
         "--data", patches.root, "--out", tmp_path / "run", cache=tmp_path, processes=processes,
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ def test_a_folder_in_use_ends_all_processes_in_one_line(patches, tmp_path):
 
 
 def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
-    arguments = ["probes", "--profile", "smoke", "--set", "probe_valid=1"]
+    arguments = ["probes", "--profile", "smoke", "--set", "probes.valid=1"]
     records = []
     for processes in (1, 2):
         out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"

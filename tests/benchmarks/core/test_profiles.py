@@ -1,7 +1,6 @@
 """Profiles: what the built-in ones say, a file of one's own, and what is wrong with it in one line."""
 
 import tomllib
-import warnings
 from dataclasses import dataclass
 from typing import get_args
 
@@ -12,13 +11,10 @@ from benchmarks.commands.options import parse
 from benchmarks.core.base import Benchmark
 from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find, override
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.setup import DataSizes
 from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed
-from benchmarks.tasks.fewshot.classes import Sizes as FewshotSizes
 from benchmarks.tasks.reconstruction import Sizes
 from diffae.data.dataset import SPLITS
 from diffae.errors import UserError
-from reports.settings import RENAMED
 
 # ----------------------------------------------------------------------------------------------
 # The built-in profiles
@@ -55,15 +51,6 @@ def test_paper_is_the_papers():
 
 def test_the_splits_are_those_of_a_data_set():
     assert get_args(Split) == (*SPLITS, "all")
-
-
-def test_names_of_0_2_are_read_with_a_warning():
-    profile = PROFILES["smoke"]
-    assert {new for names in RENAMED.values() for new in names} <= set(profile.settings())
-    with pytest.warns(DeprecationWarning, match="profile.fewshot_pool is now"):
-        assert profile.fewshot_pool == profile.sizes(FewshotSizes).pool
-    with warnings.catch_warnings(), pytest.raises(AttributeError):
-        _ = profile.fewshot_pol
 
 
 # ----------------------------------------------------------------------------------------------
@@ -147,7 +134,7 @@ def test_limit_caps_counts_and_nothing_else():
 
 def test_a_profile_that_was_changed_says_so_where_it_is_named():
     assert PROFILES["quick"].title == "quick"
-    changed = parse(["all", "--limit", "1200", "--set", "fid_samples=64"], None).profile
+    changed = parse(["all", "--limit", "1200", "--set", "samples.count=64"], None).profile
     assert changed.title == "quick, counts limited to 1,200, with another samples.count"
 
 
@@ -167,8 +154,7 @@ def test_a_change_in_python_is_checked_too():
         PROFILES["smoke"].changed_by({"variation.draws": 0})
     with pytest.raises(UserError, match="variation.drows: no such setting; did you mean draws?"):
         PROFILES["smoke"].changed_by({"variation.drows": 3})
-    assert PROFILES["smoke"].changed_by({"data.portraits": 3}).sizes(DataSizes).portraits == 3
-    assert PROFILES["smoke"].changed_by({"portraits": 3}).changed == ("data.portraits",)
+    assert PROFILES["smoke"].changed_by({"data.portraits": 3}).changed == ("data.portraits",)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def arguments(patches, networks, tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
     for name, network in networks.items():
         monkeypatch.setattr(metric_networks, name, lambda *_, network=network: network)
-    sizes = ["--set", "reconstruction_images=4", "--set", "fit_images=40"]
+    sizes = ["--set", "reconstruction.images=4", "--set", "data.fit_images=40"]
     return [
         "reconstruction", "--systems", "dummy-constant", "--profile", "smoke", *sizes,
         "--data", str(patches.root), "--out", str(tmp_path / "run"),
@@ -202,16 +202,26 @@ def test_every_setting_that_differs_is_named():
     assert run_folder.differences(nested, other) == ["profile (x.n, y.n)"]
     many = {"seed": {str(i): i for i in range(9)}}
     assert run_folder.differences(many, {"seed": {}}) == ["seed (0, 1, 2, 3, 4, 5, 3 more)"]
-    assert run_folder.differences(ours, ours | {"written by": "a later version"}) == []
+    assert run_folder.differences(ours, ours | {"more": "than ours"}) == []
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "null", "{}", '{"settings": 1}', '{"settings"', "[" * 100_000, "\xff"]
+    "content",
+    [
+        "[]",
+        "null",
+        "{}",
+        '{"settings": 1}',
+        '{"settings": {}}',
+        '{"settings"',
+        "[" * 100_000,
+        "\xff",
+    ],
 )
 def test_a_run_json_that_is_none_is_one_line(content, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match=r"run\.json: (damaged|byte 0 is not)"):
+    with pytest.raises(UserError, match=r"run\.json: (damaged|of no schema|byte 0 is not)"):
         run_folder.claim(tmp_path / "run", {"seed": 0})
 
 
@@ -222,7 +232,7 @@ def test_a_run_json_that_is_none_is_one_line(content, tmp_path):
 def claimed(out: Path) -> None:
     """`out` as a killed run leaves it."""
     run_folder.claim(out, {"seed": 0}).close()
-    (out / "run.json").write_text('{"settings": {"seed": 0}}')
+    (out / "run.json").write_text('{"schema": 1, "settings": {"seed": 0}}')
 
 
 @pytest.mark.parametrize(

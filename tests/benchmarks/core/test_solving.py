@@ -1,6 +1,5 @@
 """How steps are taken: by the solver that a setting names, filed under it, and said in rows, protocols and tables."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +18,8 @@ from benchmarks.tasks import reconstruction, unconditional
 from diffae.errors import UserError
 from diffae.noise import normal
 from diffae.sampling.scheme import find
-from reports.records import COLUMNS, Record, read_records, record_key, write_records
+from reports.records import Record, read_records, write_records
 from reports.tables import build_tables
-from reports.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 CPU = torch.device("cpu")
 
@@ -242,25 +240,3 @@ def test_one_t_by_two_solvers_is_two_numbers(tmp_path):
     other = replace(ROW, solver="ab2-v", value=0.6)
     write_records(tmp_path / "r.csv", [ROW, other])
     assert read_records(tmp_path / "r.csv") == [ROW, other]
-
-
-def test_files_of_before_are_read_as_ddims(tmp_path):
-    """Those of 0.3 end with `reference`, those of 0.1 before it."""
-    write_records(
-        tmp_path / "r.csv", [ROW, replace(ROW, steps=None, solver="", calls=None, metric="n")]
-    )
-    lines = [line.split(",") for line in (tmp_path / "r.csv").read_text().splitlines()]
-    for key in ([*"bsd", "test", "", 10, "mse"], [*"bsd", "test", "", None, "n"]):
-        write_uncertainties(
-            tmp_path / "i.npz", {json.dumps(key): (Influence("images", np.array([1.0, 2.0])),)}
-        )
-        (found,) = read_uncertainties(tmp_path / "i.npz")
-        assert found in (
-            record_key(ROW),
-            record_key(replace(ROW, steps=None, solver="", metric="n")),
-        )
-    for absent in (2, 3):
-        text = "\n".join(",".join(cells[: len(COLUMNS) - absent]) for cells in lines) + "\n"
-        (tmp_path / "old.csv").write_text(text)
-        first, second = read_records(tmp_path / "old.csv")
-        assert first == replace(ROW, calls=None) and second.solver == ""

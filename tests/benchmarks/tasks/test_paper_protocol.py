@@ -241,13 +241,11 @@ def test_shared_work_is_counted_once_at_its_largest():
     "text, setting, value",
     [
         ("samples.count=123", "samples.count", 123),
-        ("fid_samples=123", "samples.count", 123),
-        ("fid_steps=5, 7", "samples.steps", (5, 7)),
+        ("samples.steps=5, 7", "samples.steps", (5, 7)),
         ("identity.strengths=0.5", "identity.strengths", (0.5,)),
-        ("identity_strengths=0.5", "identity.strengths", (0.5,)),
-        ("probe_adam_paper=true", "probes.adam_paper", True),
-        ("fewshot_acceptance=threshold,reject", "fewshot.acceptance", ("threshold", "reject")),
-        ("autoencoding_split=all", "unconditional.autoencoding_split", "all"),
+        ("probes.adam_paper=true", "probes.adam_paper", True),
+        ("fewshot.acceptance=threshold,reject", "fewshot.acceptance", ("threshold", "reject")),
+        ("unconditional.autoencoding_split=all", "unconditional.autoencoding_split", "all"),
     ],
 )
 def test_set_changes_one_setting_and_says_so(text, setting, value):
@@ -257,22 +255,16 @@ def test_set_changes_one_setting_and_says_so(text, setting, value):
     assert changed.changed == (setting,)
 
 
-def test_the_steps_of_0_2_are_those_of_tables_1_and_2_and_of_the_calls_that_are_counted():
-    changed = override(PROFILES["quick"], "steps=7").settings()
-    assert changed["reconstruction.steps"] == changed["cost.steps"] == (7,)
-    assert changed["samples.steps"] == (10,)
-
-
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("fid_sample=3", "did you mean fid_samples"),
-        ("fid_samples", "expected TASK.NAME=VALUE"),
+        ("samples.coun=3", "did you mean count"),
+        ("samples.count", "expected TASK.NAME=VALUE"),
         ("fewshot.poll=3", "fewshot.poll=3: no such setting; did you mean pool"),
         ("fewshots.pool=3", "did you mean fewshot"),
-        ("fid_samples=many", "'many' is not a whole number"),
-        ("fid_samples=0", "at least 1"),
-        ("probe_adam_paper=1", "true or false"),
+        ("samples.count=many", "'many' is not a whole number"),
+        ("samples.count=0", "at least 1"),
+        ("probes.adam_paper=1", "true or false"),
         ("name=paper", "no such setting"),
     ],
 )
