@@ -21,18 +21,18 @@ from torch import nn
 
 from benchmarks import systems
 from benchmarks.commands.progress import Bar
-from benchmarks.core import run_folder
-from benchmarks.core.evaluation import Evaluation, make_context
 from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.request import Options
-from benchmarks.core.results import Results
 from benchmarks.core.rows import Row
-from benchmarks.core.run_folder import IMAGES, PICTURES, RunFolder
-from benchmarks.core.setup import open_data
+from benchmarks.core.runner import run_folder
+from benchmarks.core.runner.evaluation import Evaluation, make_context
+from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.results import Results
+from benchmarks.core.runner.run_folder import IMAGES, PICTURES, RunFolder
+from benchmarks.core.runner.setup import open_data
+from benchmarks.core.runner.watching import Watch
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
-from benchmarks.core.watching import Watch
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be

@@ -76,6 +76,12 @@ def test_the_layers_of_the_harness_know_only_those_below(layer):
         assert not wrong, file
 
 
+def test_what_benchmarks_stand_on_knows_nothing_of_runs():
+    for file in files("benchmarks/core"):
+        if "runner" not in file.parts:
+            assert not [m for m in imported(file) if lies_in(m, "benchmarks.core.runner")], file
+
+
 def test_no_task_knows_another():
     for file in files("benchmarks/tasks"):
         own = file.relative_to(ROOT / "benchmarks/tasks").parts[0].removesuffix(".py")

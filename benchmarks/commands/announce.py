@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from benchmarks.core.context import Context
-from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.metrics import weights
 from benchmarks.runtime.errors import NotAvailable
 from diffae import cli

@@ -13,11 +13,11 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from benchmarks.core import precision_guard
 from benchmarks.core.base import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner import precision_guard
 from benchmarks.metrics import counting
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.base import (

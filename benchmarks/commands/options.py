@@ -10,7 +10,7 @@ from benchmarks import systems
 from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.request import Options
+from benchmarks.core.runner.request import Options
 from benchmarks.runtime.choices import AUTO, PRECISIONS
 from benchmarks.systems import slug
 from benchmarks.systems.files import recognised

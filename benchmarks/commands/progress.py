@@ -13,10 +13,10 @@ from typing import Self
 from tqdm import tqdm
 
 from benchmarks.commands.dry_run import collect
-from benchmarks.core.evaluation import Evaluation
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Row
-from benchmarks.core.watching import Watch
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.watching import Watch
 from diffae import cli, distributed
 from reports.numbers import duration
 

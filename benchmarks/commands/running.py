@@ -7,10 +7,18 @@ from pathlib import Path
 from benchmarks.api import measure
 from benchmarks.commands import announce, dry_run
 from benchmarks.commands.progress import Progress
-from benchmarks.core import run_folder
-from benchmarks.core.evaluation import prepare
-from benchmarks.core.request import Options
-from benchmarks.core.run_folder import IMAGES, PAGE, PICTURES, RECORDS, SAMPLES, TABLES, RunFolder
+from benchmarks.core.runner import run_folder
+from benchmarks.core.runner.evaluation import prepare
+from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.run_folder import (
+    IMAGES,
+    PAGE,
+    PICTURES,
+    RECORDS,
+    SAMPLES,
+    TABLES,
+    RunFolder,
+)
 from benchmarks.core.store import Store, default_root
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from diffae import cli, distributed

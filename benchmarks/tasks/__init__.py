@@ -49,4 +49,5 @@ REGISTRY.own.update(
 )
 
 # The settings that several of them share.
+SHARED_SIZES["data"] = "benchmarks.core.runner.setup:DataSizes"
 SHARED_SIZES["samples"] = "benchmarks.tasks.shared.samples:Sizes"

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import diffae.data.transforms as transforms
 import diffae.model
 from benchmarks import run as command
-from benchmarks.core.setup import open_data
+from benchmarks.core.runner.setup import open_data
 from diffae import DiffusionAutoencoder
 from diffae.data import open_portraits
 from diffae.sampling.grids import uniform

@@ -6,7 +6,7 @@
 `speed` prints how many times as fast as float32 one call of the UNet is: of the packaged DiffAE (32 px) and of the authors'
 FFHQ128 layout with random weights (128 px, `--size128` images at a time), both precisions in turn, in CPU seconds of
 one process; so set OMP_NUM_THREADS=1. `images` sends portraits of the test split through the packaged models, or those
-given, both ways, and compares bfloat16 with float32 as the guard of `--precision` does (`benchmarks.core.precision_guard`).
+given, both ways, and compares bfloat16 with float32 as the guard of `--precision` does (`benchmarks.core.runner.precision_guard`).
 """
 
 import argparse
@@ -20,7 +20,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from benchmarks.core.precision_guard import Outputs, deviations
+from benchmarks.core.runner.precision_guard import Outputs, deviations
 from benchmarks.core.selection import select
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim

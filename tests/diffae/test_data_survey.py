@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.commands.options import parse
-from benchmarks.core import setup
+from benchmarks.core.runner import setup
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Store
 from diffae.data import open_dataset, survey

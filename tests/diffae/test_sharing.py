@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 
-from benchmarks.core import provenance
+from benchmarks.core.runner import provenance
 from diffae import distributed
 from diffae.data import open_dataset
 from diffae.errors import UserError

@@ -26,7 +26,7 @@ from safetensors.numpy import load_file
 from tiny_preset import TINY, pictures
 
 from benchmarks.commands.options import parse
-from benchmarks.core.evaluation import prepare
+from benchmarks.core.runner.evaluation import prepare
 from benchmarks.core.store import Store
 from diffae.data.portraits import write_dataset
 from diffae.errors import UserError

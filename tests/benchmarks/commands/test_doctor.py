@@ -7,7 +7,7 @@ from metric_weights import write_onnx
 
 from benchmarks import systems
 from benchmarks.commands import announce, doctor
-from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.metrics import weights
 from benchmarks.systems import dummy
 from diffae.trained_on import TrainedOn

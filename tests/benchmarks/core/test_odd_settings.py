@@ -16,7 +16,7 @@ from benchmarks.commands.options import parse
 from benchmarks.core.base import rows
 from benchmarks.core.images import file_name
 from benchmarks.core.profiles import PROFILES, override
-from benchmarks.core.setup import load_systems
+from benchmarks.core.runner.setup import load_systems
 from benchmarks.metrics import weights
 from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes, unconditional

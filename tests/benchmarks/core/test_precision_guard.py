@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from benchmarks import evaluate, systems
-from benchmarks.core import precision_guard
-from benchmarks.core.evaluation import Evaluation
-from benchmarks.core.precision_guard import IMAGES, TOLERANCES, asked_of, deviations
 from benchmarks.core.profiles import PROFILES
+from benchmarks.core.runner import precision_guard
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.precision_guard import IMAGES, TOLERANCES, asked_of, deviations
 from benchmarks.systems.base import DECODE, ENCODE, SAMPLE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.checked import Checked
 

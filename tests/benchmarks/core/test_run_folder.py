@@ -13,7 +13,7 @@ import torch
 import diffae
 from benchmarks import run
 from benchmarks.commands import doctor
-from benchmarks.core import provenance, run_folder
+from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
 from benchmarks.metrics import networks as metric_networks
 from benchmarks.systems.dummy import Constant

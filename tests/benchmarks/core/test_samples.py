@@ -7,7 +7,7 @@ from PIL import Image
 
 from benchmarks import evaluate
 from benchmarks.core.rows import make_row
-from benchmarks.core.samples import frame_of
+from benchmarks.core.runner.samples import frame_of
 from benchmarks.core.selection import select
 
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from benchmarks.core.evaluation import Evaluation
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.setup import DataSizes
 from benchmarks.core.selection import Selection
-from benchmarks.core.setup import DataSizes
 from benchmarks.systems.base import SEMANTIC, System
 
 

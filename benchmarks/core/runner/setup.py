@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Annotated
 
 from benchmarks import systems
-from benchmarks.core.request import Options
+from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed

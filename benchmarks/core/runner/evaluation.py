@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from benchmarks.core import precision_guard
 from benchmarks.core.base import failed, not_run, rows
 from benchmarks.core.context import Context
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.request import Options
 from benchmarks.core.rows import Row
-from benchmarks.core.setup import DataSizes, Missing, load_systems, open_data
+from benchmarks.core.runner import precision_guard
+from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.runtime.batches import Batches, images_together
 from benchmarks.runtime.errors import SystemFailed

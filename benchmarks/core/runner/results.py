@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmarks.core.evaluation import Evaluation
-from benchmarks.core.precision_guard import Deviations
 from benchmarks.core.rows import Row
-from benchmarks.core.samples import frame_of
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.precision_guard import Deviations
+from benchmarks.core.runner.samples import frame_of
 from benchmarks.core.tables import heading
 from benchmarks.core.tables import specs as table_specs
 from diffae.cli import did_you_mean

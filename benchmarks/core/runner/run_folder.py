@@ -14,12 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from benchmarks.core import precision_guard, provenance, tables
+from benchmarks.core import tables
 from benchmarks.core.context import Context
-from benchmarks.core.evaluation import Evaluation
-from benchmarks.core.request import Options
 from benchmarks.core.rows import Row
-from benchmarks.core.samples import write_samples
+from benchmarks.core.runner import precision_guard, provenance
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.samples import write_samples
 from diffae import distributed
 from diffae.errors import UserError
 from diffae.files import is_partial, read_text, write_whole, writing
