@@ -5,12 +5,12 @@
     results.frame()                              one row a number, with its error and its protocol
 
 `evaluate_iter` gives the rows one by one, while they are measured. Nothing is written but under `out`, nothing is read
-from the command line, and what goes wrong is an exception. The commands run through `measure` too.
+from the command line, and what goes wrong is an exception.
 """
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,12 +25,13 @@ from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import run_folder
+from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation, make_context
+from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.run_folder import IMAGES, PICTURES, RunFolder
 from benchmarks.core.runner.setup import open_data
-from benchmarks.core.runner.watching import Watch
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.choices import PRECISIONS
@@ -168,27 +169,6 @@ def evaluate_iter(
     A model that is measured must not learn between two rows: all are filed under what it was at the first.
     """
     return _rows(_prepare(model, tasks, data, profile, out, settings))
-
-
-def measure(
-    evaluation: Evaluation,
-    tasks: Sequence[str],
-    folder: RunFolder | None = None,
-    watch: Watch | None = None,
-) -> Generator[Row, None, None]:
-    """Every row of these benchmarks, kept in `folder` on its way; `watch` is told where the run is."""
-    watch = watch or Watch()
-    evaluation.fit()
-    evaluation.guard(tasks, watch.note)
-    for name in tasks:
-        watch.begins(name)
-        rows = evaluation.rows(name)
-        for row in rows if folder is None else folder.take(name, rows):
-            watch.row(row)
-            yield row
-        watch.ends(name, folder.seconds[name] if folder else None)
-    if folder is not None:
-        folder.finish()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -418,10 +398,10 @@ def _rows(run: _Run) -> Iterator[Row]:
             folder = None
             if run.out is not None:
                 folder = RunFolder(run.out, run.evaluation, run.about, ())
-            watch = Watch()
+            callback = Callback()
             if run.shows_progress:
-                watch = stack.enter_context(Bar(run.evaluation, run.tasks))
-        rows = measure(run.evaluation, run.tasks, folder, watch)
+                callback = stack.enter_context(Bar(run.evaluation, run.tasks))
+        rows = measure(run.evaluation, run.tasks, folder, callback)
         stack.callback(rows.close)
         while True:
             with run.undisturbed():

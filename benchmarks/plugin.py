@@ -12,7 +12,7 @@ A data set        open_dataset, open_portraits; UserError is one line for the pe
 They are registered by the entry points `diffae.systems` and `diffae.benchmarks`; `examples/` has a package of each.
 """
 
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import (
     Calls,

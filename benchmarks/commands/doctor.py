@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
 from benchmarks.metrics import METRICS, weights

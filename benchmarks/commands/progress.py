@@ -15,8 +15,8 @@ from tqdm import tqdm
 from benchmarks.commands.dry_run import collect
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Row
+from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation
-from benchmarks.core.runner.watching import Watch
 from diffae import cli, distributed
 from reports.numbers import duration
 
@@ -26,7 +26,7 @@ BESIDES = 500.0
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
-class Bar(Watch):
+class Bar(Callback):
     """The bar of one run; `with` ends it."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):

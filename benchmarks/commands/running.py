@@ -4,11 +4,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.api import measure
 from benchmarks.commands import announce, dry_run
 from benchmarks.commands.progress import Progress
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import prepare
+from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.run_folder import (
     IMAGES,

@@ -32,7 +32,7 @@ S = TypeVar("S")
 
 
 class Sized(Protocol):
-    """What a profile needs to know of a benchmark (core/base.py)."""
+    """What a profile needs to know of a benchmark (core/benchmark.py)."""
 
     @property
     def name(self) -> str: ...

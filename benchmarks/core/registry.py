@@ -10,7 +10,7 @@ def _line(benchmark: Any) -> str:
 
 
 REGISTRY = Registry(
-    "benchmark", "diffae.benchmarks", {}, line=_line, accept="benchmarks.core.base:accepted"
+    "benchmark", "diffae.benchmarks", {}, line=_line, accept="benchmarks.core.benchmark:accepted"
 )
 
 # The settings of what several benchmarks share, by section of a profile; a benchmark's own are `Benchmark.sizes`.

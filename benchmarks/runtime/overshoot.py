@@ -1,4 +1,4 @@
-"""Values outside [-1, 1] among the images that systems make: clamped where they are made, counted, and told.
+"""Values outside [-1, 1] among the images that systems make: clamped where they are made, counted, and noted in rows.
 
 The counts are kept in the store beside what was computed from the images, so that a row says the same whoever
 computed it, and when.
@@ -52,7 +52,7 @@ class Overshoot:
             self.add(name.removeprefix(PREFIX), outside, total)
         return arrays
 
-    def told(self, records: Iterator[R]) -> Iterator[R]:
+    def annotate(self, records: Iterator[R]) -> Iterator[R]:
         """The records, each with the note on the images behind it.
 
         Those are the images that were counted since the row before, or, where none were, the same as its.

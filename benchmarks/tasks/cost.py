@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.plan import network_calls as network_calls_of

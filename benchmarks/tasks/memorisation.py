@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, save_sheet, thumbnails
 from benchmarks.core.plan import Work, new_images, real_features

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Protocol

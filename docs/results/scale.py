@@ -27,9 +27,9 @@ import torch
 from PIL import Image
 from tabulate import tabulate
 
-from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import blocks_of, jackknife

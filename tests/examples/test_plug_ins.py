@@ -12,10 +12,10 @@ from plug_ins import offer
 from safetensors.torch import save_file
 
 from benchmarks import systems
-from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics import METRICS
 from benchmarks.run import main

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from benchmarks.core.base import failed, not_run, rows
 from benchmarks.core.context import Context
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.rows import Measurement
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.runtime.batches import Batches, images_together
@@ -75,11 +75,10 @@ class Evaluation:
 
     def rows(self, name: str) -> Iterator[Row]:
         """All rows of one benchmark, a row with the reason for each system that is missing."""
-        benchmark = REGISTRY.get(name)
-        yield from rows(benchmark, self.context, self.systems)
+        measurement = Measurement(REGISTRY.get(name), self.context)
+        yield from measurement.rows(self.systems)
         for title, reason in self.missing.items():
-            row = failed if isinstance(reason, SystemFailed) else not_run
-            yield row(benchmark, self.context, title, str(reason))
+            yield measurement.not_run(title, str(reason), isinstance(reason, SystemFailed))
 
     def seen_in_training(self) -> dict[str, str]:
         """Systems by title whose checkpoint was trained on test images of this run's data, and what to say of it."""

@@ -15,8 +15,9 @@ from plug_ins import offer
 from benchmarks import systems
 from benchmarks.commands import doctor, listing
 from benchmarks.commands.options import parse
-from benchmarks.core.base import Benchmark, rows
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.tables import specs
 from benchmarks.metrics import METRICS
 from benchmarks.run import main
@@ -50,7 +51,7 @@ class Mean(System):
 
 BENCHMARK = """
 import numpy as np
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.metrics import MetricInfo
 
 
@@ -279,7 +280,7 @@ def test_two_benchmarks_with_one_table_are_not_run_together(modules, metrics, mo
         (
             "BENCHMARK = Benchmark(",
             "BENCHMARK = dict(",
-            "dict is not a benchmarks.core.base.Benchmark",
+            "dict is not a benchmarks.plugin.Benchmark",
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from plug_ins import offer
 
 from benchmarks.commands.options import parse
-from benchmarks.core.base import Benchmark
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find, override
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed

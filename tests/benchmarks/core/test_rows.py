@@ -7,7 +7,8 @@ import pytest
 from lone_context import lone_context
 from scipy.stats import norm, sem, t
 
-from benchmarks.core.base import Benchmark, rows
+from benchmarks.core.benchmark import Benchmark
+from benchmarks.core.runner.rows import rows
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import System
 from reports.records import read_records, write_records

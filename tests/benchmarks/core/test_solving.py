@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmarks.commands.options import parse
-from benchmarks.core.base import rows
 from benchmarks.core.profiles import PROFILES
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.solving import Taken
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load

@@ -11,7 +11,8 @@ import pytest
 from lone_context import lone_context
 from PIL import Image
 
-from benchmarks.core.base import Benchmark, rows
+from benchmarks.core.benchmark import Benchmark
+from benchmarks.core.runner.rows import rows
 from benchmarks.systems.base import System
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare

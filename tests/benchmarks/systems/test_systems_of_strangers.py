@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributed import HashStore
 
 from benchmarks.commands import dry_run
-from benchmarks.core.base import rows
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.systems import Code, System, SystemFailed, calling, checked
 from benchmarks.systems.base import (

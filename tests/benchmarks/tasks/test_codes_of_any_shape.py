@@ -9,11 +9,11 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.commands import dry_run
-from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.plan import codes
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics.path_length import path_length
 from benchmarks.systems.checked import Checked

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.core import store
-from benchmarks.core.base import rows
+from benchmarks.core.runner.rows import rows
 from benchmarks.systems import load
 from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.tasks.denoising import BENCHMARK

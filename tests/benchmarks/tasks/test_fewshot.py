@@ -9,9 +9,9 @@ import pytest
 import torch
 from colours import Painter, colours_of, dataset, features, frechet
 
-from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics.frechet_jackknife import blocks_of
 from benchmarks.tasks.fewshot import sampling

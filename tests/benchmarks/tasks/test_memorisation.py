@@ -9,8 +9,8 @@ from colours import features
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from benchmarks.core.base import rows
 from benchmarks.core.images import thumbnails
+from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import nearest as module
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.systems import load

@@ -14,11 +14,11 @@ from PIL import Image
 from benchmarks import systems
 from benchmarks.commands import dry_run
 from benchmarks.commands.options import parse
-from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.run import main
 from benchmarks.tasks.fewshot.classes import RULES, Sizes

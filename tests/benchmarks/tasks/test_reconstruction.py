@@ -8,7 +8,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from benchmarks.core import store
-from benchmarks.core.base import rows
+from benchmarks.core.runner.rows import rows
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.reconstruction import BENCHMARK, INVERTED, RANDOM, TABLE1, TABLE2
 

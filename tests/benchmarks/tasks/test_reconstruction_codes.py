@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.core import store
-from benchmarks.core.base import rows
+from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from benchmarks import systems
-from benchmarks.core.base import rows
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from diffae.data import open_dataset
 

@@ -3,7 +3,7 @@
 from benchmarks.core.rows import Row
 
 
-class Watch:
+class Callback:
     """Told where a run is. This one says nothing."""
 
     def note(self, line: str) -> None:

@@ -1,0 +1,29 @@
+"""The loop of a run, for the command and for Python: every benchmark, one after the other."""
+
+from collections.abc import Generator, Sequence
+
+from benchmarks.core.rows import Row
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.run_folder import RunFolder
+from benchmarks.core.runner.callbacks import Callback
+
+
+def measure(
+    evaluation: Evaluation,
+    tasks: Sequence[str],
+    folder: RunFolder | None = None,
+    callback: Callback | None = None,
+) -> Generator[Row, None, None]:
+    """Every row of these benchmarks, kept in `folder` on its way; `callback` is told where the run is."""
+    callback = callback or Callback()
+    evaluation.fit()
+    evaluation.guard(tasks, callback.note)
+    for name in tasks:
+        callback.begins(name)
+        rows = evaluation.rows(name)
+        for row in rows if folder is None else folder.take(name, rows):
+            callback.row(row)
+            yield row
+        callback.ends(name, folder.seconds[name] if folder else None)
+    if folder is not None:
+        folder.finish()

@@ -1,0 +1,137 @@
+"""All rows of a benchmark, over systems that may not offer what it needs, or fail."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from benchmarks.core.benchmark import Benchmark, is_table
+from benchmarks.core.context import Context
+from benchmarks.core.rows import Row, as_row
+from benchmarks.metrics import METRICS
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.overshoot import with_note
+from benchmarks.systems.base import IN_WORDS, System
+from benchmarks.systems.calling import raised
+from benchmarks.systems.checked import Checked
+from diffae import distributed
+from diffae.data.dataset import SPLITS
+from diffae.errors import UserError
+from reports.records import Record, record_key
+
+
+def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
+    """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
+    return Measurement(benchmark, context).rows(systems)
+
+
+class Measurement:
+    """One benchmark of a run."""
+
+    def __init__(self, benchmark: Benchmark, context: Context):
+        self.benchmark = benchmark
+        self.context = replace(context, profile=context.profile.including(benchmark))
+        self.keys: set[str] = set()  # of the numbers of a plug-in
+
+    def rows(self, systems: Sequence[System]) -> Iterator[Row]:
+        """Its rows of these systems, then those that give a scale to them."""
+        dataset = self.context.dataset
+        if self.benchmark.labelled and dataset.attributes is None:
+            yield self.not_run("all systems", f"{dataset.name} has no attributes")
+            return
+        measured: list[Row] = []
+        for system in systems:
+            missing = sorted(self.benchmark.needs - system.capabilities)
+            if missing:
+                lacks = " or ".join(IN_WORDS[name] for name in missing)
+                yield self.not_run(system.title, f"{system.title} cannot {lacks}")
+                continue
+            for row in self._guarded(system.title, self._of(system)):
+                measured.append(row)
+                yield row
+        scale = self._checked(self._scales(measured))
+        yield from self._guarded("references", (replace(row, reference=True) for row in scale))
+
+    def not_run(self, system: str, reason: str, failed: bool = False) -> Row:
+        """The row of what could not run, or `failed` where it should have: no value, and why."""
+        benchmark, metric = self.benchmark, self._headline()
+        if metric in METRICS:
+            row = self.context.record(
+                benchmark.name, benchmark.table, system, metric, None, split="", note=reason
+            )
+        else:
+            names = benchmark.name, benchmark.table, system, self.context.dataset.name
+            row = Row(*names, "", "", None, "", None, note=reason)
+        return replace(row, failed=True) if failed else row
+
+    def _headline(self) -> str:
+        """The metric that stands for the benchmark; "" for a plug-in that cannot say it."""
+        try:
+            return self.benchmark.headline(self.context)
+        except Exception:
+            if self.benchmark.is_ours:
+                raise
+            return ""
+
+    def _of(self, system: System) -> Iterator[Row]:
+        """A system's rows, with what was clamped in the images behind them, whether it was trained on these, and whether
+        it is random."""
+        context, overshoot, said = self.context, self.context.store.overshoot, ""
+        if isinstance(system, Checked):
+            system.overshoot = overshoot
+            said = system.unsteady(context.dataset.image_size)
+        found = self._checked(self.benchmark.run(context.of(system), system))
+        known = system.trained_on
+        seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
+        for row in overshoot.annotate(found) if self.benchmark.of_images else found:
+            row = replace(row, reference=row.reference or system.reference)
+            if row.value is not None:
+                row = with_note(with_note(row, seen_of.get(row.split, "")), said)
+            yield row
+
+    def _scales(self, measured: Sequence[Row]) -> Iterator[Record]:
+        """The rows that give a scale: of the benchmark, and to what was measured."""
+        if self.benchmark.references is not None:
+            yield from self.benchmark.references(self.context)
+        if self.benchmark.beside is not None:
+            yield from self.benchmark.beside(self.context, measured)
+
+    def _guarded(self, title: str, found: Iterator[Row]) -> Iterator[Row]:
+        """The rows, and where they end early one that says why: a system failed, or the benchmark of a plug-in did.
+
+        Errors that are the user's, and those of our own benchmarks, go through.
+        """
+        measured: set[str] = set()
+        try:
+            for row in found:
+                measured.add(record_key(row))
+                yield row
+            return
+        except NotAvailable as obstacle:
+            last = self.not_run(title, str(obstacle))
+        except SystemFailed as failure:
+            last = self.not_run(title, str(failure), failed=True)
+        except (UserError, distributed.Stopped):
+            raise
+        except Exception as error:
+            if self.benchmark.is_ours:
+                raise
+            reason = f"benchmark {self.benchmark.name!r} {raised(error)}"
+            if distributed.world() > 1:  # the others may not have failed: this one cannot go on
+                raise UserError(reason) from error
+            last = self.not_run(title, reason, failed=True)
+        # under a setting of its own if its cell has a number already
+        yield replace(last, setting="the rest") if record_key(last) in measured else last
+
+    def _checked(self, found: Iterator[Record]) -> Iterator[Row]:
+        """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil all tables."""
+        if self.benchmark.is_ours:
+            yield from map(as_row, found)
+            return
+        for record in found:
+            if not isinstance(record, Record):
+                raise TypeError(f"yielded {type(record).__name__}, not a Record")
+            if record.benchmark != self.benchmark.name or not is_table(record.table):
+                raise ValueError(f"yielded a row of {record.benchmark!r} for {record.table!r}")
+            if (key := record_key(record)) in self.keys:
+                raise ValueError(f"yielded two rows for one number ({record.metric})")
+            self.keys.add(key)
+            yield as_row(record)
