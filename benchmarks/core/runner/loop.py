@@ -3,9 +3,9 @@
 from collections.abc import Generator, Sequence
 
 from benchmarks.core.rows import Row
+from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.run_folder import RunFolder
-from benchmarks.core.runner.callbacks import Callback
 
 
 def measure(
