@@ -6,7 +6,7 @@ A replicate has portraits that no other has (another drawing seed), other noise,
 images for the probes; the checkpoint is the packaged one. So the standard deviation of a number over replicates is what
 its standard error claims to be. Sizes are tiny: how large the errors are does not matter here, whether they are true does.
 Prints the table of `error_spread.md`. There is a file for each benchmark of each replicate: the same command goes on where
-it was stopped, and measures anew what was removed; --report prints what there is.
+it was stopped, and measures anew what was removed.
 """
 
 import argparse
@@ -18,56 +18,29 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
+from measure import table
 from scipy.stats import chi2
-from tabulate import tabulate
 
 from benchmarks.run import main as run
 from diffae.data.portraits import write_dataset
 from reports.records import Record, read_records, record_key, write_records
 
-BENCHMARKS = (
-    "reconstruction",
-    "probes",
-    "identity",
-    "interpolation",
-    "fewshot",
-    "unconditional",
-    "variation",
-    "denoising",
-    "memorisation",
-)
+BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 PORTRAITS, SIZE = 1_000, 32
-SETTINGS = (
-    "reconstruction.steps=2",
-    "cost.steps=2",
-    "reconstruction.images=40",
-    "data.fit_images=400",
-    "probes.train=500",
-    "probes.valid=100",
-    "probes.test=280",
-    "identity.images=20",
-    "identity.strengths=0.3",
-    "identity.steps=2",
-    "interpolation.pairs=20",
-    "interpolation.steps=2",
-    "samples.count=80",
-    "unconditional.reference=200",
-    "samples.steps=2",
-    "fewshot.reference=250",
-    "fewshot.samples=40",
-    "fewshot.pool=160",
-    "fewshot.seeds=2",
-    "fewshot.steps=2",
-    "fewshot.binary_k=20",
-    "fewshot.pu_positives=20",
-    "fewshot.pu_unlabeled=200",
-    "variation.images=12",
-    "variation.draws=4",
-    "variation.steps=2",
-    "denoising.images=64",
-    "denoising.timesteps=100,500",
-    "memorisation.train=200",
-)
+SETTINGS = """
+    data.fit_images=400
+    samples.count=80 samples.steps=2
+    reconstruction.images=40 reconstruction.steps=2
+    probes.train=500 probes.valid=100 probes.test=280
+    identity.images=20 identity.strengths=0.3 identity.steps=2
+    interpolation.pairs=20 interpolation.steps=2
+    fewshot.reference=250 fewshot.pool=160 fewshot.samples=40 fewshot.seeds=2 fewshot.steps=2
+    fewshot.binary_k=20 fewshot.pu_positives=20 fewshot.pu_unlabeled=200
+    unconditional.reference=200
+    variation.images=12 variation.draws=4 variation.steps=2
+    denoising.images=64 denoising.timesteps=100,500
+    memorisation.train=200
+"""
 MEANS = ("mean", "prevalence-weighted mean")
 FEWEST = 3  # replicates that a spread is taken of
 
@@ -76,19 +49,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path("runs/error-spread"))
-    parser.add_argument(
-        "--report", action="store_true", help="measure nothing, print what there is"
-    )
     args = parser.parse_args()
     for number in range(args.replicates):
         folder = args.out / f"replicate-{number:03d}"
-        todo = [name for name in BENCHMARKS if not (folder / f"{name}.csv").exists()]
-        if todo and not args.report:
+        if todo := [name for name in BENCHMARKS.split() if not (folder / f"{name}.csv").exists()]:
             measure(folder, todo, number + 1)
     found = [
-        read_records(path) for name in BENCHMARKS for path in sorted(args.out.glob(f"*/{name}.csv"))
+        read_records(path)
+        for name in BENCHMARKS.split()
+        for path in sorted(args.out.glob(f"*/{name}.csv"))
     ]
-    print(table(found))
+    headers = ["benchmark", "row", "setting", "metric", "stated", "spread", "ratio"]
+    print(table(list(rows(found)), [*headers, "95 % interval", "replicates"]))
 
 
 def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
@@ -98,10 +70,10 @@ def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
     data = scratch / "portraits"
     write_dataset(data, PORTRAITS, SIZE, seed=10_000 + seed, workers=1)
     os.environ["DIFFAE_CACHE"] = str(scratch / "cache")
-    words = [word for setting in SETTINGS for word in ("--set", setting)]
+    settings = [f"--set={setting}" for setting in SETTINGS.split()]
     where = ["--data", str(data), "--seed", str(seed), "--out", str(scratch / "run")]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        run([*benchmarks, "--systems", "diffae", "--profile", "quick", *words, *where])
+        run([*benchmarks, "--systems", "diffae", "--profile", "quick", *settings, *where])
     folder.mkdir(parents=True, exist_ok=True)
     measured = read_records(scratch / "run" / "records.csv")
     for name in benchmarks:
@@ -109,50 +81,24 @@ def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
     shutil.rmtree(scratch)
 
 
-# ----------------------------------------------------------------------------------------------
-# The table
-
-
-def table(replicates: list[list[Record]]) -> str:
+def rows(replicates: list[list[Record]]) -> Iterator[list[str]]:
     """A row for each number with a standard error, or for those that differ only in attribute or class."""
-    headers = (
-        "benchmark",
-        "row",
-        "setting",
-        "metric",
-        "stated",
-        "spread",
-        "ratio",
-        "95 % interval",
-        "replicates",
-    )
-    return tabulate(rows(replicates), headers, tablefmt="pipe", disable_numparse=True)
-
-
-def rows(replicates: list[list[Record]]) -> Iterator[tuple[str, ...]]:
-    groups: dict[tuple[str, ...], dict[str, list[Record]]] = {}
+    numbers: dict[tuple[str, ...], dict[str, list[Record]]] = {}
     for records in replicates:
-        once = {record_key(record): record for record in records}  # some are in two tables
-        for record in once.values():
+        for record in {record_key(r): r for r in records}.values():  # some are in two tables
             again = record.steps is None and record.setting.startswith("pu/")  # as binary/
             if record.value is not None and record.stderr and not again:
-                numbers = groups.setdefault(_row(record), {})
-                numbers.setdefault(record.setting, []).append(record)
-    for key, numbers in groups.items():
-        found = [one for one in numbers.values() if len(one) >= FEWEST]
+                of_row = numbers.setdefault(_row(record), {})
+                of_row.setdefault(record.setting, []).append(record)
+    for key, of_row in numbers.items():
+        found = [one for one in of_row.values() if len(one) >= FEWEST]
         if not found:
             continue
         stated = np.mean([math.sqrt(np.mean(np.square([r.stderr for r in one]))) for one in found])
         spread = np.mean([np.std([r.value for r in one], ddof=1) for one in found])
         fewest, ratio = min(map(len, found)), float(stated / spread)
-        yield (
-            *key,
-            f"{stated:.3g}",
-            f"{spread:.3g}",
-            f"{ratio:.2f}",
-            _interval(ratio, fewest) if len(found) == 1 else f"{len(found)} numbers",
-            str(fewest),
-        )
+        interval = _interval(ratio, fewest) if len(found) == 1 else f"{len(found)} numbers"
+        yield [*key, f"{stated:.3g}", f"{spread:.3g}", f"{ratio:.2f}", interval, str(fewest)]
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -14,52 +14,53 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from tabulate import tabulate
+from measure import table
 
 from benchmarks.run import main as run
-from reports.gate import REGRESSION, Run, compare, read_margins, read_run
+from reports.gate import REGRESSION, compare, read_margins, read_run
 
-BENCHMARKS = (
-    "reconstruction",
-    "probes",
-    "identity",
-    "interpolation",
-    "fewshot",
-    "unconditional",
-    "variation",
-    "denoising",
-    "memorisation",
-)
+BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 # Fewer steps and samples than profile `quick`, and few images of each split, so that seeds share few of them.
-SETTINGS = (
-    "data.portraits=10000",
-    "reconstruction.steps=5",
-    "cost.steps=5",
-    "reconstruction.images=40",
-    "probes.train=2000",
-    "probes.valid=500",
-    "probes.test=600",
-    "identity.images=24",
-    "identity.strengths=0.3",
-    "identity.steps=5",
-    "interpolation.pairs=16",
-    "interpolation.steps=5",
-    "samples.count=128",
-    "unconditional.reference=1024",
-    "samples.steps=5",
-    "fewshot.reference=1024",
-    "fewshot.samples=64",
-    "fewshot.pool=256",
-    "fewshot.steps=5",
-    "denoising.images=256",
-    "variation.images=8",
-    "variation.steps=5",
-    "memorisation.train=1024",
-)
+SETTINGS = """
+    data.portraits=10000
+    samples.count=128 samples.steps=5
+    reconstruction.images=40 reconstruction.steps=5
+    probes.train=2000 probes.valid=500 probes.test=600
+    identity.images=24 identity.strengths=0.3 identity.steps=5
+    interpolation.pairs=16 interpolation.steps=5
+    fewshot.reference=1024 fewshot.samples=64 fewshot.pool=256 fewshot.steps=5
+    unconditional.reference=1024
+    variation.images=8 variation.steps=5
+    denoising.images=256
+    memorisation.train=1024
+"""
 
 
-def settings() -> list[str]:
-    return [word for setting in SETTINGS for word in ("--set", setting)]
+def of_seed(out: Path, seed: int) -> Path:
+    """The run folder of one seed."""
+    folder = out / f"seed-{seed}"
+    settings = [f"--set={setting}" for setting in SETTINGS.split()]
+    words = ["--systems", "diffae", "--profile", "quick", *settings, "--out", str(folder)]
+    run([*BENCHMARKS.split(), *words, "--seed", str(seed)])
+    return folder
+
+
+def false_alarms(folders: list[Path]) -> str:
+    """All ordered pairs, with the margins that ship and without any."""
+    runs, rows = [read_run(folder) for folder in folders], []
+    for title, margins in (("as shipped", read_margins()), ("no margin", {})):
+        alarms, by_metric, numbers = 0, Counter[str](), 0
+        pairs = list(itertools.permutations(runs, 2))
+        for base, new in pairs:
+            found = [c for c in compare(base, new, margins) if c.verdict == REGRESSION]
+            numbers += len(new.records)
+            alarms += bool(found)
+            by_metric.update(f"{c.record.benchmark} {c.record.metric}" for c in found)
+        worst = ", ".join(f"{name} {count}" for name, count in by_metric.most_common(3))
+        share, wrong = f"{alarms / len(pairs):.1%}", sum(by_metric.values())
+        rows.append([title, len(pairs), numbers, alarms, share, wrong, worst])
+    headers = ["margins", "comparisons", "numbers", "false alarms", "share", "wrong", "most"]
+    return table(rows, headers)
 
 
 def main() -> None:
@@ -69,41 +70,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/gate-seeds"))
     args = parser.parse_args()
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
-        folders = list(pool.map(partial(measure, args.out), range(args.seeds)))
-    report([read_run(folder) for folder in folders])
-
-
-def measure(out: Path, seed: int) -> Path:
-    """The run folder of one seed."""
-    folder = out / f"seed-{seed}"
-    arguments = ["--systems", "diffae", "--profile", "quick", *settings()]
-    run([*BENCHMARKS, *arguments, "--seed", str(seed), "--out", str(folder)])
-    return folder
-
-
-def report(runs: list[Run]) -> None:
-    """All ordered pairs, with the margins that ship and without any."""
-    rows = []
-    for title, margins in (("as shipped", read_margins()), ("no margin", {})):
-        alarms, by_metric, numbers, pairs = 0, Counter[str](), 0, 0
-        for base, new in itertools.permutations(runs, 2):
-            found = [c for c in compare(base, new, margins) if c.verdict == REGRESSION]
-            pairs, numbers = pairs + 1, numbers + len(new.records)
-            alarms += bool(found)
-            by_metric.update(f"{c.record.benchmark} {c.record.metric}" for c in found)
-        worst = ", ".join(f"{name} {count}" for name, count in by_metric.most_common(3))
-        share = f"{alarms / pairs:.1%}"
-        rows.append((title, pairs, numbers, alarms, share, sum(by_metric.values()), worst))
-    headers = (
-        "margins",
-        "comparisons",
-        "numbers",
-        "false alarms",
-        "share",
-        "numbers wrong",
-        "most",
-    )
-    print(tabulate(rows, headers, tablefmt="pipe"))
+        folders = list(pool.map(partial(of_seed, args.out), range(args.seeds)))
+    print(false_alarms(folders))
 
 
 if __name__ == "__main__":

@@ -18,35 +18,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tabulate import tabulate
+from measure import table
 
 LONGEST_PAUSE = 0.5  # seconds between the last chunk and the kill
 
 
-@dataclass
-class Launch:
-    """One start of the command: how long it lived, how much of that before it began to work."""
-
-    processes: int
-    killed: bool = False
-    seconds: float = 0.0
-    startup: float = 0.0
-    chunks: int = 0  # finished when it ended
-
-
-@dataclass
 class Run:
     """A run in folders of its own, however many launches it takes."""
 
-    root: Path
-    arguments: list[str]
-    launches: list[Launch] = field(default_factory=list)
-    seen: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    again: set[Path] = field(default_factory=set)
-    leftovers: int = 0
+    def __init__(self, root: Path, arguments: list[str]):
+        self.root, self.arguments = root, arguments
+        self.launches = self.kills = self.leftovers = 0
+        self.seconds = self.startup = 0.0  # of these before it began to work
+        self.seen: dict[Path, tuple[int, int]] = {}
+        self.again: set[Path] = set()
+        root.mkdir(parents=True)
 
     @property
     def records(self) -> bytes:
@@ -55,52 +43,60 @@ class Run:
     def chunks(self) -> list[Path]:
         return list((self.root / "cache" / "store").glob("*/*.npz"))
 
-    def launch(self, processes: int, moment: float | None, pause: float) -> Launch:
-        """Start the command; end it `pause` seconds after `moment` chunks are finished (None: let it end)."""
-        log = self.root / f"log-{len(self.launches):02}.txt"
-        result = Launch(processes)
+    def partial(self) -> int:
+        return sum(1 for _ in (self.root / "cache" / "store").rglob("*.partial"))
+
+    def launch(self, processes: int, moment: float = float("inf"), pause: float = 0) -> None:
+        """Start the command; kill it `pause` seconds after `moment` chunks are finished."""
+        log, killed, began = self.root / f"log-{self.launches:02}.txt", False, 0.0
         start = time.monotonic()
         process = self._popen(processes, log)
         while process.poll() is None:
-            if not result.startup and "\n== " in log.read_text():
-                result.startup = time.monotonic() - start
-            if moment is not None and len(self.chunks()) >= moment:
+            if not began and "\n== " in log.read_text():
+                began = time.monotonic() - start
+            if len(self.chunks()) >= moment:
                 time.sleep(pause)
-                result.killed = kill(process)
+                killed = kill(process)
                 break
             time.sleep(0.02)
-        result.seconds = time.monotonic() - start
-        result.startup = result.startup or result.seconds
-        if not result.killed and process.returncode != 0:
+        seconds = time.monotonic() - start
+        if not killed and process.returncode != 0:
             sys.exit(f"{log}: ended with status {process.returncode}\n{log.read_text()[-2000:]}")
-        self._look(result)
-        return result
+        self.launches += 1
+        self.kills += killed
+        self.seconds += seconds
+        self.startup += began or seconds
+        now = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.chunks()}
+        self.again |= {path for path, stamp in self.seen.items() if now.get(path) != stamp}
+        self.seen = now
+        self.leftovers += self.partial()
+        print(f"{log}: {seconds:.1f} s, {len(now)} chunks, killed: {killed}", file=sys.stderr)
 
     def _popen(self, processes: int, log: Path) -> subprocess.Popen[bytes]:
         launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
         command = [sys.executable, "-m", *(launcher if processes > 1 else []), "benchmarks.run"]
-        environment = {"DIFFAE_CACHE": str(self.root / "cache"), "OMP_NUM_THREADS": "1"}
         with open(log, "w") as file:
             return subprocess.Popen(
                 [*command, *self.arguments, "--out", str(self.root / "run")],
-                env=os.environ | environment,
+                env=os.environ | {"DIFFAE_CACHE": str(self.root / "cache"), "OMP_NUM_THREADS": "1"},
                 stdout=file,
                 stderr=file,
             )
 
-    def _look(self, launch: Launch) -> None:
-        """Note which finished chunks were written anew since the last look, and what lies about."""
-        now = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.chunks()}
-        self.again |= {path for path, stamp in self.seen.items() if now.get(path) != stamp}
-        self.leftovers += sum(1 for _ in (self.root / "cache" / "store").rglob("*.partial"))
-        self.seen = now
-        launch.chunks = len(now)
-        self.launches.append(launch)
-        print(
-            f"launch {len(self.launches)}: {launch.processes} processes, {launch.seconds:.1f} s, "
-            f"{launch.chunks} chunks finished, {'killed' if launch.killed else 'ended'}",
-            file=sys.stderr,
-        )
+    def column(self) -> dict[str, object]:
+        """What the table has of this run."""
+        return {
+            "launches": self.launches,
+            "of these killed": self.kills,
+            "seconds in all": round(self.seconds),
+            "of these before the first benchmark": round(self.startup),
+            "seconds of work": round(self.seconds - self.startup),
+            "chunks finished": len(self.chunks()),
+            "finished chunks computed again": len(self.again),
+            "half-written files found after kills": self.leftovers,
+            "half-written files left at the end": self.partial(),
+            "SHA-256 of records.csv": hashlib.sha256(self.records).hexdigest()[:16],
+        }
 
 
 def kill(process: subprocess.Popen[bytes]) -> bool:
@@ -117,7 +113,7 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
         except ProcessLookupError:
             pass
     process.wait()
-    while any(alive(pid) for pid in family):
+    while any(map(alive, family)):
         time.sleep(0.01)
     return True
 
@@ -130,36 +126,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def disturbed(root: Path, arguments: list[str], kills: int, seed: int, whole: Run) -> Run:
-    """The same run, killed `kills` times and then left to end."""
-    rng = random.Random(seed)
-    run = Run(root, arguments)
-    total, startup = len(whole.chunks()), whole.launches[0].startup
-    for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(kills))):
-        reached = len(run.chunks()) >= moment  # then the kill falls into the start, or soon after
-        run.launch(1 + k % 2, moment, rng.uniform(0, 1.5 * startup if reached else LONGEST_PAUSE))
-    run.launch(1, None, 0)
-    return run
-
-
-def table(whole: Run, killed: Run) -> str:
-    rows: list[list[object]] = [["launches"], ["of these killed"], ["seconds in all"]]
-    rows += [["of these before the first benchmark"], ["seconds of work"], ["chunks finished"]]
-    rows += [["finished chunks computed again"], ["half-written files found after kills"]]
-    rows += [["half-written files left at the end"], ["SHA-256 of records.csv"]]
-    for run in (whole, killed):
-        seconds = sum(launch.seconds for launch in run.launches)
-        startup = sum(launch.startup for launch in run.launches)
-        left = sum(1 for _ in (run.root / "cache" / "store").rglob("*.partial"))
-        cells = [len(run.launches), sum(launch.killed for launch in run.launches)]
-        cells += [round(seconds), round(startup), round(seconds - startup), len(run.chunks())]
-        cells += [len(run.again), run.leftovers, left]
-        for row, cell in zip(rows, cells, strict=False):
-            row.append(cell)
-        rows[-1].append(hashlib.sha256(run.records).hexdigest()[:16])
-    return tabulate(rows, ["", "left alone", "killed and resumed"], "pipe")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=25)
@@ -168,12 +134,20 @@ def main() -> None:
     args, arguments = parser.parse_known_args()
     arguments = arguments or ["all", "--profile", "smoke"]
     root = args.work or Path(tempfile.mkdtemp(prefix="interruption-"))
-    for name in ("whole", "killed"):
-        (root / name).mkdir(parents=True)
-    whole = Run(root / "whole", arguments)
-    whole.launch(1, None, 0)
-    killed = disturbed(root / "killed", arguments, args.kills, args.seed, whole)
-    print(table(whole, killed))
+    whole, killed = (Run(root / name, arguments) for name in ("whole", "killed"))
+    whole.launch(1)
+    rng, total = random.Random(args.seed), len(whole.chunks())
+    for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(args.kills))):
+        reached = (
+            len(killed.chunks()) >= moment
+        )  # then the kill falls into the start, or soon after
+        killed.launch(
+            1 + k % 2, moment, rng.uniform(0, 1.5 * whole.startup if reached else LONGEST_PAUSE)
+        )
+    killed.launch(1)
+    one, other = whole.column(), killed.column()
+    rows = [[name, cell, other[name]] for name, cell in one.items()]
+    print(table(rows, ["", "left alone", "killed and resumed"]))
     assert killed.records == whole.records, f"records.csv differ, see {root}"
     assert not killed.again, f"computed twice: {sorted(killed.again)}"
     if args.work is None:

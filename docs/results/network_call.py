@@ -15,13 +15,13 @@ NAME is a packaged autoencoder, a layout of the authors' (random weights), or a 
 import argparse
 import copy
 import math
-import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from tabulate import tabulate
+from measure import in_turn, ratio, table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -131,20 +131,8 @@ def metric_ways(name: str, batch: int) -> dict[str, Call]:
     plain = metric_network(name).eval().requires_grad_(False)
     ours = features._frozen(without_batch_norms(copy.deepcopy(plain)), torch.device("cpu"))
     x = torch.rand(batch, 3, METRIC[name], METRIC[name])
-
-    def call(network: nn.Module, layout: torch.memory_format) -> Call:
-        images = x.contiguous(memory_format=layout)
-
-        def once() -> Tensor:
-            with torch.no_grad():
-                return network(images)
-
-        return once
-
-    return {
-        "plain": call(plain, torch.contiguous_format),
-        "float32": call(ours, torch.channels_last),
-    }
+    rows_last = x.contiguous(memory_format=torch.channels_last)
+    return {"plain": lambda: plain(x), "float32": lambda: ours(rows_last)}
 
 
 def ways(name: str, batch: int) -> dict[str, Call]:
@@ -152,21 +140,16 @@ def ways(name: str, batch: int) -> dict[str, Call]:
     if name in METRIC:
         return metric_ways(name, batch)
     model = model_of(name)
-    plain, ours = Plain(model.unet), model.unet
     torch.manual_seed(1)
     x = torch.randn(batch, 3, model.image_size, model.image_size)
     z, t = torch.randn(batch, model.latent_dim), torch.full((batch,), 300)
 
-    def call(network: nn.Module, how: str) -> Call:
-        def once() -> Tensor:
-            with precision(how), of_networks(), torch.no_grad():
-                return network(x, t, z)
+    def call(network: nn.Module, how: str) -> Tensor:
+        with precision(how), of_networks():
+            return network(x, t, z)
 
-        return once
-
-    return {"plain": call(plain, "float32")} | {
-        how: call(ours, how) for how in ("float32", "bfloat16")
-    }
+    ours = {how: partial(call, model.unet, how) for how in ("float32", "bfloat16")}
+    return {"plain": partial(call, Plain(model.unet), "float32")} | ours
 
 
 def differences(calls: dict[str, Call]) -> dict[str, float]:
@@ -176,24 +159,7 @@ def differences(calls: dict[str, Call]) -> dict[str, float]:
     return {name: float((x - plain).norm() / plain.norm()) for name, x in outputs.items()}
 
 
-def timed(
-    calls: dict[str, Call], rounds: int, clock: Callable[[], float]
-) -> dict[str, list[float]]:
-    """Seconds of each call in each round, in turn."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = clock()
-            call()
-            times[name].append(clock() - start)
-    return times
-
-
-def ratio(plain: list[float], ours: list[float]) -> str:
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(plain, ours, strict=True)])
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
-
-
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
@@ -209,13 +175,13 @@ def main() -> None:
             sys.exit(f"{name}: outputs in float32 differ by {apart['float32']:.1e} of themselves")
         for threads in map(int, args.threads.split(",")):
             torch.set_num_threads(threads)
-            times = timed(calls, args.rounds, CLOCKS[args.clock])
+            times = in_turn(calls, args.rounds, CLOCKS[args.clock])
             for how, differs in apart.items():
                 faster = ratio(times["plain"], times[how])
                 rows.append([name, batch, threads, how, faster, f"{differs:.0e}"])
                 print(*rows[-1], file=sys.stderr)
     headers = ["network", "batch", "threads", "ours in", "times as fast", "outputs differ by"]
-    print(tabulate(rows, headers, "pipe", disable_numparse=True))
+    print(table(rows, headers))
 
 
 if __name__ == "__main__":

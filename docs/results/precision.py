@@ -5,19 +5,18 @@
 
 `speed` prints how many times as fast as float32 one call of the UNet is: of the packaged DiffAE (32 px) and of the authors'
 FFHQ128 layout with random weights (128 px, `--size128` images at a time), both precisions in turn, in CPU seconds of
-one process; so set OMP_NUM_THREADS=1. `images` sends portraits of the test split through the packaged models, or those
+one process, the median of the repeats and its quartiles; so set OMP_NUM_THREADS=1. `images` sends portraits of the test split through the packaged models, or those
 given, both ways, and compares bfloat16 with float32 as the guard of `--precision` does (`benchmarks.core.runner.precision_guard`).
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from tabulate import tabulate
+from measure import in_turn, ratio, table
 from torch import Tensor
 
 from benchmarks.core.runner.precision_guard import Outputs, deviations
@@ -33,6 +32,7 @@ NAMES = ("float32", "bfloat16")
 Model = DiffusionAutoencoder | DDIM
 
 
+@torch.no_grad()
 def speed(args: argparse.Namespace) -> None:
     packaged = DiffusionAutoencoder.from_pretrained("portraits")
     torch.manual_seed(0)
@@ -41,37 +41,26 @@ def speed(args: argparse.Namespace) -> None:
     for model, batch in ((packaged, 8), (packaged, 64), (large, args.size128)):
         size = model.config.image_size
         x, z = torch.randn(batch, 3, size, size), torch.randn(batch, model.latent_dim)
-        rows.append(
-            [f"UNet, {size} px", batch, *gain(partial(model.predict_noise, x, 500, z), args)]
+        unet, encoder = (
+            partial(model.predict_noise, x, 500, z),
+            partial(model.encode, x.clamp(-1, 1)),
         )
-        rows.append(
-            [f"encoder, {size} px", batch, *gain(partial(model.encode, x.clamp(-1, 1)), args)]
-        )
+        for name, call in (("UNet", unet), ("encoder", encoder)):
+            calls = {how: partial(in_precision, how, call) for how in NAMES}
+            times = in_turn(calls, args.repeats, time.process_time)
+            rows.append([f"{name}, {size} px", batch, ratio(*times.values())])
     print(bfloat16.support("cpu")[1], f"; {torch.get_num_threads()} thread(s)\n", sep="")
-    print(tabulate(rows, ["call", "images at once", "times as fast", "least", "most"], "pipe"))
+    print(table(rows, ["call", "images at once", "times as fast"]))
 
 
-def gain(call: Callable[[], object], args: argparse.Namespace) -> list[str]:
-    """CPU seconds in float32 over those in bfloat16, of neighbouring calls: the median, the least and the most."""
-    ratios = []
-    for repeat in range(args.repeats + 1):
-        taken = [seconds(name, call) for name in NAMES]
-        if repeat:  # what a first call sets up is not timed
-            ratios.append(taken[0] / taken[1])
-    return [f"{of(ratios):.2f}" for of in (statistics.median, min, max)]
-
-
-@torch.no_grad()
-def seconds(name: str, call: Callable[[], object]) -> float:
+def in_precision(name: str, call: Callable[[], object]) -> None:
     with precision(name), of_networks():
-        start = time.process_time()
         call()
-        return time.process_time() - start
 
 
 def images(args: argparse.Namespace) -> None:
     rows = []
-    for path in args.checkpoints or ("portraits", "portraits-ddim"):
+    for path in args.checkpoints:
         autoencoder = checkpoint.open_checkpoint(path).config.kind == AUTOENCODER
         model = (DiffusionAutoencoder if autoencoder else DDIM).from_pretrained(path)
         selection = select(open_portraits(1_000, model.image_size), "test", args.images, 0)
@@ -81,7 +70,7 @@ def images(args: argparse.Namespace) -> None:
             rows.append([path, steps, *compared(exact, low, originals)])
     heads = ["model", "T", "grey levels", "SSIM", "moves by", "MSE", "in bfloat16", "z_sem", "x_T"]
     print(f"{args.images} portraits, solver {args.solver}\n")
-    print(tabulate(rows, heads, "pipe", disable_numparse=True))
+    print(table(rows, heads))
 
 
 @torch.no_grad()
@@ -108,19 +97,15 @@ def compared(exact: Outputs, low: Outputs, originals: Tensor) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    commands = parser.add_subparsers(required=True)
-    add = commands.add_parser("speed").add_argument
-    add("--size128", type=int, default=2)
-    add("--repeats", type=int, default=5)
-    commands.choices["speed"].set_defaults(run=speed)
-    add = commands.add_parser("images").add_argument
-    add("checkpoints", nargs="*")
-    add("--images", type=int, default=8)
-    add("--steps", default="2,5,10,20,100")
-    add("--solver", default="ddim")
-    commands.choices["images"].set_defaults(run=images)
+    parser.add_argument("what", choices=("speed", "images"))
+    parser.add_argument("checkpoints", nargs="*", default=("portraits", "portraits-ddim"))
+    parser.add_argument("--size128", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--steps", default="2,5,10,20,100")
+    parser.add_argument("--solver", default="ddim")
     args = parser.parse_args()
-    args.run(args)
+    (speed if args.what == "speed" else images)(args)
 
 
 if __name__ == "__main__":

@@ -1,98 +1,83 @@
-"""The tables of results in README.md and in docs/results, and the index of docs/results, made of what is committed.
+"""The tables of results in README.md, docs/systems.md and docs/results, and the index of docs/results, made of what is committed.
 
     python docs/results/readme.py            says which pages are stale: exit status 1 if any is
-    python docs/results/readme.py --write    makes them anew, between their markers `<!-- results -->` and `<!-- end of results -->`
+    python docs/results/readme.py --write    makes them anew, between their markers
 
-README.md is made of `benchmarks/baseline/records.csv`, the page of a folder here of the CSV files in it, the index of the scripts' own
-first lines. A page says what its numbers are; nothing is typed by hand between the markers.
+README.md is made of `benchmarks/baseline/records.csv`, the page of a folder here of the CSV files in it, the table of small systems of
+the files that ship, the index of first lines. A page says what its numbers are; nothing is typed by hand between the markers.
 """
 
 import argparse
-import ast
 import csv
-import re
+import json
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from tabulate import tabulate
+from measure import table
+from safetensors import safe_open
 
+from benchmarks import systems
+from benchmarks.systems.files import folder as packages
 from reports.numbers import error_text, value_text
 from reports.records import Record
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "docs" / "results"
 BASELINE = ROOT / "benchmarks" / "baseline"
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->"
 
 
 # ----------------------------------------------------------------------------------------------
 # Numbers
 
 
-def read(folder: Path) -> list[Record]:
-    """The numbers of `folder`: of its records.csv, or of the CSV files of its tables/, whatever version wrote them."""
-    whole = folder / "records.csv"
-    paths = [whole] if whole.exists() else sorted((folder / "tables").glob("*.csv"))
-    if not paths:
-        raise SystemExit(f"{folder}: neither records.csv nor tables/*.csv")
-    rows: list[dict[str, str]] = []
-    for path in paths:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows += csv.DictReader(file)
-    return [_record(row) for row in rows]
+class Numbers:
+    """The numbers of a run, one of a system by table, metric, setting, T and solver."""
 
+    def __init__(self, rows: Iterable[dict[str, str]]):
+        kinds = {"steps": int, "value": float, "stderr": float, "n": int}
+        texts = ("benchmark", "table", "system", "dataset", "split", "setting", "metric")
+        self.records = []
+        for row in rows:
+            values = {k: kind(row[k]) if row[k] else None for k, kind in kinds.items()}
+            solver = row.get("solver") or ("ddim" if row["steps"] else "")
+            record = Record(**{k: row[k] for k in texts}, **values, solver=solver)  # type: ignore[arg-type]
+            self.records += [record] if record.value is not None else []
 
-def _record(row: dict[str, str]) -> Record:
-    def number(name: str) -> float | None:
-        return float(row[name]) if row[name] else None
-
-    return Record(
-        benchmark=row["benchmark"], table=row["table"], system=row["system"], dataset=row["dataset"], split=row["split"],
-        setting=row["setting"], steps=int(row["steps"]) if row["steps"] else None, metric=row["metric"],
-        value=number("value"), stderr=number("stderr"), n=int(row["n"]) if row["n"] else None,
-        solver=row.get("solver") or ("ddim" if row["steps"] else ""),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One number of a system; of one that takes no steps the number without T."""
-
-    table: str
-    metric: str
-    setting: str = ""
-    steps: int | None = None
-    solver: str = ""
-
-    def of(self, numbers: Iterable[Record], system: str) -> Record | None:
-        place = (self.table, self.metric, self.setting, system)
-        ours = [
-            r
-            for r in numbers
-            if (r.table, r.metric, r.setting, r.system) == place and r.value is not None
-        ]
-        ours = [r for r in ours if not r.steps or not self.solver or r.solver == self.solver]
-        found = [r for r in ours if r.steps == self.steps] or [r for r in ours if r.steps is None]
+    def one(
+        self,
+        system: str,
+        table: str,
+        metric: str,
+        setting: str = "",
+        steps: int | None = None,
+        solver: str = "",
+    ) -> Record | None:
+        """Of a system that takes no steps the number without T."""
+        place = (table, metric, setting, system)
+        ours = [r for r in self.records if (r.table, r.metric, r.setting, r.system) == place]
+        ours = [r for r in ours if not r.steps or solver in ("", r.solver)]
+        found = [r for r in ours if r.steps == steps] or [r for r in ours if r.steps is None]
         if len({r.value for r in found}) > 1:
-            raise SystemExit(f"{system}: several numbers are {self}")
+            raise SystemExit(f"{system}: several numbers are {place}, T = {steps}")
         return found[0] if found else None
 
+    def of(self, table: str, system: str = "") -> list[Record]:
+        return [r for r in self.records if r.table == table and system in ("", r.system)]
 
-@dataclass(frozen=True)
-class Row:
-    """A row: its name, and the numbers of each cell; `instead` is that of a system that has none of them."""
+    def largest(self, table: str) -> tuple[int, str, int | None]:
+        """The largest T of DiffAE in a table, its solver as people type it where it is not the paper's, and its n."""
+        last = max((r for r in self.of(table, "DiffAE") if r.steps), key=lambda r: r.steps or 0)
+        return last.steps or 0, "`fast`, " if last.solver == FAST else "", last.n
 
-    name: str
-    asks: tuple[Ask, ...]
-    instead: Ask | None = None
 
-    def cell(self, numbers: Iterable[Record], system: str) -> str:
-        found = [ask.of(numbers, system) for ask in self.asks]
-        if not any(found) and self.instead:
-            found = [self.instead.of(numbers, system)]
-        return " / ".join(value_text(r) + error_text(r) for r in found if r)
+def read(folder: Path) -> Numbers:
+    """The numbers of `folder`: of its records.csv, or of the CSV files of its tables/, whose columns are fewer."""
+    whole = folder / "records.csv"
+    paths = [whole] if whole.exists() else sorted((folder / "tables").glob("*.csv"))
+    texts = (path.read_text(encoding="utf-8").splitlines() for path in paths)
+    return Numbers(row for text in texts for row in csv.DictReader(text))
 
 
 SYSTEMS = ("DiffAE", "DDIM", "pixels + PCA", "random encoder")
@@ -101,190 +86,173 @@ TABLE1, TABLE2, CALLS = "table1_reconstruction", "table2_ablation", "table2_by_c
 PROBE, SAMPLES, PATHS = "section5.3_probe", "table4_unconditional_fid", "appendix_f_smoothness"
 VARIATION, NEAREST = "figure3_variation", "appendix_c_memorisation"
 FAST = "ab2-v"
+Ask = tuple[object, ...]  # of `Numbers.one`, without the system
+Row = (
+    tuple[str, list[Ask]] | tuple[str, list[Ask], Ask]
+)  # its name, the numbers of a cell, and that in place of all
 
 
-def in_short(numbers: list[Record]) -> str:
+def text(record: Record | None) -> str:
+    return "" if record is None else value_text(record) + error_text(record)
+
+
+def by_systems(numbers: Numbers, rows: Sequence[Row], shown: dict[str, str]) -> str:
+    """A column for each system; no row that is empty."""
+
+    def cell(system: str, asks: list[Ask], *instead: Ask) -> str:
+        found = [text(numbers.one(system, *ask)) for ask in asks]
+        found = found if any(found) else [text(numbers.one(system, *ask)) for ask in instead]
+        return " / ".join(filter(None, found))
+
+    lines = [[name, *(cell(system, *asks) for system in shown)] for name, *asks in rows]
+    return table([line for line in lines if any(line[1:])], ["", *shown.values()])
+
+
+def same(names: Iterable[str]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+# ----------------------------------------------------------------------------------------------
+# Tables
+
+
+def in_short(folder: Path) -> str:
     """The heart of a run with the default systems."""
-    at = {t: Ask(TABLE2, "ssim", INVERTED, t) for t in (10, 20, 50, 100)}
-    fast = tuple(Ask(CALLS, "ssim", INVERTED, t, FAST) for t in (5, 10))
-    rows = [
-        Row("SSIM, T = 10 / 20", (at[10], at[20]), instead=Ask(TABLE1, "ssim")),
-        Row("SSIM, T = 50 / 100", (at[50], at[100])),
-        Row("SSIM by the `fast` solver, 10 / 20 calls (T = 5 / 10)", fast),
-        Row("SSIM, z_sem alone (x_T random), T = 100", (Ask(TABLE2, "ssim", RANDOM, 100),)),
-        Row(f"mean AUROC, {_attributes(numbers)}", (Ask(PROBE, "auroc", "mean"),)),
-        _paths(numbers),
-        _samples(numbers),
-    ]
-    lines = [[row.name, *(row.cell(numbers, system) for system in SYSTEMS)] for row in rows]
-    return tabulate(
-        [line for line in lines if any(line[1:])],
-        ["", *SYSTEMS],
-        tablefmt="pipe",
-        disable_numparse=True,
-    )
-
-
-def _attributes(numbers: list[Record]) -> str:
-    settings = {r.setting for r in numbers if r.table == PROBE and r.system == "DiffAE"}
-    return f"{len(settings - {'mean', 'prevalence-weighted mean', ''})} attributes"
-
-
-def _paths(numbers: list[Record]) -> Row:
-    steps, solver, pairs = _largest(numbers, PATHS)
-    asks = tuple(Ask(PATHS, "ppl_effnet", setting, steps) for setting in ("mean", "median"))
-    return Row(
-        f"path length (`ppl_effnet`), {solver}T = {steps}, mean / median of {pairs} pairs", asks
-    )
-
-
-def _samples(numbers: list[Record]) -> Row:
-    steps, solver, _ = _largest(numbers, SAMPLES)
-    real = Ask(SAMPLES, "fd_effnet").of(numbers, REAL)
+    numbers = read(folder)
+    settings = {r.setting for r in numbers.of(PROBE, "DiffAE")}
+    attributes = len(settings - {"mean", "prevalence-weighted mean", ""})
+    steps, solver, _ = numbers.largest(SAMPLES)
+    real = numbers.one(REAL, SAMPLES, "fd_effnet")
     beside = f" (real images: {value_text(real)})" if real else ""
-    return Row(
-        f"samples (`fd_effnet`), {solver}T = {steps}{beside}",
-        (Ask(SAMPLES, "fd_effnet", steps=steps),),
-    )
+    at = {t: (TABLE2, "ssim", INVERTED, t) for t in (10, 20, 50, 100)}
+    fast = [(CALLS, "ssim", INVERTED, t, FAST) for t in (5, 10)]
+    rows: list[Row] = [
+        ("SSIM, T = 10 / 20", [at[10], at[20]], (TABLE1, "ssim")),
+        ("SSIM, T = 50 / 100", [at[50], at[100]]),
+        ("SSIM by the `fast` solver, 10 / 20 calls (T = 5 / 10)", fast),
+        ("SSIM, z_sem alone (x_T random), T = 100", [(TABLE2, "ssim", RANDOM, 100)]),
+        (f"mean AUROC, {attributes} attributes", [(PROBE, "auroc", "mean")]),
+        paths(numbers),
+        (
+            f"samples (`fd_effnet`), {solver}T = {steps}{beside}",
+            [(SAMPLES, "fd_effnet", "", steps)],
+        ),
+    ]
+    return by_systems(numbers, rows, same(SYSTEMS))
 
 
-def _largest(numbers: list[Record], table: str) -> tuple[int, str, int | None]:
-    """The largest T of DiffAE in a table, its solver as people type it where it is not the paper's, and its n."""
-    ours = [r for r in numbers if (r.table, r.system) == (table, "DiffAE") and r.steps]
-    last = max(ours, key=lambda r: r.steps or 0, default=None)
-    if last is None:
-        return 0, "", None
-    return last.steps or 0, "`fast`, " if last.solver == FAST else "", last.n
+def paths(numbers: Numbers) -> Row:
+    steps, solver, pairs = numbers.largest(PATHS)
+    asks = [(PATHS, "ppl_effnet", setting, steps) for setting in ("mean", "median")]
+    return f"path length (`ppl_effnet`), {solver}T = {steps}, mean / median of {pairs} pairs", asks
 
 
-def every_system(numbers: list[Record]) -> str:
+def every_system(folder: Path) -> str:
     """Table 1 in short: what each system's code is, and what comes back of an image."""
+    numbers, lines = read(folder), []
     metrics = {
         "latent_dim": "latent size",
         "ssim": "SSIM",
         "pd_effnet": "`pd_effnet`",
         "mse": "MSE",
-        "rfd_effnet": "`rfd_effnet`",
     }
-    ours = [r for r in numbers if r.table == TABLE1 and r.value is not None]
-    places = dict.fromkeys((r.system, r.setting, r.steps) for r in ours)
-    lines = []
-    for system, setting, steps in places:
-        found = [Ask(TABLE1, metric, setting, steps).of(ours, system) for metric in metrics]
-        name = ", ".join(
-            part for part in (system, setting, f"T = {steps}" if steps else "") if part
-        )
-        lines.append([name, *("" if r is None else value_text(r) + error_text(r) for r in found)])
-    return tabulate(lines, ["", *metrics.values()], tablefmt="pipe", disable_numparse=True)
+    metrics["rfd_effnet"] = "`rfd_effnet`"
+    for place in dict.fromkeys((r.system, r.setting, r.steps) for r in numbers.of(TABLE1)):
+        system, setting, steps = place
+        name = ", ".join(filter(None, (system, setting, f"T = {steps}" if steps else "")))
+        found = [numbers.one(system, TABLE1, metric, setting, steps) for metric in metrics]
+        lines.append([name, *map(text, found)])
+    return table(lines, ["", *metrics.values()])
 
 
-def of_photographs(numbers: list[Record]) -> str:
+def of_photographs(folder: Path) -> str:
     """What a model of a few hundred photographs can do, beside PCA of as many numbers and held-out photographs."""
-    rows = [
-        Row("SSIM of (z_sem, x_T), `fast`, 10 / 20 calls", (_by_calls("ssim", INVERTED, 5), _by_calls("ssim", INVERTED, 10))),
-        *_code_alone(numbers),
-        Row("deviation of a pixel, x_T varies / z_sem varies", tuple(Ask(VARIATION, "pixel_std", f"{code} varies", 10) for code in ("x_T", "z_sem"))),
-        _paths(numbers),
-        Row("new samples, `fd_effnet`", (Ask(SAMPLES, "fd_effnet", steps=10),)),
-        Row("nearest training photograph of a sample, `nn_pixels`, median / 5th percentile", tuple(Ask(NEAREST, "nn_pixels", of, 10) for of in ("median", "5th percentile"))),
+    numbers = read(folder)
+    sizes = [
+        r.value for r in numbers.records if r.metric == "latent_dim" and r.setting in (RANDOM, "")
+    ]
+    fast = [(CALLS, "ssim", INVERTED, t, FAST) for t in (5, 10)]
+    varied = [(VARIATION, "pixel_std", f"{code} varies", 10) for code in ("x_T", "z_sem")]
+    nearest = [(NEAREST, "nn_pixels", of, 10) for of in ("median", "5th percentile")]
+    alone: list[Row] = [
+        (f"{name} of {sizes[0]:.0f} numbers alone (x_T random, `fast`, T = 10)", [(CALLS, metric, RANDOM, 10, FAST)], (TABLE1, metric))
+        for metric, name in {"ssim": "SSIM", "mse": "MSE", "pd_effnet": "`pd_effnet`"}.items()
     ]  # fmt: skip
-    systems = {"DiffAE": "DiffAE", "pixels + PCA": "pixels + PCA", REAL: "held-out photographs"}
-    lines = [[row.name, *(row.cell(numbers, system) for system in systems)] for row in rows]
-    measured = [line for line in lines if any(line[1:])]
-    return tabulate(measured, ["", *systems.values()], tablefmt="pipe", disable_numparse=True)
+    rows: list[Row] = [
+        ("SSIM of (z_sem, x_T), `fast`, 10 / 20 calls", fast),
+        *alone,
+        ("deviation of a pixel, x_T varies / z_sem varies", varied),
+        paths(numbers),
+        ("new samples, `fd_effnet`", [(SAMPLES, "fd_effnet", "", 10)]),
+        ("nearest training photograph of a sample, `nn_pixels`, median / 5th percentile", nearest),
+    ]
+    shown = same(("DiffAE", "pixels + PCA")) | {REAL: "held-out photographs"}
+    return by_systems(numbers, rows, shown)
 
 
-def _code_alone(numbers: list[Record]) -> list[Row]:
-    """What comes back of z_sem with a random x_T, and of as many principal components."""
-    (size,) = {r.value for r in numbers if r.metric == "latent_dim" and r.setting in (RANDOM, "")}
-    metrics = {"ssim": "SSIM", "mse": "MSE", "pd_effnet": "`pd_effnet`"}
-    return [
-        Row(f"{name} of {size:.0f} numbers alone (x_T random, `fast`, T = 10)", (_by_calls(metric, RANDOM, 10),), Ask(TABLE1, metric))
-        for metric, name in metrics.items()
-    ]  # fmt: skip
-
-
-def _by_calls(metric: str, setting: str, steps: int) -> Ask:
-    return Ask(CALLS, metric, setting, steps, FAST)
-
-
-def of_recipes(numbers: list[Record]) -> str:
+def of_recipes(folder: Path) -> str:
     """The heart of a run of several autoencoders, beside the pixels."""
-    steps = sorted({r.steps for r in numbers if r.table == TABLE2 and r.steps})
-    own = [r.system for r in numbers if r.table == TABLE2]
+    numbers = read(folder)
+    steps = sorted({r.steps for r in numbers.of(TABLE2) if r.steps})
     named = " / ".join(map(str, steps))
-    rows = [
-        Row(f"SSIM of (z_sem, x_T), T = {named}", tuple(Ask(TABLE2, "ssim", INVERTED, t) for t in steps), Ask(TABLE1, "ssim")),
-        Row(f"SSIM of z_sem alone (x_T random), T = {named}", tuple(Ask(TABLE2, "ssim", RANDOM, t) for t in steps)),
-        Row("mean AUROC, 40 attributes", (Ask(PROBE, "auroc", "mean"),)),
-        Row(f"samples (`fd_effnet`), `fast`, T = {named}", tuple(Ask(SAMPLES, "fd_effnet", steps=t) for t in steps)),
-    ]  # fmt: skip
-    systems = [*dict.fromkeys(own), "pixels + PCA", "random encoder"]
-    lines = [[row.name, *(row.cell(numbers, system) for system in systems)] for row in rows]
-    return tabulate(lines, ["", *systems], tablefmt="pipe", disable_numparse=True)
+    inverted, alone = ([(TABLE2, "ssim", x_T, t) for t in steps] for x_T in (INVERTED, RANDOM))
+    samples = [(SAMPLES, "fd_effnet", "", t) for t in steps]
+    rows: list[Row] = [
+        (f"SSIM of (z_sem, x_T), T = {named}", inverted, (TABLE1, "ssim")),
+        (f"SSIM of z_sem alone (x_T random), T = {named}", alone),
+        ("mean AUROC, 40 attributes", [(PROBE, "auroc", "mean")]),
+        (f"samples (`fd_effnet`), `fast`, T = {named}", samples),
+    ]
+    own = [r.system for r in numbers.of(TABLE2)]
+    return by_systems(numbers, rows, same([*own, "pixels + PCA", "random encoder"]))
 
 
-def by_steps(numbers: list[Record], metric: str = "ssim") -> str:
-    """A metric by T of each system of Table 2, with the image's own x_T and with a random one."""
-    ours = [r for r in numbers if r.table == TABLE2 and r.value is not None]
+def by_steps(folder: Path, *metrics: str) -> str:
+    """Metrics by T of each system of Table 2, with the image's own x_T and with a random one."""
+    numbers, made = read(folder), []
+    ours = numbers.of(TABLE2)
     steps = sorted({r.steps for r in ours if r.steps})
-    lines = []
-    for system, setting in dict.fromkeys((r.system, r.setting) for r in ours):
-        cells = [Ask(TABLE2, metric, setting, t).of(ours, system) for t in steps]
-        texts = ["" if r is None else value_text(r) + error_text(r) for r in cells]
-        lines.append([f"{system}, {setting}", *texts])
-    lines.sort(key=lambda line: line[0].rpartition(", ")[2])
-    head = [metric.upper(), *(f"T = {t}" for t in steps)]
-    return tabulate(lines, head, tablefmt="pipe", disable_numparse=True)
+    places = sorted(dict.fromkeys((r.system, r.setting) for r in ours), key=lambda place: place[1])
+    for metric in metrics:
+        lines = []
+        for system, setting in places:
+            cells = [text(numbers.one(system, TABLE2, metric, setting, t)) for t in steps]
+            lines.append([f"{system}, {setting}", *cells])
+        made.append(table(lines, [metric.upper(), *(f"T = {t}" for t in steps)]))
+    return "\n\n".join(made)
 
 
-# ----------------------------------------------------------------------------------------------
-# The index
+def small_systems() -> str:
+    """What the small versions of other systems cost, of the files that ship."""
+    rows = []
+    for name in ("vqgan", "vqvae2", "nvae", "stylegan2", "d2c"):
+        found = packages.packaged(name)
+        stages = json.loads((found / "training.json").read_text())["stages"].values()
+        with safe_open(found / packages.WEIGHTS, "pt") as file:
+            parameters = sum(file.get_tensor(key).numel() for key in file.keys())
+        both = ("stylegan2-w", "stylegan2-wplus") if name == "stylegan2" else (name,)
+        loaded = [systems.load(one) for one in both]
+        cells = [f"{parameters:,}", ", ".join(f"{one.latent_dim:,}" for one in loaded)]
+        cells += [" + ".join(f"{stage['examples']:,}" for stage in stages)]
+        cells += [f"{sum(stage['seconds'] for stage in stages) / 60:.0f}"]
+        cells += [f"{(found / packages.WEIGHTS).stat().st_size / 2**20:.1f}"]
+        rows.append([", ".join(one.title for one in loaded), *cells])
+    headers = ["system", "parameters", "numbers a code", "images seen", "minutes", "MiB"]
+    return table(rows, headers)
 
 
 def index() -> str:
-    """Every script, folder and page here: what it asks, and the commands that made it."""
+    """Every script, folder and page here, by the first line, which says what it asks."""
     lines = []
     for path in sorted(HERE.iterdir()):
         page = path / "README.md" if path.is_dir() else path
-        if (
-            page.suffix not in (".py", ".md")
-            or not page.exists()
-            or path.stem in ("README", "readme")
-        ):
-            continue
-        title, commands = (_script if page.suffix == ".py" else _page)(page)
-        if not commands:
-            raise SystemExit(f"{page}: names no command that made it")
-        cell = "<br>".join(f"`{command}`" for command in commands).replace("|", "\\|")
-        lines.append([f"[{path.name}]({page.relative_to(HERE)})", title, cell])
-    return tabulate(lines, ["", "what it asks", "made by"], tablefmt="pipe")
+        if page.suffix in (".py", ".md") and page.exists() and path.stem not in HELPERS:
+            first = page.read_text(encoding="utf-8").splitlines()[0]
+            lines.append([f"[{path.name}]({page.relative_to(HERE)})", first.strip('#" ')])
+    return table(lines, ["", "what it asks"])
 
 
-def _script(path: Path) -> tuple[str, list[str]]:
-    """The first line of a script's docstring, and the commands in it."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return text.splitlines()[0], _commands(text)
-
-
-def _page(path: Path) -> tuple[str, list[str]]:
-    """The title of a page and the commands of its first block; without one, those of the script of its name."""
-    text = path.read_text(encoding="utf-8")
-    script = path.with_suffix(".py")
-    commands = _script(script)[1] if script.exists() else _commands(text)
-    return text.splitlines()[0].removeprefix("# "), commands or re.findall(
-        r"`(python [^`]+)`", text
-    )[:1]
-
-
-def _commands(text: str) -> list[str]:
-    """Those of the first block that has any, without what is said of them."""
-    block = re.search(r"(?:^ *(?:\w+=\S+ )?(?:python|apt-get) .*\n?)+", text, re.M)
-    return (
-        [re.split(r" {2,}(?!-)", line.strip())[0] for line in block[0].splitlines()]
-        if block
-        else []
-    )
+HELPERS = ("README", "readme", "measure")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -293,34 +261,28 @@ def _commands(text: str) -> list[str]:
 
 def pages() -> dict[Path, Callable[[], str]]:
     """Every page with results between markers, and what makes them."""
-    found: dict[Path, Callable[[], str]] = {
-        ROOT / "README.md": lambda: in_short(read(BASELINE)),
-        HERE / "fashion-mnist" / "README.md": lambda: in_short(read(HERE / "fashion-mnist")),
-        HERE / "README.md": index,
+    of_folders: dict[str, Callable[[Path], str]] = {
+        "fashion-mnist": in_short,
+        "small": of_photographs,
+        "equal-training": lambda folder: by_steps(folder, "ssim"),
+        "paper-recipe": of_recipes,
+        "sizes-of-z": lambda folder: by_steps(folder, "ssim", "mse"),
+        "all-systems": every_system,
     }
-    small = HERE / "small"
-    if (small / "records.csv").exists():
-        found[small / "README.md"] = lambda: of_photographs(read(small))
-    equal, recipe = HERE / "equal-training", HERE / "paper-recipe"
-    found[equal / "README.md"] = lambda: by_steps(read(equal))
-    found[recipe / "README.md"] = lambda: of_recipes(read(recipe))
-    sizes = HERE / "sizes-of-z"
-    found[sizes / "README.md"] = lambda: "\n\n".join(
-        by_steps(read(sizes), m) for m in ("ssim", "mse")
-    )
-    systems = HERE / "all-systems"
-    if (systems / "README.md").exists():  # Table 1 with every system of this package
-        found[systems / "README.md"] = lambda: every_system(read(systems))
-    return found
+    return {
+        ROOT / "README.md": lambda: in_short(BASELINE),
+        ROOT / "docs" / "systems.md": small_systems,
+        HERE / "README.md": index,
+    } | {HERE / name / "README.md": partial(make, HERE / name) for name, make in of_folders.items()}
 
 
 def renewed(page: Path, made: str) -> str:
     """The text of `page` with what was `made` between its markers."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text(encoding="utf-8").partition("<!-- results -->\n")
+    _, end, after = rest.partition("<!-- end of results -->")
     if not begin or not end:
-        raise SystemExit(f"{page}: no {BEGIN.strip()} ... {END}")
-    return f"{before}{BEGIN}\n{made}\n\n{END}{after}"
+        raise SystemExit(f"{page}: no {begin} ... <!-- end of results -->")
+    return f"{before}{begin}\n{made}\n\n{end}{after}"
 
 
 def stale() -> dict[Path, str]:

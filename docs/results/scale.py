@@ -12,44 +12,27 @@ import argparse
 import itertools
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
-from PIL import Image
-from tabulate import tabulate
+from measure import program, table
 
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
-from benchmarks.core.runner.rows import rows
-from benchmarks.core.store import Store
 from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import blocks_of, jackknife
 from benchmarks.metrics.nearest import nearest
-from benchmarks.systems.base import DECODE, SAMPLE, SAMPLE_LATENTS, SEMANTIC, Code, System
-from benchmarks.tasks import probes as probes_task
-from benchmarks.tasks.fewshot import fewshot
-from benchmarks.tasks.shared.samples import samples
-from diffae.data.dataset import Dataset
-from diffae.data.survey import Survey
-from diffae.data.transforms import Transform
 from probes import fit_adam_paper, fit_best
 from probes.scores import influences, summarise
 from reports.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 FEATURES, CODE, ATTRIBUTES = 2048, 512, 40  # of Inception, of z_sem, of CelebA
 SIZES = (1_000, 5_000, 10_000, 50_000)
-SIZE = 8  # pixels of an image, of which nobody looks at more than the noise in it
-SAMPLES = 500  # of a few-shot class: their distances are quick, so that it is the reading that is measured
 Work = Callable[[], object]
+FOUND = ("seconds", "MiB")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -71,14 +54,6 @@ def codes_and_labels(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     noise = np.random.default_rng(seed + 1).standard_normal((n, ATTRIBUTES))
     signal = codes.numpy() @ of_code / math.sqrt(math.log(CODE)) + 0.5 * noise
     return codes, torch.from_numpy(signal > np.linspace(-1, 2, ATTRIBUTES))
-
-
-def reading(n: int, folder: Path) -> Work:
-    """Features of real images, filed, into one array"""
-    context, _ = world(n, folder)
-    work = lambda: context.codes.real_features(context.select("all", n))  # noqa: E731
-    work()
-    return work
 
 
 def moments(n: int, folder: Path) -> Work:
@@ -124,14 +99,6 @@ def scores(n: int, folder: Path) -> Work:
     return work
 
 
-def probe_rows(n: int, folder: Path) -> Work:
-    """All of `probes` for one system, codes and fits filed: 123 rows"""
-    context, system = world(n, folder)
-    work = lambda: list(rows(probes_task.BENCHMARK, context, [system]))  # noqa: E731
-    work()
-    return work
-
-
 def influence_file(n: int, folder: Path) -> Work:
     """influences.npz of 123 rows, written and read"""
     rng = np.random.default_rng(0)
@@ -144,146 +111,15 @@ def influence_file(n: int, folder: Path) -> Work:
     return work
 
 
-def few_shot(n: int, folder: Path) -> Work:
-    """All of `fewshot` for one system, 500 samples a class, 16 cells of 3 seeds; 1.2 times as many latents"""
-    context, system = world(n, folder)
-    fewshot.Pool(context, system)
-    context.codes.real_features(context.select("all", n))
-    context.codes.features(system, context.select("train", n))
-    return lambda: list(rows(fewshot.BENCHMARK, context, [system]))
-
-
-def few_shot_again(n: int, folder: Path) -> Work:
-    """`fewshot` once more: all of its distances are filed"""
-    first = few_shot(n, folder)
-    first()
-    return first
-
-
-def reading_samples(n: int, folder: Path) -> Work:
-    """Latents, features and thumbnails of samples, filed, into arrays"""
-    context, system = world(n, folder)
-    work = lambda: samples(context, system, None, n)  # noqa: E731
-    work()
-    return work
-
-
 MEASURES: dict[str, Callable[[int, Path], Work]] = {
-    "reading": reading,
-    "samples": reading_samples,
     "moments": moments,
     "distance": distance,
     "nearest": neighbours,
     "probe": probe,
     "adam": adam,
     "scores": scores,
-    "probes-again": probe_rows,
     "influences": influence_file,
-    "fewshot": few_shot,
-    "fewshot-again": few_shot_again,
 }
-
-
-# ----------------------------------------------------------------------------------------------
-# A world of n images whose features, codes and attributes are made of noise
-
-
-@dataclass(frozen=True)
-class Source:
-    """n images of noise."""
-
-    n: int
-
-    def __len__(self) -> int:
-        return self.n
-
-    def read(self, index: int) -> Image.Image:
-        pixels = np.random.default_rng(index).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-        return Image.fromarray(pixels)
-
-    def where(self, index: int) -> str:
-        return f"image {index}"
-
-    def files(self) -> tuple[()]:
-        return ()
-
-    def look(self) -> Survey:
-        return Survey(f"{self.n} images of noise", self.n)
-
-
-class Network:
-    """uint8 images -> float32 [N, 2048]: random Fourier features, the first of them the largest."""
-
-    name, metric_name, network = "noise", "fd_effnet", "efficientnet-lite0"
-    dim = FEATURES
-
-    def __init__(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.weight = torch.randn(3 * SIZE**2, FEATURES, generator=generator) / 16
-        self.scale = torch.arange(1, FEATURES + 1) ** -0.5
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cos(images.flatten(1) / 128 @ self.weight) * self.scale
-
-    def describe(self) -> dict[str, str]:
-        return {"feature_network": self.name}
-
-
-class Noise(System):
-    """Codes of 512 numbers that are a linear map of the image; latents are the codes of other noise."""
-
-    name = title = fingerprint = "noise"
-    capabilities = frozenset({SEMANTIC, DECODE, SAMPLE, SAMPLE_LATENTS})
-    image_size, latent_dim, semantic_dim = SIZE, CODE, CODE
-
-    def __init__(self) -> None:
-        generator = torch.Generator().manual_seed(1)
-        self.weight = torch.randn(3 * SIZE**2, CODE, generator=generator) / 14
-
-    def encode_semantic(self, images: torch.Tensor) -> torch.Tensor:
-        return images.flatten(1) @ self.weight
-
-    def decode(self, code: Code, steps: int = 100) -> torch.Tensor:
-        pixels = code.semantic[:, : 3 * SIZE**2]  # type: ignore[index]
-        return (pixels / 2).clamp(-1, 1).reshape(-1, 3, SIZE, SIZE)
-
-    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> torch.Tensor:
-        drawn = [
-            torch.randn(CODE, generator=torch.Generator().manual_seed(index)) for index in indices
-        ]
-        return torch.stack(drawn)
-
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> torch.Tensor:
-        return self.decode(Code(self.sample_latents(indices, seed, steps)))
-
-
-def world(n: int, folder: Path) -> tuple[Context, System]:
-    """A run over n images, 3/5 of them to train on, with the paper's settings but for `SAMPLES`."""
-    rng = np.random.default_rng(0)
-    names = ("Male", "Blond_Hair", *(f"attribute {i}" for i in range(2, ATTRIBUTES)))
-    labels = rng.random((n, ATTRIBUTES)) < np.linspace(0.4, 0.1, ATTRIBUTES)
-    partition = rng.permutation(np.arange(n) * 10 // n)
-    dataset = Dataset(
-        name="noise",
-        root=folder,
-        source=Source(n),
-        transform=Transform(SIZE),
-        partition=np.where(partition < 6, 0, np.where(partition < 7, 1, 2)).astype(np.int8),
-        partition_source="random",
-        attribute_names=names,
-        attributes=labels,
-    )
-    settings = {
-        "fewshot.pool": n * 6 // 5,
-        "fewshot.samples": min(SAMPLES, n // 10),
-        "fewshot.acceptance": ("probability", "threshold"),
-    }
-    profile = PROFILES["paper"].changed_by(settings)
-    networks = SimpleNamespace(features=Network())
-    cpu, store = torch.device("cpu"), Store(folder / "store")
-    context = Context(dataset, profile, 0, cpu, store, None, networks=networks)  # type: ignore[arg-type]
-    store.make()
-    return context, Noise()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -307,31 +143,11 @@ def memory(name: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def measured(name: str, n: int, tree: Path) -> dict[str, float]:
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": str(tree),
-    }
-    command = [sys.executable, __file__, "--worker", name, "--sizes", str(n)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
-
-
-def row(name: str, n: int, found: list[list[dict[str, float]]]) -> list[str]:
-    """Of each tree its repeats: the least time, and the ratio where there are two."""
-    seconds = [min(one["seconds"] for one in repeats) for repeats in found]
-    mib = [min(one["MiB"] for one in repeats) for repeats in found]
-    ratio = [f"{seconds[0] / seconds[1]:.2f}"] if len(found) > 1 else []
-    cells = [f"{n:,}", *(f"{s:.2f}" for s in seconds), *ratio, *(f"{m:,.0f}" for m in mib)]
-    return [name, *cells]
-
-
 def growth(seconds: dict[int, float]) -> str:
     """The exponent of time between the two largest sizes."""
     if len(seconds) < 2:
         return ""
-    (a, b), (s, t) = zip(*sorted(seconds.items())[-2:], strict=True)
+    (a, s), (b, t) = sorted(seconds.items())[-2:]
     return f"{math.log(t / s) / math.log(b / a):.2f}"
 
 
@@ -351,20 +167,23 @@ def main() -> None:
         parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
     here = Path(__file__).resolve().parents[2]
     trees = [here] if args.against is None else [args.against.resolve(), here]
-    table, times = [], {}
-    for name, n in itertools.product(args.measures or MEASURES, sizes):
-        found: list[list[dict[str, float]]] = [[] for _ in trees]
-        for _, (tree, kept) in itertools.product(
-            range(args.repeats), zip(trees, found, strict=True)
-        ):
-            kept.append(measured(name, n, tree))
-            print(f"{tree.name} {name} {n:,}: {kept[-1]}", file=sys.stderr, flush=True)
-        times.setdefault(name, {})[n] = min(one["seconds"] for one in found[-1])
-        table.append([*row(name, n, found), growth(times[name]) if n == sizes[-1] else ""])
-    both = len(trees) > 1
-    headers = ["", "images", *(["s before", "s", "times as fast"] if both else ["s"])]
-    headers += [*(["MiB before", "MiB"] if both else ["MiB"]), "growth"]
-    print(tabulate(table, headers, "pipe", disable_numparse=True))
+    rows = []
+    for name in args.measures or MEASURES:
+        seconds = {}
+        for n in sizes:
+            found: dict[Path, list[dict[str, float]]] = {tree: [] for tree in trees}
+            for _, tree in itertools.product(range(args.repeats), trees):
+                words = [__file__, "--worker", name, "--sizes", n]
+                found[tree].append(json.loads(program(*words, PYTHONPATH=str(tree))))
+                print(f"{tree.name} {name} {n:,}: {found[tree][-1]}", file=sys.stderr, flush=True)
+            least = {k: [min(one[k] for one in found[tree]) for tree in trees] for k in FOUND}
+            seconds[n] = least["seconds"][-1]
+            cells = [*(f"{s:.2f}" for s in least["seconds"]), *(f"{m:,.0f}" for m in least["MiB"])]
+            rows.append([name, f"{n:,}", *cells, growth(seconds) if n == sizes[-1] else ""])
+    units = [
+        f"{unit}{before}" for unit in ("s", "MiB") for before in (" before", "")[-len(trees) :]
+    ]
+    print(table(rows, ["", "images", *units, "growth"]))
 
 
 if __name__ == "__main__":

@@ -8,16 +8,14 @@ chunk's 64 images times every number of processes. Run it on an idle machine.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from tabulate import tabulate
+from measure import program, table
 
 from benchmarks import systems
 from benchmarks.core.context import Context
@@ -30,17 +28,9 @@ from diffae.data import open_portraits
 
 def seconds(processes: int, args: argparse.Namespace) -> float:
     """One measurement: `worker` in so many processes, with a store of its own."""
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     options = ["--samples", args.samples, "--steps", args.steps, "--system", args.system]
     with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
-        result = subprocess.run(
-            [sys.executable, *launch, __file__, "--worker", folder, *map(str, options)],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    return float(result.stdout)
+        return float(program(__file__, "--worker", folder, *options, processes=processes))
 
 
 def worker(args: argparse.Namespace) -> None:
@@ -48,9 +38,8 @@ def worker(args: argparse.Namespace) -> None:
     with distributed.main_first():
         dataset = open_portraits(100, 32)
     profile = PROFILES["smoke"].changed_by({"data.portraits": 100})
-    folder = args.worker
-    device = torch.device("cpu")
-    context = Context(dataset, profile, 0, device, Store(folder / "store"), folder / "pictures")
+    store, pictures = Store(args.worker / "store"), args.worker / "pictures"
+    context = Context(dataset, profile, 0, torch.device("cpu"), store, pictures)
     system = systems.load(args.system)
     system.sample([0], 0, 1)  # what a first call sets up is not timed
     context.codes.embed(torch.zeros(1, 3, 32, 32))
@@ -73,20 +62,19 @@ def main() -> None:
     if args.worker:
         worker(args)
         return
-    counts = [int(count) for count in args.processes.split(",")]
-    times: dict[int, list[float]] = {count: [] for count in counts}
+    times: dict[int, list[float]] = {int(count): [] for count in args.processes.split(",")}
     for _ in range(args.repeats):
-        for count in counts:
-            times[count].append(seconds(count, args))
-            print(f"{count} processes: {times[count][-1]:.2f} s", file=sys.stderr)
-    one = statistics.median(times[counts[0]])
-    rows = []
-    for count in counts:
-        all_times = ", ".join(f"{value:.2f}" for value in times[count])
-        middle = statistics.median(times[count])
-        rows.append([count, all_times, f"{middle:.2f}", f"{one / middle:.2f}"])
+        for count, found in times.items():
+            found.append(seconds(count, args))
+            print(f"{count} processes: {found[-1]:.2f} s", file=sys.stderr)
+    medians = {count: statistics.median(found) for count, found in times.items()}
+    one = next(iter(medians.values()))
+    rows = [
+        [count, ", ".join(f"{s:.2f}" for s in times[count]), f"{s:.2f}", f"{one / s:.2f}"]
+        for count, s in medians.items()
+    ]
     print(f"{args.samples} samples of {args.system}, T = {args.steps}, one thread a process\n")
-    print(tabulate(rows, ["processes", "seconds", "median", "times as fast"], "pipe"))
+    print(table(rows, ["processes", "seconds", "median", "times as fast"]))
 
 
 if __name__ == "__main__":

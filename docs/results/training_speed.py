@@ -1,48 +1,64 @@
-"""How fast a training step is: against a plain one, in two processes against one, and its noise in threads; how its memory grows.
+"""How fast a training is: its step, in two processes, its noise, what it reads, and what watching it costs.
 
-    python docs/results/training_speed.py [step] [processes] [noise] [images] [--rounds 9] [--preset portraits]
+    python docs/results/training_speed.py [step] [processes] [noise] [reading] [watching] [--rounds 9] [--preset portraits] [--data PATH]
 
 `step`: forward, backward, clipping, Adam and moving average of the preset's UNet at fixed z, by the trainer and by the plain network
 of network_call.py in float32 (standard layers, contiguous memory, Adam and average parameter by parameter, noise of the
 batch), in turn; a ratio is the median over rounds of the plain one's time over ours, with its quartiles. It fails if their gradients
 differ. `processes`: images a second of two gloo processes of one thread over those of one process of one thread, three times in turn.
 `noise`: milliseconds that a step of 32 images of 128 px waits for its noise, drawn in the step or by threads while another device
-computes (here: while the processor sleeps). `images`: peak memory of a training on 512 and on 4,096 images of 64 px that are read
-from disk.
+computes (here: while the processor sleeps).
+
+`reading`: images a second from a data set (--data, or 512 portraits of 256 px) and from its prepared copy, in random order, in batches in
+[-1, 1], as a training reads what it does not hold, with 0, 1 and 2 workers, beside the step of the preset (loss and gradient) on this
+machine's default device; every row begins with its files in the system's memory. `watching`: seconds of the processor of a step
+with a point for TensorBoard after it (a training of more than a thousand steps has fewer) over those of one without, in
+turn, and of a sheet. Set OMP_NUM_THREADS=1 for both.
 """
 
+import argparse
 import copy
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from network_call import Plain, ratio
-from PIL import Image
-from tabulate import tabulate
+from measure import in_turn, program, ratio, table
+from network_call import Plain
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffae import cli
+from diffae.data import Dataset, open_dataset, open_for_model
+from diffae.data.portraits import ensure
+from diffae.data.prepare import prepare
 from diffae.diffusion import add_noise, velocity
 from diffae.model import DiffusionAutoencoder
 from diffae.noise import ExampleNoise, Noise, NoiseAhead, normals
-from diffae.train.images import Images
+from diffae.train import precision
+from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
-from diffae.train.stages import noised
-from diffae.train.trainer import Training
-from diffae.train.types import Steps
+from diffae.train.stages import autoencoder_loss, noised
+from diffae.train.trainer import Training, batch_indices
+from diffae.train.types import Steps, View
+from diffae.train.watch.curves import Curves, TensorBoard
+from diffae.train.watch.sheets import COUNT, Sheets, of_autoencoder
 
-Step = Callable[[], object]
 CLOSE = 1e-3  # of the gradient of float32: what the order of sums may change
+READ, BATCH = 512, 32  # images that are read, and in a batch of these
+
+
+def noisy_images(count: int, size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+# ----------------------------------------------------------------------------------------------
+# A step
 
 
 class PlainStep:
@@ -88,161 +104,193 @@ def decoder_loss(model: DiffusionAutoencoder, data: Images) -> Callable[[Tensor,
     return loss
 
 
-def steps(preset: Preset, rounds: int) -> str:
+def step(args: argparse.Namespace) -> str:
+    preset: Preset = PRESETS[args.preset]
     torch.manual_seed(0)
     model = DiffusionAutoencoder(preset.model)
     for p in model.parameters():
         if not p.any():
             nn.init.normal_(p, std=0.02)
     batch = preset.image.batch_size
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, *[preset.image_size] * 2, 3))
-    data = Images(pixels.astype(np.uint8), False, "cpu")
+    data = Images(noisy_images(batch, preset.image_size), False, "cpu")
     rows = []
-    for precision in ("float32", "bfloat16"):
+    for name in ("float32", "bfloat16"):
         own = copy.deepcopy(model)
         own.unet.to(memory_format=torch.channels_last)
         schedule = replace(preset.image, learning_rate=1e-8)
-        training = Training(own.unet, schedule, 0, precision, steps=Steps(by_example=True))
+        training = Training(own.unet, schedule, 0, name, steps=Steps(by_example=True))
         loss = decoder_loss(own, data)
         plain = PlainStep(model, data.batch(torch.arange(batch)), 1e-8)
-        if precision == "float32":
-            _check(training, loss, plain)
-        ours: Step = lambda: training.advance(loss, torch.arange(batch))  # noqa: B023, E731
-        times: dict[str, list[float]] = {"plain": [], "ours": []}
-        for number in range(rounds + 1):
-            for name, step in (("plain", plain), ("ours", ours)):
-                start = time.perf_counter()
-                step()
-                if number:
-                    times[name].append(time.perf_counter() - start)
+        if name == "float32":
+            check(training, loss, plain)
+        ours = lambda: training.advance(loss, torch.arange(batch))  # noqa: B023, E731
+        times = in_turn({"plain": plain, "ours": ours}, args.rounds)
         each = 1000 * statistics.median(times["ours"]) / batch
-        rows.append([precision, ratio(times["plain"], times["ours"]), f"{each:.1f}"])
-    head = ["ours in", "times as fast as plain float32", "ms an image"]
+        rows.append([name, ratio(*times.values()), f"{each:.1f}"])
     threads = torch.get_num_threads()
-    table = tabulate(rows, head, "github", disable_numparse=True)
-    return f"A step of {preset.name}, batches of {batch}, {threads} thread(s)\n\n{table}"
+    made = table(rows, ["ours in", "times as fast as plain float32", "ms an image"])
+    return f"A step of {preset.name}, batches of {batch}, {threads} thread(s)\n\n{made}"
 
 
-def _check(training: Training, loss: Callable[..., Tensor], plain: PlainStep) -> None:
+def check(training: Training, loss: Callable[..., Tensor], plain: PlainStep) -> None:
     """That both compute the same: gradients on the same images, times and noise."""
     count = len(plain.images)
     noise = ExampleNoise(0, "training", range(count))
     t = torch.from_numpy(noise.integers(len(plain.model.alphas), size=count))
-    expected = torch.autograd.grad(
-        plain.loss(t, normals(noise, plain.images.shape)), list(plain.network.parameters())
-    )
+    theirs = plain.loss(t, normals(noise, plain.images.shape))
+    expected = torch.autograd.grad(theirs, list(plain.network.parameters()))
     value = loss(torch.arange(count), ExampleNoise(0, "training", range(count)))
     found = torch.autograd.grad(value, training.parameters)
     apart = sum(float((a - b).square().sum()) for a, b in zip(expected, found, strict=True)) ** 0.5
     whole = sum(float(a.square().sum()) for a in expected) ** 0.5
     if apart > CLOSE * whole:
-        sys.exit(f"the gradients of both differ by {apart / whole:.1e} of themselves")
+        raise SystemExit(f"the gradients of both differ by {apart / whole:.1e} of themselves")
 
 
-def processes(preset: Preset, rounds: int) -> str:
+# ----------------------------------------------------------------------------------------------
+# Processes, noise
+
+
+def processes(args: argparse.Namespace) -> str:
     rates: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(min(rounds, 3)):
+    for _ in range(3):
         for count, found in rates.items():
             with tempfile.TemporaryDirectory(prefix="training-speed-") as folder:
-                out = Path(folder) / "run"
-                launch = [
-                    "-m",
-                    "torch.distributed.run",
-                    "--standalone",
-                    f"--nproc-per-node={count}",
-                ]
-                words = ["-m", "diffae.train", preset.name, "--set", "image.samples=960"]
+                words = ["-m", "diffae.train", args.preset, "--set", "image.samples=960"]
                 words += ["--stages", "autoencoder", "--set", "encoder=none"]
-                words += ["--set", "portraits=256", "--device", "cpu", "--out", str(out)]
-                subprocess.run(
-                    [sys.executable, *(launch if count > 1 else []), *words],
-                    env=os.environ | {"OMP_NUM_THREADS": "1"},
-                    check=True,
-                    capture_output=True,
+                words += ["--set", "portraits=256", "--device", "cpu", "--out", f"{folder}/run"]
+                program(*words, processes=count)
+                note = json.loads(Path(folder, "run", "training.json").read_text())
+                found.append(
+                    note["stages"]["image"]["examples"] / note["stages"]["image"]["seconds"]
                 )
-                outcome = json.loads((out / "training.json").read_text())["stages"]["image"]
-                found.append(outcome["examples"] / outcome["seconds"])
-    gains = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
-    text = ", ".join(f"{gain:.2f}" for gain in gains)
-    one, two = (statistics.median(found) for found in rates.values())
-    return f"Two processes over one, {preset.name}: {text} times ({two:.1f} and {one:.1f} images a second)"
+    gains = ", ".join(f"{two / one:.2f}" for one, two in zip(*rates.values(), strict=True))
+    one, two = map(statistics.median, rates.values())
+    return f"Two processes over one, {args.preset}: {gains} times ({two:.1f} and {one:.1f} images a second)"
 
 
-def noise(rounds: int, size: int = 128, batch: int = 32) -> str:
+def noise(args: argparse.Namespace) -> str:
     """The sleep stands for a device that computes a step."""
+    ahead, size = NoiseAhead(0, "training"), 128
     waited: dict[str, list[float]] = {"in the step": [], "by threads": []}
-    ahead = NoiseAhead(0, "training")
-    for number in range(rounds + 2):
-        numbers, then = (range(n * batch, (n + 1) * batch) for n in (number, number + 1))
+    for number in range(args.rounds + 2):
+        numbers, then = (range(n * BATCH, (n + 1) * BATCH) for n in (number, number + 1))
         for name, found in waited.items():
             start = time.perf_counter()
             own = name == "in the step"
             drawn = ExampleNoise(0, "training", numbers) if own else ahead.of(numbers, then)
-            drawn.integers(1000, size=batch)
-            normals(drawn, (batch, 3, size, size))
+            drawn.integers(1000, size=BATCH)
+            normals(drawn, (BATCH, 3, size, size))
             if number > 1:
                 found.append(time.perf_counter() - start)
             time.sleep(0.2)
     rows = [[name, f"{1000 * statistics.median(found):.1f}"] for name, found in waited.items()]
-    table = tabulate(rows, ["noise is drawn", "ms that a step waits"], "github")
-    return f"{batch} images of {size} px\n\n{table}"
+    made = table(rows, ["noise is drawn", "ms that a step waits"])
+    return f"{BATCH} images of {size} px\n\n{made}"
 
 
-def peaks() -> Iterator[str]:
-    """A process of its own each, so that its peak is the training's."""
-    for count in (512, 4096):
-        with tempfile.TemporaryDirectory(prefix="training-speed-") as folder:
-            photographs = Path(folder) / "images"
-            photographs.mkdir()
-            generator = np.random.default_rng(0)
-            for number in range(count):
-                pixels = generator.integers(0, 256, (64, 64, 3)).astype(np.uint8)
-                Image.fromarray(pixels).save(photographs / f"{number:05}.png", compress_level=0)
-            code = (
-                "import resource, sys\n"
-                "from diffae.train import images\n"
-                "images.IN_MEMORY = 0\n"
-                "from diffae.train.__main__ import main\n"
-                "main(sys.argv[1:])\n"
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
-            )
-            words = [
-                "portraits",
-                "--stages",
-                "autoencoder",
-                "--set",
-                "encoder=none",
-                "--data",
-                str(photographs),
-                "--set",
-                "image.samples=256",
-            ]
-            result = subprocess.run(
-                [sys.executable, "-c", code, *words, "--out", str(Path(folder) / "run")],
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            kilobytes = int(result.stdout.split()[-1])
-            yield f"{count:,} images read from disk: peak {kilobytes / 1e6:.2f} GB"
+# ----------------------------------------------------------------------------------------------
+# Reading
+
+
+def reading(args: argparse.Namespace) -> str:
+    preset = PRESETS[args.preset]
+    data = open_for_model(args.data or ensure(READ, 256), preset.image_size)
+    device, rows = cli.default_device(), []
+    with tempfile.TemporaryDirectory(prefix="training-speed-") as folder:
+        prepare(data, Path(folder) / "copy")
+        copied = open_dataset(Path(folder) / "copy", preset.image_size)
+        step = stepping(preset, device)
+        for workers in (0, 1, 2):
+            for name, read in (("the data set", data), ("its prepared copy", copied)):
+                rate = read_by_training(read, workers)
+                rows.append([name, workers, f"{rate:,.0f}", f"{rate / step:.1f}"])
+    made = table(rows, ["read from", "workers", "images/s", "of the step's"])
+    title = f"{preset.name}, {preset.image_size} px, a step on {device}"
+    return f"{title}: {step:,.1f} images a second\n\n{made}"
+
+
+def read_by_training(data: Dataset, workers: int) -> float:
+    """Images a second as a training reads them, the second time round, from the first batch that is asked for."""
+    order = np.random.default_rng(0).permutation(len(data))[:READ]
+    source = Images(OnDisk(data, order), False, "cpu", workers)
+    batches = torch.arange(len(order)).split(BATCH)
+
+    def all_batches() -> None:
+        with source.ahead(iter(batches)):
+            for batch in batches:
+                source.batch(batch)
+
+    return len(order) / in_turn({"reading": all_batches}, 1)["reading"][0]
+
+
+def stepping(preset: Preset, device: str) -> float:
+    """Images a second of loss and gradient, the fastest of three steps."""
+    model = DiffusionAutoencoder(preset.model).to(device)
+
+    def one() -> None:
+        x_0 = torch.randn(BATCH, 3, preset.image_size, preset.image_size, device=device)
+        t = torch.randint(0, len(model.alphas), (BATCH,), device=device)
+        noise = torch.randn_like(x_0)
+        x_t = add_noise(x_0, noise, model.alphas[t])
+        loss = F.mse_loss(model.unet(x_t, t, model.encoder(x_0)), noise)
+        loss.backward()
+        float(loss.detach())
+
+    return BATCH / min(in_turn({"step": one}, 3)["step"])
+
+
+# ----------------------------------------------------------------------------------------------
+# Watching
+
+
+def watching(args: argparse.Namespace) -> str:
+    preset = PRESETS[args.preset]
+    batch = preset.image.batch_size
+    pixels = noisy_images(4 * batch, preset.image_size)
+    model = DiffusionAutoencoder(preset.model)
+    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    networks.to(memory_format=torch.channels_last)
+    how = precision.choose(precision.AUTO, "cpu")[0]
+    training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
+    loss = autoencoder_loss(model, Images(pixels, preset.flip, "cpu"), None, 0.0)
+
+    def one() -> float:
+        return training.advance(loss, batch_indices(len(pixels), batch, 0, training.step))
+
+    with tempfile.TemporaryDirectory() as folder:
+        every_step = Curves([TensorBoard(Path(folder) / "logs")])
+        every_step.begins(training, View("image"), lambda: 0)
+        every_step._every = 1
+        calls = {"watched": lambda: every_step.step(one()), "plain": one}
+        times = in_turn(calls, 3 * args.rounds, time.process_time)
+        shown = torch.from_numpy(pixels[:COUNT]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        sheets = Sheets(
+            Path(folder) / "s", "t", lambda: shown, "", {"image": batch}, lambda path: None
+        )
+        begun = time.process_time()
+        sheets.begins(training, View("image", of_autoencoder(model)), lambda: 0)
+        drawn = time.process_time() - begun
+    plain = statistics.median(times["plain"])
+    return (
+        f"{preset.name} in {how}: a step of {batch} images {plain:.3f} s\n"
+        f"with a point after each: {ratio(*times.values())} of it\n"
+        f"a sheet of {COUNT} images {drawn:.2f} s: {drawn / plain:.1f} steps"
+    )
+
+
+KINDS = {one.__name__: one for one in (step, processes, noise, reading, watching)}
 
 
 def main() -> None:
     parser = cli.Parser("docs/results/training_speed.py", __doc__)
-    kinds = ["step", "processes", "noise", "images"]
-    parser.add_argument("what", nargs="*", choices=kinds, default=kinds)
+    parser.add_argument("what", nargs="*", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rounds", type=cli.positive, default=9)
     parser.add_argument("--preset", choices=PRESETS, default="portraits")
+    parser.add_argument("--data", type=cli.path, help="what is read; portraits unless given")
     args = parser.parse()
-    preset = PRESETS[args.preset]
-    if "step" in args.what:
-        print(steps(preset, args.rounds), end="\n\n", flush=True)
-    if "processes" in args.what:
-        print(processes(preset, args.rounds), end="\n\n", flush=True)
-    if "noise" in args.what:
-        print(noise(args.rounds), end="\n\n", flush=True)
-    if "images" in args.what:
-        print("\n".join(peaks()))
+    for what in args.what:
+        print(KINDS[what](args), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,8 @@ def test_a_network_is_one_graph_to_the_compiler():
     torch.testing.assert_close(found, expected)
 
 
-def test_the_plain_network_of_the_measurement_is_this_one(model):
+def test_the_plain_network_of_the_measurement_is_this_one(model, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "results")  # where it has a module beside it
     script = runpy.run_path(str(ROOT / "docs" / "results" / "network_call.py"))
     x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, 256), torch.tensor([0, 700])
     with torch.no_grad():

@@ -3,39 +3,157 @@
     python docs/results/solvers/solvers.py                                  the packaged models on portraits
     python docs/results/solvers/solvers.py --model portraits-noise=runs/noise
     python docs/results/solvers/solvers.py --model fashion-mnist=runs/fashion --data /usr/share/datasets/fashion-mnist
-    python docs/results/solvers/solvers.py --ffhq128                        the authors' layout, with given weights
-    python docs/results/solvers/solvers.py --speed                          seconds, both sides alternating
     python docs/results/solvers/solvers.py --tables                         solvers.csv and README.md, measuring nothing
 
 What a cell made is a file in `--out`, so that the same command goes on where it stopped; solvers.csv has the numbers of
-all files there, README.md's tables those of solvers.csv. `--hours H` begins no further cell after so long. Set
+all files there, README.md's tables those of solvers.csv. Set
 OMP_NUM_THREADS=1 where something else runs.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import tables
 import torch
-from subjects import KEPT, SAMPLES, Crops, HeldOut, Subject, fill, midpoints, noises
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torch import Tensor
 
+from benchmarks.core.selection import Selection, select
 from benchmarks.metrics.features import feature_network
-from diffae import DiffusionAutoencoder
-from diffae.config import ARCHITECTURES
+from benchmarks.tasks.identity import edit
+from diffae import DDIM, DiffusionAutoencoder, noise
+from diffae.between import slerp
+from diffae.checkpoint import open_checkpoint
+from diffae.config import AUTOENCODER
+from diffae.data import open_dataset, open_portraits
 from diffae.eight_bit import to_uint8
-from probes import LinearProbe
+from probes import LinearProbe, fit_lbfgs
 
+SEED = 7  # of portraits, choices, noise and crops: the issue's figures, and so our choices, came from others
+PORTRAITS = 3_000
+IMAGES, SAMPLES, KEPT = 16, 128, 32  # of a round trip, new ones, and how many of these are kept
+TRAIN, REFERENCE = 1_500, 900
+ATTRIBUTE, STRENGTH = "Male", 0.3  # of edits; the first attribute where there is no such one
+NARROWEST, CROP_SIDES = 32, (32, 48, 96, 192)
 PAPER, FAST = ("ddim", 100), ("ab2-v", 10)
 CONVERGED, SECOND = ("ab2-v", 50), ("ab2-eps", 50)  # the second shows that the first has converged
 BOTH = ("ddim", "ab2-v")
 SOLVERS = (*BOTH, "ab2-v:power-2.5", "ddim:power-2", "ab2-eps", "implicit-v", "dpm++2m")
 BATCH = 32
 Arrays = dict[str, np.ndarray]
+
+
+# ----------------------------------------------------------------------------------------------
+# What the solvers are tried on
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with the verbs of both kinds; z is None for one that has none."""
+
+    name: str
+    model: DiffusionAutoencoder | DDIM
+
+    @staticmethod
+    def load(name: str, path: str) -> "Subject":
+        autoencoder = open_checkpoint(path).config.kind == AUTOENCODER
+        model = (DiffusionAutoencoder if autoencoder else DDIM).from_pretrained(path)
+        return Subject(name, model)
+
+    @property
+    def latent(self) -> bool:
+        """Whether it is an autoencoder."""
+        return isinstance(self.model, DiffusionAutoencoder)
+
+    def z(self, images: Tensor) -> Tensor | None:
+        return self.model.encode(images) if isinstance(self.model, DiffusionAutoencoder) else None
+
+    def encode(self, images: Tensor, z: Tensor | None, solver: str, steps: int) -> Tensor:
+        codes = () if z is None else (z,)
+        return self.model.encode_stochastic(images, *codes, steps=steps, solver=solver)
+
+    def decode(self, z: Tensor | None, x_T: Tensor, solver: str, steps: int) -> Tensor:
+        codes = (x_T,) if z is None else (z, x_T)
+        return self.model.decode(*codes, steps=steps, solver=solver)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images that a model was not trained on, no person twice, and what edits of them need."""
+
+    selection: Selection
+
+    @staticmethod
+    def open(path: str | None) -> "HeldOut":
+        data = open_dataset(path, 32) if path else open_portraits(PORTRAITS, 32, SEED)
+        return HeldOut(select(data, "test", REFERENCE, SEED))
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Of the first picture of each of the first persons."""
+        return np.sort(np.unique(self.selection.groups, return_index=True)[1])[:IMAGES]
+
+    @cached_property
+    def images(self) -> Tensor:
+        return self.selection.batch(self.positions)
+
+    @property
+    def attribute(self) -> int:
+        names = self.selection.dataset.attribute_names
+        return names.index(ATTRIBUTE) if ATTRIBUTE in names else 0
+
+    def probe(self, subject: Subject) -> LinearProbe:
+        """A converged linear classifier of z_sem, on training images."""
+        train = select(self.selection.dataset, "train", TRAIN, SEED)
+        assert isinstance(subject.model, DiffusionAutoencoder)
+        z = subject.model.encode(train.batch(np.arange(len(train))))
+        return fit_lbfgs(z, torch.from_numpy(train.labels), C=0.1)
+
+    def towards(self) -> Tensor:
+        """Away from the attribute's present value: 1 or -1 an image."""
+        present = self.selection.labels[self.positions, self.attribute]
+        return torch.from_numpy(1.0 - 2.0 * present).float()
+
+    def edited(self, probe: LinearProbe, z: Tensor) -> Tensor:
+        """z_sem moved as `benchmarks.tasks.identity` moves it."""
+        return z + edit(probe, self.attribute, STRENGTH * self.towards())
+
+
+def crops() -> Tensor:
+    """Squares at random places of two photographs (CC BY, in scikit-learn), all but the smallest scaled down to 32 px."""
+    photos = [Image.fromarray(photo) for photo in load_sample_images().images]
+    rng, made = np.random.default_rng(SEED), []
+    for i in range(IMAGES):
+        photo, side = photos[i % len(photos)], CROP_SIDES[i // 2 % len(CROP_SIDES)]
+        left, top = (int(rng.integers(room - side + 1)) for room in photo.size)
+        box = (left, top, left + side, top + side)
+        made.append(photo.resize((NARROWEST, NARROWEST), Image.Resampling.BOX, box=box))
+    pixels = torch.from_numpy(np.stack(list(map(np.asarray, made)))).permute(0, 3, 1, 2)
+    return pixels.contiguous().float() / 127.5 - 1
+
+
+def midpoints(z: Tensor | None, x_T: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Codes half way between images 2 p and 2 p + 1, as `benchmarks.tasks.interpolation` has them."""
+    half = torch.full((len(x_T) // 2,), 0.5)
+    between = slerp(x_T[::2], x_T[1::2], half)
+    return None if z is None else (z[::2] + z[1::2]) / 2, between
+
+
+def noises(purpose: str, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal numbers, N x ..., the same for every solver."""
+    return noise.normal(SEED, purpose, range(shape[0]), shape[1:])
+
+
+# ----------------------------------------------------------------------------------------------
+# Cells
 
 
 @dataclass(frozen=True)
@@ -52,44 +170,27 @@ class Cell:
 
 
 def plan(subject: Subject) -> Iterator[tuple[str, Cell]]:
-    """(data, cell), what matters most first: "held-out" or "crops"."""
-    first = (PAPER, FAST, ("ab2-v:power-2.5", 10), ("ddim", 10))
-    for data in ("held-out", "crops"):
-        yield from ((data, Cell("trip", *pair)) for pair in first)
-    yield "held-out", Cell("trip", *CONVERGED)
-    yield from (("held-out", Cell("cross", *pair)) for pair in (FAST, PAPER))
-    yield from (("held-out", Cell("trip", solver, 10)) for solver in SOLVERS)
-    yield from ((data, Cell("trip", "ab2-v", 12)) for data in ("held-out", "crops"))
-    yield "held-out", Cell("trip", "ab2-v:uniform", 10)
-    yield from (("held-out", Cell("trip", solver, n)) for n in (20, 5) for solver in SOLVERS[:3])
+    """What is measured of a model: "held-out" or "crops", and the cell."""
+    best = SOLVERS[:3]
+    held_out = [*product(SOLVERS, (5, 10, 20)), *product(best, (6, 8)), ("ab2-v:uniform", 10)]
+    held_out += [("ab2-v", 12), ("ddim", 50), PAPER, CONVERGED, SECOND]
+    crops = [*product(SOLVERS, (10,)), *product(best, (5,)), PAPER, ("ab2-v", 12), ("ab2-v", 20)]
+    drawn = [*product(best, (10,)), PAPER, ("ab2-v", 5), ("ddim:power-2", 10)]
     if subject.latent:
-        yield from latents()
-    yield from (("held-out", Cell("samples", *pair)) for pair in (FAST, PAPER))
-    yield "held-out", Cell("kept", *CONVERGED)
-    yield from (("crops", Cell("trip", solver, 10)) for solver in SOLVERS)
-    yield from (("crops", Cell("trip", solver, 5)) for solver in SOLVERS[:3])
-    yield from (("held-out", Cell("trip", solver, n)) for n in (5, 20) for solver in SOLVERS)
-    yield "held-out", Cell("trip", "ddim", 50)
-    yield from (("held-out", Cell("trip", solver, n)) for n in (8, 6) for solver in SOLVERS[:3])
-    few = (("ddim", 10), ("ab2-v", 5), ("ab2-v:power-2.5", 10), ("ddim:power-2", 10))
-    yield from (("held-out", Cell("samples", *pair)) for pair in few)
-    yield from (("crops", Cell("trip", *pair)) for pair in (("ab2-v", 20), ("ddim", 50)))
-    yield "held-out", Cell("trip", *SECOND)
-    if subject.latent:
+        drawn += [("heun", 5), ("dpm++2m", 10), ("ab2-eps", 10), ("ddim", 20)]
+        latents = [*product(BOTH, (5, 10, 20, 50, 100)), ("ab2-v", 200), ("ab2-eps", 200)]
+        yield from (("held-out", Cell("latents", *how)) for how in latents)
         yield "held-out", Cell("samples-fast-z", *FAST)
-        more = (("heun", 5), ("dpm++2m", 10), ("ab2-eps", 10), ("ddim", 20))
-        yield from (("held-out", Cell("samples", *pair)) for pair in more)
+    yield from (("held-out", Cell("trip", *how)) for how in held_out)
+    yield from (("crops", Cell("trip", *how)) for how in [*crops, ("ddim", 50)])
+    yield from (("held-out", Cell("cross", *how)) for how in (FAST, PAPER))
+    yield from (("held-out", Cell("samples", *how)) for how in drawn)
+    yield "held-out", Cell("kept", *CONVERGED)
 
 
-def latents() -> Iterator[tuple[str, Cell]]:
-    """New z_sem by both solvers, and samples made of them."""
-    for steps in (5, 10, 20, 50, 100):
-        yield from (("held-out", Cell("latents", solver, steps)) for solver in BOTH)
-    yield from (("held-out", Cell("latents", solver, 200)) for solver in ("ab2-v", "ab2-eps"))
-
-
-# ----------------------------------------------------------------------------------------------
-# Cells
+def save(file: Path, **arrays: np.ndarray | list[float]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, **arrays)
 
 
 @dataclass(frozen=True)
@@ -110,8 +211,7 @@ class Bench:
             return
         start = time.perf_counter()
         found = getattr(self, f"_{cell.what.split('-')[0]}")(data, cell)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **found)
+        save(file, **found)
         spent = time.perf_counter() - start
         print(f"{self.subject.name}, {data}: {cell.file} in {spent:.0f} s", file=sys.stderr)
 
@@ -123,7 +223,7 @@ class Bench:
     def _trip(self, data: str, cell: Cell) -> Arrays:
         """There and back, and for held-out images the edit and the midpoints."""
         subject, how = self.subject, (cell.solver, cell.steps)
-        images = self.held_out.images if data == "held-out" else Crops().images
+        images = self.held_out.images if data == "held-out" else crops()
         z = subject.z(images)
         x_T = subject.encode(images, z, *how)
         found = {"images": images, "x_T": x_T, "trip": subject.decode(z, x_T, *how)}
@@ -133,9 +233,7 @@ class Bench:
                 found |= self._edit(z, x_T, how)
         return {name: value.numpy() for name, value in found.items()}
 
-    def _edit(
-        self, z: torch.Tensor, x_T: torch.Tensor, how: tuple[str, int]
-    ) -> dict[str, torch.Tensor]:
+    def _edit(self, z: Tensor, x_T: Tensor, how: tuple[str, int]) -> dict[str, Tensor]:
         """The edited images, and how far the probe's logit moved the intended way."""
         probe, column = self.probe, self.held_out.attribute
         edited = self.subject.decode(self.held_out.edited(probe, z), x_T, *how)
@@ -166,12 +264,10 @@ class Bench:
             z = torch.from_numpy(self.read(data, Cell("latents", *maker))["z"])[:count]
         size = self.subject.model.image_size
         x_T = noises("x_T", (SAMPLES, 3, size, size))[:count]
-        parts = [
-            self.subject.decode(
-                None if z is None else z[i : i + BATCH], x_T[i : i + BATCH], cell.solver, cell.steps
-            )
-            for i in range(0, count, BATCH)
-        ]
+        parts = []
+        for some in torch.arange(count).split(BATCH):
+            own = None if z is None else z[some]
+            parts.append(self.subject.decode(own, x_T[some], cell.solver, cell.steps))
         samples = torch.cat(parts)
         features = feature_network(None, False, torch.device("cpu"))(to_uint8(samples))
         return {"features": features.numpy(), "kept": samples[:KEPT].numpy()}
@@ -186,48 +282,7 @@ class Bench:
             selection = self.held_out.selection
             network = feature_network(None, False, torch.device("cpu"))
             features = network(to_uint8(selection.batch(np.arange(len(selection)))))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, features=features.numpy(), blocks=selection.blocks(20))
-
-
-# ----------------------------------------------------------------------------------------------
-# The authors' layout, and time
-
-
-def ffhq128(folder: Path) -> None:
-    """x_T and image of one input at 128 px by each solver, with weights of no meaning: the numerics alone."""
-    model = DiffusionAutoencoder(ARCHITECTURES["ffhq128_autoenc_130M"]).eval()
-    fill(model)
-    subject = Subject("ffhq128", model)
-    image = noises("image", (1, 3, 128, 128)).clamp(-1, 1)
-    x_T = noises("x_T", (1, 3, 128, 128))
-    z = subject.z(image)
-    for solver, steps in (("ab2-v", 40), *((s, n) for n in (5, 10, 20) for s in BOTH)):
-        file = folder / "ffhq128" / Cell("ffhq128", solver, steps).file
-        if not file.exists():
-            decoded = subject.decode(z, x_T, solver, steps)
-            encoded = subject.encode(image, z, solver, steps)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, decoded=decoded.numpy(), encoded=encoded.numpy())
-            print(file.name, file=sys.stderr)
-
-
-def speed(folder: Path, repeats: int = 3) -> None:
-    """Seconds of a round trip of the packaged model, both solvers in turn."""
-    subject = Subject.load("portraits", "portraits")
-    images = Crops().images[:4]
-    z = subject.z(images)
-    seconds: dict[str, list[float]] = {"ddim": [], "ab2-v": []}
-    for _ in range(repeats):
-        for solver, steps in (PAPER, FAST):
-            start = time.process_time()
-            subject.decode(z, subject.encode(images, z, solver, steps), solver, steps)
-            seconds[solver].append(time.process_time() - start)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "speed.npz", ddim=seconds["ddim"], fast=seconds["ab2-v"])
-
-
-# ----------------------------------------------------------------------------------------------
+            save(file, features=features.numpy(), blocks=selection.blocks(20))
 
 
 def main() -> None:
@@ -237,38 +292,17 @@ def main() -> None:
     parser.add_argument("--model", action="append", metavar="NAME[=PATH]", default=[])
     parser.add_argument("--data", help="images of these models; portraits unless given")
     parser.add_argument("--out", type=Path, default=Path("runs/solvers"))
-    parser.add_argument("--hours", type=float, default=float("inf"))
-    parser.add_argument("--ffhq128", action="store_true")
-    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--tables", action="store_true")
     args = parser.parse_args()
-    if args.ffhq128:
-        ffhq128(args.out)
-    if args.speed:
-        speed(args.out)
-    if not (args.ffhq128 or args.speed or args.tables):
-        measure(args)
-    from tables import write
-
-    write(args.out)
-
-
-def measure(args: argparse.Namespace) -> None:
-    until = time.monotonic() + 3600 * args.hours
-    held_out = HeldOut.open(args.data)
-    benches = []
-    for given in args.model or ("portraits", "portraits-ddim"):
-        name, _, path = given.partition("=")
-        benches.append(Bench(Subject.load(name, path or name), held_out, args.out / name))
-    todo: list[tuple[int, Callable[[], None]]] = []
-    for bench in benches:
-        bench.reference()
-        for rank, (data, cell) in enumerate(plan(bench.subject)):
-            todo.append((rank, lambda b=bench, d=data, c=cell: b.measure(d, c)))  # type: ignore[misc]
-    for _, work in sorted(todo, key=lambda pair: pair[0]):
-        if time.monotonic() > until:
-            return
-        work()
+    if not args.tables:
+        held_out = HeldOut.open(args.data)
+        for given in args.model or ("portraits", "portraits-ddim"):
+            name, _, path = given.partition("=")
+            bench = Bench(Subject.load(name, path or name), held_out, args.out / name)
+            bench.reference()
+            for data, cell in plan(bench.subject):
+                bench.measure(data, cell)
+    tables.write(args.out)
 
 
 if __name__ == "__main__":

@@ -1,89 +1,226 @@
-"""The tables of README.md and of docs/solvers.md, made of solvers.csv."""
+"""From the files of cells to numbers, one row a number in solvers.csv, and from these to the tables of README.md and docs/solvers.md.
 
-from collections.abc import Callable, Sequence
+`ssim`, `mse` (in [0, 1] units) and `logit` are means over images with their standard errors; `ssim gain` and `mse gain` the
+differences to the paper's DDIM with T = 100 on the same images, whose errors are of the pairs; `to paper` and `to converged`
+the MSE to the same edit, midpoint or sample made by DDIM with T = 100 and by a converged solver. `fd_effnet` has a
+jackknife's error and its gain that of the difference on the same noise and the same real images.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import summary
-from summary import Number
+import numpy as np
+import pandas as pd
+import torch
 from tabulate import tabulate
+
+from benchmarks.metrics.frechet_jackknife import Jackknife, blocks_of, jackknife
+from benchmarks.metrics.pixel import mse
+from benchmarks.metrics.ssim import ssim
+from diffae.sampling.scheme import find
 
 HERE = Path(__file__).parent
 CSV = HERE / "solvers.csv"
 PAGES = (HERE / "README.md", HERE.parents[1] / "solvers.md")
+COLUMNS = (
+    "model data what solver grid steps encode_calls decode_calls metric value stderr n".split()
+)
+Arrays = dict[str, np.ndarray]
+Values = dict[str, tuple[float, float, int]]  # metric: value, its standard error, n
+
+
+def write(out: Path) -> None:
+    """solvers.csv of the cells in `out`, if there are any, and the pages' tables of solvers.csv."""
+    if out.is_dir():
+        frame = pd.DataFrame(numbers(out), columns=COLUMNS).sort_values(COLUMNS[:9])
+        frame.to_csv(CSV, index=False, float_format="%.5g", na_rep="nan", lineterminator="\n")
+    found = Numbers(CSV)
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), found))
+
+
+# ----------------------------------------------------------------------------------------------
+# From cells to numbers
+
+
+def numbers(folder: Path) -> Iterator[tuple[object, ...]]:
+    for data in sorted(path for path in folder.glob("*/*") if path.is_dir()):
+        cells = {path.stem: path for path in data.glob("*.npz")}
+        for name, path in cells.items():
+            what, _, how = name.partition("-")
+            if what not in READERS:
+                continue
+            how = how.removeprefix("fast-z-")  # samples whose z_sem is the fast solver's
+            for title, found in READERS[what](path, cells):
+                yield from _rows(data.parent.name, data.name, title, how, found)
+
+
+def _rows(
+    model: str, data: str, what: str, how: str, found: Values
+) -> Iterator[tuple[object, ...]]:
+    solver, _, steps = how.rpartition("-")
+    scheme, T = find(solver.replace("_", ":")), int(steps)
+    encodes = scheme.inverts and what in ("round trip", "edit", "midpoint", "x_T")
+    encode = scheme.encode_calls(T) if encodes else 0
+    decode = 0 if what == "x_T" else scheme.decode_calls(T)
+    grid = scheme.grid.replace("-", " ")
+    for metric, values in found.items():
+        yield model, data, what, scheme.method, grid, T, encode, decode, metric, *values
+
+
+def load(path: Path) -> Arrays:
+    with np.load(path) as file:
+        return dict(file)
+
+
+def mean(values: np.ndarray) -> tuple[float, float, int]:
+    n = len(values)
+    stderr = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return float(values.mean()), stderr, n
+
+
+def compare(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """SSIM and MSE of each image."""
+    one, other = torch.from_numpy(a), torch.from_numpy(b)
+    return ssim(one, other).numpy(), mse(one, other).double().numpy()
+
+
+def _of_trip(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
+    cell = load(path)
+    yield "round trip", _gains(cell, cells)
+    std = cell["x_T"].reshape(len(cell["x_T"]), -1).std(axis=1)
+    yield "x_T", {"standard deviation": mean(std)}
+    for what in ("edit", "midpoint"):
+        if what in cell:
+            found = {
+                metric: mean(compare(cell[what], load(cells[made])[what])[1])
+                for metric, made in (
+                    ("to paper", "trip-ddim-100"),
+                    ("to converged", "trip-ab2-v-50"),
+                )
+                if made in cells and path != cells[made]
+            }
+            if what == "edit":
+                found["logit"] = mean(cell["logit"].astype(np.float64))
+            yield what, found
+
+
+def _of_crossing(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
+    maker = "ddim" if "ab2-v" in path.stem else "ab2-v"
+    yield f"x_T of {maker} decoded", _gains(load(path), cells)
+
+
+def _gains(cell: Arrays, cells: dict[str, Path]) -> Values:
+    similarity, error = compare(cell["trip"], cell["images"])
+    found = {"ssim": mean(similarity), "mse": mean(error)}
+    if "trip-ddim-100" in cells:
+        paper = load(cells["trip-ddim-100"])
+        of_paper, error_of_paper = compare(paper["trip"], paper["images"])
+        found["ssim gain"] = mean(similarity - of_paper)
+        found["mse gain"] = mean(error - error_of_paper)
+    return found
+
+
+def _of_latents(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
+    """Distance to converged ones, by the root mean square distance of those from their own mean."""
+    if "latents-ab2-v-200" in cells:
+        z, converged = load(path)["z"], load(cells["latents-ab2-v-200"])["z"]
+        spread = math.sqrt(np.square(converged - converged.mean(0)).sum(1).mean())
+        yield "latents", {"to converged": mean(np.linalg.norm(z - converged, axis=1) / spread)}
+
+
+def _of_samples(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
+    fast_z = "fast-z" in path.stem
+    cell, real = load(path), load(path.with_name("reference.npz"))
+    own, n = _frechet(cell, real), len(cell["features"])
+    found: Values = {"fd_effnet": (own.value, _stderr(own), n)}
+    base = (
+        "samples-ab2-v-10" if fast_z else "samples-ddim-100"
+    )  # the same solver where only z is another
+    if base in cells and cells[base] != path:
+        other = _frechet(load(cells[base]), real)
+        found["fd_effnet gain"] = (own.value - other.value, _stderr(own, other), n)
+    if "kept-ab2-v-50" in cells and not fast_z:
+        converged = load(cells["kept-ab2-v-50"])["kept"]
+        found["to converged"] = mean(compare(cell["kept"], converged)[1])
+    yield "samples, z by ab2-v 10" if fast_z else "samples", found
+
+
+def _frechet(cell: Arrays, real: Arrays) -> Jackknife:
+    features = cell["features"]
+    return jackknife(features, real["features"], blocks_of(len(features)), real["blocks"])
+
+
+def _stderr(one: Jackknife, without: Jackknife | None = None) -> float:
+    """Of a distance, or of its difference to another on the same blocks."""
+    parts = one.of_samples, one.of_reference
+    if without is not None:
+        parts = parts[0] - without.of_samples, parts[1] - without.of_reference
+    return math.sqrt(sum(np.square(part).sum() for part in parts))
+
+
+READERS = {"trip": _of_trip, "cross": _of_crossing, "latents": _of_latents, "samples": _of_samples}
+
+
+# ----------------------------------------------------------------------------------------------
+# Numbers, by all that names them
+
+
 STEPS = (5, 6, 8, 10, 12, 20, 50, 100)
-PAPER = ("ddim", "uniform", 100)
+PAPER, ROUGH = ("ddim", "uniform", 100), ("ddim", "uniform", 10)
 FAST, FASTER = ("ab2-v", "power 2", 10), ("ab2-v", "power 2.5", 10)
-How = tuple[str, str, int]
 BOTH = ("ssim", "mse")
+ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist")
+SOLVERS = ("ddim", "ab2-v", "ab2-eps", "implicit-v", "dpm++2m", "heun")
+How = tuple[str, str, int]
+Pair = tuple[str, str]  # model and data
 
 
 class Numbers:
-    """The rows of solvers.csv, by all that names them."""
+    """The rows of solvers.csv: model, data, what, solver, grid, steps, calls, metric, value, stderr, n."""
 
-    def __init__(self, rows: Sequence[Number]):
-        self.rows = rows
+    def __init__(self, file: Path):
+        self.rows = list(pd.read_csv(file).itertuples(index=False))
         self.found = {
-            (r.model, r.data, r.what, (r.solver, r.grid, r.steps), r.metric): r for r in rows
+            (r.model, r.data, r.what, (r.solver, r.grid, r.steps), r.metric): r for r in self.rows
         }
-        self.sets = sorted(
-            {(r.model, r.data) for r in rows if r.what == "round trip" and r.metric == "ssim"},
-            key=lambda pair: (ORDER.index(pair[0]) if pair[0] in ORDER else 9, pair[1] == "crops"),
-        )
-        self.models = list(dict.fromkeys(model for model, data in self.sets if data == "held-out"))
+        pairs = {
+            (r.model, r.data) for r in self.rows if (r.what, r.metric) == ("round trip", "ssim")
+        }
+        place = lambda pair: (ORDER.index(pair[0]) if pair[0] in ORDER else 9, pair[1] == "crops")  # noqa: E731
+        self.pairs: list[Pair] = sorted(pairs, key=place)
+        self.models = list(dict.fromkeys(model for model, data in self.pairs if data == "held-out"))
 
-    def __call__(self, model: str, data: str, what: str, how: How, metric: str) -> Number | None:
+    def __call__(self, model: str, data: str, what: str, how: How, metric: str):
         return self.found.get((model, data, what, how, metric))
+
+    def trip(self, pair: Pair, how: How, *metrics: str) -> list:
+        """Numbers of a round trip; SSIM and MSE unless others are asked for."""
+        return [self(*pair, "round trip", how, metric) for metric in metrics or BOTH]
 
     def ways(self, what: str, model: str | None = None) -> list[How]:
         """Solver, grid and steps of every row of a kind."""
         kept = (r for r in self.rows if r.what == what and model in (None, r.model))
-        return sorted({(r.solver, r.grid, r.steps) for r in kept}, key=_place)
+        place = lambda how: (SOLVERS.index(how[0]), "" if how[1] == "uniform" else how[1], how[2])  # noqa: E731
+        return sorted({(r.solver, r.grid, r.steps) for r in kept}, key=place)
+
+    def solvers(self, what: str, model: str | None = None) -> list[tuple[str, str]]:
+        return list(dict.fromkeys(how[:2] for how in self.ways(what, model)))
 
 
-ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist")
-SOLVERS = ("ddim", "ab2-v", "ab2-eps", "implicit-v", "dpm++2m", "heun")
-
-
-def _place(how: How) -> tuple[int, str, int]:
-    return SOLVERS.index(how[0]), "" if how[1] == "uniform" else how[1], how[2]
-
-
-def write(out: Path) -> None:
-    """solvers.csv of the cells in `out`, if there are any, and the page's tables of solvers.csv."""
-    if out.is_dir():
-        summary.write(out, CSV)
-    numbers = Numbers(summary.read(CSV))
-    for page in PAGES:
-        page.write_text(filled(page.read_text(), numbers))
-
-
-def filled(page: str, numbers: Numbers) -> str:
+def filled(page: str, found: Numbers) -> str:
     """A page with the tables between its marks made anew."""
     for name, make in TABLES.items():
-        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, found, rest = page.partition(begin)
-        if found:
-            page = before + begin + "\n" + make(numbers) + "\n\n" + end + rest.partition(end)[2]
+        before, begin, rest = page.partition(f"<!-- {name} -->\n")
+        if begin:
+            _, end, after = rest.partition("<!-- end -->")
+            page = f"{before}{begin}\n{make(found)}\n\n{end}{after}"
     return page
 
 
 # ----------------------------------------------------------------------------------------------
-# Cells of tables
-
-
-def score(number: Number | None, error: bool = True) -> str:
-    if number is None:
-        return ""
-    return f"{number.value:.4f}" + (f" ± {number.stderr:.4f}" if error else "")
-
-
-def small(number: Number | None, error: bool = False) -> str:
-    """A squared error, to two digits."""
-    if number is None:
-        return ""
-    if number.value < 5e-8:
-        return "< 5e-8"
-    return f"{number.value:.1e}" + (f" ± {number.stderr:.0e}" if error else "")
+# Tables
 
 
 def pipe(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
@@ -94,50 +231,43 @@ def title(model: str, data: str) -> str:
     return f"{model}, {'test images' if data == 'held-out' else 'photo crops'}"
 
 
-# ----------------------------------------------------------------------------------------------
-# Tables
+def small(number, error: bool = False) -> str:
+    """A squared error, to two digits."""
+    if number is None:
+        return ""
+    if number.value < 5e-8:
+        return "< 5e-8"
+    return f"{number.value:.1e}" + (f" ± {number.stderr:.0e}" if error else "")
 
 
-def twenty(numbers: Numbers) -> str:
-    """20 calls of the fast solver against 200 of the paper's, and who wins."""
+def score(number) -> str:
+    return "" if number is None else f"{number.value:.4f}"
+
+
+def both(found: Numbers, pair: Pair, how: How) -> str:
+    ssim, mse = found.trip(pair, how)
+    return f"{score(ssim)} / {small(mse)}" if ssim else ""
+
+
+def against_paper(found: Numbers, first: How, how: How, first_name: str, name: str) -> str:
+    """Round trips of two solvers, and whether the second wins against DDIM with 200 calls."""
     rows = []
-    for pair in numbers.sets:
-        found = [trip(numbers, pair, how) for how in (PAPER, FAST)]
-        if all(found):
-            rows.append([title(*pair), *found, *verdict(numbers, pair, FAST)])
-    headers = ("", "DDIM, 200 calls", "fast, 20 calls", "SSIM: difference", "MSE: difference")
-    return pipe(rows, (*headers, "fast is"))
+    for pair in found.pairs:
+        cells = [both(found, pair, one) for one in (first, how)]
+        if all(cells):
+            rows.append([title(*pair), *cells, *verdict(found, pair, how)])
+    headers = ("", first_name, f"{name}, 20 calls", "SSIM: difference", "MSE: difference")
+    return pipe(rows, (*headers, f"{name} is"))
 
 
-def steeper(numbers: Numbers) -> str:
-    """The same for the grid of power 2.5, and what DDIM does with 20 calls."""
-    rows = []
-    for pair in numbers.sets:
-        found = [trip(numbers, pair, how) for how in (("ddim", "uniform", 10), FASTER)]
-        if all(found):
-            rows.append([title(*pair), *found, *verdict(numbers, pair, FASTER)])
-    headers = ("", "DDIM, 20 calls", "power 2.5, 20 calls", "SSIM: difference", "MSE: difference")
-    return pipe(rows, (*headers, "power 2.5 is"))
-
-
-def trip(numbers: Numbers, pair: tuple[str, str], how: How) -> str:
-    ssim, mse = (numbers(*pair, "round trip", how, metric) for metric in BOTH)
-    return f"{score(ssim, False)} / {small(mse)}" if ssim else ""
-
-
-def verdict(numbers: Numbers, pair: tuple[str, str], how: How) -> list[str]:
+def verdict(found: Numbers, pair: Pair, how: How) -> list[str]:
     """The differences to DDIM, T = 100, in SSIM and MSE on the same images, ± their errors, and a word."""
-    s, e = (numbers(*pair, "round trip", how, f"{metric} gain") for metric in BOTH)
+    s, e = found.trip(pair, how, "ssim gain", "mse gain")
     if s is None or e is None:
         return ["", "", ""]
-    words = {word(s.value, s.stderr), word(-e.value, e.stderr)}
-    return [
-        f"{s.value:+.4f} ± {s.stderr:.4f}",
-        f"{e.value:+.1e} ± {e.stderr:.0e}",
-        words.pop()
-        if len(words) == 1
-        else f"{word(s.value, s.stderr)} / {word(-e.value, e.stderr)}",
-    ]
+    words = dict.fromkeys((word(s.value, s.stderr), word(-e.value, e.stderr)))
+    differences = [f"{s.value:+.4f} ± {s.stderr:.4f}", f"{e.value:+.1e} ± {e.stderr:.0e}"]
+    return [*differences, " / ".join(words)]
 
 
 def word(gain: float, stderr: float) -> str:
@@ -145,141 +275,106 @@ def word(gain: float, stderr: float) -> str:
     return "better" if gain > 2 * stderr else "worse" if gain < -2 * stderr else "undecided"
 
 
-def trips(numbers: Numbers) -> str:
+def trips(found: Numbers) -> str:
     parts = []
-    for pair in numbers.sets:
+    for pair in found.pairs:
         rows = []
-        for solver, grid in dict.fromkeys(how[:2] for how in numbers.ways("round trip")):
-            cells = []
-            for steps in STEPS:
-                cells.append(trip(numbers, pair, (solver, grid, steps)))
+        for solver, grid in found.solvers("round trip"):
+            cells = [both(found, pair, (solver, grid, steps)) for steps in STEPS]
             if any(cells):
                 rows.append([f"{solver}, {grid}", *cells])
-        n = {r.n for r in numbers.rows if (r.model, r.data) == pair and r.metric == "ssim"}
-        parts.append(
-            f"{title(*pair)} ({max(n)} images)\n\n" + pipe(rows, ("steps", *map(str, STEPS)))
-        )
+        n = max(r.n for r in found.rows if (r.model, r.data, r.metric) == (*pair, "ssim"))
+        parts.append(f"{title(*pair)} ({n} images)\n\n" + pipe(rows, ("steps", *map(str, STEPS))))
     return "\n\n".join(parts)
 
 
-def calls(numbers: Numbers) -> str:
+def calls(found: Numbers) -> str:
     """The fewest calls, of the steps tried, at which both SSIM and MSE are no worse."""
-    rows = []
-    solvers = list(dict.fromkeys(how[:2] for how in numbers.ways("round trip")))
-    for pair in numbers.sets:
+    rows, solvers = [], found.solvers("round trip")
+    for pair in found.pairs:
         for steps in (50, 100):
-            target = [numbers(*pair, "round trip", ("ddim", "uniform", steps), m) for m in BOTH]
-            if target[0] is None or target[1] is None:
-                continue
-            cells = [fewest(numbers, pair, solver, target[0], target[1]) for solver in solvers]
-            rows.append([title(*pair), f"T = {steps} ({2 * steps})", *cells])
+            target = found.trip(pair, ("ddim", "uniform", steps))
+            if all(target):
+                cells = [fewest(found, pair, solver, *target) for solver in solvers]
+                rows.append([title(*pair), f"T = {steps} ({2 * steps})", *cells])
     return pipe(rows, ("", "quality of DDIM", *(f"{a}, {b}" for a, b in solvers)))
 
 
-def fewest(
-    numbers: Numbers, pair: tuple[str, str], solver: tuple[str, ...], ssim: Number, mse: Number
-) -> str:
-    tried = [how for how in numbers.ways("round trip") if how[:2] == solver]
+def fewest(found: Numbers, pair: Pair, solver: tuple[str, str], ssim, mse) -> str:
     most = 0
-    for how in tried:
-        s, e = (numbers(*pair, "round trip", how, metric) for metric in BOTH)
-        if s is None or e is None:
-            continue
-        most = s.encode_calls + s.decode_calls
-        if s.value >= ssim.value and e.value <= mse.value:
-            return str(most)
+    for how in found.ways("round trip"):
+        s, e = found.trip(pair, how)
+        if how[:2] == solver and s and e:
+            most = s.encode_calls + s.decode_calls
+            if s.value >= ssim.value and e.value <= mse.value:
+                return str(most)
     return f"> {most}" if most else ""
 
 
-def edits(numbers: Numbers) -> str:
+def edits(found: Numbers) -> str:
     rows = []
-    for what, model in ((w, m) for w in ("edit", "midpoint") for m in numbers.models):
-        for how in numbers.ways(what, model):
-            found = [numbers(model, "held-out", what, how, m) for m in ("to paper", "to converged")]
-            logit = numbers(model, "held-out", what, how, "logit")
-            any_number = next((n for n in (*found, logit) if n), None)
-            if any_number and how[2] in (5, 10, 12, 20, 50, 100):
-                cost = str(any_number.encode_calls + any_number.decode_calls)
+    for what, model in ((w, m) for w in ("edit", "midpoint") for m in found.models):
+        for how in found.ways(what, model):
+            metrics = ("to paper", "to converged", "logit")
+            *errors, logit = (found(model, "held-out", what, how, metric) for metric in metrics)
+            some = next((n for n in (*errors, logit) if n), None)
+            if some and how[2] in (5, 10, 12, 20, 50, 100):
                 move = f"{logit.value:.2f} ± {logit.stderr:.2f}" if logit else ""
-                name = f"{how[0]}, {how[1]}"
-                errors = [small(n, True) for n in found]
-                rows.append([what, model, name, cost, *errors, move])
+                cells = [f"{how[0]}, {how[1]}", str(some.encode_calls + some.decode_calls)]
+                rows.append([what, model, *cells, *(small(n, True) for n in errors), move])
     return pipe(rows, ("", "model", "solver", "calls", "to DDIM T = 100", "to converged", "logit"))
 
 
-def samples(numbers: Numbers) -> str:
+def samples(found: Numbers) -> str:
     rows = []
-    for model in numbers.models:
+    for model in found.models:
         for what in ("samples", "samples, z by ab2-v 10"):
-            for how in numbers.ways(what, model):
-                fd, gain, distance = (
-                    numbers(model, "held-out", what, how, metric)
-                    for metric in ("fd_effnet", "fd_effnet gain", "to converged")
-                )
+            for how in found.ways(what, model):
+                metrics = ("fd_effnet", "fd_effnet gain", "to converged")
+                fd, gain, distance = (found(model, "held-out", what, how, m) for m in metrics)
                 if fd is not None:
                     name = f"{how[0]}, {how[1]}" + what.removeprefix("samples")
                     value = f"{fd.value:.1f} ± {fd.stderr:.1f}"
                     change = f"{gain.value:+.1f} ± {gain.stderr:.1f}" if gain else ""
-                    rows.append(
-                        [model, name, str(fd.decode_calls), value, change, small(distance, True)]
-                    )
+                    cells = [name, str(fd.decode_calls), value, change, small(distance, True)]
+                    rows.append([model, *cells])
     headers = ("model", "solver", "calls", "fd_effnet", "- DDIM T = 100", "MSE to converged")
     return pipe(rows, headers)
 
 
-def latents(numbers: Numbers) -> str:
-    rows = []
-    for model in numbers.models:
-        for solver, grid in dict.fromkeys(how[:2] for how in numbers.ways("latents", model)):
+def latents(found: Numbers) -> str:
+    rows, tried = [], (5, 10, 20, 50, 100, 200)
+    for model in found.models:
+        for solver, grid in found.solvers("latents", model):
             cells = []
-            for steps in (5, 10, 20, 50, 100, 200):
-                found = numbers(model, "held-out", "latents", (solver, grid, steps), "to converged")
+            for steps in tried:
+                number = found(model, "held-out", "latents", (solver, grid, steps), "to converged")
                 reference = (solver, steps) == ("ab2-v", 200)
-                cells.append("" if found is None or reference else f"{found.value:.4f}")
+                cells.append("" if reference else score(number))
             rows.append([model, f"{solver}, {grid}", *cells])
-    return pipe(rows, ("model", "solver", "5", "10", "20", "50", "100", "200"))
+    return pipe(rows, ("model", "solver", *map(str, tried)))
 
 
-def x_T(numbers: Numbers) -> str:
+def x_T(found: Numbers) -> str:
     rows = []
-    for pair in numbers.sets:
-        std = [numbers(*pair, "x_T", how, "standard deviation") for how in (PAPER, FAST, FASTER)]
-        crossed = (
-            numbers(*pair, "x_T of ddim decoded", FAST, "ssim"),
-            numbers(*pair, "x_T of ab2-v decoded", PAPER, "ssim"),
-        )
-        own = (numbers(*pair, "round trip", how, "ssim") for how in (PAPER, FAST))
+    for pair in found.pairs:
+        std = [found(*pair, "x_T", how, "standard deviation") for how in (PAPER, FAST, FASTER)]
+        own = [found(*pair, "round trip", how, "ssim") for how in (PAPER, FAST)]
+        crossed = [found(*pair, "x_T of ddim decoded", FAST, "ssim")]
+        crossed += [found(*pair, "x_T of ab2-v decoded", PAPER, "ssim")]
         deviations = [f"{n.value:.3f}" if n else "" for n in std]
-        rows.append([title(*pair), *deviations, *(score(n, False) for n in (*own, *crossed))])
+        rows.append([title(*pair), *deviations, *map(score, own + crossed)])
     headers = ("", "std, DDIM T = 100", "fast 10", "power 2.5, 10", "DDIM both ways")
     return pipe(rows, (*headers, "fast both ways", "DDIM's by fast", "fast's by DDIM"))
 
 
-def ffhq128(numbers: Numbers) -> str:
-    rows = []
-    for how in numbers.ways("either way"):
-        found = [
-            numbers("ffhq128 layout", "noise", "either way", how, f"{part} to converged")
-            for part in ("image", "x_T")
-        ]
-        rows.append([f"{how[0]}, {how[1]}", str(how[2]), *map(small, found)])
-    return pipe(rows, ("solver", "calls", "decoding: MSE of the image", "encoding: MSE of x_T"))
-
-
-def speed(numbers: Numbers) -> str:
-    found = numbers("portraits", "crops", "round trip", FAST, "times as fast")
-    return f"{found.value:.2f} ± {found.stderr:.2f} times as fast" if found else "not measured"
-
-
 TABLES: dict[str, Callable[[Numbers], str]] = {
-    "twenty": twenty,
-    "steeper": steeper,
+    "twenty": lambda found: against_paper(found, PAPER, FAST, "DDIM, 200 calls", "fast"),
+    "steeper": lambda found: against_paper(found, ROUGH, FASTER, "DDIM, 20 calls", "power 2.5"),
     "trips": trips,
     "calls": calls,
     "edits": edits,
     "samples": samples,
     "latents": latents,
     "x_T": x_T,
-    "ffhq128": ffhq128,
-    "speed": speed,
 }

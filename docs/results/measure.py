@@ -1,0 +1,49 @@
+"""What the scripts of results share: calls timed in turn, their ratios, programs of their own, and tables."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tabulate import tabulate
+
+Call = Callable[[], object]
+
+
+def in_turn(
+    calls: Mapping[str, Call], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each call in each round, one call after the other; what first calls set up is not timed."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            if number:
+                times[name].append(clock() - start)
+    return times
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
+    """How many times as fast: the median over rounds of the ratio in a round, and its quartiles."""
+    low, middle, high = statistics.quantiles([a / b for a, b in zip(slow, fast, strict=True)])
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def program(*words: object, processes: int = 1, **variables: str) -> str:
+    """What a Python program prints that runs with one thread, in so many processes of torch.distributed."""
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.run(
+        [sys.executable, *(launch if processes > 1 else []), *map(str, words)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    """A Markdown table of cells as they are."""
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
