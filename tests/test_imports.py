@@ -7,6 +7,7 @@ systems, metrics, runtime, and no task knows another.
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ ENTRIES = ("api", "run", "measure", "console", "commands", "evaluate", "evaluate
 FRONTS = ("diffae/images", "diffae/app")
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The modules that a file imports, those inside functions too: `a.b` of `from a import b` where it may be one."""
     found = set()
