@@ -8,7 +8,9 @@ Images enter as uint8, as they would be read from files: a distance to a data se
 fair after the same rounding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -76,31 +78,20 @@ class FeatureNetwork:
         }
 
 
-def feature_network(
-    weights_dir: Path | None, allow_unknown: bool, device: torch.device
-) -> FeatureNetwork:
-    """Inception where its weights are found, else EfficientNet-lite0; `metric_name` says which."""
-    if weights.find("inception", weights_dir) is not None:
-        return inception(weights.load_path("inception", weights_dir, allow_unknown), device)
-    path = weights.load_path(EFFNET, weights_dir, allow_unknown)
-    return efficientnet_lite0(path, device)
+class _Prepared(nn.Module):
+    """A network that takes images in [-1, 1], of `prepare` of those in [0, 1]."""
 
-
-class _FIDFeatures(nn.Module):
-    """pytorch-fid's preprocessing: [0, 1] -> 299 px, bilinear without antialiasing -> [-1, 1]."""
-
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.prepare = network, prepare
 
     def forward(self, images: Tensor) -> Tensor:
-        size = (INCEPTION_SIZE, INCEPTION_SIZE)
-        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        return self.network(2 * images - 1)
+        return self.network(2 * self.prepare(images) - 1)
 
 
 def inception(path: Path, device: torch.device) -> FeatureNetwork:
-    """The FID network with the weights of the file `path`: features of the last pooling."""
+    """The FID network with the weights of the file `path`: features of the last pooling, of images at 299 px, bilinear without
+    antialiasing, as pytorch-fid has them."""
     network = _fid_inception_v3()
     try:
         network.load_state_dict(weights.read_state(path))
@@ -109,6 +100,9 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
             f"{path}: not the weights of FID's Inception-v3: {_first_line(error)}"
         ) from None
     network.fc = nn.Identity()
+    prepare = partial(
+        F.interpolate, size=(INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False
+    )
     return FeatureNetwork(
         name="inception-v3 (pytorch-fid)",
         metric_name=seen_through("fid", "inception"),
@@ -118,7 +112,7 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
         resize="bilinear, no antialiasing",
         sha256=weights.sha256(path),
         device=device,
-        module=_frozen(_FIDFeatures(without_batch_norms(network)), device),
+        module=_frozen(_Prepared(without_batch_norms(network), prepare), device),
     )
 
 
@@ -145,19 +139,11 @@ def _fid_inception_v3() -> nn.Module:
     return network
 
 
-class _EffNetFeatures(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(2 * resize(images, EFFNET_SIZE) - 1)
-
-
 def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
     """EfficientNet-lite0 with the weights of the file `path`: what its classifier takes."""
     network = effnet_lite0(path)
     network.reset_classifier(0)  # type: ignore[operator]
+    prepare = partial(resize, size=EFFNET_SIZE)
     return FeatureNetwork(
         name="efficientnet-lite0 (ImageNet-1k)",
         metric_name=seen_through("fid", EFFNET),
@@ -167,7 +153,7 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
         resize="bilinear, antialiased",
         sha256=weights.sha256(path),
         device=device,
-        module=_frozen(_EffNetFeatures(without_batch_norms(network)), device),
+        module=_frozen(_Prepared(without_batch_norms(network), prepare), device),
     )
 
 

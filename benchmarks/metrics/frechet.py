@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,7 +28,7 @@ from diffae.errors import UserError
 
 UNKNOWN = 0
 ROWS = 4096  # taken in float64 at once
-MOST_FEATURES, LARGEST = 8192, 1e100  # what is believed of a file
+LARGEST = 1e100  # what is believed of a file
 
 Array = NDArray[np.floating]
 
@@ -166,15 +164,14 @@ def is_statistics(path: Path) -> bool:
 def read_statistics(path: Path) -> Moments:
     """Read statistics written here or by others. Raises UserError naming the file."""
     try:
-        with ZipFile(path) as archive:
-            mean = _read_array(archive, "mu", 1)
-            covariance = _read_array(archive, "sigma", 2)
-            n = _read_count(archive) if "n.npy" in archive.namelist() else UNKNOWN
+        with np.load(path, allow_pickle=False) as file:
+            mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+            n = float(file["n"]) if "n" in file else UNKNOWN
     except Exception as error:  # a damaged archive can raise whatever it likes
         raise UserError(
             f"{path}: not statistics of features (an npz with mu and sigma): {error}"
         ) from None
-    if not len(mean) or covariance.shape != (len(mean), len(mean)):
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise UserError(
             f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together"
         )
@@ -183,28 +180,9 @@ def read_statistics(path: Path) -> Moments:
     asymmetry, variances = np.abs(covariance - covariance.T).max(), covariance.diagonal()
     if asymmetry > 1e-3 * variances.max() or variances.min() < 0:
         raise UserError(f"{path}: sigma is not a covariance: not symmetric, or negative variances")
-    return Moments(n, mean, covariance if n == UNKNOWN else covariance * (n - 1))
-
-
-def _read_array(archive: ZipFile, name: str, dimensions: int) -> Array:
-    """An array of an npz archive in float64; what its header promises is looked at first."""
-    with archive.open(f"{name}.npy") as file:
-        version = npy.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{name} is of version {version} of NumPy's format")
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = header(file)
-    if len(shape) != dimensions or max(shape, default=0) > MOST_FEATURES or dtype.kind not in "fiu":
-        raise ValueError(f"{name} is {dtype} {shape}")
-    with archive.open(f"{name}.npy") as file:
-        return np.asarray(npy.read_array(file, allow_pickle=False), np.float64)
-
-
-def _read_count(archive: ZipFile) -> int:
-    n = float(_read_array(archive, "n", 0))
-    if not (n.is_integer() and 1 <= n < 1e15):
-        raise ValueError(f"n is {n:g}")
-    return int(n)
+    if n != UNKNOWN and not (n.is_integer() and 1 <= n < 1e15):
+        raise UserError(f"{path}: n is {n:g}, no number of images")
+    return Moments(int(n), mean, covariance if n == UNKNOWN else covariance * (n - 1))
 
 
 def bias_note(n: int, dim: int) -> str:

@@ -80,23 +80,6 @@ class FaceEmbedding:
         return described
 
 
-def face_embedding(
-    weights_dir: Path | None, allow_unknown: bool, device: torch.device, dataset_name: str
-) -> FaceEmbedding:
-    """ArcFace where its weights are found, else on the portraits the embedding of ours.
-
-    `metric_name` says which. Raises NotAvailable where there is neither.
-    """
-    if weights.find("arcface", weights_dir) is not None:
-        return arcface(weights.load_path("arcface", weights_dir, allow_unknown), device)
-    if dataset_name != PORTRAITS:
-        raise NotAvailable(
-            f"no face recognition weights: put {weights.KNOWN['arcface'].filename} into "
-            f"--weights-dir (the packaged embedding knows only the data set {PORTRAITS!r})"
-        )
-    return id_portraits(PACKAGED, device)
-
-
 def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of the angle between embeddings, [N, d] twice -> [N] in [-1, 1]."""
     return F.cosine_similarity(a, b, dim=1)

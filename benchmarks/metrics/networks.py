@@ -1,18 +1,27 @@
 """The metric networks of a run: the real ones where their weights are, else the honestly named stand-ins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from benchmarks.metrics import weights
-from benchmarks.metrics.features import FeatureNetwork, feature_network
-from benchmarks.metrics.identity import FaceEmbedding, face_embedding
-from benchmarks.metrics.perceptual import PerceptualDistance, path_distance, perceptual_distance
+from benchmarks.metrics.features import FeatureNetwork, efficientnet_lite0, inception
+from benchmarks.metrics.identity import PACKAGED, PORTRAITS, FaceEmbedding, arcface, id_portraits
+from benchmarks.metrics.perceptual import (
+    PerceptualDistance,
+    effnet_distance,
+    lpips_alexnet,
+    lpips_vgg16,
+)
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.errors import NotAvailable
+from reports.metrics import EFFNET
+
+N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 
 
 @dataclass
@@ -25,27 +34,42 @@ class MetricNetworks:
     dataset: str
     batches: Batches = field(default_factory=Batches)
 
+    def _first(self, choices: dict[str, Callable[[Path, torch.device], N]]) -> N:
+        """By what is made of the first weights of `choices` that are there; the last of them ship."""
+        there = (name for name in choices if weights.find(name, self.weights_dir) is not None)
+        name = next(there, list(choices)[-1])
+        path = weights.load_path(name, self.weights_dir, self.allow_unknown)
+        return replace(choices[name](path, self.device), batches=self.batches)
+
     @cached_property
     def perceptual(self) -> PerceptualDistance:
-        found = perceptual_distance(self.weights_dir, self.allow_unknown, self.device)
-        return replace(found, batches=self.batches)
+        """LPIPS where AlexNet's weights are found, else its stand-in; `metric_name` says which."""
+        return self._first({"alexnet": lpips_alexnet, EFFNET: effnet_distance})
 
     @cached_property
     def path_distance(self) -> PerceptualDistance:
-        """The distance of path lengths, in float64."""
-        distance = path_distance(self.weights_dir, self.allow_unknown, self.perceptual)
-        return replace(distance.in_float64(), batches=self.batches)
+        """The distance of path lengths, in float64: `lpips_vgg` where VGG16's weights are found, else the same as `perceptual`."""
+        if weights.find("vgg16", self.weights_dir) is None:
+            return self.perceptual.in_float64()
+        return self._first({"vgg16": lpips_vgg16}).in_float64()
 
     @cached_property
     def features(self) -> FeatureNetwork:
-        found = feature_network(self.weights_dir, self.allow_unknown, self.device)
-        return replace(found, batches=self.batches)
+        """Inception where its weights are found, else EfficientNet-lite0; `metric_name` says which."""
+        return self._first({"inception": inception, EFFNET: efficientnet_lite0})
 
     @cached_property
     def face(self) -> FaceEmbedding:
-        """Raises NotAvailable where there is no embedding for this data set."""
-        found = face_embedding(self.weights_dir, self.allow_unknown, self.device, self.dataset)
-        return replace(found, batches=self.batches)
+        """ArcFace where its weights are found, else on the portraits the embedding of ours. Raises NotAvailable where there
+        is neither."""
+        if weights.find("arcface", self.weights_dir) is not None:
+            return self._first({"arcface": arcface})
+        if self.dataset != PORTRAITS:
+            raise NotAvailable(
+                f"no face recognition weights: put {weights.KNOWN['arcface'].filename} into "
+                f"--weights-dir (the packaged embedding knows only the data set {PORTRAITS!r})"
+            )
+        return replace(id_portraits(PACKAGED, self.device), batches=self.batches)
 
     def describe(self) -> dict[str, Any]:
         """What every one of them is, its weights by hash: what a run folder belongs to."""

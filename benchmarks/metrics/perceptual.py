@@ -72,25 +72,6 @@ class PerceptualDistance:
         }
 
 
-def perceptual_distance(
-    weights_dir: Path | None, allow_unknown: bool, device: torch.device
-) -> PerceptualDistance:
-    """LPIPS where AlexNet's weights are found, else its stand-in; `metric_name` says which."""
-    if weights.find("alexnet", weights_dir) is not None:
-        return lpips_alexnet(weights.load_path("alexnet", weights_dir, allow_unknown), device)
-    path = weights.load_path(EFFNET, weights_dir, allow_unknown)
-    return effnet_distance(path, device)
-
-
-def path_distance(
-    weights_dir: Path | None, allow_unknown: bool, at_hand: PerceptualDistance
-) -> PerceptualDistance:
-    """What path lengths are measured with: `lpips_vgg` where VGG16's weights are found, else `at_hand`."""
-    if weights.find("vgg16", weights_dir) is None:
-        return at_hand
-    return lpips_vgg16(weights.load_path("vgg16", weights_dir, allow_unknown), at_hand.device)
-
-
 def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
     """LPIPS v0.1 over the AlexNet trunk in the file `path`; images of 31 px or more, unresized."""
     return _lpips("alex", "alexnet", "lpips", path, device)

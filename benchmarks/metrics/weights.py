@@ -7,6 +7,7 @@ before it is opened: torch.hub itself never checks a file that is already in its
 
 import hashlib
 import importlib.resources
+import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,28 +127,17 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
 
 def _candidates(weight: Weight, weights_dir: Path | None) -> list[Path]:
     """The files that claim to be `weight`, in the order in which they are looked for."""
-    paths = (folder / weight.filename for folder in _folders(weight, weights_dir))
-    return [path for path in paths if path.exists()]
-
-
-def _folders(weight: Weight, weights_dir: Path | None) -> list[Path]:
     if weights_dir is not None and not weights_dir.is_dir():
         raise UserError(f"--weights-dir {weights_dir}: no such folder")
-    given = [] if weights_dir is None else [weights_dir]
-    return [*given, hub_folder(), *_package_folder(weight.package)]
+    folders = [hub_folder()] if weights_dir is None else [weights_dir, hub_folder()]
+    if weight.package and importlib.util.find_spec(weight.package):
+        folders.append(Path(str(importlib.resources.files(weight.package))) / "models")
+    paths = (folder / weight.filename for folder in folders)
+    return [path for path in paths if path.exists()]
 
 
 def hub_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def _package_folder(package: str) -> list[Path]:
-    if not package:
-        return []
-    try:
-        return [Path(str(importlib.resources.files(package))) / "models"]
-    except ModuleNotFoundError:
-        return []
 
 
 def sha256(path: Path) -> str:

@@ -2,9 +2,9 @@
 depends on those before it only, in order of rows, columns and channels; or, mirrored, of those after it in space."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.systems.networks.named import named
 from benchmarks.systems.networks.nvae_cells import WeightNormConv
 
 EXPANSION = 6
@@ -54,41 +54,21 @@ class MaskedConv(WeightNormConv):
         return self.weight * self.mask
 
 
-class _Hidden(nn.Module):
-    """`.convz`, with an ELU between its convolutions and one after."""
-
-    def __init__(self, channels: int, mirror: bool):
-        super().__init__()
-        wide = EXPANSION * channels
-        self.convz = nn.Sequential(
-            MaskedConv(channels, wide, 3, itself=False, mirror=mirror),
-            nn.ELU(),
-            MaskedConv(wide, wide, 5, itself=True, mirror=mirror, depthwise=True),
-            nn.ELU(),
-        )
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.convz(z)
-
-
-class _Mean(nn.Module):
-    """`.conv_0`, after one ELU more."""
-
-    def __init__(self, channels: int, mirror: bool):
-        super().__init__()
-        self.conv_0 = MaskedConv(EXPANSION * channels, channels, 1, itself=True, mirror=mirror)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.conv_0(F.elu(hidden))
-
-
 class _Half(nn.Module):
     """z - mu(z)."""
 
     def __init__(self, channels: int, mirror: bool):
         super().__init__()
-        self.conv = _Hidden(channels, mirror)
-        self.mu = _Mean(channels, mirror)
+        wide = EXPANSION * channels
+        hidden = nn.Sequential(
+            MaskedConv(channels, wide, 3, itself=False, mirror=mirror),
+            nn.ELU(),
+            MaskedConv(wide, wide, 5, itself=True, mirror=mirror, depthwise=True),
+            nn.ELU(),
+        )
+        self.conv = named(convz=hidden)
+        last = MaskedConv(wide, channels, 1, itself=True, mirror=mirror)
+        self.mu = named(elu=nn.ELU(), conv_0=last)  # one ELU more
 
     def forward(self, z: Tensor) -> Tensor:
         return z - self.mu(self.conv(z))

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from benchmarks.systems.networks.ddim_unet import DDIMUNet
 from benchmarks.systems.networks.logistic_mixture import channels
 from benchmarks.systems.networks.nvae_cells import (
-    DECODER_EXPANSION,
     POST_EXPANSION,
-    Cell,
     WeightNormConv,
+    falling,
+    rising,
 )
 
 TIMESTEPS = 1000
@@ -64,14 +64,14 @@ class Autoencoder(nn.Module):
         c, squeeze = config, config.squeeze
         top = c.channels * c.stride
         self.stem = WeightNormConv(3, c.channels, 3)
-        self.pre_process = nn.ModuleList(_falling(c.channels, [*c.pre, 0], squeeze))
-        self.enc_tower = nn.ModuleList(_falling(c.channels * 2 ** len(c.pre), c.enc, squeeze))
+        self.pre_process = falling(c.channels, [*c.pre, 0], squeeze)
+        self.enc_tower = falling(c.channels * 2 ** len(c.pre), c.enc, squeeze)
         self.enc0 = nn.Sequential(nn.ELU(), WeightNormConv(top, top, 1), nn.ELU())
         self.enc_sampler = WeightNormConv(top, c.latent_channels, 3)
         self.dec0 = WeightNormConv(c.latent_channels, top, 3)
-        self.dec_tower = nn.ModuleList(_rising(top, c.dec, squeeze))
+        self.dec_tower = rising(top, c.dec, squeeze)
         wide = c.channels * 2 ** len(c.post)
-        self.post_process = nn.ModuleList(_rising(wide, [0, *c.post], squeeze, POST_EXPANSION))
+        self.post_process = rising(wide, [0, *c.post], squeeze, POST_EXPANSION)
         head = WeightNormConv(c.channels, channels(c.mixtures), 3)
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 
@@ -91,30 +91,6 @@ class Autoencoder(nn.Module):
         for cell in (*self.dec_tower, *self.post_process):
             h = cell(h)
         return self.image_conditional(h)
-
-
-def _falling(width: int, cells: Sequence[int], squeeze: bool) -> list[Cell]:
-    """So many cells at each scale, and between scales one that halves the side."""
-    found = []
-    for scale, count in enumerate(cells):
-        if scale:
-            found.append(Cell.down(width, squeeze))
-            width *= 2
-        found += [Cell.encoding(width, squeeze) for _ in range(count)]
-    return found
-
-
-def _rising(
-    width: int, cells: Sequence[int], squeeze: bool, expansion: int = DECODER_EXPANSION
-) -> list[Cell]:
-    """So many cells at each scale, and between scales one that doubles the side."""
-    found = []
-    for scale, count in enumerate(cells):
-        if scale:
-            found.append(Cell.up(width, squeeze, expansion))
-            width //= 2
-        found += [Cell.decoding(width, squeeze, expansion) for _ in range(count)]
-    return found
 
 
 class Standardised(nn.Module):

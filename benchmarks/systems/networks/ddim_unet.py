@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.systems.networks.named import named
+
 GROUPS, GROUP_NORM_EPS = 32, 1e-6
 LONGEST_PERIOD = 10_000.0
 
@@ -73,24 +75,15 @@ class _Attention(nn.Module):
         return x + self.proj_out(seen)
 
 
-class _Down(nn.Module):
+def _down(channels: int) -> nn.Module:
     """Half the side; what is missing at the edge is zero on the right and below."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
+    conv = nn.Conv2d(channels, channels, 3, stride=2)
+    return named(edge=nn.ZeroPad2d((0, 1, 0, 1)), conv=conv)
 
 
-class _Up(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+def _up(channels: int) -> nn.Module:
+    larger = nn.Upsample(scale_factor=2, mode="nearest")
+    return named(larger=larger, conv=nn.Conv2d(channels, channels, 3, padding=1))
 
 
 class _Level(nn.Module):
@@ -101,8 +94,8 @@ class _Level(nn.Module):
         super().__init__()
         self.block = nn.ModuleList(_Block(c_in, c_out, c_time) for c_in, c_out in widths)
         self.attn = nn.ModuleList(_Attention(c_out) for _, c_out in widths if attends)
-        self.downsample: _Down | None = None
-        self.upsample: _Up | None = None
+        self.downsample: nn.Module | None = None
+        self.upsample: nn.Module | None = None
 
     def step(self, i: int, x: Tensor, time: Tensor) -> Tensor:
         x = self.block[i](x, time)
@@ -141,7 +134,7 @@ class DDIMUNet(nn.Module):
             kept += [width] * blocks
             now = width
             if level + 1 < len(widths):
-                self.down[-1].downsample = _Down(width)
+                self.down[-1].downsample = _down(width)
                 kept.append(width)
         self.mid = _Middle(now, c_time)
         ways_up: list[_Level] = []
@@ -152,7 +145,7 @@ class DDIMUNet(nn.Module):
                 now = width
             ways_up.append(_Level(pairs, c_time, attends[level]))
             if level > 0:
-                ways_up[-1].upsample = _Up(width)
+                ways_up[-1].upsample = _up(width)
         self.up = nn.ModuleList(reversed(ways_up))
         self.norm_out = _norm(now)
         self.conv_out = nn.Conv2d(now, c, 3, padding=1)

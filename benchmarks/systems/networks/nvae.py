@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from benchmarks.systems.networks.autoregressive import Flow
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture, channels
-from benchmarks.systems.networks.nvae_cells import POST_EXPANSION, Cell, WeightNormConv
+from benchmarks.systems.networks.nvae_cells import (
+    POST_EXPANSION,
+    Cell,
+    WeightNormConv,
+    falling,
+    rising,
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,10 @@ class NVAE(nn.Module):
         coarsest = c.image_size // c.scaling
         self.prior_ftr0 = nn.Parameter(torch.randn(top_dec, coarsest, coarsest))
         self.stem = WeightNormConv(3, c.channels_enc, 3)
-        self.pre_process = nn.ModuleList(self._before())
+        before = [
+            c.cells_pre - 1
+        ] * c.blocks  # and at the end of each block one that halves the side
+        self.pre_process = falling(c.channels_enc, [*before, 0], c.squeeze)
         self.enc_tower = nn.ModuleList(self._up())
         self.enc0 = nn.Sequential(nn.ELU(), WeightNormConv(top_enc, top_enc, 1), nn.ELU())
         self.enc_sampler = nn.ModuleList(
@@ -135,7 +144,8 @@ class NVAE(nn.Module):
             Flow(c.latent_channels) for _ in range(sum(c.groups) * c.flows)
         )
         self.dec_tower = nn.ModuleList(self._down(top_dec))
-        self.post_process = nn.ModuleList(self._after())
+        wide, after = c.channels_dec * 2**c.blocks, [c.cells_post - 1] * c.blocks
+        self.post_process = rising(wide, [0, *after], c.squeeze, POST_EXPANSION)
         head = WeightNormConv(c.channels_dec, channels(c.mixtures), 3)
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 
@@ -146,15 +156,6 @@ class NVAE(nn.Module):
         """Channels of the maps at each group, the coarsest first."""
         groups = enumerate(reversed(self.configuration.groups))
         return [top // 2**scale for scale, count in groups for _ in range(count)]
-
-    def _before(self) -> list[nn.Module]:
-        c, width = self.configuration, self.configuration.channels_enc
-        cells: list[nn.Module] = []
-        for _ in range(c.blocks):
-            cells += [Cell.encoding(width, c.squeeze) for _ in range(c.cells_pre - 1)]
-            cells.append(Cell.down(width, c.squeeze))
-            width *= 2
-        return cells
 
     def _up(self) -> list[nn.Module]:
         """Cells of each group, and after each but the last of all where it meets the decoder."""
@@ -178,17 +179,6 @@ class NVAE(nn.Module):
             modules.append(Cell.up(width, c.squeeze))
             width //= 2
         return modules[c.cells_dec : -1]
-
-    def _after(self) -> list[nn.Module]:
-        c = self.configuration
-        cells: list[nn.Module] = []
-        width = c.channels_dec * 2**c.blocks
-        for _ in range(c.blocks):
-            cells.append(Cell.up(width, c.squeeze, POST_EXPANSION))
-            width //= 2
-            more = range(c.cells_post - 1)
-            cells += [Cell.decoding(width, c.squeeze, POST_EXPANSION) for _ in more]
-        return cells
 
     # ------------------------------------------------------------------------------------------
     # Computing

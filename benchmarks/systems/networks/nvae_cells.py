@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.systems.networks.named import named
+
 NORM_EPS = 1e-5  # added to the norm of a kernel, not under its root
 BATCH_NORM_EPS, BATCH_NORM_MOMENTUM = 1e-5, 0.05
 RESIDUAL = 0.1  # what a cell adds to its input is scaled by
@@ -64,57 +66,29 @@ class BatchNormSwish(BatchNorm):
         return F.silu(super().forward(x))
 
 
-class _Named(nn.Module):
-    """A batch norm that lies one name deeper, `.bn`."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.bn = BatchNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(x)
-
-
-class _ConvBatchNormSwish(nn.Module):
-    def __init__(self, c_in: int, c_out: int, side: int, groups: int = 1):
-        super().__init__()
-        conv = nn.Conv2d(c_in, c_out, side, padding=side // 2, groups=groups, bias=False)
-        self.conv = nn.Sequential(conv, BatchNormSwish(c_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
-class BatchNormConv(nn.Module):
+def norm_conv(c_in: int, c_out: int, stride: int = 1) -> nn.Module:
     """Batch norm, swish, convolution 3 x 3: the encoder's operation, of which a cell has two."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int = 1):
-        super().__init__()
-        self.bn_act = BatchNormSwish(c_in)
-        self.conv_0 = WeightNormConv(c_in, c_out, 3, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv_0(self.bn_act(x))
+    return named(bn_act=BatchNormSwish(c_in), conv_0=WeightNormConv(c_in, c_out, 3, stride))
 
 
-class Depthwise(nn.Module):
+def depthwise(c_in: int, c_out: int, expansion: int, up: bool) -> nn.Module:
     """The decoder's operation, one a cell: `expansion` times the channels, a convolution 5 x 5 of each for itself, and
     back; twice the side with `up`. These convolutions have neither weight norm nor bias."""
+    wide = expansion * c_in
 
-    def __init__(self, c_in: int, c_out: int, expansion: int, up: bool):
-        super().__init__()
-        wide = expansion * c_in
-        self.conv = nn.Sequential(
-            *([nn.Upsample(scale_factor=2, mode="nearest")] if up else []),
-            _Named(c_in),
-            _ConvBatchNormSwish(c_in, wide, 1),
-            _ConvBatchNormSwish(wide, wide, 5, groups=wide),
-            nn.Conv2d(wide, c_out, 1, bias=False),
-            _Named(c_out),
-        )
+    def swished(inputs: int, side: int, groups: int) -> nn.Module:
+        conv = nn.Conv2d(inputs, wide, side, padding=side // 2, groups=groups, bias=False)
+        return named(conv=nn.Sequential(conv, BatchNormSwish(wide)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+    operations = nn.Sequential(
+        *([nn.Upsample(scale_factor=2, mode="nearest")] if up else []),
+        named(bn=BatchNorm(c_in)),
+        swished(c_in, 1, groups=1),
+        swished(wide, 5, groups=wide),
+        nn.Conv2d(wide, c_out, 1, bias=False),
+        named(bn=BatchNorm(c_out)),
+    )
+    return named(conv=operations)
 
 
 class SqueezeExcite(nn.Module):
@@ -137,9 +111,9 @@ class FactorizedReduce(nn.Module):
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
         quarter = c_out // 4
-        self.conv_1 = WeightNormConv(c_in, quarter, 1, stride=2)
-        self.conv_2 = WeightNormConv(c_in, quarter, 1, stride=2)
-        self.conv_3 = WeightNormConv(c_in, quarter, 1, stride=2)
+        self.conv_1, self.conv_2, self.conv_3 = (
+            WeightNormConv(c_in, quarter, 1, stride=2) for _ in range(3)
+        )
         self.conv_4 = WeightNormConv(c_in, c_out - 3 * quarter, 1, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -166,19 +140,19 @@ class Cell(nn.Module):
 
     @classmethod
     def encoding(cls, channels: int, squeeze: bool) -> "Cell":
-        operations = [BatchNormConv(channels, channels) for _ in range(2)]
+        operations = [norm_conv(channels, channels) for _ in range(2)]
         return cls(nn.Identity(), operations, channels, squeeze)
 
     @classmethod
     def down(cls, c_in: int, squeeze: bool) -> "Cell":
         """Half the side, twice the channels."""
         c_out = 2 * c_in
-        operations = [BatchNormConv(c_in, c_out, stride=2), BatchNormConv(c_out, c_out)]
+        operations = [norm_conv(c_in, c_out, stride=2), norm_conv(c_out, c_out)]
         return cls(FactorizedReduce(c_in, c_out), operations, c_out, squeeze)
 
     @classmethod
     def decoding(cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "Cell":
-        operation = Depthwise(channels, channels, expansion, up=False)
+        operation = depthwise(channels, channels, expansion, up=False)
         return cls(nn.Identity(), [operation], channels, squeeze)
 
     @classmethod
@@ -187,13 +161,37 @@ class Cell(nn.Module):
         c_out = c_in // 2
         larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         skip = nn.Sequential(larger, WeightNormConv(c_in, c_out, 1, bias=False))
-        return cls(skip, [Depthwise(c_in, c_out, expansion, up=True)], c_out, squeeze)
+        return cls(skip, [depthwise(c_in, c_out, expansion, up=True)], c_out, squeeze)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = self.skip(x)
         for operation in self._ops:
             x = operation(x)
         return seen + RESIDUAL * self.se(x)
+
+
+def falling(width: int, cells: Sequence[int], squeeze: bool) -> nn.ModuleList:
+    """So many cells at each scale, and between scales one that halves the side."""
+    found = nn.ModuleList()
+    for scale, count in enumerate(cells):
+        if scale:
+            found.append(Cell.down(width, squeeze))
+            width *= 2
+        found.extend(Cell.encoding(width, squeeze) for _ in range(count))
+    return found
+
+
+def rising(
+    width: int, cells: Sequence[int], squeeze: bool, expansion: int = DECODER_EXPANSION
+) -> nn.ModuleList:
+    """So many cells at each scale, and between scales one that doubles the side."""
+    found = nn.ModuleList()
+    for scale, count in enumerate(cells):
+        if scale:
+            found.append(Cell.up(width, squeeze, expansion))
+            width //= 2
+        found.extend(Cell.decoding(width, squeeze, expansion) for _ in range(count))
+    return found
 
 
 def to_bits(images: Tensor, bits: int) -> Tensor:

@@ -46,12 +46,6 @@ class StyleGAN2Config:
         return 2 * len(self.channels)
 
 
-def channels_of(image_size: int, channel_base: int, channel_max: int) -> tuple[int, ...]:
-    """Channels at 4, 8, ... px: `channel_base` shared by the side, at most `channel_max`."""
-    levels = int(math.log2(image_size)) - 1
-    return tuple(min(channel_base // (START << level), channel_max) for level in range(levels))
-
-
 def fir_filter() -> Tensor:
     """The two-dimensional filter, 4 x 4, of sum 1."""
     row = torch.tensor(FIR)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from benchmarks.systems.networks.codebook import look_up, nearest
+from benchmarks.systems.networks.named import named
 
 STRIDE = 8  # pixels of a side for one code of the top map; half of them for one of the bottom map
 
@@ -43,17 +44,6 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (relu(x) if self.relu_skip else x) + self.conv(x)
-
-
-class Blocks(nn.Module):
-    """Convolutions in a row, called `blocks` in the checkpoints."""
-
-    def __init__(self, *blocks: nn.Module):
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(x)
 
 
 class Codebook(nn.Module):
@@ -93,19 +83,19 @@ class VQVAE2(nn.Module):
         def residuals() -> list[nn.Module]:
             return [Residual(c, config.res_channel, relu_skip) for _ in range(config.res_blocks)]
 
-        self.enc_b = Blocks(
+        self.enc_b = _blocks(
             *(_down(3, half), nn.ReLU(), _down(half, c), nn.ReLU(), _same(c, c)),
             *residuals(),
             nn.ReLU(),
         )
-        self.enc_t = Blocks(_down(c, half), nn.ReLU(), _same(half, c), *residuals(), nn.ReLU())
+        self.enc_t = _blocks(_down(c, half), nn.ReLU(), _same(half, c), *residuals(), nn.ReLU())
         self.quantize_conv_t = nn.Conv2d(c, dim, 1)
         self.quantize_t = Codebook(dim, config.n_embed)
-        self.dec_t = Blocks(_same(dim, c), *residuals(), nn.ReLU(), _up(c, dim))
+        self.dec_t = _blocks(_same(dim, c), *residuals(), nn.ReLU(), _up(c, dim))
         self.quantize_conv_b = nn.Conv2d(dim + c, dim, 1)
         self.quantize_b = Codebook(dim, config.n_embed)
         self.upsample_t = _up(dim, dim)
-        self.dec = Blocks(
+        self.dec = _blocks(
             *(_same(2 * dim, c), *residuals(), nn.ReLU()), *(_up(c, half), nn.ReLU(), _up(half, 3))
         )
 
@@ -127,6 +117,11 @@ class VQVAE2(nn.Module):
     def decode(self, top: Tensor, bottom: Tensor) -> Tensor:
         """Images of two maps of code vectors, unbounded around [-1, 1]."""
         return self.dec(torch.cat([self.upsample_t(top), bottom], dim=1))
+
+
+def _blocks(*blocks: nn.Module) -> nn.Module:
+    """Modules in a row, called `blocks` in the checkpoints."""
+    return named(blocks=nn.Sequential(*blocks))
 
 
 def _down(of: int, to: int) -> nn.Module:

@@ -27,7 +27,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from benchmarks.core.selection import Selection, select
-from benchmarks.metrics.features import feature_network
+from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.tasks.identity import edit
 from diffae import DDIM, DiffusionAutoencoder, noise
 from diffae.between import slerp
@@ -269,7 +269,9 @@ class Bench:
             own = None if z is None else z[some]
             parts.append(self.subject.decode(own, x_T[some], cell.solver, cell.steps))
         samples = torch.cat(parts)
-        features = feature_network(None, False, torch.device("cpu"))(to_uint8(samples))
+        features = MetricNetworks(None, False, torch.device("cpu"), "portraits").features(
+            to_uint8(samples)
+        )
         return {"features": features.numpy(), "kept": samples[:KEPT].numpy()}
 
     def _kept(self, data: str, cell: Cell) -> Arrays:
@@ -280,7 +282,7 @@ class Bench:
         file = self.folder / "held-out" / "reference.npz"
         if not file.exists():
             selection = self.held_out.selection
-            network = feature_network(None, False, torch.device("cpu"))
+            network = MetricNetworks(None, False, torch.device("cpu"), "portraits").features
             features = network(to_uint8(selection.batch(np.arange(len(selection)))))
             save(file, features=features.numpy(), blocks=selection.blocks(20))
 

@@ -15,7 +15,7 @@ from benchmarks import run
 from benchmarks.commands import doctor
 from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
-from benchmarks.metrics import networks as metric_networks
+from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.systems.dummy import Constant
 from diffae.errors import Terminated, UserError
 from diffae.lock import foreign, open_lock
@@ -29,10 +29,8 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="session")
 def networks():
     """Metric networks, loaded once."""
-    return {
-        "perceptual_distance": metric_networks.perceptual_distance(None, False, CPU),
-        "feature_network": metric_networks.feature_network(None, False, CPU),
-    }
+    found = MetricNetworks(None, False, CPU, "patches")
+    return {"perceptual": found.perceptual, "features": found.features}
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def arguments(patches, networks, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
     for name, network in networks.items():
-        monkeypatch.setattr(metric_networks, name, lambda *_, network=network: network)
+        monkeypatch.setattr(MetricNetworks, name, network)
     sizes = ["--set", "reconstruction.images=4", "--set", "data.fit_images=40"]
     return [
         "reconstruction", "--systems", "dummy-constant", "--profile", "smoke", *sizes,
@@ -184,11 +182,9 @@ def refused(arguments, capsys) -> str:
 
 def test_another_metric_network_is_another_run(arguments, tmp_path, monkeypatch, capsys):
     run.main(arguments)
-    describe = metric_networks.MetricNetworks.describe
+    describe = MetricNetworks.describe
     other = {"perceptual": {"perceptual_sha256": "0"}}
-    monkeypatch.setattr(
-        metric_networks.MetricNetworks, "describe", lambda self: describe(self) | other
-    )
+    monkeypatch.setattr(MetricNetworks, "describe", lambda self: describe(self) | other)
     assert "(its metric_networks (perceptual) differ)" in refused(arguments, capsys)
 
 

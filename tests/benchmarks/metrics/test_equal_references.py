@@ -33,7 +33,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.measure import main
-from benchmarks.metrics.features import feature_network
+from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.metrics.path_length import path_length
 from probes import auroc, average_precision, delong
 
@@ -102,7 +102,7 @@ def test_pytorch_fid_reads_our_statistics(their_inception, folders, weights_dir,
 def test_fid_features(folders, their_inception, weights_dir, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(weights_dir.parents[1]))  # found in the cache as well
     images = (load(folders[0])[:2] * 255).round().byte()
-    ours = feature_network(None, allow_unknown=True, device=torch.device("cpu"))(images)
+    ours = MetricNetworks(None, True, torch.device("cpu"), "").features(images)
     with torch.inference_mode():
         theirs = their_inception(images.float() / 255)[0].flatten(1)
     assert ours.std() > 1e-3

@@ -29,9 +29,9 @@ from benchmarks.metrics.identity import (
     IdentityNet,
     arcface,
     cosine_similarity,
-    face_embedding,
     id_portraits,
 )
+from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.runtime.errors import NotAvailable
 from diffae.data.portraits import portrait, render
 from diffae.data.portraits.attributes import TEST, partition
@@ -90,11 +90,11 @@ def test_what_is_no_recogniser_is_refused(tmp_path):
 
 def test_which_embedding_is_used(tmp_path, faces):
     with pytest.raises(NotAvailable, match="w600k_r50.onnx"):
-        face_embedding(tmp_path, allow_unknown=False, device=CPU, dataset_name="celeba")
+        _ = MetricNetworks(tmp_path, False, CPU, "celeba").face
     write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
     with pytest.raises(UserError, match="--allow-unknown-weights"):
-        face_embedding(tmp_path, allow_unknown=False, device=CPU, dataset_name="celeba")
-    found = face_embedding(tmp_path, allow_unknown=True, device=CPU, dataset_name="celeba")
+        _ = MetricNetworks(tmp_path, False, CPU, "celeba").face
+    found = MetricNetworks(tmp_path, True, CPU, "celeba").face
     assert found.metric_name == "arcface"
     assert "--allow-unknown-weights" in found.describe()["identity_weights"]
 

@@ -6,6 +6,7 @@ published names.
 
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import lpips
@@ -19,14 +20,12 @@ from torchvision.transforms.functional import gaussian_blur
 from benchmarks.metrics import weights
 from benchmarks.metrics.features import (
     effnet_lite0,
-    feature_network,
     resize,
 )
 from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.metrics.perceptual import (
     normalised_distance,
-    path_distance,
-    perceptual_distance,
 )
 from diffae.errors import UserError
 from reports.metrics import seen_through
@@ -58,6 +57,12 @@ def empty(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def networks(
+    weights_dir: Path | None = None, allow_unknown: bool = False, dataset: str = "celeba"
+) -> MetricNetworks:
+    return MetricNetworks(weights_dir, allow_unknown, CPU, dataset)
+
+
 @pytest.fixture(scope="module")
 def photographs() -> torch.Tensor:
     """Crops of real photographs, uint8 8 x 3 x 64 x 64."""
@@ -70,35 +75,34 @@ def signed(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_unknown_weights_are_recorded(hub):
-    features = feature_network(None, allow_unknown=True, device=CPU).describe()
+    features = networks(None, True).features.describe()
     assert features["feature_sha256"] == weights.sha256(hub / weights.KNOWN["inception"].filename)
     assert "--allow-unknown-weights" in features["feature_weights"]
-    perceptual = perceptual_distance(None, allow_unknown=True, device=CPU).describe()
+    perceptual = networks(None, True).perceptual.describe()
     assert "--allow-unknown-weights" in perceptual["perceptual_weights"]
 
 
 def test_published_weights_need_no_remark(empty):
-    assert "feature_weights" not in feature_network(None, False, CPU).describe()
-    assert "perceptual_weights" not in perceptual_distance(None, False, CPU).describe()
+    assert "feature_weights" not in networks().features.describe()
+    assert "perceptual_weights" not in networks().perceptual.describe()
 
 
 def test_unknown_weights_are_refused_and_never_replaced_by_another_network(hub):
     with pytest.raises(UserError, match="pt_inception.*--allow-unknown-weights"):
-        feature_network(None, allow_unknown=False, device=CPU)
+        _ = networks().features
     with pytest.raises(UserError, match="alexnet.*--allow-unknown-weights"):
-        perceptual_distance(None, allow_unknown=False, device=CPU)
+        _ = networks().perceptual
 
 
 @pytest.mark.parametrize("name", ["inception", "alexnet", "efficientnet-lite0"])
 def test_weights_of_another_network_are_refused(empty, name):
     torch.save({"a": torch.zeros(2)}, empty / weights.KNOWN[name].filename)
-    load = perceptual_distance if name == "alexnet" else feature_network
     with pytest.raises(UserError, match=weights.KNOWN[name].filename):
-        load(empty, allow_unknown=True, device=CPU)
+        getattr(networks(empty, True), "perceptual" if name == "alexnet" else "features")
 
 
 def test_without_inception_the_features_bear_another_name(empty, photographs):
-    network = feature_network(None, allow_unknown=False, device=CPU)
+    network = networks().features
     assert network.metric_name == "fd_effnet"
     features = network(photographs)
     assert features.shape == (8, 1280) and features.dtype == torch.float32
@@ -123,12 +127,12 @@ def test_effnet_features_are_timm_s_of_images_in_minus_one_to_one(empty, photogr
     images = (resize(photographs / 255, 128) - mean) / std
     with torch.inference_mode():
         expected = network.eval().forward_features(images).mean((2, 3))
-    found = feature_network(None, allow_unknown=False, device=CPU)(photographs)
+    found = networks().features(photographs)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_fd_effnet_grows_with_blur(empty, photographs):
-    network = feature_network(None, allow_unknown=False, device=CPU)
+    network = networks().features
     reference = Moments.from_features(network(photographs))
     distances = [
         frechet_distance(
@@ -141,16 +145,16 @@ def test_fd_effnet_grows_with_blur(empty, photographs):
 
 def test_feature_networks_take_uint8_only(empty, photographs):
     with pytest.raises(TypeError, match="uint8"):
-        feature_network(None, allow_unknown=False, device=CPU)(photographs.float())
+        networks().features(photographs.float())
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg"])
 def test_lpips_is_the_lpips_package_s(hub, photographs, net):
     name, load = {"alex": ("alexnet", alexnet), "vgg": ("vgg16", vgg16)}[net]
-    distance = perceptual_distance(None, allow_unknown=True, device=CPU)
+    distance = networks(None, True).perceptual
     assert distance.metric_name == "lpips"
     if net == "vgg":
-        distance = path_distance(None, allow_unknown=True, at_hand=distance)
+        distance = networks(None, True).path_distance
         assert distance.metric_name == "lpips_vgg"
         assert distance.describe()["perceptual_sha256"] == weights.sha256(
             hub / weights.KNOWN["vgg16"].filename
@@ -164,6 +168,7 @@ def test_lpips_is_the_lpips_package_s(hub, photographs, net):
     with torch.inference_mode():
         expected = theirs(a, b).flatten()
     assert distance(a, b).shape == (8,) and (expected > 0).all()
+    distance = replace(distance, module=distance.module.float(), dtype=torch.float32)
     torch.testing.assert_close(distance(a, b), expected)
     assert torch.equal(distance(a, a), torch.zeros(8))
     wide = distance.in_float64()(a, b)
@@ -172,22 +177,18 @@ def test_lpips_is_the_lpips_package_s(hub, photographs, net):
 
 def test_path_lengths_bear_the_name_of_their_distance(empty, hub):
     """PPL is VGG16's; where its weights are not, the column says whose it is."""
-    at_hand = perceptual_distance(empty, allow_unknown=False, device=CPU)
-    assert path_distance(empty, allow_unknown=False, at_hand=at_hand) is at_hand
-    assert seen_through("ppl", at_hand.network) == "ppl_effnet"
+    assert seen_through("ppl", networks(empty).path_distance.network) == "ppl_effnet"
     shutil.copy(hub / weights.KNOWN["alexnet"].filename, empty)
-    at_hand = perceptual_distance(empty, allow_unknown=True, device=CPU)
-    assert seen_through("ppl", at_hand.network) == "ppl_alex"
+    assert seen_through("ppl", networks(empty, True).path_distance.network) == "ppl_alex"
     shutil.copy(hub / weights.KNOWN["vgg16"].filename, empty)
     with pytest.raises(UserError, match="vgg16.*--allow-unknown-weights"):
-        path_distance(empty, allow_unknown=False, at_hand=at_hand)
-    found = path_distance(empty, allow_unknown=True, at_hand=at_hand)
-    assert seen_through("ppl", found.network) == "ppl"
+        _ = networks(empty).path_distance
+    assert seen_through("ppl", networks(empty, True).path_distance.network) == "ppl"
 
 
 @pytest.fixture
 def pd_effnet(empty):
-    distance = perceptual_distance(None, allow_unknown=False, device=CPU)
+    distance = networks().perceptual
     assert distance.metric_name == "pd_effnet"
     return distance
 

@@ -11,8 +11,8 @@ from metric_weights import vgg16_without_classifier
 
 from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
-from benchmarks.metrics.features import feature_network
 from benchmarks.metrics.identity import PACKAGED, arcface, cosine_similarity, id_portraits
+from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.metrics.path_length import path_length
 from benchmarks.metrics.perceptual import effnet_distance, lpips_alexnet, lpips_vgg16
 from benchmarks.metrics.pixel import mse, psnr
@@ -80,7 +80,7 @@ def test_identity(weights_dir, seen_and_decoded, name):
 
 def test_features_and_thumbnails(tmp_path, monkeypatch, seen_and_decoded):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    network = feature_network(None, False, CPU)
+    network = MetricNetworks(None, False, CPU, "").features
     image, decoded = seen_and_decoded
     assert torch.equal(network(to_uint8(image)), network(to_uint8(decoded)))
     assert (thumbnails(image) == thumbnails(decoded)).all()
