@@ -180,8 +180,10 @@ class System:
         raise self._cannot("sample semantic codes")
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        """New images, the one of index i from noise of its own."""
-        raise self._cannot("sample")
+        """New images, the one of index i from noise of its own: what new codes decode to."""
+        semantic = self.sample_latents(indices, seed, steps)
+        x_T = self.random_x_T(indices, seed) if STOCHASTIC in self.capabilities else None
+        return self.decode(Code(semantic, x_T), steps)
 
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
         """x_t of images and noise (N x 3 x S x S each) by the system's schedule; here the paper's."""
@@ -197,10 +199,8 @@ class System:
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         """x_T drawn from N(0, I), the one of index i from a generator of its own."""
-        size = self.image_size
-        if size is None:
-            raise UserError("a system whose image_size is None must draw its x_T itself")
-        return noise.normal(seed, "x_T", indices, (3, size, size))
+        side: Any = self.image_size  # a system of any size draws its x_T itself
+        return noise.normal(seed, "x_T", indices, (3, side, side))
 
     def _cannot(self, what: str) -> Exception:
         return UserError(f"{type(self).__name__} cannot {what}")

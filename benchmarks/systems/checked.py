@@ -22,14 +22,13 @@ from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems import contract
+from benchmarks.systems import contract, parts
 from benchmarks.systems.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.calling import calling, unsteady
 from benchmarks.systems.contract import kind
 from benchmarks.systems.parts import Semantic, numbers, tensors
 from benchmarks.systems.returned import Returned, dtype_name, in_words
 from benchmarks.systems.source import source_digest, state_digest
-from benchmarks.systems.splitting import cut, join, rows
 from diffae import noise
 from diffae.errors import UserError
 from diffae.nn import evaluating
@@ -87,6 +86,41 @@ def verb(check: Callable[..., T]) -> Callable[..., T]:
         return join(system.batches.each(name, rows(first), call))
 
     return guarded
+
+
+# ----------------------------------------------------------------------------------------------
+# What systems are given and return, cut by image and put together again: tensors, tuples of them, codes, indices
+
+
+def rows(value: Any) -> int:
+    """How many images tensors, codes or indices are of."""
+    if isinstance(value, Code):
+        return rows(value.x_T if value.semantic is None else value.semantic)
+    return rows(value[0]) if _is_several(value) else len(value)
+
+
+def cut(value: Any, place: slice) -> Any:
+    """The rows of tensors, codes or indices; what is none of these (steps, a seed) is the same for all."""
+    if isinstance(value, Code):
+        return Code(cut(value.semantic, place), cut(value.x_T, place))
+    if _is_several(value):
+        return parts.index(value, place)
+    return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value
+
+
+def join(values: Sequence[Any]) -> Any:
+    """Tensors, tuples of them or codes, one after the other."""
+    first = values[0]
+    if len(values) == 1 or first is None:
+        return first
+    if isinstance(first, Code):
+        return Code(join([code.semantic for code in values]), join([code.x_T for code in values]))
+    return parts.join(values)
+
+
+def _is_several(value: Any) -> bool:
+    """Whether it is a semantic code of several tensors."""
+    return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)
 
 
 class Checked(System):

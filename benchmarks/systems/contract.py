@@ -12,10 +12,8 @@ from torch import nn
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import parts
 from benchmarks.systems.base import (
-    DECODE,
     ENCODE,
     IN_WORDS,
-    PREDICT_X0,
     SAMPLE,
     SAMPLE_LATENTS,
     SEMANTIC,
@@ -31,17 +29,13 @@ LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: beyond, something else was meant
 FLAGS = ("iterative", "computes_in_float64", "reference", "learns_from_data")
 
-# The methods of which a system must have written one of its own to be capable of something.
+# The methods of which a system must have written one of its own to be capable of something: that of the same name, but for
 METHODS = {
     ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
-    DECODE: ("decode",),
     SEMANTIC: ("encode_semantic",),
     STOCHASTIC: ("encode_stochastic", "encode"),
-    SAMPLE: ("sample",),
-    SAMPLE_LATENTS: ("sample_latents",),
-    PREDICT_X0: ("predict_x0",),
+    SAMPLE: ("sample", "sample_latents"),
 }
-
 
 # Fields that may be None, or are of a class of these, which a message names so.
 OF_CLASS = {
@@ -203,7 +197,7 @@ class _Reader:
 
     def check_methods(self, capabilities: frozenset[str]) -> None:
         for capability in sorted(capabilities):
-            methods = METHODS[capability]
+            methods = METHODS.get(capability, (capability,))
             if not any(self.overrides(method) for method in methods):
                 reason = f"{capability!r} is claimed, but there is no method {' or '.join(methods)}"
                 raise self.wrong("capabilities", reason)

@@ -11,25 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.base import (
-    DECODE,
-    ENCODE,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    Code,
-    System,
-    needed,
-)
-from benchmarks.systems.files import containers, folder
-from benchmarks.systems.files.address import read_address
+from benchmarks.systems.base import Code, needed
+from benchmarks.systems.files import containers
 from benchmarks.systems.files.d2c_shapes import read_configuration
 from benchmarks.systems.networks.d2c import D2C, D2CConfig, steps_by_skip
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture, to_uniform
 from benchmarks.systems.networks.nvae_cells import to_bits
+from benchmarks.systems.opened import Opened
 from benchmarks.systems.parts import Part
 from benchmarks.systems.returned import in_words
-from diffae import noise, trained_on
+from diffae import noise
 from diffae.errors import UserError
 
 # How a pixel is taken from its distribution: drawn, as the published code does, always with the same uniform numbers;
@@ -42,22 +33,30 @@ PARTS = ("autoencoder", "diffusion", "latent_mod")
 CLEAN_UP = 50  # the timestep to which the published manipulation noises a code
 
 
-class D2CSystem(System):
+class D2CSystem(Opened):
     """D2C: an autoencoder with a contrastive loss, and a DDIM of its codes (the authors' checkpoint)"""
 
     name, title = "d2c", "D2C"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
+    capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     computes_in_float64 = True
+    choices, example, config_class = OPTIONS, "model.ckpt", D2CConfig
 
-    def __init__(self, path: str | Path | None, device: torch.device):
-        address = read_address(path, OPTIONS)
-        self.options, self.device = address.options, device
-        source = self.source = address.path or folder.shipped("d2c", "D2C", "model.ckpt")
-        model, digest = (_of_folder if folder.is_folder(source) else _of_file)(source)
-        self.model = model.to(device)
-        self.fingerprint = "-".join((digest, *self.options.values()))
-        self.trained_on = trained_on.read(source)
-        self._count(model.configuration)
+    def _read(self, path: Path) -> tuple[D2CConfig, dict[str, Tensor]]:
+        with containers.opened(path) as file:
+            content = containers.entries(file.content)
+            if lacking := [part for part in PARTS if not containers.entries(content.get(part))]:
+                containers.refuse_other_kind(file.content, path, "d2c", ", ".join(lacking))
+            tensors = {
+                f"{part}.{name.removeprefix('encoder_q.')}": tensor
+                for part in PARTS
+                for name, tensor in containers.take(file, content[part], path, _unneeded).items()
+            }
+        if "latent_mod.std" in tensors and not bool((tensors["latent_mod.std"] > 0).all()):
+            raise UserError(f"{path}: latent_mod: a standard deviation of codes is not above zero")
+        return read_configuration(tensors, path), tensors
+
+    def _build(self, config: D2CConfig) -> D2C:
+        return D2C(config)
 
     def _count(self, config: D2CConfig) -> None:
         self.stride, self.image_size = config.stride, config.image_size
@@ -142,9 +141,6 @@ class D2CSystem(System):
         start = noise.normal(seed, "d2c latent", indices, shape).to(self.device)
         return self.model.latent_mod.restore(self.model.ddim(start, self._timesteps()))
 
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self.decode(Code(self.sample_latents(indices, seed, steps)))
-
     def _fits(self, z: Tensor) -> Tensor:
         """z on the device, if the DDIM knows maps of its size."""
         wanted = self.model.configuration.latent_shape
@@ -164,41 +160,6 @@ def uniforms(shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     source = noise.generator(0, "d2c pixels", 0)
     first, second = (noise.uniforms(source, (1, n, *shape[2:])) for n in (shape[1], 3))
     return to_uniform(first), to_uniform(second)
-
-
-# ----------------------------------------------------------------------------------------------
-# Reading
-
-
-def empty(config: D2CConfig) -> D2C:
-    """The network without memory for its weights: those of a file come in their place."""
-    with torch.device("meta"):
-        return D2C(config)
-
-
-def _of_folder(path: Path) -> tuple[D2C, str]:
-    model = empty(folder.read_config(path, "d2c", D2CConfig))
-    folder.read_weights(model, path)
-    return model, folder.fingerprint(path)
-
-
-def _of_file(path: Path) -> tuple[D2C, str]:
-    """The model of the authors' file, and the file's digest."""
-    with containers.opened(path) as file:
-        content = containers.entries(file.content)
-        if lacking := [part for part in PARTS if not containers.entries(content.get(part))]:
-            wanted, lacks = "a D2C of the authors'", ", ".join(lacking)
-            containers.refuse_other_kind(file.content, path, "d2c", wanted, lacks)
-        tensors = {}
-        for part in PARTS:
-            stored = containers.tensors_of(content[part], path)
-            for name, tensor in containers.take(file, stored, leave=_unneeded).items():
-                tensors[f"{part}.{name.removeprefix('encoder_q.')}"] = tensor
-    model = empty(read_configuration(tensors, path))
-    containers.give(model, tensors, path)
-    if not bool((model.latent_mod.std > 0).all()):
-        raise UserError(f"{path}: latent_mod: a standard deviation of codes is not above zero")
-    return model, containers.sha256(path)
 
 
 def _unneeded(name: str) -> bool:

@@ -15,16 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.runtime.precision import full_precision
 from benchmarks.systems import own_noise
 from benchmarks.systems.base import Code, needed
 from benchmarks.systems.files import diffusers_folder, library
 from benchmarks.systems.files.address import read_address
 from benchmarks.systems.files.diffusers_folder import Found
 from benchmarks.systems.files.recognised import CONFIG, read_json
-from benchmarks.systems.networks import codebook
 from benchmarks.systems.parts import Part
-from benchmarks.systems.quantised import AS_GIVEN, Maps, map_of
+from benchmarks.systems.quantised import AS_GIVEN, Maps, OneCodebook, map_of
 from diffae.errors import UserError
 
 OPTIONS = {
@@ -154,7 +152,7 @@ class DiffusersSystem(Maps):
         return tensor.to(self.device, self.dtype)
 
 
-class QuantisedModel(DiffusersSystem):
+class QuantisedModel(OneCodebook, DiffusersSystem):
     """VQModel: its `encode` gives the map before quantisation, and its `decode` would quantise"""
 
     def _count(self) -> None:
@@ -167,28 +165,8 @@ class QuantisedModel(DiffusersSystem):
     def describe(self) -> Mapping[str, Any]:
         return {**super().describe(), "decoded": AS_GIVEN["decoded"]}
 
-    @property
-    def codebook(self) -> Tensor:
-        return self.model.quantize.embedding.weight
-
-    def indices(self, images: Tensor) -> Tensor:
-        """The numbers of the codes: N x h x w, int64."""
-        with full_precision():  # anything less than its dtype chooses other codes
-            return codebook.nearest(self._latents(self._fits(images)), self.codebook)
-
-    def decode_indices(self, indices: Tensor) -> Tensor:
-        """Images of codes' numbers."""
-        return self.decode(Code(codebook.look_up(indices.to(self.device), self.codebook)))
-
-    @property
-    def codebooks(self) -> Mapping[str, int]:
-        return {"codebook": len(self.codebook)}
-
-    def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        return (codebook.nearest(needed(code.semantic, "latents").to(self.device), self.codebook),)
-
-    def encode_semantic(self, images: Tensor) -> Tensor:
-        return codebook.look_up(self.indices(images), self.codebook).float()
+    def _before(self, images: Tensor) -> Tensor:
+        return self._latents(images)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         """`VQModel.decode` behind its quantiser, which it leaves out in some configurations only."""

@@ -7,19 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from benchmarks.systems.base import (
-    DECODE,
-    ENCODE,
-    IN_WORDS,
-    PREDICT_X0,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    Code,
-    System,
-    needed,
-    several,
-)
+from benchmarks.systems.base import IN_WORDS, Code, System, needed, several
 from benchmarks.systems.parts import POOLED, Part, Semantic
 from diffae import noise
 
@@ -38,7 +26,7 @@ class Perfect(_Dummy):
     """The image is its own code: SSIM 1, MSE 0"""
 
     name, title = "dummy-perfect", "dummy: perfect"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    capabilities = frozenset({"encode", "decode", "semantic"})
     latent_dim = 3 * SIZE**2
 
     def encode_semantic(self, images: Tensor) -> Tensor:
@@ -52,7 +40,9 @@ class Constant(_Dummy):
     """Every image decodes to mid-grey, every code is zero: path length 0, AUROC 0.5"""
 
     name, title = "dummy-constant", "dummy: constant"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0})
+    capabilities = frozenset(
+        {"encode", "decode", "semantic", "sample", "sample_latents", "predict_x0"}
+    )
     latent_dim = CODE_DIM
 
     def encode_semantic(self, images: Tensor) -> Tensor:
@@ -64,9 +54,6 @@ class Constant(_Dummy):
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return torch.zeros(len(indices), CODE_DIM)
 
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return torch.zeros(len(indices), 3, SIZE, SIZE)
-
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         return torch.zeros_like(images_noised)
 
@@ -75,7 +62,7 @@ class ColourMap(_Dummy):
     """A map: the image averaged over 4 x 4 pixels; the error is what varies within them"""
 
     name, title = "dummy-map", "dummy: map"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
+    capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     semantic_parts = (Part((3, 8, 8), reading=POOLED),)
     latent_dim = 3 * 8 * 8
     computes_in_float64 = True
@@ -90,15 +77,12 @@ class ColourMap(_Dummy):
         """Around mid-grey, of half the range as standard deviation."""
         return 0.5 * noise.normal(seed, "dummy map", indices, (3, 8, 8))
 
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self.decode(Code(self.sample_latents(indices, seed, steps)))
-
 
 class Pyramid(_Dummy):
     """Several maps: the levels of a Laplacian pyramid (Burt and Adelson, 1983): SSIM 1, MSE 0"""
 
     name, title = "dummy-levels", "dummy: levels"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    capabilities = frozenset({"encode", "decode", "semantic"})
     semantic_parts = (Part((3, 8, 8)), Part((3, 16, 16)), Part((3, 32, 32)))
     latent_dim = 3 * (8**2 + 16**2 + 32**2)
     computes_in_float64 = True
@@ -116,7 +100,7 @@ class Layers(_Dummy):
     """Layers: one vector for each of four, all the same; read and decoded by their mean"""
 
     name, title = "dummy-layers", "dummy: layers"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    capabilities = frozenset({"encode", "decode", "semantic"})
     semantic_parts = (Part((4, 48), reading=POOLED, axis=1),)
     latent_dim = 4 * 48
     computes_in_float64 = True
@@ -133,7 +117,7 @@ class GreyLevels(_Dummy):
     """Tokens: each value of a pixel as the nearest of 16; no value is off by more than 1/15"""
 
     name, title = "dummy-tokens", "dummy: tokens"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
+    capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     semantic_parts = (Part.of_tokens((3, SIZE, SIZE), 16),)
     latent_dim = 3 * SIZE**2
 
@@ -146,9 +130,6 @@ class GreyLevels(_Dummy):
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         """Around mid-grey."""
         return self.encode_semantic(0.5 * noise.normal(seed, "dummy", indices, (3, SIZE, SIZE)))
-
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self.decode(Code(self.sample_latents(indices, seed, steps)))
 
 
 class MeanAndRest(_Dummy):
@@ -172,10 +153,6 @@ class MeanAndRest(_Dummy):
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return 0.5 * noise.normal(seed, "dummy mean", indices, (3,))
 
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        mean = self.sample_latents(indices, seed, steps)
-        return self.decode(Code(mean, self.random_x_T(indices, seed)))
-
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         mean = needed(semantic, "mean")[:, :, None, None]
         return mean.expand(images_noised.shape).clamp(-1, 1)
@@ -189,7 +166,7 @@ class RandomCode(_Dummy):
     """A code that knows nothing of the image: AUROC 0.5 within its error"""
 
     name, title = "dummy-random", "dummy: random code"
-    capabilities = frozenset({SEMANTIC})
+    capabilities = frozenset({"semantic"})
     latent_dim = CODE_DIM
 
     def encode_semantic(self, images: Tensor) -> Tensor:

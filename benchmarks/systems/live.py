@@ -9,17 +9,8 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime.registry import NAME
 from benchmarks.systems import calling, checked, registry
-from benchmarks.systems.base import (
-    DECODE,
-    ENCODE,
-    SEMANTIC,
-    STOCHASTIC,
-    Code,
-    System,
-    needed,
-)
+from benchmarks.systems.base import Code, System, needed
 from benchmarks.systems.contract import LARGEST, LONGEST, is_line, kind
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.files import recognised
@@ -73,40 +64,35 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
 
 def _named(thing: str | Path, device: torch.device) -> System:
     """A registered name, NAME=PATH, or the path of a checkpoint, whose kind tells the system."""
-    name, separator, path = str(thing).partition("=")
-    if isinstance(thing, str) and separator and name in registry.REGISTRY.names():
-        return registry.load(name, path, device)
-    if isinstance(thing, str) and thing in registry.REGISTRY.names():
-        return registry.load(thing, None, device)
-    if isinstance(thing, str) and registry.is_address(name) and not Path(thing).exists():
-        return registry.load(name, path or None, device)
-    if isinstance(thing, str) and "/" not in thing and not _is_checkpoint(thing):
-        registry.REGISTRY.get(thing)  # raises UserError: there is none
-    if found := recognised.system_of(thing):
-        return registry.load(found, thing, device)
-    config = checkpoint.open_checkpoint(thing).config
-    return registry.load("diffae" if config.kind == AUTOENCODER else "ddim", thing, device)
+    if isinstance(thing, str):
+        name, _, path = thing.partition("=")
+        addressed = registry.is_address(name) and not Path(thing).exists()
+        if addressed or name in registry.REGISTRY.names():
+            return registry.load(name, path or None, device)
+        if "/" not in thing and not _is_checkpoint(thing):
+            registry.REGISTRY.get(thing)  # raises UserError: there is none
+    found = recognised.system_of(thing)
+    if found is None:
+        config = checkpoint.open_checkpoint(thing).config
+        found = "diffae" if config.kind == AUTOENCODER else "ddim"
+    return registry.load(found, thing, device)
 
 
 def _image_size(thing: object) -> int:
     """The side of the images that a model is for, where it or its `config` says so. Raises UserError."""
-    config = attribute(thing, "config")
-    for owner, field in ((thing, "image_size"), (config, "image_size"), (config, "sample_size")):
-        size = attribute(owner, field)
-        if isinstance(size, int) and not isinstance(size, bool):
-            return size
+    owners = (thing, getattr(thing, "config", None))
+    if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
+        return size
     raise UserError(
         f"{kind(thing)}: does not say for which images it is (image_size); say it: "
         "benchmarks.systems.wrap(model, image_size=64, title=...)"
     )
 
 
-def attribute(thing: object, name: str) -> Any:
-    """An attribute of anybody's object, None where it has none. Raises UserError where asking for it raises anything."""
-    try:
-        return getattr(thing, name, None)
-    except Exception as error:
-        raise UserError(f"{kind(thing)}: asked for {name}, it {calling.raised(error)}") from error
+def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
+    """The first whole number that one of some objects has under one of some names."""
+    found = (getattr(owner, name, None) for owner in owners for name in names)
+    return next((number for number in found if type(number) is int), None)
 
 
 def _is_checkpoint(text: str) -> bool:
@@ -118,7 +104,7 @@ def _refuse_what_cannot(thing: object) -> None:
     if isinstance(thing, type):
         raise UserError(f"{thing.__name__}: is a class; give a model made of it")
     for method in ("encode", "decode"):
-        if not callable(attribute(thing, method)):
+        if not callable(getattr(thing, method, None)):
             raise UserError(
                 f"{kind(thing)}: is no model that can be measured: it has no method {method}; see "
                 "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
@@ -130,10 +116,9 @@ def wrap(
     *,
     image_size: int,
     title: str,
-    name: str | None = None,
-    reading: str | Sequence[str] | None = None,
+    reading: str | None = None,
     axis: int = 0,
-    codebook: int | Sequence[int] | None = None,
+    codebook: int | None = None,
     width: int = 1,
 ) -> System:
     """A system of any object whose `encode(images)` gives a code and whose `decode(code)` gives images again.
@@ -142,8 +127,8 @@ def wrap(
     what `diffusers` gives (`latents`, or a distribution, of which the mode is taken); `decode` is given the same,
     of `diffusers` the tensor. What its parts are is seen in the code of one image; whole numbers are tokens.
 
-    reading   how a probe reads a part, see `parts.Part`: "flat" (default), "pooled" (with the features on `axis` of an
-              image's part), or, of tokens, "histogram"; one for all parts or one for each
+    reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with the features on `axis` of an
+              image's part), or, of tokens, "histogram"
     codebook  how many tokens there are, where the object does not say so (codebook_size, n_embed, num_embeddings)
     width     for how many numbers a token stands, as papers count
 
@@ -154,24 +139,13 @@ def wrap(
     _refuse_what_cannot(module)
     _refuse_title(title)
     size = whole(image_size, "image_size", 1, LARGEST_SIDE)
-    if name is not None and not NAME.fullmatch(name):
-        raise UserError(f"wrap: name {name!r}: a name has letters, digits and .-_ only")
-    made = Wrapped(module, size, title, name or registry.slug(title) or "model")
-    code = made.first_code()
-    given = tensors(code.semantic) if code.semantic is not None else ()
+    made = Wrapped(module, size, title)
+    with evaluating(made.live):
+        code = calling.calling(made.name, "encode", lambda: made.encode(made.grey()))
+    given = () if code.semantic is None else tensors(code.semantic)
     if codebook is not None and all(one.is_floating_point() for one in given):
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
-    readings, codebooks = (
-        _for_each(reading, given, "reading"),
-        _for_each(codebook, given, "codebook"),
-    )
-    made.take(
-        code,
-        tuple(
-            _part(module, one, how, axis, tokens, width)
-            for one, how, tokens in zip(given, readings, codebooks, strict=True)
-        ),
-    )
+    made.take(code, tuple(_part(module, one, reading, axis, codebook, width) for one in given))
     trial = checked.Checked(made.name, made, made.device)
     trial.decode(trial.encode(made.grey()))
     return made
@@ -180,26 +154,23 @@ def wrap(
 class Wrapped(System):
     """A model in memory: what its `encode` gives is its code"""
 
-    def __init__(self, module: Any, image_size: int, title: str, name: str):
-        self.module, self.image_size, self.title, self.name = module, image_size, title, name
+    def __init__(self, module: Any, image_size: int, title: str):
+        self.module, self.image_size, self.title = module, image_size, title
+        self.name = registry.slug(title) or "model"
         self.live = module if isinstance(module, nn.Module) else None
         weights = () if self.live is None else self.live.parameters()
         self.device = next((weight.device for weight in weights), torch.device("cpu"))
 
     def grey(self) -> Tensor:
+        """One image."""
         return torch.zeros(1, 3, self.image_size or 1, self.image_size or 1)
-
-    def first_code(self) -> Code:
-        """The code of one grey image. Raises UserError if there is none."""
-        with evaluating(self.live):
-            return calling.calling(self.name, "encode", lambda: self.encode(self.grey()))
 
     def take(self, code: Code, found: tuple[Part, ...]) -> None:
         """Set the fields that follow from the code of one image."""
         self.capabilities = frozenset(
-            {ENCODE, DECODE}
-            | ({SEMANTIC} if found else set())
-            | ({STOCHASTIC} if code.x_T is not None else set())
+            {"encode", "decode"}
+            | ({"semantic"} if found else set())
+            | ({"stochastic"} if code.x_T is not None else set())
         )
         self.semantic_dim = numbers(found) or 0
         self.latent_dim = self.semantic_dim + (0 if code.x_T is None else code.x_T.numel())
@@ -229,10 +200,10 @@ class Wrapped(System):
         return needed(self.encode(images, steps).x_T, "x_T")
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        semantic = code.semantic
-        if semantic is not None:
-            semantic = each(lambda part: part.to(self.device), semantic)
-        x_T = None if code.x_T is None else code.x_T.to(self.device)
+        semantic, x_T = (
+            None if part is None else each(lambda one: one.to(self.device), part)
+            for part in (code.semantic, code.x_T)
+        )
         images = self.module.decode(Code(semantic, x_T) if self._takes_codes else semantic)
         return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 
@@ -246,19 +217,10 @@ def _semantic(given: Any) -> Semantic:
         given = given.latent_dist.mode()
     for field in ("latents", "latent"):
         given = getattr(given, field, given)
-    if isinstance(given, Tensor):
-        return given
-    if (
-        isinstance(given, tuple | list)
-        and given
-        and all(isinstance(part, Tensor) for part in given)
-    ):
-        return tuple(given) if len(given) > 1 else given[0]
-    what = (
-        f"{kind(given)} of {', '.join(map(kind, given))}"
-        if isinstance(given, tuple) and given
-        else kind(given)
-    )
+    parts = given if isinstance(given, tuple | list) else (given,)
+    if parts and all(isinstance(part, Tensor) for part in parts):
+        return tuple(parts) if len(parts) > 1 else parts[0]
+    what = kind(given) + (f" of {', '.join(map(kind, given))}" if parts is given else "")
     raise UserError(
         f"gave {what}; a code is a tensor, a tuple of tensors or a benchmarks.systems.Code "
         "(give wrap an object whose encode returns the code alone)"
@@ -286,18 +248,5 @@ def _part(
 
 def _codebook(module: Any) -> int | None:
     """How many tokens a model or its quantiser says that it has."""
-    for owner in (module, *(attribute(module, name) for name in ("quantize", "quantizer"))):
-        for field in ("codebook_size", "n_embed", "num_embeddings", "n_e"):
-            size = attribute(owner, field)
-            if isinstance(size, int) and not isinstance(size, bool):
-                return size
-    return None
-
-
-def _for_each(value: Any, given: Sequence[Tensor], name: str) -> Sequence[Any]:
-    """One value for each tensor of a code. Raises UserError if there are more or fewer."""
-    if value is None or isinstance(value, str | int):
-        return [value] * len(given)
-    if not isinstance(value, tuple | list) or len(value) != len(given):
-        raise UserError(f"wrap: {name}: one for all, or one for each of {len(given)} parts")
-    return value
+    owners = (module, *(getattr(module, name, None) for name in ("quantize", "quantizer")))
+    return _stated(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))

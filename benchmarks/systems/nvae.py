@@ -3,32 +3,23 @@
 Its code is the z of every group of the hierarchy, the coarsest first, after the group's flows.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.base import (
-    DECODE,
-    ENCODE,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    Code,
-    several,
-)
-from benchmarks.systems.files import containers, folder
-from benchmarks.systems.files.address import read_address
+from benchmarks.systems import own_noise
+from benchmarks.systems.base import Code, several
+from benchmarks.systems.files import containers
 from benchmarks.systems.files.nvae_arguments import read_arguments
-from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig
-from benchmarks.systems.networks.nvae_cells import grey_levels, to_bits
+from benchmarks.systems.networks.nvae import NVAE, Gaussian, Inference, NVAEConfig
+from benchmarks.systems.networks.nvae_cells import to_bits
+from benchmarks.systems.opened import Opened
 from benchmarks.systems.parts import Part, Semantic
 from benchmarks.systems.quantised import Maps
 from benchmarks.systems.returned import in_words
-from diffae import noise, trained_on
+from diffae import noise
 from diffae.errors import UserError
 from diffae.torch_file import Arguments
 
@@ -37,26 +28,38 @@ OPTIONS = {
     "posterior": ("mean", "sample"),
     "temperature": ("1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4"),
 }
-KIND = "an NVAE of NVlabs'"
 MOST_READ = 16384  # numbers of all groups that a probe sees
 
 
-class NVAESystem(Maps):
+class NVAESystem(Opened, Maps):
     """NVAE: a hierarchy of groups of latent maps (NVlabs' checkpoints)"""
 
     name, title = "nvae", "NVAE"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
+    capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     computes_in_float64 = True
+    choices, example, config_class = OPTIONS, "checkpoint.pt", NVAEConfig
 
-    def __init__(self, path: str | Path | None, device: torch.device):
-        address = read_address(path, OPTIONS)
-        self.options, self.device = address.options, device
-        source = self.source = address.path or folder.shipped("nvae", "NVAE", "checkpoint.pt")
-        model, digest = (_of_folder if folder.is_folder(source) else _of_file)(source)
-        self.model = model.to(device)
-        self.fingerprint = "-".join((digest, *self.options.values()))
-        self.trained_on = trained_on.read(source)
-        self._count(model.configuration)
+    def _read(self, path: Path) -> tuple[NVAEConfig, dict[str, Tensor]]:
+        with containers.opened(path) as file:
+            content = containers.entries(file.content)
+            named = containers.entries(content.get("state_dict"))
+            state = {name.removeprefix("module."): tensor for name, tensor in named.items()}
+            if "prior_ftr0" not in state:
+                lacks = "a state_dict with prior_ftr0"
+                containers.refuse_other_kind(file.content, path, "nvae", lacks)
+            arguments = content.get("args")
+            if not isinstance(arguments, Arguments):
+                raise UserError(
+                    f"{path}: has no args, the arguments of its training, without which its network is unknown"
+                )
+            # A convolution without weight norm is there twice, under a second name.
+            tensors = containers.take(
+                file, state, path, leave=lambda name: name.endswith(".weight_normalized")
+            )
+        return read_arguments(arguments.values, tensors, path), tensors
+
+    def _build(self, config: NVAEConfig) -> NVAE:
+        return NVAE(config)
 
     def _count(self, config: NVAEConfig) -> None:
         """Numbers of the z of all groups, of which probes see a share that they can be fitted to."""
@@ -78,7 +81,7 @@ class NVAESystem(Maps):
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         images = images.to(self.device)
-        infer = _mean if self.options["posterior"] == "mean" else _Drawn(images)
+        infer = _mean if self.options["posterior"] == "mean" else _drawn(images)
         return self.model.encode(to_bits(images, self.model.configuration.bits), infer)
 
     def logits(self, code: Code) -> Tensor:
@@ -111,9 +114,6 @@ class NVAESystem(Maps):
 
         return self.model.sample(len(indices), choose)
 
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self.decode(Code(self.sample_latents(indices, seed, steps)))
-
     def networks(self) -> dict[str, nn.Module]:
         return {"NVAE": self.model}
 
@@ -122,63 +122,12 @@ def _mean(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
     return posterior.mean
 
 
-class _Drawn:
-    """z drawn from its posterior, with noise that belongs to the image: its generator's key is a digest of the image's grey
-    levels. A system is given images without their indices, and results must not depend on batches."""
+def _drawn(images: Tensor) -> Inference:
+    """z drawn from its posterior, with noise that belongs to the image."""
 
-    def __init__(self, images: Tensor):
-        levels = grey_levels(images).to("cpu", torch.uint8).numpy()
-        self.digests = [hashlib.sha256(one.tobytes()).hexdigest() for one in levels]
+    def draw(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
+        shape = tuple(posterior.mean.shape[1:])
+        eps = own_noise.normals(images, "nvae posterior", shape, i)
+        return posterior.mean + posterior.sigma * eps.to(posterior.mean)
 
-    def __call__(self, i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
-        shape = posterior.mean.shape[1:]
-        eps = [
-            noise.normals(noise.generator(0, f"nvae posterior {digest}", i), shape)
-            for digest in self.digests
-        ]
-        drawn = torch.stack(eps) if eps else torch.zeros(0, *shape)
-        return posterior.mean + posterior.sigma * drawn.to(posterior.mean)
-
-
-# ----------------------------------------------------------------------------------------------
-# Reading
-
-
-def empty(config: NVAEConfig) -> NVAE:
-    """The network without memory for its weights: those of a file come in their place."""
-    with torch.device("meta"):
-        return NVAE(config)
-
-
-def _of_folder(path: Path) -> tuple[NVAE, str]:
-    model = empty(folder.read_config(path, "nvae", NVAEConfig))
-    folder.read_weights(model, path)
-    return model, folder.fingerprint(path)
-
-
-def _of_file(path: Path) -> tuple[NVAE, str]:
-    """The model of a file of NVlabs', and the file's digest."""
-    with containers.opened(path) as file:
-        content = containers.entries(file.content)
-        named = containers.entries(content.get("state_dict"))
-        state = {name.removeprefix("module."): tensor for name, tensor in named.items()}
-        if "prior_ftr0" not in state:
-            containers.refuse_other_kind(
-                file.content, path, "nvae", KIND, "a state_dict with prior_ftr0"
-            )
-        arguments = content.get("args")
-        if not isinstance(arguments, Arguments):
-            raise UserError(
-                f"{path}: has no args, the arguments of its training, without which its network is unknown"
-            )
-        stored = containers.tensors_of(state, path)
-        config = read_arguments(arguments.values, tuple(stored["prior_ftr0"].shape), path)
-        if config.cells > len(stored):
-            raise UserError(
-                f"{path}: its args ask for {config.cells:,} cells, and it has {len(stored):,} tensors"
-            )
-        # A convolution without weight norm is there twice, under a second name.
-        tensors = containers.take(file, stored, leave=lambda n: n.endswith(".weight_normalized"))
-    model = empty(config)
-    containers.give(model, tensors, path)
-    return model, containers.sha256(path)
+    return draw

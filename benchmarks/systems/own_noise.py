@@ -20,10 +20,10 @@ def digests(images: Tensor) -> list[bytes]:
     return [hashlib.sha256(one.tobytes()).digest() for one in to_uint8(images).cpu().numpy()]
 
 
-def normals(images: Tensor, purpose: str, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal noise for each image: N x *shape, float32, on the CPU."""
+def normals(images: Tensor, purpose: str, shape: tuple[int, ...], number: int = 0) -> Tensor:
+    """Standard normal noise for each image, of several the one of that number: N x *shape, float32, on the CPU."""
     keys = [f"{purpose} {digest.hex()}" for digest in digests(images)]
-    drawn = [noise.normals(noise.generator(0, key, 0), shape) for key in keys]
+    drawn = [noise.normals(noise.generator(0, key, number), shape) for key in keys]
     return torch.stack(drawn) if drawn else torch.zeros(0, *shape)
 
 

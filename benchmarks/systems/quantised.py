@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.runtime.precision import full_precision
+from benchmarks.systems.base import Code, System, needed
+from benchmarks.systems.networks import codebook
 from benchmarks.systems.parts import Part, Semantic, tensors
 from diffae.errors import UserError
 
@@ -31,7 +33,7 @@ class Maps(System):
     say as much of a face as the features do, and 327,680 numbers are too many to fit. An edit moves all of a cell alike.
     """
 
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    capabilities = frozenset({"encode", "decode", "semantic"})
     stride: int
     source: Path
     most_read: int = MOST_READ
@@ -68,6 +70,42 @@ class Quantised(Maps):
 
     def describe(self) -> Mapping[str, Any]:
         return {**super().describe(), **AS_GIVEN}
+
+
+class OneCodebook(Maps):
+    """One map of code vectors, chosen from one codebook: that of the quantiser of diffusers' VQModel, `model`"""
+
+    model: Any
+    device: torch.device
+
+    def _before(self, images: Tensor) -> Tensor:
+        """The map before it is quantised."""
+        raise NotImplementedError
+
+    @property
+    def codebook(self) -> Tensor:
+        """K x C"""
+        return self.model.quantize.embedding.weight
+
+    def indices(self, images: Tensor) -> Tensor:
+        """The numbers of the codes: N x h x w, int64."""
+        with full_precision():  # anything less chooses other codes
+            return codebook.nearest(self._before(self._fits(images)), self.codebook)
+
+    def decode_indices(self, indices: Tensor) -> Tensor:
+        """Images of codes' numbers."""
+        return self.decode(Code(codebook.look_up(indices.to(self.device), self.codebook)))
+
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return {"codebook": len(self.codebook)}
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        vectors = needed(code.semantic, "map of code vectors").to(self.device)
+        return (codebook.nearest(vectors, self.codebook),)
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return codebook.look_up(self.indices(images), self.codebook).float()
 
 
 def map_of(width: int) -> Part:

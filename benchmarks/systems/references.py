@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.metrics import features, weights
 from benchmarks.runtime.digest import digest
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System, needed
+from benchmarks.systems.base import Code, System, needed
 from diffae import checkpoint
 from diffae.eight_bit import to_uint8
 from diffae.errors import UserError
@@ -25,7 +25,7 @@ class PixelsPCA(System):
     # digits on another processor. The number of threads would change them too, so the fit has one thread.
 
     name, title, reference = "pixels-pca", "pixels + PCA", True
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    capabilities = frozenset({"encode", "decode", "semantic"})
     computes_in_float64 = True
 
     def __init__(self, path: str | Path | None, device: torch.device):
@@ -65,7 +65,7 @@ class RandomEncoder(System):
     """The semantic encoder with random weights: what its architecture alone is worth"""
 
     name, title, reference = "random-encoder", "random encoder", True
-    capabilities = frozenset({SEMANTIC})
+    capabilities = frozenset({"semantic"})
 
     def __init__(self, path: str | Path | None, device: torch.device):
         config = checkpoint.open_checkpoint(path or "portraits").config
@@ -91,7 +91,7 @@ class TimmEncoder(System):
     """EfficientNet-lite0 trained on ImageNet (timm): what a supervised encoder's features are worth"""
 
     name, title, reference = "timm", "ImageNet EfficientNet-lite0", True
-    capabilities = frozenset({SEMANTIC})
+    capabilities = frozenset({"semantic"})
     latent_dim = 1280
 
     def __init__(self, path: str | Path | None, device: torch.device):

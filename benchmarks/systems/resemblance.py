@@ -18,11 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.metrics import weights
-from benchmarks.metrics.perceptual import (
-    effnet_distance,
-    lpips_vgg16,
-    normalised_distance,
-)
+from benchmarks.metrics.perceptual import effnet_distance, lpips_vgg16, normalised_distance
 from diffae.errors import UserError
 from reports.metrics import EFFNET
 
@@ -31,6 +27,7 @@ NAMES = (AUTO, LPIPS, EFFICIENTNET, MSE)
 NETWORKS = {LPIPS: "vgg16", EFFICIENTNET: EFFNET}
 LARGEST = 256  # px that a network sees
 
+Features = list[Tensor]  # of each layer that is compared
 Distance = Callable[[Tensor], Tensor]  # images N x 3 x S x S with gradients -> [N]
 
 
@@ -64,11 +61,8 @@ def find(name: str, device: torch.device) -> Resemblance:
 def _published(network: str) -> Path:
     """The file of its weights. Another one of that name is no choice of anybody's here."""
     path = weights.find(network, None)
-    if (
-        path is not None
-        and path.is_file()
-        and weights.sha256(path) != weights.KNOWN[network].sha256
-    ):
+    known = weights.KNOWN[network].sha256
+    if path is not None and path.is_file() and weights.sha256(path) != known:
         raise UserError(
             f"{path}: not the published weights of {network}: get the file again, or choose another "
             f"distance with #distance={MSE}"
@@ -81,41 +75,41 @@ def _mse(target: Tensor) -> Distance:
 
 
 def _of_effnet(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
-    """The harness's distance; the network sees the images that are sought only once."""
-    look: Any = effnet_distance(path, device).module.stages
+    """The harness's distance."""
 
-    def to(target: Tensor) -> Distance:
-        with torch.no_grad():
-            sought = look(_averaged(target))
+    def compare(found: Features, sought: Features) -> Tensor:
+        pairs = zip(found, sought, strict=True)
+        return torch.stack([normalised_distance(*pair) for pair in pairs]).mean(0)
 
-        def from_images(images: Tensor) -> Tensor:
-            pairs = zip(look(_averaged(images)), sought, strict=True)
-            return torch.stack([normalised_distance(*pair) for pair in pairs]).mean(0)
-
-        return from_images
-
-    return to
+    stages: Any = effnet_distance(path, device).module.stages
+    return _seeing_once(stages, compare)
 
 
 def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
-    """What the lpips package's module gives, the same way."""
+    """What the lpips package's module gives."""
     from lpips import normalize_tensor
 
     module: Any = lpips_vgg16(path, device).module
 
-    def look(images: Tensor) -> list[Tensor]:
+    def look(images: Tensor) -> Features:
         return [normalize_tensor(layer) for layer in module.net(module.scaling_layer(images))]
+
+    def compare(found: Features, sought: Features) -> Tensor:
+        layers = zip(module.lins, found, sought, strict=True)
+        return torch.stack([lin((a - b).square()).mean((1, 2, 3)) for lin, a, b in layers]).sum(0)
+
+    return _seeing_once(look, compare)
+
+
+def _seeing_once(
+    look: Callable[[Tensor], Features], compare: Callable[[Features, Features], Tensor]
+) -> Callable[[Tensor], Distance]:
+    """A distance by what a network sees; it looks at the images that are sought only once."""
 
     def to(target: Tensor) -> Distance:
         with torch.no_grad():
             sought = look(_averaged(target))
-
-        def from_images(images: Tensor) -> Tensor:
-            pairs = zip(module.lins, look(_averaged(images)), sought, strict=True)
-            by_layer = [lin((a - b).square()).mean((1, 2, 3)) for lin, a, b in pairs]
-            return torch.stack(by_layer).sum(0)
-
-        return from_images
+        return lambda images: compare(look(_averaged(images)), sought)
 
     return to
 

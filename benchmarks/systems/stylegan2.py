@@ -8,23 +8,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems import inversion, resemblance
-from benchmarks.systems.base import (
-    DECODE,
-    ENCODE,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    Code,
-    System,
-    needed,
-)
+from benchmarks.systems.base import Code, System, needed
 from benchmarks.systems.files import containers, folder, stylegan2_files
 from benchmarks.systems.files.address import Whole, read_address
 from benchmarks.systems.files.stylegan2_files import Found
@@ -32,8 +22,6 @@ from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 from benchmarks.systems.parts import POOLED, Part
 from diffae import noise, trained_on
 from diffae.errors import UserError
-
-PACKAGED = "stylegan2"  # the folder of the small version, of both systems
 
 CONST, NONE = "const", "none"
 MOST_STEPS = 100_000
@@ -62,23 +50,35 @@ class _StyleGAN2(System):
     mse       the weight of the mean squared error beside it
     """
 
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, SAMPLE, SAMPLE_LATENTS})
+    capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     computes_in_float64 = True
+    one_vector: ClassVar[bool]  # for all layers, else one for each
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        place, self.options = _address(path, self.name)
-        self.found, print_ = _from_folder(place) if folder.is_folder(place) else _from_file(place)
+        address = read_address(path, CHOICES)
+        place = address.path or folder.shipped(self.name, "StyleGAN2", "PATH")
+        self.options = address.options
+        if folder.is_folder(place):
+            self.options = read_address(path, CHOICES | OF_SMALL).options
+            with torch.device("meta"):
+                generator = Generator(folder.read_config(place, "stylegan2", StyleGAN2Config))
+            containers.give(generator, folder.read_weights(place), place / folder.WEIGHTS)
+            self.found, digest = Found(generator), folder.fingerprint(place)
+        else:
+            self.found, digest = stylegan2_files.read(place), containers.sha256(place)
         self.generator = self.found.generator.to(device)
         self.resemblance = resemblance.find(self.options["distance"], device)
         config = self.generator.config
         self.device, self.image_size, self.layers = device, config.image_size, config.num_ws
-        self._take_dimensions(config)
-        chosen = f"{self.name} {print_} {sorted(self.describe().items())}"
+        if self.one_vector:
+            self.latent_dim = config.w_dim
+        else:
+            shape = (config.num_ws, config.w_dim)
+            self.latent_dim = config.num_ws * config.w_dim
+            self.semantic_parts = (Part(shape, reading=POOLED, axis=1),)
+        chosen = f"{self.name} {digest} {sorted(self.describe().items())}"
         self.fingerprint = hashlib.sha256(chosen.encode()).hexdigest()
-        self.trained_on = trained_on.read(place) if place.is_dir() else None
-
-    def _take_dimensions(self, config: StyleGAN2Config) -> None:
-        raise NotImplementedError
+        self.trained_on = trained_on.read(place)
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -90,17 +90,18 @@ class _StyleGAN2(System):
             "inversion": f"projector, {self.options['steps']} passes forward and backward",
         }
 
-    def _inverted(self, images: Tensor, layers: int) -> Tensor:
-        """The w of so many layers whose image is most like each of the images: N x layers x w_dim."""
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        """The w whose image is most like each of the images."""
         settings = inversion.Settings(int(self.options["steps"]), float(self.options["mse"]))
-        return inversion.invert(
+        w = inversion.invert(
             self.generator,
             images.to(self.device),
             self.resemblance,
             self._statistics,
-            layers,
+            1 if self.one_vector else self.layers,
             settings,
         )
+        return w[:, 0] if self.one_vector else w
 
     @cached_property
     def _statistics(self) -> inversion.Statistics:
@@ -125,14 +126,8 @@ class _StyleGAN2(System):
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         z = noise.normal(seed, "latent", indices, (self.generator.config.z_dim,))
-        return self.as_code(self.mapping(z, float(self.options["psi"])))
-
-    def as_code(self, w: Tensor) -> Tensor:
-        """The code of one vector for all layers."""
-        raise NotImplementedError
-
-    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self.decode(Code(self.sample_latents(indices, seed, steps)), steps)
+        w = self.mapping(z, float(self.options["psi"]))
+        return w if self.one_vector else w[:, None].repeat(1, self.layers, 1)
 
     def networks(self) -> dict[str, nn.Module]:
         return {"mapping": self.generator.mapping, "synthesis": self.generator.synthesis}
@@ -141,55 +136,10 @@ class _StyleGAN2(System):
 class StyleGAN2W(_StyleGAN2):
     """StyleGAN2, its code one vector w for all layers"""
 
-    name, title = "stylegan2-w", "StyleGAN2 (W)"
-
-    def _take_dimensions(self, config: StyleGAN2Config) -> None:
-        self.latent_dim = self.semantic_dim = config.w_dim
-
-    def encode_semantic(self, images: Tensor) -> Tensor:
-        return self._inverted(images, layers=1)[:, 0]
-
-    def as_code(self, w: Tensor) -> Tensor:
-        return w
+    name, title, one_vector = "stylegan2-w", "StyleGAN2 (W)", True
 
 
 class StyleGAN2WPlus(_StyleGAN2):
     """StyleGAN2, its code a vector w for each layer (W+)"""
 
-    name, title = "stylegan2-wplus", "StyleGAN2 (W+)"
-
-    def _take_dimensions(self, config: StyleGAN2Config) -> None:
-        shape = (config.num_ws, config.w_dim)
-        self.latent_dim = config.num_ws * config.w_dim
-        self.semantic_parts = (Part(shape, reading=POOLED, axis=1),)
-
-    def encode_semantic(self, images: Tensor) -> Tensor:
-        return self._inverted(images, self.layers)
-
-    def as_code(self, w: Tensor) -> Tensor:
-        return w[:, None].repeat(1, self.layers, 1)
-
-
-def _address(path: str | Path | None, name: str) -> tuple[Path, dict[str, str]]:
-    """Where the generator is, and all options. Raises NotAvailable if none was given and none is packaged."""
-    address = read_address(path, CHOICES)
-    place = address.path or folder.packaged(PACKAGED)
-    if place is None:
-        raise NotAvailable(
-            f"no StyleGAN2 is packaged: give a generator's file with --ckpt {name}=PATH"
-        )
-    small = folder.is_folder(place)
-    return place, read_address(path, CHOICES | OF_SMALL).options if small else address.options
-
-
-def _from_file(path: Path) -> tuple[Found, str]:
-    """The generator in a file of the authors', and a digest of the file."""
-    return stylegan2_files.read(path), containers.sha256(path)
-
-
-def _from_folder(path: Path) -> tuple[Found, str]:
-    """The generator in a folder of ours, and a digest of it."""
-    with torch.device("meta"):
-        generator = Generator(folder.read_config(path, PACKAGED, StyleGAN2Config))
-    folder.read_weights(generator, path)
-    return Found(generator), folder.fingerprint(path)
+    name, title, one_vector = "stylegan2-wplus", "StyleGAN2 (W+)", False

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems.base import SEMANTIC, System
+from benchmarks.systems.base import System
 from benchmarks.systems.files import containers
 from benchmarks.systems.files.address import read_address
 from diffae.cli import did_you_mean
@@ -22,7 +22,7 @@ class TimmNamed(System):
     """An encoder of timm, whose code is what its classifier takes; published weights, from a file"""
 
     reference = True
-    capabilities = frozenset({SEMANTIC})
+    capabilities = frozenset({"semantic"})
 
     def __init__(self, model: str, path: str | Path | None, device: torch.device):
         import timm
@@ -76,4 +76,4 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     with containers.opened(path) as file:
         content = containers.entries(file.content)
         state = content.get("state_dict", content.get("model", content))
-        return containers.take(file, containers.tensors_of(state, path))
+        return containers.take(file, state, path)

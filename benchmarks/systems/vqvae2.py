@@ -6,37 +6,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.base import Code, several
-from benchmarks.systems.files import containers, folder
-from benchmarks.systems.files.address import read_address
+from benchmarks.systems.files import containers
 from benchmarks.systems.networks.vqvae2 import STRIDE, VQVAE2, VQVAE2Config
+from benchmarks.systems.opened import Opened
 from benchmarks.systems.parts import Semantic
 from benchmarks.systems.quantised import Quantised, map_of
-from diffae import trained_on
-from diffae.errors import UserError
 
 # How the residual blocks skip: as when the public weights were trained, or as their code is since January 2021.
 OPTIONS = {"block": ("relu-skip", "input-skip")}
 
 
-class VQVAE2System(Quantised):
+class VQVAE2System(Opened, Quantised):
     """VQ-VAE-2: two maps of codes from two codebooks (rosinality's checkpoints)"""
 
     name, title, stride = "vqvae2", "VQ-VAE2", STRIDE
 
-    def __init__(self, path: str | Path | None, device: torch.device):
-        address = read_address(path, OPTIONS)
-        self.block, self.device = address.options["block"], device
-        self.source = address.path or folder.shipped("vqvae2", "VQ-VAE-2", "vqvae_560.pt")
-        read = _folder if folder.is_folder(self.source) else _file
-        model, fingerprint = read(self.source, self.block == "relu-skip")
-        self.model, self.fingerprint = model.to(device), f"{fingerprint}-{self.block}"
-        self.trained_on = trained_on.read(self.source)
-        self._count(self.model.config)
+    choices, example, config_class = OPTIONS, "vqvae_560.pt", VQVAE2Config
+
+    def _read(self, path: Path) -> tuple[VQVAE2Config, dict[str, Tensor]]:
+        """Of a bare state dict."""
+        with containers.opened(path) as file:
+            named = containers.entries(file.content)
+            state = {name.removeprefix("module."): value for name, value in named.items()}
+            if "quantize_t.embed" not in state:
+                containers.refuse_other_kind(file.content, path, "vqvae2", "quantize_t.embed")
+            tensors = containers.take(file, state, path)
+        return _config(tensors, path), tensors
+
+    def _build(self, config: VQVAE2Config) -> VQVAE2:
+        return VQVAE2(config, self.options["block"] == "relu-skip")
 
     def _count(self, config: VQVAE2Config) -> None:
         """As the paper counts: the numbers of the vectors of both maps, at the size that it was trained at."""
@@ -48,7 +50,7 @@ class VQVAE2System(Quantised):
         self.semantic_parts = (map_of(config.embed_dim), map_of(config.embed_dim))
 
     def describe(self) -> Mapping[str, Any]:
-        return {**super().describe(), "block": self.block}
+        return {**super().describe(), **self.options}
 
     def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
@@ -83,34 +85,6 @@ class VQVAE2System(Quantised):
         return {"VQ-VAE-2": self.model}
 
 
-def _empty(config: VQVAE2Config, relu_skip: bool) -> VQVAE2:
-    """The network without memory for its weights: those of a file come in their place."""
-    with torch.device("meta"):
-        return VQVAE2(config, relu_skip)
-
-
-def _folder(path: Path, relu_skip: bool) -> tuple[VQVAE2, str]:
-    model = _empty(folder.read_config(path, "vqvae2", VQVAE2Config), relu_skip)
-    folder.read_weights(model, path)
-    return model, folder.fingerprint(path)
-
-
-def _file(path: Path, relu_skip: bool) -> tuple[VQVAE2, str]:
-    """The model of a file of rosinality's, a bare state dict, and the file's digest."""
-    with containers.opened(path) as file:
-        content = {
-            name.removeprefix("module."): value
-            for name, value in containers.entries(file.content).items()
-        }
-        if "quantize_t.embed" not in content:
-            wanted, lacks = "a VQ-VAE-2 of rosinality's", "quantize_t.embed"
-            containers.refuse_other_kind(file.content, path, "vqvae2", wanted, lacks)
-        tensors = containers.take(file, containers.tensors_of(content, path))
-    model = _empty(_config(tensors, path), relu_skip)
-    containers.give(model, tensors, path)
-    return model, containers.sha256(path)
-
-
 def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
     """The widths of the network, as its tensors have them. What does not fit them is named when they are given."""
     blocks = {
@@ -118,13 +92,11 @@ def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
         for name in tensors
         if (found := re.fullmatch(r"enc_b\.blocks\.(\d{1,2})\.conv\.1\.weight", name))
     }
+    inner_name = f"enc_b.blocks.{min(blocks, default=5)}.conv.1.weight"
+    names = {"quantize_t.embed": 2, "enc_b.blocks.4.weight": 4, inner_name: 4}
     embed, channel, inner = (
-        _shape(tensors, name, path)
-        for name in (
-            "quantize_t.embed",
-            "enc_b.blocks.4.weight",
-            f"enc_b.blocks.{min(blocks, default=5)}.conv.1.weight",
-        )
+        containers.shape_of(tensors, name, axes, path, "a VQ-VAE-2 of rosinality's")
+        for name, axes in names.items()
     )
     return VQVAE2Config(
         channel=channel[0],
@@ -133,12 +105,3 @@ def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
         embed_dim=embed[0],
         n_embed=embed[1],
     )
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, path: Path) -> tuple[int, ...]:
-    """The shape of a tensor of at least two axes. Raises UserError if it is not there or is no such."""
-    shape = tuple(tensors[name].shape) if name in tensors else ()
-    if len(shape) < 2 or not all(0 < side <= 1 << 16 for side in shape):
-        what = f"is of shape {shape}" if name in tensors else "is missing"
-        raise UserError(f"{path}: {name} {what}: not a VQ-VAE-2 of rosinality's")
-    return shape

@@ -8,8 +8,7 @@ import numpy as np
 import nvae_files
 import torch
 
-from benchmarks.systems.d2c import empty
-from benchmarks.systems.networks.d2c import D2CConfig
+from benchmarks.systems.networks.d2c import D2C, D2CConfig
 
 SMALL = D2CConfig(
     channels=8,
@@ -34,6 +33,12 @@ def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     if name == "std":
         return torch.from_numpy(1 + 0.1 * np.abs(nvae_files.normal(name, shape))).float()
     return nvae_files.fill(name, shape)
+
+
+def empty(config: D2CConfig) -> D2C:
+    """A network without memory for its weights."""
+    with torch.device("meta"):
+        return D2C(config)
 
 
 def network(config: D2CConfig) -> dict[str, dict[str, torch.Tensor]]:

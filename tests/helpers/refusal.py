@@ -2,10 +2,12 @@
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from diffae import cli
+from diffae.errors import UserError
 
 
 def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> str:
@@ -20,4 +22,23 @@ def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> 
     line = capsys.readouterr().err
     assert ended.value.code == 2, line
     assert line.startswith("error: ") and line.count("\n") == 1 and line.endswith("\n"), line
+    return line
+
+
+def refused_checkpoint(system: str, path: Path, capsys) -> str:
+    """The line in which the harness refuses a system's checkpoint, which it names, or the folder that it is in."""
+    from benchmarks import run
+
+    options = ("--systems", system, "--ckpt", f"{system}={path}")
+    line = refusal(run.main, capsys, "reconstruction", "--dry-run", *options)
+    assert str(path if path.is_dir() else path.parent) in line
+    return line
+
+
+def refused_file(read: Callable[[Path], object], path: Path) -> str:
+    """The line in which a reader refuses a file, which it names once."""
+    with pytest.raises(UserError) as error:
+        read(path)
+    line = str(error.value)
+    assert line.count(str(path)) == 1 and "\n" not in line
     return line

@@ -269,3 +269,9 @@ def _modules(patch: pytest.MonkeyPatch) -> dict[str, Any]:
 def _give(module: types.ModuleType, thing: Any) -> None:
     thing.__module__, thing.__qualname__ = module.__name__, thing.__name__
     setattr(module, thing.__name__, thing)
+
+
+def channels_of(image_size: int, channel_base: int, channel_max: int) -> tuple[int, ...]:
+    """A published network's channels at 4, 8, ... px: `channel_base` shared by the side, at most `channel_max`."""
+    sides = [4 << level for level in range(image_size.bit_length() - 2)]
+    return tuple(min(channel_base // side, channel_max) for side in sides)

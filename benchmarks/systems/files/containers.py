@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
@@ -33,8 +33,8 @@ LOOKS = (
         ("quantize.embedding.weight", "first_stage_model.quantize."),
     ),
     ("a VQ-VAE-2 of rosinality's (--ckpt vqvae2=...)", ("quantize_t.embed",)),
-    ("an NVAE (--ckpt nvae=...)", ("prior_ftr0",)),
-    ("a D2C (--ckpt d2c=...)", ("latent_mod", "encoder_q.stem.")),
+    ("an NVAE of NVlabs' (--ckpt nvae=...)", ("prior_ftr0",)),
+    ("a D2C of the authors' (--ckpt d2c=...)", ("latent_mod", "encoder_q.stem.")),
     ("a StyleGAN2 of rosinality's (--ckpt stylegan2-w=...)", ("g_ema", "latent_avg")),
 )
 
@@ -65,40 +65,49 @@ def entries(content: Any) -> dict[str, Any]:
     )
 
 
-def refuse_other_kind(content: Any, path: Path, system: str, wanted: str, lacks: str) -> None:
-    """Raise UserError saying that `content` is not `wanted`, and what it looks like; where that is the same `system`'s, what
-    it `lacks`."""
+def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
+    """Raise UserError saying that `content` is no file of `system`, and what it looks like; where that is the same system's,
+    what it `lacks`."""
     names = set(entries(content))
     for inner in entries(content).values():
         names |= set(entries(inner))
-    for kind, marks in LOOKS:
-        if any(name.startswith(mark) for name in names for mark in marks):
-            own = f"(--ckpt {system}=" in kind
-            what = f"it lacks {lacks}" if own else f"it looks like {kind}"
-            raise UserError(f"{path}: not {wanted}: {what}")
     some = ", ".join(sorted(names)[:4]) or "nothing by name"
-    raise UserError(f"{path}: not {wanted}: it holds {some}")
-
-
-def tensors_of(state: Any, path: Path) -> dict[str, StoredTensor]:
-    """The tensors of a state dict, still on disk. Raises UserError naming the first thing in it that is none."""
-    found = entries(state)
-    for name, value in found.items():
-        if not isinstance(value, StoredTensor):
-            raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
-    return found
+    wanted, what = "", f"it holds {some}"
+    for kind, marks in reversed(LOOKS):
+        own = f"(--ckpt {system}=" in kind
+        wanted = kind.partition(" (")[0] if own else wanted
+        if any(name.startswith(mark) for name in names for mark in marks):
+            what = f"it lacks {lacks}" if own else f"it looks like {kind}"
+    raise UserError(f"{path}: not {wanted}: {what}")
 
 
 def take(
     file: TorchFile | LegacyTorchFile,
-    tensors: Mapping[str, StoredTensor],
+    state: Any,
+    path: Path,
     leave: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, Tensor]:
-    """The tensors in memory, but those that `leave` says."""
-    return {name: file.read(tensor) for name, tensor in tensors.items() if not leave(name)}
+    """The tensors of a state dict in memory, but those that `leave` says. Raises UserError naming the first thing in it
+    that is none."""
+    found = entries(state)
+    for name, value in found.items():
+        if not isinstance(value, StoredTensor):
+            raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
+    return {name: file.read(tensor) for name, tensor in found.items() if not leave(name)}
 
 
-def give(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+def shape_of(
+    tensors: Mapping[str, Tensor], name: str, axes: int, path: Path, wanted: str
+) -> tuple[int, ...]:
+    """The shape of a tensor of so many axes. Raises UserError if it is not there or is no such: the file is not `wanted`."""
+    shape = tuple(tensors[name].shape) if name in tensors else ()
+    if len(shape) != axes or not all(0 < side <= 1 << 16 for side in shape):
+        what = f"is of shape {shape}" if name in tensors else "is missing"
+        raise UserError(f"{path}: {name} {what}: not {wanted}")
+    return shape
+
+
+def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Give a network all of its weights, in float32, and put it into evaluation mode without gradients.
 
     Whole numbers that count batches are neither asked for nor taken. Raises UserError naming, in one line, the path and

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from benchmarks.systems.files import containers
 from benchmarks.systems.networks.d2c import D2CConfig
 from benchmarks.systems.networks.ddim_unet import GROUPS
 from diffae.errors import UserError
@@ -86,11 +87,7 @@ class _Reader:
 
     def sides(self, name: str) -> tuple[int, ...]:
         """The shape of a kernel."""
-        shape = tuple(self.tensors[name].shape) if name in self.tensors else ()
-        if len(shape) != 4 or not all(0 < side <= 1 << 16 for side in shape):
-            what = f"is of shape {shape}" if name in self.tensors else "is missing"
-            raise UserError(f"{self.path}: {name} {what}: not a D2C of the authors'")
-        return shape
+        return containers.shape_of(self.tensors, name, 4, self.path, "a D2C of the authors'")
 
     def numbers(self, pattern: str) -> list[int]:
         """The numbers that names have where the pattern has its group, in order."""

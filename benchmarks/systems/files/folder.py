@@ -33,14 +33,14 @@ def is_folder(path: Path) -> bool:
 
 
 def packaged(system: str) -> Path | None:
-    """The small version of a system that ships with the package, if one does."""
+    """The folder of the small version that ships with the package, if one does."""
     folder = PACKAGED / system
     return folder if is_folder(folder) else None
 
 
 def shipped(system: str, title: str, example: str) -> Path:
     """The same. Raises NotAvailable, saying which file to give, if none does."""
-    if (found := packaged(system)) is None:
+    if (found := packaged(system.partition("-")[0])) is None:
         raise NotAvailable(
             f"no {title} ships with this package; give one: --ckpt {system}={example}"
         )
@@ -96,15 +96,14 @@ def _refuse_odd(value: Any, name: str, path: Path) -> None:
             raise UserError(f"{path}: {name}: {number!r:.40} is no size of a network")
 
 
-def read_weights(network: nn.Module, folder: Path) -> None:
-    """Give a network the weights of a folder, strictly. Raises UserError naming the file and the tensors."""
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder. Raises UserError naming the file."""
     path = folder / WEIGHTS
     try:
         with safe_open(path, "pt") as file:
-            state: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}
+            return {name: file.get_tensor(name).clone() for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not readable ({error})") from None
-    containers.give(network, state, path)
 
 
 def fingerprint(folder: Path) -> str:

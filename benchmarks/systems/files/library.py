@@ -12,8 +12,8 @@ MISSING = (
 )
 
 
-def is_installed(package: str | None = None) -> bool:
-    return importlib.util.find_spec(package or PACKAGE) is not None
+def is_installed() -> bool:
+    return importlib.util.find_spec(PACKAGE) is not None
 
 
 def diffusers(what: str) -> ModuleType:

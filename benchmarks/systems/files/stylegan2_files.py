@@ -92,18 +92,16 @@ def _read_rosinality(path: Path) -> Found:
     with containers.opened(path) as file:
         content = containers.entries(file.content)
         if not containers.entries(content.get("g_ema")):
-            containers.refuse_other_kind(file.content, path, "stylegan2-w", WANTED, "g_ema")
+            containers.refuse_other_kind(file.content, path, "stylegan2-w", "g_ema")
         stated = _stated_by_training(content, path)
-        stored = containers.tensors_of(content["g_ema"], path)
-        if "latent_avg" in content:
-            stored |= containers.tensors_of({"latent_avg": content["latent_avg"]}, path)
-        tensors = containers.take(file, stored)
+        average = {"latent_avg": content["latent_avg"]} if "latent_avg" in content else {}
+        tensors = containers.take(file, content["g_ema"] | average, path)
     tensors = _without_filters(tensors, r"\.(blur|upsample)\.kernel", 4 * fir_filter(), path)
-    levels = 2 + _highest(tensors, r"to_rgbs\.(\d+)\.", path)
+    levels = 2 + _layers(tensors, r"to_rgbs\.(\d+)\.", path)
     has_noise = any(name.startswith("noises.") for name in tensors)
     if not has_noise:
         tensors |= seeded_noise(levels)
-    names = stylegan2_names.rosinality(levels, _highest(tensors, r"style\.(\d+)\.", path))
+    names = stylegan2_names.rosinality(levels, _layers(tensors, r"style\.(\d+)\.", path))
     generator = _generator(tensors, names, stated, path, may_lack_average=True)
     return Found(
         generator, OWN if has_noise else SEEDED, OWN if "latent_avg" in content else ESTIMATED
@@ -161,7 +159,7 @@ def _read_pytorch(module: Persistent, path: Path) -> Found:
     tensors = {name: tensor.read(path) for name, tensor in stored.items()}
     tensors = _without_filters(tensors, r"\.resample_filter", fir_filter(), path)
     levels = _levels(tensors, r"synthesis\.b(\d+)\.", path)
-    layers = 1 + _highest(tensors, r"mapping\.fc(\d+)\.", path)
+    layers = 1 + _layers(tensors, r"mapping\.fc(\d+)\.", path)
     names = {ours: Theirs(ours) for ours in stylegan2_names.rosinality(levels, layers)}
     stated = Stated(
         settings.get("img_resolution"), synthesis.get("conv_clamp"), mapping.get("lr_multiplier")
@@ -190,7 +188,7 @@ def _read_tensorflow(network: Network, path: Path) -> Found:
         raise UserError(f"{path}: not {WANTED}: the last of its networks holds {some:.200}")
     _refuse_other_settings(settings, path)
     levels = _levels(tensors, r"synthesis/(\d+)x\1/", path)
-    layers = 1 + _highest(tensors, r"mapping/Dense(\d+)/", path)
+    layers = 1 + _layers(tensors, r"mapping/Dense(\d+)/", path)
     names = stylegan2_names.tensorflow(levels, layers)
     stated = Stated(
         settings.get("resolution"), settings.get("conv_clamp"), settings.get("mapping_lrmul")
@@ -248,7 +246,7 @@ def _config(state: State, stated: Stated, path: Path) -> StyleGAN2Config:
             f"{path}: its tensors end at {sides[-1]} px, but it says that its images have "
             f"{brief(stated.image_size)}"
         )
-    last = _highest(state, r"mapping\.fc(\d+)\.", path)
+    last = _layers(state, r"mapping\.fc(\d+)\.", path)
     width = _size(state, ("mapping.fc0.weight", 0), ("mapping.fc0.bias", 0))
     ends = [(f"mapping.fc{last}.{kind}", 0) for kind in ("weight", "bias")]
     return StyleGAN2Config(
@@ -292,26 +290,28 @@ def _number(value: Any, default: float, name: str, path: Path) -> float:
 
 
 def _highest(names: Iterable[str], pattern: str, path: Path) -> int:
-    """The highest number in names that begin as `pattern`. Raises UserError if there is none, or it is absurd."""
+    """The highest number in names that begin as `pattern`. Raises UserError if there is none."""
     found = [int(match[1]) for name in names if (match := re.match(pattern, name[:80]))]
     if not found:
-        raise UserError(f"{path}: not {WANTED}: no tensor is called {_in_words(pattern)}")
-    if max(found) > MOST:
-        raise UserError(f"{path}: not {WANTED}: it has {max(found)} layers")
+        words = re.sub(r"\(.*?\)|\\\d", "N", pattern).replace("\\", "")
+        raise UserError(f"{path}: not {WANTED}: no tensor is called {words}...")
     return max(found)
 
 
-def _in_words(pattern: str) -> str:
-    return re.sub(r"\(.*?\)|\\\d", "N", pattern).replace("\\", "") + "..."
+def _layers(names: Iterable[str], pattern: str, path: Path) -> int:
+    """The same. Raises UserError if it is absurd."""
+    if (last := _highest(names, pattern, path)) > MOST:
+        raise UserError(f"{path}: not {WANTED}: it has {last} layers")
+    return last
 
 
 def _levels(names: Iterable[str], pattern: str, path: Path) -> int:
     """Resolutions from 4 px up to the highest in the names of blocks."""
-    sides = {int(match[1]) for name in names if (match := re.match(pattern, name[:80]))}
-    level = next((i for i in range(MOST) if START << i == max(sides)), None)
-    if level is None:
-        raise UserError(f"{path}: not {WANTED}: it has a layer of {max(sides)} px")
-    return level + 1
+    side = _highest(names, pattern, path)
+    sides = [START << level for level in range(MOST)]
+    if side not in sides:
+        raise UserError(f"{path}: not {WANTED}: it has a layer of {side} px")
+    return 1 + sides.index(side)
 
 
 def _without_filters(tensors: State, pattern: str, expected: Tensor, path: Path) -> State:

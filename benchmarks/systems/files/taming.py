@@ -43,10 +43,10 @@ def read_first_stage(path: Path) -> dict[str, Tensor]:
                 "network and not supported; give one with a nearest-code quantiser (f16)"
             )
         if "quantize.embedding.weight" not in state:
-            wanted, lacks = "a taming-transformers VQ-GAN", "quantize.embedding.weight"
-            containers.refuse_other_kind(file.content, path, "vqgan", wanted, lacks)
+            lacks = "quantize.embedding.weight"
+            containers.refuse_other_kind(file.content, path, "vqgan", lacks)
         found = {name: value for name, value in state.items() if not name.startswith("loss.")}
-        return containers.take(file, containers.tensors_of(found, path))
+        return containers.take(file, found, path)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -11,19 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems.files import folder
 from benchmarks.systems.networks.d2c import D2C, Autoencoder, D2CConfig
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture
 from benchmarks.systems.networks.nvae_cells import start_norms, to_bits
 from benchmarks.systems.small.batch_norms import settle
-from benchmarks.systems.small.preset import SmallPreset, Stages
+from benchmarks.systems.small.preset import SmallPreset, Stages, schedule
 from diffae.config import EPSILON
 from diffae.diffusion import linear_alphas
 from diffae.errors import UserError
 from diffae.noise import uniforms
 from diffae.train.images import Images
 from diffae.train.stages import noised
-from diffae.train.types import Loss, Schedule
+from diffae.train.types import Loss
 
 SHIFT = 3  # pixels that an image is moved by at most
 LIGHT = 0.3  # by how much, at most, its contrast and brightness change
@@ -126,7 +125,7 @@ def standardise(model: D2C, z: Tensor) -> Tensor:
     return model.latent_mod.standardise(z)
 
 
-def build(stages: Stages) -> None:
+def build(stages: Stages) -> nn.Module:
     preset, data, config = stages.preset, stages.data, stages.preset.config
     model = D2C(config).to(data.device)
     start_norms(model)
@@ -143,7 +142,7 @@ def build(stages: Stages) -> None:
     )
     z = standardise(model, encode_all(model, data))
     stages.fit("latent", model.diffusion, latent_loss(model, z, preset.weights))
-    folder.write(model, "d2c", config, stages.out)
+    return model
 
 
 PRESET = SmallPreset(
@@ -166,24 +165,8 @@ PRESET = SmallPreset(
         unet_attends=(1, 0),
     ),
     {
-        "autoencoder": Schedule(
-            samples=20_000,
-            batch_size=32,
-            learning_rate=6e-3,
-            warmup_samples=1_000,
-            decay="cosine",
-            ema_decay=0.99,
-            ema_warmup=True,
-        ),
-        "latent": Schedule(
-            samples=640_000,
-            batch_size=64,
-            learning_rate=2e-3,
-            warmup_samples=4_000,
-            decay="cosine",
-            ema_decay=0.998,
-            ema_warmup=True,
-        ),
+        "autoencoder": schedule(20_000, 32, 6e-3, 1_000, ema_decay=0.99),
+        "latent": schedule(640_000, 64, 2e-3, 4_000, ema_decay=0.998),
     },
     build,
     weights={"contrastive": 0.05, "temperature": 0.2, "floor": 0.01},

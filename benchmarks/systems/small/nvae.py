@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.files import folder
 from benchmarks.systems.networks.logistic_mixture import LogisticMixture
 from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig
 from benchmarks.systems.networks.nvae_cells import start_norms, to_bits
 from benchmarks.systems.small.batch_norms import settle
-from benchmarks.systems.small.preset import SmallPreset, Stages
+from benchmarks.systems.small.preset import SmallPreset, Stages, schedule
 from diffae.noise import generator, normals
 from diffae.train.images import Images
-from diffae.train.types import Loss, Schedule
+from diffae.train.types import Loss
 
 SMALLEST_KL = 0.01  # nats of a group below which balancing makes no more difference
 
@@ -88,7 +87,7 @@ def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
     return loss
 
 
-def build(stages: Stages) -> None:
+def build(stages: Stages) -> nn.Module:
     preset, data = stages.preset, stages.data
     network = NVAE(preset.config).to(data.device)
     start_norms(network)
@@ -98,7 +97,7 @@ def build(stages: Stages) -> None:
     stages.fit("autoencoder", learner, loss_of(learner, data, warm_up))
     noise = generator(stages.run.seed, "statistics", 0)
     settle(network, lambda images: Terms(network, images, noise), data)
-    folder.write(network, "nvae", preset.config, stages.out)
+    return network
 
 
 PRESET = SmallPreset(
@@ -121,17 +120,7 @@ PRESET = SmallPreset(
         squeeze=True,
         residual_posterior=True,
     ),
-    {
-        "autoencoder": Schedule(
-            samples=32_000,
-            batch_size=16,
-            learning_rate=8e-3,
-            warmup_samples=1_000,
-            decay="cosine",
-            ema_decay=0.998,
-            ema_warmup=True,
-        )
-    },
+    {"autoencoder": schedule(32_000, 16, 8e-3, 1_000, ema_decay=0.998)},
     build,
     weights={"warm_up": 0.3},
     flip=False,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,11 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.systems.files import folder
 from diffae.noise import generator
 from diffae.settings import Range
 from diffae.train.images import Images, Source
 from diffae.train.trainer import fit
 from diffae.train.types import Adam, Loss, Outcome, Run, Schedule, View
+
+# How all of them are trained: a rate that falls along a cosine, and a moving average that warms up.
+schedule = partial(Schedule, decay="cosine", ema_warmup=True)
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,12 @@ class Stages:
     def fit(self, name: str, network: nn.Module, loss: Loss, adam: Adam | None = None) -> None:
         """Train `network` by the schedule `name` of the preset; afterwards it holds the average of its weights."""
         path = self.out / f"training-{name}.safetensors"
-        title, schedule = f"{self.preset.name}: {name}", self.preset.schedules[name]
+        title = f"{self.preset.name}: {name}"
         training = fit(
             network,
             loss,
             len(self.data),
-            schedule,
+            self.preset.schedules[name],
             path,
             title,
             self.run,
@@ -48,14 +53,14 @@ class Stages:
 class SmallPreset:
     """`config` is the dataclass of the network, `schedules` are by stage, `weights` those of the loss's terms.
 
-    `build` makes the networks, trains them through `Stages.fit` and writes the folder (benchmarks.systems.files.folder).
+    `build` makes the networks, trains them through `Stages.fit` and returns the one that is kept.
     """
 
     name: str
     description: str
     config: Any
     schedules: dict[str, Schedule]
-    build: Callable[[Stages], None]
+    build: Callable[[Stages], nn.Module]
     weights: dict[str, float] = field(default_factory=dict)
     image_size: int = 32
     portraits: Annotated[int, Range(1, 10**7)] = 40_000
@@ -87,5 +92,6 @@ class SmallPreset:
         """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns how each stage went."""
         torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
         stages = Stages(self, Images(images, self.flip, device, run.workers), out, run)
-        self.build(stages)
+        system = self.name.partition("-")[0]
+        folder.write(self.build(stages), system, self.config, out)
         return stages.outcomes

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.systems import inversion
-from benchmarks.systems.files import folder
 from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 from benchmarks.systems.networks.stylegan2_critic import Discriminator
-from benchmarks.systems.small.preset import SmallPreset, Stages
+from benchmarks.systems.small.preset import SmallPreset, Stages, schedule
 from diffae.noise import normals
 from diffae.train.images import Images
-from diffae.train.types import Adam, Loss, Schedule
+from diffae.train.types import Adam, Loss
 
 MIXED = 0.9  # of the batches have the w of two z, one for the first layers and one for the rest
 PATH_DECAY = 0.01  # of the average length of paths
@@ -114,7 +113,7 @@ def unevenness(learner: Learner, ws: Tensor, noise: np.random.Generator) -> Tens
     return (lengths - average).square().mean()
 
 
-def train(stages: Stages) -> None:
+def train(stages: Stages) -> nn.Module:
     preset, device = stages.preset, stages.data.device
     learner = Learner(preset.config).to(device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,23 +121,14 @@ def train(stages: Stages) -> None:
     stages.fit("adversarial", learner, loss, Adam(betas=(0.0, 0.99), largest_norm=NO_CLIPPING))
     generator = learner.network
     generator.mapping.w_avg.copy_(inversion.statistics(generator.mapping).average)
-    folder.write(generator, "stylegan2", preset.config, stages.out)
+    return generator
 
 
 PRESET = SmallPreset(
     "stylegan2-portraits",
     "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
     StyleGAN2Config(channels=(64, 64, 32, 16), mapping_layers=2),
-    {
-        "adversarial": Schedule(
-            samples=64_000,
-            batch_size=16,
-            learning_rate=2e-3,
-            decay="cosine",
-            ema_decay=0.998,
-            ema_warmup=True,
-        )
-    },
+    {"adversarial": schedule(64_000, 16, 2e-3, ema_decay=0.998)},
     train,
     weights={"r1": 0.1, "r1_every": 16, "path": 2.0, "path_every": 4},
 )

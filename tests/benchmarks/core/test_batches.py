@@ -19,10 +19,9 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import PREFIX
 from benchmarks.systems import checked
 from benchmarks.systems.base import DECODE, ENCODE, Code
-from benchmarks.systems.checked import undivided
+from benchmarks.systems.checked import join, undivided
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.parts import tensors
-from benchmarks.systems.splitting import join
 from reports.records import read_records
 
 CPU = torch.device("cpu")

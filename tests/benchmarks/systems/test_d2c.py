@@ -1,6 +1,7 @@
 """D2C: the parity file's outputs, its DDIM against diffusers' and closed forms, and files that are none."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import d2c_files
@@ -10,20 +11,18 @@ import pytest
 import torch
 from d2c_files import SMALL
 from nvae_files import DATA
-from refusal import refusal
+from refusal import refusal, refused_file
 
 import benchmarks.run
 from benchmarks import systems
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.base import Code
-from benchmarks.systems.d2c import empty
 from benchmarks.systems.files import folder
 from benchmarks.systems.files.d2c_shapes import read_configuration
 from benchmarks.systems.networks.d2c import D2C, alphas, steps_by_skip
 from benchmarks.systems.networks.ddim_unet import DDIMUNet
 from diffae import noise
 from diffae.diffusion import linear_alphas
-from diffae.errors import UserError
 
 # The published model, whose DDIM is made smaller here where only the autoencoder is looked at.
 PUBLISHED = replace(
@@ -244,7 +243,7 @@ def test_the_published_network_has_these_tensors():
         {n: torch.empty(s, device="meta") for n, s in wanted.items()}, Path("x")
     )
     assert config == PUBLISHED
-    network = empty(config)
+    network = d2c_files.empty(config)
     assert {n: tuple(t.shape) for n, t in network.state_dict().items()} == wanted
     count = sum(p.numel() for p in network.diffusion.parameters())
     assert count == 45_665_544
@@ -257,12 +256,7 @@ def test_a_folder_of_ours_is_the_same_system(system, tmp_path, images):
     close(ours.encode(images).semantic, system.encode(images).semantic, 1e-6)
 
 
-def refuse(path):
-    with pytest.raises(UserError) as error:
-        systems.load("d2c", path)
-    line = str(error.value)
-    assert line.count(str(path)) == 1 and "\n" not in line
-    return line
+refuse = partial(refused_file, partial(systems.load, "d2c"))
 
 
 def test_missing_extra_and_odd_tensors_are_named(tmp_path):

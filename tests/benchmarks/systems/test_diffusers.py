@@ -8,7 +8,7 @@ import socket
 import diffusers_models
 import pytest
 import torch
-from refusal import refusal
+from refusal import refusal, refused_checkpoint
 from safetensors.torch import load_file, save_file
 
 import benchmarks
@@ -290,18 +290,7 @@ def test_several_folders_are_compared_in_one_run(kl, patches, tmp_path, monkeypa
 
 
 def refused(path, capsys) -> str:
-    line = refusal(
-        run.main,
-        capsys,
-        "reconstruction",
-        "--dry-run",
-        "--systems",
-        "diffusers",
-        "--ckpt",
-        f"diffusers={path}",
-    )
-    assert str(path) in line
-    return line
+    return refused_checkpoint("diffusers", path, capsys)
 
 
 def change(folder, **fields) -> None:
@@ -337,7 +326,6 @@ def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
         ({"latent_channels": 5}, "diffusers makes no AutoencoderKL of it"),
         ({"down_block_types": ["Nonsense"] * 2}, "diffusers makes no AutoencoderKL of it"),
         ({"layers_per_block": 2}, "missing: "),
-        ({"layers_per_block": 100_000}, "layers_per_block: 100000 are more layers than"),
         (
             {"block_out_channels": [20_000, 40_000]},
             "describes a network of 252,007,140,063 numbers",

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from benchmarks import systems
 from benchmarks.systems.networks.vqgan import VQGANConfig
 from benchmarks.systems.networks.vqvae2 import VQVAE2, Codebook, VQVAE2Config
-from benchmarks.systems.small import adversary, codebooks, vqgan, vqvae2
+from benchmarks.systems.small import vqgan, vqvae2
 from diffae.noise import generator
 from diffae.train.elsewhere import find_preset
 from diffae.train.images import Images
@@ -37,7 +37,7 @@ def test_codes_follow_the_moving_averages_of_those_that_chose_them():
     book.cluster_size.copy_(torch.tensor([2.0, 1.0]))
     book.embed_avg.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     vectors = torch.tensor([[1.0, 1.0], [3.0, 1.0], [0.0, 5.0]])
-    codebooks.learn(book, vectors, torch.tensor([0, 0, 1]), NOISE)
+    vqvae2.learn(book, vectors, torch.tensor([0, 0, 1]), NOISE)
     sizes = torch.tensor([0.99 * 2 + 0.02, 0.99 * 1 + 0.01])
     sums = torch.tensor([[0.99 * 2 + 0.04, 0.0], [0.02, 0.99 * 3 + 0.05]])
     assert torch.allclose(book.cluster_size, sizes) and torch.allclose(book.embed_avg, sums)
@@ -51,7 +51,7 @@ def test_a_code_that_nothing_chooses_becomes_a_vector_of_the_batch():
     kept = book.embed[:, [0, 2]].clone()
     book.embed_avg.copy_(book.embed)
     vectors = torch.tensor([[7.0, 8.0], [7.0, 8.0]])
-    codebooks.learn(book, vectors, torch.tensor([0, 2]), NOISE)
+    vqvae2.learn(book, vectors, torch.tensor([0, 2]), NOISE)
     assert torch.allclose(book.embed[:, 1], vectors[0], atol=1e-3)
     assert (book.embed[:, [0, 2]] - kept).norm(dim=0).max() < 0.2  # the others go on
 
@@ -61,7 +61,7 @@ def test_the_gradient_of_the_rounded_is_that_of_the_map_and_the_encoder_is_held_
     book.cluster_size.fill_(1.0)
     maps = torch.randn(2, 4, 3, 3, requires_grad=True)
     nearest = book.vectors(book.indices(maps.detach()))
-    found = codebooks.quantise(book, maps, NOISE)
+    found = vqvae2.quantise(book, maps, NOISE)
     assert torch.allclose(found.vectors, nearest, atol=1e-6)
     assert torch.allclose(found.error, (nearest - maps).square().mean())
     weights = torch.randn_like(maps)
@@ -74,7 +74,7 @@ def test_the_gradient_of_the_rounded_is_that_of_the_map_and_the_encoder_is_held_
 def test_what_is_not_finite_teaches_no_code():
     book = Codebook(2, 3)
     before = {name: value.clone() for name, value in book.state_dict().items()}
-    codebooks.learn(book, torch.full((2, 2), torch.nan), torch.tensor([0, 1]), NOISE)
+    vqvae2.learn(book, torch.full((2, 2), torch.nan), torch.tensor([0, 1]), NOISE)
     assert all(torch.equal(before[name], value) for name, value in book.state_dict().items())
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_finite_teaches_no_code():
 
 def test_hinge_loss():
     """1/2 (mean of relu(1 - real), 0 and 2, + mean of relu(1 + fake), 0 and 1.5)."""
-    found = adversary.hinge(torch.tensor([1.5, -1.0]), torch.tensor([-2.0, 0.5]))
+    found = vqgan.hinge(torch.tensor([1.5, -1.0]), torch.tensor([-2.0, 0.5]))
     assert found.item() == pytest.approx(0.5 * (1.0 + 0.75))
 
 
@@ -95,14 +95,14 @@ def test_the_adversary_is_weighed_by_the_gradients_at_the_last_layer():
     first, second = image.square().mean(), (image - 1).abs().mean()
     grads = [torch.autograd.grad(one, last, retain_graph=True)[0] for one in (first, second)]
     w = 0.75 * grads[0].norm() / (grads[1].norm() + 1e-4)
-    found = adversary.balanced(image, last, first, second, 0.75)
+    found = vqgan.balanced(image, last, first, second, 0.75)
     assert found.item() == pytest.approx((first + w * second).item(), rel=1e-5)
     (grad,) = torch.autograd.grad(found, last)
     assert torch.allclose(grad, grads[0] + w * grads[1], rtol=1e-4, atol=1e-6)
 
 
 def test_fooling_the_discriminator_does_not_teach_it():
-    critic = adversary.Patches(8)
+    critic = vqgan.Patches(8)
     images = torch.randn(2, 3, 32, 32, requires_grad=True)
     numbers = critic.without_learning(images)
     assert torch.equal(numbers, critic(images)) and numbers.shape == (2, 1, 6, 6)
@@ -174,13 +174,13 @@ def test_vqgan_s_two_players_each_learn_by_their_own_loss():
     learner = vqgan.Learner(TINY["vqgan"], 8)
     learner.usage.fill_(1.0)  # no code begins anew
     weights = vqgan.PRESET.weights | {"discriminator_start": 0}
-    eye = adversary.Eye("cpu")
+    eye = vqgan.Eye("cpu")
     vqgan.loss_of(learner, data, eye, weights)(torch.arange(4), generator(0, "x", 0)).backward()
     grads = [parameter.grad.clone() for parameter in learner.critic.parameters()]
     x = data.batch(torch.arange(4))
     fake = learner(x, generator(0, "x", 0))[0].detach()
     expected = torch.autograd.grad(
-        adversary.hinge(learner.critic(x), learner.critic(fake)), list(learner.critic.parameters())
+        vqgan.hinge(learner.critic(x), learner.critic(fake)), list(learner.critic.parameters())
     )
     for grad, one in zip(grads, expected, strict=True):
         assert torch.allclose(grad, one, rtol=1e-3, atol=1e-6)
@@ -193,7 +193,7 @@ def test_the_discriminator_waits_for_its_time():
     data = Images(portraits(), False, "cpu")
     learner = vqgan.Learner(TINY["vqgan"], 8)
     loss = vqgan.loss_of(
-        learner, data, adversary.Eye("cpu"), vqgan.PRESET.weights | {"discriminator_start": 2}
+        learner, data, vqgan.Eye("cpu"), vqgan.PRESET.weights | {"discriminator_start": 2}
     )
     training = Training(learner, tiny("vqgan", 3).schedules["autoencoder"], 0, adam=Adam())
     before = [parameter.clone() for parameter in learner.critic.parameters()]

@@ -17,11 +17,10 @@ from benchmarks.systems.networks.stylegan2 import (
     Layer,
     StyleGAN2Config,
     ToRGB,
-    channels_of,
 )
 
 TOLERANCE = 1e-4
-WIDE = StyleGAN2Config(channels_of(256, 32768, 512))
+WIDE = StyleGAN2Config(imitations.channels_of(256, 32768, 512))
 
 
 def parity(name: str) -> dict[str, Tensor]:
@@ -87,7 +86,7 @@ def test_codes_have_the_sizes_that_the_paper_counts(in_w, in_wplus):
     assert in_wplus.latent_dim == 8 * 512
     assert in_w.sample_latents([0, 1], seed=0, steps=1).shape == (2, 512)
     assert in_wplus.sample_latents([0, 1], seed=0, steps=1).shape == (2, 8, 512)
-    assert StyleGAN2Config(channels_of(256, 16384, 512)).num_ws * 512 == 7168
+    assert StyleGAN2Config(imitations.channels_of(256, 16384, 512)).num_ws * 512 == 7168
 
 
 def test_samples_are_the_mapping_of_z_and_one_image_does_not_depend_on_another(file, in_w):

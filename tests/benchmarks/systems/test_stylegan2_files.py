@@ -3,17 +3,19 @@
 import os
 import pickle
 from argparse import Namespace
+from functools import partial
 
 import numpy as np
 import pytest
 import stylegan2_imitations as imitations
 import torch
 from refusal import refusal as refusal_of
+from refusal import refused_file
 
 from benchmarks import run
 from benchmarks.systems import inversion
 from benchmarks.systems.files import containers, nvidia_pickle, stylegan2_files, stylegan2_names
-from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config, channels_of
+from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
 from diffae.errors import UserError
 
 WRITERS = {
@@ -83,7 +85,9 @@ def test_names_are_those_of_the_lists_and_changed_they_have_the_network_s_shapes
     ],
 )
 def test_the_network_has_the_tensors_of_the_lists(keys, side, base):
-    channels = channels_of(side, base, 512) if base else channels_of(32, 512, 64)
+    channels = (
+        imitations.channels_of(side, base, 512) if base else imitations.channels_of(32, 512, 64)
+    )
     with torch.device("meta"):
         found = Generator(StyleGAN2Config(channels)).state_dict()
     listed = imitations.shapes(keys)
@@ -131,12 +135,7 @@ def test_the_average_of_a_trained_file_is_estimated(tmp_path, state, monkeypatch
 # Refusals: one line with the path
 
 
-def refusal(path) -> str:
-    with pytest.raises(UserError) as error:
-        stylegan2_files.read(path)
-    text = str(error.value)
-    assert str(path) in text and "\n" not in text
-    return text
+refusal = partial(refused_file, stylegan2_files.read)
 
 
 THEIR_NAMES = {
@@ -310,15 +309,6 @@ def test_a_file_that_says_that_it_is_huge_takes_no_room(tmp_path, content):
     path = tmp_path / "a.pkl"
     path.write_bytes(content)
     refusal(path)
-
-
-@pytest.mark.parametrize("in_frame", [False, True])
-def test_a_file_with_more_structure_than_a_model_has_is_refused(tmp_path, monkeypatch, in_frame):
-    monkeypatch.setattr(nvidia_pickle, "MOST_STRUCTURE", 50_000)
-    path, nothing = tmp_path / "a.pkl", pickle.NONE * 70_000
-    frame = pickle.FRAME + len(nothing).to_bytes(8, "little") if in_frame else b""
-    path.write_bytes(pickle.PROTO + b"\x04" + frame + nothing)
-    assert "larger than that of any model" in refusal(path)
 
 
 def test_modules_within_modules_without_end_are_refused(tmp_path):

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 import vq_files
-from refusal import refusal
+from refusal import refused_checkpoint
 
-from benchmarks import run, systems
+from benchmarks import systems
 from benchmarks.systems.base import Code
 from benchmarks.systems.files import folder, library
 from benchmarks.systems.networks import codebook
@@ -168,19 +168,7 @@ def test_a_code_that_was_moved_is_decoded_as_it_is(small):
 
 
 def refused(path, capsys) -> str:
-    """The one line of a command that is given `path`."""
-    line = refusal(
-        run.main,
-        capsys,
-        "reconstruction",
-        "--dry-run",
-        "--systems",
-        "vqgan",
-        "--ckpt",
-        f"vqgan={path}",
-    )
-    assert str(path.parent) in line
-    return line
+    return refused_checkpoint("vqgan", path, capsys)
 
 
 @pytest.mark.parametrize(
