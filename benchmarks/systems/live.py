@@ -41,7 +41,7 @@ def as_system(
 
 
 def _refuse_title(title: object) -> None:
-    if not isinstance(title, str) or not is_line(title):
+    if not is_line(title):
         raise UserError(f"title {title!r}: must be one printable line of 1 to {LONGEST} characters")
 
 
