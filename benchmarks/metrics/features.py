@@ -96,9 +96,8 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
     try:
         network.load_state_dict(weights.read_state(path))
     except (RuntimeError, TypeError) as error:
-        raise UserError(
-            f"{path}: not the weights of FID's Inception-v3: {_first_line(error)}"
-        ) from None
+        first_line = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: not the weights of FID's Inception-v3: {first_line}") from None
     network.fc = nn.Identity()
     prepare = partial(
         F.interpolate, size=(INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False
@@ -187,7 +186,3 @@ def resize(images: Tensor, size: int) -> Tensor:
 def _frozen(module: nn.Module, device: torch.device) -> nn.Module:
     module = module.eval().requires_grad_(False).to(device)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -61,15 +61,12 @@ def unsteady(name: str, system: System, capabilities: frozenset[str], images: Te
         training = any(part.training for network in networks for part in network.modules())
         return "; ".join([RANDOM] * random + [TRAINING] * training)
 
+    devices = [images.device] if images.is_cuda else []
     try:
-        with evaluating(system.live), torch.random.fork_rng(_gpu(images)):
+        with evaluating(system.live), torch.random.fork_rng(devices):
             return calling(name, "encode", ask)
     except SystemFailed:  # the benchmarks say how
         return ""
-
-
-def _gpu(images: Tensor) -> list[torch.device]:
-    return [images.device] if images.is_cuda else []
 
 
 def _results(system: System, capabilities: frozenset[str], images: Tensor) -> Iterator[Tensor]:

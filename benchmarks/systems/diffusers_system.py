@@ -80,9 +80,7 @@ class DiffusersSystem(Maps):
                 f"{self.source}: its {CONFIG} asks for float32 in place of float16 (force_upcast: true, which diffusers "
                 "also writes by default); use dtype=float32 or dtype=bfloat16, or set it to false where float16 is enough"
             )
-        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[
-            name
-        ]
+        return getattr(torch, name)
 
     def _tile(self) -> None:
         if self.options["tiling"] == "on":

@@ -12,7 +12,6 @@ not depend on what is encoded beside it.
 The noise maps that were found are not part of the code: it is decoded with the network's own, as stylegan2-ada-pytorch does.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +24,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from benchmarks.runtime.precision import full_precision
+from benchmarks.systems import own_noise
 from benchmarks.systems.networks.stylegan2 import Generator, Mapping
 from benchmarks.systems.resemblance import Distance, Resemblance
 from diffae import noise
-from diffae.eight_bit import to_uint8
 
 SAMPLES, SEED = 10_000, 123  # of the statistics of w
 LEARNING_RATE, RAMP_UP, RAMP_DOWN = 0.1, 0.05, 0.25  # the ramps as shares of all steps
@@ -131,12 +130,11 @@ def invert(
         tqdm(total=total, desc=title, unit="step", leave=False, disable=None) as bar,
     ):
         search = _Search(generator, resemblance, start, layers, settings, bar)
-        return torch.cat([search(_filled(group))[: len(group)] for group in groups])
-
-
-def _filled(images: Tensor) -> Tensor:
-    """GROUP images, the last of them as often as there are too few."""
-    return torch.cat([images, images[-1:].expand(GROUP - len(images), -1, -1, -1)])
+        found = []
+        for group in groups:  # filled up with copies of its last image
+            copies = group[-1:].expand(GROUP - len(group), -1, -1, -1)
+            found.append(search(torch.cat([group, copies]))[: len(group)])
+        return torch.cat(found)
 
 
 @dataclass(frozen=True)
@@ -179,8 +177,8 @@ class _Search:
 
 def generator_of(image: Tensor) -> np.random.Generator:
     """The source of an image's noise: its own pixels, to 8 bits, whatever is computed beside it."""
-    digest = hashlib.sha256(to_uint8(image[None]).cpu().numpy().tobytes()).hexdigest()
-    return noise.generator(0, "inversion", int(digest[:16], 16))
+    (digest,) = own_noise.digests(image[None])
+    return noise.generator(0, "inversion", int.from_bytes(digest[:8], "big"))
 
 
 def _normals(own: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:

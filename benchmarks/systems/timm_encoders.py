@@ -28,8 +28,9 @@ class TimmNamed(System):
         import timm
         from timm.data import resolve_model_data_config
 
-        if model not in timm.list_models():
-            raise UserError(f"timm:{model}: {_nothing_named(model, timm.list_models())}")
+        if model not in (known := timm.list_models()):
+            hint = did_you_mean(model, known)
+            raise UserError(f"timm:{model}: timm has no model of that name{hint}")
         if path is None:
             raise UserError(f"timm:{model}: needs its weights: --ckpt timm:{model}=PATH")
         file = read_address(path, {}).path or Path(path)
@@ -59,10 +60,6 @@ class TimmNamed(System):
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.network}
-
-
-def _nothing_named(model: str, known: list[str]) -> str:
-    return f"timm has no model of that name{did_you_mean(model, known)}"
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -32,7 +32,6 @@ def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
     channels = reader.sides("autoencoder.stem.weight")[0]
     if channels < 2:
         raise reader.unsupported("a single channel")
-    unet = _of_unet(reader)
     return D2CConfig(
         channels=channels,
         pre=pre[:-1],
@@ -43,23 +42,12 @@ def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
         mixtures=head[0] // 10,
         squeeze=any(".se.se." in name for name in tensors),
         bits=BITS,
-        latent_side=unet.side,
-        unet_channels=unet.channels,
-        unet_mult=unet.mult,
-        unet_blocks=unet.blocks,
-        unet_attends=unet.attends,
+        **_of_unet(reader),
     )
 
 
-class _UNet(NamedTuple):
-    side: int
-    channels: int
-    mult: tuple[int, ...]
-    blocks: int
-    attends: tuple[int, ...]
-
-
-def _of_unet(reader: "_Reader") -> _UNet:
+def _of_unet(reader: "_Reader") -> dict[str, Any]:
+    """The fields of the configuration that are the DDIM's."""
     channels = reader.sides("diffusion.conv_in.weight")[0]
     if channels % GROUPS:
         raise reader.unsupported(f"a DDIM of {channels} channels, no multiple of {GROUPS}")
@@ -72,13 +60,13 @@ def _of_unet(reader: "_Reader") -> _UNet:
     attends = [f"diffusion.down.{i}.attn.0.q.weight" in reader.tensors for i in levels]
     if True not in attends:
         raise reader.unsupported("a DDIM without attention, which does not tell its side")
-    return _UNet(
-        side=ATTENTION_SIDE * 2 ** attends.index(True),
-        channels=channels,
-        mult=tuple(width // channels for width in of_level),
-        blocks=len(reader.numbers(r"diffusion\.down\.0\.block\.(\d{1,3})\.")),
-        attends=tuple(map(int, attends)),
-    )
+    return {
+        "latent_side": ATTENTION_SIDE * 2 ** attends.index(True),
+        "unet_channels": channels,
+        "unet_mult": tuple(width // channels for width in of_level),
+        "unet_blocks": len(reader.numbers(r"diffusion\.down\.0\.block\.(\d{1,3})\.")),
+        "unet_attends": tuple(map(int, attends)),
+    }
 
 
 class _Reader:

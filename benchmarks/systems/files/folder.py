@@ -80,20 +80,7 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if odd := sorted(known ^ found.keys()):
         raise UserError(f"{path}: fields missing or not known: {', '.join(map(str, odd))}")
-    for name, value in found.items():
-        _refuse_odd(value, name, path)
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
-
-
-def _refuse_odd(value: Any, name: str, path: Path) -> None:
-    """Configurations have whole numbers, switches, texts, and rows of whole numbers; none of them large."""
-    numbers = value if isinstance(value, list) else [value]
-    for number in numbers:
-        plain = isinstance(number, str | bool) or (
-            isinstance(number, int) and 0 <= number <= 1 << 16
-        )
-        if not plain and not isinstance(number, float):
-            raise UserError(f"{path}: {name}: {number!r:.40} is no size of a network")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -222,20 +222,15 @@ def _generator(
         generator = Generator(config)
     known = {it.name for it in names.values()}
     extra = {name: tensor for name, tensor in tensors.items() if name not in known}
-    _check_as_named(state | extra, generator.state_dict(), names, path)
+    theirs, expected = (
+        {names[k].name if k in names else k: tensor for k, tensor in some.items()}
+        for some in (state | extra, generator.state_dict())
+    )
+    check_state(theirs, expected, str(path))  # as `containers.give` does, in the file's own words
     containers.give(generator, {k: v.contiguous() for k, v in state.items()}, path)
     if estimated:
         generator.mapping.w_avg.copy_(inversion.statistics(generator.mapping).average)
     return generator
-
-
-def _check_as_named(state: State, expected: State, names: Names, path: Path) -> None:
-    """As `containers.give` does, in the file's own words."""
-
-    def named(tensors: State) -> State:
-        return {names[k].name if k in names else k: tensor for k, tensor in tensors.items()}
-
-    check_state(named(state), named(expected), str(path))
 
 
 def _config(state: State, stated: Stated, path: Path) -> StyleGAN2Config:

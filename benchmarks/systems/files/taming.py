@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.systems.files import containers
 from benchmarks.systems.networks.vqgan import VQGANConfig
-from diffae.errors import UserError
+from diffae.errors import UserError, reason
 from diffae.files import read_text
 
 FIRST_STAGE = "first_stage_model."
@@ -61,7 +61,11 @@ def read_config(checkpoint: Path) -> VQGANConfig:
     if "first_stage_config" in params:
         model = _mapping(params, "first_stage_config", path)
         params = _mapping(model, "params", path)
-    _refuse_other_class(model, path)
+    target = model.get("target")
+    if target is not None and str(target).rpartition(".")[2] not in CLASSES:
+        raise UserError(
+            f"{path}: {target!s:.80} is not supported: only taming-transformers' {' and '.join(CLASSES)}"
+        )
     return _config(params, path)
 
 
@@ -100,11 +104,7 @@ def _parsed(path: Path) -> Any:
     try:
         return yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a yaml of plain values ({_first_line(error)})") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: not a yaml of plain values ({reason(error):.200})") from None
 
 
 def _mapping(whole: Any, name: str, path: Path) -> Mapping[str, Any]:
@@ -112,14 +112,6 @@ def _mapping(whole: Any, name: str, path: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{path}: no taming-transformers configuration: it has no {name!r}")
     return found
-
-
-def _refuse_other_class(model: Mapping[str, Any], path: Path) -> None:
-    target = model.get("target")
-    if target is not None and str(target).rpartition(".")[2] not in CLASSES:
-        raise UserError(
-            f"{path}: {target!s:.80} is not supported: only taming-transformers' {' and '.join(CLASSES)}"
-        )
 
 
 def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
