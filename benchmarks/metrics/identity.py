@@ -27,7 +27,6 @@ from benchmarks.metrics import weights
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen, to_unit
 from benchmarks.runtime.batches import Batches
-from benchmarks.runtime.errors import NotAvailable
 from diffae.errors import UserError
 from reports.metrics import seen_through
 
@@ -204,16 +203,12 @@ class IdentityNet(nn.Module):
 def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
     """The embedding trained on the portraits, from a safetensors file.
 
-    Raises NotAvailable without the file and UserError if it holds something else.
+    Raises UserError without the file or if it holds something else.
     """
-    if not path.is_file():
-        raise NotAvailable(
-            f"no {path.name}: make it with python -m benchmarks.commands.train_identity --out {path}"
-        )
     network = IdentityNet()
     try:
         network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    except (SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{path}: not the weights of the portrait embedding: {error}") from None
     network = network.eval().requires_grad_(False).to(device)
     return FaceEmbedding(

@@ -17,6 +17,7 @@ over layers l, with y the features unit-normalised over channels.
 import copy
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -72,16 +73,6 @@ class PerceptualDistance:
         }
 
 
-def lpips_alexnet(path: Path, device: torch.device) -> PerceptualDistance:
-    """LPIPS v0.1 over the AlexNet trunk in the file `path`; images of 31 px or more, unresized."""
-    return _lpips("alex", "alexnet", "lpips", path, device)
-
-
-def lpips_vgg16(path: Path, device: torch.device) -> PerceptualDistance:
-    """LPIPS v0.1 over the VGG16 trunk in the file `path`; images of 16 px or more, unresized."""
-    return _lpips("vgg", "vgg16", "lpips_vgg", path, device)
-
-
 def _lpips(
     net: str, network: str, metric_name: str, path: Path, device: torch.device
 ) -> PerceptualDistance:
@@ -100,6 +91,11 @@ def _lpips(
         device=device,
         module=module.eval().requires_grad_(False).to(device),
     )
+
+
+# LPIPS v0.1 over the AlexNet trunk in a file (images of 31 px or more, unresized), or over VGG16's (of 16 px or more).
+lpips_alexnet = partial(_lpips, "alex", "alexnet", "lpips")
+lpips_vgg16 = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
 
 
 def _load_trunk(trunk: nn.Module, path: Path, network: str) -> None:

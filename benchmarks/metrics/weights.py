@@ -99,8 +99,7 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     """The file of weight `name`, verified.
 
     Raises UserError if it is missing or not what was published. `allow_unknown` accepts a file
-    whose hash differs, unless a second file of that name contradicts it; the protocol still records
-    its own.
+    whose hash differs; the protocol still records its own.
     """
     weight = KNOWN[name]
     candidates = _candidates(weight, weights_dir)
@@ -109,7 +108,7 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
             f"{weight.filename} is missing: get it from {weight.published_at} and put it into "
             f"the folder given by --weights-dir or into {hub_folder()}"
         )
-    path, *others = candidates
+    path = candidates[0]
     if not path.is_file():
         raise UserError(f"{path}: must be a file, not a folder")
     if sha256(path) == weight.sha256:
@@ -119,9 +118,6 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
             f"{path}: its SHA-256 is {sha256(path)}, the published one is {weight.sha256}: "
             "get the file again, or pass --allow-unknown-weights to use it as it is"
         )
-    for other in others:
-        if other.is_file() and sha256(other) != sha256(path):
-            raise UserError(f"{path} and {other} differ, and only one is {name}: remove the other")
     return path
 
 

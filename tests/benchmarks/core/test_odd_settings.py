@@ -238,19 +238,6 @@ def two_places(tmp_path, monkeypatch):
     return given, hub
 
 
-def test_two_weights_that_contradict_are_refused(two_places):
-    given, hub = (place / weights.KNOWN["inception"].filename for place in two_places)
-    given.write_bytes(b"one")
-    hub.write_bytes(b"two")
-    with pytest.raises(
-        UserError, match="differ, and only one is inception: remove the oth"
-    ) as error:
-        weights.load_path("inception", given.parent, allow_unknown=True)
-    assert str(given) in str(error.value) and str(hub) in str(error.value)
-    hub.write_bytes(b"one")
-    assert weights.load_path("inception", given.parent, allow_unknown=True) == given
-
-
 def test_a_verified_weight_is_used_whatever_lies_elsewhere(two_places):
     packaged = weights.find("efficientnet-lite0", None)
     given, hub = (place / packaged.name for place in two_places)

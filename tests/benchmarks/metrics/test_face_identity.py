@@ -102,7 +102,7 @@ def test_which_embedding_is_used(tmp_path, faces):
 def test_portrait_embedding_from_a_file(tmp_path, faces):
     network = IdentityNet().eval()
     path = tmp_path / "net.safetensors"
-    with pytest.raises(NotAvailable, match="net.safetensors"):
+    with pytest.raises(UserError, match="net.safetensors"):
         id_portraits(path, CPU)
     save_file(network.state_dict(), path)
     embedding = id_portraits(path, CPU)
