@@ -166,7 +166,7 @@ def read_statistics(path: Path) -> Moments:
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
-            n = float(file["n"]) if "n" in file else UNKNOWN
+            n = float(file["n"]) if "n" in file else float(UNKNOWN)
     except Exception as error:  # a damaged archive can raise whatever it likes
         raise UserError(
             f"{path}: not statistics of features (an npz with mu and sigma): {error}"

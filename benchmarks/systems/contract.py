@@ -67,6 +67,11 @@ def _of_class(wanted: type, words: str) -> Rule:
     return Rule(lambda value: isinstance(value, wanted), words)
 
 
+def _are_parts(value: object) -> bool:
+    several = isinstance(value, tuple | list) and len(value) > 0
+    return several and all(isinstance(one, Part) for one in value)  # type: ignore[attr-defined]
+
+
 LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
 RULES = {
@@ -83,12 +88,7 @@ RULES = {
 OR_NONE = {
     "image_size": _whole(1),
     "stride": _whole(1),
-    "semantic_parts": Rule(
-        lambda value: (
-            isinstance(value, tuple | list) and value and all(isinstance(p, Part) for p in value)
-        ),
-        "a tuple of one Part or more",
-    ),
+    "semantic_parts": Rule(_are_parts, "a tuple of one Part or more"),
     "code_bits": Rule(lambda value: value != 0 and _is_number(value, 0), "a positive number"),
     "trained_on": _of_class(TrainedOn, "a diffae.trained_on.TrainedOn"),
     "solver": _of_class(Scheme, "a diffae.sampling.scheme.Scheme"),

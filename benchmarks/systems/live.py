@@ -200,11 +200,11 @@ class Wrapped(System):
         return needed(self.encode(images, steps).x_T, "x_T")
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        semantic, x_T = (
-            None if part is None else each(lambda one: one.to(self.device), part)
-            for part in (code.semantic, code.x_T)
-        )
-        images = self.module.decode(Code(semantic, x_T) if self._takes_codes else semantic)
+        def here(part: Any) -> Any:
+            return None if part is None else each(lambda one: one.to(self.device), part)
+
+        own = Code(here(code.semantic), here(code.x_T))
+        images = self.module.decode(own if self._takes_codes else own.semantic)
         return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 
     def networks(self) -> dict[str, nn.Module]:

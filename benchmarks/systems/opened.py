@@ -28,6 +28,8 @@ class Opened(System):
         address = read_address(path, self.choices)
         self.options, self.device = address.options, device
         self.source = address.path or folder.shipped(self.name, self.title, self.example)
+        config: Any
+        tensors: Mapping[str, Tensor]
         if folder.is_folder(self.source):
             config = folder.read_config(self.source, self.name, self.config_class)
             tensors, digest = folder.read_weights(self.source), folder.fingerprint(self.source)
