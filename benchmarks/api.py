@@ -93,7 +93,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def _spelled_out(function: F) -> F:
-    """`function` as `help` and an editor are to show it: each keyword of `Settings` with its type and default."""
+    """Give `function` a signature that `help` and editors can show: each keyword of `Settings` with its type and default."""
     found = inspect.signature(function)
     own = [
         one for one in found.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD
@@ -163,10 +163,10 @@ def evaluate_iter(
     out: str | Path | None = None,
     **settings: Unpack[Settings],
 ) -> Iterator[Row]:
-    """The rows of `evaluate`, which says what the arguments mean, each as soon as it is known. What is wrong with the
-    arguments is raised at once.
+    """Yield the rows of `evaluate`, each as soon as it is known; the arguments are those of `evaluate`.
 
-    A model that is measured must not learn between two rows: all are filed under what it was at the first.
+    Wrong arguments are raised at once. A model that is measured must not be trained between two rows: all rows are stored
+    under its weights at the first.
     """
     return _rows(_prepare(model, tasks, data, profile, out, settings))
 
@@ -177,7 +177,7 @@ def evaluate_iter(
 
 @dataclass(frozen=True)
 class _Run:
-    """What `evaluate` was asked for, ready to go; `about` is what decides its numbers."""
+    """A prepared call of `evaluate`; `about` has the settings that decide its numbers."""
 
     evaluation: Evaluation
     tasks: tuple[str, ...]
@@ -233,7 +233,7 @@ def _prepare(
 
 
 def _refuse_odd(settings: Mapping[str, object]) -> None:
-    """Raise UserError for what is neither a switch nor a dictionary where that is asked for."""
+    """Raise UserError for a switch that is no bool, and for `settings` that are no dictionary."""
     for name in ("cache", "allow_unknown_weights", "save_images", "progress"):
         if settings[name] is not dict(DEFAULTS)[name] and not isinstance(settings[name], bool):
             raise UserError(f"{name} {settings[name]!r}: must be True or False")
@@ -251,7 +251,7 @@ def _options(
     settings: Settings,
     device: torch.device,
 ) -> Options:
-    """The same by value, as the command line gives it."""
+    """Check the arguments and return them as the options of the command line."""
     names = tuple(map(str, _several(tasks)))
     if not names:
         raise UserError("tasks: names no benchmark")
@@ -293,7 +293,7 @@ def _options(
 
 
 def _several(value: Any) -> tuple[Any, ...]:
-    """One thing, or several of them, as several."""
+    """One value or several, as a tuple."""
     one = isinstance(value, str) or not isinstance(value, Iterable)
     return (value,) if one else tuple(value)
 
@@ -320,14 +320,14 @@ def _profile(
 
 
 def _titled(model: Models) -> list[tuple[str | None, Model]]:
-    """What is to be measured, one by one, each with its title where it was given one."""
+    """The models one by one, each with its title where it was given one."""
     if isinstance(model, Mapping):
         return [(str(title), one) for title, one in model.items()]
     return [(None, one) for one in (model if isinstance(model, list | tuple) else [model])]
 
 
 def _systems(model: Models, device: torch.device) -> list[System]:
-    """The models as systems, none named or titled as another. Raises UserError if one of them cannot be had."""
+    """Load the models as systems, with distinct names and titles. Raises UserError if one cannot be loaded."""
     try:
         loaded = [systems.as_system(one, device, title) for title, one in _titled(model)]
     except NotAvailable as reason:
@@ -347,8 +347,10 @@ def _systems(model: Models, device: torch.device) -> list[System]:
 
 
 def _device(model: Models, asked: str | None) -> torch.device:
-    """That which was asked for, else where a model that is given lies; a GPU, if there is one, for what is loaded by
-    name. Raises UserError for a device that is not here."""
+    """The device that was asked for, else that of a model that was given, else a GPU where there is one.
+
+    Raises UserError for a device that this machine does not have.
+    """
     if asked is not None:
         return _here(asked)
     for _, one in _titled(model):
@@ -360,7 +362,7 @@ def _device(model: Models, asked: str | None) -> torch.device:
 
 
 def _fields(one: object) -> list[object]:
-    """What an object holds; of one that cannot be asked nothing is known."""
+    """The attributes of an object; none if it cannot be asked."""
     try:
         return list(vars(one).values())
     except Exception:
@@ -368,7 +370,7 @@ def _fields(one: object) -> list[object]:
 
 
 def _here(asked: str) -> torch.device:
-    """A device by name. Raises UserError if it is none of this machine."""
+    """A device by name. Raises UserError if this machine does not have it."""
     try:
         device = torch.device(asked)
     except RuntimeError:
@@ -390,7 +392,7 @@ def _networks(system: System) -> list[nn.Module]:
 
 
 def _rows(run: _Run) -> Iterator[Row]:
-    """The rows of a run. Between two of them all is as their reader left it, who may draw or stop."""
+    """Measure, and yield the rows. Between two of them the caller's random state, precision and modes are restored."""
     lock = nullcontext() if run.out is None else run_folder.claim(run.out, run.about)
     with lock, ExitStack() as stack:
         with run.undisturbed():
@@ -413,8 +415,7 @@ def _rows(run: _Run) -> Iterator[Row]:
 
 @contextmanager
 def _undisturbed(name: str, modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
-    """Within the block, networks are in evaluation mode and compute in that precision, and the random numbers drawn
-    are not taken from the caller's."""
+    """Within the block, networks are in evaluation mode and compute in precision `name`; the caller's random state is kept."""
     with ExitStack() as stack:
         stack.enter_context(precision(name))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))

@@ -1,4 +1,4 @@
-"""What a benchmark is, and whether a plug-in's can be one."""
+"""What a benchmark is, and what is required of a plug-in's."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Benchmark:
 
 
 def accepted(name: str, found: object) -> Benchmark:
-    """The benchmark of a plug-in, its metrics made known. Raises UserError if it cannot be one."""
+    """Check the benchmark of a plug-in and register its metrics. Raises UserError with the first fault."""
     if not isinstance(found, Benchmark):
         raise UserError(f"{type(found).__name__} is not a benchmarks.plugin.Benchmark")
     if found.name != name:
@@ -87,5 +87,5 @@ def accepted(name: str, found: object) -> Benchmark:
 
 
 def is_table(name: object) -> bool:
-    """Whether a plug-in may write a table of that name: fit for a file's name, and none of ours."""
+    """Whether a plug-in may write a table of that name: a valid file name, and none of ours."""
     return isinstance(name, str) and bool(NAME.fullmatch(name)) and name not in tables.ours()

@@ -1,4 +1,4 @@
-"""Codes and features of images from the store: each is computed once, whichever benchmark asks for it first."""
+"""Codes and features of images. Each is computed once and kept in the store, whichever benchmark asks for it first."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ SEMANTIC = "semantic"  # the name of the arrays in chunks
 
 @dataclass(frozen=True)
 class Codes:
-    """What a run keeps of images: `precision` is that of the systems' networks, see precision.py."""
+    """Access to the codes and features of a run; `precision` is that of the systems' networks (runtime/precision.py)."""
 
     store: Store
     networks: MetricNetworks
@@ -28,12 +28,12 @@ class Codes:
     precision: str
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The start of a store key: what kind of work, by which weights and solver, on which images, how exactly."""
+        """The start of a store key: the kind of work, the weights and solver, the images, device and precision."""
         solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
         return self._key(work, system, selection) | solver
 
     def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """Of what no solver has a part in."""
+        """The same without the solver, for work that takes no steps."""
         key: dict[str, Any] = {"work": work, "device": self.device.type}
         key["precision"] = self.precision
         if system is not None:
@@ -41,7 +41,7 @@ class Codes:
         return key | (selection.key if selection is not None else {})
 
     def semantic(self, system: System, selection: Selection) -> Semantic:
-        """Semantic codes of a selection, each in its own shape: all of them in memory."""
+        """Semantic codes of a selection, each in its own shape, all in memory."""
         if not len(selection):
             return parts.of_no_image(parts_of(system))
         seen = selection.seen_by(system)
@@ -53,9 +53,9 @@ class Codes:
         return parts.join([_needed(parts.from_arrays(chunk, SEMANTIC)) for chunk in chunks])
 
     def features(self, system: System, selection: Selection) -> Tensor:
-        """What a probe sees of the semantic codes of a selection: float32 N x d.
+        """Features that a probe reads from the semantic codes of a selection: float32 N x d.
 
-        A vector is kept as it is, and is what `semantic` gives; of other codes, which may be large, what is read.
+        A vector is its own feature and is stored once. Other codes may be large, so that only what is read of them is stored.
         """
         if not len(selection):
             return torch.zeros(0, parts.read_width(parts_of(system)) or 0)
@@ -67,7 +67,7 @@ class Codes:
         )
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
-        """The full code of whole chunks of a selection: used inside a chunk's computation."""
+        """Full codes of whole chunks of a selection, for use inside the computation of a chunk."""
         start, stop = int(positions[0]), int(positions[-1]) + 1
         seen = selection.seen_by(system)
         key = self.key("code", system, seen) | ({"steps": steps} if system.iterative else {})
@@ -87,7 +87,7 @@ class Codes:
         )
 
     def embed(self, images: Tensor) -> np.ndarray:
-        """Features of images in [-1, 1], rounded to 8 bits first as if they had been saved."""
+        """Features of images in [-1, 1], after rounding to 8 bits as if they had been saved."""
         return self.networks.features(to_uint8(images)).cpu().numpy()
 
 

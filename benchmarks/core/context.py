@@ -1,4 +1,4 @@
-"""What a benchmark is given: the run's data, sizes and seed, and the doors to its images, codes, networks and rows.
+"""Inputs and services of a benchmark: the run's data, settings and seed, images, codes, metric networks and rows.
 
 context.sizes(Sizes)                             settings of the profile (profiles.py)
 context.select("test", 100)                      images by position (selection.py)
@@ -34,11 +34,11 @@ RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not
 
 @dataclass
 class Context:
-    """One run, shared by all of its benchmarks.
+    """The inputs of a run, shared by all of its benchmarks.
 
-    `pictures` is the folder of their pictures, None where none are wanted, and `images` that of every reconstruction
-    as a file of its own. `model` is what the system that is measured
-    says of itself (`of`). `networks` are made of the fields above where they are not given.
+    `pictures` is the folder of their pictures (None: draw none), `images` the folder of reconstructions as single files
+    (None: keep none). `model` describes the system that is being measured (`of`). `networks` are made from the other
+    fields unless given.
     """
 
     dataset: Dataset
@@ -62,8 +62,9 @@ class Context:
             self.networks = MetricNetworks(*given, Batches.of(self.batch_size))
 
     def of(self, system: System) -> "Context":
-        """The same for one system: protocols say what `System.describe` says, and at which size it was run if at another
-        than that of the comparison (as the paper ran others at 256 px and compared at 128 px)."""
+        """A copy for one system: protocols then contain `System.describe`, and the size at which the system runs if it is
+        not that of the comparison (the paper ran others at 256 px and compared at 128 px).
+        """
         size, shown = system.image_size, self.dataset.image_size
         sizes = (
             {} if size in (None, shown) else {"run_at": size, "compared_at": f"{shown}, {RESIZED}"}
@@ -71,11 +72,11 @@ class Context:
         return replace(self, model={**system.describe(), **sizes})
 
     def shown(self, images: Tensor) -> Tensor:
-        """A system's images at the size of the comparison: N x 3 x S x S, untouched if they have it."""
+        """A system's images resized to the size of the comparison: N x 3 x S x S, unchanged if they have it."""
         return resize(images, self.dataset.image_size)
 
     def sizes(self, kind: type[S]) -> S:
-        """The run's settings of one task: the instance of its `Sizes`."""
+        """The settings of one task: the run's instance of its `Sizes`."""
         return self.profile.sizes(kind)
 
     def select(self, split: str, count: int) -> Selection:
@@ -94,7 +95,7 @@ class Context:
     # Rows
 
     def protocol(self, benchmark: str, **fields: Any) -> Protocol:
-        """What makes a number comparable: the run's fields and those given."""
+        """A protocol with the fields of the run and those given."""
         return Protocol(
             {
                 "benchmark": benchmark,
@@ -113,7 +114,7 @@ class Context:
 
     @property
     def record(self) -> Callable[..., Row]:
-        """`rows.make_row` of this data set."""
+        """`rows.make_row` for this data set."""
         return partial(make_row, self.dataset)
 
     # ------------------------------------------------------------------------------------------

@@ -25,12 +25,12 @@ def thumbnails(images: Tensor) -> np.ndarray:
 
 
 def file_name(text: str) -> str:
-    """`text` from outside, such as the name of an attribute, as part of a file's name and no path."""
+    """`text` from outside, such as the name of an attribute, made safe as part of a file name."""
     return re.sub(r"[^\w .+-]", "_", text)[:100]
 
 
 def save_images(folder: Path, images: np.ndarray, numbers: Sequence[int]) -> None:
-    """Write images (uint8 N x 3 x S x S) into a folder, each as a PNG called by its number: 000012.png."""
+    """Write images (uint8 N x 3 x S x S) into a folder as PNG files named by their numbers: 000012.png."""
     if not distributed.is_main():
         return
     with writing(folder, "or choose another --out"):
@@ -42,7 +42,7 @@ def save_images(folder: Path, images: np.ndarray, numbers: Sequence[int]) -> Non
 
 
 def save_sheet(path: Path | None, sheet: Sheet) -> None:
-    """Draw a sheet of pictures into a PNG file; where `path` is None, nowhere."""
+    """Draw a sheet of pictures into a PNG file. Does nothing if `path` is None."""
     if path is None or not distributed.is_main():
         return
     with writing(path.parent, "or choose another --out"):

@@ -58,7 +58,7 @@ def network_calls(system: System, steps: int | None) -> int:
 
 
 def by(system: System) -> str:
-    """To be added to what is said of work whose steps another solver takes than the paper's."""
+    """Text for the description of work that is done by another solver than the paper's."""
     return f", by {system.solver}" if system.solver not in (None, PAPERS) else ""
 
 
@@ -91,7 +91,7 @@ def semantic_codes(system: System, split: str, images: int) -> Work:
 
 
 def read_codes(system: System, split: str, images: int) -> Work:
-    """What probes see of semantic codes, kept in the store: of a vector, the vector."""
+    """Features that probes read from semantic codes, kept in the store; of a vector, the vector itself."""
     if not reading_of(system):
         return semantic_codes(system, split, images)
     size, what = 4 * read_width(system), f"z_sem of {split}, as probes read it"
@@ -99,12 +99,12 @@ def read_codes(system: System, split: str, images: int) -> Work:
 
 
 def kept(system: System) -> int:
-    """Numbers of a semantic code that are kept: a token is one, whatever it stands for."""
+    """Numbers of a semantic code that the store keeps: one for each token."""
     return (parts.kept(parts_of(system)) or system.semantic_dim) if system.semantic_dim else 0
 
 
 def read_width(system: System) -> int:
-    """Numbers of an image that a probe sees; of a system that reads in its own way, at most."""
+    """Numbers of an image that a probe reads; an upper bound for a system with a reading of its own."""
     return (parts.read_width(parts_of(system)) or system.semantic_dim) if system.semantic_dim else 0
 
 
@@ -128,8 +128,7 @@ def new_images(system: System, images: int, steps: int | None, dim: int) -> Work
 
 
 def distinct(work: Iterable[tuple[str, str, Work]]) -> Iterator[tuple[str, str, Work]]:
-    """(benchmark, system, work) with shared work counted once: under the first that needs it, at its
-    largest number of images."""
+    """Yield (benchmark, system, work) with shared work only once: at its first entry, with its largest number of images."""
     entries = list(work)
 
     def key(entry: tuple[str, str, Work]) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""Profiles: how much of everything is computed. A profile is a TOML file with a section for each task.
+"""Profiles: the settings that decide how much is computed. A profile is a TOML file with a section for each task.
 
-`paper` is the paper's protocol; `standard` is what a machine with a GPU does in an hour or two; `quick` ends
-in about five minutes on two CPU cores; `smoke` ends in a minute and proves only that everything runs. They are in
-benchmarks/profiles/. What a setting means is said by the `Sizes` of the task that has it:
+`paper` is the paper's protocol; `standard` takes a machine with a GPU an hour or two; `quick` takes about five minutes on
+two CPU cores; `smoke` takes a minute and only proves that everything runs. They are in benchmarks/profiles/. The settings
+of a task are the fields of its `Sizes`, where their meaning is documented:
 
     context.sizes(Sizes).images
 """
@@ -32,7 +32,7 @@ S = TypeVar("S")
 
 
 class Sized(Protocol):
-    """What a profile needs to know of a benchmark (core/benchmark.py)."""
+    """The fields of a benchmark that a profile uses (core/benchmark.py)."""
 
     @property
     def name(self) -> str: ...
@@ -60,7 +60,7 @@ class Profile:
 
     @property
     def title(self) -> str:
-        """Its name, and how it was changed."""
+        """The profile's name, and how it was changed."""
         limit = "" if self.limit is None else f", counts limited to {self.limit:,}"
         changed = f", with another {', '.join(self.changed)}" if self.changed else ""
         return f"{self.name}{limit}{changed}"
@@ -73,7 +73,7 @@ class Profile:
         raise LookupError(f"{kind.__module__}.{kind.__qualname__}: no section of this profile")
 
     def settings(self) -> dict[str, Any]:
-        """Every setting as "section.name"."""
+        """Every setting by "section.name"."""
         return {
             f"{section}.{name}": value
             for section, sizes in self.sections.items()
@@ -81,7 +81,7 @@ class Profile:
         }
 
     def changed_by(self, values: Mapping[str, Any]) -> "Profile":
-        """The same with other values of some settings, by "section.name". Raises UserError if one cannot be."""
+        """A copy with other values of some settings, by "section.name". Raises UserError for an unknown name or a wrong value."""
         profile = self
         for name, value in values.items():
             section, key = _found(profile, name)
@@ -93,12 +93,12 @@ class Profile:
         return profile
 
     def limited(self, limit: int) -> "Profile":
-        """The same with every count of images, pairs and samples capped."""
+        """A copy with every count of images, pairs and samples capped at `limit`."""
         sections = {name: _capped(sizes, limit) for name, sizes in self.sections.items()}
         return replace(self, sections=sections, limit=limit)
 
     def including(self, benchmark: Sized) -> "Profile":
-        """The same with a section for the benchmark of a plug-in: of its own profile of the name of `base`."""
+        """A copy with a section for the benchmark of a plug-in, with its values for the profile called `base`."""
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
         values = benchmark.profiles.get(self.base, {})
@@ -127,7 +127,7 @@ def _capped(sizes: S, limit: int) -> S:
 
 
 class _BuiltIn(Mapping[str, Profile]):
-    """The built-in profiles by name, read on use: their tasks are imported then."""
+    """The built-in profiles by name. They are read on use, because reading one imports the tasks."""
 
     def __getitem__(self, name: str) -> Profile:
         if name not in BUILT_IN:
@@ -153,12 +153,12 @@ def _built_in(name: str) -> Profile:
 
 
 def described() -> dict[str, str]:
-    """What the built-in profiles say of themselves, by name; no task is imported for it."""
+    """The descriptions of the built-in profiles by name; imports no task."""
     return {name: read_toml(FOLDER / f"{name}.toml")["description"] for name in BUILT_IN}
 
 
 def find(text: str) -> Profile:
-    """The profile that --profile names: a built-in one, or a file. Raises UserError if there is none."""
+    """The profile that --profile names: a built-in one or a file. Raises UserError if there is none."""
     if text in BUILT_IN:
         return PROFILES[text]
     if text.endswith(".toml") or Path(text).is_file():
@@ -167,7 +167,7 @@ def find(text: str) -> Profile:
 
 
 def from_file(path: Path) -> Profile:
-    """A user's profile: what the file does not say is that of its `base`. Raises UserError naming file and key."""
+    """Read a user's profile; settings that it does not name are those of its `base`. Raises UserError naming file and key."""
     content = read_toml(path)
     base, name = content.get("base", DEFAULT), content.get("name", path.stem)
     if not isinstance(base, str) or base not in BUILT_IN:
@@ -184,7 +184,7 @@ def from_file(path: Path) -> Profile:
 
 
 def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
-    """`profile` with what the file says."""
+    """`profile` with the values of a file."""
     description = content.get("description", profile.description)
     if not isinstance(description, str):
         raise UserError(f"{path}: description: must be a text")
@@ -219,14 +219,14 @@ def _sizes(sizes: S, section: str, values: object, where: str) -> S:
 
 
 def _own_sections() -> dict[str, type]:
-    """The `Sizes` of what tasks share and of our tasks, by section."""
+    """The `Sizes` classes of our tasks, and of what tasks share, by section."""
     sections = {name: load(target) for name, target in SHARED_SIZES.items()}
     tasks = [REGISTRY.get(name) for name in REGISTRY.own]
     return sections | {task.name: task.sizes for task in tasks if task.sizes is not None}
 
 
 def _with_section(profile: Profile, section: str) -> Profile:
-    """The profile with a section of that name, if a plug-in has it."""
+    """`profile` with that section added, if it is one of a plug-in."""
     if section in profile.sections or section not in REGISTRY.names():
         return profile
     return profile.including(REGISTRY.get(section))
@@ -261,8 +261,10 @@ def for_run(
     limit: int | None,
     solver: str | None = None,
 ) -> Profile:
-    """The profile of a run: with a section for each plug-in among its benchmarks, another T and another solver; then
-    changed; then limited, whatever it was changed to. Raises UserError."""
+    """The profile of a run: with a section for each plug-in, then another T and solver, then `change`, then `limit`.
+
+    Raises UserError.
+    """
     asked = [REGISTRY.get(name) for name in benchmarks]
     for found in asked:
         profile = profile.including(found)
@@ -280,14 +282,14 @@ def with_steps(profile: Profile, steps: tuple[int, ...]) -> Profile:
 
 
 def with_solver(profile: Profile, sections: Iterable[str], solver: str) -> Profile:
-    """`profile` with another solver in those sections that have one. Raises UserError where it cannot do the work."""
+    """`profile` with another solver in those sections that have one. Raises UserError where that solver cannot do the work."""
     names = (f"{section}.solver" for section in sections)
     known = profile.settings()
     return profile.changed_by({name: solver for name in names if name in known})
 
 
 def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:
-    """Raise UserError where a solver is to take fewer steps than it can."""
+    """Raise UserError where a solver is given fewer steps than it needs."""
     for section in sections:
         sizes = profile.sections.get(section)
         for name in () if sizes is None else solvers_of(type(sizes)):
@@ -303,7 +305,7 @@ def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:
 
 
 def _found(profile: Profile, name: str) -> tuple[str, str]:
-    """The section and the name in it of "section.name". Raises UserError with the nearest of those there are."""
+    """Split "section.name" of a known setting. Raises UserError with the nearest known name."""
     known = profile.settings()
     if name in known:
         section, _, key = name.partition(".")

@@ -1,4 +1,4 @@
-"""Rows: a number with all that is known of it, its uncertainty and protocol included."""
+"""Rows: a number with its uncertainty, its protocol and the scores of single images."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from reports.uncertainty import error as standard_error
 
 
 class Protocol:
-    """What makes a number comparable: plain values by name. `id` is their hash, which a record carries."""
+    """How a number was measured: plain values by name. `id` is their hash, which a record carries."""
 
     def __init__(self, fields: Mapping[str, Any]):
         self._text = json.dumps(fields, sort_keys=True)
@@ -32,7 +32,7 @@ class Protocol:
 
 
 class PerImage(NamedTuple):
-    """A score of every image behind a number: positions in the data set [N], and the score [N]."""
+    """The scores of single images behind a mean: positions in the data set [N], and scores [N]."""
 
     images: np.ndarray
     scores: np.ndarray
@@ -52,7 +52,7 @@ class Row(Record):
 
 
 def as_row(record: Record) -> Row:
-    """A record as a row that knows no more than it."""
+    """A record as a row without further information."""
     return record if isinstance(record, Row) else Row(**vars(record))
 
 

@@ -1,4 +1,4 @@
-"""Images by position: a seeded order of a split, of which position p always means the same image."""
+"""Images by position in a seeded order of a split: the same position always means the same image."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from reports.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_o
 
 @dataclass(frozen=True)
 class Selection:
-    """Some images of a split, in the run's order."""
+    """Images of a split in the run's order."""
 
     dataset: Dataset
     split: str
@@ -27,7 +27,7 @@ class Selection:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What decides the images behind the positions, for the store."""
+        """What identifies the images at these positions, for store keys."""
         return {
             "data": self.dataset.fingerprint,
             "transform": self.dataset.transform.describe(),
@@ -40,7 +40,7 @@ class Selection:
         return self.dataset.batch(self.order[positions])
 
     def seen_by(self, system: System) -> "Selection":
-        """The same images at the size that a system takes, which may be another than that of the comparison."""
+        """The same images at the size of a system."""
         if system.image_size is None:
             return self
         return replace(self, dataset=self.dataset.at(system.image_size))
@@ -54,12 +54,12 @@ class Selection:
 
     @property
     def groups(self) -> np.ndarray:
-        """What is independent of each other, int N: persons where they are known, else images."""
+        """The independent unit of each image, int N: its person where that is known, else itself."""
         known = self.dataset.identities
         return self.order if known is None else known[self.order]
 
     def uncertainty(self, influence: np.ndarray) -> Uncertainty:
-        """The uncertainty of a number that the images moved by `influence` [N]."""
+        """The uncertainty of a number from the influence [N] of each image on it."""
         kind = "images" if self.dataset.identities is None else "persons"
         groups = self.groups
         return by_group(influence, groups, units_of(kind, self.dataset.fingerprint, digest(groups)))
@@ -71,11 +71,11 @@ class Selection:
         return mean, self.uncertainty(parts[0].values) if parts else UNKNOWN
 
     def units(self, kind: str) -> str:
-        """The name of what is made of these images in their order, e.g. pairs."""
+        """The name of independent units made of these images in their order, such as pairs."""
         return units_of(kind, self.dataset.fingerprint, digest(self.order))
 
     def blocks(self, count: int) -> np.ndarray:
-        """The jackknife block of each image, int N; no person is in two blocks."""
+        """The jackknife block of each image, int N; all images of a person are in one block."""
         _, member = np.unique(self.groups, return_inverse=True)
         return member % count
 
@@ -88,9 +88,9 @@ def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:
 
 
 def _stream(split: str, seed: int) -> int | list[int]:
-    """What seeds the order of a split.
+    """The seed of the order of a split.
 
-    A data set without a split of its own is divided by the permutation of default_rng(0): all of its images in
-    that order would be those to train on, then those to validate on, then those to test on.
+    A data set without a split of its own is divided by the permutation of default_rng(0). In that order all of its images
+    would be those to train on, then those to validate on, then those to test on.
     """
     return [seed, 1] if split == "all" else seed

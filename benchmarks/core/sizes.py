@@ -1,4 +1,4 @@
-"""The types of settings: what the `Sizes` of a task are made of, and how what a person writes becomes one of them.
+"""Types of settings: the fields of a task's `Sizes`, and how text becomes a value of each.
 
 A `Sizes` is a frozen dataclass of such fields, each with a default:
 
@@ -49,7 +49,7 @@ Split = Literal["train", "valid", "test", "all"]
 
 
 def fault_of(kind: object) -> str:
-    """Why `kind` cannot be a `Sizes`, or nothing."""
+    """Why `kind` cannot be a `Sizes`; "" if it can."""
     if not (isinstance(kind, type) and is_dataclass(kind)):
         return "sizes is no dataclass"
     for field in fields(kind):
@@ -66,18 +66,18 @@ def is_capped(hint: Any) -> bool:
 
 
 def solvers_of(kind: type) -> list[str]:
-    """The settings that name a solver; the T of `solver` is `steps`, that of another one `NAME_steps`."""
+    """The settings that name a solver. Its T is `steps` for `solver`, and `NAME_steps` for NAME."""
     marks = {n: getattr(hint, "__metadata__", ()) for n, hint in settings_of(kind).items()}
     return [name for name, found in marks.items() if any(isinstance(m, SolverName) for m in found)]
 
 
 def typed(text: str, hint: Any) -> Any:
-    """What a person typed as a setting; in a list, what is there twice counts once. Raises ValueError."""
+    """Parse the text of a setting; duplicates in a list are dropped. Raises ValueError."""
     return _each_once(settings.typed(text, hint))
 
 
 def checked(value: Any, hint: Any) -> Any:
-    """`value`, of a file or of Python, as a setting; one that is there twice counts once. Raises ValueError."""
+    """Check a value from a file or from Python; duplicates in a list are dropped. Raises ValueError."""
     return _each_once(settings.checked(value, hint))
 
 

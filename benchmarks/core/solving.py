@@ -15,7 +15,7 @@ OWN = "the system's own"
 
 
 class Steps(TypedDict):
-    """What a row says of the steps behind it."""
+    """The fields of a row that say how its steps were taken."""
 
     steps: int | None
     solver: str
@@ -24,7 +24,7 @@ class Steps(TypedDict):
 
 @dataclass(frozen=True)
 class Taken:
-    """T = `steps` of a system (None: it takes none), to decode, and first to invert an image if it `inverts`.
+    """`steps` steps of a system (None: it takes none), for decoding, and before that for inversion if `inverts`.
 
     With `latents`, codes are drawn by the latent DDIM in as many steps.
     """
@@ -36,12 +36,12 @@ class Taken:
 
     @classmethod
     def none(cls) -> "Taken":
-        """Of a row that belongs to no system."""
+        """For a row that belongs to no system."""
         return cls(System(), None)
 
     @property
     def row(self) -> Steps:
-        """The fields of a row; calls are those of the network that decodes, for one image."""
+        """The fields of a row; calls are those of the decoding network, for one image."""
         if self.steps is None:
             return {"steps": None, "solver": "", "calls": None}
         calls = decode_calls(self.system, self.steps) or 0
@@ -66,19 +66,19 @@ class Taken:
 
 
 def solver_of(system: System, steps: int | None) -> str:
-    """The name of what takes the steps, for a row."""
+    """The name of the solver, for a row."""
     return str(system.solver or "") if steps else ""
 
 
 def decode_calls(system: System, steps: int | None) -> int | None:
-    """Network calls of a decoding; None where it is not by steps."""
+    """Network calls of one decoding; None where decoding takes no steps."""
     if steps is None or not system.iterative:
         return None
     return steps if system.solver is None else system.solver.decode_calls(steps)
 
 
 def encode_calls(system: System, steps: int | None) -> int | None:
-    """Network calls of an inversion; None where it is not by steps."""
+    """Network calls of one inversion; None where it takes no steps."""
     if steps is None or not system.iterative:
         return None
     return steps if system.solver is None else system.solver.encode_calls(steps)

@@ -1,15 +1,13 @@
-"""The store: results of expensive work, one file a chunk, filed under what they depend on.
+"""The store: results of expensive work on disk, one file for each chunk, found by all that they depend on.
 
-Work is a list of positions, cut into chunks of a fixed size. Neighbouring chunks may be computed together, which fills
-a GPU, and are filed apart. A key says everything that decides the result
-(weights, data, transform, steps, seed, metric networks ...); its hash names a folder, and a finished chunk is
-one npz file in it, written whole or not at all. So a killed run goes on where it stopped, a second run
-computes nothing twice, and any number of processes can share the work: chunk i (or the i-th few of them that are
-computed together) belongs to rank i mod world.
-A file that was damaged since (its checksums say so) is computed anew.
+Work is a list of positions, cut into chunks of a fixed size. A key names everything that decides the result (weights,
+data, transform, steps, seed, metric networks ...). Its hash names a folder, and a finished chunk is one npz file in it,
+written whole or not at all. So a killed run resumes, a second run computes nothing twice, and any number of
+processes can share the work: chunk i belongs to rank i mod world. Neighbouring chunks may be computed together to fill a
+GPU; then every few neighbours belong to a rank, and each chunk still has a file of its own. A damaged file is computed again.
 
-A fresh store (`--fresh`) takes nothing that was there before the run: it computes every chunk anew and files it in
-the old one's place, whole, so that runs at work beside it read the one or the other. Killed, it begins again.
+A fresh store (`--fresh`) uses nothing from before the run: it computes every chunk again and replaces its file, so that
+other runs read either the old or the new one. A fresh run that was killed begins again.
 """
 
 import fcntl
@@ -51,7 +49,7 @@ def default_root() -> Path:
 
 
 class Store:
-    """`together` is how many neighbouring chunks are computed at once."""
+    """A store in the folder `root`; `together` neighbouring chunks are computed at once."""
 
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
@@ -68,7 +66,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half written, unless another run is at work in the store."""
+        """Remove the partial files of killed processes, unless another run uses the store."""
         self.make()
         with writing(self.root, ELSEWHERE):
             self._in_use = open_lock(self.root / LOCK)
@@ -83,7 +81,7 @@ class Store:
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
     def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
-        """Positions 0..count-1 in chunks, in order: computed by all ranks together, then read back one by one.
+        """Yield the chunks of positions 0..count-1 in order: all ranks compute them together, then each reads them one by one.
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
@@ -110,25 +108,26 @@ class Store:
             yield self.chunk(key, piece, compute)
 
     def _mine(self, pieces: list[Piece]) -> list[list[Piece]]:
-        """What this process computes, in parts of neighbours; no part is so large that a process is left without."""
+        """The chunks that this process computes, in groups of neighbours; small enough that every process has some."""
         size = min(self.together, -(-len(pieces) // distributed.world()))
         return _neighbours(pieces, size)[distributed.rank() :: distributed.world()]
 
     def _missing(self, key: dict[str, Any], pieces: list[Piece]) -> list[list[Piece]]:
-        """Those of the pieces that are not filed, in runs of neighbours to be computed together."""
+        """Those of the chunks that have no file, in groups of neighbours to be computed together."""
         missing = [piece for piece in pieces if not self._has(self._file(key, piece))]
         return _neighbours(missing, self.together)
 
     def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
-        """The arrays of positions start..stop-1, joined, for use in another computation. `start` begins a chunk, `stop`
-        ends one or the whole."""
+        """The arrays of positions start..stop-1, joined, for use in another computation. `start` must begin a chunk, `stop` end one
+        or be the end of all.
+        """
         pieces = _pieces(start, stop)
         for run in self._missing(key, pieces):
             self._file_chunks(key, run, compute)
         return _joined([self.chunk(key, piece, compute) for piece in pieces])
 
     def chunk(self, key: dict[str, Any], piece: Piece, compute: Compute) -> Arrays:
-        """The arrays of one chunk, read from its file or computed and filed."""
+        """The arrays of one chunk, read from its file; computed and stored first if there is none."""
         path = self._file(key, piece)
         arrays = self._get(path) if self._has(path) else None
         if arrays is None:
@@ -140,7 +139,7 @@ class Store:
         return self.overshoot.unpack(arrays)
 
     def _file_chunks(self, key: dict[str, Any], run: list[Piece], compute: Compute) -> None:
-        """Compute neighbouring pieces together and file them apart."""
+        """Compute neighbouring chunks together and store each in its file."""
         positions = np.arange(run[0][0], run[-1][1])
         computed = self.overshoot.beside(lambda: compute(positions))
         for piece, arrays in zip(run, _apart(computed, run), strict=True):
@@ -162,7 +161,7 @@ class Store:
     def arrays(
         self, key: dict[str, Any], count: int, compute: Compute, names: Iterable[str] | None = None
     ) -> Arrays:
-        """The arrays of all chunks, joined: those of `names`, or all. What is read is held once, and one chunk more."""
+        """The arrays called `names` (None: all) of all chunks, joined. Memory holds the result and one more chunk."""
         found: dict[str, _Joining] = {}
         for start, chunk in zip(
             range(0, count, CHUNK), self.chunks(key, count, compute), strict=True
@@ -175,7 +174,7 @@ class Store:
     def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
         """Work that is not a list of positions: computed by the first rank, read by all.
 
-        A ValueError of `compute` is one of the data: every rank raises it.
+        A ValueError of `compute` means wrong data: every rank raises it.
         """
         failure = None
         if distributed.is_main():
@@ -202,17 +201,17 @@ class Store:
 
 
 class MemoryStore(Store):
-    """A store that ends with the run and writes nothing. Each process computes all of it for itself."""
+    """A store in memory, for a run that writes nothing. Each process computes everything for itself."""
 
     def __init__(self) -> None:
         super().__init__(Path("memory"))
         self._kept: dict[Path, Arrays] = {}
 
     def make(self) -> None:
-        """There is no folder to make."""
+        """Nothing to make."""
 
     def sweep(self) -> None:
-        """There is nothing left behind."""
+        """Nothing to remove."""
 
     def _has(self, path: Path) -> bool:
         return path in self._kept
@@ -231,7 +230,7 @@ def _pieces(start: int, stop: int) -> list[Piece]:
 
 
 def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
-    """The pieces, in order, in runs of up to `most` of which each begins where the one before ends."""
+    """Group chunks, in order, into runs of up to `most` in which each begins where the one before ends."""
     runs: list[list[Piece]] = []
     for piece in pieces:
         if runs and len(runs[-1]) < most and runs[-1][-1][1] == piece[0]:
@@ -242,7 +241,7 @@ def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
 
 
 def _apart(computed: Arrays, run: list[Piece]) -> list[Arrays]:
-    """What was computed for a run of pieces, by piece. A preview is of the first one."""
+    """Split the arrays of a run of chunks by chunk. A preview belongs to the first one."""
     if len(run) == 1:
         return [computed]
     first, count = run[0][0], run[-1][1] - run[0][0]
@@ -260,7 +259,7 @@ def _apart(computed: Arrays, run: list[Piece]) -> list[Arrays]:
 
 
 def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray:
-    """What the positions at `place`, of `count`, have of an array."""
+    """The rows of an array, of `count` positions, that belong to those at `place`."""
     if is_count(name):
         return share_of_counts(array, place, count)
     return array[place] if len(array) == count or place.start == 0 else array[:0]
@@ -273,16 +272,19 @@ def _joined(chunks: list[Arrays]) -> Arrays:
 
 
 def _agree(failure: SystemFailed | None) -> None:
-    """Wait for all ranks. If a system failed one of them, it has failed them all, and each raises SystemFailed:
-    else they would part, and wait for each other at different places."""
+    """Wait for all ranks, and raise SystemFailed on each if a system failed on one.
+
+    Otherwise the ranks would go on at different places and wait for each other for ever.
+    """
     said = distributed.agree(None if failure is None else str(failure))
     if said is not None:
         raise failure or SystemFailed(said)
 
 
 class _Joining:
-    """Parts of an array, one after another, as `np.concatenate` joins them; those with one row a position go straight
-    to their place among `count` rows."""
+    """Joins parts of an array as `np.concatenate` does. Parts with one row for each position are written into place at once, so
+    that they are not held twice.
+    """
 
     def __init__(self, count: int):
         self.count, self.filled = count, 0

@@ -1,4 +1,4 @@
-"""The tables of benchmarks: each brings the specs of its own."""
+"""The tables of benchmarks; each benchmark brings the specs of its own."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -9,7 +9,7 @@ from reports.specs import TableSpec
 
 
 def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
-    """The specs that benchmarks bring. Raises UserError if two of them bring a table of one name."""
+    """The specs of these benchmarks. Raises UserError if two of them have a table of one name."""
     owners: dict[str, str] = {}
     found: list[TableSpec] = []
     for benchmark in names:
@@ -23,7 +23,7 @@ def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
 
 
 def heading(dataset: str, profile: str, seed: int) -> tuple[str, dict[str, str]]:
-    """What stands above a run's tables, and the facts below them."""
+    """The heading of a run's tables, and the facts for the line below them."""
     facts = {"data": dataset, "profile": profile, "seed": str(seed)}
     return f"{dataset}, profile {profile}", facts
 

@@ -1,8 +1,8 @@
-"""How many images a network is given at once: a matter of memory and speed that no number depends on.
+"""How many images a network is given at once. Memory and speed depend on it, results do not.
 
-A chunk of the store (store.py) is what is filed, a batch is what is computed. Left alone, they are the same. With
+A chunk of the store (store.py) is what is stored, a batch is what is computed. By default they are the same. With
 --batch-size N a system or a metric network is given N images at a time: a chunk is computed in parts, or several
-chunks are computed together and filed apart. `auto` is large on a GPU, and halves what does not fit into memory.
+chunks are computed together and stored apart. `auto` is large on a GPU, and halves what does not fit into memory.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 @dataclass
 class Batches:
-    """At most `size` images at a time, None: all that a network is given.
+    """Splits calls into batches of at most `size` images (None: all at once).
 
-    Where it `shrinks`, a method that runs out of memory is given half as many from then on, which is kept in `found`.
+    If it `shrinks`, a method that runs out of memory is given half as many images from then on; `found` keeps that number.
     """
 
     size: int | None = None
@@ -32,11 +32,11 @@ class Batches:
 
     @classmethod
     def of(cls, batch_size: BatchSize) -> "Batches":
-        """As --batch-size asks for it."""
+        """Batches for a value of --batch-size."""
         return cls(shrinks=True) if batch_size == AUTO else cls(_number(batch_size))
 
     def each(self, method: str, count: int, call: Callable[[slice], T]) -> list[T]:
-        """What `call` returns for the places 0..count-1, batch by batch; for none, one empty batch."""
+        """The results of `call` for positions 0..count-1, batch by batch; one empty batch if `count` is 0."""
         results: list[T] = []
         start = 0
         while start < count or not results:
@@ -54,7 +54,7 @@ class Batches:
 
 
 def images_together(batch_size: BatchSize, device: torch.device) -> int:
-    """How many images are worth computing together; less than a chunk: a chunk."""
+    """How many images to compute together; a number below the size of a chunk means one chunk."""
     if batch_size == AUTO:
         return LARGEST if device.type == "cuda" else 1
     return _number(batch_size) or 1

@@ -1,4 +1,4 @@
-"""Why a number cannot be had: something is missing here, or a system broke."""
+"""Exceptions: something is missing here, or a system failed."""
 
 from typing import Self
 
@@ -6,11 +6,11 @@ from diffae.errors import UserError
 
 
 class NotAvailable(Exception):
-    """A metric or a system cannot be had here; the message is the reason that its row in the results gives."""
+    """A metric or a system is not available here. The message is the reason given in the results."""
 
 
 class SystemFailed(UserError):
-    """A system broke its contract or raised: which, in which method, and how, in one line."""
+    """A system broke its contract or raised: its name, the method and the reason, in one line."""
 
     @classmethod
     def at(cls, system: str, method: str, reason: str) -> Self:

@@ -1,7 +1,6 @@
-"""Values outside [-1, 1] among the images that systems make: clamped where they are made, counted, and noted in rows.
+"""Values outside [-1, 1] in images that systems make: they are clamped, counted, and noted in rows.
 
-The counts are kept in the store beside what was computed from the images, so that a row says the same whoever
-computed it, and when.
+The counts are stored beside what was computed from the images, so that a row has the same note whoever computed them.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ PREFIX = "outside [-1, 1]: "  # of the names that counts have in the store
 
 @dataclass
 class Overshoot:
-    """By method of a system: how many values lay outside [-1, 1], and of how many."""
+    """By method of a system: how many values were outside [-1, 1], and of how many."""
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -28,7 +27,7 @@ class Overshoot:
         self.counts[method] = (before[0] + outside, before[1] + total)
 
     def note(self) -> str:
-        """What a row says of it; nothing if all values lay within."""
+        """The note for a row; "" if all values were within [-1, 1]."""
         return "; ".join(
             f"{_percent(outside / total)} of the values of {method} lay outside [-1, 1] and were clamped"
             for method, (outside, total) in sorted(self.counts.items())
@@ -36,8 +35,7 @@ class Overshoot:
         )
 
     def beside(self, compute: Callable[[], Arrays]) -> Arrays:
-        """What `compute` returns, and under names of their own the counts that it made, which are counted here
-        only when `unpack` reads them."""
+        """The arrays of `compute`, with the counts that it made added under names of their own. `unpack` adds them to this object."""
         before, self.counts = self.counts, {}
         try:
             arrays = compute()
@@ -46,16 +44,16 @@ class Overshoot:
             self.counts = before
 
     def unpack(self, arrays: Arrays) -> Arrays:
-        """The arrays that `beside` was given, with the counts taken out and added here."""
+        """Take the counts out of the arrays of `beside` and add them to this object."""
         for name in [name for name in arrays if name.startswith(PREFIX)]:
             outside, total = arrays.pop(name).tolist()
             self.add(name.removeprefix(PREFIX), outside, total)
         return arrays
 
     def annotate(self, records: Iterator[R]) -> Iterator[R]:
-        """The records, each with the note on the images behind it.
+        """Yield the records, each with the note on the images behind it.
 
-        Those are the images that were counted since the row before, or, where none were, the same as its.
+        Those are the images counted since the record before, or the same as its where none were counted.
         """
         said = ""
         self.counts.clear()
@@ -67,18 +65,19 @@ class Overshoot:
 
 
 def is_count(name: str) -> bool:
-    """Whether an array of this name is a count that `Overshoot.beside` has put there."""
+    """Whether an array of this name is a count added by `Overshoot.beside`."""
     return name.startswith(PREFIX)
 
 
 def share_of_counts(counts: np.ndarray, place: slice, of: int) -> np.ndarray:
-    """What the images at `place` have in counts that were made of `of` images together: as much as any others, in whole
-    numbers. The shares of all places together are the counts."""
+    """The share of the images at `place` in counts over `of` images: proportional, in whole numbers, so that the shares of all
+    places sum to the counts.
+    """
     return counts * place.stop // of - counts * place.start // of
 
 
 def with_note(record: R, note: str) -> R:
-    """The record with `note` behind what its note says already."""
+    """The record with `note` appended to its note."""
     return replace(record, note="; ".join(filter(None, [record.note, note])))
 
 

@@ -40,7 +40,7 @@ def precision(name: str) -> Iterator[None]:
 
 
 def refuse_what_cannot_be(name: str, device: str) -> None:
-    """Raise UserError if `device` would only pretend to compute in `name`, or the environment has it otherwise."""
+    """Raise UserError if `device` would emulate precision `name`, or an environment variable overrides it."""
     _refuse_override(name)
     has, why = bfloat16.support(device) if name == "bfloat16" else (True, "")
     if not has:
@@ -50,20 +50,20 @@ def refuse_what_cannot_be(name: str, device: str) -> None:
 
 
 def _refuse_override(name: str) -> None:
-    """Raise UserError if the environment makes NVIDIA's libraries compute otherwise, whatever PyTorch asks for."""
+    """Raise UserError if NVIDIA's environment variable overrides the precision that PyTorch asks for."""
     value = os.environ.get(OVERRIDE, "")
     if value and (value == "0") == (name == "tf32"):
         raise UserError(f"{OVERRIDE}={value}: overrides --precision {name}; unset it")
 
 
 def full_precision() -> AbstractContextManager[None]:
-    """Within the block everything computes in float32, systems' networks too."""
+    """Within the block everything computes in float32, the systems' networks included."""
     return precision("float32")
 
 
 @contextmanager
 def of_networks() -> Iterator[None]:
-    """To be put around every call of a system: its networks compute in the precision that was set."""
+    """Context for every call of a system: its networks compute in the precision that was set."""
     with _products(TF32 if _of_networks == "tf32" else EXACT):
         with _autocast(_of_networks == "bfloat16"):
             yield
@@ -71,7 +71,7 @@ def of_networks() -> Iterator[None]:
 
 @contextmanager
 def _autocast(on: bool) -> Iterator[None]:
-    """Autocast to bfloat16, on all devices, or none at all whatever is around the block."""
+    """Switch autocast to bfloat16 on or off on all devices."""
     devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     with ExitStack() as stack:
         for device in devices:
@@ -81,7 +81,7 @@ def _autocast(on: bool) -> Iterator[None]:
 
 @contextmanager
 def _products(mode: str) -> Iterator[None]:
-    """Products of float32 numbers on GPUs in `mode`; on the CPU always exact."""
+    """Compute products of float32 numbers in `mode` on GPUs, and exactly on the CPU."""
     before = _read_switches()
     _turn_switches((mode, mode, mode, EXACT, EXACT))
     try:
@@ -95,7 +95,7 @@ def _products(mode: str) -> Iterator[None]:
 
 
 def _switches() -> tuple[Any, ...]:
-    """Matrix products, convolutions and recurrent networks on GPUs; the first two on CPUs. None before 2.9."""
+    """PyTorch's switches: matrix products, convolutions and recurrent networks on GPUs, then the first two on CPUs; none before 2.9."""
     if not hasattr(backends.cuda.matmul, "fp32_precision"):
         return ()
     mkldnn: Any = backends.mkldnn
@@ -111,7 +111,7 @@ def _read_switches() -> tuple[str, ...]:
 
 
 def _turn_switches(modes: tuple[str, ...]) -> None:
-    """Turn the old ones, then the new: the last one turned counts, and PyTorch refuses to read two that differ."""
+    """Set the old switches, then the new ones: the last one set counts, and PyTorch refuses to read two that differ."""
     backends.cuda.matmul.allow_tf32 = modes[0] == TF32
     backends.cudnn.allow_tf32 = modes[1] == TF32
     for switch, mode in zip(_switches(), modes, strict=False):

@@ -1,9 +1,9 @@
-"""Names to objects: ours, written down as "module:attribute" with a line about each, and those of plug-ins.
+"""Lookup by name: our entries, written as "module:attribute" with a line about each, and those of plug-ins.
 
-What is ours is imported on use: neither a name that is checked nor a list of all of them waits for it.
+Our objects are imported on use: neither checking a name nor listing all of them imports one.
 
-A package of a user's adds an entry by an entry point of the group (`diffae.systems`, `diffae.benchmarks`). A
-plug-in that cannot be used is an error where it is asked for by name, and one line of warning where all are.
+A package adds an entry by an entry point of the group (`diffae.systems`, `diffae.benchmarks`). A plug-in that cannot
+be used is an error where it is asked for by name, and one line of warning where all are listed.
 """
 
 import importlib
@@ -27,9 +27,11 @@ class Own(NamedTuple):
 
 
 class Registry:
-    """A lazy table of names. `kind` is what an entry is called in messages, e.g. "system"; `line` is what an object
-    says of itself; `accept` ("module:function") takes the name and object of a plug-in, raises UserError if it is
-    none, and returns it."""
+    """A lazy table of names.
+
+    `kind` is what messages call an entry, such as "system". `line` returns an object's description in one line. `accept`
+    ("module:function") takes the name and object of a plug-in and returns it; it raises UserError if it is not acceptable.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Registry:
         self._warned: set[str] = set()
 
     def names(self) -> list[str]:
-        """All names: ours, and those of plug-ins, whether they can be used or not."""
+        """All names: ours, and those of plug-ins."""
         plugins = self._plugins()
         for name, targets in plugins.items():
             if fault := self._fault(name, targets):
@@ -53,12 +55,11 @@ class Registry:
         return [*self.own, *good]
 
     def usable(self) -> list[str]:
-        """The names behind which there is something; each of the others is a warning on stderr, once."""
+        """The names whose objects can be imported; each of the others is a warning on stderr, once."""
         return [name for name in self.names() if name in self.own or self._can_be_used(name)]
 
     def get(self, name: str) -> Any:
-        """The object of that name. Raises UserError, with the nearest name, if there is none, or if the plug-in
-        of that name cannot be used, with the reason."""
+        """The object of that name. Raises UserError with the nearest name, or with the reason why a plug-in cannot be used."""
         if name in self.own:
             return load(self.own[name].target)
         targets = self._plugins().get(name)
@@ -69,12 +70,12 @@ class Registry:
         return self._guarded(name, *targets)
 
     def require(self, name: str) -> None:
-        """Raise UserError where `get` does. Nothing of ours is imported."""
+        """Raise UserError where `get` would, without importing one of our objects."""
         if name not in self.own:
             self.get(name)
 
     def describe(self, name: str) -> str:
-        """One line about an entry. Raises UserError as `get` does; nothing of ours is imported."""
+        """One line about an entry. Raises UserError as `get` does; imports none of our objects."""
         return self.own[name].line if name in self.own else self._line(self.get(name))
 
     def _can_be_used(self, name: str) -> bool:
@@ -86,7 +87,7 @@ class Registry:
         return True
 
     def _guarded(self, name: str, target: str) -> Any:
-        """Import a plug-in's object. Whatever that raises, `sys.exit` too, becomes a UserError with the reason."""
+        """Import a plug-in's object. Whatever that raises, `sys.exit` included, becomes a UserError with the reason."""
         try:
             found = load(target)
         except (Exception, SystemExit) as error:
@@ -101,7 +102,7 @@ class Registry:
             raise UserError(f"{self.kind} {name!r} of {target}: {error}") from None
 
     def _fault(self, name: str, targets: list[str]) -> str:
-        """Why a plug-in's name cannot be used, or nothing."""
+        """Why the name of a plug-in cannot be used; "" if it can."""
         if name in self.own:
             return f"{self.kind} {name!r} of {targets[0]}: the name is taken by ours"
         if not NAME.fullmatch(name):

@@ -1,19 +1,19 @@
-"""Who is told where a run is, so that it can say so."""
+"""Callbacks: objects that are told how far a run is, for a progress bar or a log."""
 
 from benchmarks.core.rows import Row
 
 
 class Callback:
-    """Told where a run is. This one says nothing."""
+    """Base class; its methods do nothing."""
 
     def note(self, line: str) -> None:
-        """Something that a person should know now."""
+        """A message for the user."""
 
     def begins(self, benchmark: str) -> None:
-        """A benchmark is measured next."""
+        """A benchmark begins."""
 
     def row(self, row: Row) -> None:
-        """A number is there: its system is being measured, those before it are done."""
+        """A row was measured."""
 
     def ends(self, benchmark: str, seconds: float | None) -> None:
-        """A benchmark is done, and how long it took where that is known."""
+        """A benchmark ended; `seconds` is how long it took, None if that is not known."""

@@ -1,4 +1,4 @@
-"""One run, ready to go: its systems, its context, and the rows of each benchmark, for a command and for Python alike."""
+"""The state of a run: its systems and its context, for the command and for Python."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ FIT_BATCH = 512  # at least so many images at a time, if there are
 
 @dataclass
 class Evaluation:
-    """What is measured (`systems`), what was asked for and cannot be had (`missing`), and on what (`context`).
+    """The systems that are measured, the context, and why other systems are `missing`, by title.
 
-    `deviations` are how far systems move in the run's precision, by name, as `precision_guard` measures it.
+    `deviations` are how far systems move in the run's precision, by name (precision_guard.py).
     """
 
     context: Context
@@ -43,7 +43,7 @@ class Evaluation:
                 system.batches = Batches.of(asked)
 
     def fit(self) -> None:
-        """Show training images to the systems that learn from them, a batch at a time; one that fails is missing."""
+        """Fit the systems that learn from training images, batch by batch. A system that fails becomes missing."""
         selection = self.context.select("train", self.context.sizes(DataSizes).fit_images)
         parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
         for system in [system for system in self.systems if system.learns_from_data]:
@@ -54,7 +54,7 @@ class Evaluation:
                 self._drop(system, failure)
 
     def guard(self, tasks: Sequence[str], say: Callable[[str], None]) -> None:
-        """Hold what systems do in the run's precision against float32; one that moves too far is missing."""
+        """Compare each system in the run's precision with float32. A system that moves too far becomes missing."""
         name = self.context.precision
         if name == precision_guard.EXACT:
             return
@@ -74,14 +74,14 @@ class Evaluation:
         self.missing[system.title] = failure
 
     def rows(self, name: str) -> Iterator[Row]:
-        """All rows of one benchmark, a row with the reason for each system that is missing."""
+        """All rows of one benchmark, with a row for each missing system that gives the reason."""
         measurement = Measurement(REGISTRY.get(name), self.context)
         yield from measurement.rows(self.systems)
         for title, reason in self.missing.items():
             yield measurement.not_run(title, str(reason), isinstance(reason, SystemFailed))
 
     def seen_in_training(self) -> dict[str, str]:
-        """Systems by title whose checkpoint was trained on test images of this run's data, and what to say of it."""
+        """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
         return {
             system.title: said
             for system in self.systems

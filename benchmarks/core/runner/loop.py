@@ -1,4 +1,4 @@
-"""The loop of a run, for the command and for Python: every benchmark, one after the other."""
+"""The main loop of a run, for the command and for Python."""
 
 from collections.abc import Generator, Sequence
 
@@ -14,7 +14,7 @@ def measure(
     folder: RunFolder | None = None,
     callback: Callback | None = None,
 ) -> Generator[Row, None, None]:
-    """Every row of these benchmarks, kept in `folder` on its way; `callback` is told where the run is."""
+    """Yield every row of these benchmarks. Rows are written to `folder`, and `callback` is told of each step."""
     callback = callback or Callback()
     evaluation.fit()
     evaluation.guard(tasks, callback.note)

@@ -110,7 +110,7 @@ def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviat
 
 
 def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int | None]]:
-    """By its name, how the system takes its steps: itself with each solver asked for, and T."""
+    """The ways in which the system takes its steps, by description: with each solver and T asked for."""
     ways: dict[str, tuple[System, int | None]] = {}
     for solver, T in asked if system.iterative else ():
         solving = system if solver is None else system.solving(solver)
@@ -120,7 +120,7 @@ def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int
 
 
 def refuse_beyond(found: Deviations, system: System, name: str) -> None:
-    """Raise SystemFailed if `system` moves further in precision `name` than is tolerated; told of where it is worst."""
+    """Raise SystemFailed, naming the worst deviation, if `system` moves further in precision `name` than is tolerated."""
     way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
     beyond = [what for what, share in _shares(found[way]).items() if share > 1]
     if not beyond:
@@ -132,7 +132,7 @@ def refuse_beyond(found: Deviations, system: System, name: str) -> None:
 
 
 def _shares(of: Mapping[str, float]) -> dict[str, float]:
-    """Deviations as shares of what is tolerated."""
+    """Deviations divided by their tolerances."""
     return {what: of[what] / limit for what, limit in TOLERANCES.items() if what in of}
 
 
@@ -141,7 +141,7 @@ def in_words(what: str, value: float) -> str:
 
 
 def summary(found: Deviations) -> str:
-    """The largest of each deviation, for people."""
+    """The largest deviation of each kind, as text."""
     largest = {
         what: max(of[what] for of in found.values() if what in of)
         for what in TOLERANCES
@@ -151,7 +151,7 @@ def summary(found: Deviations) -> str:
 
 
 def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
-    """Of every solver that the settings of these tasks, and those that tasks share, name: the fewest and the most steps."""
+    """The solvers that the settings of these tasks name, each with its smallest and its largest number of steps."""
     steps: dict[str | None, set[int]] = {}
     for name in (*SHARED_SIZES, *tasks):
         if (sizes := profile.sections.get(name)) is not None:
@@ -161,7 +161,7 @@ def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
 
 
 def _asked_in(sizes: object) -> Iterator[Asked]:
-    """The T of `steps` are those of `solver`, those of NAME_steps are those of NAME."""
+    """The (solver, T) pairs of one section: `steps` belong to `solver`, NAME_steps to NAME."""
     solvers = solvers_of(type(sizes))
     for name, kind in settings_of(type(sizes)).items():
         of = "solver" if name == "steps" else name.removesuffix("_steps")
@@ -174,7 +174,7 @@ def _asked_in(sizes: object) -> Iterator[Asked]:
 
 
 def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Work]:
-    """The guard's work, in both precisions, for --dry-run."""
+    """The work of the guard in both precisions, for --dry-run."""
     if context.precision == EXACT:
         return
     can, images = system.capabilities, len(context.select("test", IMAGES))
@@ -193,7 +193,7 @@ def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Wor
 
 
 def _encoder(system: System, solving: System) -> System:
-    """What inverts an image that `solving` is to decode: itself, unless its solver cannot."""
+    """The system that inverts images for `solving`: itself, unless its solver cannot invert."""
     return solving if solving.solver is None or solving.solver.inverts else system
 
 
@@ -217,7 +217,7 @@ def _compared(
 def _outputs(
     context: Context, systems: tuple[System, System], images: Tensor, steps: int, name: str
 ) -> Outputs:
-    """What the system makes in precision `name`; what it takes from PyTorch's generator is the same in each."""
+    """What the system computes in precision `name`. PyTorch's generator is seeded alike for each precision."""
     device = context.device
     with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
@@ -246,7 +246,7 @@ def _made(
 
 
 def _code(system: System, images: Tensor, steps: int, seed: int) -> Code:
-    """The code to decode: of the images where the system can encode them fully, else made of what it has."""
+    """A code to decode: that of the images where the system can encode them fully, else one made from the parts it has."""
     can, indices = system.capabilities, range(len(images))
     if ENCODE in can:
         return system.encode(images, steps)

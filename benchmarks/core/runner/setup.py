@@ -1,4 +1,4 @@
-"""From what was asked for to what is measured: the systems and the data of a run."""
+"""The systems and the data of a run, from its options."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
 
 
 def _further(options: Options, missing: Missing) -> list[System]:
-    """Systems of `--ckpt SYSTEM:TITLE=PATH`: the same kind of model again, under a title of its own."""
+    """Load the systems of `--ckpt SYSTEM:TITLE=PATH`: further models of a kind, each with a title of its own."""
     loaded = []
     for key, path in options.checkpoints.items():
         name, separator, title = key.partition(":")
@@ -90,9 +90,9 @@ def _further(options: Options, missing: Missing) -> list[System]:
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
-    """The data set at the size at which systems are compared: the smallest of theirs, or that of a data set that is open.
+    """Open the data set at the size of the comparison: the smallest size of the systems, or that of an open data set.
 
-    A larger system is run at its own size, and what it makes is compared at this one: the paper's rule for Table 1.
+    A larger system runs at its own size, and its output is resized to this one, as in the paper's Table 1.
     """
     sizes: dict[int, str] = {}
     for system in loaded:
@@ -124,7 +124,7 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
 
 
 def _refuse_enlarging(dataset: Dataset, size: int, sizes: dict[int, str]) -> None:
-    """Raise UserError if a system would be run on images that are larger than those of an open data set."""
+    """Raise UserError if a system takes larger images than an open data set has."""
     if size <= dataset.image_size:
         return
     native = dataset.transform.native_side(*dataset.source.read(0).size)
