@@ -78,24 +78,24 @@ def whole_number(text: str) -> int:
     return int(match[1] + match[2])
 
 
-def positive(text: str) -> int:
-    """The type of a flag that takes a whole number above zero."""
-    return _at_least(1, text)
+def between(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number in this range."""
+
+    def typed(text: str) -> int:
+        try:
+            value = whole_number(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,}, not {value:,}")
+        return value
+
+    return typed
 
 
-def natural(text: str) -> int:
-    """The type of a flag that takes a whole number from zero, such as a seed."""
-    return _at_least(0, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    try:
-        value = whole_number(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
-    return value
+positive, natural = between(1), between(0)  # natural: from zero, such as a seed
 
 
 def path(text: str) -> Path:

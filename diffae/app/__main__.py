@@ -10,7 +10,6 @@ import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from diffae import cli
@@ -18,14 +17,6 @@ from diffae.errors import UserError
 from diffae.signals import importing, quit_on_signals
 
 LOCAL = "127.0.0.1"
-LARGEST_PORT = 65_535
-
-
-def port(text: str) -> int:
-    value = cli.positive(text)
-    if value > LARGEST_PORT:
-        raise UserError(f"--port {value}: ports end at {LARGEST_PORT}")
-    return value
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,38 +37,30 @@ def main(arguments: list[str] | None = None) -> None:
         default=LOCAL,
         help=f"address to listen on (default: {LOCAL}, this machine only)",
     )
-    parser.add_argument("--port", type=port, help="default: the first free one from 7860 on")
+    parser.add_argument(
+        "--port", type=cli.between(1, 65_535), help="default: the first free one from 7860 on"
+    )
     args = parser.parse(arguments)
-    require_gradio()
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the page needs gradio: pip install 'diffae-bench[app]'")
     with tempfile.TemporaryDirectory(prefix="diffae-app-") as scratch:
         # where Gradio keeps what is dropped on the page, and serves files from; it looks as it is imported
         os.environ["GRADIO_TEMP_DIR"] = scratch
         with importing():
             from diffae.app import page
-            from diffae.app.start import studio
+            from diffae.app.studio import Studio
             from diffae.images.run import checkpoint_name
-        made = studio(args.ckpt, args.classifier, args.device, Path(scratch) / "made")
+        made = Studio.of(args.ckpt, args.classifier, args.device, Path(scratch) / "made")
         shown = page.build(made, checkpoint_name(args.ckpt))
         address = page.launch(shown, args.host, args.port)
         if args.host not in (LOCAL, "localhost", "::1"):
             cli.say(f"--host {args.host}: whoever reaches this machine can use the page")
         print(f"{address} (Ctrl-C ends it)", flush=True)
-        _wait(lambda: shown.close(verbose=False))
-
-
-def _wait(close: Callable[[], None]) -> None:
-    """Until the process is told to end."""
-    try:
-        while True:
-            time.sleep(3600)
-    finally:
-        close()
-
-
-def require_gradio() -> None:
-    """UserError where Gradio is not installed."""
-    if importlib.util.find_spec("gradio") is None:
-        raise UserError("the page needs gradio: pip install 'diffae-bench[app]'")
+        try:
+            while True:  # until the process is told to end
+                time.sleep(3600)
+        finally:
+            shown.close(verbose=False)
 
 
 if __name__ == "__main__":

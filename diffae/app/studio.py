@@ -11,10 +11,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from diffae import cli
 from diffae.data.transforms import Transform
 from diffae.files import write_whole
-from diffae.images import choosing, marks, reading, verbs
-from diffae.images.classifier import Classifier
+from diffae.images import commands, marks, reading, verbs
+from diffae.images.classifier import Classifier, beside, fingerprint_of
+from diffae.images.run import checkpoint_name
 from diffae.model import DiffusionAutoencoder
 
 KEPT = 4  # encoded pictures, so that a slider decodes only
@@ -51,6 +53,19 @@ class Studio:
     folder: Path
     _codes: OrderedDict[tuple[bytes, int, str], verbs.Code] = field(default_factory=OrderedDict)
 
+    @staticmethod
+    def of(ckpt: str, classifier: Path | None, device: str | None, folder: Path) -> "Studio":
+        """Of a checkpoint, with the classifier of a file, or the one beside the checkpoint, or none. Raises UserError."""
+        model = DiffusionAutoencoder.from_pretrained(ckpt, device or cli.default_device())
+        fingerprint = fingerprint_of(model)
+        settings = {"checkpoint": checkpoint_name(ckpt), "checkpoint_sha256": fingerprint}
+        place = classifier or beside(model)
+        if place is None:
+            return Studio(model, None, settings, folder)
+        known = Classifier.load(place)
+        known.check(model, fingerprint, place)
+        return Studio(model, known, {**settings, "classifier": known.made}, folder)
+
     @property
     def attributes(self) -> tuple[str, ...]:
         return () if self.classifier is None else self.classifier.names
@@ -82,7 +97,7 @@ class Studio:
             "solver": wish.solver,
             "x_T": "inverted" if wish.seed is None else f"drawn, seed {wish.seed}",
         }
-        name = "-".join(map(choosing.file_part, (path.stem, choosing.label(changes) or "unedited")))
+        name = "-".join(map(commands.file_part, (path.stem, commands.label(changes) or "unedited")))
         return Shown(
             self._write("taken", Image.fromarray(read.pixels), about),
             self._write(name, made, about),

@@ -34,16 +34,6 @@ if TYPE_CHECKING:
         vary,
     )
 
-_WHERE = {
-    "classifier": ("Classifier", "classifier_of", "learn", "learn_from_two"),
-    "marks": ("read_mark", "save"),
-    "reading": ("read",),
-    "verbs": (
-        *("Accepted", "Code", "decode", "edit", "encode", "interpolate", "moved"),
-        *("reconstruct", "sample", "sample_class", "to_pil", "vary"),
-    ),
-}
-
 __all__ = [
     "Accepted",
     "Classifier",
@@ -69,7 +59,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import torch only when something is used, so that `--help` answers at once."""
-    for module, names in _WHERE.items():
-        if name in names:
-            return getattr(importlib.import_module(f"diffae.images.{module}"), name)
+    if name in __all__:
+        for place in ("classifier", "marks", "reading", "verbs"):
+            module = importlib.import_module(f"diffae.images.{place}")
+            if hasattr(module, name):
+                return getattr(module, name)
     raise AttributeError(f"module 'diffae.images' has no attribute {name!r}")

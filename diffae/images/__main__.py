@@ -2,16 +2,10 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING
 
 from diffae import cli
 from diffae.images import options
 from diffae.signals import importing, quit_on_signals
-
-if TYPE_CHECKING:
-    pass
-
-SHOWN = 10  # SHA-256 digits that people are shown
 
 
 def main(arguments: list[str] | None = None) -> None:

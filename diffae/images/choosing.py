@@ -1,8 +1,7 @@
 """Which classifier a command uses and what it changes, from its options."""
 
-import re
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -36,19 +35,15 @@ def classifier(args: Namespace, model: DiffusionAutoencoder, fingerprint: str) -
         found = Classifier.load(args.classifier)
         found.check(model, fingerprint, f"--classifier {args.classifier}")
     elif args.having is not None:
-        found = _of_folders(args, model)
+        given = args.attribute
+        names = [given] if isinstance(given, str) else [name for name, _ in given]
+        having, lacking = (_codes(args, model, folder) for folder in (args.having, args.lacking))
+        found = learn_from_two(model, having, lacking, names[0] if names else LEARNT)
     elif args.verb == "sample-class":
         found = _of_few(args, model)
     else:
         found = classifier_of(model)
     return found
-
-
-def _of_folders(args: Namespace, model: DiffusionAutoencoder) -> Classifier:
-    """Of --with FOLDER and --without FOLDER."""
-    names = [args.attribute] if isinstance(args.attribute, str) else [n for n, _ in args.attribute]
-    having, lacking = (_codes(args, model, folder) for folder in (args.having, args.lacking))
-    return learn_from_two(model, having, lacking, names[0] if names else LEARNT)
 
 
 def _codes(args: Namespace, model: DiffusionAutoencoder, folder: Path) -> torch.Tensor:
@@ -97,15 +92,6 @@ def labelled(args: Namespace, model: DiffusionAutoencoder, portraits: int) -> Da
     return data
 
 
-def refuse_without_latents(model: DiffusionAutoencoder, args: Namespace) -> None:
-    """UserError for a checkpoint that cannot draw new z_sem."""
-    if model.latent_net is None:
-        raise UserError(
-            f"--ckpt {args.ckpt}: has no latent DDIM, so there is nothing to sample from; give a checkpoint that has "
-            "one (the authors' are called *_latent)"
-        )
-
-
 # ----------------------------------------------------------------------------------------------
 # Edits
 
@@ -131,20 +117,3 @@ def strips(
         {name: float(value if own is None else own) for name, own in named}
         for value in strip or (STRENGTH if strength is None else strength,)
     ]
-
-
-def label(change: Mapping[str, float]) -> str:
-    """An edit in words, such as "Smiling +0.3, Male -0.2"."""
-    return ", ".join(
-        f"{name} {value:+g}" if value else f"{name} 0" for name, value in change.items()
-    )
-
-
-def file_part(text: str) -> str:
-    """A label as part of a file's name."""
-    return re.sub(r"[^\w.+-]+", "_", text.replace(", ", "_").replace(" ", ""))[:80]
-
-
-def described(known: Classifier) -> str:
-    """A classifier in the metadata of what it made."""
-    return known.made or "unknown"

@@ -6,13 +6,10 @@ the attributes' names, the SHA-256 of the checkpoint whose z_sem they read, and 
 """
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,10 +76,6 @@ class Classifier:
         """Logits [N, A] of z_sem [N, d]."""
         return self.probe.logits(z.cpu())
 
-    @property
-    def dim(self) -> int:
-        return len(self.probe.mean)
-
     def save(self, path: Path) -> None:
         """Write a file that `load` reads, whole or not at all. What is there is written over."""
         notes = {
@@ -93,13 +86,8 @@ class Classifier:
         }
         with writing(path, "or choose another file"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
             tensors = {name: getattr(self.probe, name) for name in TENSORS}
-            try:
-                checkpoint.write_tensors(tensors, partial, notes)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
+            checkpoint.write_tensors(tensors, path, notes)
 
     @staticmethod
     def load(path: str | Path) -> "Classifier":
@@ -108,15 +96,14 @@ class Classifier:
         if place.is_dir():
             ours = place / NAME
             place = ours if ours.is_file() else place / checkpoint.OFFICIAL
-        if place.suffix == ".ckpt":
-            return _of_authors(place)
-        return _of_file(place)
+        return _of_authors(place) if place.suffix == ".ckpt" else _of_file(place)
 
     def check(self, model: DiffusionAutoencoder, fingerprint: str, where: Path | str) -> None:
         """UserError unless it reads the z_sem of this checkpoint."""
-        if self.dim != model.latent_dim:
+        d = len(self.probe.mean)
+        if d != model.latent_dim:
             raise UserError(
-                f"{where}: for a z_sem of {self.dim} numbers, the checkpoint's has {model.latent_dim}"
+                f"{where}: for a z_sem of {d} numbers, the checkpoint's has {model.latent_dim}"
             )
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
             raise UserError(
@@ -129,8 +116,7 @@ def find_name(name: str, known: Sequence[str]) -> int:
     """Where an attribute stands among those known; capitals, blanks and underscores do not matter. Raises UserError."""
     plain = {_plain(one): i for i, one in enumerate(known)}
     if _plain(name) not in plain:
-        hint = did_you_mean(name, known)
-        raise UserError(f"no attribute {name!r:.60}{hint}")
+        raise UserError(f"no attribute {name!r:.60}{did_you_mean(name, known)}")
     return plain[_plain(name)]
 
 
@@ -145,29 +131,24 @@ def _of_file(path: Path) -> Classifier:
             notes = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}
         names = tuple(json.loads(notes["names"]))
+        probe = LinearProbe(**tensors)
         form, made_on, made = notes["form"], notes["checkpoint"], notes["made"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
         raise UserError(
             f"{path}: not a classifier of z_sem; see `learn` and --classifier"
         ) from None
-    if form != FORM or not _fits(names, tensors):
-        raise UserError(f"{path}: a damaged classifier, or one of another version; learn it anew")
-    probe = LinearProbe(**{name: tensors[name] for name in TENSORS})
-    return Classifier(names, probe, made_on, made)
-
-
-def _fits(names: tuple[Any, ...], tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the parts of a file belong together and are finite."""
-    if tensors.keys() != set(TENSORS) or not all(isinstance(name, str) for name in names):
-        return False
-    count, d = len(names), tensors["mean"].shape
-    shapes = {"weight": (count, *d), "bias": (count,), "mean": tuple(d), "std": tuple(d)}
-    return (
-        len(d) == 1
+    count, dims = len(names), probe.mean.shape
+    fits = (
+        [tensor.shape for tensor in (probe.weight, probe.bias, probe.std)]
+        == [(count, *dims), (count,), dims]
+        and len(dims) == 1
         and count > 0
-        and all(tuple(tensors[name].shape) == shapes[name] for name in TENSORS)
+        and all(isinstance(name, str) for name in names)
         and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
     )
+    if form != FORM or not fits:
+        raise UserError(f"{path}: a damaged classifier, or one of another version; learn it anew")
+    return Classifier(names, probe, made_on, made)
 
 
 def _of_authors(path: Path) -> Classifier:

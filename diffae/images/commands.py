@@ -1,11 +1,12 @@
 """What the verbs of the command make: rows of pictures, and the sheet's words. The verbs themselves are in `verbs`."""
 
+import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from diffae.data.transforms import ALIGNED_CELEBA, Transform
 from diffae.errors import UserError
 from diffae.images import align, choosing, marks, reading, verbs
 from diffae.images.classifier import Classifier
-from diffae.images.output import Cell, Output, Row, enlarged
+from diffae.images.output import Cell, Output, enlarged
 from diffae.images.reading import Picture, Read
 from diffae.model import DiffusionAutoencoder
 
@@ -64,150 +65,130 @@ class Work:
     def batches(self) -> Iterator[tuple[list[Read], Tensor]]:
         """The pictures, `--batch-size` at a time, as they were read and as images on the model's device."""
         transform = Transform(self.model.image_size, self.args.crop)
-        landmarks = self.landmarks
-        with bar(len(self.pictures), self.args.verb, "picture") as progress:
-            for reads in reading.batches(self.pictures, transform, self.args.batch_size, landmarks):
-                for one in reads:  # without their pixels, of which there may be hundreds
-                    self.read.append(Read(one.picture, np.empty(0), one.size, one.cut))
-                pixels = [one.pixels for one in reads]
-                yield reads, reading.to_tensor(pixels).to(self.model.device)
-                progress.update(len(reads))
+        reads = reading.batches(self.pictures, transform, self.args.batch_size, self.landmarks)
+        with bar(len(self.pictures), self.args.verb) as progress:
+            for some in reads:
+                self.read += [replace(one, pixels=np.empty(0)) for one in some]
+                pixels = [one.pixels for one in some]
+                yield some, reading.to_tensor(pixels).to(self.model.device)
+                progress.update(len(some))
 
     @cached_property
     def classifier(self) -> Classifier:
         return choosing.classifier(self.args, self.model, self.fingerprint)
 
 
-def bar(total: int, what: str, unit: str) -> tqdm:
+def bar(total: int, what: str) -> tqdm:
     """On standard error, where that is a terminal and the work takes more than a moment."""
-    return tqdm(total=total, desc=what, unit=unit, delay=1, disable=None)
+    return tqdm(total=total, desc=what, unit="picture", delay=1, disable=None)
 
 
-@dataclass(frozen=True)
-class Made:
-    """What a verb makes: its sheet's columns and words, the source type of its pictures, and its rows, made as they are asked
-    for."""
+class Words(NamedTuple):
+    """What a verb's sheet says."""
 
     title: str
     caption: str
-    columns: Sequence[str]
-    rows: Iterator[Row]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    kind: str = marks.EDITED
+    columns: Sequence[str] = ()
 
 
 def input_cell(read: Read) -> Cell:
     return Cell(Image.fromarray(read.pixels))
 
 
-def reconstruct(work: Work, output: Output) -> Made:
-    def rows() -> Iterator[Row]:
-        for reads, x in work.batches():
-            made = verbs.to_pil(verbs.reconstruct(work.model, x, **work.way))
-            for one, image in zip(reads, made, strict=True):
-                name = one.picture.name
-                cell = Cell(image, f"{name}.png", {"source": one.picture.path.name, "cut": one.cut})
-                yield Row(name, [input_cell(one), cell])
-
-    return Made(
-        "Reconstructions", "Through both codes and back.", [INPUT, "reconstruction"], rows()
-    )
+def made_of(read: Read, image: Image.Image, name: str = "", **about: Any) -> Cell:
+    """What was made of a picture, in a file of its name and this."""
+    source = {"source": read.picture.path.name, "cut": read.cut}
+    return Cell(image, f"{read.picture.name}{name}.png", {**source, **about})
 
 
-def vary(work: Work, output: Output) -> Made:
+def reconstruct(work: Work, output: Output) -> Words:
+    for reads, x in work.batches():
+        made = verbs.to_pil(verbs.reconstruct(work.model, x, **work.way))
+        for one, image in zip(reads, made, strict=True):
+            output.add([input_cell(one), made_of(one, image)], one.picture.name)
+    return Words("Reconstructions", "Through both codes and back.", [INPUT, "reconstruction"])
+
+
+def vary(work: Work, output: Output) -> Words:
     count, seed = work.args.count, work.args.seed
-
-    def rows() -> Iterator[Row]:
-        for reads, x in work.batches():
-            made = verbs.vary(work.model, x, count, seed, **work.way)
-            for one, images in zip(reads, made, strict=True):
-                name, about = one.picture.name, {"source": one.picture.path.name, "cut": one.cut}
-                cells = [
-                    Cell(image, f"{name}-{k + 1}.png", {**about, "variation": k + 1})
-                    for k, image in enumerate(verbs.to_pil(images))
-                ]
-                yield Row(name, [input_cell(one), *cells])
-
-    columns = [INPUT, *(f"x_T {k + 1}" for k in range(count))]
+    output.settings["seed"] = seed
+    for reads, x in work.batches():
+        made = verbs.vary(work.model, x, count, seed, **work.way)
+        for one, images in zip(reads, made, strict=True):
+            cells = [
+                made_of(one, image, f"-{k}", variation=k)
+                for k, image in enumerate(verbs.to_pil(images), start=1)
+            ]
+            output.add([input_cell(one), *cells], one.picture.name)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
-    return Made("Variations", caption, columns, rows(), {"seed": seed})
+    return Words("Variations", caption, [INPUT, *(f"x_T {k + 1}" for k in range(count))])
 
 
-def interpolate(work: Work, output: Output) -> Made:
+def interpolate(work: Work, output: Output) -> Words:
     count = work.args.count
     names = [one.name for one in work.pictures]
     if len(names) != 2:
         raise UserError(f"interpolate: two pictures, not the {len(names)} of these folders")
     t = torch.linspace(0, 1, count).tolist()
-
-    def rows() -> Iterator[Row]:
-        together = [pair for batch in work.batches() for pair in zip(*batch, strict=True)]
-        (a, x), (b, y) = together
-        images = verbs.to_pil(verbs.interpolate(work.model, x[None], y[None], count, **work.way))
-        stem = f"{names[0]}-{names[1]}"
-        about = {"source": [a.picture.path.name, b.picture.path.name]}
-        digits = len(str(count))
-        cells = [
-            Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**about, "t": round(t[k], 6)})
-            for k, image in enumerate(images)
-        ]
-        large = [enlarged(image, max(1, SEEN // image.width)) for image in images]
-        gif = marks.gif(large, {**output.settings, **about}, marks.EDITED)
-        output.add_file(f"{stem}.gif", gif)
-        output.add_png(f"{stem}-strip.png", side_by_side(images), about)
-        yield Row("", [input_cell(a), *cells, input_cell(b)])
-
-    columns = [names[0], *(f"{value:.2g}" for value in t), names[1]]
+    (a, x), (b, y) = (pair for batch in work.batches() for pair in zip(*batch, strict=True))
+    images = verbs.to_pil(verbs.interpolate(work.model, x[None], y[None], count, **work.way))
+    stem, digits = "-".join(names), len(str(count))
+    about = {"source": [a.picture.path.name, b.picture.path.name]}
+    cells = [
+        Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**about, "t": round(t[k], 6)})
+        for k, image in enumerate(images)
+    ]
+    large = [enlarged(image, max(1, SEEN // image.width)) for image in images]
+    gif = marks.gif(large, {**output.settings, **about}, marks.EDITED)
+    output.add_file(f"{stem}.gif", gif)
+    strip = Image.fromarray(np.concatenate([np.asarray(image) for image in images], axis=1))
+    output.add_png(f"{stem}-strip.png", strip, about)
+    output.add([input_cell(a), *cells, input_cell(b)])
     caption = f"From {names[0]} to {names[1]}: z_sem on a line, x_T on a great circle."
-    return Made("Interpolation", caption, columns, rows())
+    return Words("Interpolation", caption, [names[0], *(f"{value:.2g}" for value in t), names[1]])
 
 
-def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size as one."""
-    return Image.fromarray(np.concatenate([np.asarray(image) for image in images], axis=1))
-
-
-def edit(work: Work, output: Output) -> Made:
+def edit(work: Work, output: Output) -> Words:
     args, classifier = work.args, work.classifier
     asked = args.attribute or [(classifier.names[0], None)]
-    settings = choosing.strips(asked, args.strength, args.strip, classifier)
-    labels = [choosing.label(one) for one in settings]
-
-    def rows() -> Iterator[Row]:
-        for reads, x in work.batches():
-            code = verbs.encode(work.model, x, **work.way)
-            plain: list[dict[str, float]] = [] if args.strip else [{}]
-            made = [
-                verbs.to_pil(
-                    verbs.decode(work.model, verbs.moved(code, one, classifier), **work.way)
-                )
-                for one in [*plain, *settings]
+    edits = choosing.strips(asked, args.strength, args.strip, classifier)
+    labels = [label(one) for one in edits]
+    output.settings["classifier"] = classifier.made
+    plain = 0 if args.strip else 1  # columns that are not edited
+    for reads, x in work.batches():
+        code = verbs.encode(work.model, x, **work.way)
+        made = [
+            verbs.to_pil(verbs.decode(work.model, verbs.moved(code, one, classifier), **work.way))
+            for one in [*([{}] * plain), *edits]
+        ]
+        for one, *images in zip(reads, *made, strict=True):
+            cells = [
+                made_of(one, image, f"-{file_part(words)}", edit=change)
+                for image, words, change in zip(images[plain:], labels, edits, strict=True)
             ]
-            for i, one in enumerate(reads):
-                name, about = one.picture.name, {"source": one.picture.path.name, "cut": one.cut}
-                images = [column[i] for column in made]
-                cells = [
-                    Cell(
-                        image, f"{name}-{choosing.file_part(label)}.png", {**about, "edit": change}
-                    )
-                    for image, label, change in zip(
-                        images[len(plain) :], labels, settings, strict=True
-                    )
-                ]
-                yield Row(name, [input_cell(one), *map(Cell, images[: len(plain)]), *cells])
-
-    columns = [INPUT, *([] if args.strip else ["unedited"]), *labels]
+            output.add([input_cell(one), *map(Cell, images[:plain]), *cells], one.picture.name)
     caption = "z_sem moved by s sqrt(d) w / |w| along each attribute's classifier, x_T kept."
-    about = {"classifier": choosing.described(classifier)}
-    return Made("Edits", caption, columns, rows(), about)
+    return Words("Edits", caption, [INPUT, *(["unedited"] * plain), *labels])
 
 
-def sample(work: Work, output: Output) -> Made:
+def label(change: Mapping[str, float]) -> str:
+    """An edit in words, such as "Smiling +0.3, Male -0.2"."""
+    return ", ".join(
+        f"{name} {value:+g}" if value else f"{name} 0" for name, value in change.items()
+    )
+
+
+def file_part(text: str) -> str:
+    """A label as part of a file's name."""
+    return re.sub(r"[^\w.+-]+", "_", text.replace(", ", "_").replace(" ", ""))[:80]
+
+
+def sample(work: Work, output: Output) -> Words:
     args = work.args
-    choosing.refuse_without_latents(work.model, args)
+    output.settings["seed"], output.kind = args.seed, marks.GENERATED
 
     def cells() -> Iterator[Cell]:
-        with bar(args.count, "sample", "picture") as progress:
+        with bar(args.count, "sample") as progress:
             for first in range(0, args.count, args.batch_size):
                 size = min(args.batch_size, args.count - first)
                 made = verbs.sample(work.model, size, args.seed, first=first, **work.way)
@@ -215,54 +196,49 @@ def sample(work: Work, output: Output) -> Made:
                     yield Cell(image, f"sample-{number:04}.png", {"number": number}, str(number))
                 progress.update(size)
 
-    caption = f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}."
-    return Made("Samples", caption, (), in_rows(cells()), {"seed": args.seed}, marks.GENERATED)
+    in_rows(output, cells())
+    return Words("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
 
 
-def in_rows(cells: Iterator[Cell]) -> Iterator[Row]:
+def in_rows(output: Output, cells: Iterator[Cell]) -> None:
     """Samples in rows; the note of each has the number of its file."""
     while row := list(islice(cells, SAMPLES_A_ROW)):
-        yield Row("", row)
+        output.add(row)
 
 
-def sample_class(work: Work, output: Output) -> Made:
-    args = work.args
-    choosing.refuse_without_latents(work.model, args)
-    classifier = work.classifier
+def sample_class(work: Work, output: Output) -> Words:
+    args, classifier = work.args, work.classifier
     name = classifier.names[classifier.index(args.attribute)]
     kind = f"not {name}" if args.absent else name
+    found = verbs.sample_class(
+        work.model,
+        classifier,
+        name,
+        args.count,
+        args.seed,
+        present=not args.absent,
+        rule=args.accept,
+        pool=args.pool,
+        **work.way,
+    )
+    about = {"seed": args.seed, "class": kind, "accept": args.accept, "classifier": classifier.made}
+    output.settings |= {**about, "tried": found.tried}
+    output.kind = marks.GENERATED
 
     def cells() -> Iterator[Cell]:
-        found = verbs.sample_class(
-            work.model,
-            classifier,
-            name,
-            args.count,
-            args.seed,
-            present=not args.absent,
-            rule=args.accept,
-            pool=args.pool,
-            **work.way,
-        )
-        output.settings = {**output.settings, "tried": found.tried}
-        for image, number, p in zip(
-            verbs.to_pil(found.images), found.numbers, found.probability.tolist(), strict=True
-        ):
-            about = {"number": number, "probability": round(p, 4)}
-            yield Cell(image, f"sample-{number:05}.png", about, f"{number}: p {p:.2f}")
+        chances = found.probability.tolist()
+        images = verbs.to_pil(found.images)
+        for image, number, p in zip(images, found.numbers, chances, strict=True):
+            one = {"number": number, "probability": round(p, 4)}
+            yield Cell(image, f"sample-{number:05}.png", one, f"{number}: p {p:.2f}")
 
+    in_rows(output, cells())
     rule = "p > 0.5" if args.accept == "threshold" else "with probability p"
     caption = f"Samples that a classifier takes for {kind} ({rule}); p is its probability. Learnt from {classifier.made}."
-    about = {
-        "seed": args.seed,
-        "class": kind,
-        "accept": args.accept,
-        "classifier": choosing.described(classifier),
-    }
-    return Made(f"Samples: {kind}", caption, (), in_rows(cells()), about, marks.GENERATED)
+    return Words(f"Samples: {kind}", caption)
 
 
-MAKERS: Mapping[str, Callable[[Work, Output], Made]] = {
+MAKERS: Mapping[str, Callable[[Work, Output], Words]] = {
     "reconstruct": reconstruct,
     "vary": vary,
     "interpolate": interpolate,
@@ -277,13 +253,12 @@ def notices(work: Work) -> Iterator[str]:
     read, size = work.read, work.model.image_size
     yield from work.left_out
     cut = [one for one in read if one.was_cut]
-    celeba = [one for one in cut if one.size == ALIGNED_CELEBA]
     small = [one for one in read if min(one.size) < size]
     if cut:
         first = f"{cut[0].picture.path.name} of {cut[0].size[0]} x {cut[0].size[1]}"
         which = first if len(cut) == 1 else f"{len(cut)} pictures ({first}, ...)"
         yield f"{which}: cut to the middle square; --landmarks or --points aligns a face"
-    if celeba:
+    if any(one.size == ALIGNED_CELEBA for one in cut):
         yield "pictures of 178 x 218, as CelebA's aligned ones: --crop d2c takes the face, as models of CelebA 64 px have seen it"
     if small:
         which = small[0].picture.path.name if len(small) == 1 else f"{len(small)} pictures"

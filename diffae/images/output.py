@@ -31,70 +31,56 @@ class Cell:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Row:
-    """What was made of one picture, or a row of samples."""
-
-    label: str
-    cells: Sequence[Cell]
-
-
 @dataclass
 class Output:
     """A folder that is being made: `settings` are what all its pictures share, `kind` their source type, `enlarge` how
     many pixels of a file's, a side, one of theirs is."""
 
     folder: Path
-    settings: Mapping[str, Any]
-    kind: str
+    settings: dict[str, Any]
+    kind: str = marks.EDITED
     enlarge: int = 1
-    rows: list[Row] = field(default_factory=list)
+    rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0
     taken: set[str] = field(default_factory=lambda: {SHEET.casefold()})
 
-    def add(self, row: Row) -> None:
-        """Write the pictures of a row that have a name."""
+    def add(self, cells: Sequence[Cell], label: str = "") -> None:
+        """A row of the sheet: what was made of one picture, or some samples. Its pictures that have a name are written."""
         self.count += 1
-        for cell in row.cells:
+        for cell in cells:
             if cell.file:
                 self.add_png(cell.file, cell.image, cell.settings)
         if len(self.rows) < SHEET_ROWS:
-            self.rows.append(row)
+            self.rows.append((label, cells))
 
     def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
         """A picture that is not on the sheet."""
         large = enlarged(image, self.enlarge)
-        self._write(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
+        self.add_file(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
 
-    def add_file(self, name: str, data: bytes) -> None:
-        """Another file, such as an animation."""
-        self._write(name, data, {})
-
-    def _write(self, name: str, data: bytes, settings: Mapping[str, Any]) -> None:
+    def add_file(self, name: str, data: bytes, settings: Mapping[str, Any] | None = None) -> None:
         """A file under its name, or under one with a number where that is another's, the sheet's too."""
         stem, suffix = os.path.splitext(name)
         name = unlike(stem, self.taken, suffix)
         write_whole(self.folder / name, data)
-        self.files.append({"file": name, **settings})
+        self.files.append({"file": name, **(settings or {})})
 
     def finish(self, title: str, caption: str, columns: Sequence[str]) -> None:
         """The contact sheet."""
         more = self.count - len(self.rows)
+        labels = [label for label, _ in self.rows]
+        notes = [[cell.note for cell in cells] for _, cells in self.rows]
         page = sheet.Sheet(
             title=title,
             caption=caption + (f" {more} more rows are not shown." if more else ""),
-            rows=[row.label for row in self.rows] if any(row.label for row in self.rows) else (),
+            rows=labels if any(labels) else (),
             columns=columns,
-            images=[to_tensor([np.asarray(cell.image) for cell in row.cells]) for row in self.rows],
-            notes=self._notes(),
+            images=[to_tensor([np.asarray(c.image) for c in cells]) for _, cells in self.rows],
+            notes=notes if any(map(any, notes)) else (),
             about=self.settings,
         )
         sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
-
-    def _notes(self) -> list[list[str]]:
-        notes = [[cell.note for cell in row.cells] for row in self.rows]
-        return notes if any(map(any, notes)) else []
 
 
 def enlarged(image: Image.Image, by: int) -> Image.Image:
@@ -106,13 +92,12 @@ def enlarged(image: Image.Image, by: int) -> Image.Image:
 @contextmanager
 def making(out: Path) -> Iterator[Path]:
     """A folder beside `out` to write in, which becomes `out` when the block ends well and else goes away."""
-    refuse_outputs([Target("--out", out, empty_folder)], ())
     partial = out.absolute().with_name(f".{out.absolute().name}.{secrets.token_hex(4)}.partial")
     with writing(out, "or choose another --out"):
         partial.mkdir(parents=True)
     try:
         yield partial
-        refuse_outputs([Target("--out", out, empty_folder)], ())
+        refuse_outputs([Target("--out", out, empty_folder)], ())  # for it may have been made since
         with writing(out, "or choose another --out"):
             os.replace(partial, out)  # an empty folder may lie there
     finally:

@@ -65,25 +65,12 @@ def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
         elif not os.path.lexists(given):
             raise UserError(f"{given}: no such file or folder")
         else:
-            _refuse_format(given)
+            suffix = suffix_of(given.name)
+            if suffix in UNREAD and suffix != "gif":
+                raise UserError(f"{given}: {suffix} is not read; convert it to PNG or JPEG")
             found.append(given)
-    return _named(found), left_out
-
-
-def _refuse_format(path: Path) -> None:
-    suffix = suffix_of(path.name)
-    if suffix in UNREAD and suffix != "gif":
-        raise UserError(f"{path}: {suffix} is not read; convert it to PNG or JPEG")
-
-
-def _named(paths: Sequence[Path]) -> list[Picture]:
-    """A name for each: the file's without its suffix, with a number where it was there already."""
     taken: set[str] = set()
-    pictures = []
-    for path in paths:
-        name = path.stem[:80] or "picture"
-        pictures.append(Picture(path, unlike(name, taken)))
-    return pictures
+    return [Picture(one, unlike(one.stem[:80] or "picture", taken)) for one in found], left_out
 
 
 def unlike(stem: str, taken: set[str], suffix: str = "") -> str:
@@ -137,8 +124,6 @@ def read(
     `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square); `landmarks` has five points of a face by
     file name (`align.read_landmarks`). Raises UserError naming a file that cannot be read.
     """
-    given = [paths] if isinstance(paths, str | Path) else paths
-    transform = Transform(image_size, crop)
-    known = landmarks or {}
-    read_ = [read_one(one, transform, known.get(one.path.name)) for one in find(given)]
-    return to_tensor([one.pixels for one in read_])
+    found = find([paths] if isinstance(paths, str | Path) else paths)
+    [reads] = batches(found, Transform(image_size, crop), len(found), landmarks)
+    return to_tensor([one.pixels for one in reads])

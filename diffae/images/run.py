@@ -22,17 +22,13 @@ def load(args: Namespace) -> DiffusionAutoencoder:
     return DiffusionAutoencoder.from_pretrained(args.ckpt, args.device or cli.default_device())
 
 
-def _outputs(args: Namespace) -> list[Target]:
-    classifier = getattr(args, "save_classifier", None)
-    made = Target("--out", args.out, never if args.verb == "learn" else empty_folder)
-    return [made, Target("--save-classifier", classifier)]
-
-
-def _inputs(args: Namespace) -> list[Path | str]:
-    """What a command reads, but for the checkpoint: a classifier may be written beside it."""
+def _refuse_outputs(args: Namespace) -> None:
+    """Of what a command reads the checkpoint is left out: a classifier may be written beside it."""
     known = vars(args)
     names = ("landmarks", "classifier", "having", "lacking", "data")
-    return [*known.get("pictures", ()), *filter(None, map(known.get, names))]
+    read = [*known.get("pictures", ()), *map(known.get, names)]
+    out = Target("--out", args.out, never if args.verb == "learn" else empty_folder)
+    refuse_outputs([out, Target("--save-classifier", known.get("save_classifier"))], read)
 
 
 def attributes(args: Namespace) -> Sequence[str]:
@@ -47,18 +43,27 @@ def attributes(args: Namespace) -> Sequence[str]:
 
 def make(args: Namespace) -> dict[str, Any]:
     """Make the folder of a verb, and say what is in it. Raises UserError, and leaves nothing."""
-    refuse_outputs(_outputs(args), _inputs(args))
+    _refuse_outputs(args)
     model = load(args)
+    if args.verb in ("sample", "sample-class") and model.latent_net is None:
+        raise UserError(
+            f"--ckpt {args.ckpt}: has no latent DDIM, so there is nothing to sample from; give a checkpoint that has "
+            "one (the authors' are called *_latent)"
+        )
     work = commands.Work(args, model, fingerprint_of(model))
     if hasattr(args, "pictures"):
         _ = work.pictures, work.landmarks  # wrong names are said before anything is computed
+    settings = {
+        "verb": args.verb,
+        "checkpoint": checkpoint_name(args.ckpt),
+        "checkpoint_sha256": work.fingerprint,
+        "image_size": model.image_size,
+        "enlarged": args.enlarge,
+        **work.way,
+    }
     with output.making(args.out) as folder:
-        page = output.Output(folder, _settings(args, work), marks.EDITED, args.enlarge)
-        made = commands.MAKERS[args.verb](work, page)
-        page.settings, page.kind = {**page.settings, **made.settings}, made.kind
-        for row in made.rows:
-            page.add(row)
-        page.finish(made.title, made.caption, made.columns)
+        page = output.Output(folder, settings, enlarge=args.enlarge)
+        page.finish(*commands.MAKERS[args.verb](work, page))
     if getattr(args, "save_classifier", None) is not None:
         work.classifier.save(args.save_classifier)
     for line in commands.notices(work):
@@ -67,21 +72,9 @@ def make(args: Namespace) -> dict[str, Any]:
         "verb": args.verb,
         "out": str(args.out),
         "sheet": str(args.out / output.SHEET),
-        "settings": dict(page.settings),
+        "settings": settings,
         "digital_source_type": marks.VOCABULARY + page.kind,
         "files": [{**one, "file": str(args.out / one["file"])} for one in page.files],
-    }
-
-
-def _settings(args: Namespace, work: commands.Work) -> dict[str, Any]:
-    """What all pictures of a command say."""
-    return {
-        "verb": args.verb,
-        "checkpoint": checkpoint_name(args.ckpt),
-        "checkpoint_sha256": work.fingerprint,
-        "image_size": work.model.image_size,
-        "enlarged": args.enlarge,
-        **work.way,
     }
 
 
@@ -93,7 +86,7 @@ def checkpoint_name(ckpt: str) -> str:
 
 def learn(args: Namespace) -> dict[str, Any]:
     """Write the classifier of a checkpoint, and say how well it tells the test images apart."""
-    refuse_outputs(_outputs(args), _inputs(args))
+    _refuse_outputs(args)
     model = load(args)
     data = choosing.labelled(args, model, choosing.PORTRAITS)
     assert data.attributes is not None
@@ -103,6 +96,8 @@ def learn(args: Namespace) -> dict[str, Any]:
     z = codes_of(model, data, train, args.batch_size)
     found = learn_classifier(model, z, data.attributes[train], data.attribute_names, args.seed)
     found.save(args.out)
+    logits = found.logits(codes_of(model, data, test, args.batch_size)).numpy()
+    labels = data.attributes[test]
     return {
         "verb": "learn",
         "out": str(args.out),
@@ -110,35 +105,21 @@ def learn(args: Namespace) -> dict[str, Any]:
         "made": found.made,
         "checkpoint_sha256": found.checkpoint,
         "test_images": len(test),
-        "auroc": _scores(
-            found, codes_of(model, data, test, args.batch_size).numpy(), data.attributes[test]
-        ),
-    }
-
-
-def _scores(found: Classifier, z: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """AUROC on test images, of the attributes that have both classes there."""
-    import torch
-
-    logits = found.logits(torch.from_numpy(z)).numpy()
-    return {
-        name: round(auroc(logits[:, a], labels[:, a]), 4)
-        for a, name in enumerate(found.names)
-        if labels[:, a].any() and not labels[:, a].all()
+        "auroc": {
+            name: round(auroc(logits[:, a], labels[:, a]), 4)
+            for a, name in enumerate(found.names)
+            if labels[:, a].any() and not labels[:, a].all()
+        },
     }
 
 
 def summary(result: dict[str, Any]) -> str:
     """The result in a line for people."""
     if result["verb"] == "learn":
+        of = f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}"
         scores = list(result["auroc"].values())
-        mean = (
-            f", mean AUROC {np.mean(scores):.3f} on {result['test_images']:,} test images"
-            if scores
-            else ""
-        )
-        return (
-            f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}{mean}"
-        )
+        if not scores:
+            return of
+        return f"{of}, mean AUROC {np.mean(scores):.3f} on {result['test_images']:,} test images"
     count = sum(1 for one in result["files"] if one["file"].endswith(".png"))
     return f"{result['out']}: {count} picture{'s' if count != 1 else ''}; look at {result['sheet']}"

@@ -4,7 +4,7 @@ Images are N x 3 x S x S in [-1, 1] on the model's device, z_sem N x d. What a v
 in the benchmarks: sample 3 is the same picture however many are drawn, and the harness's sample 3 too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -184,10 +184,12 @@ def sample_class(
     kept: list[Tensor] = []
     chances: list[Tensor] = []
     tried = 0
-    for indices in _blocks(whole(pool, "pool", 1, 1 << 24)):
+    pool = whole(pool, "pool", 1, 1 << 24)
+    for start in range(0, pool, AT_ONCE):
+        indices = range(start, min(start + AT_ONCE, pool))
         z = _latents(model, indices, seed, steps, solver)
         p = torch.sigmoid(sign * classifier.logits(z.cpu())[:, column])
-        taken = np.flatnonzero(_accepts(rule, p, seed, indices[0]).numpy())[: count - len(numbers)]
+        taken = np.flatnonzero(_accepts(rule, p, seed, start).numpy())[: count - len(numbers)]
         numbers += [indices[i] for i in taken]
         kept.append(z[taken])
         chances.append(p[taken])
@@ -199,19 +201,12 @@ def sample_class(
         kind = attribute if present else f"not {attribute}"
         raise UserError(f"none of {tried:,} samples was accepted as {kind}; give a larger --pool")
     images = [
-        decode(model, Code(z, random_x_T(model, which, seed)), steps, solver)
-        for z, which in zip(torch.cat(kept).split(64), _split(numbers, 64), strict=True)
+        decode(
+            model, Code(z, random_x_T(model, numbers[64 * i : 64 * (i + 1)], seed)), steps, solver
+        )
+        for i, z in enumerate(torch.cat(kept).split(64))
     ]
     return Accepted(torch.cat(images), numbers, torch.cat(chances), tried)
-
-
-def _blocks(pool: int) -> Iterator[range]:
-    for start in range(0, pool, AT_ONCE):
-        yield range(start, min(start + AT_ONCE, pool))
-
-
-def _split(numbers: list[int], size: int) -> list[list[int]]:
-    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
 
 def _accepts(rule: str, p: Tensor, seed: int, block: int) -> Tensor:

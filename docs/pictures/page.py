@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from diffae.app import page
-from diffae.app.start import studio
+from diffae.app.studio import Studio
 from diffae.data import portraits
 
 ADA = 40_092  # of docs/pictures/verbs.py
@@ -24,7 +24,7 @@ def main(out: Path) -> None:
         os.environ["GRADIO_TEMP_DIR"] = scratch
         face = Path(scratch) / "ada.png"
         Image.fromarray(portraits.render(portraits.portrait(0, ADA), 256)).save(face)
-        shown = page.build(studio("portraits", None, "cpu", Path(scratch) / "made"), "portraits")
+        shown = page.build(Studio.of("portraits", None, "cpu", Path(scratch) / "made"), "portraits")
         take(page.launch(shown, "127.0.0.1", None), face, out)
         shown.close(verbose=False)
     small = Image.open(out).convert("RGB")

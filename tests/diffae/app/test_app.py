@@ -16,8 +16,7 @@ from programs import extra, program
 
 from diffae import DiffusionAutoencoder, images
 from diffae.app import __main__ as command
-from diffae.app.start import studio
-from diffae.app.studio import Wish, as_map
+from diffae.app.studio import Studio, Wish, as_map
 from diffae.data import portraits
 from diffae.errors import UserError
 from diffae.packaged import PACKAGED
@@ -39,7 +38,7 @@ def face(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def made(tmp_path):
-    return studio("portraits", None, "cpu", tmp_path / "made")
+    return Studio.of("portraits", None, "cpu", tmp_path / "made")
 
 
 def pixels(path):
@@ -117,7 +116,7 @@ def test_without_gradio_it_says_what_to_install(tmp_path, monkeypatch):
         (("--ckpt", "nowhere"), "nowhere: no such checkpoint"),
         (("--ckpt", "portraits-ddim"), "holds a ddim"),
         (("--classifier", "no.safetensors"), "no.safetensors: no such file"),
-        (("--port", "70000"), "--port 70000: ports end at 65535"),
+        (("--port", "70000"), "--port: must be at most 65,535"),
         (("--share",), "unknown argument --share"),
     ],
 )
@@ -131,7 +130,7 @@ def test_a_checkpoint_without_a_classifier_has_a_page_without_attributes(tmp_pat
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "bare").mkdir(exist_ok=True)
         shutil.copy(PACKAGED / "portraits" / name, tmp_path / "bare")
-    made = studio(str(tmp_path / "bare"), None, "cpu", tmp_path / "made")
+    made = Studio.of(str(tmp_path / "bare"), None, "cpu", tmp_path / "made")
     assert made.attributes == () and made.show(face, Wish({}, 2, "fast")).result.is_file()
 
 
