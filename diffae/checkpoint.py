@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -120,21 +120,15 @@ def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
     their copies.
     """
     tensors: dict[str, Tensor] = {}
-    remaining = iter(names)
-    while group := _read_group(file, remaining):
-        tensors |= group
+    remaining = list(names)
+    while remaining:
+        size = 0
+        with safe_open(file, "pt") as opened:
+            while remaining and size < GROUP:
+                name = remaining.pop()
+                tensors[name] = opened.get_tensor(name).clone()
+                size += tensors[name].nbytes
     return tensors
-
-
-def _read_group(file: Path, names: Iterator[str]) -> dict[str, Tensor]:
-    """The tensors of the next names, until they have GROUP bytes; none if there are no more names."""
-    group: dict[str, Tensor] = {}
-    size = 0
-    with safe_open(file, "pt") as opened:
-        while size < GROUP and (name := next(names, None)) is not None:
-            group[name] = opened.get_tensor(name).clone()
-            size += group[name].nbytes
-    return group
 
 
 def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
@@ -169,19 +163,22 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
 def write_tensors(
     tensors: dict[str, Tensor], path: Path, notes: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file with the permissions of any new file: safetensors makes it the owner's alone."""
-    path.unlink(missing_ok=True)  # a file that is mapped somewhere must not be cut under its reader
-    with open(path, "wb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, notes)
-    path.chmod(mode & 0o777)
+    """Write a safetensors file, whole or not at all, with the permissions of any new file: safetensors makes it the owner's
+    alone."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, notes)
+        partial.chmod(mode & 0o777)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype) -> None:
-    """Write the two files of a checkpoint, the weights whole or not at all."""
+    """Write the two files of a checkpoint, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
-    partial = folder / (WEIGHTS + ".partial")
-    write_tensors(state, partial)
     (folder / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / WEIGHTS)
+    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    write_tensors(state, folder / WEIGHTS)

@@ -36,8 +36,10 @@ RANGES = {
 }
 
 
-def _check_numbers(config: Any) -> None:
-    """UserError unless each number of a configuration has its type and lies in its range."""
+def _check(config: Any) -> None:
+    """UserError unless each number of a configuration has its type and lies in its range, and its prediction is one."""
+    if config.prediction not in (EPSILON, VELOCITY):
+        raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
     for field in fields(config):
         if field.name not in RANGES:
             continue
@@ -65,11 +67,6 @@ def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
         raise UserError(f"config: {where}missing field(s) {', '.join(missing)}")
 
 
-def _check_prediction(prediction: Any) -> None:
-    if prediction not in (EPSILON, VELOCITY):
-        raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
-
-
 @dataclass(frozen=True)
 class LatentConfig:
     """The latent DDIM: an MLP with skip connections over the normalised z_sem (paper, Appendix A)."""
@@ -81,8 +78,7 @@ class LatentConfig:
     prediction: str = EPSILON
 
     def __post_init__(self) -> None:
-        _check_numbers(self)
-        _check_prediction(self.prediction)
+        _check(self)
         if self.time_channels % 2:
             raise UserError(f"config: time_channels {self.time_channels} must be even")
 
@@ -119,8 +115,7 @@ class ModelConfig:
             raise UserError(
                 f"config: kind {self.kind!r:.40} is neither {AUTOENCODER!r} nor {DDIM_BASELINE!r}"
             )
-        _check_numbers(self)
-        _check_prediction(self.prediction)
+        _check(self)
         if (self.kind == AUTOENCODER) != bool(self.encoder_channel_mult):
             raise UserError(
                 f"config: an encoder_channel_mult belongs to kind {AUTOENCODER!r} and no other"
@@ -147,15 +142,13 @@ class ModelConfig:
     def from_json(data: dict[str, Any]) -> "ModelConfig":
         """The inverse of `to_json`. Raises UserError naming a field that is unknown, missing or wrong."""
         _check_names(ModelConfig, data, "")
-        latent = data.get("latent")
-        if latent is not None and not isinstance(latent, dict):
-            raise UserError("config: latent must be null or an object")
-        if latent is not None:
-            _check_names(LatentConfig, latent, "latent: ")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
         }
-        if latent is not None:
+        if (latent := data.get("latent")) is not None:
+            if not isinstance(latent, dict):
+                raise UserError("config: latent must be null or an object")
+            _check_names(LatentConfig, latent, "latent: ")
             values["latent"] = LatentConfig(**latent)
         return ModelConfig(**values)
 

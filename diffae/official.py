@@ -2,7 +2,6 @@
 
     last.ckpt of an image model    model.*, ema_model.*, x_T; with a latent DDIM also conds_mean, conds_std
     last.ckpt of a classifier      classifier.*, ema_classifier.*, conds_mean, conds_std
-    latent.pkl                     conds, conds_mean, conds_std
 
 Everything that samples or encodes uses the EMA copy (`ema_model`), and only that copy is read. A latent
 checkpoint holds its autoencoder's weights and statistics: no other file is needed. The classifier is the
@@ -11,7 +10,6 @@ opposite: its EMA still holds 39 % of its random start, so the raw copy is the o
 
 import hashlib
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -52,12 +50,6 @@ def _official_name(name: str) -> str:
     return EMA + name.removeprefix("unet.").replace(".linear_emb.", ".cond_layers.1.")
 
 
-def _alias(official: str) -> str | None:
-    """The other name of a tensor that the authors register twice."""
-    other = official.replace(".cond_layers.1.", ".linear_emb.")
-    return other if other != official else None
-
-
 class OfficialCheckpoint:
     """The `last.ckpt` of an image model: its configuration, and its EMA weights under our names."""
 
@@ -80,24 +72,7 @@ class OfficialCheckpoint:
         """The tensors that we call by the names in `expected`."""
         names = {name: _official_name(name) for name in expected}
         with TorchFile(self.path) as file:
-            state = {ours: file.read(self._tensors[theirs]) for ours, theirs in names.items()}
-            self._warn_of_contradictions(file, state, names)
-        return state
-
-    def _warn_of_contradictions(
-        self, file: TorchFile, state: dict[str, Tensor], names: dict[str, str]
-    ) -> None:
-        for ours, theirs in names.items():
-            alias = _alias(theirs)
-            if alias is None or self._tensors[alias] == self._tensors[theirs]:
-                continue
-            if not torch.equal(file.read(self._tensors[alias]), state[ours]):
-                warnings.warn(
-                    f"{self.path}: {alias} and {theirs} should be one tensor and differ; "
-                    "using the latter, as the authors' code does",
-                    stacklevel=2,
-                )
-                return
+            return {ours: file.read(self._tensors[theirs]) for ours, theirs in names.items()}
 
 
 def _state_dict(path: Path) -> dict[str, StoredTensor]:
@@ -162,7 +137,7 @@ def expected_shapes(config: ModelConfig) -> Shapes:
     shapes = {}
     for ours, tensor in parts.state_dict().items():
         theirs = _official_name(ours)
-        for name in filter(None, (theirs, _alias(theirs))):
+        for name in (theirs, theirs.replace(".cond_layers.1.", ".linear_emb.")):
             shapes[name] = tensor.shape
     if config.latent:
         shapes |= dict.fromkeys(("conds_mean", "conds_std"), torch.Size((1, config.z_channels)))
@@ -177,7 +152,8 @@ def _guess(shapes: Shapes, source: Path | str) -> ModelConfig:
         part: _channel_mult(bare, part, blocks_per_level, model_channels)
         for part in ("", "encoder.")
     }
-    attended = _attended_levels(bare, blocks_per_level)
+    blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
+    attended = sorted({block // blocks_per_level for block in blocks})
     image_size = _image_size(shapes, attended, source)
     autoencoder = bool(mults["encoder."])
     embed_channels = _most_common(bare, r".*\.emb_layers\.1\.weight", 1, source)
@@ -246,11 +222,6 @@ def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) 
     return tuple(mults)
 
 
-def _attended_levels(bare: Shapes, per_level: int) -> list[int]:
-    blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
-    return sorted({block // per_level for block in blocks})
-
-
 def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
     """From the noise of the authors' sample grids, or from where the attention at 16 x 16 stands."""
     x_T = shapes.get("x_T")
@@ -294,45 +265,14 @@ def read_classifier(path: Path) -> Classifier:
         raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
     with TorchFile(path) as file:
         weight, bias, mean, std = (file.read(tensors[name]).float() for name in names)
-    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not _rows(mean, std, weight.shape[1]):
+    if (
+        weight.ndim != 2
+        or bias.shape != weight.shape[:1]
+        or {mean.numel(), std.numel()} != {weight.shape[1]}
+    ):
         shapes = ", ".join(f"{name} {list(tensors[name].shape)}" for name in names)
         raise UserError(f"{path}: shapes do not fit together: {shapes}")
-    _refuse_infinite(path, dict(zip(names, (weight, bias, mean, std), strict=True)))
-    return Classifier(weight, bias, mean.reshape(1, -1), std.reshape(1, -1))
-
-
-@dataclass(frozen=True)
-class Latents:
-    """z_sem of a data set in its order: `z` is N x d, `z_mean` and (unbiased) `z_std` are 1 x d."""
-
-    z: Tensor
-    z_mean: Tensor
-    z_std: Tensor
-
-
-def read_latents(path: Path) -> Latents:
-    """A `latent.pkl`. Raises UserError naming what is wrong."""
-    with TorchFile(path) as file:
-        content = file.content if isinstance(file.content, dict) else {}
-        names = ("conds", "conds_mean", "conds_std")
-        stored = [content.get(name) for name in names]
-        missing = [n for n, t in zip(names, stored, strict=True) if not isinstance(t, StoredTensor)]
-        if missing:
-            raise UserError(f"{path}: not a latent.pkl: it lacks {', '.join(missing)}")
-        z, mean, std = (file.read(t).float() for t in stored if isinstance(t, StoredTensor))
-    if z.ndim != 2 or not _rows(mean, std, z.shape[1]):
-        shapes = ", ".join(
-            f"{n} {list(t.shape)}" for n, t in zip(names, (z, mean, std), strict=True)
-        )
-        raise UserError(f"{path}: shapes do not fit together: {shapes}")
-    _refuse_infinite(path, dict(zip(names, (z, mean, std), strict=True)))
-    return Latents(z, mean.reshape(1, -1), std.reshape(1, -1))
-
-
-def _refuse_infinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+    read = dict(zip(names, (weight, bias, mean, std), strict=True))
+    if odd := [name for name, tensor in read.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
-
-
-def _rows(mean: Tensor, std: Tensor, d: int) -> bool:
-    return mean.numel() == d and std.numel() == d
+    return Classifier(weight, bias, mean.reshape(1, -1), std.reshape(1, -1))

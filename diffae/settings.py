@@ -8,19 +8,12 @@ typed("0", Annotated[int, Range(1, 9)])  # ValueError: must be at least 1, not 0
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from diffae.cli import did_you_mean, whole_number
 
 LARGEST = 10**9  # of whole numbers that are given where a setting is a number with a point
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
-class Mark(Protocol):
-    """What a type may be annotated with, to allow some of its values only."""
-
-    def refuse(self, value: Any) -> None:
-        """Raises ValueError with the reason if `value` is none of them."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ def checked(value: Any, hint: Any) -> Any:
     if plain is float and not math.isfinite(value):
         raise ValueError("must be a finite number")
     for mark in getattr(hint, "__metadata__", ()):
-        if hasattr(mark, "refuse"):
+        if hasattr(mark, "refuse"):  # of anybody's, as Range has it
             mark.refuse(value)
     return value
 

@@ -13,16 +13,21 @@ memorise, 1 GB for a file of 139 bytes. A released file of theirs takes it a ten
 import io
 import pickle
 import zipfile
+from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffae.errors import UserError, reason
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -53,6 +58,10 @@ class Storage:
     numel: int
 
     __setstate__ = refuse_state
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -125,64 +134,109 @@ class Unpickler(pickle._Unpickler):
         return Storage(str(key), dtype, int(numel))
 
 
+def inert(function: Function) -> Function:
+    """A function has attributes too, its defaults among them: a pickle may not set those of `function`."""
+    function.__setstate__ = refuse_state  # type: ignore[attr-defined]
+    return function
+
+
+@inert
 def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> StoredTensor:
     if not isinstance(storage, Storage) or len(shape) != len(stride):
         raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
     return StoredTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
 
 
+@inert
 def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
-# A function has attributes too, its defaults among them.
-for _function in (_rebuild_tensor, _rebuild_parameter):
-    _function.__setstate__ = refuse_state  # type: ignore[union-attr, attr-defined]
+@contextmanager
+def unpickling(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in the block is a UserError that names `path`: a damaged pickle can raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror or error})") from None
+    except Exception as error:
+        raise UserError(f"{path}: damaged: its pickle does not load ({reason(error)})") from None
 
 
-class TorchFile:
+class SavedFile(ABC):
     """A file of `torch.save` opened for reading; `content` is its object, with tensors still on disk."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            self._zip = zipfile.ZipFile(path)
-            self._folder = self._find_folder()
-            self.content: Any = Unpickler(io.BytesIO(self._read_pickle())).load()
-        except UserError:
-            raise
-        except OSError as error:
-            raise UserError(f"{path}: not readable ({error.strerror or error})") from None
-        except zipfile.BadZipFile:
-            raise UserError(
-                f"{path}: not a checkpoint of torch.save (or cut short): it is not a zip archive; "
-                "download it again"
-            ) from None
-        except Exception as error:  # a damaged pickle can raise whatever it likes
-            raise UserError(
-                f"{path}: damaged: its pickle does not load ({reason(error)})"
-            ) from None
-
-    def _find_folder(self) -> str:
-        names = [n for n in self._zip.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
-        if len(names) != 1:
-            raise UserError(f"{self.path}: a zip archive, but not one that torch.save wrote")
-        return names[0].removesuffix("data.pkl")
-
-    def _read_pickle(self) -> bytes:
-        info = self._plain(self._folder + "data.pkl")
-        if info.file_size > MOST_PICKLE:
-            raise UserError(
-                f"{self.path}: its pickle has {info.file_size:,} bytes, and at most {MOST_PICKLE:,} are "
-                "read: those of the authors' files have less than a million"
-            )
-        with self._zip.open(info) as file:
-            return file.read()
+    path: Path
+    content: Any
+    _last: tuple[Storage, Tensor] | None = None
 
     def read(self, tensor: StoredTensor) -> Tensor:
         """The tensor in memory of its own, in its own dtype. Raises UserError if the file contradicts itself."""
-        refuse_beyond(tensor, self.path)
-        return seen_through(tensor, self._read_storage(tensor.storage))
+        storage, numel = tensor.storage, tensor.shape.numel()
+        steps = zip(tensor.shape, tensor.stride, strict=True)
+        last = tensor.offset + sum((n - 1) * s for n, s in steps)
+        sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
+        if not sane or numel > storage.numel or (numel and last >= storage.numel):
+            raise UserError(
+                f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
+            )
+        if self._last is None or self._last[0] != storage:  # tensors of one follow each other
+            self._last = storage, self._read_storage(storage)
+        return self._last[1].as_strided(tensor.shape, tensor.stride, tensor.offset).clone()
+
+    def _read_storage(self, storage: Storage) -> Tensor:
+        try:
+            with self._open(storage) as file:
+                # torch's own memory: how a kernel rounds may depend on how its weights are aligned.
+                data = torch.empty(storage.nbytes, dtype=torch.uint8)
+                fill(data.numpy(), file)
+        except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+            raise UserError(
+                f"{self.path}: damaged: storage {storage.key} does not read ({error})"
+            ) from None
+        return data.view(storage.dtype)
+
+    @abstractmethod
+    def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
+        """Where the bytes of a storage begin, once it is known that the file has as many."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TorchFile(SavedFile):
+    """A zip archive, as `torch.save` writes since PyTorch 1.6."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with unpickling(path):
+            try:
+                self._zip = zipfile.ZipFile(path)
+            except zipfile.BadZipFile:
+                raise UserError(
+                    f"{path}: not a checkpoint of torch.save (or cut short): it is not a zip archive; "
+                    "download it again"
+                ) from None
+            names = self._zip.namelist()
+            names = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
+            if len(names) != 1:
+                raise UserError(f"{path}: a zip archive, but not one that torch.save wrote")
+            self._folder = names[0].removesuffix("data.pkl")
+            info = self._plain(names[0])
+            if info.file_size > MOST_PICKLE:
+                raise UserError(
+                    f"{path}: its pickle has {info.file_size:,} bytes, and at most {MOST_PICKLE:,} are "
+                    "read: those of the authors' files have less than a million"
+                )
+            self.content = Unpickler(io.BytesIO(self._zip.read(info))).load()
 
     def _plain(self, name: str) -> zipfile.ZipInfo:
         """The entry `name`, which torch.save never compresses: it cannot be larger than the file."""
@@ -192,45 +246,16 @@ class TorchFile:
             raise UserError(f"{self.path}: damaged: {name} does not hold plain bytes")
         return info
 
-    def _read_storage(self, storage: Storage) -> Tensor:
-        name = f"{self._folder}data/{storage.key}"
-        size = storage.numel * storage.dtype.itemsize
-        try:
-            info = self._plain(name)
-            if info.file_size != size:
-                raise UserError(f"{self.path}: damaged: {name} does not hold {size} plain bytes")
-            # torch's own memory: how a kernel rounds may depend on how its weights are aligned.
-            data = torch.empty(size, dtype=torch.uint8)
-            with self._zip.open(info) as file:
-                fill(data.numpy(), file)
-        except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(f"{self.path}: damaged: {name} does not read ({error})") from None
-        return data.view(storage.dtype)
+    def _open(self, storage: Storage) -> IO[bytes]:
+        info = self._plain(f"{self._folder}data/{storage.key}")
+        if info.file_size != storage.nbytes:
+            raise UserError(
+                f"{self.path}: damaged: {info.filename} does not hold {storage.nbytes} plain bytes"
+            )
+        return self._zip.open(info)
 
     def close(self) -> None:
         self._zip.close()
-
-    def __enter__(self) -> "TorchFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def refuse_beyond(tensor: StoredTensor, path: object) -> None:
-    """Raise UserError if a tensor says that it lies outside of its storage, or has more numbers than that."""
-    storage, numel = tensor.storage, tensor.shape.numel()
-    steps = zip(tensor.shape, tensor.stride, strict=True)
-    last = tensor.offset + sum((n - 1) * s for n, s in steps)
-    sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
-    if not sane or numel > storage.numel or (numel and last >= storage.numel):
-        raise UserError(f"{path}: damaged: a tensor reaches beyond its storage {storage.key}")
-
-
-def seen_through(tensor: StoredTensor, flat: Tensor) -> Tensor:
-    """What a tensor sees of its storage, `flat`; a copy unless it sees all of it in order."""
-    view = flat.as_strided(tensor.shape, tensor.stride, tensor.offset)
-    return view if view.numel() == flat.numel() and view.is_contiguous() else view.clone()
 
 
 _PIECE = 1 << 22

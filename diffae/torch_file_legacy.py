@@ -7,64 +7,48 @@ the keys of its storages), and then, in the order of the keys, each storage: a c
 
 import io
 import pickle
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-from torch import Tensor
-
-from diffae.errors import UserError, reason
+from diffae.errors import UserError
 from diffae.torch_file import (
     MOST_PICKLE,
-    StoredTensor,
+    SavedFile,
+    Storage,
     TorchFile,
     Unpickler,
-    fill,
-    refuse_beyond,
-    seen_through,
+    unpickling,
 )
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 COUNT = 8  # bytes of a storage's count
 
 
-class LegacyTorchFile:
-    """A file of the old `torch.save` opened for reading; `content` is its object, with tensors still on disk.
-
-    `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long as tensors are read. Raises
-    UserError, naming `path`, if it is none or is damaged.
-    """
+class LegacyTorchFile(SavedFile):
+    """A file of the old `torch.save`. `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long
+    as tensors are read. Raises UserError, naming `path`, if it is none or is damaged."""
 
     def __init__(self, path: Path, stream: IO[bytes] | None = None):
         self.path = path
-        try:
+        with unpickling(path):
             self._stream = open(path, "rb") if stream is None else stream
             self._size = self._stream.seek(0, io.SEEK_END)
             self._stream.seek(0)
-            self.content, self._places = self._read()
-        except UserError:
-            raise
-        except OSError as error:
-            raise UserError(f"{path}: not readable ({error.strerror or error})") from None
-        except Exception as error:  # a damaged pickle can raise whatever it likes
-            raise UserError(
-                f"{path}: damaged: its pickle does not load ({reason(error)})"
-            ) from None
+            data = io.BytesIO(self._stream.read(MOST_PICKLE))
+            if _first(data) != MAGIC or Unpickler(data).load() != PROTOCOL:
+                raise UserError(f"{path}: not a checkpoint of torch.save (or cut short)")
+            Unpickler(data).load()  # facts of the machine that wrote it
+            reader = _Unpickler(data)
+            self.content = reader.load()
+            keys = Unpickler(data).load()
+            if not isinstance(keys, list) or {str(key) for key in keys} != reader.storages.keys():
+                raise pickle.UnpicklingError("its storages are others than its tensors name")
+            storages = [reader.storages[str(key)] for key in keys]
+            self._places = self._find(data.tell(), storages)
 
-    def _read(self) -> tuple[Any, dict[str, int]]:
-        """The object, and where in the stream the numbers of each storage begin."""
-        data = io.BytesIO(self._stream.read(MOST_PICKLE))
-        if _first(data) != MAGIC or Unpickler(data).load() != PROTOCOL:
-            raise UserError(f"{self.path}: not a checkpoint of torch.save (or cut short)")
-        Unpickler(data).load()  # facts of the machine that wrote it
-        reader = _Unpickler(data)
-        content = reader.load()
-        keys = Unpickler(data).load()
-        if not isinstance(keys, list) or {str(key) for key in keys} != reader.storages.keys():
-            raise pickle.UnpicklingError("its storages are others than its tensors name")
-        return content, self._find(data.tell(), [reader.storages[str(key)] for key in keys])
-
-    def _find(self, start: int, storages: list[Any]) -> dict[str, int]:
+    def _find(self, start: int, storages: list[Storage]) -> dict[str, int]:
+        """Where in the stream the numbers of each storage begin."""
         places = {}
         for storage in storages:
             self._stream.seek(start)
@@ -72,31 +56,17 @@ class LegacyTorchFile:
             if count != storage.numel:
                 raise pickle.UnpicklingError(f"storage {storage.key} has {count} numbers")
             places[storage.key] = start + COUNT
-            start += COUNT + count * storage.dtype.itemsize
+            start += COUNT + storage.nbytes
         if start > self._size:
             raise pickle.UnpicklingError("it ends early")
         return places
 
-    def read(self, tensor: StoredTensor) -> Tensor:
-        """The tensor in memory of its own, in its own dtype. Raises UserError if the file contradicts itself."""
-        refuse_beyond(tensor, self.path)
-        storage = tensor.storage
-        data = torch.empty(storage.numel * storage.dtype.itemsize, dtype=torch.uint8)
+    def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
         self._stream.seek(self._places[storage.key])
-        try:
-            fill(data.numpy(), self._stream)
-        except (OSError, EOFError) as error:
-            raise UserError(f"{self.path}: damaged: it does not read ({error})") from None
-        return seen_through(tensor, data.view(storage.dtype))
+        return nullcontext(self._stream)
 
     def close(self) -> None:
         self._stream.close()
-
-    def __enter__(self) -> "LegacyTorchFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Unpickler(Unpickler):
@@ -104,7 +74,7 @@ class _Unpickler(Unpickler):
 
     def __init__(self, data: IO[bytes]):
         super().__init__(data)
-        self.storages: dict[str, Any] = {}
+        self.storages: dict[str, Storage] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         *reference, view = pid
@@ -120,11 +90,8 @@ def open_torch_file(path: Path) -> TorchFile | LegacyTorchFile:
 
 
 def is_legacy(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return _first(io.BytesIO(file.read(64))) == MAGIC
-    except OSError as error:
-        raise UserError(f"{path}: not readable ({error.strerror or error})") from None
+    with unpickling(path), open(path, "rb") as file:
+        return _first(io.BytesIO(file.read(64))) == MAGIC
 
 
 def _first(data: IO[bytes]) -> Any:

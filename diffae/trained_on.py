@@ -107,7 +107,7 @@ def read(folder: Path) -> TrainedOn | None:
 
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:
-    """The inverse of `to_json`; records of before 0.7 have no `before`."""
+    """The inverse of `to_json`; the packaged models' records have no `before`."""
     values = {
         field.name: known[field.name] for field in fields(TrainedOn) if field.name != "before"
     }

@@ -8,7 +8,7 @@ ab2.py          two-step Adams-Bashforth, on the velocity ("fast") and on the no
 implicit.py     the inverse of a DDIM step, by one call
 dpm.py          DPM-Solver++(2M)
 heun.py         Heun's method of Karras et al.: two calls a step, decoding only
-solve.py        the door: `decode_steps` and `encode_steps` with a solver by name
+solve.py        `decode_steps` and `encode_steps` with a solver by name
 
 `diffae-bench docs solvers` says which one to use, and what was measured.
 """

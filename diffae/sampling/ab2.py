@@ -16,30 +16,13 @@ Decoding ends at a = 1, the image itself; encoding begins there, with a call at 
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from torch import Tensor
 
 from diffae.sampling.trajectory import Denoiser, Parts, Step
 
 Move = Callable[[Tensor, Parts, float, float], Tensor]  # x, F and E, phi of x, phi to go to
-
-
-def decode_v(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
-    return _decode(denoise, x_T, ts, _by_velocity)
-
-
-def encode_v(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
-    """With a "matched top": the last step is the inverse of the decoder's first, in which the velocity at its far end is
-    extrapolated. That costs no further call, and is four times as near for a model without z_sem."""
-    return _encode(denoise, x_0, ts, _by_velocity, _against_velocity)
-
-
-def decode_eps(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
-    return _decode(denoise, x_T, ts, _by_noise)
-
-
-def encode_eps(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
-    return _encode(denoise, x_0, ts, _by_noise)
 
 
 def _decode(denoise: Denoiser, x: Tensor, ts: list[int], move: Move) -> Iterator[Step]:
@@ -55,7 +38,11 @@ def _decode(denoise: Denoiser, x: Tensor, ts: list[int], move: Move) -> Iterator
 def _encode(
     denoise: Denoiser, x: Tensor, ts: list[int], move: Move, top: Move | None = None
 ) -> Iterator[Step]:
-    """`top` is the last step, if it is another; it is given F and E at the node that it goes to."""
+    """`top` is the last step, if it is another; it is given F and E at the node that it goes to.
+
+    A "matched top" is the inverse of the decoder's first step, in which the velocity at its far end is extrapolated. That
+    costs no further call, and is four times as near for a model without z_sem.
+    """
     phis = [0.0, *denoise.angles(ts)]
     before = None
     for i, t in enumerate([0, *ts[:-1]]):
@@ -82,3 +69,8 @@ def _against_velocity(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
 def _by_noise(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
     ratio = math.cos(to) / math.cos(phi)
     return ratio * x + (math.sin(to) - ratio * math.sin(phi)) * parts.noise
+
+
+decode_v, decode_eps = partial(_decode, move=_by_velocity), partial(_decode, move=_by_noise)
+encode_v = partial(_encode, move=_by_velocity, top=_against_velocity)
+encode_eps = partial(_encode, move=_by_noise)

@@ -21,6 +21,10 @@ _POWER = re.compile(r"power-([0-9]+(?:\.[0-9]+)?)")
 EXPONENTS = (1.0, 4.0)  # least and largest of a "power" grid
 
 
+def _one_a_step(steps: int) -> int:
+    return steps
+
+
 @dataclass(frozen=True)
 class Method:
     """A way of taking steps. Calls are of the network, by the number of steps; `encode_calls` None: it cannot invert.
@@ -30,60 +34,30 @@ class Method:
     """
 
     summary: str
-    grid: str
-    decode_calls: Callable[[int], int]
-    encode_calls: Callable[[int], int] | None
-    least: int = 1
+    grid: str = "power-2"
+    decode_calls: Callable[[int], int] = _one_a_step
+    encode_calls: Callable[[int], int] | None = _one_a_step
+    least: int = 2
     from_0: bool = False
     top: str = "as the others"
     end: str = "a = 1"
 
 
-def _one_a_step(steps: int) -> int:
-    return steps
-
-
 METHODS = {
-    "ddim": Method(
-        "the paper's, first order", UNIFORM, _one_a_step, _one_a_step, from_0=True, top="to a = 0"
-    ),
-    "ab2-v": Method(
-        "two-step Adams-Bashforth on the velocity, with a matched top",
-        "power-2",
-        _one_a_step,
-        _one_a_step,
-        least=2,
-        top="matched",
-    ),
-    "ab2-eps": Method(
-        "two-step Adams-Bashforth on the noise; for models with z_sem",
-        "power-2",
-        _one_a_step,
-        _one_a_step,
-        least=2,
-    ),
+    "ddim": Method("the paper's, first order", UNIFORM, least=1, from_0=True, top="to a = 0"),
+    "ab2-v": Method("two-step Adams-Bashforth on the velocity, with a matched top", top="matched"),
+    "ab2-eps": Method("two-step Adams-Bashforth on the noise; for models with z_sem"),
     "implicit-v": Method(
         "DDIM, and its inverse by backward Euler with one call a step",
-        "power-2",
-        _one_a_step,
-        _one_a_step,
-        least=2,
         from_0=True,
         top="the inverse of a DDIM step",
     ),
-    "dpm++2m": Method(
-        "DPM-Solver++(2M)",
-        "power-2",
-        _one_a_step,
-        lambda steps: steps - 1,
-        least=2,
-        from_0=True,
-    ),
+    "dpm++2m": Method("DPM-Solver++(2M)", encode_calls=lambda steps: steps - 1, from_0=True),
     "heun": Method(
         "Heun's method (Karras et al.), decoding only",
-        "power-2",
-        lambda steps: 2 * steps - 1,
-        None,
+        decode_calls=lambda steps: 2 * steps - 1,
+        encode_calls=None,
+        least=1,
     ),
 }
 ALIASES = {FAST: "ab2-v:power-2"}

@@ -1,4 +1,4 @@
-"""The door: a trajectory by a solver of a name, in either direction."""
+"""A trajectory by a solver of a name, in either direction."""
 
 from collections.abc import Callable, Iterator
 

@@ -12,7 +12,7 @@ from refusal import refusal
 from diffae import DDIM, DiffusionAutoencoder, convert
 from diffae.config import ARCHITECTURES
 from diffae.errors import UserError
-from diffae.official import expected_shapes, infer_config, read_classifier, read_latents
+from diffae.official import expected_shapes, infer_config, read_classifier
 
 
 @pytest.fixture
@@ -101,15 +101,6 @@ def test_half_precision_and_strided_tensors_are_read(tiny):
     assert loaded["unet.out.2.bias"].tolist() == [100, 101, 102]
 
 
-def test_contradicting_aliases_are_told(tiny):
-    state = tiny_state()
-    name = "ema_model.latent_net.layers.3.linear_emb.weight"
-    state[name] = state[name] + 1
-    write_lightning(tiny, state)
-    with pytest.warns(UserWarning, match=r"layers\.3\.linear_emb\.weight and .* differ"):
-        DiffusionAutoencoder.from_pretrained(tiny)
-
-
 def test_classifiers_give_the_raw_weights_and_their_statistics(tmp_path):
     state = {
         "conds_mean": torch.full((1, 512), 0.5),
@@ -138,21 +129,6 @@ def test_classifiers_give_the_raw_weights_and_their_statistics(tmp_path):
     state["classifier.bias"] = torch.zeros(39)
     with pytest.raises(UserError, match="do not fit"):
         read_classifier(write_lightning(path, state))
-
-
-def test_latent_pkl(tmp_path):
-    z = torch.randn(7, 512)
-    path = tmp_path / "latent.pkl"
-    torch.save({"conds": z, "conds_mean": z.mean(0), "conds_std": z.std(0)}, path)
-    latents = read_latents(path)
-    assert torch.equal(latents.z, z)
-    assert torch.equal(latents.z_mean, z.mean(0, keepdim=True))
-    torch.save({"conds": z, "conds_mean": z.mean(0), "conds_std": z.std(0)[:5]}, path)
-    with pytest.raises(UserError, match=r"fit together: .* conds_std \[5\]"):
-        read_latents(path)
-    torch.save({"conds": z}, path)
-    with pytest.raises(UserError, match="lacks conds_mean, conds_std"):
-        read_latents(path)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from official_files import tiny_state, write_lightning
 
 from diffae import DiffusionAutoencoder, torch_file
 from diffae.errors import UserError
-from diffae.official import read_classifier, read_latents
+from diffae.official import read_classifier
 from diffae.torch_file import Storage, TorchFile, _rebuild_tensor
 
 
@@ -119,7 +119,7 @@ def test_no_opcode_runs_anything(tiny, name):
     torch.save({}, preamble, _use_new_zipfile_serialization=False)
     legacy.write_bytes(preamble.getvalue() + data)
     for path in (tiny, bare, legacy):
-        for load in (DiffusionAutoencoder.from_pretrained, read_classifier, read_latents):
+        for load in (DiffusionAutoencoder.from_pretrained, read_classifier):
             with pytest.raises(UserError, match=path.name):
                 load(path)
     assert not proof.exists()

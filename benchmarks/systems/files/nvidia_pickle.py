@@ -24,12 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError, reason
+from diffae.errors import UserError
 from diffae.torch_file import (
     Storage,
     StoredTensor,
     Unpickler,
+    inert,
     refuse_state,
+    unpickling,
 )
 from diffae.torch_file_legacy import LegacyTorchFile
 
@@ -46,13 +48,9 @@ def is_pickle(path: Path) -> bool:
 
 def read_pickle(path: Path) -> Any:
     """The object in a pickle. Raises UserError, naming the path, if it does not load."""
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as all_:
-            return _Unpickler(all_).load()
-    except OSError as error:
-        raise UserError(f"{path}: not readable ({error.strerror or error})") from None
-    except Exception as error:  # a damaged pickle can raise whatever it likes
-        raise UserError(f"{path}: damaged: its pickle does not load ({reason(error)})") from None
+    with unpickling(path), open(path, "rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _Unpickler(content).load()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -223,25 +221,30 @@ def _whole(sides: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in sides)
 
 
+@inert
 def _persistent(meta: Any) -> Persistent:
     state = meta.get("state")
     return Persistent(str(meta.get("class_name")), state if isinstance(state, dict) else {})
 
 
+@inert
 def _bytes(storage: Any) -> Any:
     return storage
 
 
+@inert
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> NestedTensor:
     if not isinstance(storage, bytes) or len(shape) != len(stride):
         raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
     return NestedTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
 
 
+@inert
 def _array(*_: Any) -> Array:
     return Array()
 
 
+@inert
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
     """How NumPy writes arrays in protocol 5."""
     array = Array()
@@ -249,20 +252,18 @@ def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) 
     return array
 
 
+@inert
 def _scalar(dtype: Any, raw: Any) -> float:
     return np.frombuffer(_as_bytes(raw), _numbers(dtype), count=1)[0].item()
 
 
+@inert
 def _encode(text: Any, encoding: Any) -> bytes:
     """How Python 3 writes bytes in the protocols of Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError("bytes in another encoding than Latin 1")
     return str(text).encode("latin1")
 
-
-# A function has attributes too, its defaults among them.
-for _function in (_persistent, _bytes, _tensor, _array, _frombuffer, _scalar, _encode):
-    _function.__setstate__ = refuse_state  # type: ignore[union-attr, attr-defined]
 
 _KNOWN = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
