@@ -54,7 +54,6 @@ READERS: tuple[Reader, ...] = (
 )
 
 PORTRAIT_SIZE = 64
-FIRST = 100  # images of which one must be readable
 
 
 def open_dataset(
@@ -81,7 +80,7 @@ def open_for_model(
     Only the first image that can be read is looked at. `model` is what a message calls the model.
     """
     dataset = open_dataset(path, image_size, crop)
-    native = dataset.transform.native_side(*_size_of_first(dataset))
+    native = native_side(dataset)
     if native < image_size:
         raise UserError(
             f"{path}: images of {native} px, but the {model} is for {image_size} px; "
@@ -90,12 +89,12 @@ def open_for_model(
     return dataset
 
 
-def _size_of_first(dataset: Dataset) -> tuple[int, int]:
-    """Width and height of the first image that can be read. Raises UserError if none of some can."""
+def native_side(dataset: Dataset) -> int:
+    """Pixels a side, before it is resized, of the first image that can be read. Raises UserError if none can."""
     first: UserError | None = None
-    for index in range(min(len(dataset), FIRST)):
+    for index in range(len(dataset)):
         try:
-            return dataset.source.read(index).size
+            return dataset.transform.native_side(*dataset.source.read(index).size)
         except UserError as error:
             first = first or error
     raise first or UserError(f"{dataset.root}: no images")

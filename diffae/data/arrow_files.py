@@ -7,6 +7,8 @@ not be compressed, row groups say how large they are, and a value that comes aga
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,40 +22,40 @@ LARGEST_GROUP = 1 << 30  # bytes of a column in a row group, and of all groups t
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
-def pyarrow_for(path: Path) -> Any:
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """pyarrow; whatever it finds wrong in the block is a UserError that names `path`."""
     try:
         import pyarrow.parquet  # the package itself, too
     except ImportError as error:
         raise UserError(
             f"{path}: reading Arrow and parquet files needs a package; pip install 'diffae-bench[arrow]'"
         ) from error
-    return pyarrow
-
-
-def damaged(path: Path, error: Exception) -> UserError:
-    text = " ".join(str(error).split())[:200]
-    return UserError(f"{path}: cannot read this file ({text}); is the download complete?")
+    try:
+        yield pyarrow
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: cannot read this file ({text}); is the download complete?"
+        ) from error
 
 
 def read_arrow(path: Path) -> pyarrow.Table:
     """An Arrow stream, mapped; every offset in it is looked at, for a wrong one would end the process."""
-    pa = pyarrow_for(path)
     file_size(path)
-    try:
+    with reading(path) as pa:
         file = pa.memory_map(str(path))
-        refuse_stream(path, file)
+        refuse_stream(path, file, pa)
         file.seek(0)
         table = pa.ipc.open_stream(file).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
-    return table
+        return table
 
 
-def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile) -> None:
+def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
     """UserError if a stream has no mark of its end, or is compressed, and so may hold any amount of memory."""
     end = 0
-    for message in pyarrow_for(path).ipc.MessageReader.open_stream(file):
+    for message in pa.ipc.MessageReader.open_stream(file):
         if is_compressed(message):
             raise UserError(f"{path}: compressed; save it again without, as save_to_disk does")
         end = file.tell()
@@ -120,32 +122,24 @@ def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
 
 def read_group(path: Path, number: int, column: str) -> pyarrow.ChunkedArray:
     """The bytes of the images of a row group. A value that comes again is held once, as it is in the file."""
-    open_file = pyarrow_for(path).parquet.ParquetFile
-    try:
-        with open_file(path) as file:
+    with reading(path) as pa:
+        with pa.parquet.ParquetFile(path) as file:
             metadata, leaf = file.metadata, leaf_of(file.schema_arrow.field(column))
-        with open_file(path, metadata=metadata, read_dictionary=[leaf]) as file:
+        with pa.parquet.ParquetFile(path, metadata=metadata, read_dictionary=[leaf]) as file:
             table = file.read_row_group(number, columns=[leaf], use_threads=False)
             return bytes_in(table, column)
-    except (pyarrow_for(path).ArrowException, OSError, ValueError, KeyError) as error:
-        raise damaged(path, error) from error
 
 
 def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
     """Columns of a parquet file."""
-    pa = pyarrow_for(path)
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            return file.read(columns=columns, use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
+    with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
+        return file.read(columns=columns, use_threads=False)
 
 
 def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
     """The schema of a file and the rows of each of its pieces. UserError if there are more than the file can hold images."""
-    pa = pyarrow_for(path)
     size = file_size(path)
-    try:
+    with reading(path) as pa:
         if path.suffix == ".arrow":
             table = read_arrow(path)
             schema, rows = table.schema, [len(table)]
@@ -154,8 +148,6 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
                 schema = file.schema_arrow
                 rows = group_rows(path, schema, file.metadata)
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
     if sum(rows) > size or min(rows, default=0) < 0:

@@ -71,20 +71,14 @@ def default_crop(first_image: Image.Image) -> str:
 def read_celeba_labels(folder: Path, seed: int) -> Labels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
     files = files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
-    names, attribute_names, attributes = read_attributes(files[0])
+    names, fields = read_attributes(files[0])
     identities = read_column(folder, IDENTITY_FILE, names)
     official = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS)
     if official is None:
         partition, source = seeded(len(names), seed, identities)
     else:
         partition, source = official.astype(np.int8), files_of(folder, [PARTITION_FILE])[0].name
-    fields = {
-        "attribute_names": attribute_names,
-        "attributes": attributes,
-        "identities": identities,
-        "partition": partition,
-        "partition_source": source,
-    }
+    fields |= {"identities": identities, "partition": partition, "partition_source": source}
     return Labels(names, files, fields)
 
 

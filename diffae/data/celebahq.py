@@ -68,7 +68,7 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
 def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
     files = files_of(folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE])
-    names, attribute_names, attributes = read_attributes(files[0])
+    names, fields = read_attributes(files[0])
     originals = read_originals(folder / MAPPING_FILE, names)
     if originals is None:
         files = files[:1]
@@ -81,13 +81,7 @@ def read_celebahq_labels(folder: Path, seed: int) -> Labels:
         partition, source = seeded(len(names), seed, identities)
         if identities is None:
             source += "; identities unknown, a person may be in several splits"
-    fields = {
-        "attribute_names": attribute_names,
-        "attributes": attributes,
-        "identities": identities,
-        "partition": partition,
-        "partition_source": source,
-    }
+    fields |= {"identities": identities, "partition": partition, "partition_source": source}
     return Labels(names, files, fields)
 
 

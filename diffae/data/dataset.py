@@ -171,9 +171,3 @@ def seeded_partition(groups: np.ndarray, seed: int) -> np.ndarray:
     middle[order] = np.cumsum(count[order]) - count[order] / 2
     bounds = np.cumsum(SEEDED_FRACTIONS)[:-1] * len(groups)
     return np.searchsorted(bounds, middle, side="right").astype(np.int8)[member]
-
-
-def seeded_source(unit: str, seed: int) -> str:
-    """`partition_source` of a `seeded_partition`, e.g. "seeded by identity 60/10/30, seed 0"."""
-    shares = "/".join(f"{100 * fraction:.0f}" for fraction in SEEDED_FRACTIONS)
-    return f"seeded by {unit} {shares}, seed {seed}"

@@ -51,8 +51,8 @@ def find_label_file(folder: Path, name: str) -> Path | None:
     return there[0] if there else None
 
 
-def read_attributes(path: Path) -> tuple[list[str], tuple[str, ...], np.ndarray]:
-    """Image names (N), attribute names (A) and bool N x A of an attribute file."""
+def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Image names (N), and as fields of `Dataset` attribute names (A) and bool N x A, of an attribute file."""
     rows = read_rows(path)
     count, attribute_names, first = read_header(path, rows)
     if len(rows) - first != count:
@@ -68,7 +68,7 @@ def read_attributes(path: Path) -> tuple[list[str], tuple[str, ...], np.ndarray]
         names.append(name)
         attributes[row] = [value == "1" for value in values]
     refuse_duplicates(names, path, "image")
-    return names, attribute_names, attributes
+    return names, {"attribute_names": attribute_names, "attributes": attributes}
 
 
 def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:

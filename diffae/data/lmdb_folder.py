@@ -148,32 +148,26 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
 
 def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
     """Name, whether that is all of it, and labels, from a file in `folder` that lists `count`."""
-    if lists(folder, celebahq.ATTRIBUTE_FILE, count):
-        labels = read_celebahq_labels(folder, seed)
-        ordered = [str(index) for index in range(count)]
-        refuse_other_order(labels.files[0], labels.names, ordered)
-        return "celeba-hq", count == celebahq.CELEBAHQ_IMAGES, labels
-    if lists(folder, celeba.ATTRIBUTE_FILE, count):
-        labels = read_celeba_labels(folder, seed)
-        ordered = sorted(Path(name).stem for name in labels.names)
-        refuse_other_order(labels.files[0], labels.names, ordered)
-        return "celeba", count == celeba.CELEBA_IMAGES, labels
+    for file, read, name, images in (
+        (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
+        (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
+    ):
+        path = find_label_file(folder, file)
+        if path is None or read_header(path, read_rows(path))[0] != count:
+            continue
+        labels = read(folder, seed)
+        stems = [Path(one).stem for one in labels.names]
+        numbers = file == celebahq.ATTRIBUTE_FILE
+        ordered = list(map(str, range(count))) if numbers else sorted(stems)
+        for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
+            if stem != expected:
+                line = row + (2 if is_csv(path) else 3)
+                raise UserError(
+                    f"{path}: line {line}: {labels.names[row]} where {expected} belongs; "
+                    "image i of an LMDB file is row i"
+                )
+        return name, count == images, labels
     return None
-
-
-def lists(folder: Path, attribute_file: str, count: int) -> bool:
-    path = find_label_file(folder, attribute_file)
-    return path is not None and read_header(path, read_rows(path))[0] == count
-
-
-def refuse_other_order(path: Path, names: list[str], ordered: list[str]) -> None:
-    """The LMDB knows only numbers, so row i must be image i."""
-    for row, (name, expected) in enumerate(zip(names, ordered, strict=True)):
-        if Path(name).stem != expected:
-            raise UserError(
-                f"{path}: line {row + (2 if is_csv(path) else 3)}: {name} where {expected} belongs; "
-                "image i of an LMDB file is row i"
-            )
 
 
 def get(root: Path, key: str) -> bytes | None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from diffae.data import open_dataset, prepared
+from diffae.data import native_side, open_dataset, prepared
 from diffae.data.dataset import Dataset
 from diffae.data.prepared import (
     HEADER,
@@ -36,7 +36,7 @@ from diffae.data.prepared import (
 from diffae.data.survey import Survey, digest_parts, state_of
 from diffae.distributed import mapped
 from diffae.errors import UserError
-from diffae.files import Target, is_partial, refuse_outputs, write_whole, writing
+from diffae.files import Target, amount, is_partial, refuse_outputs, write_whole, writing
 from diffae.lock import foreign, lock_folder
 
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
@@ -90,18 +90,12 @@ def refuse_place(data: Dataset, out: Path) -> None:
 
 
 def refuse_enlarging(data: Dataset) -> None:
-    """UserError, as in an evaluation, if the first image that can be read is smaller than the copy's."""
-    for index in range(len(data)):
-        try:
-            native = data.transform.native_side(*data.source.read(index).size)
-        except UserError:
-            continue
-        if native < data.image_size:
-            raise UserError(
-                f"{data.root}: images of {native} px, and a copy of {data.image_size} px would enlarge them; "
-                f"use --size {native} or less"
-            )
-        return
+    """UserError, as in an evaluation, if the first image that can be read is smaller than the copy's, or none can be."""
+    if (native := native_side(data)) < data.image_size:
+        raise UserError(
+            f"{data.root}: images of {native} px, and a copy of {data.image_size} px would enlarge them; "
+            f"use --size {native} or less"
+        )
 
 
 def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
@@ -151,21 +145,28 @@ class _Job:
                 continue
             pixels[index - start] = data.transform.apply(image, data.source.where(index))
             enlarged += data.transform.native_side(*image.size) < side
-        open_memmap(self.rows, "r+")[start:end] = pixels
+        # Not through a mapping, where a full disk would end the process.
+        with self.rows.open("r+b") as file:
+            file.seek(len(prepared.npy_header(len(data), side)) + start * pixels[0].nbytes)
+            file.write(pixels.tobytes())
         return Part(end - start, skipped, enlarged)
 
 
 def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> Part:
-    """Write all pixels, in `workers` processes. Raises UserError if no image can be read."""
+    """Write all pixels, in `workers` processes. Raises UserError if the disk has no place for them."""
     count, side = len(data), data.image_size
+    needed, free = count * side**2 * 3, shutil.disk_usage(out).free
+    if free < needed:
+        raise UserError(
+            f"{out}: {amount(needed)} are needed, and {amount(free)} are free; make room or choose another folder"
+        )
     (out / UNFINISHED).touch()
     open_memmap(out / ROWS, "w+", np.uint8, (count, side, side, 3))
-    with (out / ROWS).open("r+b") as file:  # else a full disk would end the process that writes
-        os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
     job = _Job(data, out / ROWS, strict, max(1, min(CHUNK, CHUNK_BYTES // (side**2 * 3))))
     starts = range(0, count, job.chunk)
     workers = workers if len(starts) >= WORTH_PROCESSES else 1
-    skipped, enlarged = {}, 0
+    skipped: dict[int, str] = {}
+    enlarged = 0
     with (
         tqdm(total=count, desc=f"copying {data.name}", unit="img", delay=1, disable=None) as bar,
         mapped(job, starts, workers, DEAD_PROCESS) as parts,
@@ -174,8 +175,6 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> Part:
             bar.update(part.images)
             skipped |= part.skipped
             enlarged += part.enlarged
-    if len(skipped) == count:
-        raise UserError(f"{data.root}: no image can be read; {data.source.where(0)}: {skipped[0]}")
     return Part(count - len(skipped), skipped, enlarged)
 
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from PIL import Image, ImageFile
 from tqdm import tqdm
@@ -207,23 +207,36 @@ def _settled(source: Surveyed) -> bool:
 
 def _keep(path: Path, seen: Survey) -> None:
     """Write it whole. A cache that cannot be written costs the next look its time, and nothing else."""
-    text = json.dumps(asdict(seen), sort_keys=True)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, f"{text}\n{_checksum(text)}\n".encode())
+        write_whole(path, sealed(asdict(seen)))
 
 
 def _read(path: Path) -> Survey | None:
     """What was kept, or None if it is not there, damaged or not ours."""
     try:
-        text, checksum = read_file(path, LARGEST_NOTE).decode().splitlines()
-        if _checksum(text) != checksum:
-            return None
-        kept = Survey(**json.loads(text))
+        kept = Survey(**unsealed(read_file(path, LARGEST_NOTE)))
+        return kept if re.fullmatch("[0-9a-f]{64}", kept.fingerprint) else None
     except (UserError, ValueError, TypeError):
         return None
-    return kept if re.fullmatch("[0-9a-f]{64}", kept.fingerprint) else None
 
 
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def sealed(content: dict[str, Any]) -> bytes:
+    """JSON that carries the SHA-256 of its own content."""
+    return (json.dumps({"content": content, "sha256": _sha256(content)}, indent=1) + "\n").encode()
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The content of `sealed`. Raises ValueError where a byte of it has changed."""
+    try:
+        whole = json.loads(data)
+        content: dict[str, Any] = whole["content"]
+        if whole["sha256"] == _sha256(content) and isinstance(content, dict):
+            return content
+    except (KeyError, TypeError, RecursionError):
+        pass
+    raise ValueError("not the content that was sealed")
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -145,7 +145,7 @@ def decode(path: Path) -> Image.Image:
 
     Of an animation this is the first frame.
     """
-    return decode_from(path, str(path))
+    return _open(path, str(path), upright_rgb)
 
 
 def decode_plainly(path: Path) -> Image.Image:
@@ -155,11 +155,11 @@ def decode_plainly(path: Path) -> Image.Image:
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:
     """`decode` of the bytes of an image file; `where` names their place in messages."""
-    return decode_from(io.BytesIO(content), where)
+    return _open(io.BytesIO(content), where, upright_rgb)
 
 
-def decode_from(file: Path | io.BytesIO, where: str) -> Image.Image:
-    return _open(file, where, lambda image: to_rgb(upright(image)))
+def upright_rgb(image: Image.Image) -> Image.Image:
+    return to_rgb(upright(image))
 
 
 def _open(

@@ -9,29 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
+from photo_tiles import encoded, tile
 
 from diffae.data import arrow_files, open_dataset
 from diffae.errors import UserError
 
-PHOTO = Image.fromarray(load_sample_images().images[1])
 COLOURS = ["red", "green", "blue"]
 FEATURES = {
     "image": {"_type": "Image"},
     "colour": {"names": COLOURS, "_type": "ClassLabel"},
     "old": {"dtype": "bool", "_type": "Value"},
 }
-
-
-def tile(index):
-    return PHOTO.crop((9 * index, 5 * index, 9 * index + 48, 5 * index + 48))
-
-
-def encoded(index):
-    file = io.BytesIO()
-    tile(index).save(file, "png")
-    return file.getvalue()
 
 
 def table(numbers, **change):

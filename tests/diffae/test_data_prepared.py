@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_tiles import tile
 from PIL import Image
 from refusal import refusal
-from sklearn.datasets import load_sample_images
 
 from diffae.data import __main__ as command
 from diffae.data import open_dataset, open_for_model, prepared
@@ -29,11 +29,6 @@ from diffae.errors import UserError
 from diffae.trained_on import TrainedOn
 
 COUNT = 10
-PHOTO = Image.fromarray(load_sample_images().images[1])
-
-
-def tile(index, width=48, height=48):
-    return PHOTO.crop((9 * index, 5 * index, 9 * index + width, 5 * index + height))
 
 
 @pytest.fixture(autouse=True)
@@ -219,7 +214,7 @@ def test_a_damaged_entry_of_a_zip_file_is_left_out(tmp_path):
 def test_nothing_but_damaged_images(folder, tmp_path):
     for path in (folder / "deep").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"photos: no image can be read; .*/deep/0\.png: cannot"):
+    with pytest.raises(UserError, match=r"/deep/0\.png: cannot read this image"):
         prepare(open_dataset(folder, 32), tmp_path / "copy")
 
 
@@ -436,7 +431,7 @@ def test_a_header_with_other_names_or_types_is_refused(folder, tmp_path):
     out = tmp_path / "copy"
     content = json.loads(prepare(open_dataset(folder, 32), out).to_bytes())["content"]
     more = {"mirrored": True}
-    others = [content | more, {k: v for k, v in content.items() if k != "state"}, []]
+    others = [content | more, {k: v for k, v in content.items() if k != "state"}]
     others += [content | {name: None} for name in content]
     others += [content | {name: content[name] | more} for name in ("transform", "survey", "sha256")]
     for other in others:
@@ -445,12 +440,17 @@ def test_a_header_with_other_names_or_types_is_refused(folder, tmp_path):
             open_dataset(out, 32)
 
 
-def test_room_that_is_lacking_is_told_before_anything_is_copied(folder, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
-    monkeypatch.setattr(module, "mapped", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 30_719))
+        with pytest.raises(
+            UserError, match=r"copy: 30\.7 kB are needed, and 30\.7 kB are free; make"
+        ):
+            prepare(open_dataset(folder, 32), tmp_path / "copy")
+    monkeypatch.setattr(module._Job, "__call__", refuse)
     with pytest.raises(UserError, match=r"copy: No space left on device; make room or choose"):
         prepare(open_dataset(folder, 32), tmp_path / "copy")
 

@@ -16,8 +16,7 @@ import lmdb
 import numpy as np
 import pyarrow.parquet
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
+from photo_tiles import encoded
 
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
@@ -28,24 +27,17 @@ from diffae.files import file_size
 COUNT = 24
 
 
-def encoded(index):
-    photo = Image.fromarray(load_sample_images().images[1])
-    file = io.BytesIO()
-    photo.crop((9 * index, 5 * index, 9 * index + 64, 5 * index + 64)).save(file, "png")
-    return file.getvalue()
-
-
 def as_folder(path):
     path.mkdir()
     for index in range(COUNT):
-        (path / f"{index:02d}.png").write_bytes(encoded(index))
+        (path / f"{index:02d}.png").write_bytes(encoded(index, 64, 64))
     return path
 
 
 def as_zip(path):
     with zipfile.ZipFile(path, "w") as archive:
         for index in range(COUNT):
-            archive.writestr(f"{index:02d}.png", encoded(index))
+            archive.writestr(f"{index:02d}.png", encoded(index, 64, 64))
     return path
 
 
@@ -56,7 +48,7 @@ def as_lmdb(path):
     ):
         all_.put(b"length", str(COUNT).encode())
         for index in range(COUNT):
-            all_.put(f"64-{index:05d}".encode(), encoded(index))
+            all_.put(f"64-{index:05d}".encode(), encoded(index, 64, 64))
     return path
 
 
@@ -70,13 +62,13 @@ def as_shards(path):
     with tarfile.open(path / "0.tar", "w") as archive:
         for index in range(COUNT):
             info = tarfile.TarInfo(f"{index:02d}.png")
-            info.size = len(encoded(index))
-            archive.addfile(info, io.BytesIO(encoded(index)))
+            info.size = len(encoded(index, 64, 64))
+            archive.addfile(info, io.BytesIO(encoded(index, 64, 64)))
     return path
 
 
 def as_parquet(path):
-    images = [{"bytes": encoded(index), "path": None} for index in range(COUNT)]
+    images = [{"bytes": encoded(index, 64, 64), "path": None} for index in range(COUNT)]
     table = pyarrow.table({"image": images})
     pyarrow.parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=5)
     return path.with_suffix(".parquet")
@@ -84,7 +76,7 @@ def as_parquet(path):
 
 def as_arrow(path):
     path.mkdir()
-    table = pyarrow.table({"image": [{"bytes": encoded(index)} for index in range(COUNT)]})
+    table = pyarrow.table({"image": [{"bytes": encoded(index, 64, 64)} for index in range(COUNT)]})
     with pyarrow.ipc.new_stream(path / "data.arrow", table.schema) as writer:
         writer.write_table(table)
     (path / "dataset_info.json").write_text("{}")

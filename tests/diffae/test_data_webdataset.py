@@ -7,23 +7,10 @@ import tarfile
 
 import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
+from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
 from diffae.errors import UserError
-
-PHOTO = Image.fromarray(load_sample_images().images[1])
-
-
-def tile(index):
-    return PHOTO.crop((9 * index, 5 * index, 9 * index + 48, 5 * index + 48))
-
-
-def encoded(index):
-    file = io.BytesIO()
-    tile(index).save(file, "png")
-    return file.getvalue()
 
 
 def write_tar(path, entries, kind=tarfile.USTAR_FORMAT, mode="w"):

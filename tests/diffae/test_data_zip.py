@@ -1,29 +1,15 @@
 """Zip files of images: made with Python's zipfile and with Info-ZIP's layout of folders."""
 
-import io
 import json
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
+from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
 from diffae.errors import UserError
-
-
-def tile(index):
-    photo = Image.fromarray(load_sample_images().images[1])
-    return photo.crop((9 * index, 5 * index, 9 * index + 48, 5 * index + 48))
-
-
-def encoded(index):
-    buffer = io.BytesIO()
-    tile(index).save(buffer, format="png")
-    return buffer.getvalue()
-
 
 NAMES = [f"{i // 10:05d}/{i:05d}.png" for i in range(30)]
 

@@ -5,6 +5,7 @@ test splits hold both classes.
 """
 
 import hashlib
+from collections import namedtuple
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,49 +23,22 @@ TRAIN, VALID, TEST = 0, 1, 2
 _SHARES = ((0.6, TRAIN), (0.7, VALID), (1.0, TEST))
 
 HAIR_COLOURS = ("Black_Hair", "Brown_Hair", "Blond_Hair", "Gray_Hair")
+HAIR_SHAPES = ("Bangs", "Wavy_Hair", "Straight_Hair", "Receding_Hairline")
 BEARDS = ("Goatee", "Mustache", "Sideburns")
 
 
-@dataclass(frozen=True)
-class Look:
-    """An identity's geometry and colours: fractions in [0, 1] unless a sign is said; the same in all its pictures."""
-
-    width: float
-    length: float
-    jaw: float
-    eye_spacing: float
-    eye_size: float
-    eye_height: float
-    iris: float
-    nose_length: float
-    mouth_width: float
-    mouth_height: float
-    brow: float
-    skin: float
-    hair_tone: float
-    hair_volume: float
-    hair_length: float
-    parting: float
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A picture's circumstances. `shift`, `turn`, `yaw`, `gaze`, `light` are signed, from -1 to 1."""
-
-    shift_x: float
-    shift_y: float
-    scale: float
-    turn: float
-    yaw: float
-    gaze: float
-    light: float
-    light_strength: float
-    background: float
-    background_light: float
-    shape: float
-    clothes: float
-    accessory: float
-    makeup: float
+# An identity's geometry and colours: fractions in [0, 1], the same in all its pictures.
+Look = namedtuple(
+    "Look",
+    "width length jaw eye_spacing eye_size eye_height iris nose_length mouth_width mouth_height brow skin "
+    "hair_tone hair_volume hair_length parting",
+)
+# A picture's circumstances: the first seven from -1 to 1, the others fractions in [0, 1].
+Scene = namedtuple(
+    "Scene",
+    "shift_x shift_y scale turn yaw gaze light light_strength background background_light shape clothes "
+    "accessory makeup",
+)
 
 
 @dataclass(frozen=True)
@@ -84,9 +58,9 @@ def portrait(seed: int, index: int) -> Portrait:
     person = np.random.default_rng([seed, 1, identity])
     picture = np.random.default_rng([seed, 2, index])
     permanent = _permanent(person)
-    look = Look(*person.random(len(Look.__dataclass_fields__)))
-    signed = picture.uniform(-1, 1, len(Scene.__dataclass_fields__))
-    fractions = picture.random(len(Scene.__dataclass_fields__))
+    look = Look(*person.random(len(Look._fields)))
+    signed = picture.uniform(-1, 1, len(Scene._fields))
+    fractions = picture.random(len(Scene._fields))
     scene = Scene(*signed[:7], *fractions[7:])
     attributes = permanent | _passing(permanent, picture)
     return Portrait(identity, partition(seed, identity), _ordered(attributes), look, scene)
@@ -197,14 +171,7 @@ def _excluded_by(name: str) -> tuple[str, ...]:
     if name in HAIR_COLOURS:
         return (*(other for other in HAIR_COLOURS if other != name), "Bald")
     return {
-        "Bald": (
-            *HAIR_COLOURS,
-            "Bangs",
-            "Wavy_Hair",
-            "Straight_Hair",
-            "Receding_Hairline",
-            "Wearing_Hat",
-        ),
+        "Bald": (*HAIR_COLOURS, *HAIR_SHAPES, "Wearing_Hat"),
         "Wearing_Hat": ("Bald", "Receding_Hairline"),
         "Receding_Hairline": ("Bald", "Bangs", "Wearing_Hat"),
         "Bangs": ("Bald", "Receding_Hairline"),

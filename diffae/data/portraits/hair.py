@@ -87,17 +87,8 @@ def _hairline(portrait: Portrait, face: Face, y: float) -> str:
 
 def _curls(face: Face, half: float, crown: float, tone: str) -> str:
     """Bumps along the crown."""
-    places = [
-        (-1.0, 82),
-        (-0.92, 62),
-        (-0.72, 44),
-        (-0.38, 33),
-        (0.0, 29),
-        (0.38, 33),
-        (0.72, 44),
-        (0.92, 62),
-        (1.0, 82),
-    ]
+    right = [(0.38, 33), (0.72, 44), (0.92, 62), (1.0, 82)]
+    places = [*((-x, y) for x, y in right[::-1]), (0.0, 29), *right]
     light = lighter(tone, 0.22)
     bumps = "".join(
         f'<circle cx="{100 + half * x:.1f}" cy="{y + crown - 20:.1f}" r="12" fill="{tone}"/>'
