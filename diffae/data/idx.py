@@ -130,10 +130,11 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     try:
         with open_maybe_gzip(path) as file:
             shape = read_shape(file, path, dimensions)
-            data = read_up_to(file, math.prod(shape) + 1)
+            promised, data = math.prod(shape), bytearray()
+            while len(data) <= promised and (piece := file.read(PIECE)):
+                data += piece
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot read this IDX file ({error})") from error
-    promised = math.prod(shape)
     if len(data) != promised:
         found = "more" if len(data) > promised else str(len(data))
         raise UserError(f"{path}: its header promises {promised} bytes, but {found} follow")
@@ -152,15 +153,6 @@ def read_shape(file: ByteFile, path: Path, dimensions: int) -> tuple[int, ...]:
     if math.prod(shape) > LARGEST:
         raise UserError(f"{path}: its header promises {math.prod(shape)} bytes, too many to hold")
     return shape
-
-
-def read_up_to(file: ByteFile, limit: int) -> bytes:
-    """What is left of the file, but no more than `limit` bytes."""
-    pieces, left = [], limit
-    while piece := file.read(min(left, PIECE)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)
 
 
 def open_maybe_gzip(path: Path) -> ByteFile:

@@ -71,10 +71,8 @@ class Transform:
             raise UserError(f"crop {self.crop!r} is unknown; choose {', '.join(CROPS)}")
         if self.filter not in FILTERS:
             raise UserError(f"filter {self.filter!r} is unknown; choose {', '.join(FILTERS)}")
-        if self.image_size < SMALLEST_SIZE:
-            raise UserError(f"image size {self.image_size}: use {SMALLEST_SIZE} or more")
-        if self.image_size > LARGEST_SIZE:
-            raise UserError(f"image size {self.image_size}: use {LARGEST_SIZE} or less")
+        if not SMALLEST_SIZE <= self.image_size <= LARGEST_SIZE:
+            raise UserError(f"image size {self.image_size}: use {SMALLEST_SIZE} to {LARGEST_SIZE}")
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
         """RGB image to uint8 S x S x 3; `UserError` naming `where` if the crop does not fit it."""

@@ -58,7 +58,7 @@ def test_a_crop_that_does_not_fit_names_the_image(photo, crop):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_size": 7}, "image size 7: use 8 or more"),
+        ({"image_size": 7}, "image size 7: use 8 to 4096"),
         (
             {"image_size": 64, "crop": "centre"},
             "crop 'centre' is unknown; choose center, d2c, none",

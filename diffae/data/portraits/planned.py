@@ -6,9 +6,9 @@ from typing import NoReturn
 
 import numpy as np
 
+from diffae.data.celeba import PARTITION_FILE
 from diffae.data.dataset import Dataset
 from diffae.data.portraits.attributes import ATTRIBUTES, portrait
-from diffae.data.portraits.write import PARTITION_FILE
 from diffae.data.transforms import Transform
 from diffae.errors import UserError
 

@@ -15,22 +15,19 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from diffae import cli
+from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
+from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
 from diffae.distributed import mapped
 from diffae.errors import UserError
 from diffae.files import cache_root, is_partial, read_text, write_whole
 
 PORTRAITS_VERSION = "1"
-SMALLEST_SIZE, LARGEST_SIZE, LARGEST_COUNT = 8, 4096, 1_000_000
+LARGEST_COUNT = 1_000_000
 BLUR_RADIUS = 4.5  # in units of the drawing
 
-IMAGES, NOTE = "img_align_celeba", "portraits.json"
-ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE = (
-    "list_attr_celeba.txt",
-    "list_eval_partition.txt",
-    "identity_CelebA.txt",
-)
+NOTE = "portraits.json"
 CHUNK = 64
 DEAD_PROCESS = "portraits: a process that draws died; make memory free; run again, it goes on"
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
@@ -65,7 +62,7 @@ def write_dataset(
     if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise UserError(f"portraits: size must be {SMALLEST_SIZE} to {LARGEST_SIZE}, not {size:,}")
     _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
-    images = out / IMAGES
+    images = out / IMAGE_FOLDER
     images.mkdir(exist_ok=True)
     _sweep(images)
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
