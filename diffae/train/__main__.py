@@ -13,7 +13,7 @@ says what it was trained on.
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +31,17 @@ from diffae.data.survey import state_of
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import Target, refuse_outputs, writing
-from diffae.train import chain, dry_run, precision
+from diffae.train import chain, dry_run
 from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
-from diffae.train.memory import needing_memory
 from diffae.train.note import Note
 from diffae.train.overrides import override
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.sharing import union
 from diffae.train.stages import train
-from diffae.train.types import Run, Steps, Watch
+from diffae.train.trainer import choose_precision, needing_memory
+from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Run, Steps, Watch
 from diffae.train.watch import flags as watch_flags
 from diffae.trained_on import TrainedOn
 
@@ -93,8 +93,8 @@ def _parser() -> cli.Parser:
     )
     parser.add_argument(
         "--precision",
-        choices=precision.CHOICES,
-        default=precision.AUTO,
+        choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32),
+        default=AUTO,
         help="auto (default): bfloat16 where it is faster, else float32",
     )
     parser.add_argument(
@@ -170,7 +170,7 @@ class _Part:
     preset: AnyPreset
     note: Note
     stages: tuple[str, ...]
-    watch: Watch
+    watches: list[Watch]
 
 
 def _train(
@@ -227,8 +227,8 @@ def _parts(
     ) -> _Part:
         before = None if begun is None else begun.trained_on
         seen = TrainedOn.describe(of.name, data, of.split, args.seed, before)
-        watch = watch_flags.watch_of(args, of, place, data, seen)
-        return _Part(of, Note(place, seen, of.decides, args.set, begun), trained, watch)
+        watches = watch_flags.watches_of(args, of, place, data, seen)
+        return _Part(of, Note(place, seen, of.decides, args.set, begun), trained, watches)
 
     own = chain.own_stages(preset)
     yield part(preset, out, tuple(stage for stage in stages if stage in own), init)
@@ -249,8 +249,10 @@ def _train_part(
     if note.init is not None:
         say(f"{preset.name}: begins with the weights of {note.init.given}")
     steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    run = Run(args.seed, note.identity, how, steps, args.workers, part.watch)
-    with writing(out, "or choose another --out"), closing(part.watch):
+    run = Run(args.seed, note.identity, how, steps, args.workers, part.watches)
+    with writing(out, "or choose another --out"), ExitStack() as watched:
+        for watch in part.watches:
+            watched.callback(watch.close)
         if isinstance(preset, Preset):
             latent = chain.LATENT in part.stages
             outcomes = train(preset, images, out, run, args.device, note.init, latent)
@@ -284,7 +286,7 @@ def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -
         preset = preset.sized(count)
     how = dry_run.How(
         args.device,
-        precision.choose(args.precision, args.device)[0],
+        choose_precision(args.precision, args.device)[0],
         args.gpus or 1,
         args.tflops,
         args.micro_batch,
@@ -296,7 +298,7 @@ def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -
 
 def _precision(preset: AnyPreset, asked: str, device: str) -> str:
     """The precision of this training, which is said."""
-    chosen, why = precision.choose(asked, device)
+    chosen, why = choose_precision(asked, device)
     say(f"{preset.name}: training in {chosen} ({why})")
     return chosen
 

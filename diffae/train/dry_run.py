@@ -1,29 +1,217 @@
 """`--dry-run`: what a training would take: parameters, operations, memory, hours, disk. Nothing is trained or written.
 
+Operations and bytes are counted on tensors without numbers (PyTorch's FakeTensorMode), so that a network of any size takes seconds, as a
+CPU's kernels would compute and keep. What autograd keeps is counted for one example and for two: it grows by the difference with every
+further example; the rest (copies of the weights in bfloat16) is paid once. What kernels take while they run is not in it.
+
 Hours come from a short timing of forward, backward and optimiser on this device, or, with `--tflops`, from the operations
 that a device keeps up. Reading images and what processes tell each other are not in them.
 """
 
 import os
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from tabulate import tabulate
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from diffae import cli
-from diffae.config import AUTOENCODER
-from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.train.costs import Costs, counted, plan, seconds
+from diffae.counting import flops
+from diffae.model import DiffusionAutoencoder
+from diffae.noise import Noise, generator
+from diffae.train import chain
+from diffae.train.images import Images
+from diffae.train.init import network_of
 from diffae.train.presets import Preset
-from diffae.train.stages import LATENT
-from diffae.train.types import Schedule
+from diffae.train.stages import ENCODER, IMAGE, LATENT, Stage, image_stages, latent_stage
+from diffae.train.types import DTYPES, Schedule
 from diffae.unet import recompute
 
 GB = 1e9
 STORED = 4  # copies of each weight, float32, that a state on disk holds
+COPIES = 5  # that a device holds: the weight, its gradient, Adam's two moments, its moving average
+FORWARD_AND_BACKWARD = 3  # times the operations of forward alone
+LONG_ENOUGH = 0.1  # seconds of a pass that is timed
 PARTS = (64, 32, 16, 8, 4, 2, 1)  # examples at once that are considered
 FREE = 0.1  # of a device's memory: what kernels may take
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes that a step keeps for its gradient: for a batch, and for each of its examples."""
+
+    fixed: int
+    each: int
+
+    def of(self, examples: int) -> int:
+        return self.fixed + self.each * examples
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one stage: the operations of a step for one example, and what it keeps, with activations kept or recomputed."""
+
+    name: str
+    schedule: Schedule
+    parameters: int
+    flops: int
+    kept: Kept
+    recomputed: Kept
+
+    @property
+    def weights(self) -> int:
+        """Bytes that a device holds whatever the batch: weights, gradient, Adam, moving average."""
+        return COPIES * 4 * self.parameters
+
+    def bytes(self, examples: int, again: bool) -> int:
+        """What a device holds when it computes so many examples at once."""
+        return self.weights + (self.recomputed if again else self.kept).of(examples)
+
+
+def counted(preset: Preset, precision: str, asked: Collection[str] | None = None) -> list[Costs]:
+    """The costs of the stages of a preset that are `asked` for (see `plan`). Nothing is computed."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    found = list(plan(preset, "cpu", asked))
+    for stage in found:
+        _without_numbers(stage.network, mode)
+    with mode:
+        return [_counted(stage, precision) for stage in found]
+
+
+def plan(preset: Preset, device: str, asked: Collection[str] | None = None) -> Iterator[Stage]:
+    """The stages of a preset, with weights as a training begins with them, on grey images.
+
+    `asked` are stages as in `chain`; None: those that are trained where nothing is chosen.
+    """
+    own = chain.own_stages(preset)
+    asked = own if asked is None else asked
+    names = {chain.AUTOENCODER: (ENCODER, IMAGE), chain.LATENT: (LATENT,)}
+    wanted = {name for stage in asked for name in names.get(stage, ())}
+    if chain.AUTOENCODER in own:
+        yield from (s for s in _all(preset, device) if s.name in wanted)
+    if chain.BASELINE in asked:
+        baseline = preset if chain.BASELINE in own else chain.baseline_of(preset)
+        yield from (replace(s, name=chain.BASELINE) for s in _all(baseline, device))
+
+
+def _all(preset: Preset, device: str) -> Iterator[Stage]:
+    model = network_of(preset.model).to(device)
+    yield from image_stages(preset, model, _Grey(preset.image_size, device))
+    if isinstance(model, DiffusionAutoencoder) and preset.latent is not None:
+        z = torch.randn(2, preset.model.z_channels, device=device)
+        yield latent_stage(preset.latent, model, z)
+
+
+class _Grey(Images):
+    """Images that need no data."""
+
+    def __init__(self, size: int, device: str):
+        super().__init__(np.zeros((1, size, size, 3), np.uint8), False, device)
+        self.size = size
+
+    def batch(self, indices: Tensor, noise: Noise | None = None) -> Tensor:
+        x = torch.zeros(len(indices), 3, self.size, self.size, device=self.device)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def loss_of(stage: Stage, examples: int, precision: str) -> Tensor:
+    """The mean loss of a stage over so many examples, as a training in `precision` computes it."""
+    stage.network.train()
+    device = next(stage.network.parameters()).device
+    dtype = DTYPES.get(precision) if stage.schedule.bfloat16 else None
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        return stage.loss(torch.arange(examples) % 2, generator(0, "dry run", 0))
+
+
+def _counted(stage: Stage, precision: str) -> Costs:
+    with torch.no_grad():
+        forward = flops(lambda: loss_of(stage, 1, precision))
+    kept, recomputed = (_kept(stage, precision, again) for again in (False, True))
+    operations = FORWARD_AND_BACKWARD * forward
+    parameters = sum(p.numel() for p in stage.network.parameters())
+    return Costs(stage.name, stage.schedule, parameters, operations, kept, recomputed)
+
+
+def _kept(stage: Stage, precision: str, again: bool) -> Kept:
+    """What a step keeps; `again` with activations that are computed again."""
+    recompute(stage.network, again)
+    one, two = (
+        activation_bytes(stage.network, lambda n=n: loss_of(stage, n, precision))  # type: ignore[misc]
+        for n in (1, 2)
+    )
+    recompute(stage.network, False)
+    return Kept(max(2 * one - two, 0), two - one)
+
+
+def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
+    for module in network.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None and not isinstance(weight, FakeTensor):
+                module._parameters[name] = nn.Parameter(mode.from_tensor(weight))
+        for name, buffer in module._buffers.items():
+            if buffer is not None and not isinstance(buffer, FakeTensor):
+                module._buffers[name] = mode.from_tensor(buffer)
+
+
+def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
+    """Bytes of the tensors that the graph of `loss()` keeps, each storage once, without the weights of `network`.
+
+    Of a scalar loss of one batch. What a kernel takes besides, while it runs, is not in it. Tensors without numbers
+    (`torch._subclasses.FakeTensorMode`) count as real ones would.
+    """
+    weights = {_identity(p) for p in (*network.parameters(), *network.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(saved: Tensor) -> Tensor:
+        if (identity := _identity(saved)) not in weights:
+            kept[identity] = saved.untyped_storage().nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        value = loss()
+        assert value.ndim == 0
+        return sum(kept.values())
+
+
+def _identity(tensor: Tensor) -> int:
+    """Of a tensor's storage, also where it has no address."""
+    return tensor.untyped_storage()._cdata
+
+
+def seconds(stage: Stage, part: int, precision: str) -> tuple[float, float]:
+    """Of forward and backward of one example, where at most `part` are computed at once, and of a step of Adam."""
+    optimiser = torch.optim.AdamW(stage.network.parameters(), lr=0.0, fused=True)
+    device = next(stage.network.parameters()).device
+
+    def backward() -> None:
+        loss_of(stage, examples, precision).backward()
+
+    examples, each = 1, 0.0
+    while each * examples < LONG_ENOUGH and examples < max(2, part):
+        examples *= 2
+        backward()
+        optimiser.step()
+        each = _timed(backward, device) / examples
+    step = _timed(optimiser.step, device)
+    optimiser.zero_grad()
+    return each, step
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    ready = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    ready()
+    start = time.perf_counter()
+    work()
+    ready()
+    return time.perf_counter() - start
+
+
+# ----------------------------------------------------------------------------------------------
+# What is said of it
 
 
 @dataclass(frozen=True)
@@ -54,7 +242,7 @@ class How:
 
 
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
-    """What the stages of `preset` that are `asked` for (see `costs.plan`) would take on so many images (0: not known)."""
+    """What the stages of `preset` that are `asked` for (see `plan`) would take on so many images (0: not known)."""
     found = counted(preset, how.precision, asked)
     where = f"{how.device} of this machine" if how.tflops is None else "device of another machine"
     lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]
@@ -72,9 +260,9 @@ def _rates(
     if how.tflops is not None:
         yield from (how.devices * how.tflops * 1e12 / costs.flops for costs in found)
         return
-    for stage in plan(preset, how.device, how.precision, asked):
+    for stage in plan(preset, how.device, asked):
         recompute(stage.network, how.recompute)
-        each, step = seconds(stage, how.parts(stage.schedule)[0])
+        each, step = seconds(stage, how.parts(stage.schedule)[0], how.precision)
         yield how.devices / (each + step / how.share(stage.schedule))
 
 
@@ -100,13 +288,9 @@ def _basis(how: How) -> str:
     """What the hours rest on."""
     if how.tflops is not None:
         return f"as if each device kept up {how.tflops} TFLOP/s; steps that are too short for that take longer"
+    threads = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
     taken = f"; {how.devices} devices are taken to be {how.devices} times as fast"
-    return f"timed here{_threads(how)}" + taken * (how.devices > 1)
-
-
-def _threads(how: How) -> str:
-    on_cpu = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
-    return on_cpu if how.device == "cpu" else ""
+    return f"timed here{threads * (how.device == 'cpu')}{taken * (how.devices > 1)}"
 
 
 def _memory(found: Sequence[Costs], how: How) -> str:
@@ -128,26 +312,16 @@ def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
     """For each stage the largest parts of a batch that this device has memory for."""
     there = _memory_of(how.device)
     for c in found:
-        share = how.share(c.schedule)
-        ways = []
+        parts, ways = how.parts(c.schedule), []
         for again in (False, True)[how.recompute :]:
-            parts = how.parts(c.schedule)
             fitting = [part for part in parts if c.bytes(part, again) <= (1 - FREE) * there]
             if fitting:
-                part = fitting[0]
-                ways.append(
-                    " ".join(["--recompute"] * again + [f"--micro-batch {part}"] * (part < share))
-                )
+                cut = [f"--micro-batch {fitting[0]}"] * (fitting[0] < how.share(c.schedule))
+                ways.append(" ".join(["--recompute"] * again + cut))
             if parts[0] in fitting:
                 break
-        what = (
-            "does not fit"
-            if not ways
-            else "fits with " + ", or ".join(ways)
-            if all(ways)
-            else "fits"
-        )
-        yield f"{there / GB:.0f} GB of memory here: {c.name} {what}"
+        what = "fits with " + ", or ".join(ways) if all(ways) else "fits"
+        yield f"{there / GB:.0f} GB of memory here: {c.name} {what if ways else 'does not fit'}"
 
 
 def _memory_of(device: str) -> int:
@@ -163,7 +337,7 @@ def _disk(preset: Preset, found: Sequence[Costs], images: int, how: How) -> str:
     codes = 4 * images * preset.model.z_channels if latent else 0
     width = getattr(torch, preset.dtype).itemsize
     with torch.device("meta"):
-        model = (DiffusionAutoencoder if preset.model.kind == AUTOENCODER else DDIM)(preset.model)
+        model = network_of(preset.model)
     export = width * sum(p.numel() for p in model.parameters())
     text = f"disk: states {states / GB:.2f} GB ({how.keep} kept, one being written), checkpoint {export / GB:.2f} GB"
     if images:

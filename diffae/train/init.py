@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffae import checkpoint
 from diffae.checkpoint import Folder, check_state
@@ -106,6 +106,10 @@ class Init:
         return {"checkpoint": self.given, **self.decides}
 
 
+def network_of(config: ModelConfig) -> DiffusionAutoencoder | DDIM:
+    return DiffusionAutoencoder(config) if config.kind == AUTOENCODER else DDIM(config)
+
+
 def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
@@ -113,8 +117,7 @@ def _as_json(value: Any) -> Any:
 def _shapes(config: ModelConfig) -> dict[str, list[int]]:
     """The tensors of encoder and UNet."""
     with torch.device("meta"):
-        kind = DiffusionAutoencoder if config.kind == AUTOENCODER else DDIM
-        model: nn.Module = kind(config)
+        model = network_of(config)
     tensors: Mapping[str, Tensor] = model.state_dict()
     return {name: list(t.shape) for name, t in tensors.items() if name.startswith(PARTS)}
 

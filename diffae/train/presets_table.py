@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from diffae import cli
 from diffae.files import Target, begins, refuse_outputs, write_whole, writing
-from diffae.train.costs import Costs, counted
+from diffae.train.dry_run import counted
 from diffae.train.elsewhere import ELSEWHERE
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import ENCODER, LATENT
@@ -50,7 +50,7 @@ def costs_table(presets: list[Preset]) -> str:
 
 def _costs(preset: Preset) -> list[str]:
     found = {c.name: c for c in counted(preset, "bfloat16")}
-    image: Costs = next(c for name, c in found.items() if name not in (ENCODER, LATENT))
+    image = next(c for name, c in found.items() if name not in (ENCODER, LATENT))
     each = [f"{kept.each / 1e9:.3f}" for kept in (image.kept, image.recomputed)]
     return [
         f"{image.parameters:,}",

@@ -1,8 +1,10 @@
 """From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +23,29 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import Noise, generator, normals
 from diffae.train.images import Images, Source
-from diffae.train.init import Init
-from diffae.train.memory import needing_memory
+from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
-from diffae.train.trainer import at_once, fit
+from diffae.train.trainer import fit, needing_memory
 from diffae.train.types import Loss, Outcome, Run, Schedule, View
 from diffae.train.watch import sheets
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called
 CODES = "training-codes.safetensors"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What trains together: a network by a schedule and a loss; `shows` and `exported` are what can be seen of it, see `View`."""
+
+    name: str
+    title: str
+    network: nn.Module
+    schedule: Schedule
+    loss: Loss
+    shows: sheets.Shows
+    exported: DiffusionAutoencoder | DDIM | None = None
 
 
 def train(
@@ -49,134 +63,91 @@ def train(
     preset has one. Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
     """
     data = Images(images, preset.flip, device, run.workers)
-    stages = _Stages(preset, data, out, run, init, latent and preset.latent is not None)
-    if stages.has_latent and len(images) < 2:
+    outcomes = {}
+    if latent and preset.latent is not None and len(data) < 2:
         raise UserError(
-            f"preset {preset.name} needs at least 2 training images, there is {len(images)}: the latent "
+            f"preset {preset.name} needs at least 2 training images, there is {len(data)}: the latent "
             "DDIM learns how z_sem differs from image to image"
         )
+
+    def fit_stage(stage: Stage) -> None:
+        writes = None if stage.exported is None else partial(_write, stage.exported, preset)
+        training = fit(
+            stage.network,
+            stage.loss,
+            len(data),
+            stage.schedule,
+            state_path(out, stage.name),
+            f"{preset.name}: {stage.title}",
+            run,
+            by_example=True,
+            reading=nullcontext if stage.name == LATENT else data.ahead,  # codes are in memory
+            view=View(stage.name, stage.shows, writes),
+        )
+        outcomes[stage.name] = Outcome.of(training)
+
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
-    if preset.model.encoder_channel_mult:
-        _train_autoencoder(stages)
-    else:
-        _train_baseline(stages)
-    return stages.outcomes
+    model = network_of(preset.model).to(data.device)
+    if init is not None:
+        init.give(model)
+    if init is None or not init.kept:
+        for stage in image_stages(preset, model, data):
+            fit_stage(stage)
+    if isinstance(model, DiffusionAutoencoder) and preset.latent is not None and latent:
+        z = _codes(model, data, out, run)
+        set_moments(model, z)
+        fit_stage(latent_stage(preset.latent, model, z))
+        exported: DiffusionAutoencoder | DDIM | None = model
+    elif isinstance(model, DDIM):
+        exported = model
+    else:  # without a latent DDIM, unless one that was trained before is there
+        exported = None if (out / WEIGHTS).exists() else without_latent(model)
+    if exported is not None and distributed.is_main():
+        _write(exported, preset, out)
+    distributed.barrier()
+    return outcomes
 
 
-@dataclass
-class _Stages:
-    """The stages of one training, in order; each keeps its state in a file of its own."""
+def image_stages(
+    preset: Preset, model: DiffusionAutoencoder | DDIM, data: Images
+) -> Iterator[Stage]:
+    """What is trained on images, in order: a start for the encoder and the autoencoder, or the baseline."""
+    if isinstance(model, DDIM):
+        loss, shows = baseline_loss(model, data), sheets.of_baseline(model)
+        _channels_last(model.unet)
+        yield Stage(IMAGE, "DDIM baseline", model.unet, preset.image, loss, shows, model)
+        return
+    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    pixels = None
+    if (
+        preset.encoder is not None or preset.pixel_weight
+    ):  # for ffhq256 it would have 269 million parameters
+        pixels = PixelDecoder(preset.model).to(data.device)
+        _channels_last(pixels)
+    if pixels is not None and preset.pixel_weight:
+        networks["pixels"] = pixels
+    _channels_last(networks)
+    if pixels is not None and preset.encoder is not None:
+        start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
+        loss, shows = pixel_loss(model, data, pixels), sheets.of_pixels(model.encoder, pixels)
+        yield Stage(ENCODER, "encoder", start, preset.encoder, loss, shows)
+    loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
+    shows, bare = sheets.of_autoencoder(model), without_latent(model)
+    yield Stage(IMAGE, "autoencoder", networks, preset.image, loss, shows, bare)
 
-    preset: Preset
-    data: "Images"
-    out: Path
-    run: Run
-    init: Init | None
-    has_latent: bool  # whether the latent DDIM is trained now
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
 
-    def fit(
-        self,
-        name: str,
-        title: str,
-        network: nn.Module,
-        schedule: Schedule,
-        loss: Loss,
-        shows: sheets.Shows,
-        exported: DiffusionAutoencoder | DDIM | None = None,
-    ) -> None:
-        """Take `network` through `schedule`; meanwhile `shows` and `exported` are what can be seen of it, see `View`."""
-        path = state_path(self.out, name)
-        title = f"{self.preset.name}: {title}"
-        ahead = at_once if name == LATENT else self.data.ahead  # codes are in memory
-        training = fit(
-            network,
-            loss,
-            len(self.data),
-            schedule,
-            path,
-            title,
-            self.run,
-            by_example=True,
-            reading=ahead,
-            view=View(name, shows, exported and self._writes(exported)),
-        )
-        self.outcomes[name] = Outcome.of(training)
-
-    def export(self, model: DiffusionAutoencoder | DDIM) -> None:
-        """Write the checkpoint, once for all processes."""
-        if distributed.is_main():
-            self._writes(model)(self.out)
-        distributed.barrier()
-
-    def _writes(self, model: DiffusionAutoencoder | DDIM) -> Callable[[Path], None]:
-        """What writes `model` as it is then to a folder, in the dtype that is the preset's."""
-        return lambda folder: model.save_pretrained(folder, getattr(torch, self.preset.dtype))
-
-    def codes(self, model: DiffusionAutoencoder) -> Tensor:
-        """z_sem of all images, encoded once: a run that goes on reads them."""
-        path = self.out / CODES
-        if (known := _read_codes(path, self.run.identity, len(self.data))) is not None:
-            return known.to(self.data.device)
-        batch = min(self.run.steps.micro_batch or ENCODING_BATCH, ENCODING_BATCH)
-        with needing_memory(
-            f"encoding {batch} images at once", f"try --micro-batch {batch // 2 or 1}"
-        ):
-            z = encode_all(model, self.data, batch)
-        if distributed.is_main():
-            notes = {"identity": self.run.identity}
-            partial = path.with_name(f"{path.name}.partial")
-            write_tensors({"z": z}, partial, notes)
-            os.replace(partial, path)
-        return z
+def latent_stage(schedule: Schedule, model: DiffusionAutoencoder, z: Tensor) -> Stage:
+    """The latent DDIM on z_sem of the training images, N x d, by whose moments `model` normalises."""
+    assert model.latent_net is not None
+    loss = latent_loss(model, model.normalise(z))
+    shows = sheets.of_latent(model)
+    return Stage(LATENT, "latent DDIM", model.latent_net, schedule, loss, shows, model)
 
 
 def state_path(out: Path, name: str) -> Path:
     """Where the stage `name` of the training in `out` keeps its state."""
     return out / f"training-{name}.safetensors"
-
-
-def _train_autoencoder(stages: _Stages) -> None:
-    """The autoencoder, and the latent DDIM on its z_sem. Without the latter the checkpoint has none, unless it is there."""
-    model, init = DiffusionAutoencoder(stages.preset.model).to(stages.data.device), stages.init
-    if init is not None:
-        init.give(model)
-    if init is None or not init.kept:
-        _fit_autoencoder(stages, model)
-    if stages.has_latent:
-        _fit_latent(stages, model)
-        stages.export(model)
-    elif not (stages.out / WEIGHTS).exists():
-        stages.export(without_latent(model))
-
-
-def _fit_autoencoder(stages: _Stages, model: DiffusionAutoencoder) -> None:
-    preset, data = stages.preset, stages.data
-    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
-    pixels = PixelDecoder(preset.model).to(data.device) if _uses_pixels(preset) else None
-    if pixels is not None and preset.pixel_weight:
-        networks["pixels"] = pixels
-    _channels_last(networks)
-    if pixels is not None and preset.encoder is not None:
-        _channels_last(pixels)
-        start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
-        shows = sheets.of_pixels(model.encoder, pixels)
-        loss = pixel_loss(model, data, pixels)
-        stages.fit(ENCODER, "encoder", start, preset.encoder, loss, shows)
-    loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
-    shows = sheets.of_autoencoder(model)
-    bare = without_latent(model)
-    stages.fit(IMAGE, "autoencoder", networks, preset.image, loss, shows, bare)
-
-
-def _fit_latent(stages: _Stages, model: DiffusionAutoencoder) -> None:
-    assert model.latent_net is not None and stages.preset.latent is not None
-    z = stages.codes(model)
-    set_moments(model, z)
-    loss = latent_loss(model, model.normalise(z))
-    net, schedule = model.latent_net, stages.preset.latent
-    stages.fit(LATENT, "latent DDIM", net, schedule, loss, sheets.of_latent(model), model)
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
@@ -185,11 +156,6 @@ def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
         found = DiffusionAutoencoder(replace(model.config, latent=None))
     found.unet, found.encoder = model.unet, model.encoder
     return found
-
-
-def _uses_pixels(preset: Preset) -> bool:
-    """Whether a `PixelDecoder` is trained along: for `ffhq256` it would have 269 million parameters."""
-    return preset.encoder is not None or preset.pixel_weight > 0
 
 
 def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
@@ -207,15 +173,9 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
     model.z_std.copy_(std)
 
 
-def _train_baseline(stages: _Stages) -> None:
-    model = DDIM(stages.preset.model).to(stages.data.device)
-    if stages.init is not None:
-        stages.init.give(model)
-    _channels_last(model.unet)
-    loss = baseline_loss(model, stages.data)
-    shows = sheets.of_baseline(model)
-    stages.fit(IMAGE, "DDIM baseline", model.unet, stages.preset.image, loss, shows, model)
-    stages.export(model)
+def _write(model: DiffusionAutoencoder | DDIM, preset: Preset, folder: Path) -> None:
+    """Export `model` as it is now, in the dtype that is the preset's."""
+    model.save_pretrained(folder, getattr(torch, preset.dtype))
 
 
 def _channels_last(network: nn.Module) -> None:
@@ -321,29 +281,31 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     return loss
 
 
+def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Tensor:
+    """z_sem of all images, encoded once: a run that goes on reads them."""
+    path = out / CODES
+    if (known := _read_codes(path, run.identity, len(data))) is not None:
+        return known.to(data.device)
+    batch = min(run.steps.micro_batch or ENCODING_BATCH, ENCODING_BATCH)
+    remedy = f"try --micro-batch {batch // 2 or 1}"
+    with needing_memory(f"encoding {batch} images at once", remedy):
+        z = encode_all(model, data, batch)
+    if distributed.is_main():
+        partial_path = path.with_name(f"{path.name}.partial")
+        write_tensors({"z": z}, partial_path, {"identity": run.identity})
+        os.replace(partial_path, path)
+    return z
+
+
 def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_BATCH) -> Tensor:
-    """z_sem of every training image, without flips, in float32: N x d. Processes take batches in turns."""
+    """z_sem of every training image, without flips, in float32: N x d. Processes take images in turns."""
     model.eval()
-    own = list(_own_batches(len(data), batch))
-    found = []
-    with data.ahead(iter(own)):
-        for indices in tqdm(
-            own,
-            desc="encoding",
-            unit="batch",
-            leave=False,
-            disable=None if distributed.is_main() else True,
-        ):
-            found.append(model.encode(data.batch(indices)))
-    width = model.config.z_channels
-    z = torch.cat(found) if found else torch.zeros(0, width, device=data.device)
+    own = torch.arange(distributed.rank(), len(data), distributed.world()).split(batch)
+    hidden = None if distributed.is_main() else True
+    with data.ahead(own):
+        bar = tqdm(own, desc="encoding", unit="batch", leave=False, disable=hidden)
+        z = torch.cat([model.encode(data.batch(indices)) for indices in bar])
     return gathered(z, len(data)).clone()
-
-
-def _own_batches(count: int, batch: int) -> Iterator[Tensor]:
-    """This process's images: every `world`-th of all, in batches."""
-    own = torch.arange(distributed.rank(), count, distributed.world())
-    yield from own.split(batch)
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:

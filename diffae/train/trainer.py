@@ -23,22 +23,35 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffae import distributed
+from diffae import bfloat16, distributed
 from diffae.cli import say
 from diffae.errors import Terminated, UserError
 from diffae.nn import Dropout, evaluating
 from diffae.noise import ExampleNoise, Noise, NoiseAhead, generator
 from diffae.train import state
-from diffae.train.memory import TooLittleMemory, needing_memory
-from diffae.train.precision import DTYPES, FLOAT16, FLOAT32
 from diffae.train.sharing import Sharing
-from diffae.train.types import UNSEEN, Adam, Loss, Run, Schedule, Steps, View
+from diffae.train.types import (
+    AUTO,
+    BFLOAT16,
+    DTYPES,
+    FLOAT16,
+    FLOAT32,
+    UNSEEN,
+    Adam,
+    Loss,
+    Run,
+    Schedule,
+    Steps,
+    View,
+)
 from diffae.train.watch.progress import Progress
 from diffae.unet import recompute
 
 SAVE_EVERY_SECONDS = 120.0
 SAVING = 0.02  # of the time, at most: a state of gigabytes is saved less often
 PATIENCE = 100  # steps in a row without a finite gradient before a training gives up
+# Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
+VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
@@ -64,6 +77,20 @@ def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch, drawn once: at 1.2 million images it takes 0.2 seconds."""
     return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def choose_precision(asked: str, device: str) -> tuple[str, str]:
+    """The precision of a training and why, in words: bfloat16 where it is faster, else float32. Raises UserError for float16
+    where there is no GPU: the processor computes it many times slower."""
+    if asked == FLOAT16 and not device.startswith("cuda"):
+        raise UserError("--precision float16: is for GPUs; take bfloat16 or float32")
+    if asked != AUTO:
+        return asked, "as asked"
+    has, why = bfloat16.support(device)
+    found = bfloat16.capabilities()
+    if has and device == "cpu" and VECTORS in found and MATRICES not in found:
+        return FLOAT32, f"this processor's {VECTORS} is slower"
+    return BFLOAT16 if has else FLOAT32, why
 
 
 class Training:
@@ -149,19 +176,16 @@ class Training:
         """Leave the gradient of the batch's mean loss in the weights; returns the mean loss of this process's share."""
         total = torch.zeros((), device=self.parameters[0].device)
         dtype = DTYPES.get(self.precision)
-        parts = list(self.sharing.parts()) if self.steps.by_example else [slice(0, len(indices))]
+        parts = list(self.sharing.parts())
         for number, part in enumerate(parts):
             noise = self._noise(parts, number)
-            weight = self.sharing.weight(part) if self.steps.by_example else 1.0
-            with self._adding(part):
+            weight = self.sharing.weight(part)
+            with self.sharing.adding(part):
                 with torch.autocast(total.device.type, dtype, enabled=dtype is not None):
                     loss = self.sharing.step(lambda: loss_of(indices[part], noise))  # noqa: B023
                 self.scaler.scale(weight * loss).backward()
             total += weight * loss.detach().float()
         return total
-
-    def _adding(self, part: slice) -> AbstractContextManager[Any]:
-        return self.sharing.adding(part) if self.steps.by_example else nullcontext()
 
     def _noise(self, parts: list[slice], number: int) -> Noise:
         """The noise of a part of this step's batch, and the masks of its dropout."""
@@ -211,7 +235,7 @@ class Training:
                 tensors[f"adam.{key}.{name}"] = value
         tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
         for name, number in self.scaler.state_dict().items():
-            tensors[f"scaler.{name}"] = torch.tensor(float(number), dtype=torch.float64)
+            tensors[f"scaler.{name}"] = torch.from_numpy(np.array(number))  # float64 or int64
         now = state.State(tensors, self.step, self.skipped, self.precisions, self.seconds)
         state.save(path, now, identity, self.steps.keep)
 
@@ -224,10 +248,14 @@ class Training:
         if found is None:
             return
         self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
-        self._note_precision(found.precision)
+        self.precisions = found.precision
+        if found.precision.split()[-1] != self.precision:
+            self.precisions = f"{found.precision} to step {self.step}, then {self.precision}"
+            say(f"precision: {self.precisions}")
         tensors = found.tensors
-        if scaler := {k: tensors[n] for k in SCALER if (n := f"scaler.{k}") in tensors}:
-            self._load_scaler(scaler)
+        if self.scaler.is_enabled() and "scaler.scale" in tensors:
+            now = {name: tensors[f"scaler.{name}"].item() for name in SCALER}
+            self.scaler.load_state_dict(now)
         with torch.no_grad():
             for name, buffer in self.buffers.items():
                 buffer.copy_(tensors[f"buffer.{name}"])
@@ -240,20 +268,6 @@ class Training:
                 }
                 step = tensors[f"adam.step.{name}"].to(parameter.device, copy=True)  # not mapped
                 self.optimiser.state[parameter] = {"step": step, **moments}
-
-    def _load_scaler(self, found: dict[str, Tensor]) -> None:
-        """Go on with the scale of float16's gradients, where this training has one."""
-        if self.scaler.is_enabled():
-            whole = ("growth_interval", "_growth_tracker")
-            now = {k: int(v) if k in whole else float(v) for k, v in found.items()}
-            self.scaler.load_state_dict(now)
-
-    def _note_precision(self, before: str) -> None:
-        """Say so if the steps before were taken in another precision, and keep it on record."""
-        self.precisions = before
-        if before.split()[-1] != self.precision:
-            self.precisions = f"{before} to step {self.step}, then {self.precision}"
-            say(f"precision: {self.precisions}")
 
     @torch.no_grad()
     def use_ema(self) -> None:
@@ -279,14 +293,6 @@ class Training:
             ema.copy_(weights)
 
 
-Reading = Callable[[Iterator[Tensor]], AbstractContextManager[None]]
-
-
-def at_once(orders: Iterator[Tensor]) -> AbstractContextManager[None]:
-    """Nothing is read ahead."""
-    return nullcontext()
-
-
 def fit(
     network: nn.Module,
     loss_of: Loss,
@@ -297,7 +303,7 @@ def fit(
     run: Run,
     adam: Adam = Adam(),
     by_example: bool = False,
-    reading: Reading = at_once,
+    reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
     view: View = UNSEEN,
 ) -> Training:
     """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between runs.
@@ -310,7 +316,8 @@ def fit(
     steps = replace(run.steps, by_example=by_example)
     training = Training(network, schedule, run.seed, precision, adam, steps)
     training.load(path, run.identity)
-    begun, average, rest = training.step, math.nan, _Rest()
+    begun, average = training.step, math.nan
+    due = time.monotonic() + SAVE_EVERY_SECONDS
     with (
         Progress(schedule, training.seen, title) as progress,
         interrupts_deferred() as interrupted,
@@ -318,7 +325,8 @@ def fit(
         _kept(training, path, run),
         needing_memory(title, _with_less_memory(training)),
     ):
-        run.watch.begins(training, view, interrupted)
+        for watch in run.watches:
+            watch.begins(training, view, interrupted)
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, run.seed, training.step)
             loss = training.advance(loss_of, indices)
@@ -326,15 +334,18 @@ def fit(
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             _check_patience(training, title, loss)
             progress.step(training.seen, average, training.skipped)
-            run.watch.step(loss)
+            for watch in run.watches:
+                watch.step(loss)
             stop = training.sharing.any(bool(interrupted()))
-            if (stop or rest.is_over()) and training.in_a_row == 0:
-                rest.until_after(lambda: _save(training, path, run))
+            if (stop or time.monotonic() > due) and training.in_a_row == 0:
+                took = _save(training, path, run)
+                due = time.monotonic() + max(SAVE_EVERY_SECONDS, took / SAVING)
             if stop:
                 raise KeyboardInterrupt if interrupted() == signal.SIGINT else Terminated
     if training.step > begun:
         _save(training, path, run)
-    run.watch.ends()
+    for watch in run.watches:
+        watch.ends()
     training.use_ema()
     if training.skipped:
         say(
@@ -366,6 +377,32 @@ def _kept(training: Training, path: Path, run: Run) -> Iterator[None]:
         raise
 
 
+# What a RuntimeError says where PyTorch's allocator on a CPU, oneDNN or cuBLAS got no memory.
+REFUSED = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "could not create a memory",
+    "ALLOC_FAILED",
+)
+
+
+class TooLittleMemory(UserError):
+    """Memory ran out, perhaps within an update of the weights: what is in memory is not to be saved."""
+
+
+@contextmanager
+def needing_memory(what: str, remedy: str) -> Iterator[None]:
+    """Raise TooLittleMemory, saying what needed it and what to do, where the memory within does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(words in str(error) for words in REFUSED):
+            raise
+        raise TooLittleMemory(f"{what}: too little memory; {remedy}") from None
+
+
 def _with_less_memory(training: Training) -> str:
     """What to do where a step takes too much memory."""
     steps, part = training.steps, training.sharing.part
@@ -377,27 +414,14 @@ def _with_less_memory(training: Training) -> str:
     )
 
 
-def _save(training: Training, path: Path, run: Run) -> None:
-    """Keep the state, once for all processes, which have the same."""
-    run.watch.saves()
+def _save(training: Training, path: Path, run: Run) -> float:
+    """Keep the state, once for all processes, which have the same. Returns the seconds that it took."""
+    begun = time.monotonic()
+    for watch in run.watches:
+        watch.saves()
     if distributed.is_main():
         training.save(path, run.identity)
-
-
-class _Rest:
-    """The time between two states: two minutes, or as long as saving takes no more than its share of the time."""
-
-    def __init__(self) -> None:
-        self.ends = time.monotonic() + SAVE_EVERY_SECONDS
-
-    def is_over(self) -> bool:
-        return time.monotonic() > self.ends
-
-    def until_after(self, save: Callable[[], None]) -> None:
-        begun = time.monotonic()
-        save()
-        now = time.monotonic()
-        self.ends = now + max(SAVE_EVERY_SECONDS, (now - begun) / SAVING)
+    return time.monotonic() - begun
 
 
 def _check_patience(training: Training, title: str, loss: float) -> None:

@@ -1,19 +1,21 @@
 """What a training is made of, as its modules tell each other: schedule, steps, run, outcome, and who watches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from diffae.errors import UserError
 from diffae.settings import Range, check
-from diffae.train.precision import FLOAT32
 
 # (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
 Loss = Callable[[Tensor, Any], Tensor]
+AUTO, BFLOAT16, FLOAT16, FLOAT32 = "auto", "bfloat16", "float16", "float32"
+DTYPES = {BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}  # of autocast
 MOST = 10**12  # examples: what a number may be, not what anyone has trained
 
 
@@ -147,9 +149,6 @@ class Watch:
         """The training is over, or gives up."""
 
 
-NOBODY = Watch()
-
-
 @dataclass(frozen=True)
 class Run:
     """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
@@ -160,4 +159,4 @@ class Run:
     precision: str = FLOAT32
     steps: Steps = Steps()
     workers: int = 0
-    watch: Watch = NOBODY
+    watches: Sequence[Watch] = ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from diffae.train.memory import activation_bytes
+from diffae.train.dry_run import activation_bytes
 from diffae.train.presets import PRESETS
 from diffae.unet import SemanticEncoder, UNet, recompute
 

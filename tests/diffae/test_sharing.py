@@ -122,7 +122,7 @@ def test_a_mask_of_dropout_belongs_to_an_example():
 
 
 def test_a_loss_of_whole_batches_is_not_cut():
-    network = torch.nn.Linear(1, 1)
+    network = torch.torch.nn.Linear(1, 1)
     with pytest.raises(UserError, match="in one process, without --micro-batch"):
         Training(network, SCHEDULE, 0, steps=Steps(2))
 
@@ -391,16 +391,20 @@ def test_codes_of_another_training_or_damaged_are_made_anew(tmp_path):
         assert path.read_bytes() == whole
 
 
-def test_a_large_state_is_saved_less_often(monkeypatch):
-    """A state that takes a minute to write is written every fifty minutes: a fiftieth of the time."""
-    now = [1000.0]
+def test_a_large_state_is_saved_less_often(tmp_path, monkeypatch):
+    """A state that takes a minute to write is written every fifty minutes: a fiftieth of the time. A step takes 50 seconds."""
+    now, saved, network = [0.0], [], torch.nn.Linear(1, 1)
     monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
-    rest = trainer._Rest()
-    assert not rest.is_over()
-    now[0] += 121
-    assert rest.is_over()
-    rest.until_after(lambda: now.__setitem__(0, now[0] + 60))
-    now[0] += 2999
-    assert not rest.is_over()
-    now[0] += 2
-    assert rest.is_over()
+
+    def save(*_):
+        saved.append(now[0])
+        now[0] += 60
+
+    def loss(indices, noise):
+        now[0] += 50
+        return network(torch.ones(1)).sum()
+
+    monkeypatch.setattr(state, "save", save)
+    schedule = replace(SCHEDULE, samples=80 * SCHEDULE.batch_size)
+    trainer.fit(network, loss, 8, schedule, tmp_path / "s", "eighty", Run(0, "me"))
+    assert saved == [150, 3260, 4120]

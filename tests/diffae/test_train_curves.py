@@ -48,10 +48,10 @@ class Slope:
         return self.network.weight.square().sum()
 
 
-def watched(slope, folder, path, watch=None):
+def watched(slope, folder, path):
     """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
-    watch = watch or Curves([TensorBoard(folder)])
-    fit(slope.network, slope.loss, 8, LONG, path, "test", Run(0, "me", watch=watch), view=View("image"))  # fmt: skip
+    watch = TensorBoard(folder)
+    fit(slope.network, slope.loss, 8, LONG, path, "test", Run(0, "me", watches=[watch]), view=View("image"))  # fmt: skip
     watch.close()
 
 
@@ -89,11 +89,11 @@ def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_
         if step == 6:
             raise Kill
 
-    watch = Curves([TensorBoard(tmp_path / "killed")])  # which is never closed
-    with pytest.raises(Kill):
-        watched(Slope(kill), tmp_path / "killed", tmp_path / "b", watch)
+    with pytest.raises(Kill):  # nothing is closed
+        watched(Slope(kill), tmp_path / "killed", tmp_path / "b")
     stage = TensorBoard(tmp_path / "killed")
-    stage.begins("image", 12, 0)
+    at_three = SimpleNamespace(seen=12, seconds=0.0, schedule=LONG)
+    stage.begins(at_three, View("image"), lambda: 0)
     for lost in (16, 20):  # as if more had come to the disk
         stage.scalars(lost, {"loss": 99.0})
     stage.close()
@@ -109,23 +109,17 @@ def test_a_stage_that_is_over_writes_nothing_when_the_training_goes_on(tmp_path)
     assert sorted((tmp_path / "logs").rglob("*")) == before
 
 
-class Kept:
-    """A writer that keeps what it is told."""
+class Kept(Curves):
+    """Curves that are kept."""
 
     def __init__(self):
         self.points, self.flushed = [], []
 
-    def begins(self, *arguments):
-        pass
-
     def scalars(self, seen, values):
         self.points.append((seen, values))
 
-    def flush(self):
+    def saves(self):
         self.flushed.append(len(self.points))
-
-    def close(self):
-        pass
 
 
 def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, monkeypatch):
@@ -137,7 +131,7 @@ def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, 
         saved.append((now.step, kept.flushed[-1]))
 
     monkeypatch.setattr(trainer.state, "save", save)
-    run = Run(0, "me", watch=Curves([kept]))
+    run = Run(0, "me", watches=[kept])
     fit(slope.network, slope.loss, 8, LONG, tmp_path / "s", "t", run)
     assert saved[-1] == (10, 10) and all(step == points for step, points in saved)
 
@@ -151,8 +145,7 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
         bad = math.nan if slope.calls == 4 else 1.0
         return bad * slope.network.weight.sum()
 
-    watch = Curves([kept])
-    fit(slope.network, loss, 8, LONG, tmp_path / "s", "t", Run(0, "me", watch=watch))
+    fit(slope.network, loss, 8, LONG, tmp_path / "s", "t", Run(0, "me", watches=[kept]))
     assert [seen for seen, _ in kept.points] == [8, 16, 24, 32, 40]
     second = kept.points[1][1]
     assert second["skipped steps"] == 1 and 2.9 < second["loss"] <= 3.0
@@ -161,16 +154,15 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
 
 def test_a_long_stage_has_a_point_every_hundred_steps():
     for steps, every in ((10, 1), (2_000, 4), (1_000_000, 100)):
-        kept, watch = Kept(), None
-        watch = Curves([kept])
+        kept = Kept()
         schedule = replace(SCHEDULE, samples=4 * steps)
         training = SimpleNamespace(
             step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule
         )
-        watch.begins(training, View("image"), lambda: 0)
+        kept.begins(training, View("image"), lambda: 0)
         for step in range(1, 9 * every + 1):
             training.step, training.seen, training.seconds = step, 4 * step, 0.5 * step
-            watch.step(1.0)
+            kept.step(1.0)
         assert [seen for seen, _ in kept.points] == [4 * every * n for n in range(1, 10)]
         assert kept.points[-1][1]["images per second"] == pytest.approx(8.0)
 
@@ -199,8 +191,8 @@ def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_pat
 
     monkeypatch.setattr(curves, "needed", lambda *_: SimpleNamespace(init=init))
     for _ in range(2):
-        watch = Curves([WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})])
-        run = Run(0, "me", watch=watch)
+        watch = WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})
+        run = Run(0, "me", watches=[watch])
         for stage in ("image", "latent"):
             slope = Slope()
             fit(slope.network, slope.loss, 8, LONG, tmp_path / stage, "t", run, view=View(stage))
@@ -255,18 +247,19 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_written(
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
     args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0, evaluate_every=None)
-    assert len(flags.watch_of(args, TINY, tmp_path, None, None)._watches) == 1
+    assert len(flags.watches_of(args, TINY, tmp_path, None, None)) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    assert not flags.watch_of(args, TINY, tmp_path, None, None)._watches
+    assert not flags.watches_of(args, TINY, tmp_path, None, None)
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):
     images = pictures(12)
     for name in ("plain", "watched"):
-        watch = Curves([TensorBoard(tmp_path / "logs")] if name == "watched" else [])
+        watches = [TensorBoard(tmp_path / "logs")] if name == "watched" else []
         (tmp_path / name).mkdir()
-        train(TINY, images, tmp_path / name, Run(0, "me", watch=watch), "cpu")
-        watch.close()
+        train(TINY, images, tmp_path / name, Run(0, "me", watches=watches), "cpu")
+        for watch in watches:
+            watch.close()
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "watched"))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"image", "latent"}
@@ -340,8 +333,7 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
             now[0] += pace(step)
             return losses[step - 1] + 0 * network.weight.sum()
 
-        watch = Curves([kept])
-        return fit(network, loss, 8, LONG, tmp_path / "state", "tiny", Run(0, "me", watch=watch))
+        return fit(network, loss, 8, LONG, tmp_path / "state", "tiny", Run(0, "me", watches=[kept]))
 
     with pytest.raises(Kill):
         go_on(1, last=4)

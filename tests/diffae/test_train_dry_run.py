@@ -11,21 +11,26 @@ from torch import nn
 from diffae import cli
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.train import costs, dry_run
+from diffae.train import dry_run
 from diffae.train.__main__ import main
-from diffae.train.memory import activation_bytes
+from diffae.train.dry_run import Costs, Kept, activation_bytes, loss_of
 from diffae.train.presets import PRESETS
+from diffae.train.stages import Stage
 from diffae.train.trainer import Training
 from diffae.train.types import Schedule
-from diffae.unet import Stage
+from diffae.unet import Stage as Blocks
 
 
-def stages(preset, precision="float32"):
-    return {s.name: s for s in costs.plan(preset, "cpu", precision)}
+def stages(preset):
+    return {s.name: s for s in dry_run.plan(preset, "cpu")}
+
+
+def parameters(stage):
+    return sum(p.numel() for p in stage.network.parameters())
 
 
 def counted(preset, precision="float32"):
-    return {c.name: c for c in costs.counted(preset, precision)}
+    return {c.name: c for c in dry_run.counted(preset, precision)}
 
 
 def test_the_parameters_are_those_of_the_networks():
@@ -34,16 +39,16 @@ def test_the_parameters_are_those_of_the_networks():
     found = stages(preset)
     assert list(found) == ["image", "latent"]
     everything = sum(p.numel() for p in model.parameters())
-    assert found["image"].parameters + found["latent"].parameters == everything
+    assert parameters(found["image"]) + parameters(found["latent"]) == everything
     assert list(stages(PRESETS["smoke"])) == ["encoder", "image", "latent"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_memory_is_that_of_a_step_that_is_computed(precision):
     """Counted without numbers from one and two examples, against what autograd keeps for eight real ones."""
-    stage = stages(PRESETS["smoke"], precision)["image"]
+    stage = stages(PRESETS["smoke"])["image"]
     predicted = counted(PRESETS["smoke"], precision)["image"]
-    measured = activation_bytes(stage.network, lambda: stage.loss(8))
+    measured = activation_bytes(stage.network, lambda: loss_of(stage, 8, precision))
     assert predicted.kept.of(8) == pytest.approx(measured, rel=0.01)
     assert predicted.bytes(8, False) == 20 * predicted.parameters + predicted.kept.of(8)
     assert predicted.recomputed.of(8) < 0.5 * measured
@@ -75,8 +80,8 @@ def test_devices_share_a_batch_and_each_takes_the_step(devices, part, rate, monk
     """An example takes 10 ms, a step of Adam 80 ms: of a batch of 32 that is 2.5 ms an example, of a quarter 10 ms."""
     asked = []
 
-    def seconds(stage, examples):
-        again = {m.recomputes for m in stage.network.modules() if isinstance(m, Stage)}
+    def seconds(stage, examples, precision):
+        again = {m.recomputes for m in stage.network.modules() if isinstance(m, Blocks)}
         asked.append((examples, again))
         return 0.01, 0.08
 
@@ -90,10 +95,10 @@ def test_devices_share_a_batch_and_each_takes_the_step(devices, part, rate, monk
 
 def test_the_disk_that_is_told_is_what_a_training_writes(tmp_path):
     """A state has weights, their average and two moments; another is written before the oldest goes."""
-    preset, nothing = PRESETS["smoke"], costs.Kept(0, 0)
+    preset, nothing = PRESETS["smoke"], Kept(0, 0)
     found = [
-        costs.Costs(s.name, s.schedule, s.parameters, 1, nothing, nothing)
-        for s in costs.plan(preset, "cpu", "float32")
+        Costs(s.name, s.schedule, parameters(s), 1, nothing, nothing)
+        for s in dry_run.plan(preset, "cpu")
     ]
     network = nn.Linear(1000, 500)
     training = Training(network, SCHEDULE, 0)
@@ -115,17 +120,17 @@ def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, largest, mo
     """A pass of n takes a launch and 10 microseconds an example; the step takes a launch alone."""
     asked, network = [], nn.Linear(1, 1)
 
-    def loss(examples):
-        asked.append(examples)
-        return network(torch.ones(examples, 1)).mean()
+    def loss(indices, noise):
+        asked.append(len(indices))
+        return network(torch.ones(len(indices), 1)).mean()
 
-    def timed(work, stage):
+    def timed(work, device):
         work()
-        return launch + (1e-5 * asked[-1] if work.__name__ == "<lambda>" else 0)
+        return launch + (1e-5 * asked[-1] if work.__name__ == "backward" else 0)
 
-    monkeypatch.setattr(costs, "_timed", timed)
-    stage = costs.Stage("latent", network, Schedule(5_120, 512, 1e-3), loss)
-    each, step = costs.seconds(stage, 512)
+    monkeypatch.setattr(dry_run, "_timed", timed)
+    stage = Stage("latent", "latent DDIM", network, Schedule(5_120, 512, 1e-3), loss, None)
+    each, step = dry_run.seconds(stage, 512, "float32")
     assert max(asked) == largest
     assert each == pytest.approx(launch / largest + 1e-5) and step == launch
 
@@ -159,9 +164,9 @@ def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_what_fits_into_a_device(gigabytes, flags, expected, monkeypatch):
     """ffhq128's numbers: 2.57 GB, and for each example 0.454, or 0.086 recomputed (bfloat16)."""
     monkeypatch.setattr(dry_run, "_memory_of", lambda device: gigabytes * 10**9)
-    kept, again = costs.Kept(281_235_712, 453_780_800), costs.Kept(1_055_488, 86_169_216)
+    kept, again = Kept(281_235_712, 453_780_800), Kept(1_055_488, 86_169_216)
     preset = PRESETS["ffhq128"]
-    image = costs.Costs("image", preset.image, 128_545_155, 1, kept, again)
+    image = Costs("image", preset.image, 128_545_155, 1, kept, again)
     how = dry_run.How("cpu", "bfloat16", **flags)
     assert list(dry_run._fits([image], how)) == [f"{gigabytes} GB of memory here: {expected}"]
 

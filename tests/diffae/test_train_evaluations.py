@@ -20,7 +20,7 @@ from diffae.train import __main__ as command
 from diffae.train import stages
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
-from diffae.train.types import NOBODY, Run, View
+from diffae.train.types import Run, View
 from diffae.train.watch import evaluations
 from diffae.train.watch.evaluations import Evaluations, Measuring
 
@@ -44,7 +44,7 @@ def trained(out, watched=True, every=12, measuring=MEASURING):
     (out / "training.json").write_text("{}")
     spacing = {"image": every, "latent": every}
     watch = Evaluations(out / "evaluations", out / "training.json", spacing, measuring)
-    run = Run(0, "me", watch=watch if watched else NOBODY)
+    run = Run(0, "me", watches=[watch] if watched else [])
     train(TINY, pictures(12), out, run, "cpu")
     return out
 
@@ -137,7 +137,7 @@ def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []
     watch = Evaluations(tmp_path, tmp_path, {"image": 4}, MEASURING)
     monkeypatch.setattr(watch, "_export", lambda *_: waited.append("exported"))
-    monkeypatch.setattr(watch, "_measure", lambda *_: waited.append("measured"))
+    monkeypatch.setattr(watch, "_run", lambda *_: waited.append("measured"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)

@@ -21,10 +21,10 @@ from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
 from diffae.errors import UserError
 from diffae.model import DiffusionAutoencoder
 from diffae.train import __main__ as command
-from diffae.train import precision, stages, state, trainer
+from diffae.train import stages, state, trainer
 from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments, train
-from diffae.train.trainer import Training, batch_indices, fit, identity_of
+from diffae.train.trainer import Training, batch_indices, choose_precision, fit, identity_of
 from diffae.train.types import Outcome, Run
 from diffae.trained_on import TrainedOn
 
@@ -135,7 +135,8 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
     tmp_path, monkeypatch, capsys
 ):
     """It was interrupted after four steps, the newest of its states is damaged, and it goes on after three."""
-    monkeypatch.setattr(trainer._Rest, "is_over", lambda rest: True)  # saves after every step
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
+    monkeypatch.setattr(trainer, "SAVING", 1e9)  # saves after every step
     whole, stopped, save = tmp_path / "whole", tmp_path / "stopped", state.save
     whole.mkdir()
     stopped.mkdir()
@@ -295,10 +296,10 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path):
 def test_bfloat16_is_taken_where_it_is_faster(capabilities, chosen, monkeypatch):
     monkeypatch.setattr(bfloat16, "capabilities", lambda: capabilities)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    assert precision.choose("auto", "cpu")[0] == chosen
+    assert choose_precision("auto", "cpu")[0] == chosen
     for asked in ("bfloat16", "float32"):
-        assert precision.choose(asked, "cpu")[0] == asked
-    assert precision.choose("float16", "cuda:1") == ("float16", "as asked")
+        assert choose_precision(asked, "cpu")[0] == asked
+    assert choose_precision("float16", "cuda:1") == ("float16", "as asked")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import normal
 from diffae.train import __main__ as command
 from diffae.train.stages import train
-from diffae.train.types import NOBODY, Run, View
+from diffae.train.types import Run, View
 from diffae.train.watch import flags, sheets
+from diffae.train.watch.curves import Curves
 from diffae.train.watch.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.trained_on import TrainedOn
 from reports.sheets import read_sheet
@@ -27,15 +28,25 @@ from reports.sheets import read_sheet
 IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def drawn(folder, every: int | None = 8, shown=lambda path: None) -> Sheets:
+class Told(Curves):
+    """The sheets that curves are given."""
+
+    def __init__(self):
+        self.paths = []
+
+    def picture(self, path):
+        self.paths.append(path)
+
+
+def drawn(folder, every: int | None = 8, curves=()) -> Sheets:
     by_stage = dict.fromkeys(("encoder", "image", "latent"), every) if every else None
-    return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, shown)
+    return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, curves)
 
 
-def trained(out, watch=NOBODY, preset=TINY):
+def trained(out, *watches, preset=TINY):
     """The tiny preset on twelve pictures, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
-    train(preset, pictures(12), out, Run(0, "me", watch=watch), "cpu")
+    train(preset, pictures(12), out, Run(0, "me", watches=watches), "cpu")
     return out
 
 
@@ -83,7 +94,7 @@ def test_a_sheet_has_what_the_averaged_model_makes_of_the_images_and_the_noise(t
 def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
     of_ddim = replace(TINY.model, kind="ddim", encoder_channel_mult=(), latent=None)
     preset = replace(TINY, model=of_ddim, latent=None)
-    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"), preset)
+    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"), preset=preset)
     model = DDIM.from_pretrained(out)
     samples = model.decode(normal(0, "sheet", range(3), (3, 8, 8)), STEPS, SOLVER)
     inverted = model.decode(model.encode_stochastic(IMAGES, STEPS, SOLVER), STEPS, SOLVER)
@@ -95,7 +106,7 @@ def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
 
 def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):
     preset = replace(TINY, encoder=replace(TINY.image, learning_rate=0.02), latent=None)
-    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=4), preset)
+    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=4), preset=preset)
     first, last = (rows(tmp_path / f"sheets/encoder/0000000000{n}.png") for n in ("04", "24"))
     assert list(last) == ["image", "pixel decoder"]
     errors = [abs(found["pixel decoder"].astype(int) - found["image"]).mean() for found in (first, last)]  # fmt: skip
@@ -114,21 +125,21 @@ def test_a_training_with_sheets_is_the_training(tmp_path):
 
 
 def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_path):
-    told = []
-    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=10, shown=told.append))
-    assert [path.name for path in told] == [f"{n:012}.png" for n in (12, 20, 24)] * 2
-    about = read_sheet(told[0]).about
+    told = Told()
+    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=10, curves=[told]))
+    assert [path.name for path in told.paths] == [f"{n:012}.png" for n in (12, 20, 24)] * 2
+    about = read_sheet(told.paths[0]).about
     assert (about["stage"], about["images_seen"]) == ("image", 12)
-    assert "12 images seen" in read_sheet(told[0]).title
+    assert "12 images seen" in read_sheet(told.paths[0]).title
 
 
 def test_a_training_that_goes_on_draws_no_sheet_again(tmp_path):
     """Nor does it miss one that was not finished when it was killed, at the very step of its state."""
     trained(tmp_path / "out", drawn(tmp_path / "sheets"))
     (tmp_path / "sheets/image/000000000024.png").unlink()
-    told = []
-    trained(tmp_path / "out", drawn(tmp_path / "sheets", shown=told.append))
-    assert [path.parent.name + path.name for path in told] == ["image000000000024.png"]
+    told = Told()
+    trained(tmp_path / "out", drawn(tmp_path / "sheets", curves=[told]))
+    assert [path.parent.name + path.name for path in told.paths] == ["image000000000024.png"]
 
 
 def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, monkeypatch):
@@ -137,14 +148,14 @@ def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, mon
     monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
 
     class Slow(Sheets):
-        def _draw(self, path, shows):
+        def _draw(self, path):
             now[0] += 10
             told.append(path.name)
 
     training = SimpleNamespace(
         step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=4_000)
     )
-    watch = Slow(tmp_path, "t", lambda: IMAGES, "", None, lambda path: None)
+    watch = Slow(tmp_path, "t", lambda: IMAGES, "", None)
     watch.begins(training, View("image", lambda images: {}), lambda: 0)
     for step in range(1, 1_001):
         training.step, training.seen, training.seconds = step, 4 * step, float(step)
@@ -158,7 +169,7 @@ def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []
     watch = drawn(tmp_path / "sheets", every=4)
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    monkeypatch.setattr(watch, "_draw", lambda path, shows: waited.append("drawn"))
+    monkeypatch.setattr(watch, "_draw", lambda path: waited.append("drawn"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
     watch.begins(training, View("image", lambda images: {}), lambda: 0)
@@ -203,7 +214,7 @@ def test_the_flag_says_how_often_and_never(data, tmp_path):
     preset = replace(TINY, latent=replace(TINY.latent, samples=240))
     for every, count in ((None, 1), (6, 1), (0, 0)):
         args.sheet_every = every
-        found = flags.watch_of(args, preset, tmp_path, data, seen)._watches
+        found = flags.watches_of(args, preset, tmp_path, data, seen)
         assert len(found) == count
         assert all(watch._every == (every and by_stage) for watch in found)
 

@@ -74,7 +74,7 @@ def test_a_killed_training_of_a_sized_preset_goes_on(folder, tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stages._Stages, "codes", killed)
+        patch.setattr(stages, "_codes", killed)
         command.main([*arguments, str(tmp_path / "killed")])
     command.main([*arguments, str(tmp_path / "killed")])
     whole, again = (tmp_path / name / "model.safetensors" for name in ("whole", "killed"))

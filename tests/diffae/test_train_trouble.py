@@ -23,9 +23,8 @@ from diffae.train import __main__ as command
 from diffae.train import images as images_module
 from diffae.train import stages, state
 from diffae.train.images import Images, OnDisk, Skipping, source_of
-from diffae.train.memory import TooLittleMemory, needing_memory
 from diffae.train.presets import PRESETS
-from diffae.train.trainer import Training, fit
+from diffae.train.trainer import TooLittleMemory, Training, fit, needing_memory
 from diffae.train.types import Run, Steps
 
 ROOT = Path(__file__).parents[2]
@@ -256,18 +255,18 @@ GPU = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacit
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    "error",
     [
-        (MemoryError(), "work: too little memory; wait"),
-        (RuntimeError(CPU), "work: too little memory (64 bytes more were asked for); wait"),
-        (torch.OutOfMemoryError(GPU), "work: too little memory (2.00 GiB more were asked for); wait"),
-        (RuntimeError("could not create a memory object"), "work: too little memory; wait"),
+        MemoryError(),
+        RuntimeError(CPU),
+        torch.OutOfMemoryError(GPU),
+        RuntimeError("could not create a memory object"),
     ],
-)  # fmt: skip
-def test_too_little_memory_is_one_line(error, told):
+)
+def test_too_little_memory_is_one_line(error):
     with pytest.raises(TooLittleMemory) as found, needing_memory("work", "wait"):
         raise error
-    assert str(found.value) == told
+    assert str(found.value) == "work: too little memory; wait"
 
 
 def test_other_errors_are_as_they_were():
@@ -296,7 +295,7 @@ def test_a_step_that_takes_too_much_memory_says_what_to_try(steps, told, tmp_pat
     run = Run(0, "me", steps=steps)
     with pytest.raises(TooLittleMemory) as error:
         fit(network, loss, 8, SCHEDULE, tmp_path / "s", "tiny: it", run, by_example=True)
-    assert str(error.value).startswith("tiny: it: too little memory (64 bytes")
+    assert str(error.value).startswith("tiny: it: too little memory; ")
     assert told in str(error.value)
     assert not (tmp_path / "s").exists()
 

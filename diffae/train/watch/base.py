@@ -3,36 +3,53 @@
 `curves` writes numbers for TensorBoard and Weights & Biases, `sheets` draws pictures, `evaluations` has the model measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from diffae import distributed
 from diffae.train.types import TrainingStatus, View, Watch
 
+PER_STAGE = 10  # times, where nobody says how often
 
-class Several(Watch):
-    """Some that are told, in order."""
 
-    def __init__(self, watches: Sequence[Watch]):
-        self._watches = watches
+class Periodic(Watch):
+    """Makes `folder`/STAGE/IMAGES after every so many images and at the end of a stage, once for all processes.
+
+    `every` is by stage. What is there already is not made again.
+    """
+
+    ending = ""  # of the name of what is made
+
+    def __init__(self, folder: Path, every: Mapping[str, int] | None):
+        self._folder, self._every = folder, every
 
     def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        for watch in self._watches:
-            watch.begins(training, view, stop)
+        self._training, self._view, self._stop = training, view, stop
+        self._look()
 
     def step(self, loss: float) -> None:
-        for watch in self._watches:
-            watch.step(loss)
+        self._look()
 
-    def saves(self) -> None:
-        for watch in self._watches:
-            watch.saves()
+    def _look(self) -> None:
+        training, stage = self._training, self._view.stage
+        if not self._sees() or not is_due(training, self._spacing()):
+            return
+        path = self._folder / stage / f"{training.seen:012}{self.ending}"
+        if distributed.is_main() and not path.exists():
+            self._make(path)
+        distributed.barrier()  # the others wait here, where no collective of theirs runs out of time
 
-    def ends(self) -> None:
-        for watch in self._watches:
-            watch.ends()
+    def _spacing(self) -> int:
+        if self._every is None:
+            return max(1, self._training.schedule.samples // PER_STAGE)
+        return self._every[self._view.stage]
 
-    def close(self) -> None:
-        for watch in self._watches:
-            watch.close()
+    def _sees(self) -> bool:
+        """Whether there is anything to be made of this stage."""
+        raise NotImplementedError
+
+    def _make(self, path: Path) -> None:
+        raise NotImplementedError
 
 
 def is_due(training: TrainingStatus, images: int) -> bool:

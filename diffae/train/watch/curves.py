@@ -7,9 +7,9 @@ that a run that goes on has taken itself).
 import importlib
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -27,72 +27,44 @@ MOST_STEPS = 100  # between two points
 SHEET = "sheet"
 
 
-class Writer(Protocol):
-    """Where numbers and pictures of one stage after the other go, by the images that it has seen."""
-
-    def begins(self, stage: str, seen: int, before: int) -> None:
-        """`stage` goes on after `seen` of its images; the stages before it saw `before`."""
-
-    def scalars(self, seen: int, values: Mapping[str, float]) -> None: ...
-
-    def picture(self, seen: int, path: Path) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Curves(Watch):
-    """Loss, learning rate, norm of the gradient before it is clipped, images a second of the steps, and steps not taken."""
+    """Loss, learning rate, norm of the gradient before it is clipped, images a second of the steps, and steps not taken.
 
-    def __init__(self, writers: Sequence[Writer]):
-        self._writers = writers
-        self._before = 0
-        self._every = 1  # steps
-        self._training: TrainingStatus | None = None
-        self._losses: list[float] = []
-        self._norms: list[float] = []
-        self._last = (0, 0.0)  # images and seconds at the last point
+    Where they go says a subclass: `scalars` and `picture`.
+    """
+
+    _training: TrainingStatus
+    _stage = ""
+    _every = 1  # steps
+    _before = 0  # images of the stages before
 
     def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        self._training = training
+        self._training, self._stage = training, view.stage
         self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
         self._forget(training)
-        for writer in self._writers:
-            writer.begins(view.stage, training.seen, self._before)
 
     def step(self, loss: float) -> None:
-        training = self._of()
+        training = self._training
         self._losses.append(loss)
         self._norms.append(training.norm)
         if training.step % self._every == 0 or training.step == training.schedule.steps:
-            values = self._values(training)
-            for writer in self._writers:
-                writer.scalars(training.seen, values)
+            self.scalars(training.seen, self._values(training))
             self._forget(training)
+
+    def scalars(self, seen: int, values: Mapping[str, float]) -> None:
+        """A point after so many images of the stage."""
+        raise NotImplementedError
 
     def picture(self, path: Path) -> None:
         """A sheet was drawn."""
-        for writer in self._writers:
-            writer.picture(self._of().seen, path)
-
-    def saves(self) -> None:
-        for writer in self._writers:
-            writer.flush()
+        raise NotImplementedError
 
     def ends(self) -> None:
-        self._before += self._of().seen
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-    def _of(self) -> TrainingStatus:
-        assert self._training is not None
-        return self._training
+        self._before += self._training.seen
 
     def _forget(self, training: TrainingStatus) -> None:
-        self._losses, self._norms = [], []
+        self._losses: list[float] = []
+        self._norms: list[float] = []
         self._last = training.seen, training.seconds
 
     def _values(self, training: TrainingStatus) -> dict[str, float]:
@@ -108,7 +80,7 @@ class Curves(Watch):
         }
 
 
-class TensorBoard:
+class TensorBoard(Curves):
     """Event files in a folder for each stage, which TensorBoard shows as runs of their own.
 
     What another run has written beyond where this one goes on is marked as void (`purge_step`).
@@ -120,21 +92,22 @@ class TensorBoard:
         ).SummaryWriter
         self._folder = folder
         self._writer: SummaryWriter | None = None
-        self._stage, self._begun = "", 0
 
-    def begins(self, stage: str, seen: int, before: int) -> None:
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
+        super().begins(training, view, stop)
         self.close()
-        self._stage, self._begun = stage, seen
+        self._begun = training.seen
 
     def scalars(self, seen: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self._open().add_scalar(name, value, seen)
 
-    def picture(self, seen: int, path: Path) -> None:
+    def picture(self, path: Path) -> None:
         with Image.open(path) as image:
-            self._open().add_image(SHEET, np.asarray(image), seen, dataformats="HWC")
+            pixels = np.asarray(image)
+        self._open().add_image(SHEET, pixels, self._training.seen, dataformats="HWC")
 
-    def flush(self) -> None:
+    def saves(self) -> None:
         if self._writer is not None:
             self._writer.flush()
 
@@ -151,7 +124,7 @@ class TensorBoard:
         return self._writer
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Curves):
     """One run of a project, which a training that goes on takes up again; what it has already is not logged twice.
 
     `config` is what the training is. With WANDB_MODE=offline it is kept in `folder`, for `wandb sync`.
@@ -160,25 +133,24 @@ class WeightsAndBiases:
     def __init__(self, project: str, folder: Path, name: str, config: Mapping[str, Any]):
         self._wandb = needed("wandb", "--wandb", "wandb")
         self._project, self._folder, self._name, self._config = project, folder, name, config
-        self._stage, self._before = "", 0
         self._run: Any = None
 
-    def begins(self, stage: str, seen: int, before: int) -> None:
+    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
         """Raises UserError where the service refuses."""
+        super().begins(training, view, stop)
         if self._run is None:
             self._run = self._open()
-        self._stage, self._before = stage, before
-        self._run.define_metric(self._key("images"), hidden=True)
-        self._run.define_metric(self._key("*"), step_metric=self._key("images"))
+        self._run.define_metric(f"{self._stage}/images", hidden=True)
+        self._run.define_metric(f"{self._stage}/*", step_metric=f"{self._stage}/images")
 
-    def scalars(self, seen: int, values: Mapping[str, float]) -> None:
-        self._log(seen, values)
+    def scalars(self, seen: int, values: Mapping[str, Any]) -> None:
+        named = {
+            f"{self._stage}/{name}": value for name, value in {"images": seen, **values}.items()
+        }
+        self._run.log(named, step=self._before + seen)  # it takes no step that is below the last
 
-    def picture(self, seen: int, path: Path) -> None:
-        self._log(seen, {SHEET: self._wandb.Image(str(path))})
-
-    def flush(self) -> None:
-        """It sends what it has by itself."""
+    def picture(self, path: Path) -> None:
+        self.scalars(self._training.seen, {SHEET: self._wandb.Image(str(path))})
 
     def close(self) -> None:
         if self._run is not None:
@@ -198,13 +170,6 @@ class WeightsAndBiases:
         except self._wandb.errors.Error as error:
             said = " ".join(str(error).split())
             raise UserError(f"--wandb {self._project}: {said}") from None
-
-    def _log(self, seen: int, values: Mapping[str, Any]) -> None:
-        named = {self._key(name): value for name, value in {"images": seen, **values}.items()}
-        self._run.log(named, step=self._before + seen)  # it takes no step that is below the last
-
-    def _key(self, text: str) -> str:
-        return f"{self._stage}/{text}"
 
 
 def needed(module: str, flag: str, package: str) -> Any:

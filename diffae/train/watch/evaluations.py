@@ -11,18 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 
-from diffae import distributed
 from diffae.cli import say
 from diffae.errors import UserError
 from diffae.train.elsewhere import EVALUATION_OPTIONS
 from diffae.train.stages import LATENT
-from diffae.train.types import TrainingStatus, View, Watch
-from diffae.train.watch.base import is_due
+from diffae.train.watch.base import Periodic
 from diffae.trained_on import NOTE
 
 COMMAND = "benchmarks.run"
@@ -57,7 +55,7 @@ class Measuring:
             raise UserError(f"--evaluate: {error}") from None
 
 
-class Evaluations(Watch):
+class Evaluations(Periodic):
     """Measures what `View.export` writes, after every so many images (`every`, by stage) and at the end of a stage.
 
     `note` is the record of the training, so that images which it has seen are known to the harness. Raises UserError if
@@ -65,52 +63,41 @@ class Evaluations(Watch):
     """
 
     def __init__(self, folder: Path, note: Path, every: Mapping[str, int], measuring: Measuring):
-        self._folder, self._note, self._every, self._measuring = folder, note, every, measuring
+        super().__init__(folder, every)
+        self._note, self._measuring = note, measuring
         measuring.check()
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        self._training, self._view, self._stop = training, view, stop
-        self._look()
+    def _sees(self) -> bool:
+        return self._view.export is not None and bool(self._measuring.of(self._view.stage))
 
-    def step(self, loss: float) -> None:
-        self._look()
+    def _make(self, path: Path) -> None:
+        """Run the command on the averaged model, and keep its folder in `path` where it came to its end."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for killed in path.parent.glob(f"{PARTIAL}*"):
+            shutil.rmtree(killed, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as partial:
+            checkpoint, out, log = (Path(partial) / n for n in (CHECKPOINT, RUN, "log.txt"))
+            self._export(checkpoint)
+            tasks = self._measuring.of(self._view.stage)
+            status = self._run(self._measuring.arguments(tasks, checkpoint, out), log)
+            if self._stop():
+                return
+            if _complete(out / "run.json"):
+                os.replace(out, path)
+            if status:
+                kept = path.with_suffix(".log")
+                shutil.copyfile(log, kept)
+                lines = log.read_text(errors="replace").split("\n")
+                last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
+                say(
+                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept}); the training goes on"
+                )
 
-    def _look(self) -> None:
-        export, stage, training = self._view.export, self._view.stage, self._training
-        tasks = self._measuring.of(stage)
-        if export is None or not tasks or not is_due(training, self._every[stage]):
-            return
-        place = self._folder / stage / f"{training.seen:012}"
-        if distributed.is_main() and not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            for killed in place.parent.glob(f"{PARTIAL}*"):
-                shutil.rmtree(killed, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=place.parent) as partial:
-                self._export(export, Path(partial) / CHECKPOINT)
-                self._measure(Path(partial), tasks, place)
-        distributed.barrier()
-
-    def _export(self, export: Callable[[Path], None], folder: Path) -> None:
+    def _export(self, folder: Path) -> None:
+        assert self._view.export is not None
         with self._training.averaged():
-            export(folder)
+            self._view.export(folder)
         shutil.copyfile(self._note, folder / NOTE)
-
-    def _measure(self, partial: Path, tasks: Sequence[str], place: Path) -> None:
-        """Run the command, and keep its folder in `place` where it came to its end."""
-        log, out = partial / "log.txt", partial / RUN
-        status = self._run(self._measuring.arguments(tasks, partial / CHECKPOINT, out), log)
-        if self._stop():
-            return
-        if _complete(out / "run.json"):
-            os.replace(out, place)
-        if status:
-            kept = place.with_suffix(".log")
-            shutil.copyfile(log, kept)
-            lines = log.read_text(errors="replace").split("\n")
-            last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
-            say(
-                f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept}); the training goes on"
-            )
 
     def _run(self, arguments: Sequence[str], log: Path) -> int:
         """The exit status of the command. A signal that ends the training ends it first."""

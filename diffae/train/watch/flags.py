@@ -16,10 +16,10 @@ from diffae.train.images import Images, OnDisk, Skipping
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.types import Watch
-from diffae.train.watch.base import Several
-from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases, Writer
+from diffae.train.watch.base import PER_STAGE
+from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.watch.evaluations import Evaluations, Measuring
-from diffae.train.watch.sheets import COUNT, PER_STAGE, SHARE, Sheets
+from diffae.train.watch.sheets import COUNT, SHARE, Sheets
 from diffae.trained_on import NOTE, TrainedOn
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
@@ -93,21 +93,20 @@ def refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
 
 
-def watch_of(
+def watches_of(
     args: argparse.Namespace, preset: AnyPreset, out: Path, data: Dataset, trained_on: TrainedOn
-) -> Watch:
+) -> list[Watch]:
     """What the flags ask for, of a training on a part of `data` in a folder `out`; nothing is written before it begins.
 
     Raises UserError where a package is not there, or where nothing is held out to evaluate on.
     """
-    writers: list[Writer] = []
+    curves: list[Curves] = []
     if distributed.is_main():
         if args.tensorboard:
-            writers.append(TensorBoard(out / LOGS))
+            curves.append(TensorBoard(out / LOGS))
         if args.wandb is not None:
-            writers.append(WeightsAndBiases(args.wandb, out / LOGS, out.name, preset.decides))
-    curves = Curves(writers)
-    watches: list[Watch] = [curves] if writers else []
+            curves.append(WeightsAndBiases(args.wandb, out / LOGS, out.name, preset.decides))
+    watches: list[Watch] = [*curves]
     if args.sheet_every != 0:
         indices, whose = _looked_at(data, trained_on)
         shown = Skipping(OnDisk(data, indices), {})  # a damaged one is for the training to tell of
@@ -116,15 +115,14 @@ def watch_of(
             pixels = shown.images(range(len(shown)))
             return Images(pixels, False, "cpu").batch(torch.arange(len(pixels)))
 
-        title = preset.name
         every = _by_stage(preset, args.sheet_every) if args.sheet_every else None
-        watches.append(Sheets(out / SHEETS, title, images, whose, every, curves.picture))
+        watches.append(Sheets(out / SHEETS, preset.name, images, whose, every, curves))
     if args.evaluate_every is not None:
         held_out = _held_out(args, data, preset, trained_on)
         measuring = _measuring(args, preset, held_out)
         every, folder = _by_stage(preset, args.evaluate_every), out / EVALUATIONS
         watches.append(Evaluations(folder, out / NOTE, every, measuring))
-    return Several(watches)
+    return watches
 
 
 def _by_stage(preset: AnyPreset, images: int) -> dict[str, int]:

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager
 
 from tqdm import tqdm
 
@@ -14,7 +13,7 @@ from diffae.train.types import Schedule
 LINE_SECONDS = 60.0  # between two lines where there is no terminal
 
 
-class Progress:
+class Progress(AbstractContextManager["Progress"]):
     """Loss, examples a second and the time left of one stage; `seen` examples were there when it began or went on."""
 
     def __init__(self, schedule: Schedule, seen: int, title: str):
@@ -32,15 +31,7 @@ class Progress:
             disable=None if distributed.is_main() else True,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def step(self, seen: int, loss: float, skipped: int) -> None:

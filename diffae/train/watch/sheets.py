@@ -5,36 +5,37 @@ cell. Ten steps of the solver "fast", there and back (`diffae-bench docs solvers
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from diffae import distributed
 from diffae.cli import say
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import evaluating
 from diffae.noise import normal
 from diffae.sheet import Sheet, write
-from diffae.train.types import Pictures, TrainingStatus, View, Watch
-from diffae.train.watch.base import is_due
+from diffae.train.types import Pictures, TrainingStatus, View
+from diffae.train.watch.base import Periodic
+from diffae.train.watch.curves import Curves
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
-PER_STAGE = 10  # sheets, where nobody says how many
 SHARE = 0.02  # of a stage's time that these may take; the last is drawn always
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
 
 Shows = Callable[[Tensor], Pictures]
 
 
-class Sheets(Watch):
-    """Draws what `View.pictures` shows of `images` into `folder`, after every so many images and at the end of a stage.
+class Sheets(Periodic):
+    """Draws what `View.pictures` shows of `images` into `folder`.
 
-    `every` is by stage. Without it: PER_STAGE times, as long as they take no more than SHARE of the time. `images` are read when they are needed:
-    n x 3 x S x S in [-1, 1], and `whose` says which they are. `shown` is told of each sheet.
+    Without `every` PER_STAGE times, as long as they take no more than SHARE of the time. `images` are read when they are needed:
+    n x 3 x S x S in [-1, 1], and `whose` says which they are. `curves` get each sheet too.
     """
+
+    ending = ".png"
 
     def __init__(
         self,
@@ -43,45 +44,35 @@ class Sheets(Watch):
         images: Callable[[], Tensor],
         whose: str,
         every: Mapping[str, int] | None,
-        shown: Callable[[Path], None],
+        curves: Sequence[Curves] = (),
     ):
-        self._folder, self._title, self._whose, self._every = folder, title, whose, every
-        self._read, self._shown = images, shown
+        super().__init__(folder, every)
+        self._title, self._read, self._whose, self._curves = title, images, whose, curves
         self._images: Tensor | None = None
         self._spent = 0.0
 
     def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        self._training, self._view, self._spent = training, view, 0.0
-        self._look()
+        self._spent = 0.0
+        super().begins(training, view, stop)
 
-    def step(self, loss: float) -> None:
-        self._look()
+    def _sees(self) -> bool:
+        return self._view.pictures is not None
 
-    def _look(self) -> None:
-        training, shows = self._training, self._view.pictures
-        if shows is None:
-            return
-        tenth = max(1, training.schedule.samples // PER_STAGE)
-        if not is_due(training, self._every[self._view.stage] if self._every else tenth):
-            return
-        path = self._folder / self._view.stage / f"{training.seen:012}.png"
-        if distributed.is_main() and not path.exists() and self._may():
-            begun = time.monotonic()
-            self._draw(path, shows)
-            self._spent += time.monotonic() - begun
-        distributed.barrier()  # the others wait here, where no collective of theirs runs out of time
-
-    def _may(self) -> bool:
+    def _make(self, path: Path) -> None:
         training = self._training
-        if self._every is not None or training.step == training.schedule.steps:
-            return True
-        return self._spent <= SHARE * training.seconds
+        ended = training.step == training.schedule.steps
+        if self._every is None and not ended and self._spent > SHARE * training.seconds:
+            return
+        begun = time.monotonic()
+        self._draw(path)
+        self._spent += time.monotonic() - begun
 
-    def _draw(self, path: Path, shows: Shows) -> None:
+    def _draw(self, path: Path) -> None:
         if self._images is None:
             self._images = self._read()
+        assert self._view.pictures is not None
         with self._training.averaged():
-            rows = shows(self._images)
+            rows = self._view.pictures(self._images)
         about = {"stage": self._view.stage, "images_seen": self._training.seen}
         sheet = Sheet(
             f"{self._title}: {self._view.stage}, {self._training.seen:,} images seen",
@@ -95,8 +86,9 @@ class Sheets(Watch):
             write(path, sheet)
         except OSError as error:
             say(f"{path}: no sheet ({error.strerror or error}); the training goes on")
-        else:
-            self._shown(path)
+            return
+        for curves in self._curves:
+            curves.picture(path)
 
 
 def _caption(rows: Pictures, whose: str) -> str:
