@@ -12,7 +12,6 @@ says what it was trained on.
 """
 
 import argparse
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,7 +193,11 @@ def _train(
     preset = preset.sized(len(indices))
     if init is None:
         chain.refuse_unfinished(preset, stages, out)
-    parts = list(_parts(preset, stages, init, out, data, args))
+    own = chain.own_stages(preset)
+    parts = [_part(preset, out, tuple(s for s in stages if s in own), init, data, args)]
+    if isinstance(preset, Preset) and set(stages) - set(own):
+        baseline, place = chain.baseline_of(preset), out / chain.BASELINE_FOLDER
+        parts.append(_part(baseline, place, (chain.BASELINE,), None, data, args))
     with ExitStack() as locks:
         if distributed.is_main():
             for part in parts:
@@ -203,7 +206,8 @@ def _train(
         state = state_of(data.source)
         damaged: dict[int, str] | None = {} if args.damaged == SKIP else None
         images = source_of(data, indices, damaged)
-        how = _precision(preset, args.precision, args.device)
+        how, why = choose_precision(args.precision, args.device)
+        say(f"{preset.name}: training in {how} ({why})")
         for part in parts:
             if part.stages or not isinstance(preset, Preset):
                 _train_part(part, images, how, damaged, args)
@@ -212,28 +216,18 @@ def _train(
         print(out)
 
 
-def _parts(
+def _part(
     preset: AnyPreset,
+    out: Path,
     stages: tuple[str, ...],
     init: Init | None,
-    out: Path,
     data: Dataset,
     args: argparse.Namespace,
-) -> Iterator[_Part]:
-    """The preset itself, whose folder it is, and the baseline of an autoencoder in a folder in it."""
-
-    def part(
-        of: AnyPreset, place: Path, trained: tuple[str, ...], begun: Init | None = None
-    ) -> _Part:
-        before = None if begun is None else begun.trained_on
-        seen = TrainedOn.describe(of.name, data, of.split, args.seed, before)
-        watches = watch_flags.watches_of(args, of, place, data, seen)
-        return _Part(of, Note(place, seen, of.decides, args.set, begun), trained, watches)
-
-    own = chain.own_stages(preset)
-    yield part(preset, out, tuple(stage for stage in stages if stage in own), init)
-    if isinstance(preset, Preset) and set(stages) - set(own):
-        yield part(chain.baseline_of(preset), out / chain.BASELINE_FOLDER, (chain.BASELINE,))
+) -> _Part:
+    before = None if init is None else init.trained_on
+    seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
+    watches = watch_flags.watches_of(args, preset, out, data, seen)
+    return _Part(preset, Note(out, seen, preset.decides, args.set, init), stages, watches)
 
 
 def _train_part(
@@ -294,13 +288,6 @@ def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -
         args.keep,
     )
     return dry_run.report(preset, count, how, stages)
-
-
-def _precision(preset: AnyPreset, asked: str, device: str) -> str:
-    """The precision of this training, which is said."""
-    chosen, why = choose_precision(asked, device)
-    say(f"{preset.name}: training in {chosen} ({why})")
-    return chosen
 
 
 def _line(preset: Preset) -> str:

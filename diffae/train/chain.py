@@ -1,9 +1,8 @@
 """`--stages`: what of a preset is trained now, and the DDIM baseline that belongs to an autoencoder."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
 
 from diffae.cli import did_you_mean
 from diffae.config import AUTOENCODER as AUTOENCODER_KIND
@@ -17,8 +16,6 @@ from diffae.train.stages import IMAGE, state_path
 
 AUTOENCODER, LATENT, BASELINE = "autoencoder", "latent", "baseline"
 BASELINE_FOLDER = "ddim"  # in the folder of its autoencoder
-
-T = TypeVar("T")
 
 
 def stages_of(preset: AnyPreset) -> tuple[str, ...]:
@@ -59,24 +56,20 @@ def baseline_of(preset: Preset) -> Preset:
     the autoencoder's was changed by --set is changed in it too.
     """
     named = PRESETS.get(f"{preset.name}-ddim", preset)
+    before = asdict(PRESETS.get(preset.name, preset).image)
+    changed = {k: v for k, v in asdict(preset.image).items() if v != before[k]}
     model = replace(preset.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
     return replace(
         preset,
         name=f"{preset.name}-ddim",
         description=named.description,
         model=model,
-        image=_changed(named.image, PRESETS.get(preset.name, preset).image, preset.image),
+        image=replace(named.image, **changed),
         latent=None,
         encoder=None,
         pixel_weight=0.0,
         expect=named.expect if named is not preset else "",
     )
-
-
-def _changed(other: T, before: T, now: T) -> T:
-    """`other` with those values of `now` that are not as they were `before`."""
-    pairs = [(field.name, getattr(now, field.name)) for field in fields(before)]  # type: ignore[arg-type]
-    return replace(other, **{k: v for k, v in pairs if v != getattr(before, k)})  # type: ignore[type-var]
 
 
 def started(init: Init, preset: AnyPreset, stages: Sequence[str]) -> Init:

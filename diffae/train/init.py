@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from diffae import checkpoint
 from diffae.checkpoint import Folder, check_state
@@ -18,7 +17,6 @@ from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.official import OfficialCheckpoint
 from diffae.train.elsewhere import AnyPreset
-from diffae.train.overrides import differences
 from diffae.train.presets import Preset
 from diffae.trained_on import TrainedOn
 
@@ -81,12 +79,11 @@ class Init:
 
     def _other_settings(self, model: ModelConfig) -> dict[str, str]:
         """What of the networks that go over is not as in the checkpoint, by name, in words."""
-        theirs, ours = (
-            config.to_json() | {"latent": None} for config in (self.found.config, model)
-        )
-        names = [name for name in theirs if theirs[name] != ours[name]]
+        theirs, ours = self.found.config.to_json(), model.to_json()
         return {
-            n: differences(_as_json(theirs[n]), _as_json(ours[n]), f"model.{n}")[0] for n in names
+            name: f"model.{name} is {value} there and {ours[name]} here"
+            for name, value in theirs.items()
+            if name != "latent" and value != ours[name]
         }
 
     def give(self, model: DiffusionAutoencoder | DDIM) -> None:
@@ -110,23 +107,18 @@ def network_of(config: ModelConfig) -> DiffusionAutoencoder | DDIM:
     return DiffusionAutoencoder(config) if config.kind == AUTOENCODER else DDIM(config)
 
 
-def _as_json(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _shapes(config: ModelConfig) -> dict[str, list[int]]:
     """The tensors of encoder and UNet."""
     with torch.device("meta"):
         model = network_of(config)
-    tensors: Mapping[str, Tensor] = model.state_dict()
+    tensors = model.state_dict()
     return {name: list(t.shape) for name, t in tensors.items() if name.startswith(PARTS)}
 
 
 def _first(theirs: Mapping[str, Sequence[int]], ours: Mapping[str, Sequence[int]]) -> str:
-    """The first tensors that differ, and how many more do."""
+    """The first tensors that differ."""
     names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    told = [
-        f"{n} {theirs.get(n, 'missing')} there and {ours.get(n, 'missing')} here" for n in names
-    ]
-    more = f", and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return ", ".join(told[:MOST_NAMED]) + more
+    return ", ".join(
+        f"{n} {theirs.get(n, 'missing')} there and {ours.get(n, 'missing')} here"
+        for n in names[:MOST_NAMED]
+    )

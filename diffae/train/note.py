@@ -81,8 +81,13 @@ class Note:
         """What makes the training that stands there another one, and what to do."""
         ours = json.loads(json.dumps(self._content(None)))
         lines = differences(theirs.get("settings"), ours["settings"])
-        lines += _other_start(theirs.get("init"), ours["init"])
-        data = _other_images(theirs.get("trained_on"), self.trained_on.decides)
+        lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
+        decides = self.trained_on.decides.keys()
+        there, here = ({n: of["trained_on"].get(n) for n in decides} for of in (theirs, ours))
+        hidden = {"fingerprint": ""}  # 64 digits, which tell nobody anything
+        data = differences(there | hidden, here | hidden)
+        if not data and there != here:
+            data = ["others in content or name"]
         if data and not lines:
             return (
                 f"the images are not those that its training began with ({'; '.join(data[:3])}): "
@@ -109,24 +114,9 @@ class Note:
         }
 
 
-def _other_start(theirs: Any, ours: Any) -> list[str]:
-    """What of --init differs."""
-    told = [_start(init) for init in (theirs, ours)]
-    return [] if told[0] == told[1] else [f"--init is {told[0]} there and {told[1]} here"]
-
-
-def _start(init: Any) -> str:
-    if not isinstance(init, dict):
+def _start(init: dict[str, Any] | None) -> str:
+    """What of --init a person is told."""
+    if init is None:
         return "nothing"
-    kept = ", whose autoencoder is kept," if init.get("kept") else ""
-    return f"{init.get('checkpoint')} ({init.get('sha256')!s:.8}){kept}"
-
-
-def _other_images(theirs: Any, ours: dict[str, Any]) -> list[str]:
-    """What of the images, or of their order, differs."""
-    if not isinstance(theirs, dict):
-        return []
-    named = {name for name in ours if name != "fingerprint"}
-    there, here = ({k: v for k, v in of.items() if k in named} for of in (theirs, ours))
-    other = theirs.get("fingerprint") != ours["fingerprint"]
-    return differences(there, here) or (["others in content or name"] if other else [])
+    kept = ", whose autoencoder is kept," if init["kept"] else ""
+    return f"{init['checkpoint']} ({init['sha256']:.8}){kept}"

@@ -60,13 +60,8 @@ class Preset:
         "pixel_weight",
         "flip",
     )
-    settable: ClassVar[tuple[str, ...]] = (
-        *deciding,
-        "split",
-        "portraits",
-        "dtype",
-        "epochs",
-    )  # by `overrides`
+    # by `overrides`
+    settable: ClassVar[tuple[str, ...]] = (*deciding, "split", "portraits", "dtype", "epochs")
     optional: ClassVar[tuple[str, ...]] = ("encoder", "latent")
 
     @property
@@ -231,13 +226,14 @@ def _paper(
     architecture: str,
     data: str,
     samples: int,
-    latent: Schedule | None,
     expect: str,
+    latent: Schedule | None = None,
     batch_size: int = 128,
     released: str = "",
 ) -> Preset:
     model = ARCHITECTURES[architecture]
-    released = released or architecture.removesuffix("_latent")
+    alone = architecture.removesuffix("_latent")
+    released = released or (alone if latent is None else f"{alone} and {architecture}")
     kind = "the DDIM baseline" if model.kind == DDIM_BASELINE else "autoencoder"
     return Preset(
         name,
@@ -258,7 +254,6 @@ def _ablation(size: int, ssim: float) -> Preset:
         "ffhq128_autoenc_130M",
         "FFHQ",
         48_000_000,
-        None,
         f"SSIM {ssim:.3f} on CelebA-HQ at T = 100 with random x_T (Table 2)",
         released=f"code with style_ch = {size}",
     )
@@ -271,8 +266,8 @@ _PAPER_PRESETS = (
         "ffhq128_autoenc_latent",
         "FFHQ",
         130_000_000,
-        _PAPER_LATENT,
         "SSIM 0.991, LPIPS 0.011 on CelebA-HQ at T = 100 (Table 1); FID 16.70 at T = 20, 10.59 at T = 100 (Table 4)",
+        latent=_PAPER_LATENT,
         released="ffhq128_autoenc_130M and ffhq128_autoenc_latent",
     ),
     _paper(
@@ -280,7 +275,6 @@ _PAPER_PRESETS = (
         "ffhq128_autoenc_130M",
         "FFHQ",
         72_000_000,
-        None,
         "no number in the paper; at 48 M images SSIM 0.631, at 130 M 0.677 (Table 2, random x_T, T = 100)",
         released="ffhq128_autoenc_72M",
     ),
@@ -289,7 +283,6 @@ _PAPER_PRESETS = (
         "ffhq128_ddpm_130M",
         "FFHQ",
         130_000_000,
-        None,
         "SSIM 0.917, LPIPS 0.063 on CelebA-HQ at T = 100 (Table 1); FID 21.45 at T = 20, 12.03 at T = 100 (Table 4)",
     ),
     _paper(
@@ -297,7 +290,6 @@ _PAPER_PRESETS = (
         "ffhq128_ddpm_130M",
         "FFHQ",
         72_000_000,
-        None,
         "no number in the paper; at 130 M images those of ffhq128-ddim",
         released="ffhq128_ddpm_72M",
     ),
@@ -306,26 +298,23 @@ _PAPER_PRESETS = (
         "ffhq256_autoenc_latent",
         "FFHQ",
         200_000_000,
-        _PAPER_LATENT,
         "the pictures of the paper; the released weights stopped at 100 M images",
+        latent=_PAPER_LATENT,
         batch_size=64,
-        released="ffhq256_autoenc and ffhq256_autoenc_latent",
     ),
     _paper(
         "horse128",
         "horse128_autoenc_latent",
         "LSUN Horse",
         130_000_000,
-        _LSUN_LATENT,
         "FID 9.37 at T = 20, 6.71 at T = 100 (Table 4)",
-        released="horse128_autoenc and horse128_autoenc_latent",
+        latent=_LSUN_LATENT,
     ),
     _paper(
         "horse128-ddim",
         "ffhq128_ddpm_130M",
         "LSUN Horse",
         130_000_000,
-        None,
         "FID 12.92 at T = 20, 5.97 at T = 100 (Table 4)",
         released="horse128_ddpm",
     ),
@@ -334,16 +323,14 @@ _PAPER_PRESETS = (
         "bedroom128_autoenc_latent",
         "LSUN Bedroom",
         120_000_000,
-        _LSUN_LATENT,
         "FID 8.19 at T = 20, 5.70 at T = 100 (Table 4)",
-        released="bedroom128_autoenc and bedroom128_autoenc_latent",
+        latent=_LSUN_LATENT,
     ),
     _paper(
         "bedroom128-ddim",
         "ffhq128_ddpm_130M",
         "LSUN Bedroom",
         120_000_000,
-        None,
         "FID 9.23 at T = 20, 5.94 at T = 100 (Table 4)",
         released="bedroom128_ddpm",
     ),
@@ -352,8 +339,8 @@ _PAPER_PRESETS = (
         "celeba64d2c_autoenc_latent",
         "CelebA with the D2C crop",
         72_000_000,
-        replace(_PAPER_LATENT, samples=301_000_000, batch_size=512),
         "FID 10.18 at T = 20, 5.30 at T = 100 (Table 4), and the rows of Table 3",
+        latent=replace(_PAPER_LATENT, samples=301_000_000, batch_size=512),
         released="celeba64d2c_autoenc_latent, never released",
     ),
     _paper(
@@ -361,7 +348,6 @@ _PAPER_PRESETS = (
         "ffhq64_ddpm",
         "CelebA with the D2C crop",
         72_000_000,
-        None,
         "FID 12.70 at T = 20, 5.83 at T = 100 (Table 4)",
         released="celeba64d2c_ddpm, never released",
     ),

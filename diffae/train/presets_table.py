@@ -38,26 +38,22 @@ def page(costs: str | None = None) -> str:
     presets = list(PRESETS.values())
     costs = costs_table(presets) if costs is None else costs
     parts = [HEAD, "## Models", _models(presets), "## Schedules", _schedules(presets)]
-    parts += [COSTS, costs, EXPECT, _expected(presets), ELSE, _elsewhere()]
+    expected = [f"- `{preset.name}`: {preset.expect}" for preset in presets if preset.expect]
+    others = [f"- `{name}`: {where.line}" for name, where in ELSEWHERE.items()]
+    parts += [COSTS, costs, EXPECT, "\n".join(expected), ELSE, "\n".join(others)]
     return "\n\n".join(parts) + "\n"
 
 
 def costs_table(presets: list[Preset]) -> str:
-    rows = [[f"`{preset.name}`", *_costs(preset)] for preset in presets]
+    rows = []
+    for preset in presets:
+        # the last on images, which is the autoencoder or the baseline
+        image = [c for c in counted(preset, "bfloat16") if c.name not in (ENCODER, LATENT)][-1]
+        row = [f"`{preset.name}`", f"{image.parameters:,}", f"{image.flops / 1e9:,.1f}"]
+        each = [f"{kept.each / 1e9:.3f}" for kept in (image.kept, image.recomputed)]
+        rows.append([*row, f"{image.weights / 1e9:.2f}", *each])
     head = ["preset", "parameters", "GFLOPs an image", "GB: weights", "an image", "recomputed"]
     return tabulate(rows, head, "github", disable_numparse=True)
-
-
-def _costs(preset: Preset) -> list[str]:
-    found = {c.name: c for c in counted(preset, "bfloat16")}
-    image = next(c for name, c in found.items() if name not in (ENCODER, LATENT))
-    each = [f"{kept.each / 1e9:.3f}" for kept in (image.kept, image.recomputed)]
-    return [
-        f"{image.parameters:,}",
-        f"{image.flops / 1e9:,.1f}",
-        f"{image.weights / 1e9:.2f}",
-        *each,
-    ]
 
 
 def _models(presets: list[Preset]) -> str:
@@ -93,14 +89,6 @@ def _schedules(presets: list[Preset]) -> str:
             )
     head = ["preset", "stage", "examples", "batch", "learning rate", "EMA", "mirrored"]
     return tabulate(rows, head, "github", disable_numparse=True)
-
-
-def _expected(presets: list[Preset]) -> str:
-    return "\n".join(f"- `{preset.name}`: {preset.expect}" for preset in presets if preset.expect)
-
-
-def _elsewhere() -> str:
-    return "\n".join(f"- `{name}`: {where.line}" for name, where in ELSEWHERE.items())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +27,7 @@ from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
 from diffae.train.trainer import fit, needing_memory
-from diffae.train.types import Loss, Outcome, Run, Schedule, View
+from diffae.train.types import Loss, Outcome, Pictures, Run, Schedule, View
 from diffae.train.watch import sheets
 
 ENCODING_BATCH = 256
@@ -44,7 +44,7 @@ class Stage:
     network: nn.Module
     schedule: Schedule
     loss: Loss
-    shows: sheets.Shows
+    shows: Callable[[Tensor], Pictures]
     exported: DiffusionAutoencoder | DDIM | None = None
 
 
@@ -114,7 +114,7 @@ def image_stages(
 ) -> Iterator[Stage]:
     """What is trained on images, in order: a start for the encoder and the autoencoder, or the baseline."""
     if isinstance(model, DDIM):
-        loss, shows = baseline_loss(model, data), sheets.of_baseline(model)
+        loss, shows = baseline_loss(model, data), partial(sheets.of_baseline, model)
         _channels_last(model.unet)
         yield Stage(IMAGE, "DDIM baseline", model.unet, preset.image, loss, shows, model)
         return
@@ -130,10 +130,13 @@ def image_stages(
     _channels_last(networks)
     if pixels is not None and preset.encoder is not None:
         start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
-        loss, shows = pixel_loss(model, data, pixels), sheets.of_pixels(model.encoder, pixels)
+        loss, shows = (
+            pixel_loss(model, data, pixels),
+            partial(sheets.of_pixels, model.encoder, pixels),
+        )
         yield Stage(ENCODER, "encoder", start, preset.encoder, loss, shows)
     loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
-    shows, bare = sheets.of_autoencoder(model), without_latent(model)
+    shows, bare = partial(sheets.of_autoencoder, model), without_latent(model)
     yield Stage(IMAGE, "autoencoder", networks, preset.image, loss, shows, bare)
 
 
@@ -141,7 +144,7 @@ def latent_stage(schedule: Schedule, model: DiffusionAutoencoder, z: Tensor) -> 
     """The latent DDIM on z_sem of the training images, N x d, by whose moments `model` normalises."""
     assert model.latent_net is not None
     loss = latent_loss(model, model.normalise(z))
-    shows = sheets.of_latent(model)
+    shows = partial(sheets.of_latent, model)
     return Stage(LATENT, "latent DDIM", model.latent_net, schedule, loss, shows, model)
 
 

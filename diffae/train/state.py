@@ -6,7 +6,6 @@ A state that does not read or is not what was written, because a disk or a copy 
 import hashlib
 import json
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -31,7 +30,7 @@ class State:
     step: int
     skipped: int
     precision: str
-    seconds: float = 0.0
+    seconds: float
 
 
 class _Damaged(Exception):
@@ -63,11 +62,10 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
         ) from None
 
 
-def load(path: Path, names: set[str], identity: str, others: Collection[str] = ()) -> State | None:
+def load(path: Path, names: set[str], identity: str) -> State | None:
     """The newest state that is whole, or None if there is none.
 
-    `names` are the tensors that it must hold, `others` those that it may. Raises UserError if it belongs to another training, or if all
-    that is there is damaged.
+    `names` are the tensors that it must hold. Raises UserError if it belongs to another training, or if all that is there is damaged.
     """
     found = [path] if path.exists() else []
     for age in count(1):
@@ -76,7 +74,7 @@ def load(path: Path, names: set[str], identity: str, others: Collection[str] = (
         found.append(previous(path, age))
     for place in found:
         try:
-            return _read(place, names, identity, others)
+            return _read(place, names, identity)
         except _Damaged as error:
             say(f"{place}: damaged ({error}); looking for the state before it")
     if found:
@@ -112,21 +110,19 @@ def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
     return sha.hexdigest()
 
 
-def _read(path: Path, names: set[str], identity: str, others: Collection[str]) -> State:
+def _read(path: Path, names: set[str], identity: str) -> State:
     try:
         with safe_open(path, "pt") as file:
             notes = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        written = notes.pop(DIGEST, None)  # those of earlier versions have none
-        if written is not None and written != digest(tensors, notes):
+        if notes.pop(DIGEST) != digest(tensors, notes):
             raise _Damaged("not what was written there")
-        if notes.get("identity", identity) != identity:
+        if notes["identity"] != identity:
             raise UserError(f"{path}: belongs to another training; choose another --out")
         if missing := names - tensors.keys():
             raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
-        tensors = {name: tensors[name] for name in names | (tensors.keys() & set(others))}
         numbers = int(notes["step"]), int(notes["skipped"])
-        return State(tensors, *numbers, notes["precision"], float(notes.get("seconds", 0)))
+        return State(tensors, *numbers, notes["precision"], float(notes["seconds"]))
     except (OSError, SafetensorError, ValueError) as error:
         raise _Damaged(str(error)) from None
     except KeyError as error:

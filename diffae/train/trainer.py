@@ -244,7 +244,7 @@ class Training:
         kinds = ("model", "ema", "adam.step", *(f"adam.{key}" for key in MOMENTS))
         names = {f"{k}.{name}" for k in kinds for name in self.names}
         names |= {f"buffer.{name}" for name in self.buffers}
-        found = state.load(path, names, identity, {f"scaler.{name}" for name in SCALER})
+        found = state.load(path, names, identity)
         if found is None:
             return
         self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
@@ -316,14 +316,15 @@ def fit(
     steps = replace(run.steps, by_example=by_example)
     training = Training(network, schedule, run.seed, precision, adam, steps)
     training.load(path, run.identity)
-    begun, average = training.step, math.nan
+    begun, average, part = training.step, math.nan, training.sharing.part
+    less = f"{part} examples at once; try --micro-batch {part // 2 or 1}, --recompute or a smaller batch_size or model (--set)"
     due = time.monotonic() + SAVE_EVERY_SECONDS
     with (
         Progress(schedule, training.seen, title) as progress,
         interrupts_deferred() as interrupted,
         reading(_orders(training, count, run.seed)),
         _kept(training, path, run),
-        needing_memory(title, _with_less_memory(training)),
+        needing_memory(title, less),
     ):
         for watch in run.watches:
             watch.begins(training, view, interrupted)
@@ -401,17 +402,6 @@ def needing_memory(what: str, remedy: str) -> Iterator[None]:
         if not known and not any(words in str(error) for words in REFUSED):
             raise
         raise TooLittleMemory(f"{what}: too little memory; {remedy}") from None
-
-
-def _with_less_memory(training: Training) -> str:
-    """What to do where a step takes too much memory."""
-    steps, part = training.steps, training.sharing.part
-    ways = [f"--micro-batch {part // 2}"] if steps.by_example and part > 1 else []
-    ways += [] if steps.recompute else ["--recompute"]
-    ways += ["a smaller batch_size or model (--set)"]
-    return (
-        f"{part} examples at once; try {', '.join(ways[:-1])}{' or ' * (len(ways) > 1)}{ways[-1]}"
-    )
 
 
 def _save(training: Training, path: Path, run: Run) -> float:

@@ -79,17 +79,13 @@ def _tasks(text: str) -> tuple[str, ...]:
 
 def refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
     """Raises UserError if the flags contradict each other, or ask for what cannot be shown of a preset."""
-    given = {
-        "--sheet-every": args.sheet_every,
-        "--evaluate-every": args.evaluate_every,
-        "--evaluate": args.evaluate,
-        "--evaluate-profile": args.evaluate_profile,
-        "--evaluate-data": args.evaluate_data,
-    }
-    for flag in (flag for flag, value in given.items() if value):
+    for name in ("sheet_every", "evaluate_every", "evaluate", "evaluate_profile", "evaluate_data"):
+        flag = f"--{name.replace('_', '-')}"
+        if not getattr(args, name):
+            continue
         if not isinstance(preset, Preset):
             raise UserError(f"{flag}: not for {preset.name}, only for DiffAE and the DDIM baseline")
-        if flag.startswith("--evaluate") and not args.evaluate_every:
+        if name.startswith("evaluate") and not args.evaluate_every:
             raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
 
 
@@ -159,9 +155,9 @@ def _measuring(args: argparse.Namespace, preset: AnyPreset, data: Path | None) -
 def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:
     """The images of the sheets and what is said of them: held-out ones, where the training leaves some."""
     held_out = data.indices("test")
-    if not len(held_out) or trained_on.saw(data, "test"):
-        return _spread(data.indices(trained_on.split)), "Images of the training"
-    return _spread(held_out), "Held-out images"
+    if len(held_out) and not trained_on.saw(data, "test"):
+        return _spread(held_out), "Held-out images"
+    return _spread(data.indices(trained_on.split)), "Images of the training"
 
 
 def _spread(indices: np.ndarray) -> np.ndarray:

@@ -25,8 +25,6 @@ COUNT = 8  # images of a row
 SHARE = 0.02  # of a stage's time that these may take; the last is drawn always
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
 
-Shows = Callable[[Tensor], Pictures]
-
 
 class Sheets(Periodic):
     """Draws what `View.pictures` shows of `images` into `folder`.
@@ -104,60 +102,42 @@ def _caption(rows: Pictures, whose: str) -> str:
 # What a stage shows
 
 
-def of_pixels(encoder: nn.Module, pixels: nn.Module) -> Shows:
+def of_pixels(encoder: nn.Module, pixels: nn.Module, images: Tensor) -> Pictures:
     """The encoder's start: each image, and what the decoder that is thrown away makes of its z_sem."""
-
-    def shows(images: Tensor) -> Pictures:
-        with torch.no_grad(), evaluating(encoder), evaluating(pixels):
-            found = pixels(encoder(_beside(pixels, images))).float()
-        return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
-
-    return shows
+    with torch.no_grad(), evaluating(encoder), evaluating(pixels):
+        found = pixels(encoder(_beside(pixels, images))).float()
+    return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
 
 
-def of_autoencoder(model: DiffusionAutoencoder) -> Shows:
+def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
     """Each image, what is decoded of z_sem and the inverted x_T, and of z_sem and a random x_T."""
-
-    def shows(images: Tensor) -> Pictures:
-        x_0 = _beside(model, images)
-        with evaluating(model):
-            z = model.encode(x_0)
-            x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
-            inverted = model.decode(z, x_T, STEPS, SOLVER)
-            random = model.decode(z, _noise(x_0), STEPS, SOLVER)
-        return {IMAGE: images, INVERTED: inverted, RANDOM: random}
-
-    return shows
+    x_0 = _beside(model, images)
+    with evaluating(model):
+        z = model.encode(x_0)
+        x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
+        inverted = model.decode(z, x_T, STEPS, SOLVER)
+        random = model.decode(z, _noise(x_0), STEPS, SOLVER)
+    return {IMAGE: images, INVERTED: inverted, RANDOM: random}
 
 
-def of_latent(model: DiffusionAutoencoder) -> Shows:
+def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
     """Two rows of samples: new z_sem, and the noise x_T that of_autoencoder has too."""
-
-    def shows(images: Tensor) -> Pictures:
-        noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
-        with evaluating(model):
-            z = model.sample_latents(_beside(model, noise), STEPS, SOLVER)
-            rows = [
-                model.decode(part, _noise(_beside(model, images)), STEPS, SOLVER)
-                for part in z.split(len(images))
-            ]
-        return {"samples": rows[0], "samples, other z_sem": rows[1]}
-
-    return shows
+    noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
+    x_T = _noise(_beside(model, images))
+    with evaluating(model):
+        z = model.sample_latents(_beside(model, noise), STEPS, SOLVER)
+        rows = [model.decode(part, x_T, STEPS, SOLVER) for part in z.split(len(images))]
+    return {"samples": rows[0], "samples, other z_sem": rows[1]}
 
 
-def of_baseline(model: DDIM) -> Shows:
+def of_baseline(model: DDIM, images: Tensor) -> Pictures:
     """Each image, what is decoded of its inverted x_T, and samples."""
-
-    def shows(images: Tensor) -> Pictures:
-        x_0 = _beside(model, images)
-        with evaluating(model):
-            x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
-            inverted = model.decode(x_T, STEPS, SOLVER)
-            samples = model.decode(_noise(x_0), STEPS, SOLVER)
-        return {IMAGE: images, INVERTED: inverted, "samples": samples}
-
-    return shows
+    x_0 = _beside(model, images)
+    with evaluating(model):
+        x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
+        inverted = model.decode(x_T, STEPS, SOLVER)
+        samples = model.decode(_noise(x_0), STEPS, SOLVER)
+    return {IMAGE: images, INVERTED: inverted, "samples": samples}
 
 
 def _beside(network: nn.Module, values: Tensor) -> Tensor:
