@@ -35,7 +35,7 @@ from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
 from diffae.train import __main__ as train_command
 from diffae.train import presets_table
-from diffae.train.elsewhere import find_preset
+from diffae.train.preset_registry import find_preset
 from reports import compare, history, make, training
 from reports.records import read_records
 

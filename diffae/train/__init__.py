@@ -1,7 +1,7 @@
 """Training, from a preset and images to a checkpoint.
 
 What they share        types.py (schedule, steps, run, outcome, who watches)
-What is trained        presets.py (all settings), elsewhere.py (presets of other systems), overrides.py (--set), chain.py (--stages), init.py (--init)
+What is trained        presets.py (all settings), preset_registry.py (presets of other systems), overrides.py (--set), chain.py (--stages), init.py (--init)
 How a model is trained stages.py (encoder, autoencoder, latent DDIM, baseline: their losses, one after the other)
 How a network is       trainer.py (a step, the loop, precision), sharing.py (processes and parts), state.py (on disk)
 From what              images.py (reading ahead, damaged images)

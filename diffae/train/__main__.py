@@ -31,11 +31,11 @@ from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import Target, refuse_outputs, writing
 from diffae.train import chain, dry_run
-from diffae.train.elsewhere import ELSEWHERE, AnyPreset, find_preset
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.overrides import override
+from diffae.train.preset_registry import OTHER_PRESETS, AnyPreset, find_preset
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.sharing import union
 from diffae.train.stages import train
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("diffae.train"), __doc__)
     presets = [_line(preset) for preset in PRESETS.values()]
-    others = [f"  {name:20} {where.line}" for name, where in ELSEWHERE.items()]
+    others = [f"  {name:20} {where.line}" for name, where in OTHER_PRESETS.items()]
     parser.epilog = "\n".join(["presets:", *presets, "presets of other systems:", *others])
     parser.add_argument("preset", help="one of the presets below")
     parser.add_argument(

@@ -9,8 +9,8 @@ from diffae.config import AUTOENCODER as AUTOENCODER_KIND
 from diffae.config import DDIM_BASELINE
 from diffae.errors import UserError
 from diffae.train import state
-from diffae.train.elsewhere import AnyPreset
 from diffae.train.init import Init
+from diffae.train.preset_registry import AnyPreset
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import IMAGE, state_path
 

@@ -16,7 +16,7 @@ from diffae.config import AUTOENCODER, ModelConfig
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.official import OfficialCheckpoint
-from diffae.train.elsewhere import AnyPreset
+from diffae.train.preset_registry import AnyPreset
 from diffae.train.presets import Preset
 from diffae.trained_on import TrainedOn
 

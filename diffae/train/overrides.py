@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from diffae.errors import UserError
 from diffae.settings import can_be_set, settings_of, typed
-from diffae.train.elsewhere import AnyPreset
+from diffae.train.preset_registry import AnyPreset
 
 NONE = "none"  # of a stage: leave it out
 UNSET = frozenset({"model.kind"})  # another kind is another preset

@@ -9,8 +9,8 @@ from diffae.config import ModelConfig
 from diffae.errors import UserError
 from diffae.model import DiffusionAutoencoder
 from diffae.train.__main__ import main
-from diffae.train.elsewhere import ELSEWHERE, find_preset
 from diffae.train.overrides import differences, override, settings
+from diffae.train.preset_registry import OTHER_PRESETS, find_preset
 from diffae.train.presets import PRESETS
 from diffae.train.types import Schedule
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_is_said_in_one_line(text, told):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", [*PRESETS, *ELSEWHERE])
+@pytest.mark.parametrize("name", [*PRESETS, *OTHER_PRESETS])
 def test_every_preset_is_what_its_own_settings_make_of_it(name):
     preset = find_preset(name)
     assert override(preset, []) == preset

@@ -14,8 +14,8 @@ from diffae.config import read_config
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train import __main__ as command
 from diffae.train import chain, state, trainer
-from diffae.train.elsewhere import ELSEWHERE, find_preset
 from diffae.train.overrides import override
+from diffae.train.preset_registry import OTHER_PRESETS, find_preset
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import state_path
 
@@ -179,7 +179,7 @@ def test_what_is_trained_where_nothing_is_chosen():
     assert chain.chosen(PRESETS["ffhq128-72m"], None) == ("autoencoder",)
     assert chain.chosen(PRESETS["ffhq128-ddim"], None) == ("baseline",)
     assert chain.chosen(PRESETS["ffhq128"], "baseline, latent") == ("latent", "baseline")
-    assert all(chain.chosen(find_preset(name), None) == () for name in ELSEWHERE)
+    assert all(chain.chosen(find_preset(name), None) == () for name in OTHER_PRESETS)
 
 
 def test_a_dry_run_is_of_the_stages_that_are_asked_for(data, capsys):

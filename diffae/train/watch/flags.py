@@ -11,8 +11,8 @@ from diffae import cli, distributed
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_for_model
 from diffae.errors import UserError
-from diffae.train.elsewhere import AnyPreset
 from diffae.train.images import Images, OnDisk, Skipping
+from diffae.train.preset_registry import AnyPreset
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.types import Watch

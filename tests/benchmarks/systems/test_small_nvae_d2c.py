@@ -17,8 +17,8 @@ from benchmarks.systems.small.batch_norms import settle
 from diffae.config import EPSILON
 from diffae.diffusion import linear_alphas
 from diffae.noise import generator
-from diffae.train.elsewhere import find_preset
 from diffae.train.images import Images
+from diffae.train.preset_registry import find_preset
 from diffae.train.stages import noised
 from diffae.train.types import Run
 

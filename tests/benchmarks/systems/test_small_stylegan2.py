@@ -13,7 +13,7 @@ from benchmarks.systems.networks.stylegan2 import StyleGAN2Config
 from benchmarks.systems.networks.stylegan2_critic import Convolution, Discriminator, with_deviation
 from benchmarks.systems.small import stylegan2
 from benchmarks.systems.small.stylegan2 import Learner
-from diffae.train.elsewhere import find_preset
+from diffae.train.preset_registry import find_preset
 from diffae.train.types import Run, Schedule
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)

@@ -12,8 +12,8 @@ from benchmarks.systems.networks.vqgan import VQGANConfig
 from benchmarks.systems.networks.vqvae2 import VQVAE2, Codebook, VQVAE2Config
 from benchmarks.systems.small import vqgan, vqvae2
 from diffae.noise import generator
-from diffae.train.elsewhere import find_preset
 from diffae.train.images import Images
+from diffae.train.preset_registry import find_preset
 from diffae.train.trainer import Training
 from diffae.train.types import Adam, Run
 

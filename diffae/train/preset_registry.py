@@ -50,31 +50,31 @@ class OtherPreset(Protocol):
 AnyPreset = Preset | OtherPreset
 
 
-class Elsewhere(NamedTuple):
+class RegisteredPreset(NamedTuple):
     """Where a preset is ("module:attribute"), and what it says of itself in one line."""
 
     target: str
     line: str
 
 
-ELSEWHERE: dict[str, Elsewhere] = {
-    "nvae-portraits": Elsewhere(
+OTHER_PRESETS: dict[str, RegisteredPreset] = {
+    "nvae-portraits": RegisteredPreset(
         "benchmarks.systems.small.nvae:PRESET",
         "the packaged NVAE: five groups at two scales, 32 px",
     ),
-    "d2c-portraits": Elsewhere(
+    "d2c-portraits": RegisteredPreset(
         "benchmarks.systems.small.d2c:PRESET",
         "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
     ),
-    "vqvae2-portraits": Elsewhere(
+    "vqvae2-portraits": RegisteredPreset(
         "benchmarks.systems.small.vqvae2:PRESET",
         "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
     ),
-    "vqgan-portraits": Elsewhere(
+    "vqgan-portraits": RegisteredPreset(
         "benchmarks.systems.small.vqgan:PRESET",
         "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
     ),
-    "stylegan2-portraits": Elsewhere(
+    "stylegan2-portraits": RegisteredPreset(
         "benchmarks.systems.small.stylegan2:PRESET",
         "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
     ),
@@ -89,7 +89,7 @@ def find_preset(name: str) -> AnyPreset:
     """The preset of that name. Raises UserError, with the nearest name, if there is none."""
     if name in PRESETS:
         return PRESETS[name]
-    if name not in ELSEWHERE:
-        raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *ELSEWHERE])}")
-    found: OtherPreset = resolve_name(ELSEWHERE[name].target)
+    if name not in OTHER_PRESETS:
+        raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *OTHER_PRESETS])}")
+    found: OtherPreset = resolve_name(OTHER_PRESETS[name].target)
     return found
