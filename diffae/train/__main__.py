@@ -31,6 +31,7 @@ from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.files import Target, refuse_outputs, writing
 from diffae.train import chain, dry_run
+from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
@@ -40,8 +41,7 @@ from diffae.train.presets import PRESETS, Preset
 from diffae.train.sharing import union
 from diffae.train.stages import train
 from diffae.train.trainer import choose_precision, needing_memory
-from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Run, Steps, Watch
-from diffae.train.watch import flags as watch_flags
+from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Callback, Run, Steps
 from diffae.trained_on import TrainedOn
 
 WORKERS = 2
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     refuse_outputs([Target("--out", out, Path.is_dir)], (args.data, args.evaluate_data))
     init = Init.open(args.init) if args.init is not None else None
     preset = override(preset if init is None else init.adapt(preset), args.set)
-    watch_flags.refuse(args, preset)
+    callback_flags.refuse(args, preset)
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError(
             "--gpus, --tflops: of --dry-run; a training takes the devices that it is started on"
@@ -158,18 +158,18 @@ def _parser() -> cli.Parser:
         metavar="N",
         help="of --dry-run: 10^12 operations a second that each of them keeps up (default: timed here)",
     )
-    watch_flags.add(parser)
+    callback_flags.add(parser)
     return parser
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What goes to one folder: a preset, its record, which of its stages are trained now, and who watches."""
+    """What goes to one folder: a preset, its record, which of its stages are trained now, and its callbacks."""
 
     preset: AnyPreset
     note: Note
     stages: tuple[str, ...]
-    watches: list[Watch]
+    callbacks: list[Callback]
 
 
 def _train(
@@ -226,8 +226,8 @@ def _part(
 ) -> _Part:
     before = None if init is None else init.trained_on
     seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
-    watches = watch_flags.watches_of(args, preset, out, data, seen)
-    return _Part(preset, Note(out, seen, preset.decides, args.set, init), stages, watches)
+    callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
+    return _Part(preset, Note(out, seen, preset.decides, args.set, init), stages, callbacks)
 
 
 def _train_part(
@@ -243,10 +243,10 @@ def _train_part(
     if note.init is not None:
         say(f"{preset.name}: begins with the weights of {note.init.given}")
     steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    run = Run(args.seed, note.identity, how, steps, args.workers, part.watches)
-    with writing(out, "or choose another --out"), ExitStack() as watched:
-        for watch in part.watches:
-            watched.callback(watch.close)
+    run = Run(args.seed, note.identity, how, steps, args.workers, part.callbacks)
+    with writing(out, "or choose another --out"), ExitStack() as closing:
+        for callback in part.callbacks:
+            closing.callback(callback.close)
         if isinstance(preset, Preset):
             latent = chain.LATENT in part.stages
             outcomes = train(preset, images, out, run, args.device, note.init, latent)

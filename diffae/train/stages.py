@@ -22,13 +22,13 @@ from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import GroupNorm
 from diffae.noise import Noise, generator, normals
+from diffae.train.callbacks import sheets
 from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
 from diffae.train.trainer import fit, needing_memory
 from diffae.train.types import Loss, Outcome, Pictures, Run, Schedule, View
-from diffae.train.watch import sheets
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called

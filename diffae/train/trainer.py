@@ -29,6 +29,7 @@ from diffae.errors import Terminated, UserError
 from diffae.nn import Dropout, evaluating
 from diffae.noise import ExampleNoise, Noise, NoiseAhead, generator
 from diffae.train import state
+from diffae.train.callbacks.progress import Progress
 from diffae.train.sharing import Sharing
 from diffae.train.types import (
     AUTO,
@@ -44,7 +45,6 @@ from diffae.train.types import (
     Steps,
     View,
 )
-from diffae.train.watch.progress import Progress
 from diffae.unet import recompute
 
 SAVE_EVERY_SECONDS = 120.0
@@ -326,8 +326,8 @@ def fit(
         _kept(training, path, run),
         needing_memory(title, less),
     ):
-        for watch in run.watches:
-            watch.begins(training, view, interrupted)
+        for callback in run.callbacks:
+            callback.begins(training, view, interrupted)
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, run.seed, training.step)
             loss = training.advance(loss_of, indices)
@@ -335,8 +335,8 @@ def fit(
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             _check_patience(training, title, loss)
             progress.step(training.seen, average, training.skipped)
-            for watch in run.watches:
-                watch.step(loss)
+            for callback in run.callbacks:
+                callback.step(loss)
             stop = training.sharing.any(bool(interrupted()))
             if (stop or time.monotonic() > due) and training.in_a_row == 0:
                 took = _save(training, path, run)
@@ -345,8 +345,8 @@ def fit(
                 raise KeyboardInterrupt if interrupted() == signal.SIGINT else Terminated
     if training.step > begun:
         _save(training, path, run)
-    for watch in run.watches:
-        watch.ends()
+    for callback in run.callbacks:
+        callback.ends()
     training.use_ema()
     if training.skipped:
         say(
@@ -407,8 +407,8 @@ def needing_memory(what: str, remedy: str) -> Iterator[None]:
 def _save(training: Training, path: Path, run: Run) -> float:
     """Keep the state, once for all processes, which have the same. Returns the seconds that it took."""
     begun = time.monotonic()
-    for watch in run.watches:
-        watch.saves()
+    for callback in run.callbacks:
+        callback.saves()
     if distributed.is_main():
         training.save(path, run.identity)
     return time.monotonic() - begun

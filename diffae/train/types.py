@@ -1,4 +1,4 @@
-"""What a training is made of, as its modules tell each other: schedule, steps, run, outcome, and who watches."""
+"""What a training is made of, as its modules tell each other: schedule, steps, run, outcome, callback."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -79,7 +79,7 @@ class Adam:
 
 
 class TrainingStatus(Protocol):
-    """What a `trainer.Training` says of itself to who watches it."""
+    """What a `trainer.Training` says of itself to callbacks."""
 
     schedule: Schedule
     step: int
@@ -130,7 +130,7 @@ class View:
 UNSEEN = View()
 
 
-class Watch:
+class Callback:
     """Told of a stage, in every process of the training. This one does nothing."""
 
     def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
@@ -152,11 +152,11 @@ class Watch:
 @dataclass(frozen=True)
 class Run:
     """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
-    taken, the processes that read images ahead, and who watches."""
+    taken, the processes that read images ahead, and its callbacks."""
 
     seed: int
     identity: str
     precision: str = FLOAT32
     steps: Steps = Steps()
     workers: int = 0
-    watches: Sequence[Watch] = ()
+    callbacks: Sequence[Callback] = ()

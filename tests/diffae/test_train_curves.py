@@ -23,12 +23,12 @@ from torch import nn
 from diffae import distributed
 from diffae.train import __main__ as command
 from diffae.train import trainer
+from diffae.train.callbacks import curves, flags, progress
+from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
 from diffae.train.trainer import fit, learning_rate
 from diffae.train.types import Outcome, Run, View
-from diffae.train.watch import curves, flags, progress
-from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases
 
 ROOT = Path(__file__).parents[2]
 LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps
@@ -50,9 +50,9 @@ class Slope:
 
 def watched(slope, folder, path):
     """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
-    watch = TensorBoard(folder)
-    fit(slope.network, slope.loss, 8, LONG, path, "test", Run(0, "me", watches=[watch]), view=View("image"))  # fmt: skip
-    watch.close()
+    callback = TensorBoard(folder)
+    fit(slope.network, slope.loss, 8, LONG, path, "test", Run(0, "me", callbacks=[callback]), view=View("image"))  # fmt: skip
+    callback.close()
 
 
 def points(folder, name):
@@ -131,7 +131,7 @@ def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, 
         saved.append((now.step, kept.flushed[-1]))
 
     monkeypatch.setattr(trainer.state, "save", save)
-    run = Run(0, "me", watches=[kept])
+    run = Run(0, "me", callbacks=[kept])
     fit(slope.network, slope.loss, 8, LONG, tmp_path / "s", "t", run)
     assert saved[-1] == (10, 10) and all(step == points for step, points in saved)
 
@@ -145,7 +145,7 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
         bad = math.nan if slope.calls == 4 else 1.0
         return bad * slope.network.weight.sum()
 
-    fit(slope.network, loss, 8, LONG, tmp_path / "s", "t", Run(0, "me", watches=[kept]))
+    fit(slope.network, loss, 8, LONG, tmp_path / "s", "t", Run(0, "me", callbacks=[kept]))
     assert [seen for seen, _ in kept.points] == [8, 16, 24, 32, 40]
     second = kept.points[1][1]
     assert second["skipped steps"] == 1 and 2.9 < second["loss"] <= 3.0
@@ -191,12 +191,12 @@ def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_pat
 
     monkeypatch.setattr(curves, "needed", lambda *_: SimpleNamespace(init=init))
     for _ in range(2):
-        watch = WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})
-        run = Run(0, "me", watches=[watch])
+        callback = WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})
+        run = Run(0, "me", callbacks=[callback])
         for stage in ("image", "latent"):
             slope = Slope()
             fit(slope.network, slope.loss, 8, LONG, tmp_path / stage, "t", run, view=View(stage))
-        watch.close()
+        callback.close()
     assert [step for step, _ in told.log] == [4 * step for step in range(1, 21)]
     assert told.log[0][1].keys() == {f"image/{name}" for name in (*NAMES, "images")}
     assert told.log[10][1]["latent/images"] == 4 and told.finished == 2
@@ -247,19 +247,19 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_written(
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
     args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0, evaluate_every=None)
-    assert len(flags.watches_of(args, TINY, tmp_path, None, None)) == 1
+    assert len(flags.callbacks_of(args, TINY, tmp_path, None, None)) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    assert not flags.watches_of(args, TINY, tmp_path, None, None)
+    assert not flags.callbacks_of(args, TINY, tmp_path, None, None)
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):
     images = pictures(12)
     for name in ("plain", "watched"):
-        watches = [TensorBoard(tmp_path / "logs")] if name == "watched" else []
+        callbacks = [TensorBoard(tmp_path / "logs")] if name == "watched" else []
         (tmp_path / name).mkdir()
-        train(TINY, images, tmp_path / name, Run(0, "me", watches=watches), "cpu")
-        for watch in watches:
-            watch.close()
+        train(TINY, images, tmp_path / name, Run(0, "me", callbacks=callbacks), "cpu")
+        for callback in callbacks:
+            callback.close()
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "watched"))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"image", "latent"}
@@ -333,7 +333,9 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
             now[0] += pace(step)
             return losses[step - 1] + 0 * network.weight.sum()
 
-        return fit(network, loss, 8, LONG, tmp_path / "state", "tiny", Run(0, "me", watches=[kept]))
+        return fit(
+            network, loss, 8, LONG, tmp_path / "state", "tiny", Run(0, "me", callbacks=[kept])
+        )
 
     with pytest.raises(Kill):
         go_on(1, last=4)

@@ -18,11 +18,11 @@ from diffae import distributed
 from diffae.errors import Terminated, UserError
 from diffae.train import __main__ as command
 from diffae.train import stages
+from diffae.train.callbacks import evaluations
+from diffae.train.callbacks.evaluations import Evaluations, Measuring
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
 from diffae.train.types import Run, View
-from diffae.train.watch import evaluations
-from diffae.train.watch.evaluations import Evaluations, Measuring
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
 MEASURING = Measuring(("reconstruction", "unconditional"), "diffae", FLAGS)
@@ -43,8 +43,8 @@ def trained(out, watched=True, every=12, measuring=MEASURING):
     out.mkdir(exist_ok=True)
     (out / "training.json").write_text("{}")
     spacing = {"image": every, "latent": every}
-    watch = Evaluations(out / "evaluations", out / "training.json", spacing, measuring)
-    run = Run(0, "me", watches=[watch] if watched else [])
+    callback = Evaluations(out / "evaluations", out / "training.json", spacing, measuring)
+    run = Run(0, "me", callbacks=[callback] if watched else [])
     train(TINY, pictures(12), out, run, "cpu")
     return out
 
@@ -135,13 +135,13 @@ def test_the_process_knows_nothing_of_the_launcher(told, tmp_path, monkeypatch):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []
-    watch = Evaluations(tmp_path, tmp_path, {"image": 4}, MEASURING)
-    monkeypatch.setattr(watch, "_export", lambda *_: waited.append("exported"))
-    monkeypatch.setattr(watch, "_run", lambda *_: waited.append("measured"))
+    callback = Evaluations(tmp_path, tmp_path, {"image": 4}, MEASURING)
+    monkeypatch.setattr(callback, "_export", lambda *_: waited.append("exported"))
+    monkeypatch.setattr(callback, "_run", lambda *_: waited.append("measured"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    watch.begins(training, View("image", export=lambda folder: None), lambda: 0)
+    callback.begins(training, View("image", export=lambda folder: None), lambda: 0)
     assert waited == ["exported", "measured"] * (rank == 0) + ["barrier"]
 
 

@@ -17,11 +17,11 @@ from diffae.eight_bit import to_uint8
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.noise import normal
 from diffae.train import __main__ as command
+from diffae.train.callbacks import flags, sheets
+from diffae.train.callbacks.curves import Curves
+from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.train.stages import train
 from diffae.train.types import Run, View
-from diffae.train.watch import flags, sheets
-from diffae.train.watch.curves import Curves
-from diffae.train.watch.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.trained_on import TrainedOn
 from reports.sheets import read_sheet
 
@@ -43,10 +43,10 @@ def drawn(folder, every: int | None = 8, curves=()) -> Sheets:
     return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, curves)
 
 
-def trained(out, *watches, preset=TINY):
+def trained(out, *callbacks, preset=TINY):
     """The tiny preset on twelve pictures, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
-    train(preset, pictures(12), out, Run(0, "me", watches=watches), "cpu")
+    train(preset, pictures(12), out, Run(0, "me", callbacks=callbacks), "cpu")
     return out
 
 
@@ -155,11 +155,11 @@ def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, mon
     training = SimpleNamespace(
         step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=4_000)
     )
-    watch = Slow(tmp_path, "t", lambda: IMAGES, "", None)
-    watch.begins(training, View("image", lambda images: {}), lambda: 0)
+    callback = Slow(tmp_path, "t", lambda: IMAGES, "", None)
+    callback.begins(training, View("image", lambda images: {}), lambda: 0)
     for step in range(1, 1_001):
         training.step, training.seen, training.seconds = step, 4 * step, float(step)
-        watch.step(1.0)
+        callback.step(1.0)
     assert told == [f"{n:012}.png" for n in (400, 2_000, 4_000)]
     assert 20 <= SHARE * 1_000 <= 30
 
@@ -167,12 +167,12 @@ def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, mon
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []
-    watch = drawn(tmp_path / "sheets", every=4)
+    callback = drawn(tmp_path / "sheets", every=4)
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    monkeypatch.setattr(watch, "_draw", lambda path: waited.append("drawn"))
+    monkeypatch.setattr(callback, "_draw", lambda path: waited.append("drawn"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
-    watch.begins(training, View("image", lambda images: {}), lambda: 0)
+    callback.begins(training, View("image", lambda images: {}), lambda: 0)
     assert waited == ["drawn"] * (rank == 0) + ["barrier"]
 
 
@@ -214,9 +214,9 @@ def test_the_flag_says_how_often_and_never(data, tmp_path):
     preset = replace(TINY, latent=replace(TINY.latent, samples=240))
     for every, count in ((None, 1), (6, 1), (0, 0)):
         args.sheet_every = every
-        found = flags.watches_of(args, preset, tmp_path, data, seen)
+        found = flags.callbacks_of(args, preset, tmp_path, data, seen)
         assert len(found) == count
-        assert all(watch._every == (every and by_stage) for watch in found)
+        assert all(callback._every == (every and by_stage) for callback in found)
 
 
 def test_a_preset_that_shows_nothing_refuses_the_flag(tmp_path, monkeypatch, capsys, data):

@@ -11,8 +11,8 @@ from tiny_preset import TINY
 from diffae import cli
 from diffae.train import __main__ as command
 from diffae.train import images, trainer
+from diffae.train.callbacks import progress
 from diffae.train.presets import PRESETS
-from diffae.train.watch import progress
 
 FROM_DISK = "--from-disk"  # images are read when they are needed
 

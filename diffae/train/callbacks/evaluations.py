@@ -18,9 +18,9 @@ from pkgutil import resolve_name
 
 from diffae.cli import say
 from diffae.errors import UserError
+from diffae.train.callbacks.base import Periodic
 from diffae.train.preset_registry import EVALUATION_OPTIONS
 from diffae.train.stages import LATENT
-from diffae.train.watch.base import Periodic
 from diffae.trained_on import NOTE
 
 COMMAND = "benchmarks.run"

@@ -17,7 +17,7 @@ from PIL import Image
 from diffae.errors import UserError
 from diffae.files import read_text, write_whole
 from diffae.train.trainer import learning_rate
-from diffae.train.types import TrainingStatus, View, Watch
+from diffae.train.types import Callback, TrainingStatus, View
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -27,7 +27,7 @@ MOST_STEPS = 100  # between two points
 SHEET = "sheet"
 
 
-class Curves(Watch):
+class Curves(Callback):
     """Loss, learning rate, norm of the gradient before it is clipped, images a second of the steps, and steps not taken.
 
     Where they go says a subclass: `scalars` and `picture`.

@@ -11,15 +11,15 @@ from diffae import cli, distributed
 from diffae.config import AUTOENCODER
 from diffae.data import Dataset, open_for_model
 from diffae.errors import UserError
+from diffae.train.callbacks.base import PER_STAGE
+from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
+from diffae.train.callbacks.evaluations import Evaluations, Measuring
+from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
 from diffae.train.images import Images, OnDisk, Skipping
 from diffae.train.preset_registry import AnyPreset
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
-from diffae.train.types import Watch
-from diffae.train.watch.base import PER_STAGE
-from diffae.train.watch.curves import Curves, TensorBoard, WeightsAndBiases
-from diffae.train.watch.evaluations import Evaluations, Measuring
-from diffae.train.watch.sheets import COUNT, SHARE, Sheets
+from diffae.train.types import Callback
 from diffae.trained_on import NOTE, TrainedOn
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
@@ -89,9 +89,9 @@ def refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
 
 
-def watches_of(
+def callbacks_of(
     args: argparse.Namespace, preset: AnyPreset, out: Path, data: Dataset, trained_on: TrainedOn
-) -> list[Watch]:
+) -> list[Callback]:
     """What the flags ask for, of a training on a part of `data` in a folder `out`; nothing is written before it begins.
 
     Raises UserError where a package is not there, or where nothing is held out to evaluate on.
@@ -102,7 +102,7 @@ def watches_of(
             curves.append(TensorBoard(out / LOGS))
         if args.wandb is not None:
             curves.append(WeightsAndBiases(args.wandb, out / LOGS, out.name, preset.decides))
-    watches: list[Watch] = [*curves]
+    callbacks: list[Callback] = [*curves]
     if args.sheet_every != 0:
         indices, whose = _looked_at(data, trained_on)
         shown = Skipping(OnDisk(data, indices), {})  # a damaged one is for the training to tell of
@@ -112,13 +112,13 @@ def watches_of(
             return Images(pixels, False, "cpu").batch(torch.arange(len(pixels)))
 
         every = _by_stage(preset, args.sheet_every) if args.sheet_every else None
-        watches.append(Sheets(out / SHEETS, preset.name, images, whose, every, curves))
+        callbacks.append(Sheets(out / SHEETS, preset.name, images, whose, every, curves))
     if args.evaluate_every is not None:
         held_out = _held_out(args, data, preset, trained_on)
         measuring = _measuring(args, preset, held_out)
         every, folder = _by_stage(preset, args.evaluate_every), out / EVALUATIONS
-        watches.append(Evaluations(folder, out / NOTE, every, measuring))
-    return watches
+        callbacks.append(Evaluations(folder, out / NOTE, every, measuring))
+    return callbacks
 
 
 def _by_stage(preset: AnyPreset, images: int) -> dict[str, int]:

@@ -16,9 +16,9 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.nn import evaluating
 from diffae.noise import normal
 from diffae.sheet import Sheet, write
+from diffae.train.callbacks.base import Periodic
+from diffae.train.callbacks.curves import Curves
 from diffae.train.types import Pictures, TrainingStatus, View
-from diffae.train.watch.base import Periodic
-from diffae.train.watch.curves import Curves
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row

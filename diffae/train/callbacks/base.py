@@ -1,4 +1,4 @@
-"""Who is told how a stage of a training goes, so that a person can see it. Nothing of it changes a weight.
+"""Callbacks: what is told how a stage of a training goes, so that a person can see it. Nothing of it changes a weight.
 
 `curves` writes numbers for TensorBoard and Weights & Biases, `sheets` draws pictures, `evaluations` has the model measured.
 """
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from diffae import distributed
-from diffae.train.types import TrainingStatus, View, Watch
+from diffae.train.types import Callback, TrainingStatus, View
 
 PER_STAGE = 10  # times, where nobody says how often
 
 
-class Periodic(Watch):
+class Periodic(Callback):
     """Makes `folder`/STAGE/IMAGES after every so many images and at the end of a stage, once for all processes.
 
     `every` is by stage. What is there already is not made again.
