@@ -62,12 +62,15 @@ class Sharing:
         """What the mean over a part counts for in the mean over this process's share."""
         return (part.stop - part.start) / self.share
 
+    def is_last(self, part: slice) -> bool:
+        return part.stop == (self.rank + 1) * self.share
+
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         return self._step(loss)
 
     def adding(self, part: slice) -> AbstractContextManager[Any]:
         """Within it gradients are added up; those of the last part are averaged over the processes."""
-        if self.world == 1 or part.stop == (self.rank + 1) * self.share:
+        if self.world == 1 or self.is_last(part):
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)
         return self._step.no_sync()

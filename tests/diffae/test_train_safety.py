@@ -163,19 +163,6 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
             assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_state_of_an_earlier_version_goes_on_unchecked(tmp_path):
-    """It carries no SHA-256 of itself."""
-    path = tmp_path / "state"
-    two_states(path)
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-        notes = {name: text for name, text in file.metadata().items() if name != "sha256"}
-    checkpoint.write_tensors(tensors, path, notes)
-    training = Training(Slope([1.0]), SCHEDULE, 0)
-    training.load(path, "me")
-    assert training.step == 2
-
-
 def test_two_damaged_states_are_refused(tmp_path):
     path = tmp_path / "state"
     two_states(path)

@@ -70,7 +70,7 @@ def test_a_killed_training_of_a_sized_preset_goes_on(folder, tmp_path, monkeypat
     arguments = ["tiny", "--data", str(folder), "--precision", "float32", "--out"]
     command.main([*arguments, str(tmp_path / "whole")])
 
-    def killed(self, model):
+    def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
