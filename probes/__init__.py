@@ -24,21 +24,16 @@ from probes.fewshot import (
 from probes.linear import LinearProbe, fit_adam_paper, fit_best, fit_lbfgs
 from probes.scores import (
     AttributeScore,
-    DeLong,
     Summary,
     accuracy,
     auroc,
     average_precision,
-    delong,
     influences,
-    mean_stderr,
-    score_attributes,
     summarise,
 )
 
 __all__ = [
     "AttributeScore",
-    "DeLong",
     "FewShotSplit",
     "LinearProbe",
     "Summary",
@@ -49,15 +44,12 @@ __all__ = [
     "auroc",
     "average_precision",
     "binary_split",
-    "delong",
     "fit_adam_paper",
     "fit_best",
     "fit_binary",
     "fit_lbfgs",
     "fit_pu",
     "influences",
-    "mean_stderr",
     "pu_split",
-    "score_attributes",
     "summarise",
 ]

@@ -5,6 +5,7 @@ DDIM into samples of a class. *Binary* learns from k positives and k negatives; 
 and unlabelled images taken as negatives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,10 @@ from torch import Tensor
 
 from probes.linear import (
     LinearProbe,
-    adam_logistic,
+    adam_probe,
     check_features,
-    given_or_own_moments,
+    feature_moments,
     initial_weights,
-    normalise,
     shuffled_batches,
 )
 
@@ -42,15 +42,8 @@ def _draw(pool: Indices, count: int, rng: np.random.Generator, what: str) -> Ind
     return rng.choice(pool, count, replace=False)
 
 
-def _check_boolean(labels: NDArray[np.bool_]) -> None:
-    # The complement of an integer 1 is -2, which is true: all images would pass as negatives.
-    if labels.ndim != 1 or labels.dtype != np.bool_:
-        raise ValueError(f"labels must be boolean [N], not {labels.dtype} {list(labels.shape)}")
-
-
 def binary_split(labels: NDArray[np.bool_], k: int, seed: int) -> FewShotSplit:
     """k positives and k negatives at random from boolean labels [N]; ValueError if too few."""
-    _check_boolean(labels)
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), k, rng, "positive")
     return FewShotSplit(positives, _draw(np.flatnonzero(~labels), k, rng, "negative"))
@@ -64,7 +57,6 @@ def pu_split(
     The unlabelled ones hold further positives at their natural rate, and are fewer than asked for
     where fewer remain. Raises ValueError if there are too few positives or nothing remains.
     """
-    _check_boolean(labels)
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), n_positive, rng, "positive")
     remaining = np.setdiff1d(np.arange(len(labels)), positives)
@@ -81,8 +73,6 @@ def fit_binary(
     *,
     steps: int = 1562,
     seed: int,
-    lr: float = 1e-3,
-    batch_size: int = 32,
     mean: Tensor | None = None,
     std: Tensor | None = None,
     ema_decay: float | None = None,
@@ -94,11 +84,12 @@ def fit_binary(
     With `ema_decay` (the authors': 0.9999) the result is the moving average of the weights. It
     still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562 steps.
     """
-    generator = np.random.default_rng(seed)
-    start = initial_weights(features.shape[1], 1, generator)
     n = len(positives) + len(negatives)
-    batches = shuffled_batches(n, batch_size, steps, generator, max(BINARY_EPOCH, n))
-    return _fit(features, positives, negatives, start, batches, lr, mean, std, ema_decay)
+
+    def batches(generator: np.random.Generator) -> Tensor:
+        return shuffled_batches(n, steps, generator, max(BINARY_EPOCH, n))
+
+    return _fit(features, positives, negatives, batches, seed, mean, std, ema_decay)
 
 
 def fit_pu(
@@ -108,47 +99,42 @@ def fit_pu(
     *,
     steps: int = 3125,
     seed: int,
-    lr: float = 1e-3,
-    batch_size: int = 32,
     mean: Tensor | None = None,
     std: Tensor | None = None,
     ema_decay: float | None = None,
 ) -> LinearProbe:
     """As `fit_binary`, from positives and unlabelled rows taken as negatives.
 
-    Each step has `batch_size` of both, so the classes are balanced. The authors' trainer counts
+    Each step has a batch of both, so the classes are balanced. The authors' trainer counts
     only one of the two: their 100,000 samples are 3,125 steps, their long run of 600,000 is 18,750.
     """
-    generator = np.random.default_rng(seed)
-    start = initial_weights(features.shape[1], 1, generator)
-    longer = max(len(positives), len(unlabeled))
-    positive_batches, unlabeled_batches = (
-        shuffled_batches(n, batch_size, steps, generator, longer)
-        for n in (len(positives), len(unlabeled))
-    )
-    batches = torch.cat([positive_batches, unlabeled_batches + len(positives)], dim=1)
-    return _fit(features, positives, unlabeled, start, batches, lr, mean, std, ema_decay)
+    counts = len(positives), len(unlabeled)
+
+    def batches(generator: np.random.Generator) -> Tensor:
+        first, second = (shuffled_batches(n, steps, generator, max(counts)) for n in counts)
+        return torch.cat([first, second + len(positives)], dim=1)
+
+    return _fit(features, positives, unlabeled, batches, seed, mean, std, ema_decay)
 
 
 def _fit(
     features: Tensor,
     positives: Indices,
     negatives: Indices,
-    start: Tensor,
-    batches: Tensor,
-    lr: float,
+    batches: Callable[[np.random.Generator], Tensor],
+    seed: int,
     mean: Tensor | None,
     std: Tensor | None,
     ema_decay: float | None,
 ) -> LinearProbe:
     """`batches` index the positives followed by the negatives."""
     check_features(features)
-    mean, std = given_or_own_moments(features, mean, std)
+    moments = feature_moments(features) if mean is None or std is None else (mean, std)
+    generator = np.random.default_rng(seed)
+    start = initial_weights(features.shape[1], 1, generator)
     rows = torch.from_numpy(np.concatenate([positives, negatives])).to(features.device)
-    x = normalise(features[rows].float(), mean, std)
-    y = (torch.arange(len(rows), device=x.device) < len(positives)).float()[:, None]
-    w = adam_logistic(start.to(x.device), x, y, batches, lr, ema_decay)
-    return LinearProbe(w[:, :-1].contiguous(), w[:, -1].contiguous(), mean, std)
+    y = (torch.arange(len(rows), device=features.device) < len(positives)).float()[:, None]
+    return adam_probe(start, features[rows], y, batches(generator), moments, ema_decay)
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),

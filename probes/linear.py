@@ -18,6 +18,7 @@ from torch.nn.functional import softplus
 from probes.scores import auroc
 
 FLOAT32_EPS = torch.finfo(torch.float32).eps
+BATCH, LEARNING_RATE = 32, 1e-3  # the authors', of Adam
 WIDEST_ROTATED = 1024  # features; the principal axes of more take longer than they save
 
 
@@ -31,16 +32,6 @@ def feature_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean [d] and unbiased standard deviation [d], summed in float64, of features [N, d]."""
     std, mean = torch.std_mean(features.double(), dim=0)
     return mean.float(), std.float()
-
-
-def given_or_own_moments(
-    features: Tensor, mean: Tensor | None, std: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """`mean` and `std` [d], each replaced by that of features [N, d] where it is None."""
-    if mean is not None and std is not None:
-        return mean, std
-    own_mean, own_std = feature_moments(features)
-    return own_mean if mean is None else mean, own_std if std is None else std
 
 
 @dataclass(frozen=True)
@@ -121,12 +112,6 @@ def logistic_loss(
     return log_loss + penalty / 2 * w.double().square().sum(), gradient
 
 
-def log_odds(labels: Tensor) -> Tensor:
-    """Log odds [A] of labels [N, A], with half an image added to both classes to keep it finite."""
-    positives = labels.sum(0)
-    return torch.log((positives + 0.5) / (len(labels) - positives + 0.5))
-
-
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
     """Variances [d] of centred features [N, d] along their principal axes [d, d], its columns."""
     x = features.double()
@@ -149,7 +134,9 @@ def _minimise(
         features = features @ axes
     else:
         variances, axes = features.square().mean(0), None
-    odds = log_odds(labels)
+    positives = labels.sum(0)
+    # with half an image added to both classes, to keep them finite
+    odds = torch.log((positives + 0.5) / (len(labels) - positives + 0.5))
     slope = torch.sigmoid(odds) * torch.sigmoid(-odds)
     scale = torch.cat([variances[:, None] * slope + penalty, slope[None]]).rsqrt()
     u = torch.zeros_like(scale)
@@ -212,11 +199,11 @@ def fit_lbfgs(
 
 
 def mean_auroc(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
-    """Mean AUROC over the attributes with both classes in `labels` [N, A]; nan if there is none."""
+    """Mean AUROC over the attributes with both classes in `labels` [N, A], of which there must be one."""
     logits, truth = probe.logits(features).cpu().numpy(), labels.bool().cpu().numpy()
     values = [auroc(logits[:, a], truth[:, a]) for a in range(truth.shape[1])]
     defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
+    return sum(defined) / len(defined)
 
 
 def fit_best(
@@ -242,16 +229,16 @@ def fit_best(
 
 
 def shuffled_batches(
-    n: int, batch_size: int, steps: int, generator: np.random.Generator, epoch: int | None = None
+    n: int, steps: int, generator: np.random.Generator, epoch: int | None = None
 ) -> Tensor:
-    """Indices [steps, batch_size] into n examples: shuffled epochs, one after another.
+    """Indices [steps, BATCH] into n examples: shuffled epochs, one after another.
 
     An epoch is the n examples repeated to a length of `epoch` (default n) and shuffled whole.
     """
     length = epoch or n
-    epochs = math.ceil(steps * batch_size / length)
+    epochs = math.ceil(steps * BATCH / length)
     order = [generator.permutation(length) % n for _ in range(epochs)]
-    return torch.from_numpy(np.concatenate(order))[: steps * batch_size].view(steps, batch_size)
+    return torch.from_numpy(np.concatenate(order))[: steps * BATCH].view(steps, BATCH)
 
 
 def initial_weights(d: int, n_attributes: int, generator: np.random.Generator) -> Tensor:
@@ -275,7 +262,6 @@ def adam_logistic(
     features: Tensor,
     labels: Tensor,
     batches: Tensor,
-    lr: float,
     ema_decay: float | None = None,
 ) -> Tensor:
     """Weights [A, d + 1] after one Adam step (Kingma & Ba, 2015) a batch, or their moving average.
@@ -295,36 +281,40 @@ def adam_logistic(
         m.lerp_(gradient, 1 - beta1)
         v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         rms = v.sqrt().div_(math.sqrt(1 - beta2**step)).add_(eps)
-        w.addcdiv_(m, rms, value=-lr / (1 - beta1**step))
+        w.addcdiv_(m, rms, value=-LEARNING_RATE / (1 - beta1**step))
         if ema_decay is not None:
             average.lerp_(w, 1 - ema_decay)
     return w if ema_decay is None else average
 
 
 def fit_adam_paper(
-    features: Tensor,
-    labels: Tensor,
-    *,
-    steps: int = 9375,
-    batch_size: int = 32,
-    lr: float = 1e-3,
-    seed: int,
-    mean: Tensor | None = None,
-    std: Tensor | None = None,
+    features: Tensor, labels: Tensor, *, steps: int = 9375, seed: int
 ) -> LinearProbe:
     """Fits all attributes by the recipe of DiffAE's `experiment_classifier.py`.
 
     Binary cross-entropy averaged over batch and attributes, Adam without weight decay, 300,000
     samples in batches of 32, from `torch.nn.Linear`'s initial weights. `features` [N, d] are
-    normalised by `mean` and `std` [d] (theirs by default, unbiased; the authors' are those of
-    FFHQ). `labels` [N, A] are boolean or 0/1; a single class is allowed and is learned as far as
-    the steps go. The authors also flip images at random: here a code is encoded once, unflipped.
+    normalised by their own moments (the authors': by those of FFHQ). `labels` [N, A] are boolean or 0/1; a single class
+    is allowed and is learned as far as the steps go. The authors also flip images at random: here a code is encoded
+    once, unflipped.
     """
     check_features(features)
     y = check_labels(labels, len(features))
-    mean, std = given_or_own_moments(features, mean, std)
     generator = np.random.default_rng(seed)
-    start = initial_weights(features.shape[1], y.shape[1], generator).to(features.device)
-    batches = shuffled_batches(len(features), batch_size, steps, generator)
-    w = adam_logistic(start, normalise(features.float(), mean, std), y, batches, lr)
-    return LinearProbe(w[:, :-1].contiguous(), w[:, -1].contiguous(), mean, std)
+    start = initial_weights(features.shape[1], y.shape[1], generator)
+    batches = shuffled_batches(len(features), steps, generator)
+    return adam_probe(start, features, y, batches, feature_moments(features))
+
+
+def adam_probe(
+    start: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    batches: Tensor,
+    moments: tuple[Tensor, Tensor],
+    ema_decay: float | None = None,
+) -> LinearProbe:
+    """The probe that `adam_logistic` trains on features [N, d], normalised by `moments` [d]."""
+    x = normalise(features.float(), *moments)
+    w = adam_logistic(start.to(x.device), x, labels, batches, ema_decay)
+    return LinearProbe(w[:, :-1].contiguous(), w[:, -1].contiguous(), *moments)

@@ -40,17 +40,6 @@ def accuracy(logits: Floats, labels: Bools) -> float:
     return float(np.mean((logits > 0) == labels))
 
 
-@dataclass(frozen=True)
-class DeLong:
-    """AUROC `aucs` [A] of A classifiers on the same images, and their `covariance` [A, A].
-
-    An AUROC is nan where a class is absent, a variance (and covariance) where it has < 2 images.
-    """
-
-    aucs: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
 def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
     """AUROC of scores [N], and the influence [N] of each image on it.
 
@@ -114,7 +103,10 @@ def influences(logits: Floats, labels: Bools) -> dict[str, NDArray[np.float64]]:
     """Influence [N, A] of each image on "auroc", "ap" and "accuracy" of A attributes; nan where undefined.
 
     The variance of a score is the sum of its squared influences over images drawn independently, and a
-    (weighted) mean of scores has the same mean of influences.
+    (weighted) mean of scores has the same mean of influences. For the covariance of two attributes it is the sum of
+    products: DeLong's own where their labels are the same, else the same first-order (infinitesimal jackknife)
+    estimate, as an image may be a positive of one and a negative of the other. Perfect separation has variance 0.
+    Raises ValueError for logits that are not finite.
     """
     _check(logits, labels)
     parts = {"auroc": auc_influence, "ap": ap_influence, "accuracy": accuracy_influence}
@@ -125,49 +117,15 @@ def influences(logits: Floats, labels: Bools) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def delong(scores: Floats, labels: Bools) -> DeLong:
-    """AUROCs of scores [N, A] for boolean labels [N, A], with their covariance.
-
-    The covariance of two attributes is the sum over images of the product of their influences.
-    With the same labels this is DeLong's own; with different ones an image may be a positive of one
-    attribute and a negative of the other, and the sum is the same first-order (infinitesimal
-    jackknife) estimate for images drawn independently. Perfect separation has variance 0.
-    Raises ValueError for scores that are not finite.
-    """
-    _check(scores, labels)
-    pairs = [auc_influence(scores[:, a], labels[:, a]) for a in range(scores.shape[1])]
-    influence = np.stack([influence for _, influence in pairs], axis=1)
-    return DeLong(np.array([auc for auc, _ in pairs]), influence.T @ influence)
-
-
-def mean_stderr(covariance: Floats, weights: Floats | None = None) -> float:
-    """Standard error of the (weighted) mean of A estimates with covariance [A, A].
-
-    The weights [A] are taken as constants and need not sum to 1. The mean of nothing gives nan.
-    """
-    if len(covariance) == 0:
-        return math.nan
-    w = np.ones(len(covariance)) if weights is None else np.asarray(weights, dtype=np.float64)
-    w = w / w.sum()
-    return float(np.sqrt(w @ covariance @ w))
-
-
 @dataclass(frozen=True)
 class AttributeScore:
-    """One attribute's scores on `n` images, `n_positive` of which have it.
-
-    `auroc` (standard error `auroc_stderr`), `ap` (average precision), `accuracy` (at logit 0) and
-    `prevalence` are in [0, 1].
-    """
+    """One attribute's AUROC, average precision, accuracy (at logit 0) and prevalence, all in [0, 1]."""
 
     name: str
     auroc: float
-    auroc_stderr: float
     ap: float
     accuracy: float
     prevalence: float
-    n_positive: int
-    n: int
 
 
 @dataclass(frozen=True)
@@ -176,14 +134,12 @@ class Summary:
 
     The means of AUROC and average precision leave out the attributes `excluded`, which have one
     class only; the mean accuracy is over all. `weighted_auroc` weighs by prevalence in the images
-    scored. A standard error is nan if an attribute in its mean has a single image of a class.
+    scored.
     """
 
     attributes: list[AttributeScore]
     mean_auroc: float
-    mean_auroc_stderr: float
     weighted_auroc: float
-    weighted_auroc_stderr: float
     mean_ap: float
     mean_accuracy: float
     excluded: tuple[str, ...]
@@ -198,49 +154,24 @@ def _check(scores: Floats, labels: Bools) -> None:
         raise ValueError("scores must be finite")
 
 
-def _attribute_scores(
-    logits: Floats, labels: Bools, names: Sequence[str], result: DeLong
-) -> list[AttributeScore]:
-    stderr = np.sqrt(np.diag(result.covariance))
-    return [
-        AttributeScore(
-            name=name,
-            auroc=float(result.aucs[a]),
-            auroc_stderr=float(stderr[a]),
-            ap=average_precision(logits[:, a], labels[:, a]),
-            accuracy=accuracy(logits[:, a], labels[:, a]),
-            prevalence=float(labels[:, a].mean()),
-            n_positive=int(labels[:, a].sum()),
-            n=len(labels),
-        )
-        for a, name in enumerate(names)
-    ]
-
-
-def score_attributes(logits: Floats, labels: Bools, names: Sequence[str]) -> list[AttributeScore]:
-    """Scores of logits [N, A] for boolean labels [N, A], one entry for each of A names."""
-    return summarise(logits, labels, names).attributes
-
-
 def summarise(logits: Floats, labels: Bools, names: Sequence[str]) -> Summary:
-    """Scores of logits [N, A] for boolean labels [N, A] of A names, and their means.
+    """Scores of logits [N, A] for boolean labels [N, A] of A names, and their means; over no attribute these are nan.
 
-    The standard errors of the means count the attributes' correlation. Means over no attribute
-    are nan.
+    Raises ValueError for logits that are not finite.
     """
-    if len(names) != labels.shape[1]:
-        raise ValueError(f"{len(names)} names for {labels.shape[1]} attributes")
-    result = delong(logits, labels)
-    attributes = _attribute_scores(logits, labels, names, result)
-    defined = ~np.isnan(result.aucs)
-    covariance = result.covariance[np.ix_(defined, defined)]
-    prevalence = labels.mean(0)[defined]
+    _check(logits, labels)
+    attributes = [
+        AttributeScore(
+            name, auc_influence(s, y)[0], average_precision(s, y), accuracy(s, y), float(y.mean())
+        )
+        for name, s, y in zip(names, logits.T, labels.T, strict=True)
+    ]
+    aucs = np.array([a.auroc for a in attributes])
+    defined = ~np.isnan(aucs)
     return Summary(
-        attributes=attributes,
-        mean_auroc=_mean(result.aucs[defined]),
-        mean_auroc_stderr=mean_stderr(covariance),
-        weighted_auroc=_mean(result.aucs[defined], prevalence),
-        weighted_auroc_stderr=mean_stderr(covariance, prevalence),
+        attributes,
+        mean_auroc=_mean(aucs[defined]),
+        weighted_auroc=_mean(aucs[defined], labels.mean(0)[defined]),
         mean_ap=_mean(np.array([a.ap for a in attributes])[defined]),
         mean_accuracy=_mean(np.array([a.accuracy for a in attributes])),
         excluded=tuple(a.name for a in attributes if math.isnan(a.auroc)),

@@ -65,14 +65,6 @@ def test_too_few_images_of_a_class_are_refused():
         pu_split(np.ones(5, bool), 5, seed=0)
 
 
-def test_splits_refuse_labels_that_are_not_boolean():
-    for split in (lambda y: binary_split(y, 5, seed=0), lambda y: pu_split(y, 5, 10, seed=0)):
-        with pytest.raises(ValueError, match="boolean"):
-            split(LABELS.astype(int))
-        with pytest.raises(ValueError, match="boolean"):
-            split(LABELS[:, None])
-
-
 def test_default_steps_are_the_authors_samples_over_their_batch():
     codes, split = features(4), pu_split(LABELS, 20, 200, seed=0)
     args = (codes, split.positives, split.negatives)
@@ -103,13 +95,13 @@ def test_fits_are_torch_adam_on_the_same_batches(kind):
         split = binary_split(LABELS, 10, seed=0)
         probe = fit_binary(codes, split.positives, split.negatives, steps=300, seed=7)
         start = initial_weights(16, 1, generator)
-        batches = shuffled_batches(20, 32, 300, generator, epoch=100_000)
+        batches = shuffled_batches(20, 300, generator, epoch=100_000)
     else:
         split = pu_split(LABELS, 20, 500, seed=0)
         probe = fit_pu(codes, split.positives, split.negatives, steps=300, seed=7)
         start = initial_weights(16, 1, generator)
-        positive = shuffled_batches(20, 32, 300, generator, epoch=500)
-        batches = torch.cat([positive, shuffled_batches(500, 32, 300, generator) + 20], dim=1)
+        positive = shuffled_batches(20, 300, generator, epoch=500)
+        batches = torch.cat([positive, shuffled_batches(500, 300, generator) + 20], dim=1)
     rows = np.concatenate([split.positives, split.negatives])
     y = torch.zeros(len(rows), 1)
     y[: len(split.positives)] = 1
