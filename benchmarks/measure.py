@@ -15,6 +15,8 @@ another: it is a line on stderr and exit status 2, and the others are printed.
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -36,7 +38,7 @@ from diffae.data.folder import find_images
 from diffae.data.survey import note_of_files
 from diffae.data.transforms import decode, decode_plainly
 from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
+from diffae.files import Target, refuse_outputs, writing
 from reports import metrics
 from reports.metrics import EFFNET, alternatives, comparing, published_name
 
@@ -66,7 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"{args.metric} needs two folders, A and B")
     refuse_outputs([Target("--save", args.save, is_statistics)], (args.a, args.b))
     device = torch.device(args.device)
-    loader = _Loader(args.weights_dir, args.allow_unknown_weights, device, args.reading)
+    loader = _Loader(
+        args.weights_dir, args.allow_unknown_weights, device, args.reading, args.batch_size
+    )
     with full_precision():
         found, refused = _measured(sets, pairs, args, loader)
     if found:
@@ -97,21 +101,19 @@ def _measured(
             compare[name] = loader.pair_metric(name)
     if compare:
         with noting(*compare):
-            found |= _measure_pairs(compare, args.a, args.b, loader, args.batch_size)
+            found |= _measure_pairs(compare, args.a, args.b, loader)
     for name in sets:
         with noting(name):
-            found[name] = _measure_sets(name, args.a, args.b, args.save, loader, args.batch_size)
+            found[name] = _measure_sets(name, args.a, args.b, args.save, loader)
     return found, refused
 
 
 def _names_of_metrics(text: str) -> list[str]:
-    """`ssim,mse` as two metrics. Raises UserError naming the one that is none, or that is there twice."""
-    names = text.split(",")
+    """`ssim,mse` as two metrics; one that is there twice counts once. Raises UserError naming the one that is none."""
+    names = list(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in (*SETS, *PAIRS):
             raise UserError(f"unknown metric {name!r}{cli.did_you_mean(name, (*SETS, *PAIRS))}")
-        if names.count(name) > 1:
-            raise UserError(f"{name}: named twice")
     return names
 
 
@@ -138,35 +140,37 @@ def _parser() -> cli.Parser:
     return parser
 
 
+@dataclass(frozen=True)
 class _Loader:
-    """Where the weights of a metric come from, and on which device they work."""
+    """How images are read, where the weights of a metric come from, and on which device they work."""
 
-    def __init__(
-        self,
-        weights_dir: Path | None,
-        allow_unknown: bool,
-        device: torch.device,
-        reading: str,
-    ):
-        self.weights_dir, self.allow_unknown, self.device = weights_dir, allow_unknown, device
-        self.reading = reading
+    weights_dir: Path | None
+    allow_unknown: bool
+    device: torch.device
+    reading: str
+    batch_size: int
 
     def read(self, path: Path) -> Tensor:
         """uint8 3 x H x W, at the image's own size."""
-        image = READINGS[self.reading](path)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return torch.from_numpy(np.array(READINGS[self.reading](path))).permute(2, 0, 1)
 
     def told(self) -> list[str]:
         """A line on how images are read, if not in the way of the tables."""
         return [] if self.reading == OURS else [f"images read as by {self.reading}"]
 
     def names(self, folder: Path) -> tuple[str, ...]:
-        """The images of a folder. Says on stderr how many of them other software reads otherwise."""
-        names = _names(folder)
-        note = note_of_files(folder / name for name in names) if self.reading == OURS else ""
-        if note:
+        """The images of a folder. Says on stderr what was left out, and how many other software reads otherwise."""
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+        found = find_images(folder)
+        if not found.names:
+            raise UserError("; ".join([f"{folder}: no images in this folder", *found.left_out]))
+        for line in found.left_out:
+            cli.say(f"warning: {folder}: left out: {line}")
+        files = (folder / name for name in found.names)
+        if self.reading == OURS and (note := note_of_files(files)):
             cli.say(f"warning: {folder}: {note}; see --reading")
-        return names
+        return found.names
 
     def path(self, metric: str) -> Path:
         """The weights of the network that it looks through. Raises UserError, with what stands in for it."""
@@ -178,9 +182,6 @@ class _Loader:
             hint = f"; {others[0]} stands in for it" if others else ""
             raise UserError(f"{error}{hint}") from None
 
-    def features(self, metric: str) -> features.FeatureNetwork:
-        return FEATURES[METRICS[metric].network](self.path(metric), self.device)
-
     def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
         """The metric, and what measures it."""
         metric = NAMES.get(metric, metric)
@@ -188,15 +189,13 @@ class _Loader:
         if not network:
             return PLAIN[metric], METRICS[metric].title
         if published_name(metric) == "arcface":
-            face = self._face(metric, network)
+            if network == identity.PORTRAITS:
+                face = identity.id_portraits(identity.PACKAGED, self.device)
+            else:
+                face = identity.arcface(self.path(metric), self.device)
             return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
         distance = DISTANCES[network](self.path(metric), self.device)
         return distance, _network(distance)
-
-    def _face(self, metric: str, network: str) -> identity.FaceEmbedding:
-        if network == identity.PORTRAITS:
-            return identity.id_portraits(identity.PACKAGED, self.device)
-        return identity.arcface(self.path(metric), self.device)
 
 
 def _network(
@@ -212,15 +211,16 @@ def _network(
 
 
 def _measure_sets(
-    metric: str, a: Path, b: Path | None, save: Path | None, loader: _Loader, batch_size: int
+    metric: str, a: Path, b: Path | None, save: Path | None, loader: _Loader
 ) -> list[str]:
-    network = loader.features(metric)
-    moments = _moments(a, network, loader, batch_size)
+    network = FEATURES[METRICS[metric].network](loader.path(metric), loader.device)
+    moments = _moments(a, network, loader)
     if save is not None:
-        _save(save, moments)
+        with writing(save, "choose another --save"):
+            write_statistics(save, moments)
     if b is None:
         return [f"{save}: mu, sigma and n of {_count(moments)}"]
-    other = _moments(b, network, loader, batch_size)
+    other = _moments(b, network, loader)
     for path, side in ((a, moments), (b, other)):
         if side.n == 1:
             raise UserError(f"{path}: one image; a Frechet distance needs at least two")
@@ -239,9 +239,7 @@ def _count(moments: Moments) -> str:
     return f"{moments.n} images" if moments.n else "an unknown number of images"
 
 
-def _moments(
-    path: Path, network: features.FeatureNetwork, loader: _Loader, batch_size: int
-) -> Moments:
+def _moments(path: Path, network: features.FeatureNetwork, loader: _Loader) -> Moments:
     """Moments of the features of a folder's images, or of a statistics file."""
     if path.suffix == ".npz":
         if path.exists() and not path.is_file():  # a pipe: it would wait for a writer
@@ -252,21 +250,10 @@ def _moments(
                 f"{path}: statistics of {len(moments.mean)} features, not of {network.name}'s {network.dim}"
             )
         return moments
-    total: Moments | None = None
-    for chunk in _in_chunks(_features(path, network, loader, batch_size), MOMENTS_CHUNK):
-        part = Moments.from_features(chunk)
-        total = part if total is None else total.merge(part)
-    if total is None:
-        raise UserError(f"{path}: no images")
-    return total
-
-
-def _features(
-    path: Path, network: features.FeatureNetwork, loader: _Loader, batch_size: int
-) -> Iterator[Tensor]:
-    files = [path / name for name in loader.names(path)]
-    for batch in _batches(map(loader.read, files), batch_size):
-        yield network(batch).cpu()
+    images = (loader.read(path / name) for name in loader.names(path))
+    seen = (network(batch).cpu() for batch in _batches(images, loader.batch_size))
+    chunks = map(Moments.from_features, _in_chunks(seen, MOMENTS_CHUNK))
+    return reduce(Moments.merge, chunks)
 
 
 def _in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
@@ -280,23 +267,12 @@ def _in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def _save(path: Path, moments: Moments) -> None:
-    try:
-        write_statistics(path, moments)
-    except OSError as error:
-        raise UserError(f"--save {path}: {error.strerror}") from None
-
-
 # ----------------------------------------------------------------------------------------------
 # Pairs
 
 
 def _measure_pairs(
-    compare: Mapping[str, tuple[PairMetric, str]],
-    a: Path,
-    b: Path | None,
-    loader: _Loader,
-    batch_size: int,
+    compare: Mapping[str, tuple[PairMetric, str]], a: Path, b: Path | None, loader: _Loader
 ) -> dict[str, list[str]]:
     """The lines of each metric, given with what measures it; the images are read once for all."""
     if b is None:
@@ -304,8 +280,8 @@ def _measure_pairs(
     pairs = _pairs(a, b, loader)
     scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
     joined = (_read_pair(first, second, loader) for first, second in pairs)
-    for batch in _batches(joined, batch_size):
-        first, second = _signed(batch[:, 0]), _signed(batch[:, 1])
+    for batch in _batches(joined, loader.batch_size):
+        first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
         for metric, (function, _) in compare.items():
             scores[metric].append(function(first, second).cpu())
     found = {}
@@ -360,23 +336,8 @@ def _read_pair(a: Path, b: Path, loader: _Loader) -> Tensor:
     return torch.stack([first, second])
 
 
-def _signed(images: Tensor) -> Tensor:
-    return images.float() / 127.5 - 1
-
-
 # ----------------------------------------------------------------------------------------------
 # Images of a folder
-
-
-def _names(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found = find_images(folder)
-    if not found.names:
-        raise UserError("; ".join([f"{folder}: no images in this folder", *found.left_out]))
-    for line in found.left_out:
-        cli.say(f"warning: {folder}: left out: {line}")
-    return found.names
 
 
 def _batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

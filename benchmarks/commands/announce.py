@@ -43,21 +43,16 @@ def _stands_for(metric: str) -> str:
 def _weights(context: Context) -> list[str]:
     """What is not here, in one line; `doctor` says the rest."""
     absent = [name for name in weights.KNOWN if weights.find(name, context.weights_dir) is None]
-    if not absent:
-        return []
-    return [
-        f"weights not here: {', '.join(absent)} (`python -m benchmarks.run doctor` says where they go)"
-    ]
+    where = "(`python -m benchmarks.run doctor` says where they go)"
+    return [f"weights not here: {', '.join(absent)} {where}"] if absent else []
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:
     """Which benchmarks need labels that the data has not."""
-    if context.dataset.attributes is not None:
-        return []
     labelled = [name for name in benchmarks if REGISTRY.get(name).labelled]
-    others = [name for name in benchmarks if name not in labelled]
-    if not labelled:
+    if context.dataset.attributes is not None or not labelled:
         return []
+    others = [name for name in benchmarks if name not in labelled]
     measured = f"; measured: {', '.join(others)}" if others else ""
     return [f"the images have no labels, which {', '.join(labelled)} need{measured}"]
 

@@ -33,7 +33,11 @@ def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[
         content = read_toml(path)
     except UserError as error:
         raise UserError(f"--config {error}") from None
-    flags = _flags(parser)
+    flags = {
+        flag[2:]: action
+        for flag, action in parser._option_string_actions.items()
+        if flag.startswith("--") and flag[2:] not in NEVER
+    }
     found: dict[str, list[str]] = {}
     benchmarks: list[str] = []
     for key, value in content.items():
@@ -48,16 +52,6 @@ def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[
         except ValueError as error:
             raise UserError(f"--config {path}: {key}: {error}") from None
     return benchmarks, found
-
-
-def _flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    flags = {
-        flag[2:]: action
-        for action in parser._actions
-        for flag in action.option_strings
-        if flag[:2] == "--"
-    }
-    return {name: action for name, action in flags.items() if name not in NEVER}
 
 
 def _arguments(action: argparse.Action, name: str, value: object) -> Iterator[str]:

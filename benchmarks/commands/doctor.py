@@ -30,9 +30,10 @@ def weights_report(folder: Path | None) -> list[str]:
     """Every metric weight, and what the benchmarks will and will not report with those that are here."""
     lines = ["Metric weights (nothing is downloaded):"]
     for weight in weights.KNOWN.values():
+        metrics = [name for name, metric in METRICS.items() if metric.network == weight.name]
         lines += [
             f"  {weight.name}: {weight.what_for}",
-            f"    for {', '.join(_seen_through(weight.name))}",
+            f"    for {', '.join(metrics)}",
             f"    {_state(weight, folder)}",
             f"    published: {weight.published_at}",
             f"    SHA-256 {weight.sha256}",
@@ -81,7 +82,3 @@ def at_hand(metric: str, folder: Path | None) -> str:
 def _is_here(metric: str, folder: Path | None) -> bool:
     network = METRICS[metric].network if metric in METRICS else ""
     return network not in weights.KNOWN or weights.find(network, folder) is not None
-
-
-def _seen_through(network: str) -> list[str]:
-    return [name for name, metric in METRICS.items() if metric.network == network]

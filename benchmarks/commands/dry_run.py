@@ -7,6 +7,7 @@ drawn, and of other data no more is read than its names, its labels and its firs
 
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 
 import torch
@@ -40,6 +41,7 @@ BATCH = {"cpu": 4, "cuda": 64}
 WIDTH = 100  # of a line, in characters
 HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
 WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
+ALIGNED = (*["left"] * 3, *["right"] * 5)
 
 
 @dataclass(frozen=True)
@@ -55,32 +57,37 @@ Costs = dict[str, Cost]  # by field of `Calls`
 
 def report(context: Context, names: tuple[str, ...], systems: list[System]) -> str:
     """The plan as tables: work, totals, and what cannot run."""
+    cli.say("timing one batch of every network")
     planned, refused = collect(context, names, systems)
     real = _metric_costs(context)
     costs = {}
     for system in systems:
         try:
-            costs[system.title] = real | _system_costs(context, system)
+            own = {name: _cost(context, call) for name, call in _system_calls(context, system)}
+            costs[system.title] = real | own
         except SystemFailed as failure:
             costs[system.title] = real
             refused.append(("all benchmarks", system.title, str(failure)))
     rows, total = [], _Total()
     for benchmark, title, work in planned:
-        row = _Total().add(work, costs[title])
         total.add(work, costs[title])
         what = f"{work.what}, T = {work.steps}" if work.steps else work.what
-        rows.append([benchmark, "real images" if work.real else title, what])
-        rows[-1] += [f"{work.images:,}", *row.cells()]
+        cells = _Total().add(work, costs[title]).cells()
+        shown = "real images" if work.real else title
+        rows.append([benchmark, shown, what, f"{work.images:,}", *cells])
     rows.append(["total", "", "", "", *total.cells()])
     table = tabulate(
-        rows, HEADERS, "simple", disable_numparse=True, colalign=_align(), maxcolwidths=WIDTHS
+        rows, HEADERS, "simple", disable_numparse=True, colalign=ALIGNED, maxcolwidths=WIDTHS
     )
+    counts = zip(fields(Calls), astuple(total.calls), strict=True)
+    calls = ", ".join(f"{field.name} {count:,}" for field, count in counts if count) or "none"
+    kept = _amount(total.bytes / 1e9) or 0
     lines = [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
     lines += [
-        f"calls: {total.networks()}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
+        f"calls: {calls}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
         f"times: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
         "probes and Frechet distances is not counted",
-        total.sentence(),
+        f"about {_took(total.seconds)} in all, and {kept} GB are kept",
     ]
     return "\n".join([*map(_wrapped, _about(context)), table, *map(_wrapped, lines)])
 
@@ -91,19 +98,15 @@ def _wrapped(line: str) -> str:
 
 def _about(context: Context) -> list[str]:
     """The data, its splits, and what the profile was changed by."""
-    dataset, profile = context.dataset, context.profile
-    splits = ", ".join(f"{name} {len(dataset.indices(name)):,}" for name in SPLITS)
+    data, profile = context.dataset, context.profile
+    splits = ", ".join(f"{name} {len(data.indices(name)):,}" for name in SPLITS)
+    crop = data.transform.crop
     return [
-        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px, "
-        f"crop {dataset.transform.crop}",
-        f"splits: {splits} ({dataset.partition_source})",
+        f"data: {data.name}, {len(data):,} images, {data.image_size} px, crop {crop}",
+        f"splits: {splits} ({data.partition_source})",
         f"profile: {profile.title}; seed {context.seed}",
         "",
     ]
-
-
-def _align() -> list[str]:
-    return ["left"] * 3 + ["right"] * (len(HEADERS) - 3)
 
 
 def collect(
@@ -159,23 +162,8 @@ class _Total:
 
     def cells(self) -> list[str]:
         """Calls, TFLOP, time and GB kept, for people."""
-        time = _took(self.seconds) if self.seconds else ""
-        return [
-            _count(sum(astuple(self.calls))),
-            _amount(self.flops / 1e12),
-            time,
-            _amount(self.bytes / 1e9),
-        ]
-
-    def networks(self) -> str:
-        """Calls by network."""
-        counts = zip(fields(Calls), astuple(self.calls), strict=True)
-        return ", ".join(f"{field.name} {count:,}" for field, count in counts if count) or "none"
-
-    def sentence(self) -> str:
-        return (
-            f"about {_took(self.seconds)} in all, and {_amount(self.bytes / 1e9) or 0} GB are kept"
-        )
+        calls, time = _count(sum(astuple(self.calls))), _took(self.seconds) if self.seconds else ""
+        return [calls, _amount(self.flops / 1e12), time, _amount(self.bytes / 1e9)]
 
 
 def _count(count: int) -> str:
@@ -201,7 +189,7 @@ def _took(seconds: float) -> str:
 
 
 def _batch(context: Context) -> int:
-    return BATCH.get(context.device.type, 4)
+    return BATCH[context.device.type]
 
 
 def _metric_costs(context: Context) -> Costs:
@@ -211,21 +199,15 @@ def _metric_costs(context: Context) -> Costs:
         "features": _cost(context, lambda: context.networks.features(to_uint8(images))),
         "perceptual": _cost(context, lambda: context.networks.perceptual(images, -images)),
     }
-    try:
+    with suppress(NotAvailable):
         costs["face"] = _cost(context, lambda: context.networks.face(images))
-    except NotAvailable:
-        pass
     return costs
 
 
-def _system_costs(context: Context, system: System) -> Costs:
+def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
     """One call of each of the system's networks; a system that must see data first counts as free."""
     if system.learns_from_data:
-        return {}
-    return {name: _cost(context, call) for name, call in _system_calls(context, system)}
-
-
-def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
+        return
     batch, size = _batch(context), system.image_size or context.dataset.image_size
     images = torch.rand(batch, 3, size, size) * 2 - 1
     indices = list(range(batch))
@@ -254,8 +236,3 @@ def _cost(context: Context, call: Callable[[], object]) -> Cost:
     batch = _batch(context)
     operations = counting.flops(call)
     return Cost(counting.median_seconds(call, 2, context.device) / batch, operations / batch)
-
-
-def print_report(context: Context, names: tuple[str, ...], systems: list[System]) -> None:
-    cli.say("timing one batch of every network")
-    print(report(context, names, systems))

@@ -11,16 +11,20 @@ from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.request import Options
+from benchmarks.core.sizes import Steps, typed
 from benchmarks.runtime.choices import AUTO, PRECISIONS
 from benchmarks.systems import slug
 from benchmarks.systems.files import recognised
 from diffae import cli
-from diffae.config import AUTOENCODER, NUM_TIMESTEPS
+from diffae.config import AUTOENCODER
 from diffae.data.transforms import CROPS
 from diffae.errors import UserError
 from diffae.sampling.scheme import find as find_solver
 from diffae.signals import importing
 
+# The options that are what their flags give.
+AS_GIVEN = "crop seed weights_dir allow_unknown_weights out precision batch_size".split()
+AS_GIVEN += "fresh dry_run verify_data save_images".split()
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
 PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 
@@ -39,21 +43,11 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         systems=_system_names(args.systems, checkpoints),
         checkpoints=checkpoints,
         data=None if args.data is None else str(args.data),
-        crop=args.crop,
         profile=_profile(args, benchmarks),
-        attributes=_attribute_names(args.attributes),
-        seed=args.seed,
+        attributes=() if args.attributes is None else _names("--attributes", args.attributes),
         device=args.device or cli.default_device(),
-        weights_dir=args.weights_dir,
-        allow_unknown_weights=args.allow_unknown_weights,
-        out=args.out,
-        precision=args.precision,
-        batch_size=args.batch_size,
-        fresh=args.fresh,
-        dry_run=args.dry_run,
-        verify_data=args.verify_data,
-        save_images=args.save_images,
         arguments=tuple(sys.argv[1:] if arguments is None else arguments),
+        **{name: getattr(args, name) for name in AS_GIVEN},
     )
 
 
@@ -81,12 +75,7 @@ def _parser(description: str | None) -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.run"), description)
     add = parser.add_argument
     add("what", nargs="*", help="all, list, doctor, or benchmarks by name")
-    add(
-        "--config",
-        type=cli.path,
-        metavar="FILE",
-        help="a command line as TOML; flags beside it win",
-    )
+    add("--config", type=cli.path, metavar="FILE", help="a command line as TOML; flags win")
     add(
         "--ckpt",
         type=cli.word,
@@ -96,11 +85,8 @@ def _parser(description: str | None) -> cli.Parser:
         help="checkpoint of a system; without SYSTEM= it is found out; may be repeated, with a TITLE of its "
         "own for each further checkpoint of one system",
     )
-    add(
-        "--systems",
-        metavar="NAME,...|all",
-        help=f"default: {','.join(systems.DEFAULT)}, or those of --ckpt",
-    )
+    known = f"default: {','.join(systems.DEFAULT)}, or those of --ckpt"
+    add("--systems", metavar="NAME,...|all", help=known)
     add("--data", type=cli.path, help="data set (default: the procedural portraits)")
     add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
     add("--verify-data", action="store_true", help="read all of --data again, changed or not")
@@ -125,12 +111,7 @@ def _parser(description: str | None) -> cli.Parser:
         metavar="TASK.NAME=VALUE",
         help="change one setting of the profile (`diffae-bench docs profiles`); may be repeated",
     )
-    add(
-        "--limit",
-        type=cli.positive,
-        metavar="N",
-        help="cap every count of images, pairs and samples; for trying things out",
-    )
+    add("--limit", type=cli.positive, metavar="N", help="cap every count, for trying things out")
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
     add("--seed", type=cli.natural, default=0)
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
@@ -155,13 +136,15 @@ def _parser(description: str | None) -> cli.Parser:
 
 def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
     """The profile asked for, with what --steps, --solver, --set and --limit change."""
-
-    def changed(profile: Profile) -> Profile:
-        return reduce(override, args.set, profile)
-
     with importing():
-        profile = find(args.profile)
-        return for_run(profile, benchmarks, args.steps, changed, args.limit, args.solver)
+        return for_run(
+            find(args.profile),
+            benchmarks,
+            args.steps,
+            lambda profile: reduce(override, args.set, profile),
+            args.limit,
+            args.solver,
+        )
 
 
 def _solver(text: str) -> str:
@@ -173,25 +156,14 @@ def _solver(text: str) -> str:
 
 
 def _batch_size(text: str) -> int | str:
-    if text == AUTO:
-        return text
-    try:
-        return cli.positive(text)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}; give a number of images, or {AUTO}") from None
+    return text if text == AUTO else cli.positive(text)
 
 
 def _steps(text: str) -> tuple[int, ...]:
     try:
-        steps = tuple(cli.whole_number(part) for part in text.split(","))
+        return tuple(sorted(typed(text, tuple[Steps, ...])))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
-    for number in steps:
-        if not 1 <= number <= NUM_TIMESTEPS:
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: steps must be a whole number from 1 to {NUM_TIMESTEPS}, not {number}"
-            )
-    return tuple(sorted(set(steps)))
 
 
 def _benchmark_names(what: list[str]) -> tuple[str, ...]:
@@ -210,24 +182,17 @@ def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ..
         return others if others and others == given else systems.DEFAULT + others
     if text == "all":
         return tuple(systems.REGISTRY.usable())
-    names = _names(text)
+    names = _names("--systems", text)
     for name in names:
         systems.require(name)
+    return names
+
+
+def _names(flag: str, text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise UserError("--systems: names no system")
+        raise UserError(f"{flag}: names none")
     return names
-
-
-def _attribute_names(text: str | None) -> tuple[str, ...]:
-    """The attributes to edit; none: those of the paper's that the data has."""
-    names = _names(text or "")
-    if text is not None and not names:
-        raise UserError("--attributes: names no attribute")
-    return names
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _checkpoints(texts: list[str]) -> dict[str, str]:
@@ -236,8 +201,10 @@ def _checkpoints(texts: list[str]) -> dict[str, str]:
     given = [_checkpoint(text) for text in texts]
     several = [name for name, _ in given].count(BY_FOLDER) > 1
     for name, path in given:
-        if name == BY_FOLDER and several:
-            name = f"{BY_FOLDER}:{_title_of_folder(path)}"
+        if name == BY_FOLDER and several:  # each is told apart by what it is called in tables
+            with importing():
+                from benchmarks.systems import diffusers_system
+            name = f"{BY_FOLDER}:{diffusers_system.find(path)[0].title}"
         if name in checkpoints:
             raise UserError(
                 f"--ckpt: two checkpoints for {name}, {checkpoints[name]} and {path}; "
@@ -245,14 +212,6 @@ def _checkpoints(texts: list[str]) -> dict[str, str]:
             )
         checkpoints[name] = path
     return checkpoints
-
-
-def _title_of_folder(path: str) -> str:
-    """What a folder of diffusers is called in tables; of several in one run each is told apart by it."""
-    with importing():
-        from benchmarks.systems import diffusers_system
-
-    return diffusers_system.find(path)[0].title
 
 
 def _system_of(key: str) -> str:
@@ -280,15 +239,8 @@ def _checkpoint(text: str) -> tuple[str, str]:
     try:
         config = checkpoint.open_checkpoint(text).config
     except UserError as error:
-        raise UserError(f"{error}{_of_another_system(text)}") from None
+        named = f"name that: --ckpt NAME={text} (`list` has the names)"
+        own = f"or your own class: --ckpt module:Class={text}"
+        hint = f"; if it is of another system, {named}, {own}" if Path(text).is_file() else ""
+        raise UserError(f"{error}{hint}") from None
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
-
-
-def _of_another_system(path: str) -> str:
-    """What to do with a file that is of neither DiffAE nor DDIM."""
-    if not Path(path).is_file():
-        return ""
-    return (
-        f"; if it is of another system, name that: --ckpt NAME={path} (`list` has the names), or your own class: "
-        f"--ckpt module:Class={path}"
-    )

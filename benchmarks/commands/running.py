@@ -10,15 +10,6 @@ from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import prepare
 from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.run_folder import (
-    IMAGES,
-    PAGE,
-    PICTURES,
-    RECORDS,
-    SAMPLES,
-    TABLES,
-    RunFolder,
-)
 from benchmarks.core.store import Store, default_root
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from diffae import cli, distributed
@@ -48,7 +39,7 @@ def plan(options: Options) -> None:
     evaluation = prepare(options, Store(default_root(), options.fresh))
     if distributed.is_main():
         announce.announce(evaluation, options.benchmarks)
-        dry_run.print_report(evaluation.context, options.benchmarks, evaluation.systems)
+        print(dry_run.report(evaluation.context, options.benchmarks, evaluation.systems))
 
 
 def run(options: Options) -> Path:
@@ -60,15 +51,17 @@ def run(options: Options) -> Path:
         _ = evaluation.context.dataset.survey  # while the others wait: they find what this one kept
     settings = run_folder.settings(options, evaluation)
     out = options.out or run_folder.default_out(evaluation.context, settings)
-    images = out / IMAGES if options.save_images else None
-    evaluation.context = replace(evaluation.context, pictures=out / PICTURES, images=images)
+    images = out / run_folder.IMAGES if options.save_images else None
+    evaluation.context = replace(
+        evaluation.context, pictures=out / run_folder.PICTURES, images=images
+    )
     if distributed.is_main():
         announce.announce(evaluation, options.benchmarks)
         announce.announce_images(evaluation)
     with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
         store.sweep()
-        folder = RunFolder(out, evaluation, settings, options.arguments)
+        folder = run_folder.RunFolder(out, evaluation, settings, options.arguments)
         with Progress(evaluation, options.benchmarks) as progress:
             for _ in measure(evaluation, options.benchmarks, folder, progress):
                 pass  # the folder keeps them
@@ -84,24 +77,21 @@ def print_summary(out: Path) -> None:
         lines = summary(read([out]))
     except Refused as reason:
         raise UserError(str(reason)) from None
-    tables = len(list((out / TABLES).glob("*.md")))
+    tables = len(list((out / run_folder.TABLES).glob("*.md")))
     print("\n".join(map(cli.printable, lines)))
-    print(f"\nreport:  {out / PAGE}")
-    print(
-        f"tables:  {out / TABLES / 'overview.md'} and {tables - 1} more; {RECORDS}, {SAMPLES}, {PICTURES}/"
-    )
+    print(f"\nreport:  {out / run_folder.PAGE}")
+    rest = f"{run_folder.RECORDS}, {run_folder.SAMPLES}, {run_folder.PICTURES}/"
+    print(f"tables:  {out / run_folder.TABLES / 'overview.md'} and {tables - 1} more; {rest}")
 
 
-def _tell_failures(folder: RunFolder) -> None:
+def _tell_failures(folder: run_folder.RunFolder) -> None:
     """Say on stderr what failed. Raises UserError if anything did: a run without its numbers is no success."""
     benchmarks: dict[tuple[str, str], list[str]] = {}
     for failure in folder.failures:
         benchmarks.setdefault((failure.system, failure.reason), []).append(failure.benchmark)
     for (system, reason), names in benchmarks.items():
         cli.say(cli.printable(f"failed: {system}: {reason} ({', '.join(names)})"))
-    if folder.failures:
+    if count := len(folder.failures):
         distributed.barrier()
-        count = len(folder.failures)
-        raise UserError(
-            f"{count} measurement{'s' * (count > 1)} failed, see above; the others are in {folder.out}"
-        )
+        failed = f"{count} measurement{'s' * (count > 1)} failed"
+        raise UserError(f"{failed}, see above; the others are in {folder.out}")

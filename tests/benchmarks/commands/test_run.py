@@ -48,6 +48,18 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+def ran(cache, data, folder, *words) -> list[Record]:
+    """The records of a small run in `folder`."""
+    words = (*words, "--profile", "smoke", "--data", data, "--out", folder)
+    result = command(*words, cache=cache)
+    assert result.returncode == 0, result.stderr
+    return read_records(folder / "records.csv")
+
+
+def protocols_of(folder) -> dict[str, dict]:
+    return json.loads((folder / "run.json").read_text())["protocols"]
+
+
 def pick(records: list[Record], **fields) -> Record:
     found = [r for r in records if all(getattr(r, k) == v for k, v in fields.items())]
     assert len(found) == 1, f"{len(found)} records with {fields}"
@@ -61,14 +73,9 @@ def pick(records: list[Record], **fields) -> Record:
 @pytest.fixture(scope="session")
 def dummies(cache, portraits):
     """Those benchmarks whose numbers are known; all of them are run on real models below."""
-    out = cache / "dummies"
-    result = command(
-        "reconstruction", "interpolation", "denoising", "probes", "unconditional",
-        "--systems", "dummy-perfect,dummy-constant,dummy-random",
-        "--profile", "smoke", "--data", portraits, "--out", out, cache=cache,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return read_records(out / "records.csv")
+    tasks = ("reconstruction", "interpolation", "denoising", "probes", "unconditional")
+    systems = ("--systems", "dummy-perfect,dummy-constant,dummy-random")
+    return ran(cache, portraits, cache / "dummies", *tasks, *systems)
 
 
 def test_a_perfect_system_reconstructs_perfectly(dummies):
@@ -145,8 +152,7 @@ def run(cache, portraits, untrained):
 
 def test_every_number_can_be_traced_to_its_protocol(run):
     out, _ = run
-    protocols = json.loads((out / "run.json").read_text())["protocols"]
-    records = read_records(out / "records.csv")
+    protocols, records = protocols_of(out), read_records(out / "records.csv")
     assert {record.benchmark for record in records} == set(REGISTRY.names())
     for record in records:
         if record.value is not None:
@@ -324,12 +330,8 @@ def test_another_runs_folder_is_left_alone(run, cache, portraits, untrained):
 def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
     cache, portraits, untrained, tmp_path
 ):
-    result = command(
-        "reconstruction", "--profile", "smoke", "--data", portraits, "--ckpt", untrained / "diffae",
-        "--systems", "diffae,ddim", "--out", tmp_path / "run", cache=cache,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    record = pick(read_records(tmp_path / "run" / "records.csv"), system="DDIM")
+    words = ("reconstruction", "--ckpt", untrained / "diffae", "--systems", "diffae,ddim")
+    record = pick(ran(cache, portraits, tmp_path / "run", *words), system="DDIM")
     assert record.value is None
     assert "--ckpt ddim=PATH" in record.note
 
@@ -337,20 +339,17 @@ def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
 def test_several_checkpoints_of_one_system_are_rows_of_their_own(
     cache, portraits, untrained, tmp_path
 ):
-    result = command(
-        "probes", "--profile", "smoke", "--data", portraits, "--systems", "diffae",
+    records = ran(
+        cache, portraits, tmp_path / "run", "probes", "--systems", "diffae", "--crop", "none",
         "--ckpt", untrained / "diffae", "--ckpt", f"diffae:Again 64D={untrained / 'diffae'}",
-        "--crop", "none", "--out", tmp_path / "run", cache=cache,
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    records = read_records(tmp_path / "run" / "records.csv")
     values = [
         pick(records, system=system, metric="auroc", setting="mean").value
         for system in ("DiffAE", "Again 64D")
     ]
     assert values[0] == values[1]
-    protocols = json.loads((tmp_path / "run" / "run.json").read_text())["protocols"]
-    assert {protocol["transform"]["crop"] for protocol in protocols.values()} == {"none"}
+    protocols = protocols_of(tmp_path / "run").values()
+    assert {protocol["transform"]["crop"] for protocol in protocols} == {"none"}
 
 
 def test_the_same_title_twice_is_refused(cache, portraits, untrained, tmp_path):
@@ -384,11 +383,11 @@ def test_a_run_folder_in_use_is_refused(run, cache, portraits, untrained):
         (["all", "--systems", "difae"], "did you mean diffae?"),
         (["all", "--profil", "smoke"], "did you mean --profile?"),
         (["all", "--profile", "quik"], "did you mean quick?"),
-        (["all", "--steps", "10,2000"], "1 to 1000"),
+        (["all", "--steps", "10,2000"], "at most 1000"),
         (["all", "--steps", "ten"], "--steps"),
         (["all", "--ckpt", "/nowhere"], "/nowhere: no such checkpoint"),
         (["all", "--weights-dir", "/nowhere"], "--weights-dir /nowhere"),
-        (["all", "--systems", ","], "names no system"),
+        (["all", "--systems", ","], "--systems: names none"),
     ],
 )
 def test_bad_options(arguments, message):
@@ -440,14 +439,11 @@ def test_a_corrupt_image_is_named(cache, portraits, tmp_path):
 def test_checkpoints_of_different_sizes(cache, portraits, untrained, tmp_path):
     model = DDIM(replace(PRESETS["portraits-ddim"].model, image_size=16))
     model.save_pretrained(tmp_path / "ddim16")
-    result = command(
-        "reconstruction", "--profile", "smoke", "--steps", "2", "--data", portraits,
-        "--ckpt", untrained / "diffae", "--ckpt", tmp_path / "ddim16", "--limit", "4",
-        "--systems", "diffae,ddim", "--out", tmp_path / "run", cache=cache,
+    records = ran(
+        cache, portraits, tmp_path / "run", "reconstruction", "--steps", "2", "--limit", "4",
+        "--systems", "diffae,ddim", "--ckpt", untrained / "diffae", "--ckpt", tmp_path / "ddim16",
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    protocols = json.loads((tmp_path / "run" / "run.json").read_text())["protocols"]
-    records = read_records(tmp_path / "run" / "records.csv")
+    protocols = protocols_of(tmp_path / "run")
     models = {
         r.system: protocols[r.protocol].get("model", {}) for r in records if r.metric == "mse"
     }
@@ -456,12 +452,8 @@ def test_checkpoints_of_different_sizes(cache, portraits, untrained, tmp_path):
 
 
 def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, untrained, tmp_path):
-    result = command(
-        "reconstruction", "probes", "--profile", "smoke", "--systems", "dummy-perfect",
-        "--data", portraits / "img_align_celeba", "--out", tmp_path / "run", cache=cache,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    records = read_records(tmp_path / "run" / "records.csv")
+    words = ("reconstruction", "probes", "--systems", "dummy-perfect")
+    records = ran(cache, portraits / "img_align_celeba", tmp_path / "run", *words)
     assert pick(records, benchmark="reconstruction", metric="ssim").value == pytest.approx(1)
     assert "has no attributes" in pick(records, benchmark="probes").note
 

@@ -114,8 +114,8 @@ def test_auto_is_large_on_a_gpu_alone():
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("0", "must be at least 1, not 0; give a number of images, or auto"),
-        ("many", "'many' is not a whole number; give a number of images, or auto"),
+        ("0", "must be at least 1, not 0"),
+        ("many", "'many' is not a whole number"),
     ],
 )
 def test_what_is_no_batch_size_is_refused(given, reason, capsys):

@@ -138,11 +138,11 @@ def test_the_acceptance_rules_are_those_that_there_are():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "0"], "steps must be a whole number from 1 to 1000, not 0"),
-        (["--steps", "1001"], "steps must be a whole number from 1 to 1000, not 1001"),
+        (["--steps", "0"], "--steps: '0': must be at least 1, not 0"),
+        (["--steps", "1001"], "must be at most 1000, not 1001"),
         (["nosuch"], "unknown benchmark 'nosuch'"),
-        (["--attributes", ","], "--attributes: names no attribute"),
-        (["--attributes", ""], "--attributes: names no attribute"),
+        (["--attributes", ","], "--attributes: names none"),
+        (["--attributes", ""], "--attributes: names none"),
         (["--data", ""], "--data: is empty; give a path"),
         (["--out", ""], "--out: is empty; give a path"),
         (["--weights-dir", ""], "--weights-dir: is empty; give a path"),
