@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lone_context import small_context
 from metric_weights import write_onnx, write_random_weights
 from PIL import Image
 from scipy import linalg
 from skimage import data
 
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
-from benchmarks.core.store import Store
 from benchmarks.measure import main
 from diffae import bfloat16
 from diffae.data import open_dataset
@@ -57,24 +55,15 @@ def untrained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def context(patches, tmp_path):
-    profile = PROFILES["smoke"].changed_by(
-        {
-            "variation.images": 7,
-            "variation.draws": 6,
-            "denoising.images": 40,
-            "denoising.timesteps": (20, 50),
-            "samples.count": 20,
-            "memorisation.train": 90,
-        }
-    )
-    return Context(
-        dataset=patches,
-        profile=profile,
-        seed=0,
-        device=torch.device("cpu"),
-        store=Store(tmp_path / "store"),
-        pictures=tmp_path / "run" / "pictures",
-    )
+    changes = {
+        "variation.images": 7,
+        "variation.draws": 6,
+        "denoising.images": 40,
+        "denoising.timesteps": (20, 50),
+        "samples.count": 20,
+        "memorisation.train": 90,
+    }
+    return small_context(patches, tmp_path, changes)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from lone_context import small_context
 from PIL import Image
 from scipy.linalg import sqrtm
 
@@ -90,3 +91,10 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return float(
         np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
     )
+
+
+def context_of(images, folder, changes):
+    """A small context whose features are `features`."""
+    found = small_context(images, folder, changes)
+    found.networks.features = features()
+    return found

@@ -1,4 +1,4 @@
-"""A context of a run on a data set that nobody reads: it has a name, a size and a number of images."""
+"""Contexts of a run: a small one, and one on a data set that nobody reads, which has a name, a size and a number of images."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +10,12 @@ from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
 from diffae.data.survey import Survey
 from diffae.data.transforms import Transform
+
+
+def small_context(dataset, folder: Path, changes=()) -> Context:
+    """On the CPU, in the profile `smoke` with other settings; store and pictures are in `folder`."""
+    profile, cpu = PROFILES["smoke"].changed_by(dict(changes)), torch.device("cpu")
+    return Context(dataset, profile, 0, cpu, Store(folder / "store"), folder / "pictures")
 
 
 def lone_context(images: int, store: Path = Path("nowhere")) -> Context:

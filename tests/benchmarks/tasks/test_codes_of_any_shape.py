@@ -5,16 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from lone_context import small_context
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.commands import dry_run
-from benchmarks.core.context import Context
 from benchmarks.core.plan import codes
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.rows import rows
-from benchmarks.core.store import Store
 from benchmarks.metrics.path_length import path_length
 from benchmarks.systems.checked import Checked
 from benchmarks.systems.dummy import GreyLevels
@@ -29,14 +27,7 @@ TASKS = tuple(REGISTRY.own)
 
 @pytest.fixture(scope="module")
 def context(portraits, tmp_path_factory):
-    return Context(
-        dataset=open_dataset(portraits, 32),
-        profile=PROFILES["smoke"],
-        seed=0,
-        device=torch.device("cpu"),
-        store=Store(tmp_path_factory.mktemp("store")),
-        pictures=None,
-    )
+    return small_context(open_dataset(portraits, 32), tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")

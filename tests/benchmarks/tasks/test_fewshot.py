@@ -3,24 +3,24 @@
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from colours import Painter, colours_of, dataset, features, frechet
+from colours import Painter, colours_of, context_of, dataset, frechet
 
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics.frechet_jackknife import blocks_of
 from benchmarks.tasks.fewshot import sampling
-from benchmarks.tasks.fewshot.classes import Setup, Sizes, classifier, rule, targets
+from benchmarks.tasks.fewshot.classes import RULES, Setup, Sizes, classifier, targets
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
 from probes import LinearProbe
 from probes.linear import initial_weights
 
 COUNT, REFERENCE, POOL, WANTED = 120, 100, 80, 30
+ONE_FIT = {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +30,16 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def context(images, tmp_path):
-    profile = PROFILES["smoke"].changed_by(
-        {
-            "probes.train": 1_000,
-            "fewshot.reference": REFERENCE,
-            "fewshot.pool": POOL,
-            "fewshot.samples": WANTED,
-            "fewshot.seeds": 3,
-            "fewshot.pu_unlabeled": 30,
-            "fewshot.acceptance": ("probability", "threshold", "reject"),
-        }
-    )
-    cpu = torch.device("cpu")
-    found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
-    found.networks.features = features()
-    return found
+    changes = {
+        "probes.train": 1_000,
+        "fewshot.reference": REFERENCE,
+        "fewshot.pool": POOL,
+        "fewshot.samples": WANTED,
+        "fewshot.seeds": 3,
+        "fewshot.pu_unlabeled": 30,
+        "fewshot.acceptance": ("probability", "threshold", "reject"),
+    }
+    return context_of(images, tmp_path, changes)
 
 
 def sure(sizes, setup, codes, labels, seed):
@@ -52,6 +47,25 @@ def sure(sizes, setup, codes, labels, seed):
     sign = 1.0 if setup.target.positive else -1.0
     weight = torch.tensor([[1000.0 * sign, 0, 0]])
     return LinearProbe(weight, torch.tensor([0.0]), torch.zeros(3), torch.ones(3))
+
+
+def surely(change):
+    """A classifier whose logits are what `change` makes of those of `sure`, given the seed."""
+
+    def made(sizes, setup, codes, labels, seed):
+        probe = sure(sizes, setup, codes, labels, seed)
+        return SimpleNamespace(logits=lambda x: change(probe.logits(x), seed))
+
+    return made
+
+
+def from_position(start):
+    """`surely`, but of the latents before `start(seed)` none is accepted."""
+
+    def change(logits, seed):
+        return torch.where(torch.arange(len(logits))[:, None] >= start(seed), logits, -1e3)
+
+    return surely(change)
 
 
 def measured(context, monkeypatch=None, classifier=sure):
@@ -109,16 +123,7 @@ def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
 
 def test_every_cell_has_real_images_of_its_n_beside_it(context, monkeypatch):
     """The rules accept 40, 40 and some 35 of 60 wanted: two n in a class, and both scales at each."""
-
-    def unsure(sizes, setup, codes, labels, seed):
-        probe = sure(sizes, setup, codes, labels, seed)
-
-        class Doubting:
-            def logits(self, x):
-                return torch.where(probe.logits(x) > 0, 2.0, -1e3)
-
-        return Doubting()
-
+    unsure = surely(lambda logits, seed: torch.where(logits > 0, 2.0, -1e3))
     context.profile = context.profile.changed_by({"fewshot.samples": 60})
     found = measured(context, monkeypatch, unsure)
     rows_of = [row for (_, _, metric), row in found.items() if metric == "fd_effnet"]
@@ -137,17 +142,7 @@ def test_every_cell_has_real_images_of_its_n_beside_it(context, monkeypatch):
 
 def test_all_seeds_have_as_many_samples_as_the_one_with_the_fewest(context, monkeypatch):
     """Seed s turns 4 s of the 40 red ones down: each distance is of 32."""
-
-    def choosy(sizes, setup, codes, labels, seed):
-        probe = sure(sizes, setup, codes, labels, seed)
-
-        class Later:
-            def logits(self, x):
-                late = torch.arange(len(x)) >= 8 * seed
-                return torch.where(late[:, None], probe.logits(x), -1e3)
-
-        return Later()
-
+    choosy = from_position(lambda seed: 8 * seed)
     changes = {"fewshot.samples": 60, "fewshot.acceptance": ("threshold",)}
     context.profile = context.profile.changed_by(changes)
     row = measured(context, monkeypatch, choosy)["painter", "pu/Male", "fd_effnet"]
@@ -197,17 +192,8 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
 
 def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
     """p = 0.8 for red and 0.3 for others: 55 % of the pool, to within its binomial error; by p > 0.5, the red."""
-
-    def unsure(sizes, setup, codes, labels, seed):
-        probe = sure(sizes, setup, codes, labels, seed)
-        low, high = np.log(0.3 / 0.7), np.log(0.8 / 0.2)
-
-        class Steps:
-            def logits(self, x):
-                return torch.where(probe.logits(x) > 0, high, low)
-
-        return Steps()
-
+    low, high = np.log(0.3 / 0.7), np.log(0.8 / 0.2)
+    unsure = surely(lambda logits, seed: torch.where(logits > 0, high, low))
     context.profile = context.profile.changed_by({"fewshot.samples": 20, "fewshot.seeds": 6})
     found = measured(context, monkeypatch, unsure)
     for setting in ("binary/Male", "pu/Female"):
@@ -222,17 +208,7 @@ def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
 def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     """Each seed's classifier turns other latents down: the distances are counted by hand."""
     skipped = {0: 0, 1: 6, 2: 12, 3: 8, 4: 18}
-
-    def choosy(sizes, setup, codes, labels, seed):
-        probe = sure(sizes, setup, codes, labels, seed)
-
-        class Later:
-            def logits(self, x):
-                late = torch.arange(len(x)) >= 2 * skipped[seed]
-                return torch.where(late[:, None], probe.logits(x), -1e3)
-
-        return Later()
-
+    choosy = from_position(lambda seed: 2 * skipped[seed])
     context.profile = context.profile.changed_by(
         {"fewshot.samples": 20, "fewshot.seeds": 5, "fewshot.acceptance": ("threshold",)}
     )
@@ -263,9 +239,7 @@ def test_the_error_of_an_acceptance_rate_is_the_binomial_s(p):
 
 
 def test_one_seed_has_no_spread(context, monkeypatch):
-    context.profile = context.profile.changed_by(
-        {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
-    )
+    context.profile = context.profile.changed_by(ONE_FIT)
     row = measured(context, monkeypatch)["painter", "pu/Male", "fd_effnet_seed_std"]
     assert row.value is None and row.note == "one seed has no spread"
 
@@ -287,9 +261,7 @@ def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
 
 def test_a_classifier_learns_the_class_that_is_asked_for(context):
     """The real one, from ten labelled images of each colour."""
-    context.profile = context.profile.changed_by(
-        {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
-    )
+    context.profile = context.profile.changed_by(ONE_FIT)
     found = measured(context)
     for name, red in (("Male", True), ("Female", False)):
         right, wrong = (
@@ -351,14 +323,14 @@ def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenar
     start = initial_weights(3, 1, np.random.default_rng(4))[0]
 
     def moved(name):
-        chosen = replace(rule(name), steps=(50, 50))
+        chosen = replace(RULES[name], steps=(50, 50))
         setup = Setup(scenario, chosen, target)
         found = classifier(context.sizes(Sizes), setup, codes, labels, seed=4)
         return (torch.cat([found.weight[0], found.bias]) - start).abs().max()
 
     assert moved("threshold") > 0.01
     assert 0 < moved("reject") < moved("threshold") / 200
-    assert rule("reject").steps == (18_750, 18_750)
+    assert RULES["reject"].steps == (18_750, 18_750)
 
 
 @pytest.mark.parametrize(
@@ -370,9 +342,7 @@ def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenar
     ],
 )
 def test_too_few_images_are_rows_with_the_reason(context, tmp_path, red, reason):
-    context.profile = context.profile.changed_by(
-        {"fewshot.seeds": 1, "fewshot.acceptance": ("threshold",)}
-    )
+    context.profile = context.profile.changed_by(ONE_FIT)
     folder = tmp_path / "few"
     folder.mkdir()
     context.dataset = dataset(folder, np.array(red))

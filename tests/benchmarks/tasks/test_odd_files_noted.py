@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
+from lone_context import small_context
 from PIL import Image
 
 from benchmarks import measure
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
-from benchmarks.core.store import Store
 from diffae.data import open_dataset
 from diffae.data.transforms import decode, decode_plainly
 
@@ -20,14 +17,7 @@ def test_a_row_counts_the_images_with_alpha(tmp_path, mode, monkeypatch):
     pixels = np.zeros((16, 16, 4), np.uint8)
     for index in range(4):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "set" / f"{index}.png")
-    context = Context(
-        open_dataset(tmp_path / "set", 16),
-        PROFILES["smoke"],
-        0,
-        torch.device("cpu"),
-        Store(tmp_path / "store"),
-        tmp_path / "pictures",
-    )
+    context = small_context(open_dataset(tmp_path / "set", 16), tmp_path)
     row = context.record("reconstruction", "table", "x", "mse", 0.5, note="as it is")
     said = "; 4 of 4 images have transparency, laid on white" if mode == "RGBA" else ""
     assert row.note == "as it is" + said

@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from lone_context import small_context
 from PIL import Image
 
 from benchmarks import systems
 from benchmarks.commands import dry_run
 from benchmarks.commands.options import parse
-from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.rows import rows
-from benchmarks.core.store import Store
 from benchmarks.run import main
 from benchmarks.tasks.fewshot.classes import RULES, Sizes
 from diffae.config import ARCHITECTURES
@@ -184,17 +183,8 @@ def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, u
     """Calls counted at the networks themselves during a real run."""
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
     system = systems.load("diffae", untrained / "diffae")
-    profile = PROFILES["smoke"].changed_by(
-        {"reconstruction.steps": (3,), "cost.steps": (3,), "reconstruction.images": 10}
-    )
-    context = Context(
-        dataset=open_dataset(portraits, 32),
-        profile=profile,
-        seed=0,
-        device=torch.device("cpu"),
-        store=Store(tmp_path / "store"),
-        pictures=tmp_path / "pictures",
-    )
+    changes = {"reconstruction.steps": (3,), "cost.steps": (3,), "reconstruction.images": 10}
+    context = small_context(open_dataset(portraits, 32), tmp_path, changes)
     counts = dict.fromkeys(("encoder", "decoder", "latent"), 0)
     modules = {"encoder": "encoder", "decoder": "unet", "latent": "latent_net"}
     for name, module in modules.items():
@@ -212,10 +202,10 @@ def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, u
         list(rows(REGISTRY.get(name), context, [system]))
     assert counts["latent"] == planned.latent
     # Beside the plan: the strips' codes, whose chunk is cut off elsewhere, and previews of accepted samples.
-    previews = 8 * 16 * profile.settings()["fewshot.steps"]
+    previews = 8 * 16 * context.profile.settings()["fewshot.steps"]
     strips = 8
     assert planned.encoder <= counts["encoder"] <= planned.encoder + strips
-    more = strips * profile.settings()["interpolation.steps"] + previews
+    more = strips * context.profile.settings()["interpolation.steps"] + previews
     assert planned.decoder <= counts["decoder"] <= planned.decoder + more
 
 

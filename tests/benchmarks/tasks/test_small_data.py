@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
+from lone_context import small_context
 from PIL import Image
 
 from benchmarks import systems
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.rows import rows
-from benchmarks.core.store import Store
 from diffae.data import open_dataset
 
 PARTITIONS = [(2,), (0, 2, 2), (0, 0, 2)]
@@ -41,14 +38,7 @@ def write_celeba(folder, partition):
 
 def measured(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    context = Context(
-        open_dataset(folder, 32),
-        PROFILES["smoke"],
-        0,
-        torch.device("cpu"),
-        Store(tmp_path / "store"),
-        tmp_path / "pictures",
-    )
+    context = small_context(open_dataset(folder, 32), tmp_path)
     loaded = [systems.load(name, None, "cpu") for name in ("dummy-perfect", "dummy-constant")]
     for name in REGISTRY.names():
         found = list(rows(REGISTRY.get(name), context, loaded))

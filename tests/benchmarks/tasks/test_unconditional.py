@@ -4,13 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from colours import Painter, colours_of, dataset, features, frechet
+from colours import Painter, colours_of, context_of, dataset, frechet
 
-from benchmarks.core.context import Context
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.runner.rows import rows
-from benchmarks.core.store import Store
 from benchmarks.tasks.unconditional import BENCHMARK
 
 COUNT, SAMPLES, REFERENCE = 120, 40, 50  # 72 to train on, 36 to test on
@@ -24,13 +20,8 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def context(images, tmp_path):
-    profile = PROFILES["smoke"].changed_by(
-        {"samples.count": SAMPLES, "unconditional.reference": REFERENCE}
-    )
-    cpu = torch.device("cpu")
-    found = Context(images, profile, 0, cpu, Store(tmp_path / "store"), tmp_path / "pictures")
-    found.networks.features = features()
-    return found
+    changes = {"samples.count": SAMPLES, "unconditional.reference": REFERENCE}
+    return context_of(images, tmp_path, changes)
 
 
 class Blue(Painter):
