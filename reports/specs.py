@@ -12,7 +12,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
 class TableSpec:
     """One table: which records, and which of their fields name its rows and columns.
 
-    `source` is the records' `table`; `settings` are the only settings shown (none given: all) but
+    `source` is the records' `table` (default: `name`); `settings` are the only settings shown (none given: all) but
     `without_settings`; with `largest_steps`, each system is shown at its largest T. `metrics` orders the metrics (others
     follow), `panels` makes a block of each, `setting_header` says what their setting is. The overview repeats the
     metrics of `headline` whose setting begins with one of `headline_settings`. A metric's name stands for what
@@ -24,9 +24,9 @@ class TableSpec:
     name: str
     title: str
     caption: str
-    source: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
+    source: str = ""
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     panels: bool = False
     setting_header: str = "setting"
@@ -40,6 +40,7 @@ class TableSpec:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"a table cannot be called {self.name[:100]!r}")
+        object.__setattr__(self, "source", self.source or self.name)
         keys = [*self.rows, *self.columns, *["metric"] * self.panels]
         if len(set(keys)) < len(keys):
             raise ValueError(f"table {self.name}: a field names its rows or columns twice")

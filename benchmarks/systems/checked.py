@@ -99,7 +99,7 @@ def rows(value: Any) -> int:
     return rows(value[0]) if _is_several(value) else len(value)
 
 
-def cut(value: Any, place: slice) -> Any:
+def cut(value: Any, place: slice | Tensor) -> Any:
     """The rows of tensors, codes or indices; what is none of these (steps, a seed) is the same for all."""
     if isinstance(value, Code):
         return Code(cut(value.semantic, place), cut(value.x_T, place))

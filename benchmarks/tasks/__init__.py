@@ -3,48 +3,24 @@
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.runtime.registry import Own
 
+LINES = {
+    "reconstruction": "SSIM, perceptual distance and MSE by system and T (Tables 1 and 2)",
+    "probes": "AUROC, AP and accuracy of linear probes for every attribute (Section 5.3, Appendix E)",
+    "identity": "face similarity before and after an edit, by attribute and strength (Appendix G)",
+    "interpolation": "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
+    "fewshot": "Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
+    "unconditional": "Frechet distance of new samples by T (Table 4)",
+    "variation": "how much of an image z_sem and x_T decide (Fig. 3)",
+    "denoising": "predicted x_0 by t, with and without z_sem (Fig. 6)",
+    "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
+    "cost": "parameters, operations, network calls, and times (Section 5.5)",
+}
+MODULES = {"fewshot": "fewshot.fewshot"}  # where it is not the benchmark's name
+
 REGISTRY.own.update(
     {
-        "reconstruction": Own(
-            "benchmarks.tasks.reconstruction:BENCHMARK",
-            "SSIM, perceptual distance and MSE by system and T (Tables 1 and 2)",
-        ),
-        "probes": Own(
-            "benchmarks.tasks.probes:BENCHMARK",
-            "AUROC, AP and accuracy of linear probes for every attribute (Section 5.3, Appendix E)",
-        ),
-        "identity": Own(
-            "benchmarks.tasks.identity:BENCHMARK",
-            "face similarity before and after an edit, by attribute and strength (Appendix G)",
-        ),
-        "interpolation": Own(
-            "benchmarks.tasks.interpolation:BENCHMARK",
-            "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
-        ),
-        "fewshot": Own(
-            "benchmarks.tasks.fewshot.fewshot:BENCHMARK",
-            "Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
-        ),
-        "unconditional": Own(
-            "benchmarks.tasks.unconditional:BENCHMARK",
-            "Frechet distance of new samples by T (Table 4)",
-        ),
-        "variation": Own(
-            "benchmarks.tasks.variation:BENCHMARK",
-            "how much of an image z_sem and x_T decide (Fig. 3)",
-        ),
-        "denoising": Own(
-            "benchmarks.tasks.denoising:BENCHMARK",
-            "predicted x_0 by t, with and without z_sem (Fig. 6)",
-        ),
-        "memorisation": Own(
-            "benchmarks.tasks.memorisation:BENCHMARK",
-            "nearest training images of samples and of held-out images (Appendix C)",
-        ),
-        "cost": Own(
-            "benchmarks.tasks.cost:BENCHMARK",
-            "parameters, operations, network calls, and times (Section 5.5)",
-        ),
+        name: Own(f"benchmarks.tasks.{MODULES.get(name, name)}:BENCHMARK", line)
+        for name, line in LINES.items()
     }
 )
 

@@ -57,57 +57,50 @@ class Verb:
 
     name: str
     needs: frozenset[str]
-    stepwise: bool
+    network: str  # of `Calls`
     run: Callable[[System, Tensor, Code, int], object]
+
+    def steps(self, system: System, steps: Sequence[int]) -> Sequence[int | None]:
+        """Those T that make a difference; none does to an encoder."""
+        return steps if system.iterative and self.network != "encoder" else (None,)
 
 
 VERBS = (
     Verb(
         "encode, semantic",
         frozenset({SEMANTIC}),
-        False,
+        "encoder",
         lambda system, images, code, steps: system.encode_semantic(images),
     ),
     Verb(
         "encode, stochastic",
         frozenset({ENCODE, STOCHASTIC}),
-        True,
+        "decoder",
         lambda system, images, code, steps: system.encode_stochastic(images, code.semantic, steps),
     ),
     Verb(
         "decode",
         frozenset({ENCODE, DECODE}),
-        True,
+        "decoder",
         lambda system, images, code, steps: system.decode(code, steps),
     ),
     Verb(
         "sample, semantic",
         frozenset({SAMPLE_LATENTS}),
-        True,
+        "latent",
         lambda system, images, code, steps: system.sample_latents(range(len(images)), 0, steps),
     ),
 )
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    yield from _parameters(context, system)
-    for verb in verbs(system):
-        yield _record(context, system, "gflops", operations(context, system, verb) / 1e9, verb.name)
-    if system.networks():
-        for verb in verbs(system):
-            for steps in _all_steps(context, system, verb):
-                calls = network_calls(context, system, verb, steps)
-                yield _record(context, system, "network_calls", calls, verb.name, steps)
+    yield from _counts(context, system)
     yield from times(context, system)
 
 
 def verbs(system: System) -> list[Verb]:
     """What the system is capable of."""
     return [verb for verb in VERBS if verb.needs <= system.capabilities]
-
-
-def _all_steps(context: Context, system: System, verb: Verb) -> Sequence[int | None]:
-    return context.sizes(Sizes).steps if system.iterative and verb.stepwise else (None,)
 
 
 def _size(context: Context, system: System) -> int:
@@ -129,15 +122,29 @@ def _work(
 # What anybody would count alike
 
 
-def _parameters(context: Context, system: System) -> Iterator[Record]:
-    parts = system.networks()
-    if not parts:
-        note = f"{system.title} names no networks"
-        yield _record(context, system, "parameters", None, "total", note=note)
-        return
+def _counts(context: Context, system: System) -> Iterator[Record]:
+    """Parameters of each network and of all, operations of each verb, and its network calls."""
+    protocol = context.protocol(
+        "cost",
+        image_size=_size(context, system),
+        batch_size=1,
+        flops="convolutions and matrix products, 2 per multiply-add, one step (T = 1)",
+    )
+    record = partial(context.record, "cost", TABLE, system.title, split="", n=1)
+    row, parts = partial(record, protocol=protocol), system.networks()
     for part, network in parts.items():
-        yield _record(context, system, "parameters", counting.parameters([network]), part)
-    yield _record(context, system, "parameters", counting.parameters(parts.values()), "total")
+        yield row("parameters", float(counting.parameters([network])), setting=part)
+    if parts:
+        yield row("parameters", float(counting.parameters(parts.values())), setting="total")
+    else:
+        note = f"{system.title} names no networks"
+        yield record("parameters", None, setting="total", note=note)
+    for verb in verbs(system):
+        yield row("gflops", operations(context, system, verb) / 1e9, setting=verb.name)
+    for verb in verbs(system) if parts else ():
+        for steps in verb.steps(system, context.sizes(Sizes).steps):
+            calls, solver = network_calls(context, system, verb, steps), solver_of(system, steps)
+            yield row("network_calls", float(calls), setting=verb.name, steps=steps, solver=solver)
 
 
 def operations(context: Context, system: System, verb: Verb) -> int:
@@ -146,10 +153,8 @@ def operations(context: Context, system: System, verb: Verb) -> int:
     def compute() -> Arrays:
         return {"flops": np.array(counting.flops(_work(context, system, verb, 1, 1)))}
 
-    key = context.codes.key("flops", system, None) | {
-        "verb": verb.name,
-        "image_size": _size(context, system),
-    }
+    size = _size(context, system)
+    key = context.codes.key("flops", system, None) | {"verb": verb.name, "image_size": size}
     return int(context.store.once(key, compute)["flops"])
 
 
@@ -164,82 +169,42 @@ def network_calls(context: Context, system: System, verb: Verb, steps: int | Non
     return int(context.store.once(key, compute)["calls"])
 
 
-def _record(
-    context: Context,
-    system: System,
-    metric: str,
-    value: float | None,
-    setting: str,
-    steps: int | None = None,
-    note: str = "",
-) -> Record:
-    protocol = context.protocol(
-        "cost",
-        image_size=_size(context, system),
-        batch_size=1,
-        flops="convolutions and matrix products, 2 per multiply-add, one step (T = 1)",
-    )
-    return context.record(
-        "cost",
-        TABLE,
-        system.title,
-        metric,
-        None if value is None else float(value),
-        setting=setting,
-        steps=steps,
-        solver=solver_of(system, steps),
-        split="",
-        n=1,
-        protocol=None if value is None else protocol,
-        note=note,
-    )
-
-
 # ----------------------------------------------------------------------------------------------
 # What belongs to this machine
-
-
-def machine(context: Context) -> dict[str, str]:
-    """What a time depends on besides the work."""
-    return {
-        "device_name": counting.device_name(context.device),
-        "torch": torch.__version__,
-        "threads": str(torch.get_num_threads()),
-    }
 
 
 def times(context: Context, system: System) -> Iterator[Record]:
     """Images per second and peak memory of each verb, measured once on this machine."""
     sizes = context.sizes(Sizes)
+    setup = {
+        "device_name": counting.device_name(context.device),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "batch_size": str(sizes.batch),
+        "repeats": str(sizes.repeats),
+    }
+    on_gpu = context.device.type == "cuda"
+    memory = "allocated on the device" if on_gpu else "resident set of the process"
     for verb in verbs(system):
-        steps = sizes.timed_steps if system.iterative and verb.stepwise else None
-        setup = machine(context) | {
-            "batch_size": str(sizes.batch),
-            "repeats": str(sizes.repeats),
-        }
-        measured = _measure(context, system, verb, steps, setup)
-        protocol = context.protocol("cost", **setup, steps=steps, memory=_memory(context))
-        for metric, value in measured.items():
+        (steps,) = verb.steps(system, (sizes.timed_steps,))
+        protocol = context.protocol("cost", **setup, steps=steps, memory=memory)
+        for metric, value in _measure(context, system, verb, steps, setup).items():
+            known = np.isfinite(value)
             yield context.record(
                 "cost",
                 TIMES,
                 system.title,
                 metric,
-                float(value) if np.isfinite(value) else None,
+                float(value) if known else None,
                 setting=verb.name,
                 steps=steps,
                 solver=solver_of(system, steps),
                 split="",
                 n=sizes.batch,
                 protocol=protocol,
-                note="" if np.isfinite(value) else "not measured on this platform",
+                note="" if known else "not measured on this platform",
                 of_machine=True,
             )
-
-
-def _memory(context: Context) -> str:
-    on_gpu = context.device.type == "cuda"
-    return "allocated on the device" if on_gpu else "resident set of the process"
 
 
 def _measure(
@@ -263,41 +228,11 @@ def _measure(
 def plan(context: Context, system: System) -> Iterator[Work]:
     """The timed repetitions, each with one that does not count and one that is watched for memory."""
     sizes = context.sizes(Sizes)
-    networks = {"encode, semantic": "encoder", "sample, semantic": "latent"}
     for verb in verbs(system):
-        steps = sizes.timed_steps if system.iterative and verb.stepwise else None
-        calls = Calls(**{networks.get(verb.name, "decoder"): network_calls_of(system, steps)})
+        (steps,) = verb.steps(system, (sizes.timed_steps,))
+        calls = Calls(**{verb.network: network_calls_of(system, steps)})
         yield Work(f"time: {verb.name}", (sizes.repeats + 2) * sizes.batch, calls, steps)
 
-
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Section 5.5: cost",
-        caption="Parameters, operations (2 per multiply-add) and network calls; no times.",
-        source=TABLE,
-        rows=("setting", "steps"),
-        setting_header="of",
-        columns=("system",),
-        metrics=("parameters", "gflops", "network_calls"),
-        panels=True,
-        headline=("parameters",),
-        headline_settings=("total",),
-        order=110,
-    ),
-    TableSpec(
-        name=TIMES,
-        title="Section 5.5: times",
-        caption="Measured on this machine, once; another machine and another run give other numbers.",
-        source=TIMES,
-        rows=("setting", "steps"),
-        setting_header="of",
-        columns=("system",),
-        metrics=("images_per_second", "peak_memory"),
-        panels=True,
-        order=120,
-    ),
-)
 
 BENCHMARK = Benchmark(
     name="cost",
@@ -311,5 +246,30 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     metrics=("parameters", "gflops", "network_calls", "images_per_second", "peak_memory"),
     of_images=False,
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Section 5.5: cost",
+            caption="Parameters, operations (2 per multiply-add) and network calls; no times.",
+            rows=("setting", "steps"),
+            setting_header="of",
+            columns=("system",),
+            metrics=("parameters", "gflops", "network_calls"),
+            panels=True,
+            headline=("parameters",),
+            headline_settings=("total",),
+            order=110,
+        ),
+        TableSpec(
+            name=TIMES,
+            title="Section 5.5: times",
+            caption="Measured on this machine, once; another machine and another run give other numbers.",
+            rows=("setting", "steps"),
+            setting_header="of",
+            columns=("system",),
+            metrics=("images_per_second", "peak_memory"),
+            panels=True,
+            order=120,
+        ),
+    ),
 )

@@ -13,8 +13,10 @@ pictures of one person have, which an edit that keeps the person cannot be asked
 have, where nothing of the person is left.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +43,7 @@ from benchmarks.systems.base import (
 )
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
+from benchmarks.tasks.shared.rows import means
 from diffae.sheet import Sheet
 from probes import LinearProbe
 from reports.records import Record
@@ -71,15 +74,12 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    if reason := why_immovable(system):
-        raise NotAvailable(reason)
+    system, selection, steps = _asked(context, system)
     attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
     sizes = context.sizes(Sizes)
-    system = system.solving(sizes.solver)
-    selection = context.select("test", sizes.images)
-    steps = sizes.steps if system.iterative else None
     taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
+    row = partial(context.record, "identity", TABLE, system.title)
     protocol = context.protocol(
         "identity",
         n=len(selection),
@@ -95,48 +95,39 @@ def run(context: Context, system: System) -> Iterator[Record]:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
             note = f"{attribute}: only one class among the probe's training images"
-            yield context.record(
-                "identity",
-                TABLE,
-                system.title,
-                face.metric_name,
-                None,
-                setting=attribute,
-                note=note,
-            )
+            yield row(face.metric_name, None, setting=attribute, note=note)
             continue
         strips = []
         for strength in (0.0, *sizes.strengths):
             scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
             strips.append(torch.from_numpy(scores["preview"]))
-            for metric, name in (
-                (face.metric_name, "similarity"),
-                ("logit_change", "logit_change"),
-            ):
-                value, uncertainty = selection.mean(scores[name])
-                yield context.record(
-                    "identity",
-                    TABLE,
-                    system.title,
-                    metric,
-                    value,
-                    setting=f"{attribute} {strength:g}",
-                    **taken.row,
-                    uncertainty=uncertainty,
-                    n=len(selection),
-                    protocol=protocol,
-                    per_image=(selection, scores[name]),
-                )
+            found = {face.metric_name: scores["similarity"], "logit_change": scores["logit_change"]}
+            setting = f"{attribute} {strength:g}"
+            yield from means(row, selection, found, setting=setting, **taken.row, protocol=protocol)
         originals = selection.batch(np.arange(len(strips[0])))
-        path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")
-        about = {"benchmark": "identity", "system": system.title, "setting": attribute}
         present = selection.labels[: len(originals), column]
-        sheet = edited_sheet([originals, *strips], sizes.strengths, present, about)
-        save_sheet(path, replace(sheet, about=about | {"steps": steps}))
+        about = {"benchmark": "identity", "system": system.title, "setting": attribute}
+        sheet = edited_sheet(
+            [originals, *strips], sizes.strengths, present, {**about, "steps": steps}
+        )
+        path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")
+        save_sheet(path, sheet)
+
+
+def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
+    """The system by its solver, the images and T. Raises NotAvailable where codes cannot be moved."""
+    if reason := why_immovable(system):
+        raise NotAvailable(reason)
+    sizes = context.sizes(Sizes)
+    selection, steps = context.select("test", sizes.images), sizes.steps
+    return system.solving(sizes.solver), selection, steps if system.iterative else None
 
 
 def edited_sheet(
-    rows: Sequence[Tensor], strengths: Sequence[float], present: np.ndarray, about: dict[str, str]
+    rows: Sequence[Tensor],
+    strengths: Sequence[float],
+    present: np.ndarray,
+    about: Mapping[str, Any],
 ) -> Sheet:
     """Faces, their reconstructions and their edits by each of `strengths`; `present` [N] is whether each face has the
     attribute `about["setting"]`, and so which way it is edited."""
@@ -172,11 +163,6 @@ def _attributes(context: Context) -> list[str]:
     return known
 
 
-def edit(probe: LinearProbe, attribute: int, amount: Tensor) -> Tensor:
-    """The way along an attribute's direction, of what the probe reads [N, d]; `amount` (N) is s, signed."""
-    return probe.move(attribute, amount)
-
-
 def edit_scores(
     context: Context,
     system: System,
@@ -207,7 +193,7 @@ def edit_scores(
         if (semantic := code.semantic) is None:
             raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
         if strength:
-            by = edit(probe, column, strength * torch.from_numpy(towards[positions]))
+            by = probe.move(column, strength * torch.from_numpy(towards[positions]))
             code = replace(code, semantic=system.move(semantic, by))
         edited = system.decode(code, steps or 1).cpu()
         before = probe.logits(system.read(semantic).cpu())
@@ -220,8 +206,7 @@ def edit_scores(
             "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
         }
 
-    chunks = list(context.store.chunks(key, len(selection), compute))
-    scores = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    scores = context.store.arrays(key, len(selection), compute)
     return scores | {"logit_change": scores["logits_change"][:, column] * towards}
 
 
@@ -247,29 +232,19 @@ def references(context: Context) -> Iterator[Record]:
         "identity", n=len(selection), pairs="real images", **face.describe()
     )
 
-    def row(setting: str, values: np.ndarray, value: float, units: str) -> Record:
-        return context.record(
-            "identity",
-            TABLE,
-            "real images (test)",
-            face.metric_name,
-            value,
-            setting=setting,
-            uncertainty=of_mean(values, selection.units(units)),
-            n=len(values),
-            protocol=protocol,
-            reference=True,
-        )
-
+    row = partial(context.record, "identity", TABLE, "real images (test)", face.metric_name)
+    row = partial(row, protocol=protocol, reference=True)
     if known and len(of_one):
         same = (embeddings[first[of_one]] * embeddings[second[of_one]]).sum(1)
-        yield row(SAME, same, float(same.mean()), "persons with two pictures")
+        uncertainty = of_mean(same, selection.units("persons with two pictures"))
+        yield row(float(same.mean()), setting=SAME, uncertainty=uncertainty, n=len(same))
     if len(first) > 1:
         with_others = _similarity_to_others(embeddings[first])
-        mean = float(with_others.mean())
+        mean, setting = float(with_others.mean()), DIFFERENT if known else OTHER_IMAGES
         # each pair counts for both of its sides, so a person moves the mean by twice their own
         influence = mean + 2 * (with_others - mean)
-        yield row(DIFFERENT if known else OTHER_IMAGES, influence, mean, "persons, a picture each")
+        uncertainty = of_mean(influence, selection.units("persons, a picture each"))
+        yield row(mean, setting=setting, uncertainty=uncertainty, n=len(influence))
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -298,13 +273,9 @@ def _embeddings(context: Context, selection: Selection) -> np.ndarray:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    if reason := why_immovable(system):
-        raise NotAvailable(reason)
+    system, selection, steps = _asked(context, system)
     _ = context.networks.face  # raises NotAvailable without a face embedding
-    sizes = context.sizes(Sizes)
-    system = system.solving(sizes.solver)
-    count = len(context.select("test", sizes.images))
-    steps = sizes.steps if system.iterative else None
+    sizes, count = context.sizes(Sizes), len(selection)
     yield from plan_fit(context, system)
     yield codes(system, "test", count, steps)
     edits = 1 + len(_attributes(context)) * len(sizes.strengths)
@@ -313,26 +284,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     real = len(context.select("test", RANGE * sizes.images))
     yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
 
-
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Appendix G: identity under manipulation",
-        caption=(
-            "Cosine similarity of face embeddings before and after an edit, by attribute and "
-            "strength, and how far the edit moved the attribute's logit: an edit that changes "
-            "nothing keeps the identity too. The rows of real images are the range of the similarity."
-        ),
-        source=TABLE,
-        rows=("setting",),
-        setting_header="edit",
-        columns=("metric", "system"),
-        metrics=("arcface", "logit_change"),
-        headline=("arcface",),
-        headline_settings=("Male ", "Smiling ", "Wavy_Hair ", "Young "),
-        order=70,
-    ),
-)
 
 BENCHMARK = Benchmark(
     name="identity",
@@ -347,5 +298,22 @@ BENCHMARK = Benchmark(
     labelled=True,
     references=references,
     metrics=("arcface", "logit_change"),
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Appendix G: identity under manipulation",
+            caption=(
+                "Cosine similarity of face embeddings before and after an edit, by attribute and "
+                "strength, and how far the edit moved the attribute's logit: an edit that changes "
+                "nothing keeps the identity too. The rows of real images are the range of the similarity."
+            ),
+            rows=("setting",),
+            setting_header="edit",
+            columns=("metric", "system"),
+            metrics=("arcface", "logit_change"),
+            headline=("arcface",),
+            headline_settings=("Male ", "Smiling ", "Wavy_Hair ", "Young "),
+            order=70,
+        ),
+    ),
 )

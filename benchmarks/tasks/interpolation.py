@@ -22,11 +22,7 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
-from benchmarks.metrics.path_length import (
-    TRIMMED,
-    path_length,
-    statistics,
-)
+from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
 from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
@@ -40,6 +36,7 @@ from benchmarks.systems.base import (
     System,
     parts_of,
 )
+from benchmarks.systems.checked import cut, join
 from diffae import noise
 from diffae.between import slerp
 from diffae.sheet import Sheet
@@ -77,14 +74,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _run(context: Context, system: System, distance: PerceptualDistance) -> Iterator[Record]:
-    _refuse_tokens(system)
-    sizes = context.sizes(Sizes)
-    system = system.solving(sizes.solver)
-    selection = context.select("test", 2 * sizes.pairs)
+    system, selection, steps = _asked(context, system)
     pairs = len(selection) // 2
-    if not pairs:
-        raise NotAvailable("one test image makes no pair")
-    steps = sizes.steps if system.iterative else None
     taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
     lengths = path_lengths(context, system, selection, pairs, steps, distance)
     protocol = context.protocol(
@@ -117,10 +108,17 @@ def _run(context: Context, system: System, distance: PerceptualDistance) -> Iter
     _save_strips(context, system, selection, steps)
 
 
-def _refuse_tokens(system: System) -> None:
-    """Raise NotAvailable where the semantic code is tokens."""
+def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
+    """The system by its solver, the images and T. Raises NotAvailable where the semantic code is tokens, or there is no
+    pair of images."""
     if SEMANTIC in system.capabilities and parts.has_tokens(parts_of(system)):
         raise NotAvailable(parts.NOTHING_BETWEEN)
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", 2 * sizes.pairs)
+    if len(selection) < 2:
+        raise NotAvailable("one test image makes no pair")
+    steps = sizes.steps if system.iterative else None
+    return system.solving(sizes.solver), selection, steps
 
 
 def interpolate(a: Code, b: Code, t: Tensor) -> Code:
@@ -192,10 +190,10 @@ def in_float64(system: System) -> Iterator[None]:
 def _as_computed(system: System, code: Code, place: Tensor) -> Code:
     """Some of the codes, in the dtype that the system computes in."""
     dtype = torch.float64 if system.computes_in_float64 else torch.float32
-    x_T = None if code.x_T is None else code.x_T[place].to(dtype)
-    if code.semantic is None:
-        return Code(x_T=x_T)
-    return Code(parts.each(lambda part: part[place].to(dtype), code.semantic), x_T)
+    semantic, x_T = cut(code.semantic, place), cut(code.x_T, place)
+    if semantic is not None:
+        semantic = parts.each(lambda part: part.to(dtype), semantic)
+    return Code(semantic, None if x_T is None else x_T.to(dtype))
 
 
 def _endpoints(
@@ -207,45 +205,27 @@ def _endpoints(
         context.codes.full(system, selection, part, steps or 1)
         for part in np.split(positions, np.arange(CHUNK, len(positions), CHUNK))
     ]
-    semantic = [chunk.semantic for chunk in chunks if chunk.semantic is not None]
-    x_T = [chunk.x_T for chunk in chunks if chunk.x_T is not None]
-    first, second = (
-        Code(
-            parts.index(parts.join(semantic), slice(i, None, 2)) if semantic else None,
-            torch.cat(x_T)[i::2] if x_T else None,
-        )
-        for i in (0, 1)
-    )
-    return first, second
+    code = join(chunks)
+    return cut(code, slice(0, None, 2)), cut(code, slice(1, None, 2))
 
 
 def _save_strips(context: Context, system: System, selection: Selection, steps: int | None) -> None:
     """One row a pair: the two images at the ends, decoded codes between them."""
-    pairs = np.arange(min(STRIPS, len(selection) // 2))
-    if not len(pairs):
-        return
+    pairs, places = np.arange(min(STRIPS, len(selection) // 2)), np.linspace(0, 1, POINTS)
 
     def compute() -> Arrays:
         a, b = _endpoints(context, system, selection, pairs, steps)
-        columns = [
-            context.shown(
-                system.decode(interpolate(a, b, torch.full((len(pairs),), t)), steps or 1).cpu()
-            )
-            for t in np.linspace(0, 1, POINTS).tolist()
-        ]
+        between = (interpolate(a, b, torch.full((len(pairs),), t)) for t in places.tolist())
+        columns = [context.shown(system.decode(code, steps or 1).cpu()) for code in between]
         return {"strips": torch.stack(columns, dim=1).numpy()}
 
     key = context.codes.key("strips", system, selection) | {"steps": steps, "pairs": len(pairs)}
     strips = torch.from_numpy(context.store.once(key, compute)["strips"])
     images = selection.batch(np.arange(2 * len(pairs)))
-    rows = [
-        torch.cat([images[2 * p][None], strip, images[2 * p + 1][None]])
-        for p, strip in enumerate(strips)
-    ]
     sheet = Sheet(
         f"{system.title}: between two images",
-        rows,
-        columns=("input A", *(f"{t:.3g}" for t in np.linspace(0, 1, POINTS)), "input B"),
+        torch.cat([images[::2, None], strips, images[1::2, None]], dim=1).unbind(),
+        columns=("input A", *(f"{t:.3g}" for t in places), "input B"),
         caption="Decoded codes on the way from A to B (Fig. 4): the first and the last are the reconstructions.",
         about={"benchmark": "interpolation", "system": system.title, "steps": steps},
     )
@@ -253,37 +233,14 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    _refuse_tokens(system)
-    sizes = context.sizes(Sizes)
-    system = system.solving(sizes.solver)
-    count = len(context.select("test", 2 * sizes.pairs))
-    steps = sizes.steps if system.iterative else None
-    decode = network_calls(system, steps)
+    system, selection, steps = _asked(context, system)
+    count, decode = len(selection), network_calls(system, steps)
     yield codes(system, "test", count, steps)
     calls = Calls(decoder=2 * decode, perceptual=1)
     yield Work(f"path length of pairs{by(system)}", count // 2, calls, steps)
     strips = min(STRIPS, count // 2) * POINTS
     yield Work(f"strips{by(system)}", strips, Calls(decoder=decode), steps)
 
-
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Appendix F: smoothness of interpolation",
-        caption=(
-            "Perceptual path length between pairs of codes; smaller is smoother. A few pairs can decide the "
-            "mean. PPL as it is published is VGG16's, trimmed: of the pairs between the 1st and the 99th "
-            "percentile."
-        ),
-        source=TABLE,
-        rows=("system", "steps", "solver", "calls"),
-        columns=("metric", "setting"),
-        metrics=("ppl",),
-        headline=("ppl",),
-        headline_settings=("trimmed mean", "median"),
-        order=60,
-    ),
-)
 
 BENCHMARK = Benchmark(
     name="interpolation",
@@ -296,5 +253,21 @@ BENCHMARK = Benchmark(
     plan=plan,
     sizes=Sizes,
     metrics=("ppl",),
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Appendix F: smoothness of interpolation",
+            caption=(
+                "Perceptual path length between pairs of codes; smaller is smoother. A few pairs can decide the "
+                "mean. PPL as it is published is VGG16's, trimmed: of the pairs between the 1st and the 99th "
+                "percentile."
+            ),
+            rows=("system", "steps", "solver", "calls"),
+            columns=("metric", "setting"),
+            metrics=("ppl",),
+            headline=("ppl",),
+            headline_settings=("trimmed mean", "median"),
+            order=60,
+        ),
+    ),
 )

@@ -5,7 +5,8 @@ same distance for both is what a model that only generalises would give; a copie
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,27 +61,14 @@ class Space:
 
 def spaces(context: Context) -> tuple[Space, Space]:
     """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
-    network = context.networks.features.network
-    described = context.networks.features.describe()
+    features = context.networks.features
+    names = (seen_through(f"nn_{ratio}inception", features.network) for ratio in ("", "ratio_"))
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
     scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
+    real = partial(real_pixels, context)
     return (
-        Space(
-            seen_through("nn_inception", network),
-            seen_through("nn_ratio_inception", network),
-            "features",
-            context.codes.real_features,
-            1.0,
-            described,
-        ),
-        Space(
-            "nn_pixels",
-            "nn_ratio_pixels",
-            "pixels",
-            lambda s: real_pixels(context, s),
-            scale,
-            pixels,
-        ),
+        Space(*names, "features", context.codes.real_features, 1.0, features.describe()),
+        Space("nn_pixels", "nn_ratio_pixels", "pixels", real, scale, pixels),
     )
 
 
@@ -103,13 +91,19 @@ def run(context: Context, system: System) -> Iterator[Record]:
     steps = sizes.steps[-1] if system.iterative else None
     taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
     new = samples(context, system, steps, sizes.count, ("features", "pixels"))
+    training = _training(context, system)
     for space in spaces(context):
         corpus = space.real(_train(context))
         ours = neighbours(context, space, new[space.samples], corpus)
         theirs = neighbours(context, space, space.real(_held_out(context)), corpus)
-        row = Row(system.title, taken, _training(context, system))
-        yield from _quantiles(context, space, row, ours["distance"])
-        yield from _ratios(context, space, row, ours["distance"], theirs["distance"])
+        row = partial(_record, context, space, system.title, taken)
+        yield from _quantiles(row, space.metric, ours["distance"], training)
+        for setting, q in QUANTILES.items():
+            sides = (quantile_and_stderr(one["distance"], q) for one in (ours, theirs))
+            found = ratio_and_stderr(*sides)
+            none = "held-out images are at distance 0: no ratio"
+            note = none if found[0] is None else training
+            yield row(space.ratio, setting, len(ours["distance"]), found, note)
         if space.samples == "features":
             _save_nearest(context, system, steps, ours)
 
@@ -117,16 +111,14 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: how near an image lies that no model has seen."""
     if reason := _lacking(context):
-        for setting in QUANTILES:
-            metric = spaces(context)[0].metric
-            yield context.record(
-                "memorisation", TABLE, REAL, metric, None, setting=setting, split="", note=reason
-            )
+        row = partial(context.record, "memorisation", TABLE, REAL, spaces(context)[0].metric, None)
+        yield from (row(setting=setting, split="", note=reason) for setting in QUANTILES)
         return
     for space in spaces(context):
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
         found = neighbours(context, space, held_out, corpus)
-        yield from _quantiles(context, space, Row(REAL, Taken.none()), found["distance"])
+        row = partial(_record, context, space, REAL, Taken.none())
+        yield from _quantiles(row, space.metric, found["distance"])
 
 
 def _training(context: Context, system: System) -> str:
@@ -175,39 +167,23 @@ def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.n
     return context.store.once(key, compute)
 
 
-@dataclass(frozen=True)
-class Row:
-    """Whose samples were looked at, drawn how, and what must be known of all their numbers."""
-
-    title: str
-    taken: Taken
-    note: str = ""
-
-
-def _quantiles(context: Context, space: Space, row: Row, distance: np.ndarray) -> Iterator[Record]:
-    for setting, q in QUANTILES.items():
-        found = quantile_and_stderr(distance, q)
-        yield _record(context, space, row, space.metric, setting, len(distance), found)
-
-
-def _ratios(
-    context: Context, space: Space, row: Row, ours: np.ndarray, theirs: np.ndarray
+def _quantiles(
+    row: Callable[..., Record], metric: str, distance: np.ndarray, note: str = ""
 ) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
-        ratio = ratio_and_stderr(quantile_and_stderr(ours, q), quantile_and_stderr(theirs, q))
-        none = replace(row, note="held-out images are at distance 0: no ratio")
-        said = none if ratio[0] is None else row
-        yield _record(context, space, said, space.ratio, setting, len(ours), ratio)
+        yield row(metric, setting, len(distance), quantile_and_stderr(distance, q), note)
 
 
 def _record(
     context: Context,
     space: Space,
-    row: Row,
+    title: str,
+    taken: Taken,
     metric: str,
     setting: str,
     n: int,
     found: tuple[float | None, float | None],
+    note: str,
 ) -> Record:
     protocol = context.protocol(
         "memorisation",
@@ -215,27 +191,24 @@ def _record(
         train_n=len(_train(context)),
         test_n=len(_held_out(context)),
         distance="Euclidean, to the nearest training image",
-        **row.taken.protocol,
+        **taken.protocol,
         **space.protocol,
     )
-    few = (
-        f"no error: too few images for that of a {setting}"
-        if found[0] is not None and found[1] is None
-        else ""
-    )
+    few = found[0] is not None and found[1] is None
+    unknown = f"no error: too few images for that of a {setting}" if few else ""
     return context.record(
         "memorisation",
         TABLE,
-        row.title,
+        title,
         metric,
         found[0],
         setting=setting,
-        **row.taken.row,
+        **taken.row,
         stderr=found[1],
         split="",
         n=n,
         protocol=protocol,
-        note="; ".join(filter(None, [row.note, few])),
+        note="; ".join(filter(None, (note, unknown))),
     )
 
 
@@ -253,7 +226,6 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
     }
     images = torch.from_numpy(context.store.once(key, compute)["images"])
     training = _train(context).batch(found["position"][first])
-    path = context.picture(f"memorisation-{system.name}.png")
     sheet = Sheet(
         f"{system.title}: samples nearest to the training images",
         [images, training],
@@ -261,7 +233,7 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
         caption="The samples that are nearest to a training image, the nearest first (Appendix C).",
         about={"benchmark": "memorisation", "system": system.title, "steps": steps},
     )
-    save_sheet(path, sheet)
+    save_sheet(context.picture(f"memorisation-{system.name}.png"), sheet)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -272,24 +244,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     for selection in (_held_out(context), _train(context)):
         yield real_features(selection.split, len(selection), dim)
 
-
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Appendix C: nearest training images",
-        caption=(
-            "Distance of samples, and of held-out images, to the nearest training image. A ratio "
-            "below 1 says that samples lie nearer to the training images than new images do."
-        ),
-        source=TABLE,
-        rows=("system", "steps", "solver", "calls"),
-        columns=("metric", "setting"),
-        metrics=("nn_inception", "nn_pixels", "nn_ratio_inception", "nn_ratio_pixels"),
-        headline=("nn_ratio_inception", "nn_ratio_pixels"),
-        headline_settings=("median",),
-        order=100,
-    ),
-)
 
 BENCHMARK = Benchmark(
     name="memorisation",
@@ -304,5 +258,20 @@ BENCHMARK = Benchmark(
     shared=("samples",),
     references=references,
     metrics=("nn_pixels", "nn_ratio_pixels", "nn_inception", "nn_ratio_inception"),
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Appendix C: nearest training images",
+            caption=(
+                "Distance of samples, and of held-out images, to the nearest training image. A ratio "
+                "below 1 says that samples lie nearer to the training images than new images do."
+            ),
+            rows=("system", "steps", "solver", "calls"),
+            columns=("metric", "setting"),
+            metrics=("nn_inception", "nn_pixels", "nn_ratio_inception", "nn_ratio_pixels"),
+            headline=("nn_ratio_inception", "nn_ratio_pixels"),
+            headline_settings=("median",),
+            order=100,
+        ),
+    ),
 )

@@ -7,8 +7,9 @@ originals is taken too, the first column of papers on tokenizers; of quantised c
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_images, save_sheet
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
+from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
@@ -30,6 +32,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import paired_distance
+from benchmarks.tasks.shared.rows import SSIM, means
 from benchmarks.tasks.shared.worst import save_worst
 from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet
@@ -73,37 +76,54 @@ class Sizes:
     beside_steps: tuple[Steps, ...] = (5, 10)
 
 
+@dataclass(frozen=True)
+class Way:
+    """How images are taken there and back: by a system with its solver, with x_T as `setting` says, in T = `steps`; and
+    the tables that show it."""
+
+    system: System
+    setting: str
+    steps: int | None
+    tables: tuple[str, ...]
+
+
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
     selection = context.select(sizes.split, sizes.images)
     if context.images is not None:
         _save_inputs(context.images / INPUTS, selection)
     shown: dict[str, Tensor] = {}
-    for setting in _settings(system):
-        for solving, steps, tables in _ways(sizes, system):
-            scores = score(context, solving, selection, setting, steps, TABLE1 in tables)
-            yield from _records(context, solving, selection, setting, steps, scores, tables)
-            if TABLE1 in tables:
-                shown[setting] = torch.from_numpy(scores["preview"])
-                if setting != RANDOM:
-                    save_worst(context, solving, selection, steps, scores)
-    _save_preview(context, system, selection, shown)
+    for way in _ways(sizes, system):
+        scores = score(context, way, selection)
+        yield from _records(context, way, selection, scores)
+        if TABLE1 in way.tables:
+            shown[way.setting] = torch.from_numpy(scores["preview"])
+            if way.setting != RANDOM:
+                save_worst(context, way.system, selection, way.steps, scores)
+    sheet = Sheet(
+        f"{system.title}: reconstruction",
+        [selection.batch(np.arange(PREVIEW)[: len(selection)]), *shown.values()],
+        rows=("input", *(setting or "reconstruction" for setting in shown)),
+        caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
+        about={"benchmark": "reconstruction", "system": system.title},
+    )
+    save_sheet(context.picture(f"reconstruction-{system.name}.png"), sheet)
     yield from _codebooks(context, system, selection)
 
 
-def _ways(sizes: Sizes, system: System) -> Iterator[tuple[System, int | None, tuple[str, ...]]]:
-    """Each way to take the steps: the system that takes them so, T, and the tables that show it."""
-    if not system.iterative:
-        yield system, None, (TABLE1,)
-        return
-    solving, last = system.solving(sizes.solver), sizes.steps[-1]
-    by_calls = (BY_CALLS,) if solving.solver is not None else ()
-    for steps in sizes.steps:
-        yield solving, steps, (TABLE2, *((TABLE1,) if steps == last else ()), *by_calls)
-    beside = system.solving(sizes.beside)
-    if beside.solver != solving.solver:
-        for steps in sizes.beside_steps:
-            yield beside, steps, by_calls
+def _ways(sizes: Sizes, system: System) -> Iterator[Way]:
+    ours, beside = system.solving(sizes.solver), system.solving(sizes.beside)
+    by_calls = (BY_CALLS,) if ours.solver is not None else ()
+    for setting in _settings(system):
+        if not system.iterative:
+            yield Way(system, setting, None, (TABLE1,))
+            continue
+        for steps in sizes.steps:
+            table1 = (TABLE1,) if steps == sizes.steps[-1] else ()
+            yield Way(ours, setting, steps, (TABLE2, *table1, *by_calls))
+        if beside.solver != ours.solver:
+            for steps in sizes.beside_steps:
+                yield Way(beside, setting, steps, by_calls)
 
 
 def _settings(system: System) -> tuple[str, ...]:
@@ -114,16 +134,10 @@ def _settings(system: System) -> tuple[str, ...]:
     return (INVERTED,)  # without z_sem a random x_T reconstructs nothing
 
 
-def score(
-    context: Context,
-    system: System,
-    selection: Selection,
-    setting: str,
-    steps: int | None,
-    features: bool = False,
-) -> Arrays:
-    """Scores per image, each [N], the first few reconstructions under "preview", and, if asked for, their "features"
-    for a Frechet distance, N x d."""
+def score(context: Context, way: Way, selection: Selection) -> Arrays:
+    """Scores per image, each [N], the first few reconstructions under "preview", and for Table 1 their "features", of which
+    a Frechet distance is taken, N x d."""
+    system, steps, setting, features = way.system, way.steps, way.setting, TABLE1 in way.tables
     names: dict[str, Any] = dict(context.networks.perceptual.describe())
     if features:
         names |= context.networks.features.describe()
@@ -166,48 +180,28 @@ def score(
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def _records(
-    context: Context,
-    system: System,
-    selection: Selection,
-    setting: str,
-    steps: int | None,
-    scores: Arrays,
-    tables: tuple[str, ...],
-) -> Iterator[Record]:
-    taken = Taken(system, steps, inverts=setting == INVERTED)
-    protocol = context.protocol(
-        "reconstruction",
-        split=selection.split,
-        n=len(selection),
-        x_T=setting,
-        **taken.protocol,
-        ssim="11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]",
+def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -> Iterator[Record]:
+    system, setting, perceptual = way.system, way.setting, context.networks.perceptual
+    taken = Taken(system, way.steps, inverts=setting == INVERTED)
+    of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
+    protocol = partial(context.protocol, "reconstruction", **of, x_T=setting, **taken.protocol)
+    of_images = protocol(
+        ssim=SSIM,
         ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
-        **context.networks.perceptual.describe(),
+        **perceptual.describe(),
     )
-    names = ("ssim", "ssim_valid", context.networks.perceptual.metric_name, "mse", "psnr")
-    values = {name: selection.mean(scores[name]) for name in names}
-    values |= {name: (value, UNKNOWN) for name, value in _sizes(context, system, setting).items()}
-    yield from _rfid(context, system, selection, setting, taken, scores, tables)
-    for table in tables:
-        for metric, (value, uncertainty) in values.items():
-            if published_name(metric) not in SHOWN[table]:
-                continue
-            yield context.record(
-                "reconstruction",
-                table,
-                system.title,
-                metric,
-                value,
-                setting=setting,
-                **taken.row,
-                uncertainty=uncertainty,
-                split=selection.split,
-                n=len(selection),
-                protocol=protocol,
-                per_image=(selection, scores[metric]) if metric in scores else None,
-            )
+    fields = {**of, "setting": setting, **taken.row}
+    if TABLE1 in way.tables and len(selection) > 1:
+        yield _rfid(context, system, selection, scores, protocol, fields)
+    names = ("ssim", "ssim_valid", perceptual.metric_name, "mse", "psnr")
+    sizes = _sizes(context, system, setting)
+    for table in way.tables:
+        row = partial(context.record, "reconstruction", table, system.title, **fields)
+        shown = {name: scores[name] for name in names if published_name(name) in SHOWN[table]}
+        yield from means(row, selection, shown, protocol=of_images)
+        for name, value in sizes.items():
+            if name in SHOWN[table]:
+                yield row(name, value, protocol=of_images)
 
 
 def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:
@@ -224,63 +218,40 @@ def _rfid(
     context: Context,
     system: System,
     selection: Selection,
-    setting: str,
-    taken: Taken,
     scores: Arrays,
-    tables: tuple[str, ...],
-) -> Iterator[Record]:
-    """The Frechet distance between the reconstructions of Table 1 and their originals, two images at least."""
-    if TABLE1 not in tables or len(selection) < 2:
-        return
+    protocol: Callable[..., Protocol],
+    fields: dict[str, Any],
+) -> Record:
+    """The Frechet distance between the reconstructions of Table 1 and their originals."""
     blocks, network = selection.blocks(BLOCKS), context.networks.features
     originals = context.codes.real_features(selection)
     found = paired_distance(context, scores["features"], originals, blocks)
-    yield context.record(
+    return context.record(
         "reconstruction",
         TABLE1,
         system.title,
         seen_through("rfid", network.network),
         found.value,
-        setting=setting,
-        **taken.row,
+        **fields,
         uncertainty=of_influences(found.influences, selection.units("blocks")),
-        split=selection.split,
-        n=len(selection),
-        protocol=context.protocol(
-            "reconstruction",
-            split=selection.split,
-            n=len(selection),
-            x_T=setting,
-            originals="the same images",
-            **taken.protocol,
-            **network.describe(),
-        ),
+        protocol=protocol(originals="the same images", **network.describe()),
         note=bias_note(len(selection), network.dim),
     )
 
 
 def _codebooks(context: Context, system: System, selection: Selection) -> Iterator[Record]:
     """How each codebook is used on the images; nothing of a system without any."""
-    protocol = context.protocol("reconstruction", split=selection.split, n=len(selection))
-    for use in uses(context, system, selection, None):
+    of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
+    protocol = context.protocol("reconstruction", **of)
+    row = partial(context.record, "reconstruction", CODEBOOKS, system.title, protocol=protocol)
+    for use in uses(context, system, selection):
         values = {
             "code_bits": (math.log2(use.counts.shape[1]), UNKNOWN),
             "codebook_use": (use.share, UNKNOWN),
             "perplexity": (use.perplexity, use.uncertainty(selection)),
         }
         for metric, (value, uncertainty) in values.items():
-            yield context.record(
-                "reconstruction",
-                CODEBOOKS,
-                system.title,
-                metric,
-                value,
-                setting=use.name,
-                uncertainty=uncertainty,
-                split=selection.split,
-                n=len(selection),
-                protocol=protocol,
-            )
+            yield row(metric, value, setting=use.name, uncertainty=uncertainty, **of)
 
 
 def _save_inputs(folder: Path, selection: Selection) -> None:
@@ -290,32 +261,16 @@ def _save_inputs(folder: Path, selection: Selection) -> None:
         save_images(folder, to_uint8(selection.dataset.batch(numbers)).numpy(), numbers.tolist())
 
 
-def _save_preview(
-    context: Context, system: System, selection: Selection, shown: dict[str, Tensor]
-) -> None:
-    """The first images, and their reconstructions in each setting."""
-    originals = selection.batch(np.arange(PREVIEW)[: len(selection)])
-    sheet = Sheet(
-        f"{system.title}: reconstruction",
-        [originals, *shown.values()],
-        rows=("input", *(setting or "reconstruction" for setting in shown)),
-        caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
-        about={"benchmark": "reconstruction", "system": system.title},
-    )
-    save_sheet(context.picture(f"reconstruction-{system.name}.png"), sheet)
-
-
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes = context.sizes(Sizes)
     count = len(context.select(sizes.split, sizes.images))
     yield real_features(sizes.split, count, context.networks.features.dim)
-    for solving, steps, tables in _ways(sizes, system):
-        yield codes(solving, sizes.split, count, steps)
-        for setting in _settings(system):
-            embedded = int(TABLE1 in tables)
-            calls = Calls(decoder=network_calls(solving, steps), perceptual=1, features=embedded)
-            what = f"decode, {setting}" if setting else "decode"
-            yield Work(what + by(solving), count, calls, steps)
+    for way in _ways(sizes, system):
+        yield codes(way.system, sizes.split, count, way.steps)
+        embedded, decode = int(TABLE1 in way.tables), network_calls(way.system, way.steps)
+        calls = Calls(decoder=decode, perceptual=1, features=embedded)
+        what = f"decode, {way.setting}" if way.setting else "decode"
+        yield Work(what + by(way.system), count, calls, way.steps)
 
 
 TABLES = (
@@ -326,7 +281,6 @@ TABLES = (
             "Autoencoding of held-out images, inverted and decoded with the same T. SSIM is the "
             "paper's (zero padding); SSIM (valid) leaves out the border."
         ),
-        source=TABLE1,
         rows=("system", "setting", "steps", "solver", "calls"),
         columns=("metric",),
         metrics=METRICS,
@@ -341,7 +295,6 @@ TABLES = (
             "How quantised codes use their codebooks on the images of Table 1: bits of one code, the share of codes that "
             "occur (it grows with the images), and the perplexity of their shares."
         ),
-        source=CODEBOOKS,
         rows=("system", "setting"),
         columns=("metric",),
         metrics=("code_bits", "codebook_use", "perplexity"),
@@ -351,7 +304,6 @@ TABLES = (
         name=TABLE2,
         title="Table 2: reconstruction by number of steps",
         caption="As Table 1, at each T, with the stochastic code inverted or drawn at random.",
-        source=TABLE2,
         rows=("system", "setting"),
         columns=("steps",),
         metrics=SHOWN[TABLE2],
@@ -365,7 +317,6 @@ TABLES = (
             "The same by the network calls that an image takes there and back (x_T random: back). ddim is the "
             "paper's; rows of another solver are ours, not the paper's, and stand in no table of it."
         ),
-        source=BY_CALLS,
         rows=("system", "setting", "solver"),
         columns=("calls",),
         metrics=SHOWN[BY_CALLS],

@@ -5,7 +5,7 @@ DiffAE + autoencoding from z_sem of held-out images and a random x_T, an upper b
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from benchmarks.tasks.shared.samples import decode_latents, samples
 from diffae.sheet import Sheet, in_rows
 from reports.records import Record
 from reports.specs import TableSpec
-from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, units_of
+from reports.uncertainty import UNKNOWN, of_influences, units_of
 
 TABLE = "table4_unconditional_fid"
 BOUND = "no new codes: those of held-out images, with a random x_T; a bound for samples of the latent DDIM"
@@ -62,7 +62,8 @@ class Images:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    sizes, reference = context.sizes(SampleSizes), _reference(context)
+    sizes = context.sizes(SampleSizes)
+    reference = _real(context, _reference_images(context), "blocks of reference")
     count, system = sizes.count, system.solving(sizes.solver)
     for steps in sizes.steps if system.iterative else (None,):
         new = samples(context, system, steps, count, ("features", "preview"))
@@ -70,10 +71,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
         ours = Images(Side.of(new["features"], blocks_of(count)), f"blocks of {units}")
         taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
         yield _record(context, system.title, taken, ours, reference)
-        preview = torch.from_numpy(new["preview"])
         sheet = Sheet(
             f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
-            in_rows(preview, 8),
+            in_rows(torch.from_numpy(new["preview"]), 8),
             caption="New samples, the first that were drawn, none chosen (Table 4).",
             about={"benchmark": "unconditional", "system": system.title, "steps": steps},
         )
@@ -93,16 +93,10 @@ def _autoencoding(context: Context, system: System, steps: int | None, reference
     shared = np.isin(held_out.order, _reference_images(context).order).sum()
     if shared:
         notes.append(f"{shared:,} of the images themselves are in the reference")
-    return _record(
-        context,
-        f"{system.title} + autoencoding",
-        Taken(system, steps),
-        ours,
-        reference,
-        autoencoding_split=context.sizes(Sizes).autoencoding_split,
-        note="; ".join(notes),
-        is_reference=True,
-    )
+    title, taken = f"{system.title} + autoencoding", Taken(system, steps)
+    split, note = context.sizes(Sizes).autoencoding_split, "; ".join(notes)
+    record = _record(context, title, taken, ours, reference, note, autoencoding_split=split)
+    return replace(record, reference=True)
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -116,15 +110,9 @@ def references(context: Context) -> Iterator[Record]:
         Side(context.codes.real_features(whole), kept, whole.blocks(BLOCKS)[kept]),
         units_of("blocks of reference", whole.units("reference"), kept),
     )
-    yield _record(
-        context,
-        "real images (test)",
-        Taken.none(),
-        ours,
-        theirs,
-        without="the images of the row" if note else None,
-        note=note,
-    )
+    without = "the images of the row" if note else None
+    title, taken = "real images (test)", Taken.none()
+    yield _record(context, title, taken, ours, theirs, note, reference_without=without)
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
@@ -142,10 +130,6 @@ def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
 def _reference_images(context: Context) -> Selection:
     sizes = context.sizes(Sizes)
     return context.select(sizes.reference_split, sizes.reference)
-
-
-def _reference(context: Context) -> Images:
-    return _real(context, _reference_images(context), "blocks of reference")
 
 
 def _real(context: Context, images: Selection, kind: str) -> Images:
@@ -184,48 +168,42 @@ def _record(
     taken: Taken,
     ours: Images,
     reference: Images,
-    autoencoding_split: str | None = None,
-    without: str | None = None,
     note: str = "",
-    is_reference: bool = False,
+    **fields: str | None,
 ) -> Record:
-    fewest = min(len(ours.side), len(reference.side))
+    """The row of a distance, with `fields` of its protocol. The reference images are a source of error of their own, which
+    two runs of one seed have in common."""
+    network, fewest = context.networks.features, min(len(ours.side), len(reference.side))
     value, uncertainty = None, UNKNOWN
     reason = f"a Frechet distance needs two images on each side, not {fewest}"
     if fewest > 1:
-        value, uncertainty = _distance(context, ours, reference)
-        reason = bias_note(fewest, context.networks.features.dim)
+        found = distance(context, ours.side, reference.side)
+        theirs = of_influences(found.of_reference, reference.units)
+        value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
+        reason = bias_note(fewest, network.dim)
+    given = {"reference_without": None, "autoencoding_split": None, **fields}
     protocol = context.protocol(
         "unconditional",
         n=len(ours.side),
         reference_split=context.sizes(Sizes).reference_split,
-        reference_without=without,
-        autoencoding_split=autoencoding_split,
         reference_n=len(reference.side),
+        **given,
         **taken.protocol,
-        **context.networks.features.describe(),
+        **network.describe(),
     )
     return context.record(
         "unconditional",
         TABLE,
         title,
-        context.networks.features.metric_name,
+        network.metric_name,
         value,
         uncertainty=uncertainty,
         split="",
         **taken.row,
         n=len(ours.side),
         protocol=protocol,
-        note="; ".join(part for part in (note, reason) if part),
-        reference=is_reference,
+        note="; ".join(filter(None, (note, reason))),
     )
-
-
-def _distance(context: Context, ours: Images, reference: Images) -> tuple[float, Uncertainty]:
-    """The reference images are a source of error of their own, which two runs of one seed have in common."""
-    found = distance(context, ours.side, reference.side)
-    theirs = of_influences(found.of_reference, reference.units)
-    return found.value, of_influences(found.of_samples, ours.units) + theirs
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -241,24 +219,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
             yield Work(f"autoencoding{by(system)}", held_out, calls, steps, 4 * dim)
 
 
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Table 4: unconditional samples",
-        caption=(
-            "Distance between samples and the data set, by the number of steps T. A system + autoencoding draws no new "
-            "codes: it decodes those of held-out images with a random x_T, which no sampler of codes is expected to "
-            "better. It gives a scale, as real images do, and does not compete."
-        ),
-        source=TABLE,
-        rows=("steps", "solver", "calls"),
-        columns=("metric", "system"),
-        metrics=("fid",),
-        headline=("fid",),
-        order=50,
-    ),
-)
-
 BENCHMARK = Benchmark(
     name="unconditional",
     title="Frechet distance of new samples by T",
@@ -272,5 +232,20 @@ BENCHMARK = Benchmark(
     shared=("samples",),
     references=references,
     metrics=("fid",),
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Table 4: unconditional samples",
+            caption=(
+                "Distance between samples and the data set, by the number of steps T. A system + autoencoding draws no new "
+                "codes: it decodes those of held-out images with a random x_T, which no sampler of codes is expected to "
+                "better. It gives a scale, as real images do, and does not compete."
+            ),
+            rows=("steps", "solver", "calls"),
+            columns=("metric", "system"),
+            metrics=("fid",),
+            headline=("fid",),
+            order=50,
+        ),
+    ),
 )

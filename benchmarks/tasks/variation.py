@@ -31,11 +31,9 @@ from reports.uncertainty import of_mean
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
-PICTURES = {VARY_X_T: "x_T", VARY_Z_SEM: "z_sem"}
 PREVIEW = 6
-STD_WHITE = (
-    0.25  # the standard deviation that the picture shows white; half the range of a pixel is 0.5
-)
+# The standard deviation that the picture shows white; half the range of a pixel is 0.5.
+STD_WHITE = 0.25
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,21 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    sizes = context.sizes(Sizes)
-    system = system.solving(sizes.solver)
-    selection = context.select("test", sizes.images * sizes.draws)
-    if len(selection) < sizes.draws:
-        raise NotAvailable(f"{len(selection)} test images, {sizes.draws} are needed")
-    steps = sizes.steps if system.iterative else None
+    system, selection, steps = _asked(context, system)
     for setting in (VARY_X_T, VARY_Z_SEM):
         scores = score(context, system, selection, setting, steps)
         yield from _records(context, system, selection, setting, steps, scores)
         _save_preview(context, system, selection, setting, scores)
+
+
+def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
+    """The system by its solver, the images and T. Raises NotAvailable where there are too few images."""
+    sizes = context.sizes(Sizes)
+    selection = context.select("test", sizes.images * sizes.draws)
+    if len(selection) < sizes.draws:
+        raise NotAvailable(f"{len(selection)} test images, {sizes.draws} are needed")
+    steps = sizes.steps if system.iterative else None
+    return system.solving(sizes.solver), selection, steps
 
 
 def _diversity(context: Context) -> str:
@@ -105,8 +108,7 @@ def score(
             "preview": images.transpose(0, 1)[: PREVIEW if groups[0] == 0 else 0].numpy(),
         }
 
-    chunks = list(context.store.chunks(key, len(selection) // draws, compute))
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return context.store.arrays(key, len(selection) // draws, compute)
 
 
 def _records(
@@ -159,7 +161,7 @@ def _save_preview(
         caption=f"Decodes of the {fixed} of the input with other {free}, and how much pixels differ (Fig. 3).",
         about={"benchmark": "variation", "system": system.title, "setting": setting},
     )
-    save_sheet(context.picture(f"variation-{system.name}-{PICTURES[setting]}.png"), sheet)
+    save_sheet(context.picture(f"variation-{system.name}-{free}.png"), sheet)
 
 
 def _row(original: Tensor, decodes: Tensor) -> Tensor:
@@ -170,33 +172,13 @@ def _row(original: Tensor, decodes: Tensor) -> Tensor:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes = context.sizes(Sizes)
-    system = system.solving(sizes.solver)
-    draws = sizes.draws
-    count = len(context.select("test", sizes.images * draws))
-    steps = sizes.steps if system.iterative else None
+    system, selection, steps = _asked(context, system)
+    count, draws = len(selection), context.sizes(Sizes).draws
     yield semantic_codes(system, "test", count)
     calls = Calls(decoder=draws * network_calls(system, steps), perceptual=draws)
     for setting in (VARY_X_T, VARY_Z_SEM):
         yield Work(f"{draws} decodes an image, {setting}{by(system)}", count // draws, calls, steps)
 
-
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Figure 3: what each part of the code decides",
-        caption=(
-            "How much a decoded image changes when one part of its code is exchanged and the other "
-            "kept: x_T drawn anew, or z_sem taken from other images."
-        ),
-        source=TABLE,
-        rows=("system", "setting", "steps", "solver", "calls"),
-        columns=("metric",),
-        metrics=("diversity_lpips", "pixel_std"),
-        headline=("diversity_lpips",),
-        order=80,
-    ),
-)
 
 BENCHMARK = Benchmark(
     name="variation",
@@ -209,5 +191,19 @@ BENCHMARK = Benchmark(
     plan=plan,
     sizes=Sizes,
     metrics=("pixel_std", "diversity_lpips"),
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Figure 3: what each part of the code decides",
+            caption=(
+                "How much a decoded image changes when one part of its code is exchanged and the other "
+                "kept: x_T drawn anew, or z_sem taken from other images."
+            ),
+            rows=("system", "setting", "steps", "solver", "calls"),
+            columns=("metric",),
+            metrics=("diversity_lpips", "pixel_std"),
+            headline=("diversity_lpips",),
+            order=80,
+        ),
+    ),
 )

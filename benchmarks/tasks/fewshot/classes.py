@@ -12,8 +12,6 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.sizes import Count, Number, Solver, Steps
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
 from probes import (
     LinearProbe,
     accept_probability,
@@ -87,12 +85,6 @@ RULES = {
 EMA_DECAY = 0.9999
 
 
-def rule(name: str) -> Rule:
-    if name not in RULES:
-        raise UserError(f"fewshot.acceptance: no rule {name!r}{did_you_mean(name, RULES)}")
-    return RULES[name]
-
-
 @dataclass(frozen=True)
 class Target:
     """A class to sample: the images whose attribute `column` equals `positive`."""
@@ -129,6 +121,11 @@ class Setup:
     def setting(self) -> str:
         return f"{self.scenario}/{self.target.name}"
 
+    @property
+    def steps(self) -> int:
+        """Of the classifier's training."""
+        return self.rule.steps[SCENARIOS.index(self.scenario)]
+
 
 def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
     """How many labelled images a scenario has, as the protocol says it."""
@@ -139,8 +136,7 @@ def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
 
 def trained(sizes: Sizes, setup: Setup) -> dict[str, Any]:
     """What decides a classifier beside its images, their labels and the seed; the rules share it where it is equal."""
-    steps = setup.rule.steps[SCENARIOS.index(setup.scenario)]
-    settings = {"scenario": setup.scenario, "steps": steps, "ema": setup.rule.ema}
+    settings = {"scenario": setup.scenario, "steps": setup.steps, "ema": setup.rule.ema}
     return settings | labelled(sizes, setup.scenario)
 
 
@@ -151,20 +147,11 @@ def classifier(
 
     Raises ValueError where a class has too few images.
     """
-    members = setup.target.members(labels)
-    binary_steps, pu_steps = setup.rule.steps
-    ema_decay = EMA_DECAY if setup.rule.ema else None
-    if setup.scenario == "binary":
+    members, binary = setup.target.members(labels), setup.scenario == "binary"
+    if binary:
         split = binary_split(members, sizes.binary_k, seed)
-        return fit_binary(
-            features,
-            split.positives,
-            split.negatives,
-            steps=binary_steps,
-            seed=seed,
-            ema_decay=ema_decay,
-        )
-    split = pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
-    return fit_pu(
-        features, split.positives, split.negatives, steps=pu_steps, seed=seed, ema_decay=ema_decay
-    )
+    else:
+        split = pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
+    fit, decay = fit_binary if binary else fit_pu, EMA_DECAY if setup.rule.ema else None
+    shown = split.positives, split.negatives
+    return fit(features, *shown, steps=setup.steps, seed=seed, ema_decay=decay)

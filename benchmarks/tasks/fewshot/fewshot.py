@@ -6,27 +6,21 @@ against all real images of the class. All scenarios draw from one pool of latent
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_features
-from benchmarks.core.rows import Protocol
 from benchmarks.core.solving import Taken
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
-from benchmarks.tasks.fewshot.classes import (
-    SCENARIOS,
-    Setup,
-    Sizes,
-    labelled,
-    rule,
-    targets,
-)
+from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import (
     Learners,
     Pool,
@@ -50,13 +44,12 @@ def run(context: Context, system: System) -> Iterator[Record]:
     system = system.solving(context.sizes(Sizes).solver)
     real, learners = Real(context), Learners(Pool(context, system))
     rules = context.sizes(Sizes).acceptance
-    for rule_name in rules:
-        chosen, first = rule(rule_name), rule_name == rules[0]
-        title = system.title if first else f"{system.title}, {rule_name} rule"
-        for scenario in SCENARIOS:
-            for target in targets(context):
-                setup = Setup(scenario, chosen, target)
-                yield from _one_class(real, learners, title, setup, first)
+    for rule, scenario, target in product(rules, SCENARIOS, targets(context)):
+        first = rule == rules[0]
+        title = system.title if first else f"{system.title}, {rule} rule"
+        yield from _one_class(
+            real, learners, title, Setup(scenario, RULES[rule], target), picture=first
+        )
 
 
 def _one_class(
@@ -65,25 +58,16 @@ def _one_class(
     """The rows of one class; one with the reason if it has too few images or samples."""
     pool, context = learners.pool, learners.pool.context
     sizes = context.sizes(Sizes)
+    row = partial(context.record, "fewshot", TABLE, title, split="all", setting=setup.setting)
     try:
         accepted = [accepted_by(learners, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on how many images it is of: all seeds have as many as the one with the fewest.
         count = min(sizes.samples, *map(len, accepted))
         results = [held_against(real, pool, setup.target, one, count) for one in accepted]
     except NotAvailable as reason:
-        metric = context.networks.features.metric_name
-        yield context.record(
-            "fewshot",
-            TABLE,
-            title,
-            metric,
-            None,
-            split="all",
-            setting=setup.setting,
-            note=str(reason),
-        )
+        yield row(context.networks.features.metric_name, None, note=str(reason))
         return
-    yield from _records(context, pool.system, title, setup, results, count)
+    yield from _records(context, pool.system, row, setup, results, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", results[0].accepted)
 
@@ -94,10 +78,9 @@ def references(context: Context) -> Iterator[Record]:
     if not _of_all(context):
         return
     real = Real(context)
-    for target in targets(context):
+    for target, scenario in product(targets(context), SCENARIOS):
         sides = (real.everything, real.side(target))
-        for scenario in SCENARIOS:
-            yield _scale(context, real, NAIVE_OF_ALL, f"{scenario}/{target.name}", sides)
+        yield _scale(context, real, NAIVE_OF_ALL, f"{scenario}/{target.name}", sides)
 
 
 def _of_all(context: Context) -> bool:
@@ -113,8 +96,8 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
     if not cells:
         return
     real = Real(context)
-    names = {f"{scenario}/{t.name}": t for scenario in SCENARIOS for t in targets(context)}
-    for setting, target in names.items():
+    for scenario, target in product(SCENARIOS, targets(context)):
+        setting = f"{scenario}/{target.name}"
         counts = sorted({r.n for r in cells if r.setting == setting and r.n}, reverse=True)
         members = real.members(target)
         for n in counts:
@@ -164,9 +147,16 @@ def _scale(
 
 
 def _records(
-    context: Context, system: System, title: str, setup: Setup, results: list[Result], count: int
+    context: Context,
+    system: System,
+    row: Callable[..., Record],
+    setup: Setup,
+    results: list[Result],
+    count: int,
 ) -> Iterator[Record]:
-    sizes = context.sizes(Sizes)
+    """Distance and acceptance, as means over seeds; and the distance's standard deviation over seeds, which is the paper's
+    ±: only the labelled images differ."""
+    sizes, network = context.sizes(Sizes), context.networks.features
     taken = Taken(system, sizes.steps if system.iterative else None, latents=True)
     protocol = context.protocol(
         "fewshot",
@@ -181,58 +171,28 @@ def _records(
         probe_train=context.sizes(ProbeSizes).train,
         **labelled(sizes, setup.scenario),
         **reading_of(system),
-        **context.networks.features.describe(),
+        **network.describe(),
     )
+    row = partial(row, **taken.row, protocol=protocol)
     short = f"only {count} of {sizes.samples} samples accepted"
-    for metric, name in (
-        (context.networks.features.metric_name, "distance"),
-        ("acceptance_rate", "acceptance"),
+    for metric, found in (
+        (network.metric_name, [result.distance for result in results]),
+        ("acceptance_rate", [result.acceptance for result in results]),
     ):
-        found = [getattr(result, name) for result in results]
-        yield context.record(
-            "fewshot",
-            TABLE,
-            title,
+        yield row(
             metric,
             float(np.mean([one.value for one in found])),
-            split="all",
-            setting=setup.setting,
-            **taken.row,
             uncertainty=_uncertainty(context, found),
             n=count,
-            protocol=protocol,
             note=short if count < sizes.samples else "",
         )
-    values = [result.distance.value for result in results]
-    yield _over_seeds(context, title, setup, taken, values, protocol)
-
-
-def _over_seeds(
-    context: Context,
-    title: str,
-    setup: Setup,
-    taken: Taken,
-    values: list[float],
-    protocol: Protocol,
-) -> Record:
-    """The standard deviation over seeds, which is the paper's ±: only the labelled images differ."""
-    several = len(values) > 1
-    spread = float(np.std(values, ddof=1)) if several else None
-    return context.record(
-        "fewshot",
-        TABLE,
-        title,
-        seen_through("fid_seed_std", context.networks.features.network),
-        spread,
-        split="all",
-        setting=setup.setting,
-        **taken.row,
-        # of the standard deviation of normal values
-        stderr=None if spread is None else spread / math.sqrt(2 * (len(values) - 1)),
-        n=len(values),
-        protocol=protocol,
-        note="" if several else "one seed has no spread",
-    )
+    values, spread, stderr = [result.distance.value for result in results], None, None
+    if len(values) > 1:
+        spread = float(np.std(values, ddof=1))
+        stderr = spread / math.sqrt(2 * (len(values) - 1))  # of that of normal values
+    note = "one seed has no spread" if spread is None else ""
+    metric = seen_through("fid_seed_std", network.network)
+    yield row(metric, spread, stderr=stderr, n=len(values), note=note)
 
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
@@ -260,40 +220,15 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         "binary": f"{sizes.binary_k} + {sizes.binary_k}",
         "pu": f"{sizes.pu_positives} + {sizes.pu_unlabeled:,}",
     }
-    for scenario in SCENARIOS:
-        for target in targets(context):
-            what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
-            yield Work(what, sizes.samples, Calls())
+    for scenario, target in product(SCENARIOS, targets(context)):
+        what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
+        yield Work(what, sizes.samples, Calls())
     naive = {"as many of all images": sizes.samples}
     naive |= {"all images": len(everything)} if _of_all(context) else {}
-    for target in targets(context):
-        for images, count in naive.items():
-            what = f"naive: {images} against {target.name}"
-            yield Work(what, count, Calls(), shared=what, real=True)
+    for target, (images, count) in product(targets(context), naive.items()):
+        what = f"naive: {images} against {target.name}"
+        yield Work(what, count, Calls(), shared=what, real=True)
 
-
-TABLES = (
-    TableSpec(
-        name=TABLE,
-        title="Table 3: few-shot conditional samples",
-        caption=(
-            "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
-            "unlabelled images (pu), against the images of the class: the mean over seeds, which draw the "
-            "labelled images. ± holds the labels, the samples and the real images; the standard deviation "
-            "over seeds alone, the paper's ±, stands beside it. "
-            "naive: as many of all images as there are samples, against those of the class, no model; real images of "
-            "the class: as many of these, against the rest of them. Distances of other numbers of images do not "
-            "compare, with naive of all images (the paper's) neither."
-        ),
-        source=TABLE,
-        rows=("setting",),
-        setting_header="class",
-        columns=("metric", "system"),
-        metrics=("fid", "fid_seed_std", "acceptance_rate"),
-        headline=("fid",),
-        order=40,
-    ),
-)
 
 BENCHMARK = Benchmark(
     name="fewshot",
@@ -309,5 +244,25 @@ BENCHMARK = Benchmark(
     references=references,
     beside=beside,
     metrics=("acceptance_rate", "fid", "fid_seed_std"),
-    tables=TABLES,
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="Table 3: few-shot conditional samples",
+            caption=(
+                "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
+                "unlabelled images (pu), against the images of the class: the mean over seeds, which draw the "
+                "labelled images. ± holds the labels, the samples and the real images; the standard deviation "
+                "over seeds alone, the paper's ±, stands beside it. "
+                "naive: as many of all images as there are samples, against those of the class, no model; real images of "
+                "the class: as many of these, against the rest of them. Distances of other numbers of images do not "
+                "compare, with naive of all images (the paper's) neither."
+            ),
+            rows=("setting",),
+            setting_header="class",
+            columns=("metric", "system"),
+            metrics=("fid", "fid_seed_std", "acceptance_rate"),
+            headline=("fid",),
+            order=40,
+        ),
+    ),
 )

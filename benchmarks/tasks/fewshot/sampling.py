@@ -82,8 +82,8 @@ class Pool:
             caption="Samples whose code a classifier of a few labels accepts, the first of them (Table 3).",
             about={"benchmark": "fewshot", "system": title, "setting": name, "steps": self.steps},
         )
-        path = self.context.picture(f"fewshot-{self.system.name}-{file_name(name)}.png")
-        save_sheet(path, sheet)
+        file = f"fewshot-{self.system.name}-{file_name(name)}.png"
+        save_sheet(self.context.picture(file), sheet)
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,7 @@ class Use:
         return of_influences(self.perplexity_influences(), selection.units("blocks"))
 
 
-def uses(
-    context: Context, system: System, selection: Selection, steps: int | None
-) -> Iterator[Use]:
+def uses(context: Context, system: System, selection: Selection) -> Iterator[Use]:
     """The use of each codebook of a system on a selection, from the store."""
     books = system.codebooks
     if not books or not len(selection):
@@ -51,18 +49,15 @@ def uses(
     blocks = selection.blocks(BLOCKS)
 
     def compute(positions: np.ndarray) -> Arrays:
-        code = context.codes.full(system, selection, positions, steps or 1)
+        code = context.codes.full(system, selection, positions, 1)
         tokens = zip(books.items(), system.tokens(code), strict=True)
         return {
             f"counts.{name}": _counts(one.cpu().numpy(), blocks[positions], size)
             for (name, size), one in tokens
         }
 
-    key = context.codes.key("codebooks", system, selection) | {
-        "blocks": BLOCKS,
-        "steps": steps,
-        "books": dict(books),
-    }
+    key = context.codes.key("codebooks", system, selection)
+    key |= {"blocks": BLOCKS, "books": dict(books)}
     chunks = list(context.store.chunks(key, len(selection), compute))
     for name in books:
         yield Use(name, np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0))

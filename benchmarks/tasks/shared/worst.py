@@ -7,12 +7,11 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import CHUNK, Arrays
-from benchmarks.systems import parts
 from benchmarks.systems.base import Code, System
+from benchmarks.systems.checked import cut, join
 from diffae.sheet import Sheet
 
 WORST = 4  # decoded once more for the picture
-BY = "ssim"
 NOTED = {"ssim": "SSIM {:.3f}", "mse": "MSE {:.2g}"}
 
 
@@ -22,10 +21,10 @@ def save_worst(
     """Draw the images of the lowest SSIM, the worst first, with their scores under them."""
     if context.pictures is None:
         return
-    found = np.argsort(scores[BY], kind="stable")[:WORST]
+    found = np.argsort(scores["ssim"], kind="stable")[:WORST]
 
     def compute() -> Arrays:
-        code = _codes(context, system, selection, found, steps or 1)
+        code = join([_code(context, system, selection, int(p), steps or 1) for p in found])
         return {"images": context.shown(system.decode(code, steps or 1).cpu()).numpy()}
 
     key = context.codes.key("worst", system, selection) | {"steps": steps, "images": found.tolist()}
@@ -43,24 +42,11 @@ def save_worst(
     save_sheet(context.picture(f"reconstruction-worst-{system.name}.png"), sheet)
 
 
-def _codes(
-    context: Context, system: System, selection: Selection, positions: np.ndarray, steps: int
-) -> Code:
-    """The full codes of single images, from their chunks in the store."""
-    found = [_code(context, system, selection, int(p), steps) for p in positions]
-    semantic = [code.semantic for code in found if code.semantic is not None]
-    x_T = [code.x_T for code in found if code.x_T is not None]
-    return Code(parts.join(semantic) if semantic else None, torch.cat(x_T) if x_T else None)
-
-
 def _code(
     context: Context, system: System, selection: Selection, position: int, steps: int
 ) -> Code:
+    """The full code of a single image, from its chunk in the store."""
     start = position - position % CHUNK
     chunk = np.arange(start, min(start + CHUNK, len(selection)))
-    code = context.code(system, selection, chunk, steps)
-    one = slice(position - start, position - start + 1)
-    return Code(
-        None if code.semantic is None else parts.index(code.semantic, one),
-        None if code.x_T is None else code.x_T[one],
-    )
+    code = context.codes.full(system, selection, chunk, steps)
+    return cut(code, slice(position - start, position - start + 1))

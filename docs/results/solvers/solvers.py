@@ -28,7 +28,6 @@ from torch import Tensor
 
 from benchmarks.core.selection import Selection, select
 from benchmarks.metrics.networks import MetricNetworks
-from benchmarks.tasks.identity import edit
 from diffae import DDIM, DiffusionAutoencoder, noise
 from diffae.between import slerp
 from diffae.checkpoint import open_checkpoint
@@ -124,7 +123,7 @@ class HeldOut:
 
     def edited(self, probe: LinearProbe, z: Tensor) -> Tensor:
         """z_sem moved as `benchmarks.tasks.identity` moves it."""
-        return z + edit(probe, self.attribute, STRENGTH * self.towards())
+        return z + probe.move(self.attribute, STRENGTH * self.towards())
 
 
 def crops() -> Tensor:

@@ -97,7 +97,7 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
 ):
     monkeypatch.setattr(store, "CHUNK", 16)
     selection = context.select("test", COUNT)
-    use, _ = uses(context, systems.as_system(Halves()), selection, None)
+    use, _ = uses(context, systems.as_system(Halves()), selection)
     tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
     blocks = selection.blocks(BLOCKS)
     whole, *without = (

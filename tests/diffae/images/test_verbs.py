@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks.systems import load
-from benchmarks.tasks import identity
 from diffae import images
 from diffae.errors import UserError
 from diffae.images.classifier import Classifier, classifier_of
@@ -34,7 +33,7 @@ def test_an_edit_is_the_harness_s(model, x):
     known, strength = classifier_of(model), 0.3
     system = load("diffae").solving("fast")
     z = system.encode_semantic(x)
-    by = identity.edit(known.probe, known.index("Male"), torch.full((len(x),), strength))
+    by = known.probe.move(known.index("Male"), torch.full((len(x),), strength))
     x_T = system.encode_stochastic(x, z, 2)
     from benchmarks.systems import Code
 
