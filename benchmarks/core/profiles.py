@@ -80,16 +80,23 @@ class Profile:
             for name, value in asdict(sizes).items()
         }
 
-    def changed_by(self, values: Mapping[str, Any]) -> "Profile":
-        """A copy with other values of some settings, by "section.name". Raises UserError for an unknown name or a wrong value."""
+    def changed_by(
+        self, values: Mapping[str, Any], parse: Callable[[Any, Any], Any] = checked
+    ) -> "Profile":
+        """A copy with other values of some settings, by "section.name". Raises UserError for an unknown name or a wrong
+        value."""
         profile = self
         for name, value in values.items():
+            profile = _with_section(profile, name.partition(".")[0])
             section, key = _found(profile, name)
+            sizes = profile.sections[section]
             try:
-                value = checked(value, settings_of(type(profile.sections[section]))[key])
+                value = parse(value, settings_of(type(sizes))[key])
             except ValueError as error:
                 raise UserError(f"{name}: {error}") from None
-            profile = profile._with(section, {key: value}, (name,))
+            sections = {**profile.sections, section: replace(sizes, **{key: value})}
+            changed = tuple(dict.fromkeys((*profile.changed, name)))
+            profile = replace(profile, sections=sections, changed=changed)
         return profile
 
     def limited(self, limit: int) -> "Profile":
@@ -105,12 +112,6 @@ class Profile:
         sizes = _sizes(benchmark.sizes(), benchmark.name, values, f"benchmark {benchmark.name}")
         sizes = sizes if self.limit is None else _capped(sizes, self.limit)
         return replace(self, sections={**self.sections, benchmark.name: sizes})
-
-    def _with(self, section: str, values: dict[str, Any], names: tuple[str, ...]) -> "Profile":
-        sections = {**self.sections, section: replace(self.sections[section], **values)}
-        return replace(
-            self, sections=sections, changed=tuple(dict.fromkeys((*self.changed, *names)))
-        )
 
 
 def _capped(sizes: S, limit: int) -> S:
@@ -245,12 +246,9 @@ def override(profile: Profile, text: str) -> Profile:
     if not separator:
         raise UserError(f"--set {text}: expected TASK.NAME=VALUE, e.g. reconstruction.images=64")
     try:
-        profile = _with_section(profile, name.partition(".")[0])
-        section, key = _found(profile, name)
-        parsed = typed(value, settings_of(type(profile.sections[section]))[key])
-    except (UserError, ValueError) as error:
+        return profile.changed_by({name: value}, typed)
+    except UserError as error:
         raise UserError(f"--set {text}: {str(error).removeprefix(f'{name}: ')}") from None
-    return profile._with(section, {key: parsed}, (name,))
 
 
 def for_run(
