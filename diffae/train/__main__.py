@@ -55,17 +55,16 @@ def main(arguments: list[str] | None = None) -> None:
     preset = find_preset(args.preset)
     out = args.out or Path("runs") / preset.name
     refuse_outputs([Target("--out", out, Path.is_dir)], (args.data, args.evaluate_data))
-    init = Init.open(args.init) if args.init is not None else None
-    preset = override(preset if init is None else init.adapt(preset), args.set)
-    callback_flags.refuse(args, preset)
-    if not args.dry_run and (args.gpus is not None or args.tflops is not None):
-        raise UserError(
-            "--gpus, --tflops: of --dry-run; a training takes the devices that it is started on"
-        )
+    _refuse(args, preset)
+    init = None
+    if args.init is not None and isinstance(preset, Preset):
+        init = Init.open(args.init)
+        preset = init.adapt(preset)
+    preset = override(preset, args.set)
     stages = chain.chosen(preset, args.stages)
-    if init is not None:
+    if init is not None and isinstance(preset, Preset):
         init = chain.started(init, preset, stages)
-    if args.dry_run:
+    if args.dry_run and isinstance(preset, Preset):
         print(_dry(preset, stages, args))
         return
     remedy = "make memory free, or take a smaller preset or --micro-batch"
@@ -75,7 +74,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("diffae.train"), __doc__)
-    presets = [_line(preset) for preset in PRESETS.values()]
+    presets = []
+    for preset in PRESETS.values():
+        presets.append(f"  {preset.name:20} {preset.description}")
+        if preset.expect:
+            presets.append(f"{'':23}expect {preset.expect}")
     others = [f"  {name:20} {where.line}" for name, where in OTHER_PRESETS.items()]
     parser.epilog = "\n".join(["presets:", *presets, "presets of other systems:", *others])
     parser.add_argument("preset", help="one of the presets below")
@@ -162,6 +165,23 @@ def _parser() -> cli.Parser:
     return parser
 
 
+def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
+    """Raises UserError if the flags contradict each other, or are not for this preset."""
+    evaluation = ("evaluate_every", "evaluate", "evaluate_profile", "evaluate_data")
+    for name in ("init", "stages", "dry_run", "sheet_every", *evaluation):
+        flag = f"--{name.replace('_', '-')}"
+        if not getattr(args, name):
+            continue
+        if not isinstance(preset, Preset):
+            raise UserError(f"{flag}: not for {preset.name}, only for DiffAE and the DDIM baseline")
+        if name in evaluation and not args.evaluate_every:
+            raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
+    if not args.dry_run and (args.gpus is not None or args.tflops is not None):
+        raise UserError(
+            "--gpus, --tflops: of --dry-run; a training takes the devices that it is started on"
+        )
+
+
 @dataclass(frozen=True)
 class _Part:
     """What goes to one folder: a preset, its record, which of its stages are trained now, and its callbacks."""
@@ -242,8 +262,7 @@ def _train_part(
         say(f"{preset.name}: expect {preset.expect}")
     if note.init is not None:
         say(f"{preset.name}: begins with the weights of {note.init.given}")
-    steps = Steps(args.micro_batch, args.recompute, keep=args.keep)
-    run = Run(args.seed, note.identity, how, steps, args.workers, part.callbacks)
+    run = Run(args.seed, note.identity, how, _steps(args), args.workers, part.callbacks)
     with writing(out, "or choose another --out"), ExitStack() as closing:
         for callback in part.callbacks:
             closing.callback(callback.close)
@@ -271,28 +290,18 @@ def _say_if_changed(data: Dataset, before: str) -> None:
         )
 
 
-def _dry(preset: AnyPreset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
-    if not isinstance(preset, Preset):
-        raise UserError(f"--dry-run: not for {preset.name}, only for DiffAE and the DDIM baseline")
+def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
     count = preset.portraits
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
         preset = preset.sized(count)
-    how = dry_run.How(
-        args.device,
-        choose_precision(args.precision, args.device)[0],
-        args.gpus or 1,
-        args.tflops,
-        args.micro_batch,
-        args.recompute,
-        args.keep,
-    )
+    precision, _ = choose_precision(args.precision, args.device)
+    how = dry_run.How(args.device, precision, args.gpus or 1, args.tflops, _steps(args))
     return dry_run.report(preset, count, how, stages)
 
 
-def _line(preset: Preset) -> str:
-    expect = f"\n{'':23}expect {preset.expect}" if preset.expect else ""
-    return f"  {preset.name:20} {preset.description}{expect}"
+def _steps(args: argparse.Namespace) -> Steps:
+    return Steps(args.micro_batch, args.recompute, keep=args.keep)
 
 
 def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:

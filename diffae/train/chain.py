@@ -38,8 +38,6 @@ def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
     if text is None:
         return own_stages(preset)
     there = stages_of(preset)
-    if not there:
-        raise UserError(f"--stages: not for {preset.name}, only for DiffAE and the DDIM baseline")
     asked = [word.strip() for word in text.split(",")]
     for word in asked:
         if word not in there:
@@ -72,12 +70,11 @@ def baseline_of(preset: Preset) -> Preset:
     )
 
 
-def started(init: Init, preset: AnyPreset, stages: Sequence[str]) -> Init:
+def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:
     """`init` for these stages of `preset`: kept as it is where they train the latent DDIM and no autoencoder.
 
     Raises UserError if it is of no use to them, or if its weights do not fit.
     """
-    assert isinstance(preset, Preset)
     if stages == (BASELINE,) and own_stages(preset) != stages:
         raise UserError(
             f"--init: the baseline beside an autoencoder begins anew; train preset {baseline_of(preset).name} with it"

@@ -28,7 +28,7 @@ from diffae.train.images import Images
 from diffae.train.init import network_of
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT, Stage, image_stages, latent_stage
-from diffae.train.types import DTYPES, Schedule
+from diffae.train.types import DTYPES, Schedule, Steps
 from diffae.unet import recompute
 
 GB = 1e9
@@ -216,7 +216,7 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
 
 @dataclass(frozen=True)
 class How:
-    """The devices of a training, and how its steps would be taken (see `trainer.Steps`).
+    """The devices of a training, and how its steps would be taken.
 
     `tflops`: 10^12 operations a second that one device keeps up; None: it is timed here, on `device`.
     """
@@ -225,9 +225,7 @@ class How:
     precision: str
     devices: int = 1
     tflops: int | None = None
-    micro_batch: int | None = None
-    recompute: bool = False
-    keep: int = 2
+    steps: Steps = Steps()
 
     def share(self, schedule: Schedule) -> int:
         """Examples of a batch that one device computes."""
@@ -236,8 +234,8 @@ class How:
     def parts(self, schedule: Schedule) -> list[int]:
         """Examples that it may compute at once, the most first."""
         share = self.share(schedule)
-        if self.micro_batch is not None:
-            return [min(self.micro_batch, share)]
+        if self.steps.micro_batch is not None:
+            return [min(self.steps.micro_batch, share)]
         return [share, *(part for part in PARTS if part < share)]
 
 
@@ -261,7 +259,7 @@ def _rates(
         yield from (how.devices * how.tflops * 1e12 / costs.flops for costs in found)
         return
     for stage in plan(preset, how.device, asked):
-        recompute(stage.network, how.recompute)
+        recompute(stage.network, how.steps.recompute)
         each, step = seconds(stage, how.parts(stage.schedule)[0], how.precision)
         yield how.devices / (each + step / how.share(stage.schedule))
 
@@ -313,7 +311,7 @@ def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
     there = _memory_of(how.device)
     for c in found:
         parts, ways = how.parts(c.schedule), []
-        for again in (False, True)[how.recompute :]:
+        for again in (False, True)[how.steps.recompute :]:
             fitting = [part for part in parts if c.bytes(part, again) <= (1 - FREE) * there]
             if fitting:
                 cut = [f"--micro-batch {fitting[0]}"] * (fitting[0] < how.share(c.schedule))
@@ -332,14 +330,14 @@ def _memory_of(device: str) -> int:
 
 
 def _disk(preset: Preset, found: Sequence[Costs], images: int, how: How) -> str:
-    states = sum((how.keep + 1) * STORED * 4 * c.parameters for c in found)
+    states = sum((how.steps.keep + 1) * STORED * 4 * c.parameters for c in found)
     latent = any(c.name == LATENT for c in found)
     codes = 4 * images * preset.model.z_channels if latent else 0
     width = getattr(torch, preset.dtype).itemsize
     with torch.device("meta"):
         model = network_of(preset.model)
     export = width * sum(p.numel() for p in model.parameters())
-    text = f"disk: states {states / GB:.2f} GB ({how.keep} kept, one being written), checkpoint {export / GB:.2f} GB"
+    text = f"disk: states {states / GB:.2f} GB ({how.steps.keep} kept, one being written), checkpoint {export / GB:.2f} GB"
     if images:
         pixels = 3 * images * preset.image_size**2
         text += f", z_sem {codes / GB:.3f} GB; {images:,} images are {pixels / GB:.3f} GB of pixels"

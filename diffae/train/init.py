@@ -16,7 +16,6 @@ from diffae.config import AUTOENCODER, ModelConfig
 from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.official import OfficialCheckpoint
-from diffae.train.preset_registry import AnyPreset
 from diffae.train.presets import Preset
 from diffae.trained_on import TrainedOn
 
@@ -47,13 +46,11 @@ class Init:
         found = checkpoint.open_checkpoint(given)
         return Init(given, found, found.fingerprint(), checkpoint.trained_on(given))
 
-    def adapt(self, preset: AnyPreset) -> Preset:
+    def adapt(self, preset: Preset) -> Preset:
         """`preset` for the model of the checkpoint; a start for its encoder is not needed.
 
         Raises UserError if they are of two kinds.
         """
-        if not isinstance(preset, Preset):
-            raise UserError(f"--init: not for {preset.name}, only for DiffAE and the DDIM baseline")
         theirs, ours = self.found.config.kind, preset.model.kind
         if theirs != ours:
             raise UserError(

@@ -4,11 +4,11 @@ A name is that of training.json's `settings`, such as image.batch_size or model.
 its last point may be left out where only one setting is so called: z_channels is model.z_channels, the one size of z.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass, replace
-from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
+from diffae.cli import did_you_mean
 from diffae.errors import UserError
 from diffae.settings import can_be_set, settings_of, typed
 from diffae.train.preset_registry import AnyPreset
@@ -95,18 +95,8 @@ def _found(preset: AnyPreset, name: str, value: str, known: Mapping[str, Any]) -
     section = name.partition(".")[0]
     if section in preset.optional and getattr(preset, section) is None:
         raise UserError(f"--set {name}={value}: there is no stage {section} in {preset.name}")
-    raise UserError(
-        f"--set {name}={value}: no such setting of {preset.name}{_nearest(name, known)}"
-    )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, or what there is to choose from."""
-    short = [] if "." in name else [full.rpartition(".")[2] for full in known]
-    if near := get_close_matches(name, [*known, *dict.fromkeys(short)], n=1):
-        return f"; did you mean {near[0]}?"
-    sections = dict.fromkeys(full.rpartition(".")[0] for full in known)
-    return f"; there are {', '.join(f'{s}.*' for s in sections if s)}, {', '.join(n for n in known if '.' not in n)}"
+    near = did_you_mean(name, known)
+    raise UserError(f"--set {name}={value}: no such setting of {preset.name}{near}")
 
 
 def _rebuilt(value: T, values: Mapping[str, Any], name: str) -> T:

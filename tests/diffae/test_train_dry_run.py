@@ -17,7 +17,7 @@ from diffae.train.dry_run import Costs, Kept, activation_bytes, loss_of
 from diffae.train.presets import PRESETS
 from diffae.train.stages import Stage
 from diffae.train.trainer import Training
-from diffae.train.types import Schedule
+from diffae.train.types import Schedule, Steps
 from diffae.unet import Stage as Blocks
 
 
@@ -88,7 +88,7 @@ def test_devices_share_a_batch_and_each_takes_the_step(devices, part, rate, monk
     monkeypatch.setattr(dry_run, "seconds", seconds)
     preset = replace(TINY, image=replace(TINY.image, samples=64, batch_size=32))
     for again in (False, True):
-        how = dry_run.How("cpu", "float32", devices, micro_batch=part, recompute=again)
+        how = dry_run.How("cpu", "float32", devices, steps=Steps(part, again))
         assert list(dry_run._rates(preset, [], how, ["autoencoder"])) == pytest.approx([rate])
     assert asked == [(part or 32 // devices, {False}), (part or 32 // devices, {True})]
 
@@ -109,7 +109,9 @@ def test_the_disk_that_is_told_is_what_a_training_writes(tmp_path):
     DiffusionAutoencoder(preset.model).save_pretrained(tmp_path / "model", torch.float16)
     written = (tmp_path / "model" / "model.safetensors").stat().st_size
     for keep in (1, 2):
-        text = dry_run._disk(preset, found, 1000, dry_run.How("cpu", "float32", keep=keep))
+        text = dry_run._disk(
+            preset, found, 1000, dry_run.How("cpu", "float32", steps=Steps(keep=keep))
+        )
         told = [float(number) for number in re.findall(r"([\d.]+) GB", text)]
         sizes = [(keep + 1) * each, written, 4 * 1000 * preset.model.z_channels, 3000 * 32**2]
         assert told == pytest.approx([size / 1e9 for size in sizes], abs=0.0052)
@@ -167,7 +169,7 @@ def test_what_fits_into_a_device(gigabytes, flags, expected, monkeypatch):
     kept, again = Kept(281_235_712, 453_780_800), Kept(1_055_488, 86_169_216)
     preset = PRESETS["ffhq128"]
     image = Costs("image", preset.image, 128_545_155, 1, kept, again)
-    how = dry_run.How("cpu", "bfloat16", **flags)
+    how = dry_run.How("cpu", "bfloat16", steps=Steps(**flags))
     assert list(dry_run._fits([image], how)) == [f"{gigabytes} GB of memory here: {expected}"]
 
 

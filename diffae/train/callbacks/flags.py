@@ -77,18 +77,6 @@ def _tasks(text: str) -> tuple[str, ...]:
     return tuple(cli.word(word.strip()) for word in text.split(","))
 
 
-def refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
-    """Raises UserError if the flags contradict each other, or ask for what cannot be shown of a preset."""
-    for name in ("sheet_every", "evaluate_every", "evaluate", "evaluate_profile", "evaluate_data"):
-        flag = f"--{name.replace('_', '-')}"
-        if not getattr(args, name):
-            continue
-        if not isinstance(preset, Preset):
-            raise UserError(f"{flag}: not for {preset.name}, only for DiffAE and the DDIM baseline")
-        if name.startswith("evaluate") and not args.evaluate_every:
-            raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
-
-
 def callbacks_of(
     args: argparse.Namespace, preset: AnyPreset, out: Path, data: Dataset, trained_on: TrainedOn
 ) -> list[Callback]:
