@@ -62,10 +62,10 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
         ) from None
 
 
-def load(path: Path, names: set[str], identity: str) -> State | None:
+def load(path: Path, identity: str) -> State | None:
     """The newest state that is whole, or None if there is none.
 
-    `names` are the tensors that it must hold. Raises UserError if it belongs to another training, or if all that is there is damaged.
+    Raises UserError if it belongs to another training, or if all that is there is damaged.
     """
     found = [path] if path.exists() else []
     for age in count(1):
@@ -74,7 +74,7 @@ def load(path: Path, names: set[str], identity: str) -> State | None:
         found.append(previous(path, age))
     for place in found:
         try:
-            return _read(place, names, identity)
+            return _read(place, identity)
         except _Damaged as error:
             say(f"{place}: damaged ({error}); looking for the state before it")
     if found:
@@ -110,7 +110,7 @@ def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
     return sha.hexdigest()
 
 
-def _read(path: Path, names: set[str], identity: str) -> State:
+def _read(path: Path, identity: str) -> State:
     try:
         with safe_open(path, "pt") as file:
             notes = file.metadata() or {}
@@ -119,8 +119,6 @@ def _read(path: Path, names: set[str], identity: str) -> State:
             raise _Damaged("not what was written there")
         if notes["identity"] != identity:
             raise UserError(f"{path}: belongs to another training; choose another --out")
-        if missing := names - tensors.keys():
-            raise _Damaged(f"it lacks {len(missing)} tensors, such as {min(missing)}")
         numbers = int(notes["step"]), int(notes["skipped"])
         return State(tensors, *numbers, notes["precision"], float(notes["seconds"]))
     except (OSError, SafetensorError, ValueError) as error:

@@ -241,10 +241,7 @@ class Training:
 
     def load(self, path: Path, identity: str) -> None:
         """Go on from `path`, if it is there. Raises UserError if it belongs to another training or is damaged."""
-        kinds = ("model", "ema", "adam.step", *(f"adam.{key}" for key in MOMENTS))
-        names = {f"{k}.{name}" for k in kinds for name in self.names}
-        names |= {f"buffer.{name}" for name in self.buffers}
-        found = state.load(path, names, identity)
+        found = state.load(path, identity)
         if found is None:
             return
         self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
