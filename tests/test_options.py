@@ -217,7 +217,7 @@ TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("reconstruct", "--points", "''", EMPTY),
     ("reconstruct", "--steps", "0", "at least 1"),
     ("reconstruct", "--steps", "2", {"first": OTHER}),
-    ("reconstruct", "--steps", "1001", "at most 1000"),
+    ("reconstruct", "--steps", "1001", "at most 1,000"),
     ("reconstruct", "--solver", "''", "no solver ''"),
     ("reconstruct", "--enlarge", "0", "at least 1"),
     ("reconstruct", "--enlarge", "1", {"first": SAME}),
@@ -271,7 +271,7 @@ TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("app", "--device", "''", "neither cpu nor cuda"),
     ("app", "--host", "''", EMPTY),
     ("app", "--port", "0", "at least 1"),
-    ("app", "--port", "65536", "ports end at 65535"),
+    ("app", "--port", "65536", "at most 65,535"),
     # ---- reports
     ("compare", "BASE", "'' {worse}", EMPTY),
     ("compare", "NEW", "{base} ''", EMPTY),
