@@ -16,6 +16,7 @@ over layers l, with y the features unit-normalised over channels.
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -93,9 +94,11 @@ def _lpips(
     )
 
 
+Load = Callable[[Path, torch.device], PerceptualDistance]
+
 # LPIPS v0.1 over the AlexNet trunk in a file (images of 31 px or more, unresized), or over VGG16's (of 16 px or more).
-lpips_alexnet = partial(_lpips, "alex", "alexnet", "lpips")
-lpips_vgg16 = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
+lpips_alexnet: Load = partial(_lpips, "alex", "alexnet", "lpips")
+lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
 
 
 def _load_trunk(trunk: nn.Module, path: Path, network: str) -> None:
