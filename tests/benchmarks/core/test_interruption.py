@@ -83,7 +83,7 @@ def mounted(folder, options):
 )
 def test_a_signal_ends_a_run_in_one_line(number, patches, tmp_path):
     process = start(
-        "unconditional", "--systems", "ddim", "--profile", "smoke", "--set", "samples.count=6400",
+        "unconditional", "--systems", "dummy-constant", "--profile", "smoke", "--set", "samples.count=6400",
         "--data", patches.root, "--out", tmp_path / "run", cache=tmp_path,
     )  # fmt: skip
     wait_for(lambda: list(tmp_path.glob("store/sample-*/*.npz")), process)

@@ -76,9 +76,15 @@ def test_fid_is_pytorch_fid_s(measure, pytorch_fid, folders):
     assert measure("fid", *folders) == pytest.approx(theirs, rel=1e-3)
 
 
-def test_fid(measure, their_inception, folders):
+@pytest.fixture(scope="module")
+def their_features(their_inception, folders):
+    """Of both folders, 12 x 2048 each."""
+    return [fid_score.get_activations(sorted(f.iterdir()), their_inception, 4) for f in folders]
+
+
+def test_fid(measure, their_features, folders):
     """Of pytorch-fid's own features, in closed form: of n < d images the trace of the root is a nuclear norm."""
-    a, b = (fid_score.get_activations(sorted(f.iterdir()), their_inception, 4) for f in folders)
+    a, b = their_features
     root = np.linalg.norm((a - a.mean(0)) @ (b - b.mean(0)).T, "nuc") / (len(a) - 1)
     spread = np.trace(np.cov(a.T)) + np.trace(np.cov(b.T))
     expected = np.square(a.mean(0) - b.mean(0)).sum() + spread - 2 * root
@@ -86,14 +92,12 @@ def test_fid(measure, their_inception, folders):
     assert measure("fid", *folders) == pytest.approx(expected, rel=1e-3)
 
 
-def test_pytorch_fid_reads_our_statistics(their_inception, folders, weights_dir, tmp_path):
-    a, _ = folders
+def test_pytorch_fid_reads_our_statistics(their_features, folders, weights_dir, tmp_path):
     statistics = tmp_path / "a.npz"
-    main(["fid", str(a), "--save", str(statistics), "--weights-dir", str(weights_dir), ALLOW])
-    read, computed = (
-        fid_score.compute_statistics_of_path(str(path), their_inception, 4, 2048, "cpu", 0)
-        for path in (statistics, a)
-    )
+    words = ["--save", str(statistics), "--weights-dir", str(weights_dir), ALLOW]
+    main(["fid", str(folders[0]), *words])
+    read = fid_score.compute_statistics_of_path(str(statistics), None, 4, 2048, "cpu", 0)
+    computed = their_features[0].mean(0), np.cov(their_features[0], rowvar=False)
     for ours, their_own in zip(read, computed, strict=True):
         scale = np.abs(their_own).max()
         np.testing.assert_allclose(ours, their_own, rtol=1e-3, atol=1e-4 * scale)

@@ -1,20 +1,18 @@
 """Systems that are named by where they are: package.module:factory, and timm:MODEL with a file."""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
+import in_process
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import evaluate, systems
+from benchmarks import evaluate, run, systems
 from benchmarks.commands import options
 from diffae.errors import UserError
 
-ROOT = Path(__file__).parents[3]
 MODULE = '''
 import torch
 from benchmarks.systems import Code, System
@@ -58,8 +56,8 @@ def test_a_class_is_found_where_it_is_written(module):
     assert system.decode(system.encode(images)).shape == images.shape
 
 
-def test_from_python_and_with_a_path(module):
-    found = evaluate(f"{module}:Blocks=a/path", "reconstruction", profile="smoke").frame()
+def test_from_python_and_with_a_path(module, patches):
+    found = evaluate(f"{module}:Blocks=a/path", "reconstruction", patches, "smoke").frame()
     assert set(found.system) == {"Blocks"}
     assert found[found.metric == "mse"].value.iloc[0] > 0
 
@@ -96,24 +94,15 @@ def test_timm_looks_for_its_file_before_it_builds(tmp_path, monkeypatch, suffix)
         assert str(error.value) == f"{path}: {reason}"
 
 
-def test_the_command_takes_both_with_checkpoints(module, tmp_path):
+def test_the_command_takes_both_with_checkpoints(module, portraits, tmp_path):
     weights = tmp_path / "weights.pth"
     torch.manual_seed(0)
     torch.save(timm.create_model("resnet10t").state_dict(), weights)
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.run",
-        "reconstruction",
-        "probes",
-        "--profile",
-        "smoke",
-    ]
-    command += ["--systems", f"{module}:Blocks,timm:resnet10t", "--ckpt", f"{module}:Blocks=a/path"]
-    command += ["--ckpt", f"timm:resnet10t={weights}", "--out", str(tmp_path / "run"), "--dry-run"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": ""},
-        capture_output=True, text=True,
+    done = in_process.command(
+        run.main, "reconstruction", "probes", "--profile", "smoke", "--data", portraits,
+        "--systems", f"{module}:Blocks,timm:resnet10t", "--ckpt", f"{module}:Blocks=a/path",
+        "--ckpt", f"timm:resnet10t={weights}", "--out", tmp_path / "run", "--dry-run",
+        cache=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Blocks" in done.stdout and "resnet10t" in done.stdout

@@ -104,6 +104,7 @@ def test_d2c_comes_near_and_draws_codes_about_as_wide_as_those_of_images(images)
     assert (0.5 * known < drawn).all() and (drawn < 2 * known).all()
 
 
+@pytest.mark.slow  # test_inversion.py has the same of a smaller network
 def test_w_plus_comes_nearer_than_w(images):
     found = {name: round_trip(f"stylegan2-{name}", images[:4]) for name in ("w", "wplus")}
     assert error(found["wplus"], images[:4]) < error(found["w"], images[:4]) < 0.02
