@@ -80,7 +80,7 @@ def _named(thing: str | Path, device: torch.device) -> System:
 
 def _image_size(thing: object) -> int:
     """The side of the images that a model is for, where it or its `config` says so. Raises UserError."""
-    owners = (thing, getattr(thing, "config", None))
+    owners = (thing, _attribute(thing, "config"))
     if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
         return size
     raise UserError(
@@ -91,8 +91,16 @@ def _image_size(thing: object) -> int:
 
 def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
     """The first whole number that one of some objects has under one of some names."""
-    found = (getattr(owner, name, None) for owner in owners for name in names)
+    found = (_attribute(owner, name) for owner in owners for name in names)
     return next((number for number in found if type(number) is int), None)
+
+
+def _attribute(thing: object, name: str) -> Any:
+    """An attribute of a user's object, None where it has none. Raises UserError where access raises anything."""
+    try:
+        return getattr(thing, name, None)
+    except Exception as error:
+        raise UserError(f"{kind(thing)}: asked for {name}, it {calling.raised(error)}") from error
 
 
 def _is_checkpoint(text: str) -> bool:
@@ -104,7 +112,7 @@ def _refuse_what_cannot(thing: object) -> None:
     if isinstance(thing, type):
         raise UserError(f"{thing.__name__}: is a class; give a model made of it")
     for method in ("encode", "decode"):
-        if not callable(getattr(thing, method, None)):
+        if not callable(_attribute(thing, method)):
             raise UserError(
                 f"{kind(thing)}: is no model that can be measured: it has no method {method}; see "
                 "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
@@ -248,5 +256,5 @@ def _part(
 
 def _codebook(module: Any) -> int | None:
     """How many tokens a model or its quantiser says that it has."""
-    owners = (module, *(getattr(module, name, None) for name in ("quantize", "quantizer")))
+    owners = (module, *(_attribute(module, name) for name in ("quantize", "quantizer")))
     return _stated(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))

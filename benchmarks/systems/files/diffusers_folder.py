@@ -4,12 +4,14 @@ Read are `config.json` and `*.safetensors`. No code of a folder is run, no pickl
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from benchmarks.systems.files import containers, library
@@ -20,6 +22,7 @@ from diffae.files import file_size
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model"
+LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # how a configuration calls them
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PARTS = ("vae", "vqvae")  # of a pipeline, what can be its autoencoder
 
@@ -189,8 +192,19 @@ def load(found: Found) -> Any:
 
 
 def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
-    """UserError if the network has more numbers than the files have bytes: it could not be filled, and building it can take
-    all memory. What else is wrong is for diffusers to say."""
+    """Raise UserError if the configuration has more layers than the files have tensors, or the network more numbers than they
+    have bytes: building it can take hours or all memory. Other faults are left to diffusers."""
+    path = found.folder / CONFIG
+    try:
+        tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
+    except (OSError, SafetensorError):
+        return
+    for name, value in read_json(path).items():
+        layers = value if isinstance(value, list) else [value]
+        if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
+            raise UserError(
+                f"{path}: {name}: {value!r:.40} are more layers than its weights have tensors ({tensors:,})"
+            )
     try:
         with torch.device("meta"):
             model = model_class.from_config(model_class.load_config(found.folder))
@@ -199,7 +213,7 @@ def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
     size = sum(file.stat().st_size for file in found.weights)
     if (count := sum(p.numel() for p in model.parameters())) > size:
         raise UserError(
-            f"{found.folder / CONFIG}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
+            f"{path}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
         )
 
 

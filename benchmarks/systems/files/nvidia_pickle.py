@@ -26,6 +26,7 @@ from torch import Tensor
 
 from diffae.errors import UserError
 from diffae.torch_file import (
+    MOST_PICKLE,
     Storage,
     StoredTensor,
     Unpickler,
@@ -37,6 +38,8 @@ from diffae.torch_file_legacy import LegacyTorchFile
 
 T = TypeVar("T")
 
+MOST_STRUCTURE = 4 * MOST_PICKLE  # bytes of a file that are not the numbers of its tensors
+BULK = 1 << 16  # bytes that come at once, from which on they are such numbers
 MOST_MODULES = 10_000  # in a network, one that is in it twice counted twice
 
 
@@ -283,11 +286,34 @@ for _numpy in ("numpy.core", "numpy._core"):
     }
 
 
+class _Reader:
+    """A file that refuses to be read on once more than MOST_STRUCTURE bytes are not the numbers of tensors."""
+
+    def __init__(self, file: mmap.mmap):
+        self._file, self._left = file, MOST_STRUCTURE
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.count(len(data) if len(data) < BULK else 0)
+        return data
+
+    def readline(self) -> bytes:
+        data = self._file.readline()
+        self.count(len(data))
+        return data
+
+    def count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise pickle.UnpicklingError("it is larger than that of any model")
+
+
 class _Unpickler(Unpickler):
     dispatch = dict(Unpickler.dispatch)
 
     def __init__(self, file: mmap.mmap):
-        super().__init__(file)  # type: ignore[arg-type]
+        self._reader = _Reader(file)
+        super().__init__(self._reader)  # type: ignore[arg-type]
         self.encoding = "latin1"  # of what Python 2 wrote
 
     def find_class(self, module: str, name: str) -> Any:
@@ -295,6 +321,12 @@ class _Unpickler(Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("a reference to something outside")
+
+    def load_frame(self) -> None:
+        """Count a frame: a piece of the pickle itself, of any length."""
+        super().load_frame()  # type: ignore[misc]
+        size = len(self._unframer.current_frame.getbuffer())  # type: ignore[attr-defined]
+        self._reader.count(size if size >= BULK else 0)
 
     def load_bytearray8(self) -> None:
         """As plain bytes, no more than the file has: Python's makes room for as much as is said."""

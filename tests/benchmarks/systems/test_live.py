@@ -234,6 +234,13 @@ class NoDecoder:
         return images
 
 
+class Rude:
+    __slots__ = ()  # vars() of it asks it, too
+
+    def __getattr__(self, name):
+        raise RuntimeError(f"no {name}")
+
+
 REFUSED = [
     (NoDecoder(), "NoDecoder: is no model that can be measured: it has no method decode"),
     (3, "int: is no model that can be measured: it has no method encode"),
@@ -276,6 +283,9 @@ def test_what_wrap_is_told_must_be_so(options, words):
 
 
 def test_an_object_that_raises_is_named_with_its_method():
+    with pytest.raises(UserError, match=r"^Rude: asked for encode, it raised RuntimeError: no enc"):
+        systems.as_system(Rude())
+
     def broken(images):
         raise ValueError("no such layer")
 

@@ -311,6 +311,15 @@ def test_a_file_that_says_that_it_is_huge_takes_no_room(tmp_path, content):
     refusal(path)
 
 
+@pytest.mark.parametrize("in_frame", [False, True])
+def test_a_file_with_more_structure_than_a_model_has_is_refused(tmp_path, monkeypatch, in_frame):
+    monkeypatch.setattr(nvidia_pickle, "MOST_STRUCTURE", 50_000)
+    path, nothing = tmp_path / "a.pkl", pickle.NONE * 70_000
+    frame = pickle.FRAME + len(nothing).to_bytes(8, "little") if in_frame else b""
+    path.write_bytes(pickle.PROTO + b"\x04" + frame + nothing)
+    assert "larger than that of any model" in refusal(path)
+
+
 def test_modules_within_modules_without_end_are_refused(tmp_path):
     module = nvidia_pickle.Persistent("M", {})
     for _ in range(40):
