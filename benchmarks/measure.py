@@ -51,6 +51,7 @@ MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not
 
 # By the network that a metric looks through, and the metrics that look through none.
 FEATURES = {"inception": features.inception, EFFNET: features.efficientnet_lite0}
+DISTANCES: Mapping[str, Callable[[Path, torch.device], perceptual.PerceptualDistance]]
 DISTANCES = {"alexnet": perceptual.lpips_alexnet, EFFNET: perceptual.effnet_distance}
 PLAIN = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid, "mse": pixel.mse, "psnr": pixel.psnr}
 

@@ -105,7 +105,7 @@ def cut(value: Any, place: slice | Tensor) -> Any:
         return Code(cut(value.semantic, place), cut(value.x_T, place))
     if _is_several(value):
         return parts.index(value, place)
-    return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value
+    return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value  # type: ignore[index]
 
 
 def join(values: Sequence[Any]) -> Any:

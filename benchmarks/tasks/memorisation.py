@@ -62,12 +62,13 @@ class Space:
 def spaces(context: Context) -> tuple[Space, Space]:
     """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
     features = context.networks.features
-    names = (seen_through(f"nn_{ratio}inception", features.network) for ratio in ("", "ratio_"))
+    metric = seen_through("nn_inception", features.network)
+    ratio = seen_through("nn_ratio_inception", features.network)
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
     scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
     real = partial(real_pixels, context)
     return (
-        Space(*names, "features", context.codes.real_features, 1.0, features.describe()),
+        Space(metric, ratio, "features", context.codes.real_features, 1.0, features.describe()),
         Space("nn_pixels", "nn_ratio_pixels", "pixels", real, scale, pixels),
     )
 
@@ -111,8 +112,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: how near an image lies that no model has seen."""
     if reason := _lacking(context):
-        row = partial(context.record, "memorisation", TABLE, REAL, spaces(context)[0].metric, None)
-        yield from (row(setting=setting, split="", note=reason) for setting in QUANTILES)
+        given = "memorisation", TABLE, REAL, spaces(context)[0].metric, None
+        for setting in QUANTILES:
+            yield context.record(*given, setting=setting, split="", note=reason)
         return
     for space in spaces(context):
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
