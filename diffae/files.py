@@ -138,6 +138,19 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
+def append(path: Path, content: bytes) -> None:
+    """Add `content` to the file `path`; where the disk takes a part of it only, the file becomes what it was."""
+    with open(path, "ab", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        try:
+            written = file.write(content)
+            while written < len(content):  # a disk that is nearly full takes a part
+                written += file.write(content[written:])
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
+
+
 def is_partial(path: Path) -> bool:
     """Whether `path` is what `write_whole` leaves behind when it is killed: nobody else's, to judge by its name."""
     return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()

@@ -29,17 +29,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffae.cli import run as run_command
 from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
+from diffae.files import Target, read_text, refuse_outputs
 from reports import compare, gate_page
 from reports.ci.artifact import KEPT, copy_baseline, unpack
 from reports.ci.github import Unanswered, find_comment, keep_comment, newest_artifact
 from reports.ci.job import ARTIFACT, Inputs, Job, read_inputs, read_job
 from reports.markdown import escape
-from reports.reading import Refused, read_json, read_text, short
+from reports.reading import read_json, short
 
 LONGEST_COMMENT = 60_000  # characters; GitHub takes 65,536
-REFUSED, FAILED = 2, 3
+REFUSED = 2
 NO_RIGHTS = (401, 403, 404)
 
 Told = tuple[int, dict[str, Any], str]  # exit status, verdict as compare's JSON has it, page
@@ -51,22 +52,22 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         job = read_job(environ)
         inputs = read_inputs(job)
         out = _folder(job, inputs)
-    except Refused as reason:
+    except UserError as reason:
         job = Job(environ)
         status, *_ = _refused(job, str(reason))
         job.set({"passed": "false", "regressed": "0", "report": "", "baseline": ""})
         return status
     try:
         told = _gate(job, inputs, out)
-    except Refused as reason:
+    except UserError as reason:
         told = _refused(job, str(reason))
     _tell(job, inputs, out, told)
     return told[0]
 
 
 def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
-    """Raises Refused where there is nothing to compare with."""
-    measured, run = _measure(job, inputs, out), _run_folder(inputs, out)
+    """Raises UserError where there is nothing to compare with."""
+    measured, run = _measure(job, inputs, out), Path(inputs.run or out / "run")
     if not _is_complete(run):
         reason = f"the benchmark did not end (status {measured}); its log is above"
         return _refused(job, reason, measured or REFUSED)
@@ -88,10 +89,12 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
     flags += ["--names", theirs, "this run"]  # folders of the runner say nothing to a reader
     try:
         status = compare.main([*flags, *inputs.compare, "--", str(base), str(run)])
-    except SystemExit as ended:  # a flag is wrong
-        status = ended.code if isinstance(ended.code, int) else REFUSED
-    if not (files["json"].exists() and files["md"].exists()):
-        return _refused(job, "the comparison left no verdict; its log is above", status or FAILED)
+    except SystemExit:
+        raise UserError("compare has --help, and compares nothing") from None
+    except UserError:
+        if not files["json"].exists():  # a flag is wrong
+            raise
+        status = REFUSED
     verdict = read_json(files["json"])
     if verdict["refused"]:
         job.annotate("error", str(verdict["refused"]))
@@ -103,23 +106,18 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
 
 
 def _folder(job: Job, inputs: Inputs) -> Path:
-    """An empty folder of this gate's own. Raises Refused if another gate of the job has its name, or if it would lie in what
+    """An empty folder of this gate's own. Raises UserError if another gate of the job has its name, or if it would lie in what
     is compared."""
     out = Path(job.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "diffae-gate" / inputs.name
     base = inputs.baseline if inputs.baseline != ARTIFACT else None
-    try:
-        refuse_outputs([Target("RUNNER_TEMP", out, Path.is_dir)], (inputs.run or None, base))
-    except UserError as error:
-        raise Refused(str(error)) from None
+    refuse_outputs([Target("RUNNER_TEMP", out, Path.is_dir)], (inputs.run or None, base))
     try:
         out.mkdir(parents=True)
     except FileExistsError:
-        raise Refused(f"name is {inputs.name!r} twice in one job; give each gate its own") from None
+        raise UserError(
+            f"name is {inputs.name!r} twice in one job; give each gate its own"
+        ) from None
     return out
-
-
-def _run_folder(inputs: Inputs, out: Path) -> Path:
-    return Path(inputs.run) if inputs.run else out / "run"
 
 
 def _measure(job: Job, inputs: Inputs, out: Path) -> int:
@@ -144,11 +142,11 @@ def _is_complete(run: Path) -> bool:
 
 
 def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
-    """The folder to compare with; None where the branch has left no artifact yet. Raises Refused."""
+    """The folder to compare with; None where the branch has left no artifact yet. Raises UserError."""
     if inputs.baseline != ARTIFACT:
         if not (Path(inputs.baseline) / KEPT[0]).is_file():
             what = f"commit {', '.join(KEPT)} of a run there"
-            raise Refused(f"baseline {short(inputs.baseline)}: no such run folder; {what}")
+            raise UserError(f"baseline {short(inputs.baseline)}: no such run folder; {what}")
         return Path(inputs.baseline)
     api = job.api()
     try:
@@ -159,7 +157,7 @@ def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
     except Unanswered as error:
         rights = "; give the job `permissions: actions: read`" if error.status in NO_RIGHTS else ""
         where = f"the baseline of {short(inputs.branch)}"
-        raise Refused(f"{where} cannot be read: {error}{rights}") from None
+        raise UserError(f"{where} cannot be read: {error}{rights}") from None
     return unpack(content, out / "baseline")
 
 
@@ -199,7 +197,7 @@ def _tell(job: Job, inputs: Inputs, out: Path, told: Told) -> None:
     status, verdict, page = told
     kept = ""
     if _becomes_the_baseline(job, inputs, told):
-        kept = str(copy_baseline(_run_folder(inputs, out), out / "baseline-of-this"))
+        kept = str(copy_baseline(Path(inputs.run or out / "run"), out / "baseline-of-this"))
     passed, regressed = json.dumps(bool(verdict["passed"])), str(verdict["regressed"])
     job.set({"passed": passed, "regressed": regressed, "report": str(out), "baseline": kept})
     number = job.pull_request
@@ -216,7 +214,7 @@ def _comment(job: Job, inputs: Inputs, number: int, page: str, *, failed: bool) 
                 return
         done = keep_comment(api, job.repository, number, marker, _body(job, inputs, marker, page))
         print(f"The comment on pull request {number} is {done}.", flush=True)
-    except (Unanswered, Refused) as error:
+    except (Unanswered, UserError) as error:
         why = str(error)
         if isinstance(error, Unanswered) and error.status in NO_RIGHTS:
             why = f"the token may not write ({why}): a fork, or no `permissions: pull-requests: write`"
@@ -236,4 +234,4 @@ def _body(job: Job, inputs: Inputs, marker: str, page: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

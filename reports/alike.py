@@ -1,7 +1,7 @@
 """Whether numbers of several runs were measured alike: by the protocols that they were measured by."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reports.metrics import METRICS, Metrics, comparable_n
@@ -10,6 +10,7 @@ from reports.records import Record
 from reports.shown import Shown
 
 Protocols = Mapping[str, Mapping[str, Any]]
+Instruments = dict[tuple[object, ...], list[dict[str, str]]]
 
 # Fields of protocols that say how a system works and which images and noise it was given, not how it is measured.
 OF_SYSTEM = frozenset(
@@ -39,32 +40,20 @@ def noted(
     for j in range(1, len(names)):
         found = []
         for record in parts[j]:
-            ours, beside = _measured_by(record, protocols[j], known), indices[0].beside(record)
+            ours, beside = _measured_by(record, protocols[j], known), _beside(indices[0], record)
             if record.value is None or not beside or ours in beside:
                 found.append(record)
                 continue
-            peers = (i for i in range(1, j) if ours in indices[i].beside(record))
+            peers = (i for i in range(1, j) if ours in _beside(indices[i], record))
             why = f"measured otherwise than in {names[0]}: {_difference(ours, beside)}"
             note = "; ".join(filter(None, [record.note, why]))
             found.append(replace(record, contest=names[next(peers, j)], note=note))
         yield found
 
 
-@dataclass(frozen=True)
-class _Index:
+def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -> Instruments:
     """How the numbers of a thing were measured, by what they stand beside."""
-
-    found: Mapping[tuple[object, ...], list[dict[str, str]]]
-
-    def beside(self, record: Record) -> list[dict[str, str]]:
-        """Of those in the same place; where there are none, of those of the same metric. A reference has no others."""
-        levels = LEVELS[:1] if record.reference else LEVELS
-        places = (self.found.get(_place(record, level), []) for level in levels)
-        return next((place for place in places if place), [])
-
-
-def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -> _Index:
-    found: dict[tuple[object, ...], list[dict[str, str]]] = {}
+    found: Instruments = {}
     for record in part:
         if record.value is None:
             continue
@@ -73,7 +62,14 @@ def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -
             there = found.setdefault(_place(record, level), [])
             if ours not in there:
                 there.append(ours)
-    return _Index(found)
+    return found
+
+
+def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
+    """Of those in the same place; where there are none, of those of the same metric. A reference has no others."""
+    levels = LEVELS[:1] if record.reference else LEVELS
+    places = (found.get(_place(record, level), []) for level in levels)
+    return next((place for place in places if place), [])
 
 
 def _measured_by(record: Record, protocols: Protocols, known: Metrics) -> dict[str, str]:

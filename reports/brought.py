@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from diffae.errors import UserError
 from reports.metrics import METRICS, NAME, SHIPPED, Metric
 from reports.plain import from_plain, to_plain
-from reports.reading import Refused, short
+from reports.reading import short
 from reports.specs import TableSpec
-
-MOST_TABLES = 1_000
 
 
 def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, Any]:
@@ -24,29 +23,29 @@ def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, 
 def metrics_in(path: Path, notes: Mapping[str, Any]) -> dict[str, Metric]:
     """The metrics that the run.json at `path`, which holds `notes`, brings. Those that ship mean what they mean here.
 
-    Raises Refused naming the file and what is wrong in it.
+    Raises UserError naming the file and what is wrong in it.
     """
     rows = notes.get("metrics", {})
     if not isinstance(rows, dict):
-        raise Refused(f"{path}: metrics is no object")
+        raise UserError(f"{path}: metrics is no object")
     return {name: _metric(path, name, row) for name, row in rows.items() if name not in SHIPPED}
 
 
 def _metric(path: Path, name: str, row: object) -> Metric:
     if not NAME.fullmatch(name):
-        raise Refused(f"{path}: {short(repr(name), 40)} cannot be a metric's name")
+        raise UserError(f"{path}: {short(repr(name), 40)} cannot be a metric's name")
     try:
         return from_plain(Metric, row)
     except ValueError as error:
-        raise Refused(f"{path}: metric {name}: {error}") from None
+        raise UserError(f"{path}: metric {name}: {error}") from None
 
 
 def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
-    """The tables that it brings. Raises Refused naming the file and what is wrong in it."""
+    """The tables that it brings. Raises UserError naming the file and what is wrong in it."""
     specs = notes.get("tables", [])
-    if not isinstance(specs, list) or len(specs) > MOST_TABLES:
-        raise Refused(f"{path}: tables is no list of at most {MOST_TABLES:,}")
+    if not isinstance(specs, list):
+        raise UserError(f"{path}: tables is no list")
     try:
         return tuple(from_plain(TableSpec, spec) for spec in specs)
     except ValueError as error:
-        raise Refused(f"{path}: tables: {error}") from None
+        raise UserError(f"{path}: tables: {error}") from None

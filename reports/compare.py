@@ -17,48 +17,34 @@ with the reason.
 """
 
 import argparse
-import io
 import json
 import os
-import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
-from diffae.cli import prog
-from diffae.errors import UserError
-from diffae.files import Target, always, begins, json_with, refuse_outputs
-from reports.command import path, word
+from diffae.cli import Parser, path, printable, prog, run, say, word
+from diffae.errors import UserError, words
+from diffae.files import Target, always, begins, json_with, refuse_outputs, writing
 
-REFUSED, FAILED, PIPE_CLOSED = 2, 3, 141
-LONGEST_LINE = 2_000  # of an error
-
-
-class _Unwritable(Exception):
-    """A report could not be written; the message says which."""
+REFUSED, FAILED = 2, 3
 
 
 def main(arguments: list[str] | None = None) -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every letter
-    args = _parser().parse_args(arguments)
-    try:
-        refuse_outputs(_outputs(args), (args.base, args.new, args.margins))
-    except UserError as refused:  # before anything is written, a reason too
-        _say(f"error: {refused}")
-        return REFUSED
+    """Returns the exit status. Raises UserError where nothing can be compared."""
+    args = _parser().parse(arguments)
+    refuse_outputs(_outputs(args), (args.base, args.new, args.margins))
     try:
         return _gate(args)
+    except UserError as error:
+        _report_failure(args, str(error))
+        raise
     except BrokenPipeError:  # whoever read the page has seen enough
-        sys.stdout = open(os.devnull, "w")
-        return PIPE_CLOSED
-    except (
-        Exception
-    ) as error:  # the last resort: a crash must not look like a regression, which is status 1
-        reason = f"the gate itself failed: {type(error).__name__}: {str(error)[:200]}"
-        _say(f"error: {' '.join(reason.split())}\n{traceback.format_exc()}")
-        return _report_failure(args, reason, FAILED)
+        raise
+    except Exception as error:  # a crash must not look like a regression, which is status 1
+        reason = f"the gate itself failed: {type(error).__name__}: {words(error)[:200]}"
+        say(f"error: {printable(reason)}\n{traceback.format_exc()}")
+        _report_failure(args, reason)
+        return FAILED
 
 
 def _gate(args: argparse.Namespace) -> int:
@@ -66,34 +52,23 @@ def _gate(args: argparse.Namespace) -> int:
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
     from reports.gate import FAILING, MISSING, compare
     from reports.gate_page import annotations, as_plain, ordered, summary, terminal
-    from reports.junit import write_junit
+    from reports.junit import junit
     from reports.metrics import METRICS
-    from reports.reading import Refused, short
     from reports.run_folder import read_margins, read_run
 
-    try:
-        base, new = read_run(args.base), read_run(args.new)
-        measured = {r.metric for run in (base, new) for r in run.records.values()}
-        margins = read_margins(args.margins, measured, new.metrics | base.metrics)
-        found = compare(base, new, margins, args.alpha)
-    except Refused as reason:
-        _say(f"error: {short(reason, LONGEST_LINE)}")
-        return _report_failure(args, str(reason), REFUSED)
+    base, new = read_run(args.base), read_run(args.new)
+    measured = {r.metric for run in (base, new) for r in run.records.values()}
+    margins = read_margins(args.margins, measured, new.metrics | base.metrics)
+    found = compare(base, new, margins, args.alpha)
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    base_name, new_name = args.names or (str(args.base), str(args.new))
-    told = (found, failing, base_name, new_name)
+    told = (found, failing, *(args.names or (str(args.base), str(args.new))))
     known = {**METRICS, **new.metrics, **base.metrics}
-    page = terminal(*told, everything=args.all, known=known)
-    try:
-        _write("standard output", lambda: print(page, flush=True))
-        if args.junit:
-            _write(args.junit, lambda: write_junit(args.junit, found, failing))
-        _write_others(args, summary(*told, known=known), as_plain(found, failing, known))
-    except _Unwritable as error:
-        _say(f"error: {error}")
-        return REFUSED
+    with writing(Path("standard output"), "or give --page FILE"):
+        print(terminal(*told, everything=args.all, known=known), flush=True)
+    page, verdict = summary(*told, known=known), as_plain(found, failing, known)
+    _write(args, junit(found, failing), page, verdict)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in annotations(failing, known):
             print(annotation)
@@ -115,85 +90,37 @@ def _outputs(args: argparse.Namespace) -> list[Target]:
     ]
 
 
-def _report_failure(args: argparse.Namespace, reason: str, status: int) -> int:
-    """Write a comparison that was not made to the JUnit file and the summary; returns `status`."""
+def _report_failure(args: argparse.Namespace, reason: str) -> None:
+    """Write a comparison that was not made to the files and the summary."""
     try:
         from reports.gate_page import refusal
-        from reports.junit import write_refusal
+        from reports.junit import junit_of_refusal
     except ImportError:  # that is what failed
-        return status
-    try:
-        if args.junit:
-            _write(args.junit, lambda: write_refusal(args.junit, reason))
-        nothing = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
-        _write_others(args, refusal(reason), nothing | {"refused": " ".join(reason.split())})
-    except _Unwritable as error:
-        _say(f"error: {error}")
-    return status
-
-
-def _write_others(args: argparse.Namespace, page: str, verdict: dict[str, object]) -> None:
-    """The page and the verdict where they were asked for, and the page at the end of a job's summary."""
-    if args.page:
-        _write(args.page, lambda: _put(args.page, page))
-    if args.json:
-        _write(args.json, lambda: _put(args.json, json.dumps(verdict, indent=1) + "\n"))
-    _append_summary(page)
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_bytes(text.encode(errors="backslashreplace"))
-
-
-def _append_summary(page: str) -> None:
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not path:
         return
-
-    def append() -> None:
-        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(page)
-
-    _write(path, append)
+    reason = " ".join(reason.split())
+    nothing = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
+    _write(args, junit_of_refusal(reason), refusal(reason), nothing | {"refused": reason})
 
 
-def _write(where: object, write: Callable[[], None]) -> None:
-    """Raises _Unwritable naming `where`."""
-    try:
-        write()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if where == "standard output":
-            sys.stdout = open(os.devnull, "w")  # Python would complain again at its end
-        raise _Unwritable(f"{where}: {error.strerror}") from None
-
-
-def _say(text: str) -> None:
-    """A line on standard error, and nothing if that cannot be written: the exit status says enough."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        sys.stderr = open(os.devnull, "w")
+def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str, object]) -> None:
+    """The files that were asked for, and the page at the end of a job's summary. Raises UserError naming one that cannot be."""
+    text = page.encode(errors="backslashreplace")
+    plain = json.dumps(verdict, indent=1).encode() + b"\n"
+    for where, content in ((args.junit, junit), (args.page, text), (args.json, plain)):
+        if where:
+            with writing(where, "or choose another"):
+                where.write_bytes(content)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with writing(Path(summary), "or unset GITHUB_STEP_SUMMARY"), open(summary, "ab") as file:
+            file.write(text)
 
 
 # ----------------------------------------------------------------------------------------------
 # Flags
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        _say(f"error: {message[:300]}")
-        sys.exit(REFUSED)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=prog("reports.compare"),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser(prog("reports.compare"), __doc__)
     parser.add_argument("base", type=path, metavar="BASE", help="the baseline's folder")
     parser.add_argument("new", type=path, metavar="NEW", help="the new run's folder")
     parser.add_argument("--junit", type=path, metavar="FILE", help="write JUnit XML as well")
@@ -234,4 +161,4 @@ def _probability(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

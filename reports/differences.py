@@ -11,7 +11,6 @@ from reports.metrics import METRICS, Metrics
 from reports.numbers import heading, number_text, steps_text, to_error
 from reports.records import Record
 from reports.shown import Shown
-from reports.sources import uncertainties_of
 from reports.tables import headlines
 from reports.uncertainty import Error, Uncertainty, difference_error, paired
 
@@ -52,7 +51,7 @@ def table_of_differences(merged: Merged) -> Table | None:
 
 def _differences(merged: Merged, known: Metrics) -> Iterator[Difference]:
     runs = {t.name: t.sources[0] for t in merged.things if len(t.sources) == 1}
-    uncertainties = {name: uncertainties_of(source) for name, source in runs.items()}
+    uncertainties = {name: run.uncertainties for name, run in runs.items()}
     records = [r for r in merged.shown if not r.pooled]
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
         for contest in contests(spec, headlines(spec, choose(spec, records), known), known):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 from textwrap import wrap
 
-from reports.layout import Cell, Label, Panel, Reference, Table
+from reports.layout import Cell, Label, Panel, Reference, Table, cell_text
 from reports.markdown import is_name
 from reports.metrics import Metrics
-from reports.numbers import error_text, reference_note, reference_text, value_note, value_text
+from reports.numbers import reference_note, value_note
 
 WIDEST = 124  # characters of \footnotesize across a page
 LONGEST = 55  # its lines down a page of plain `article`
@@ -153,11 +153,4 @@ def note_of(cell: Cell, known: Metrics) -> str:
 
 def plain(cell: Cell, known: Metrics) -> str:
     """A cell as text about as long as it is set, with its mark."""
-    if isinstance(cell, Label):
-        return cell.text
-    if cell.record is None:
-        return ""
-    mark = "a" if note_of(cell, known) else ""
-    if isinstance(cell, Reference):
-        return reference_text(cell.record, known) + mark
-    return value_text(cell.record, known) + error_text(cell.record, known) + mark
+    return cell_text(cell, known) + ("a" if note_of(cell, known) else "")

@@ -18,15 +18,16 @@ from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
+from diffae.errors import UserError
 from reports.comparable import OF_N
 from reports.metrics import METRICS, Margin, Metrics, comparable_n
-from reports.reading import Refused, short
+from reports.reading import short
 from reports.records import HIGHER, NEITHER, Record
 from reports.run_folder import Run, read_margins, read_run
 from reports.settings import changes
 from reports.uncertainty import Error, combined, difference_error, paired, t_quantile, t_tail
 
-__all__ = ["Refused", "Run", "compare", "read_margins", "read_run"]
+__all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
 
 REGRESSION, MISSING, IMPROVEMENT = "regression", "missing", "improvement"
 UNRESOLVED, CHANGED, NEW, NOT_COMPARED = "unresolved", "changed", "new", "not compared"
@@ -77,10 +78,10 @@ class Comparison:
 def compare(
     base: Run, new: Run, margins: Mapping[str, Margin], alpha: float = 0.05
 ) -> list[Comparison]:
-    """Every number of both runs, with its verdict. Raises Refused if a number was measured differently."""
+    """Every number of both runs, with its verdict. Raises UserError if a number was measured differently."""
     shared = [key for key in base.records if key in new.records]
     if not shared:
-        raise Refused(f"{_folders(base, new)} have no number in common{_changed(base, new)}")
+        raise UserError(f"{_folders(base, new)} have no number in common{_changed(base, new)}")
     for key in shared:
         check_protocols(base, new, key)
         check_uncertainty(base, new, key)
@@ -101,7 +102,7 @@ def _lost(record: Record) -> Comparison:
 
 
 def check_protocols(base: Run, new: Run, key: str) -> None:
-    """Raise Refused, naming what a person changed and the field, if `key` was measured by different protocols."""
+    """Raise UserError, naming what a person changed and the field, if `key` was measured by different protocols."""
     ours, theirs = new.records[key], base.records[key]
     if None in (ours.value, theirs.value):
         return
@@ -109,7 +110,7 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
     b = new.protocols.get(ours.protocol, {}) | {"direction": ours.direction}
     for field in sorted(set(a) | set(b)):
         if field not in FREE_FIELDS and a.get(field) != b.get(field):
-            raise Refused(
+            raise UserError(
                 f"{_folders(base, new)} were not measured alike{_changed(base, new)}; "
                 f"the protocols differ in {short(field, 40)}: {_quoted(a.get(field))} in {base.folder}, "
                 f"{_quoted(b.get(field))} in {new.folder} ({_named(theirs)})"
@@ -117,7 +118,7 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
 
 
 def check_uncertainty(base: Run, new: Run, key: str) -> None:
-    """Raise Refused if the new run has lost the uncertainty of a number: without it nothing can be seen to fall."""
+    """Raise UserError if the new run has lost the uncertainty of a number: without it nothing can be seen to fall."""
     theirs, ours = base.records[key], new.records[key]
     if ours.value is None or not math.isfinite(ours.value):
         return
@@ -125,7 +126,7 @@ def check_uncertainty(base: Run, new: Run, key: str) -> None:
     if lost_error or (key in base.uncertainties and key not in new.uncertainties):
         where = new.folder / "influences.npz"
         what = "does not hold" if new.has_influences else "is not there to hold"
-        raise Refused(
+        raise UserError(
             f"{where}: {what} the uncertainty of {_named(theirs)}, which {base.folder} has; give a whole run folder"
         )
 
@@ -208,12 +209,8 @@ def unpaired_error(theirs: Record, ours: Record) -> Error | None:
     known = [r for r in (theirs, ours) if r.stderr is not None]
     if not known:
         return None
-    return combined([_variance_and_df(r) for r in (known[0], known[-1])])
-
-
-def _variance_and_df(record: Record) -> tuple[float, float]:
-    assert record.stderr is not None
-    return record.stderr * record.stderr, degrees_of_freedom(record)
+    pair = (known[0], known[-1])
+    return combined([((r.stderr or 0.0) ** 2, degrees_of_freedom(r)) for r in pair])
 
 
 def degrees_of_freedom(record: Record) -> float:

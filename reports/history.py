@@ -15,52 +15,39 @@ once wait for each other. With it, or alone:
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffae.cli import prog
+from diffae.cli import Parser, path, prog, run, word
 from diffae.errors import UserError
-from diffae.files import Target, always, begins, json_with, refuse_outputs
-from reports.command import Parser, path, refuse, word
-from reports.reading import Refused, short
-
-INTERRUPTED = 130
+from diffae.files import Target, always, begins, json_with, refuse_outputs, write_whole, writing
+from reports.reading import short
 
 
-def main(arguments: list[str] | None = None) -> int:
-    args = _parser().parse_args(arguments)
-    try:
-        return _history(args)
-    except (Refused, UserError) as reason:
-        return refuse(str(reason))
-    except OSError as error:
-        return refuse(f"{error.filename or args.file}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _history(args: argparse.Namespace) -> int:
+def main(arguments: list[str] | None = None) -> None:
+    args = _parser().parse(arguments)
     from reports.trend.entries import add, entry_of, read_history
 
     if args.commit and len(args.runs) != 1:
-        raise Refused("--commit says what one run measured; give one RUN with it")
+        raise UserError("--commit says what one run measured; give one RUN with it")
     refuse_outputs(_outputs(args), args.runs)
     entries = [entry_of(folder, args.commit or "") for folder in args.runs]
     if entries:
-        count = add(args.file, entries)
+        with writing(args.file, "or choose another --file"):
+            count = add(args.file, entries)
         already = ", the others are there already" if count < len(entries) else ""
         print(f"{args.file}: {count} of {len(entries)} runs added{already}")
     found = read_history(args.file)
     if not found:
-        raise Refused(f"{args.file}: no run is in it; give the folder of one")
+        raise UserError(f"{args.file}: no run is in it; give the folder of one")
     if len(found) == 1:
         print(
             f"{args.file}: one run so far, {len(found[0].numbers)} headlines; add the next commit's"
         )
-    _write(args, found)
-    return 0
+    for where, text in _made(args, found):
+        with writing(where, "or choose another"):
+            write_whole(where, text.encode())
 
 
 def _outputs(args: argparse.Namespace) -> list[Target]:
@@ -83,20 +70,18 @@ def _for_action(args: argparse.Namespace) -> dict[str, Path]:
     return {name: Path(f"{prefix}-{name}.json") for name in names}
 
 
-def _write(args: argparse.Namespace, found: Sequence[Any]) -> None:
-    """What is made of the file, where it was asked for."""
+def _made(args: argparse.Namespace, found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
+    """What is made of the file, and where it was asked for."""
     from reports.trend.exports import DIRECTIONS, badge, for_action
-    from reports.writing import write_whole
 
     if args.page:
         from reports.trend.page import render  # which needs Matplotlib
 
-        write_whole(args.page, render(found).encode())
+        yield args.page, render(found)
     if args.badge:
-        text = badge(found[-1], args.badge_metric, args.badge_system)
-        write_whole(args.badge, text.encode())
+        yield args.badge, badge(found[-1], args.badge_metric, args.badge_system)
     for size, where in _for_action(args).items():
-        write_whole(where, for_action(found[-1], DIRECTIONS[size]).encode())
+        yield where, for_action(found[-1], DIRECTIONS[size])
 
 
 def _commit(text: str) -> str:
@@ -107,13 +92,8 @@ def _commit(text: str) -> str:
     return text
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=prog("reports.history"),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser(prog("reports.history"), __doc__)
     add = parser.add_argument
     add("runs", nargs="*", type=path, metavar="RUN", help="the folder of a finished run")
     add("--file", type=path, required=True, metavar="FILE", help="history.jsonl; made if need be")
@@ -137,4 +117,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from xml.etree import ElementTree
 
 from reports import gate_page
@@ -11,8 +10,8 @@ from reports.numbers import steps_text
 from reports.reading import for_xml
 
 
-def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Comparison]) -> None:
-    """Write all comparisons to `path`; those of `failing` are failures."""
+def junit(found: Sequence[Comparison], failing: Sequence[Comparison]) -> bytes:
+    """All comparisons; those of `failing` are failures."""
     failed = {id(c) for c in failing}
     root = ElementTree.Element("testsuites", name="regression gate")
     ordered = sorted(found, key=lambda c: c.record.benchmark)
@@ -30,23 +29,23 @@ def write_junit(path: Path, found: Sequence[Comparison], failing: Sequence[Compa
         suite = ElementTree.SubElement(root, "testsuite", attributes)
         for comparison in cases:
             _case(suite, comparison, id(comparison) in failed)
-    _write(path, root)
+    return _xml(root)
 
 
-def write_refusal(path: Path, reason: str) -> None:
-    """Write a comparison that could not be made to `path`: one test case, an error with the reason."""
+def junit_of_refusal(reason: str) -> bytes:
+    """A comparison that could not be made: one test case, an error with the reason."""
     counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
     root = ElementTree.Element("testsuites", name="regression gate")
     suite = ElementTree.SubElement(root, "testsuite", {"name": "regression gate"} | counts)
     names = {"classname": "reports.compare", "name": "the runs can be compared"}
     case = ElementTree.SubElement(suite, "testcase", names)
     ElementTree.SubElement(case, "error", message=for_xml(reason))
-    _write(path, root)
+    return _xml(root)
 
 
-def _write(path: Path, root: ElementTree.Element) -> None:
+def _xml(root: ElementTree.Element) -> bytes:
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
 def _case(suite: ElementTree.Element, c: Comparison, failed: bool) -> None:

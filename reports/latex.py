@@ -20,6 +20,7 @@ from reports.numbers import (
     MISSING,
     difference_text,
     error_texts,
+    footnote,
     published_text,
     value_text,
 )
@@ -65,22 +66,16 @@ def document(files: Sequence[str], title: str) -> str:
 # How it looks
 
 
-class _Notes:
-    """Footnotes by letter in order of first mention, equal ones once."""
+def _mark(notes: dict[str, int], note: str) -> str:
+    return rf"\textsuperscript{{{_letters(footnote(notes, note) - 1)}}}"
 
-    def __init__(self) -> None:
-        self._letters: dict[str, str] = {}
 
-    def mark(self, note: str) -> str:
-        letter = self._letters.setdefault(note, _letters(len(self._letters)))
-        return rf"\textsuperscript{{{letter}}}"
-
-    def lines(self) -> list[str]:
-        if not self._letters:
-            return []
-        texts = (rf"{self.mark(note)} {escape(note)}.\par" for note in self._letters)
-        begin = r"\par\smallskip\begin{minipage}{\linewidth}\raggedright\scriptsize"
-        return [begin, *texts, r"\end{minipage}"]
+def _foot(notes: dict[str, int]) -> list[str]:
+    if not notes:
+        return []
+    texts = (rf"{_mark(notes, note)} {escape(note)}.\par" for note in notes)
+    begin = r"\par\smallskip\begin{minipage}{\linewidth}\raggedright\scriptsize"
+    return [begin, *texts, r"\end{minipage}"]
 
 
 def _letters(i: int) -> str:
@@ -91,7 +86,7 @@ def _letters(i: int) -> str:
 def _float(
     parts: Sequence[Part], caption: str, short: str, label: str, known: Metrics
 ) -> list[str]:
-    notes = _Notes()
+    notes: dict[str, int] = {}
     lines = [r"\begin{table*}[!htbp]", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"]
     lines.append(rf"\caption[{{{short}}}]{{{caption}}}{label}")
     heading = ""
@@ -100,10 +95,10 @@ def _float(
         lines.append(above if part.heading != heading else r"\par\medskip")
         heading = part.heading
         lines += _tabular(part, notes, known)
-    return [*lines, *notes.lines(), r"\end{table*}"]
+    return [*lines, *_foot(notes), r"\end{table*}"]
 
 
-def _tabular(part: Part, notes: _Notes, known: Metrics) -> list[str]:
+def _tabular(part: Part, notes: dict[str, int], known: Metrics) -> list[str]:
     align = "".join("l" if name else "r" for name in part.names)
     rows = [" & ".join(_cell(cell, notes, known) for cell in row) for row in part.rows]
     return [
@@ -125,13 +120,13 @@ def _header(part: Part, column: int, known: Metrics) -> str:
     return lines[0] if len(lines) == 1 else rf"\shortstack[{side}]{{{stacked}}}"
 
 
-def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
+def _cell(cell: Cell, notes: dict[str, int], known: Metrics) -> str:
     if isinstance(cell, Label):
         return number(cell.text)
     if cell.record is None:
         return r"\textendash{}" if isinstance(cell, Value) else ""
     note = note_of(cell, known)
-    mark = notes.mark(note) if note else ""
+    mark = _mark(notes, note) if note else ""
     if isinstance(cell, Reference):
         return _reference(cell.record, known) + mark
     return _value(cell.record, cell.best, known) + mark

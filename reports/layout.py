@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.metrics import METRICS, Metrics, comparable_n, with_stand_ins
-from reports.numbers import heading, metric_label
+from reports.numbers import error_text, heading, metric_label, reference_text, value_text
 from reports.records import HIGHER, LOWER, Record
 from reports.shown import contest_of
 from reports.specs import TableSpec
@@ -69,6 +69,17 @@ class Table:
     best: frozenset[Record]
     known: Metrics
     absent: tuple[Record, ...] = ()
+
+
+def cell_text(cell: Cell, known: Metrics) -> str:
+    """A cell as plain text."""
+    if isinstance(cell, Label):
+        return cell.text
+    if cell.record is None:
+        return ""
+    if isinstance(cell, Reference):
+        return reference_text(cell.record, known)
+    return value_text(cell.record, known) + error_text(cell.record, known)
 
 
 def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:

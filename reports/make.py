@@ -9,53 +9,34 @@ the seed, and runs of one NAME, become means with the spread between them. DIR i
 this command made is made anew. `diffae-bench docs reports` says more.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from diffae.cli import prog
+from diffae.cli import Parser, path, prog, run, word
 from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
-from reports.command import Parser, path, refuse, word
-from reports.reading import Refused, short
-
-INTERRUPTED = 130
+from diffae.files import Target, refuse_outputs, writing
+from reports.reading import short
 
 
-def main(arguments: list[str] | None = None) -> int:
-    args = _parser().parse_args(arguments)
-    try:
-        return _make(args)
-    except (Refused, UserError) as reason:
-        return refuse(str(reason))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return refuse(f"--out {args.out}: {where}{error.strerror or error}")
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _make(args: argparse.Namespace) -> int:
+def main(arguments: list[str] | None = None) -> None:
+    args = _parser().parse(arguments)
     # Imported here: pandas takes half a second, which who asks for help need not wait.
     from reports.make_files import write_files
     from reports.merging import merge
     from reports.output import made_whole
-    from reports.sources import read_source
+    from reports.run_folder import read_run
 
     runs = [_named(text) for text in args.runs]
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (folder for _, folder in runs))
-    sources = [read_source(folder, label) for label, folder in runs]
-    merged = merge(sources)
-    notes = {"made_by": "reports.make", "runs": [str(source.folder) for source in sources]}
-    with made_whole(args.out, notes) as folder:
+    merged = merge([read_run(folder, label) for label, folder in runs])
+    with writing(args.out, "or choose another --out"), made_whole(args.out) as folder:
         count = write_files(folder, merged, pdf=args.pdf)
     for remark in merged.remarks:
         print(f"note: {remark}", file=sys.stderr)
-    of = f"{count} tables of {len(sources)} run{'s' * (len(sources) > 1)}"
+    of = f"{count} tables of {len(runs)} run{'s' * (len(runs) > 1)}"
     print(
         f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and report.html"
     )
-    return 0
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -64,17 +45,12 @@ def _named(text: str) -> tuple[str, Path]:
     if not equals or Path(text).exists():
         return "", Path(text)
     if not name.strip() or not folder:
-        raise Refused(f"{short(text)}: not NAME=RUN")
+        raise UserError(f"{short(text)}: not NAME=RUN")
     return name.strip(), Path(folder)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=prog("reports.make"),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser(prog("reports.make"), __doc__)
     parser.add_argument(
         "runs", nargs="+", type=word, metavar="[NAME=]RUN", help="the folder of a finished run"
     )
@@ -84,4 +60,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from diffae.errors import UserError
 from reports import latex, page
 from reports.differences import NAME, table_of_differences
 from reports.layout import Table
 from reports.merging import Merged
 from reports.metrics import METRICS
-from reports.reading import Refused
-from reports.sources import Source
+from reports.reading import part_of, short
+from reports.run_folder import Run
 from reports.tables import all_tables, write_table
 
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
@@ -22,12 +23,12 @@ AGAIN = 2  # times that it runs, until the page knows its labels
 
 
 def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
-    """Write everything into `folder` and return the number of tables. Raises Refused where no table can be made."""
+    """Write everything into `folder` and return the number of tables. Raises UserError where no table can be made."""
     where = ", ".join(str(source.folder) for source in merged.sources)
     known = METRICS | merged.metrics
     tables = all_tables(merged.records, merged.times, merged.specs, known, where)
     if NAME in (table.name for table in tables):
-        raise Refused(
+        raise UserError(
             f"{where}: a benchmark has a table {NAME!r}, which is the name of one of this command's"
         )
     if found := table_of_differences(merged):
@@ -46,7 +47,7 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
 def heading(merged: Merged) -> tuple[str, dict[str, str]]:
     """What stands above the tables, and the facts below them."""
     datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
-    profiles = _each(merged, lambda source: source.profile)
+    profiles = _each(merged, _profile)
     found = {
         "run": _each(merged, lambda source: str(source.folder)),
         "profile": profiles,
@@ -57,7 +58,17 @@ def heading(merged: Merged) -> tuple[str, dict[str, str]]:
     return title, {name: text for name, text in found.items() if text}
 
 
-def _each(merged: Merged, what: Callable[[Source], str]) -> str:
+def _profile(run: Run) -> str:
+    """The profile's name and how it was changed; empty where run.json does not say."""
+    profile = part_of(run.settings, "profile")
+    limit, changed = profile.get("limit"), profile.get("changed")
+    parts = [str(profile.get("name", ""))]
+    parts += [] if limit is None else [f"counts limited to {limit}"]
+    parts += [f"with another {', '.join(map(str, changed))}"] if changed else []
+    return short(", ".join(parts), 200)
+
+
+def _each(merged: Merged, what: Callable[[Run], str]) -> str:
     """What is the same for all runs, or what it is for each: `A: 0, 1; B: 0`."""
     texts = [list(dict.fromkeys(map(what, thing.sources))) for thing in merged.things]
     if all(text == texts[0] for text in texts):
@@ -77,16 +88,16 @@ def write_latex(
             continue
         names.append(f"{table.name}.tex")
         if names[-1] == DOCUMENT:
-            raise Refused(f"a table {table.name!r} would be written over {DOCUMENT}")
+            raise UserError(f"a table {table.name!r} would be written over {DOCUMENT}")
         (folder / names[-1]).write_text(latex.render(table, title, context), encoding="utf-8")
     (folder / DOCUMENT).write_text(latex.document(names, title), encoding="utf-8")
 
 
 def compile_latex(folder: Path) -> None:
-    """Make tables.pdf of tables.tex. Raises Refused without pdflatex, and if it fails."""
+    """Make tables.pdf of tables.tex. Raises UserError without pdflatex, and if it fails."""
     program = shutil.which("pdflatex")
     if program is None:
-        raise Refused(
+        raise UserError(
             "--pdf: no pdflatex here; install LaTeX (`diffae-bench docs reports`) or leave --pdf out"
         )
     with tempfile.TemporaryDirectory() as work:
@@ -101,7 +112,7 @@ def compile_latex(folder: Path) -> None:
                 timeout=LONGEST_RUN,
             )
             if done.returncode:
-                raise Refused(f"--pdf: pdflatex failed: {_reason(done.stdout)}")
+                raise UserError(f"--pdf: pdflatex failed: {_reason(done.stdout)}")
         shutil.copy(Path(work) / "tables.pdf", folder / "tables.pdf")
 
 

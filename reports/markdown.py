@@ -16,6 +16,7 @@ from reports.metrics import Metrics
 from reports.numbers import (
     difference_text,
     error_text,
+    footnote,
     reference_note,
     reference_text,
     value_note,
@@ -27,12 +28,13 @@ from reports.shown import contest_of, is_pooled
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     """The page of `table` under the run's `title`, followed by notes, sources and `context`."""
-    notes = _Notes()
+    notes: dict[str, int] = {}
     parts = [f"# {escape(table.title)}", f"**{escape(title)}**", escape(table.caption)]
     for panel in table.panels:
         parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
         parts.append(_grid(panel, notes, table.known))
-    parts += [notes.list(), legend(table), _facts({**facts(table.records), **context})]
+    listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
+    parts += [listed, legend(table), _facts({**facts(table.records), **context})]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -62,20 +64,11 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
-class _Notes:
-    """Footnotes in order of first mention, equal ones once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def mark(self, text: str) -> str:
-        return f"<sup>{self._numbers.setdefault(text, len(self._numbers) + 1)}</sup>"
-
-    def list(self) -> str:
-        return "\n".join(f"{number}. {escape(text)}" for text, number in self._numbers.items())
+def _mark(notes: dict[str, int], text: str) -> str:
+    return f"<sup>{footnote(notes, text)}</sup>"
 
 
-def _grid(panel: Panel, notes: _Notes, known: Metrics) -> str:
+def _grid(panel: Panel, notes: dict[str, int], known: Metrics) -> str:
     rows = [[_cell(cell, notes, known) for cell in row] for row in panel.rows]
     align = ["left" if is_name(panel, i) else "right" for i in range(len(panel.headers))]
     headers = [escape(header) for header in panel.headers]
@@ -88,7 +81,7 @@ def is_name(panel: Panel, column: int) -> bool:
     return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
 
 
-def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
+def _cell(cell: Cell, notes: dict[str, int], known: Metrics) -> str:
     if isinstance(cell, Label):
         return escape(cell.text)
     if cell.record is None:
@@ -98,15 +91,15 @@ def _cell(cell: Cell, notes: _Notes, known: Metrics) -> str:
     return _value(cell.record, cell.best, notes, known)
 
 
-def _value(record: Record, best: bool, notes: _Notes, known: Metrics) -> str:
+def _value(record: Record, best: bool, notes: dict[str, int], known: Metrics) -> str:
     text, note = value_text(record, known), value_note(record)
-    mark = notes.mark(note) if note else ""
+    mark = _mark(notes, note) if note else ""
     return (f"**{text}**" if best else text) + error_text(record, known) + mark
 
 
-def _reference(record: Record, notes: _Notes, known: Metrics) -> str:
+def _reference(record: Record, notes: dict[str, int], known: Metrics) -> str:
     text, note = reference_text(record, known), reference_note(record, known)
-    return f"<sub>{text}</sub> {notes.mark(note)}" if note else text
+    return f"<sub>{text}</sub> {_mark(notes, note)}" if note else text
 
 
 def legend(table: Table) -> str:

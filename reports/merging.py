@@ -1,6 +1,6 @@
 """Several runs in one table: whose numbers they are, which of them are seeds of one thing, and which compare.
 
-    merge([read_source(a), read_source(b)])
+    merge([read_run(a), read_run(b)])
 
 - Runs whose settings differ in nothing but the seed, and runs that were given one name, are one thing: their numbers become
   means with the spread between runs.
@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diffae.errors import UserError
 from reports.alike import noted
 from reports.metrics import METRICS, Metric, Metrics
-from reports.reading import Refused
 from reports.records import Record, record_key
+from reports.run_folder import Run
 from reports.settings import changes
 from reports.shown import Shown
-from reports.sources import Source
 from reports.specs import TableSpec
 from reports.things import Thing, pooled, shown, things_of
 
@@ -44,41 +44,41 @@ class Merged:
         ]
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[Run]:
         return [source for thing in self.things for source in thing.sources]
 
 
-def merge(sources: Sequence[Source]) -> Merged:
-    """Put runs side by side. Raises Refused where one was given twice, or where runs of one name were not measured alike."""
+def merge(sources: Sequence[Run]) -> Merged:
+    """Put runs side by side. Raises UserError where one was given twice, or where runs of one name were not measured alike."""
     _check_distinct(sources)
     things, metrics = things_of(sources), _metrics(sources)
     if len(sources) == 1:
-        records, times = sources[0].records, sources[0].times
+        records, times = sources[0].rows, sources[0].times
     else:
         records, times = (
             _side_by_side(things, [pooled(thing, what) for thing in things], METRICS | metrics)
-            for what in ("records", "times")
+            for what in ("rows", "times")
         )
     specs = {spec.name: spec for source in reversed(sources) for spec in source.specs}
     remarks = tuple(_remarks(things))
     return Merged(things, records, times, tuple(specs.values()), metrics, remarks)
 
 
-def _check_distinct(sources: Sequence[Source]) -> None:
+def _check_distinct(sources: Sequence[Run]) -> None:
     seen: set[Path] = set()
     for source in sources:
         if (path := source.folder.resolve()) in seen:
-            raise Refused(f"{source.folder}: the same run is given twice")
+            raise UserError(f"{source.folder}: the same run is given twice")
         seen.add(path)
 
 
-def _metrics(sources: Sequence[Source]) -> dict[str, Metric]:
-    """What the metrics that runs bring mean. Raises Refused if two mean different things by one name."""
+def _metrics(sources: Sequence[Run]) -> dict[str, Metric]:
+    """What the metrics that runs bring mean. Raises UserError if two mean different things by one name."""
     found: dict[str, Metric] = {}
     for source in sources:
         for name, metric in source.metrics.items():
             if found.setdefault(name, metric) != metric:
-                raise Refused(
+                raise UserError(
                     f"{source.folder}: metric {name} is another one than in a run before it"
                 )
     return found

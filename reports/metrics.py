@@ -11,9 +11,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
 
-from reports.records import HIGHER, LOWER, NEITHER
+from reports.records import HIGHER, LOWER, NEITHER, Record
 
 SETS, PAIRS = "sets", "pairs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
@@ -236,11 +235,7 @@ def alternatives(metric: str, known: Metrics = METRICS) -> tuple[str, ...]:
 
 def with_stand_ins(metrics: Iterable[str], known: Metrics = METRICS) -> tuple[str, ...]:
     """Each of `metrics`, followed by what stands in for it, each once."""
-    stand_ins: dict[str, list[str]] = {}
-    for name, row in known.items():
-        stand_ins.setdefault(row.stands_in_for, []).append(name)
-    named = (name for metric in metrics for name in (metric, *stand_ins.get(metric, ())))
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(name for metric in metrics for name in alternatives(metric, known)))
 
 
 def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
@@ -256,17 +251,7 @@ def published_name(metric: str, known: Metrics = METRICS) -> str:
     return (known[metric].stands_in_for if metric in known else "") or metric
 
 
-class Counted(Protocol):
-    """A number of a metric, of n images: a record, or the line of a history."""
-
-    @property
-    def metric(self) -> str: ...
-
-    @property
-    def n(self) -> int | None: ...
-
-
-def comparable_n(number: Counted, known: Metrics = METRICS) -> int | None:
+def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
     """The n that another number must have to be compared with this one; None where it may have any."""
     return number.n if number.metric in known and known[number.metric].depends_on_n else None
 

@@ -114,6 +114,11 @@ def reference_note(record: Record, known: Metrics = METRICS) -> str:
     return name + record.not_comparable
 
 
+def footnote(notes: dict[str, int], text: str) -> int:
+    """The number of a note of a table: by order of first mention, of equal ones once."""
+    return notes.setdefault(text, len(notes) + 1)
+
+
 def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
     """`number` with the decimals of `metric`, scientific where they would hold one digit or none.
 

@@ -4,12 +4,12 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from diffae.settings import checked
 from reports.reading import short
 
 T = TypeVar("T")
 
-LONGEST = 2_000  # characters of a text
-WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+LONGEST = 100  # characters of what is wrong
 
 
 def to_plain(instance: Any) -> dict[str, Any]:
@@ -37,21 +37,23 @@ def from_plain(kind: type[T], content: object) -> T:
     for f in known:
         if f.default is MISSING and f.name not in content:
             raise ValueError(f"no {f.name}")
-    return kind(**{name: _value(hints[name], value, name) for name, value in content.items()})
+    given = {}
+    for name, value in content.items():
+        try:
+            given[name] = _value(hints[name], value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {short(error, LONGEST)}") from None
+    return kind(**given)
 
 
-def _value(hint: Any, value: Any, name: str) -> Any:
-    optional = [part for part in get_args(hint) if part is not NoneType]
+def _value(hint: Any, value: Any) -> Any:
+    parts = [part for part in get_args(hint) if part is not NoneType]
     if NoneType in get_args(hint):
-        return None if value is None else _value(optional[0], value, name)
+        return None if value is None else _value(parts[0], value)
     if is_dataclass(hint):
         return from_plain(hint, value)  # type: ignore[arg-type]
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
-            raise ValueError(f"{name} is {short(repr(value), 40)}, not a list")
-        return tuple(_value(optional[0], item, name) for item in value)
-    if hint is float and type(value) is int and abs(value) < 1 << 53:
-        return float(value)
-    if type(value) is not hint or (hint is str and len(value) > LONGEST):
-        raise ValueError(f"{name} is {short(repr(value), 40)}, not {WORDS[hint]}")
-    return value
+            raise ValueError(f"must be a list, not {value!r}")
+        return tuple(_value(parts[0], item) for item in value)
+    return checked(value, hint)

@@ -18,6 +18,7 @@ from reports.metrics import published_name
 from reports.records import Record
 
 R = TypeVar("R", bound=Record)
+Key = tuple[str, str, str, str]  # table, system, setting and metric
 
 FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
 
@@ -78,23 +79,13 @@ NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Published:
-    """A published number; `std` over seeds, `steps` None where the table does not depend on T."""
+    """A published number; `steps` is None where the table does not depend on T."""
 
     value: float
-    std: float | None
     dataset: str
     steps: int | None
     metric: str
     source: str
-    secondhand: bool
-
-
-@dataclass(frozen=True)
-class _Key:
-    table: str
-    system: str
-    setting: str
-    metric: str
 
 
 def lookup(
@@ -113,7 +104,7 @@ def lookup(
     finds the value of the metric that it stands in for, named by `Published.metric`.
     """
     theirs, their_setting = _their_names(table, system, setting)
-    key = _Key(table, theirs, their_setting, published_name(metric))
+    key = (table, theirs, their_setting, published_name(metric))
     found = _of_dataset(table, _published().get(key, ()), dataset)
     at_steps = [value for value in found if steps is not None and value.steps == steps]
     if at_steps or len(found) != 1:
@@ -179,11 +170,11 @@ def _plain(name: str) -> str:
 
 
 @cache
-def _published() -> dict[_Key, tuple[Published, ...]]:
-    values: dict[_Key, tuple[Published, ...]] = {}
+def _published() -> dict[Key, tuple[Published, ...]]:
+    values: dict[Key, tuple[Published, ...]] = {}
     for name in FILES:
         for row in _rows(name):
-            key = _Key(row["table"], row["system"], row["setting"], row["metric"])
+            key = (row["table"], row["system"], row["setting"], row["metric"])
             values[key] = (*values.get(key, ()), _parse(row))
     return values
 
@@ -197,10 +188,8 @@ def _parse(row: dict[str, str]) -> Published:
     label = row.get("source", "")
     return Published(
         value=float(row["value"]),
-        std=float(row["std"]) if row["std"] else None,
         dataset=row["dataset"],
         steps=int(row["steps"]) if row["steps"] else None,
         metric=row["metric"],
         source=SOURCES[row["table"]] + (f" ({label})" if label else ""),
-        secondhand=bool(label),
     )

@@ -9,13 +9,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
-from reports.reading import Refused, read_text, short
-from reports.writing import append, write_whole
+from diffae.errors import UserError
+from diffae.files import append, read_text, write_whole
+from reports.reading import LARGEST_TEXT, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
@@ -61,7 +62,7 @@ COLUMNS = tuple(field.name for field in fields(Record))
 FAST = "ab2-v"  # what a row says where `--solver fast` took its steps
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
-LONGEST_CELL, LONGEST_LINE, LARGEST_INTEGER = 10_000, 100_000, 10**15
+LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
 LARGEST_ERROR = 1e150  # its square is a number too
 
 
@@ -78,7 +79,7 @@ def record_key(record: Record) -> str:
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all.
 
-    Raises Refused if two of them are the same number: nobody could tell them apart again.
+    Raises UserError if two of them are the same number: nobody could tell them apart again.
     """
     file = RecordFile(path)
     for record in records:
@@ -97,7 +98,7 @@ class RecordFile:
         self._writer.writerow(COLUMNS)
 
     def add(self, record: Record) -> None:
-        """Raises Refused if the number is there already: nobody could tell the two apart again."""
+        """Raises UserError if the number is there already: nobody could tell the two apart again."""
         self._count += 1
         self._distinct.add(record, f"row {self._count}")
         self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
@@ -115,66 +116,47 @@ class RecordFile:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read a `records.csv`. Raises Refused, a ValueError, naming the file and the line that is not as it should be."""
+    """Read a `records.csv`. Raises UserError, naming the file and the line that is not as it should be."""
     return [record for record, _ in numbered_records(path)]
 
 
 def numbered_records(path: Path) -> list[tuple[Record, str]]:
     """The records of a `records.csv`, each with where it stands: `line 7`."""
-    rows = read_csv(path, COLUMNS)
-    names = tuple(rows[0][0])
-    records = []
-    for cells, where in rows[1:]:
+    distinct, records = Distinct(path), []
+    for cells, where in read_csv(path, COLUMNS)[1:]:
         try:
-            records.append((_parse(dict(zip(names, cells, strict=True))), where))
+            records.append((_parse(dict(zip(COLUMNS, cells, strict=True))), where))
         except ValueError as error:
-            raise Refused(f"{path}, {where}: {error}") from None
-    check_distinct(records, path)
+            raise UserError(f"{path}, {where}: {error}") from None
+        distinct.add(*records[-1])
     return records
 
 
-def read_csv(path: Path, *headers: tuple[str, ...]) -> list[tuple[list[str], str]]:
-    """The rows of a CSV file under one of `headers`, each with where it stands. Raises Refused naming the line.
+def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]:
+    """The rows of a CSV file under `header`, each with where it stands. Raises UserError naming the line.
 
     A cell is one line: one that is not comes of a quote that is not closed, and holds the rows that follow.
     """
-    reader = csv.reader(_lines(path), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, LARGEST_TEXT), newline=""), strict=True)
     rows: list[tuple[list[str], str]] = []
     try:
         for cells in reader:
             where = f"line {reader.line_num}"
-            if not rows and tuple(cells) not in headers:
+            if not rows and tuple(cells) != header:
                 break
             if rows and len(cells) != len(rows[0][0]):
-                raise Refused(f"{path}, {where}: {len(cells)} cells, not {len(rows[0][0])}")
+                raise UserError(f"{path}, {where}: {len(cells)} cells, not {len(rows[0][0])}")
             if any("\n" in cell or "\r" in cell for cell in cells):
-                raise Refused(
+                raise UserError(
                     f"{path}, {where}: a quote that an earlier line opened is closed here"
                 )
-            if max(map(len, cells), default=0) > LONGEST_CELL:
-                raise Refused(f"{path}, {where}: a cell of over {LONGEST_CELL:,} characters")
             rows.append((cells, where))
     except csv.Error as error:
-        raise Refused(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+        raise UserError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
     if not rows:
-        expected = short(",".join(headers[0]), 40)
-        raise Refused(f"{path}: not of this version: its first line is not {expected}")
+        expected = short(",".join(header), 40)
+        raise UserError(f"{path}: not of this version: its first line is not {expected}")
     return rows
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, none longer than a row can be: it would be cut into millions of cells."""
-    for number, line in enumerate(io.StringIO(read_text(path), newline=""), 1):
-        if len(line) > LONGEST_LINE:
-            raise Refused(f"{path}, line {number}: {len(line):,} characters, too long for a row")
-        yield line
-
-
-def check_distinct(records: Iterable[tuple[Record, str]], path: Path) -> None:
-    """Raise Refused if a number is there twice; in two tables it may be, if it is the same in both."""
-    distinct = Distinct(path)
-    for record, where in records:
-        distinct.add(record, where)
 
 
 class Distinct:
@@ -186,12 +168,12 @@ class Distinct:
         self._tables: set[tuple[object, ...]] = set()
 
     def add(self, record: Record, where: str) -> None:
-        """Raise Refused if the number is there already; in two tables it may be, if it is the same in both."""
+        """Raise UserError if the number is there already; in two tables it may be, if it is the same in both."""
         key = _identity(record)
         other, there = self._first.setdefault(key, (record, where))
         same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
         if (record.table, key) in self._tables or not same:
-            raise Refused(
+            raise UserError(
                 f"{self.path}, {where}: the number of {there} again: {short(list(key), 200)}"
             )
         self._tables.add((record.table, key))

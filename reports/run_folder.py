@@ -1,83 +1,110 @@
-"""What the gate reads of a run folder, or of a baseline kept of one: records.csv, influences.npz and run.json.
+"""What is read of a run folder, or of a baseline kept of one: records.csv, times.csv, influences.npz and run.json.
 
 A folder that is damaged, unfinished or lacks a part is refused, for what is not there cannot fail.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reports.brought import metrics_in
+from diffae.errors import UserError
+from reports.brought import metrics_in, tables_in
 from reports.metrics import METRICS, Margin, Metric, Metrics
-from reports.reading import Refused, read_json, short
-from reports.records import Record, numbered_records, read_csv, record_key
+from reports.reading import read_json, short
+from reports.records import Record, numbered_records, read_csv, read_records, record_key
+from reports.specs import TableSpec
 from reports.uncertainty import Uncertainty, error, read_uncertainties
 
-RECORDS, INFLUENCES, RUN, SAMPLES = "records.csv", "influences.npz", "run.json", "samples.csv"
+RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"
+RUN, SAMPLES = "run.json", "samples.csv"
 SCHEMA = 1  # of a run folder: raised where what is in its files means something else
 SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the gate reads of a run folder. `settings` are what a person asked for, by name; `metrics` those that do not
-    ship, as the run folder describes them."""
+    """What is read of a run folder. `settings` are what a person asked for, by name; `metrics` those that do not ship and
+    `specs` its tables, as the run folder describes them; `times` the numbers of the machine, `notes` its run.json.
+
+    `label` is a person's own name for it, if there is one.
+    """
 
     folder: Path
-    records: dict[str, Record]
+    rows: tuple[Record, ...]
     uncertainties: dict[str, Uncertainty]
     protocols: dict[str, dict[str, Any]]
     settings: dict[str, Any] = field(default_factory=dict)
     has_influences: bool = True
     metrics: dict[str, Metric] = field(default_factory=dict)
+    times: tuple[Record, ...] = ()
+    specs: tuple[TableSpec, ...] = ()
+    label: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """The rows by `record_key`."""
+        return {record_key(record): record for record in self.rows}
 
 
 def read_notes(folder: Path) -> dict[str, Any]:
-    """The run.json of a finished run. Raises Refused, naming the file, of another schema or of a run that is not complete."""
+    """The run.json of a finished run. Raises UserError, naming the file, of another schema or of a run that is not complete."""
     path = folder / RUN
     notes = read_json(path)
     check_schema(path, notes)
     if notes.get("complete") is not True:
-        raise Refused(f"{path}: the run is not complete; run its command again to finish it")
+        raise UserError(f"{path}: the run is not complete; run its command again to finish it")
     return notes
 
 
 def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
-    """Raise Refused unless the run.json at `path`, which holds `notes`, is of this version."""
+    """Raise UserError unless the run.json at `path`, which holds `notes`, is of this version."""
     if (found := notes.get("schema")) != SCHEMA:
         version = "of no schema" if found is None else f"of schema {short(found, 40)}"
-        raise Refused(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
+        raise UserError(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
 
 
-def read_run(folder: Path) -> Run:
-    """Read a run folder, or a baseline kept of one. Raises Refused naming the file that is not as it should be."""
+def read_run(folder: Path, label: str = "") -> Run:
+    """Read a run folder, or a baseline kept of one. Raises UserError naming the file that is not as it should be."""
+    notes = read_notes(folder)
     numbered = numbered_records(folder / RECORDS)
     if not numbered:
-        raise Refused(f"{folder / RECORDS}: no rows")
-    notes = read_notes(folder)
+        raise UserError(f"{folder / RECORDS}: no rows")
     protocols = _objects(folder / RUN, notes, "protocols")
     for record, where in numbered:
         if record.protocol and record.protocol not in protocols:
             known = f"{RUN} has no protocol {short(record.protocol, 40)}"
-            raise Refused(f"{folder / RECORDS}, {where}: {known}")
-    path = folder / INFLUENCES
-    has_influences = path.exists() or path.is_symlink()
-    uncertainties = read_uncertainties(path) if has_influences else {}
-    records = {record_key(record): record for record, _ in numbered}
-    _check_errors(path, records, uncertainties)
+            raise UserError(f"{folder / RECORDS}, {where}: {known}")
     settings = notes.get("settings", {})
     if not isinstance(settings, dict):
-        raise Refused(f"{folder / RUN}: settings is no object")
-    metrics = metrics_in(folder / RUN, notes)
-    return Run(folder, records, uncertainties, protocols, settings, has_influences, metrics)
+        raise UserError(f"{folder / RUN}: settings is no object")
+    times, influences = folder / TIMES, folder / INFLUENCES
+    has_influences = os.path.lexists(influences)
+    run = Run(
+        folder,
+        tuple(record for record, _ in numbered),
+        read_uncertainties(influences) if has_influences else {},
+        protocols,
+        settings,
+        has_influences,
+        metrics_in(folder / RUN, notes),
+        tuple(read_records(times)) if os.path.lexists(times) else (),
+        tables_in(folder / RUN, notes),
+        label,
+        notes,
+    )
+    _check_errors(influences, run.records, run.uncertainties)
+    return run
 
 
 def _objects(path: Path, notes: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     found = notes.get(name)
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-        raise Refused(f"{path}: no {name}; give the folder of a finished run")
+        raise UserError(f"{path}: no {name}; give the folder of a finished run")
     return found
 
 
@@ -96,7 +123,7 @@ def _check_errors(
             continue
         stderr = record.stderr
         if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
-            raise Refused(
+            raise UserError(
                 f"{path}: not of this records.csv: a standard error of {ours.stderr:.3g} where "
                 f"the row has {stderr if stderr is None else f'{stderr:.3g}'} ({short(key, 200)})"
             )
@@ -107,38 +134,27 @@ def _check_errors(
 
 
 def read_margins(
-    path: Path | None = None, measured: Iterable[str] = (), brought: Metrics | None = None
+    path: Path | None = None, measured: Collection[str] = (), brought: Metrics | None = None
 ) -> dict[str, Margin]:
     """Margins by metric: those of the table of metrics and of what runs have `brought`, or from a CSV file.
 
-    Raises Refused naming the file and line of what is wrong, and of a metric that has neither a margin in the table
+    Raises UserError naming the file and line of what is wrong, and of a metric that has neither a margin in the table
     nor is among those `measured`: a margin of a misspelt metric would count for nothing.
     """
     rows = {**METRICS, **(brought or {})}
     ours = {name: row.margin for name, row in rows.items() if row.margin is not None}
     if path is None:
         return ours
-    known, found = set(ours) | set(measured), {}
-    for name, (margin, where) in _margins(path):
+    found: dict[str, Margin] = {}
+    for (name, size, of, why), at in read_csv(path, ("metric", "margin", "of", "why"))[1:]:
+        where = f"{path}, {at}"
         if name in found:
-            raise Refused(f"{path}, {where}: {name} is there twice")
-        if name not in known:
-            raise Refused(f"{path}, {where}: no metric {short(name, 40)!r} was measured")
-        found[name] = margin
+            raise UserError(f"{where}: {name} is there twice")
+        if name not in {*ours, *measured}:
+            raise UserError(f"{where}: no metric {short(name, 40)!r} was measured")
+        try:
+            found[name] = Margin(float(size), why, is_share=("value", "share").index(of) == 1)
+        except ValueError:
+            said = "a margin is a number from 0 up, of 'value' or of 'share'"
+            raise UserError(f"{where}: {said}") from None
     return found
-
-
-def _margins(path: Path) -> Iterable[tuple[str, tuple[Margin, str]]]:
-    rows = read_csv(path, ("metric", "margin", "of", "why"))
-    for (name, size, of, why), where in rows[1:]:
-        yield name, (_margin(size, of, why, f"{path}, {where}"), where)
-
-
-def _margin(size: str, of: str, why: str, where: str) -> Margin:
-    try:
-        number = float(size)
-    except ValueError:
-        number = math.nan
-    if of not in ("value", "share") or not 0 <= number < math.inf:
-        raise Refused(f"{where}: a margin is a number from 0 up, of 'value' or of 'share'")
-    return Margin(number, why, is_share=of == "share")

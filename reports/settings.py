@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reports.reading import short
+from reports.reading import part_of, short
 
 FLAGS = ("data", "crop", "device", "precision", "attributes", "weights_dir")
 STEPS = ("reconstruction.steps", "cost.steps", "samples.steps")  # what --steps changes
@@ -51,10 +51,8 @@ def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting of a profile by "section.name"."""
-    sections = profile.get("sections")
-    if not isinstance(sections, dict):
-        return {}
-    parts = {section: part for section, part in sections.items() if isinstance(part, dict)}
+    sections = part_of(profile, "sections")
+    parts = {section: part_of(sections, section) for section in sections}
     return {f"{section}.{name}": part[name] for section, part in parts.items() for name in part}
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from reports.reading import Refused
+from diffae.errors import UserError
+from diffae.files import read_file
 
 CHUNK = "sheet"
 LARGEST = 2**26  # bytes of a PNG
@@ -46,20 +47,16 @@ class ReadSheet:
 
 
 def read_sheet(path: Path) -> ReadSheet:
-    """Read a sheet. Raises Refused naming the file if it is none, or damaged."""
+    """Read a sheet. Raises UserError naming the file if it is none, or damaged."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise Refused(f"{path}: too large for a sheet of pictures")
-        with Image.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as file:
+        with Image.open(io.BytesIO(read_file(path, LARGEST)), formats=["PNG"]) as file:
             picture = file.convert("RGB")  # reads the file to its end, text chunks included
             told = json.loads(file.text[CHUNK])  # type: ignore[attr-defined]
         return _sheet(told, picture)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, Refused):
-            raise
-        raise Refused(f"{path}: not a sheet of pictures of a run, or damaged") from None
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{path}: not a sheet of pictures of a run, or damaged") from None
     except Image.DecompressionBombError:
-        raise Refused(f"{path}: too large for a sheet of pictures") from None
+        raise UserError(f"{path}: too large for a sheet of pictures") from None
 
 
 def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:

@@ -7,14 +7,13 @@ Each benchmark brings the specs of its tables. Records of a table without one ge
 the headlines of all.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffae.errors import UserError
 from reports import markdown
-from reports.brought import metrics_in, tables_in
 from reports.layout import (
     FIELD_LABELS,
     Cell,
@@ -25,6 +24,7 @@ from reports.layout import (
     Value,
     at_largest_steps,
     build,
+    cell_text,
     choose,
     field_text,
     shown_fields,
@@ -32,15 +32,12 @@ from reports.layout import (
 from reports.metrics import METRICS, Metrics, with_stand_ins
 from reports.numbers import (
     detectable_change,
-    error_text,
     heading,
     number_text,
-    reference_text,
-    value_text,
 )
-from reports.reading import Refused, short
-from reports.records import COLUMNS, Record, read_records
-from reports.run_folder import read_notes
+from reports.reading import short
+from reports.records import COLUMNS, Record
+from reports.run_folder import Run
 from reports.shown import extra_columns, is_pooled
 from reports.specs import TableSpec
 
@@ -54,40 +51,27 @@ def write_tables(
     title: str,
     context: Mapping[str, str],
     specs: Iterable[TableSpec] = (),
-) -> list[Path]:
+) -> None:
     """Write `overview` and each table that `records` hold to `out`, as NAME.md and NAME.csv.
 
     Every Markdown file has `title` at its head and `context` (run, profile, ...) at its foot. The
-    CSV files hold the same records with plain numbers. Returns the files written. Raises
-    ValueError if two records claim one cell.
+    CSV files hold the same records with plain numbers. Raises ValueError if two records claim one cell.
     """
     out.mkdir(parents=True, exist_ok=True)
-    written = []
     for table in build_tables(records, specs):
-        written += write_table(table, out, title, context)
-    return written
+        write_table(table, out, title, context)
 
 
-def write_table(table: Table, out: Path, title: str, context: Mapping[str, str]) -> list[Path]:
-    """Write one table to the folder `out`, as NAME.md and NAME.csv, and return both."""
-    page, data = out / f"{table.name}.md", out / f"{table.name}.csv"
-    page.write_text(markdown.render(table, title, context), encoding="utf-8")
-    to_frame(table).to_csv(data, index=False, lineterminator="\n")
-    return [page, data]
+def write_table(table: Table, out: Path, title: str, context: Mapping[str, str]) -> None:
+    """Write one table to the folder `out`, as NAME.md and NAME.csv."""
+    page = markdown.render(table, title, context)
+    (out / f"{table.name}.md").write_text(page, encoding="utf-8")
+    to_frame(table).to_csv(out / f"{table.name}.csv", index=False, lineterminator="\n")
 
 
-def tables_of(folder: Path) -> list[Table]:
-    """The tables of a run folder, made from its records.csv and times.csv and what its run.json says of tables and
-    metrics.
-
-    Raises Refused naming the file that is not as it should be.
-    """
-    path, notes = folder / "run.json", read_notes(folder)
-    known = METRICS | metrics_in(path, notes)
-    records, specs = read_records(folder / "records.csv"), tables_in(path, notes)
-    times = folder / "times.csv"
-    timed = read_records(times) if os.path.lexists(times) else []
-    return all_tables(records, timed, specs, known, folder)
+def tables_of(run: Run) -> list[Table]:
+    """The tables of a run, made from its numbers and what it says of tables and metrics. Raises UserError."""
+    return all_tables(run.rows, run.times, run.specs, METRICS | run.metrics, run.folder)
 
 
 def all_tables(
@@ -97,12 +81,12 @@ def all_tables(
     known: Metrics,
     where: object,
 ) -> list[Table]:
-    """The overview, the tables of `records`, and those of `times`. Raises Refused, naming `where`, if there are none."""
+    """The overview, the tables of `records`, and those of `times`. Raises UserError, naming `where`, if there are none."""
     try:
         overview, *tables = build_tables(records, specs, known)
         return [overview, *tables, *build_tables(times, specs, known)[1:]]
     except ValueError as error:
-        raise Refused(f"{where}: {short(error, 200)}") from None
+        raise UserError(f"{where}: {short(error, 200)}") from None
 
 
 def build_tables(
@@ -155,22 +139,11 @@ def _printed(panel: Panel, known: Metrics) -> "pd.DataFrame":
         if headers[column].startswith("published"):  # whose that is, stands on its left
             headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
     frame = pd.DataFrame(
-        [[_cell_text(cell, known) for cell in row] for row in panel.rows], columns=headers
+        [[cell_text(cell, known) for cell in row] for row in panel.rows], columns=headers
     )
     if panel.heading:
         frame.insert(0, "metric", panel.heading)
     return frame
-
-
-def _cell_text(cell: Cell, known: Metrics) -> str:
-    """A cell as plain text."""
-    if isinstance(cell, Label):
-        return cell.text
-    if cell.record is None:
-        return ""
-    if isinstance(cell, Reference):
-        return reference_text(cell.record, known)
-    return value_text(cell.record, known) + error_text(cell.record, known)
 
 
 def safe_cell(value: object) -> object:

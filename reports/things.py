@@ -1,18 +1,21 @@
 """Which runs are one thing in a table, and the means of those that are: seeds, or trainings that were given one name."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from diffae.errors import UserError
 from reports.alike import instrument
-from reports.labels import labels_of
 from reports.metrics import METRICS, comparable_n
-from reports.reading import Refused, short
+from reports.reading import short
 from reports.records import Record, record_key
+from reports.run_folder import Run
 from reports.shown import Shown
-from reports.sources import Source
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,15 @@ class Thing:
     """What stands in a table under one name: a run, or several that are seeds of it. `name` is empty for a run alone."""
 
     name: str
-    sources: tuple[Source, ...]
+    sources: tuple[Run, ...]
 
     @property
     def protocols(self) -> dict[str, dict[str, Any]]:
         return {key: fields for source in self.sources for key, fields in source.protocols.items()}
 
 
-def things_of(sources: Sequence[Source]) -> tuple[Thing, ...]:
-    groups: list[list[Source]] = []
+def things_of(sources: Sequence[Run]) -> tuple[Thing, ...]:
+    groups: list[list[Run]] = []
     for source in sources:
         group = next((g for g in groups if _one_thing(g[0], source)), None)
         if group is None:
@@ -39,12 +42,53 @@ def things_of(sources: Sequence[Source]) -> tuple[Thing, ...]:
     return tuple(Thing(name, tuple(g)) for name, g in zip(names, groups, strict=True))
 
 
-def _one_thing(first: Source, other: Source) -> bool:
+def _one_thing(first: Run, other: Run) -> bool:
     if first.label or other.label:
         return first.label == other.label
     a, b = ({k: v for k, v in s.settings.items() if k != "seed"} for s in (first, other))
     seeds = first.settings.get("seed"), other.settings.get("seed")
     return bool(a) and a == b and None not in seeds and seeds[0] != seeds[1]
+
+
+# ----------------------------------------------------------------------------------------------
+# What they are called
+
+
+def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """A name for each group of runs: its label, else the shortest part of its first folder's path that no other has."""
+    parts = _parts_that_differ([_folder(group) for group in groups])
+    names = [group[0].label or part for group, part in zip(groups, parts, strict=True)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two runs would be called {name}; name them: NAME=RUN")
+    return names
+
+
+def _folder(group: Sequence[Run]) -> Path:
+    """The folder of a run; of several beside each other, what their names begin with."""
+    paths = [Path(os.path.abspath(source.folder)) for source in group]
+    letters = zip(*(path.name for path in paths), strict=False)
+    same = "".join(c[0] for c in takewhile(lambda c: len(set(c)) == 1, letters)).rstrip("-_. ")
+    beside = len({path.parent for path in paths}) == 1
+    return paths[0].with_name(same) if len(paths) > 1 and beside and same else paths[0]
+
+
+def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
+    """Of paths that end alike (`a/run`, `b/run`) the part that tells them apart (`a`, `b`), or the shortest end that does."""
+    parts = [path.relative_to(path.anchor).parts for path in paths]
+    shortest = min(map(len, parts))
+    for k in range(1, shortest + 1):
+        if len({part[-k] for part in parts}) == len(parts):
+            return [part[-k] for part in parts]
+    for k in range(2, max(map(len, parts)) + 1):
+        ends = ["/".join(part[-k:]) for part in parts]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [part[-1] for part in parts]
+
+
+# ----------------------------------------------------------------------------------------------
+# Their means
 
 
 def pooled(thing: Thing, what: str) -> list[Shown]:
@@ -60,7 +104,9 @@ def pooled(thing: Thing, what: str) -> list[Shown]:
     try:
         return [_mean(group, len(by_run), thing) for group in groups.values()]
     except OverflowError:
-        raise Refused(f"{thing.sources[0].folder}: numbers too large to take their mean") from None
+        raise UserError(
+            f"{thing.sources[0].folder}: numbers too large to take their mean"
+        ) from None
 
 
 def shown(record: Record, **more: Any) -> Shown:
@@ -111,7 +157,7 @@ def _check_repeated(thing: Thing) -> None:
     for i, source in enumerate(thing.sources):
         for other in thing.sources[:i]:
             if source.settings and source.settings == other.settings:
-                raise Refused(
+                raise UserError(
                     f"{source.folder}: has the settings, weights and seed of {other.folder}; it is no other run of "
                     f"{short(thing.name or 'it', 40)}, leave it out or give it another name"
                 )
@@ -128,7 +174,7 @@ def _check_alike(thing: Thing, groups: Iterable[Sequence[Record]]) -> None:
                 k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)
             ):
                 folders = " and ".join(str(source.folder) for source in thing.sources[:2])
-                raise Refused(
+                raise UserError(
                     f"{folders}: no seeds of one thing, their protocols differ in {short(differing[0], 40)} "
                     f"({short(first.benchmark, 40)}); give them two names"
                 )

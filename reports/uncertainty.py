@@ -18,6 +18,10 @@ import hashlib
 import io
 import json
 import math
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +30,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from reports.npz import read_arrays
-from reports.reading import Refused, short
-from reports.writing import write_whole
+from diffae.errors import UserError
+from diffae.files import read_file, write_whole
+from reports.reading import MEBIBYTE, short
 
 Floats = NDArray[np.floating]
 
@@ -55,6 +59,20 @@ class Influence:
 
 Uncertainty = tuple[Influence, ...]
 UNKNOWN: Uncertainty = ()
+LARGEST_FILE = 512 * MEBIBYTE  # of influences, packed and unpacked
+# What reading a damaged file may raise.
+DAMAGE = (
+    KeyError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    MemoryError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+)
+DAMAGE += (tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile)
 NO_SINGLE, FEWEST = (
     ("blocks", "seeds"),
     5,
@@ -154,7 +172,9 @@ def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
             parts.append((part.variance, part.df))
         else:
             if len(part.values) != len(shared.values):
-                raise Refused(f"{part.units}: {len(shared.values)} units became {len(part.values)}")
+                raise UserError(
+                    f"{part.units}: {len(shared.values)} units became {len(part.values)}"
+                )
             change = np.subtract(part.values, shared.values, dtype=np.float64)
             parts.append((_sum_of_squares(change), part.df))
     parts += [(part.variance, part.df) for part in theirs.values()]
@@ -241,10 +261,11 @@ def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) ->
 
 
 def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
-    """Read what `write_uncertainties` wrote. Raises Refused, a ValueError, naming the file if it is something else."""
-    arrays = dict(read_arrays(path))
+    """Read what `write_uncertainties` wrote. Raises UserError, naming the file if it is something else."""
+    content = read_file(path, LARGEST_FILE)
     found: dict[str, Uncertainty] = {}
     try:
+        arrays = _arrays(content)
         for number, (key, units) in enumerate(_index(arrays)):
             values = arrays[str(number)]
             if values.dtype != np.float32 or values.ndim != 1 or not _two_or_more_finite(values):
@@ -252,9 +273,19 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
             if units in {part.units for part in found.get(key, ())}:
                 raise ValueError(f"influence {number} is of units that the number has already")
             found[key] = (*found.get(key, ()), Influence(units, values))
-    except (KeyError, ValueError, TypeError, RecursionError) as reason:
-        raise Refused(f"{path}: not the influences of a run: {short(reason)}") from None
+    except DAMAGE as reason:
+        raise UserError(f"{path}: not the influences of a run: {short(reason)}") from None
     return found
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an npz file that may be anybody's, by name: it says how much it unpacks to, and no more is unpacked."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+    if total > LARGEST_FILE:
+        raise ValueError(f"it unpacks to {total:,} bytes, more than {LARGEST_FILE:,}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: np.asarray(array) for name, array in arrays.items()}
 
 
 def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:

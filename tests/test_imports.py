@@ -21,7 +21,7 @@ ALLOWED = {
     "benchmarks": PACKAGES,
 }
 # What `reports` and `probes` may use of diffae.
-SYSTEM = {"diffae.cli", "diffae.files", "diffae.errors"}
+SYSTEM = {"diffae.cli", "diffae.files", "diffae.errors", "diffae.settings"}
 # Within benchmarks, each may import those before it.
 LAYERS = ("runtime", "metrics", "systems", "core", "tasks")
 ENTRIES = ("api", "run", "measure", "console", "commands", "evaluate", "evaluate_iter", "Results")

@@ -6,14 +6,15 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from reports.reading import Refused, short
+from diffae.errors import UserError
+from reports.reading import short
 
 KEPT = ("records.csv", "run.json", "influences.npz")
 LARGEST = 256 << 20  # bytes of one of them
 
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """Write the KEPT files of a zip to the new `folder`, whatever else is in it. Raises Refused if it has no run."""
+    """Write the KEPT files of a zip to the new `folder`, whatever else is in it. Raises UserError if it has no run."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
@@ -26,11 +27,9 @@ def unpack(content: bytes, folder: Path) -> Path:
         RuntimeError,
         ValueError,
     ) as error:
-        if isinstance(error, Refused):
-            raise
-        raise Refused(f"the baseline's artifact is not a zip: {short(error)}") from None
+        raise UserError(f"the baseline's artifact is not a zip: {short(error)}") from None
     if missing := [name for name in KEPT[:2] if name not in found]:
-        raise Refused(
+        raise UserError(
             f"the baseline's artifact has no {' and no '.join(missing)}; is it another's?"
         )
     folder.mkdir()
@@ -53,5 +52,5 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     with archive.open(name) as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise Refused(f"the baseline's artifact: {name} has more than {LARGEST:,} bytes")
+        raise UserError(f"the baseline's artifact: {name} has more than {LARGEST:,} bytes")
     return data

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.reading import Refused, short
+from diffae.errors import UserError
+from reports.reading import short
 
 ATTEMPTS, PAUSE = 3, 2.0  # of a request, and seconds before the second
 TIMEOUT, LONGEST = 20.0, 300.0  # seconds without a byte, and in all
@@ -175,7 +176,7 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
     """
     comments = f"/repos/{repository}/issues/{number}/comments"
     for attempt in range(ATTEMPTS):
-        if (found := _comment(api, comments, marker)) is not None:
+        if (found := find_comment(api, repository, number, marker)) is not None:
             api.ask("PATCH", f"/repos/{repository}/issues/comments/{found}", {"body": body})
             return "updated"
         try:
@@ -190,11 +191,7 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
 
 def find_comment(api: Api, repository: str, number: int, marker: str) -> int | None:
     """The id of the comment that `keep_comment` would update. Raises Unanswered."""
-    return _comment(api, f"/repos/{repository}/issues/{number}/comments", marker)
-
-
-def _comment(api: Api, comments: str, marker: str) -> int | None:
-    for comment in api.pages(comments):
+    for comment in api.pages(f"/repos/{repository}/issues/{number}/comments"):
         text, by = comment.get("body"), comment.get("user")
         is_bot = isinstance(by, dict) and by.get("type") == "Bot"
         ours = is_bot or comment.get("author_association") in WRITERS
@@ -227,7 +224,7 @@ def _is_of(artifact: Mapping[str, Any], name: str, branch: str) -> bool:
 
 
 def check_repository(repository: str) -> str:
-    """OWNER/NAME as it may stand in an address. Raises Refused."""
+    """OWNER/NAME as it may stand in an address. Raises UserError."""
     if not re.fullmatch(r"[\w.-]{1,100}/[\w.-]{1,100}", repository, re.ASCII):
-        raise Refused(f"GITHUB_REPOSITORY is {short(repr(repository), 60)}, not OWNER/NAME")
+        raise UserError(f"GITHUB_REPOSITORY is {short(repr(repository), 60)}, not OWNER/NAME")
     return repository

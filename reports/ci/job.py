@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffae.errors import UserError
 from reports.ci.github import Api, check_repository
 from reports.gate_page import of_command
-from reports.reading import Refused, read_json, short
+from reports.reading import part_of, read_json, short
 
 ARTIFACT = "artifact"
 COMMENTS = ("always", "on-failure", "never")
@@ -50,19 +51,19 @@ class Job:
 
     @property
     def default_branch(self) -> str:
-        found = _object(self.event, "repository").get("default_branch")
+        found = part_of(self.event, "repository").get("default_branch")
         return found if isinstance(found, str) and found else "main"
 
     @property
     def pull_request(self) -> int | None:
         """Its number; None where a push or a schedule started the workflow."""
-        number = _object(self.event, "pull_request").get("number")
+        number = part_of(self.event, "pull_request").get("number")
         return number if type(number) is int and number > 0 else None
 
     @property
     def commit(self) -> str:
         """What was measured; of a pull request its last commit, not GitHub's merge of it. Empty if it is none."""
-        head = _object(_object(self.event, "pull_request"), "head").get("sha")
+        head = part_of(part_of(self.event, "pull_request"), "head").get("sha")
         found = str(head or self.get("GITHUB_SHA"))
         return found if re.fullmatch(r"[0-9a-f]{7,64}", found) else ""
 
@@ -102,22 +103,22 @@ class Job:
 
 
 def read_job(environ: Mapping[str, str]) -> Job:
-    """Raises Refused if the payload is none."""
+    """Raises UserError if the payload is none."""
     path = environ.get("GITHUB_EVENT_PATH")
     return Job(environ, read_json(Path(path)) if path else {})
 
 
 def read_inputs(job: Job) -> Inputs:
-    """Raises Refused naming the input that is wrong."""
+    """Raises UserError naming the input that is wrong."""
     comment, name = job.get("GATE_COMMENT", COMMENTS[0]), job.get("GATE_NAME", "gate")
     if comment not in COMMENTS:
-        raise Refused(f"comment is {short(repr(comment), 40)}; give {', '.join(COMMENTS)}")
+        raise UserError(f"comment is {short(repr(comment), 40)}; give {', '.join(COMMENTS)}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
         allowed = "up to 60 letters, digits, '.', '_' and '-'"
-        raise Refused(f"name is {short(repr(name), 80)}; give {allowed}")
+        raise UserError(f"name is {short(repr(name), 80)}; give {allowed}")
     accept = job.get("GATE_ACCEPT", "false")
     if accept not in ("true", "false"):
-        raise Refused(f"accept is {short(repr(accept), 40)}; give true or false")
+        raise UserError(f"accept is {short(repr(accept), 40)}; give true or false")
     return Inputs(
         arguments=_words(job, "GATE_ARGUMENTS", "all"),
         compare=_words(job, "GATE_COMPARE", ""),
@@ -136,9 +137,4 @@ def _words(job: Job, name: str, instead: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
-        raise Refused(f"{name} is not a command line ({error}): {short(text)}") from None
-
-
-def _object(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
+        raise UserError(f"{name} is not a command line ({error}): {short(text)}") from None

@@ -1,6 +1,7 @@
 """One self-contained page of finished runs: verdicts, tables, plots and pictures in a single file, for a browser.
 
-    from reports.page import write
+    from reports.run_folder import read_run
+from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
 `reading` reads run folders, `verdicts` says in words what they show, `view` lays out what the page holds,
@@ -11,17 +12,17 @@ page is opened: styles, script, plots and pictures are in it, and its content se
 from collections.abc import Sequence
 from pathlib import Path
 
+from diffae.files import write_whole
 from reports.merging import Merged, merge
-from reports.sources import read_source
-from reports.writing import write_whole
+from reports.run_folder import read_run
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:
     """Write the page of finished run folders to the file `path`, whole or not at all; several stand side by side.
 
-    Raises Refused naming the file of a run folder that is not as it should be, and OSError where the disk refuses.
+    Raises UserError naming the file of a run folder that is not as it should be, and OSError where the disk refuses.
     """
-    write_merged(path, merge([read_source(run) for run in runs]))
+    write_merged(path, merge([read_run(run) for run in runs]))
 
 
 def write_merged(path: Path, merged: Merged) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from reports.numbers import duration
 from reports.page.contest import listed
-from reports.page.reading import Folder, Found
-from reports.reading import short
+from reports.page.reading import Found
+from reports.reading import part_of, short
+from reports.run_folder import Run
 
 MOST_NOTES = 4
 
@@ -22,11 +23,11 @@ def facts(found: Found) -> tuple[tuple[str, str], ...]:
     return (("Systems", _listed(systems)), *shared)
 
 
-def _shared(name: str, rows: Sequence[Mapping[str, str]], folders: Sequence[Folder]) -> str:
+def _shared(name: str, rows: Sequence[Mapping[str, str]], folders: Sequence[Run]) -> str:
     texts = [row.get(name, "not said") for row in rows]
     if len(set(texts)) == 1:
         return texts[0]
-    return "; ".join(f"{folder.name}: {text}" for folder, text in zip(folders, texts, strict=True))
+    return "; ".join(f"{folder.label}: {text}" for folder, text in zip(folders, texts, strict=True))
 
 
 def title(found: Found) -> str:
@@ -43,22 +44,22 @@ def lede(found: Found) -> str:
     return f"{listed(systems) or 'No system'}, by {count} benchmark{'s' * (count != 1)}."
 
 
-def _facts(folder: Folder) -> Iterator[tuple[str, str]]:
+def _facts(folder: Run) -> Iterator[tuple[str, str]]:
     notes = folder.notes
-    settings = _object(notes, "settings")
+    settings = part_of(notes, "settings")
     yield "Data", _text(settings.get("data"))
     yield "Profile", _profile(notes)
     yield "Seed", _text(settings.get("seed"))
     yield "Precision", _text(notes.get("precision"))
     yield "Measured", _when(notes)
     yield "Machine", _text(notes.get("device"))
-    yield "Version", _text(_object(notes, "versions").get("diffae-bench"))
+    yield "Version", _text(part_of(notes, "versions").get("diffae-bench"))
     yield "Commit", _commit(notes)
     yield "Command", _command(notes)
 
 
 def _profile(notes: Mapping[str, Any]) -> str:
-    profile = _object(_object(notes, "settings"), "profile")
+    profile = part_of(part_of(notes, "settings"), "profile")
     name = _text(profile.get("name"))
     changed = profile.get("changed")
     more = [f"{len(changed)} settings changed"] if isinstance(changed, list) and changed else []
@@ -68,36 +69,18 @@ def _profile(notes: Mapping[str, Any]) -> str:
 
 def _when(notes: Mapping[str, Any]) -> str:
     """Since when, and how long all commands together took that worked on the run."""
-    spans = [span for span in map(_span, _invocations(notes)) if span]
-    if not spans:
+    try:
+        spans = [
+            [datetime.fromisoformat(invocation[name]) for name in ("started", "until")]
+            for invocation in notes["invocations"]
+        ]
+        start = spans[0][0]
+        seconds = sum(max((end - begin).total_seconds(), 0) for begin, end in spans)
+    except (LookupError, TypeError, ValueError):
         return "not said"
-    start = spans[0][0]
-    seconds = sum(max((end - begin).total_seconds(), 0) for begin, end in spans)
     more = f" over {len(spans)} commands" if len(spans) > 1 else ""
     took = f", in {duration(seconds)}{more}" if seconds else ""
     return f"{start:%Y-%m-%d %H:%M} {start.tzname() or ''}".strip() + took
-
-
-def _invocations(notes: Mapping[str, Any]) -> list[Any]:
-    """Before 0.7 a run said of its last command alone when it was."""
-    found = notes.get("invocations")
-    return found if isinstance(found, list) else [{**notes, "until": notes.get("ended")}]
-
-
-def _span(invocation: object) -> tuple[datetime, datetime] | None:
-    """From when to when a command worked; until its start where it does not say."""
-    if not isinstance(invocation, Mapping):
-        return None
-    start, end = (_time(invocation.get(name)) for name in ("started", "until"))
-    known = start and end and bool(start.tzinfo) == bool(end.tzinfo)
-    return (start, end if known and end else start) if start else None
-
-
-def _time(text: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
 
 
 def _commit(notes: Mapping[str, Any]) -> str:
@@ -137,7 +120,7 @@ def warnings(found: Found) -> tuple[str, ...]:
     """What takes from the numbers' worth: models that saw the images, precision, caveats of many numbers."""
     said = list(found.remarks)
     for folder in found.folders:
-        seen = _object(folder.notes, "seen_in_training")
+        seen = part_of(folder.notes, "seen_in_training")
         said += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
         if folder.notes.get("precision") not in (None, "float32"):
             said.append(f"Measured in {_text(folder.notes['precision'])}, not in float32.")
@@ -152,11 +135,6 @@ def _caveats(found: Found) -> Iterator[str]:
         yield f"{note} ({count} number{'s' * (count > 1)})"
     if len(counts) > MOST_NOTES:
         yield f"{len(counts) - MOST_NOTES} more notes stand under the tables."
-
-
-def _object(notes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = notes.get(name)
-    return found if isinstance(found, Mapping) else {}
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -23,7 +23,18 @@ TEMPLATE, STYLES, SCRIPT = "page.html.j2", "page.css", "page.js"
 
 def render(found: Found, beside: Path) -> str:
     """The page of `found` as text; links to the run's own files are relative to the folder `beside`."""
-    styles, script = (_source(name) for name in (STYLES, SCRIPT))
+    page = compose(found)
+    return filled(
+        TEMPLATE,
+        _source(SCRIPT),
+        page=page,
+        data=embedded({"numbers": page.numbers}),
+        links=_links(found, beside),
+    )
+
+
+def filled(template: str, script: str, **content: Any) -> str:
+    """A page that stands alone, by one of the templates."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -32,15 +43,9 @@ def render(found: Found, beside: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["unbroken"] = _unbroken
-    page = compose(found)
-    return environment.get_template(TEMPLATE).render(
-        page=page,
-        policy=policy(styles, script),
-        styles=Markup(styles),
-        script=Markup(script),
-        data=embedded({"numbers": page.numbers}),
-        links=_links(found, beside),
-    )
+    styles = _source(STYLES)
+    inlined = {"styles": Markup(styles), "script": Markup(script), "policy": policy(styles, script)}
+    return environment.get_template(template).render(**inlined, **content)
 
 
 def compose(found: Found) -> view.Page:
@@ -48,10 +53,10 @@ def compose(found: Found) -> view.Page:
     numbers = view.Numbers(found.known)
     overview = view.table_view(found.tables[0], numbers)
     sections = view.sections_of(found, numbers)
-    pictures = pictures_of(found)
+    pictures, left_out = pictures_of(found)
     for section in sections:
         section.plots += plots_of(section.benchmark, found)
-        section.figures += [f for f in pictures.figures if f.benchmark == section.benchmark]
+        section.figures += [f for f in pictures if f.benchmark == section.benchmark]
     lead = next((section for section in sections if section.figures), None)
     for section in sections:
         section.strip = strip_of(section.figures, whole=section is lead)
@@ -65,8 +70,8 @@ def compose(found: Found) -> view.Page:
         failures=head.failures(found),
         overview=overview,
         sections=tuple(sections),
-        other_figures=tuple(f for f in pictures.figures if f.id not in placed),
-        left_out=pictures.left_out,
+        other_figures=tuple(f for f in pictures if f.id not in placed),
+        left_out=tuple(left_out),
         numbers=numbers.all(),
         protocols=view.used_protocols(found.records, found),
     )
@@ -112,7 +117,7 @@ def _digest(text: str) -> str:
 
 def _links(found: Found, beside: Path) -> list[tuple[str, str]]:
     """The run's files that lie beside the page, by what they are."""
-    if len(found.folders) > 1 or found.folders[0].path.resolve() != beside.resolve():
+    if len(found.folders) > 1 or found.folders[0].folder.resolve() != beside.resolve():
         return []
     files = {
         "records.csv": "every number of this page",

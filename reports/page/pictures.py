@@ -8,12 +8,12 @@ import base64
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PIL import Image
 
-from reports.page.reading import Folder, Found
-from reports.reading import Refused
+from diffae.errors import UserError
+from reports.page.reading import Found
+from reports.run_folder import Run
 from reports.sheets import ReadSheet, read_sheet
 
 PICTURES = "pictures"
@@ -69,16 +69,8 @@ class Strip:
     caption: str
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """All figures in reading order, and a line for each file that is not shown."""
-
-    figures: tuple[FigureView, ...]
-    left_out: tuple[str, ...]
-
-
-def pictures_of(found: Found) -> Pictures:
-    """The sheets of all folders, as large as the page has room for."""
+def pictures_of(found: Found) -> tuple[list[FigureView], list[str]]:
+    """The sheets of all folders in reading order, as large as the page has room for, and a line for each file that is not shown."""
     sheets, refused = _sheets(found.folders)
     sheets = _ordered(sheets, found)
     largest = max((sheet.cells["width"] for sheet, _, _ in sheets), default=0)
@@ -89,7 +81,7 @@ def pictures_of(found: Found) -> Pictures:
         if sum(figure.size for figure in figures) <= MOST_BYTES:
             break
     kept, dropped = _within(figures, [name for _, _, name in sheets])
-    return Pictures(tuple(_opened(kept)), (*refused, *dropped))
+    return list(_opened(kept)), [*refused, *dropped]
 
 
 def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
@@ -110,26 +102,21 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
     return Strip(tuple(figure.rows[place] for place in places), caption)
 
 
-def _sheets(folders: Sequence[Folder]) -> tuple[list[_Named], list[str]]:
+def _sheets(folders: Sequence[Run]) -> tuple[list[_Named], list[str]]:
     """The sheets of all runs, by name; and a line for each picture that is none."""
     sheets, refused = [], []
     for folder in folders:
-        prefix = f"{folder.name}: " if len(folders) > 1 else ""
-        for path in _files(folder.path / PICTURES):
+        prefix = f"{folder.label}: " if len(folders) > 1 else ""
+        for path in sorted(folder.folder.glob(f"{PICTURES}/*.png")):
             name = f"{prefix}{PICTURES}/{path.name}"
             try:
                 sheets.append((read_sheet(path), prefix, name))
-            except Refused:
-                refused.append(f"{name}: no labelled sheet; runs before 0.6 made none")
+            except UserError:
+                refused.append(f"{name}: no labelled sheet")
     more = len(sheets) - MOST_SHEETS
     if more > 0:
         refused.append(f"{more} sheets after the first {MOST_SHEETS}")
     return sheets[:MOST_SHEETS], refused
-
-
-def _files(folder: Path) -> list[Path]:
-    """The pictures of a run by name."""
-    return sorted(p for p in folder.glob("*.png") if p.is_file()) if folder.is_dir() else []
 
 
 def _ordered(sheets: Iterable[_Named], found: Found) -> list[_Named]:

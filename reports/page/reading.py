@@ -7,32 +7,24 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from diffae.errors import UserError
+from diffae.files import read_text
 from reports.layout import Table
 from reports.merging import Merged, Thing, merge
 from reports.metrics import METRICS, Metrics, comparable_n
-from reports.reading import Refused, read_text, short
+from reports.reading import short
 from reports.records import Record, record_key
-from reports.run_folder import INFLUENCES, SAMPLES, read_notes
-from reports.sources import Source, read_source
+from reports.run_folder import SAMPLES, Run, read_run
 from reports.specs import TableSpec
 from reports.tables import all_tables, safe_cell
-from reports.uncertainty import Uncertainty, read_uncertainties
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A run folder: its `name` on the page, where it is, and its run.json."""
-
-    name: str
-    path: Path
-    notes: Mapping[str, Any]
+from reports.uncertainty import Uncertainty
 
 
 @dataclass(frozen=True)
 class Found:
-    """All that the page shows. `records` are the numbers and times of all folders; `remarks` say how runs differ."""
+    """All that the page shows. `folders` are its runs, labelled by their names on it; `records` are the numbers and times of all folders; `remarks` say how runs differ."""
 
-    folders: tuple[Folder, ...]
+    folders: tuple[Run, ...]
     records: tuple[Record, ...]
     specs: tuple[TableSpec, ...]
     tables: tuple[Table, ...]
@@ -61,32 +53,32 @@ def outlying_image(found: Found, units: int, *pair: Record) -> str:
     return short(max(differences, key=lambda name: abs(differences[name] - mean)))
 
 
-def _scores(folder: Folder, record: Record) -> dict[str, float]:
+def _scores(folder: Run, record: Record) -> dict[str, float]:
     """The scores of a record's images by the names of their files; none where there are none."""
     what = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver")
     wanted = [
         safe_cell("" if getattr(record, n) is None else str(getattr(record, n))) for n in what
     ]
     try:
-        rows = csv.DictReader(read_text(folder.path / SAMPLES).splitlines())
+        rows = csv.DictReader(read_text(folder.folder / SAMPLES).splitlines())
         ours = [row for row in rows if [row[name] for name in what] == wanted]
         return {row["file"]: float(row[record.metric]) for row in ours}
-    except (Refused, KeyError, ValueError, TypeError, csv.Error):
+    except (UserError, KeyError, ValueError, TypeError, csv.Error):
         return {}
 
 
 def read(paths: Sequence[Path]) -> Found:
-    """Read finished run folders. Raises Refused naming the file that is not as it should be."""
-    return found_in(merge([read_source(path) for path in paths]))
+    """Read finished run folders. Raises UserError naming the file that is not as it should be."""
+    return found_in(merge([read_run(path) for path in paths]))
 
 
 def found_in(merged: Merged) -> Found:
-    """What a page of these runs shows. Raises Refused naming the file that is not as it should be."""
+    """What a page of these runs shows. Raises UserError naming the file that is not as it should be."""
     known = METRICS | merged.metrics
     where = ", ".join(str(source.folder) for source in merged.sources)
     tables = all_tables(merged.records, merged.times, merged.specs, known, where)
     return Found(
-        tuple(_folder(thing, source) for thing in merged.things for source in thing.sources),
+        tuple(_named(thing, source) for thing in merged.things for source in thing.sources),
         (*merged.records, *merged.times),
         merged.specs,
         tuple(tables),
@@ -97,14 +89,11 @@ def found_in(merged: Merged) -> Found:
     )
 
 
-def _folder(thing: Thing, source: Source) -> Folder:
-    alone = len(thing.sources) == 1
-    name = thing.name or source.folder.resolve().name
-    return Folder(
-        name if alone else f"{name}/{source.folder.resolve().name}",
-        source.folder,
-        read_notes(source.folder),
-    )
+def _named(thing: Thing, run: Run) -> Run:
+    """A run with its name on the page."""
+    own = run.folder.resolve().name
+    name = thing.name or own
+    return replace(run, label=name if len(thing.sources) == 1 else f"{name}/{own}")
 
 
 def _run_of(record: Record) -> str:
@@ -114,10 +103,9 @@ def _run_of(record: Record) -> str:
 def _uncertainties(merged: Merged) -> Iterator[tuple[tuple[str, str], Uncertainty]]:
     """By the run and the key that a number has among those of all runs."""
     for thing in merged.things:
-        path = thing.sources[0].folder / INFLUENCES
-        if len(thing.sources) > 1 or not path.exists():
+        if len(thing.sources) > 1:
             continue
-        own = read_uncertainties(path)
+        own = thing.sources[0].uncertainties
         for record in merged.records:
             if _run_of(record) not in ("", thing.name):
                 continue

@@ -11,6 +11,7 @@ from reports.markdown import facts, legend
 from reports.metrics import Metrics
 from reports.numbers import (
     error_text,
+    footnote,
     metric_label,
     published_text,
     reference_note,
@@ -207,7 +208,7 @@ def _published(record: Record, known: Metrics, notes: dict[str, int]) -> CellVie
 
 
 def _marks(note: str, notes: dict[str, int]) -> tuple[int, ...]:
-    return (notes.setdefault(note, len(notes) + 1),) if note else ()
+    return (footnote(notes, note),) if note else ()
 
 
 def _sort_of_number(value: float | None) -> str:

@@ -3,16 +3,17 @@
 import json
 from typing import Any
 
+from diffae.errors import UserError
 from reports.numbers import error_text, value_text
-from reports.reading import Refused, short
-from reports.records import HIGHER, LOWER, Record
+from reports.reading import short
+from reports.records import HIGHER, LOWER
 from reports.trend.entries import Entry, Number
 
 LONGEST_BADGE = 100  # characters of its message
 
 
 def badge(entry: Entry, metric: str = "", system: str = "") -> str:
-    """One headline of a run as JSON: the first, or that of a metric and a system. Raises Refused if there is none.
+    """One headline of a run as JSON: the first, or that of a metric and a system. Raises UserError if there is none.
 
     https://shields.io/badges/endpoint-badge
     """
@@ -20,7 +21,9 @@ def badge(entry: Entry, metric: str = "", system: str = "") -> str:
     if not found:
         wanted = " ".join(filter(None, (system, metric)))
         there = ", ".join(dict.fromkeys(f"{n.system} {n.metric}" for n in entry.numbers))
-        raise Refused(f"no headline {short(wanted)!r} for the badge; there are {short(there, 300)}")
+        raise UserError(
+            f"no headline {short(wanted)!r} for the badge; there are {short(there, 300)}"
+        )
     number = found[0]
     content = {
         "schemaVersion": 1,
@@ -69,12 +72,5 @@ def title(number: Number) -> str:
 
 def value_of(number: Number) -> str:
     """The value ± its standard error, in the digits of its metric."""
-    record = _record(number)
     unit = f" {number.unit}" if number.unit else ""
-    return f"{value_text(record)}{error_text(record)}{unit}"
-
-
-def _record(n: Number) -> Record:
-    return Record(
-        n.benchmark, "", n.system, "", "", n.setting, n.steps, n.metric, n.value, stderr=n.stderr
-    )
+    return f"{value_text(number)}{error_text(number)}{unit}"

@@ -4,17 +4,22 @@ What lies along the plots is an `Axis`: `reports.trend.training` has another, of
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from reports.metrics import comparable_n
-from reports.page.html import HERE as PAGE
-from reports.page.html import STYLES, policy
-from reports.page.plots.data import COLOURS, DASHES, LARGEST, MARKERS, Plot, Point, Series, Z
+from reports.page.html import filled
+from reports.page.plots.data import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    Plot,
+    Point,
+    Series,
+    is_drawable,
+    point,
+)
 from reports.page.plots.drawing import draw, place, plain_axes
 from reports.page.plots.lines import paint_line
 from reports.records import HIGHER, LOWER
@@ -88,22 +93,8 @@ def render_page(
     axis: Axis,
 ) -> str:
     """A page of plots as text, which stands alone."""
-    environment = Environment(
-        loader=FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    styles = (PAGE / STYLES).read_text(encoding="utf-8")
-    return environment.get_template("trend.html.j2").render(
-        policy=policy(styles, ""),
-        styles=Markup(styles),
-        words=words,
-        facts=facts,
-        sections=sections,
-        columns=axis.columns,
-    )
+    content = {"words": words, "facts": facts, "sections": sections, "columns": axis.columns}
+    return filled("trend.html.j2", "", **content)
 
 
 def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
@@ -113,13 +104,15 @@ def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     return [
         ("Runs", f"{len(entries)}"),
         ("From", span),
-        ("Data", ", ".join(dict.fromkeys(e.dataset for e in entries if e.dataset)) or "not said"),
-        (
-            "Profile",
-            ", ".join(dict.fromkeys(e.profile for e in entries if e.profile)) or "not said",
-        ),
+        ("Data", each(e.dataset for e in entries)),
+        ("Profile", each(e.profile for e in entries)),
         ("Newest", f"{commit_of(last)}, version {last.version or 'not said'}"),
     ]
+
+
+def each(values: Iterable[str]) -> str:
+    """Several values, each once."""
+    return ", ".join(dict.fromkeys(filter(None, values))) or "not said"
 
 
 def commit_of(entry: Entry) -> str:
@@ -142,10 +135,10 @@ def sections(runs: Runs, axis: Axis, of: str = "") -> list[tuple[str, list[Figur
 
 def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
     """A benchmark's metric with its setting is a figure, a system at its T a line in it."""
-    found: dict[tuple[str, str, str], dict[tuple[str, ...], Numbers]] = {}
+    found: dict[tuple[str, str, str], dict[tuple[object, ...], Numbers]] = {}
     for x, entry in runs:
         for n in entry.numbers:
-            if abs(n.value) < LARGEST:
+            if is_drawable(n):
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
                 group.setdefault(n.series, {})[x] = n
     for i, group in enumerate(found.values()):
@@ -190,7 +183,7 @@ def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
         if before not in (None, alike):
             yield _one(name, points, own)
             points = []
-        points.append(_point(x, number))
+        points.append(point(x, number))
         before = alike
     yield _one(name, points, own)
 
@@ -198,16 +191,6 @@ def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
 def _one(name: str, points: Sequence[Point], own: int) -> Series:
     turn = own // COLOURS
     return Series(name, tuple(points), own % COLOURS, (own + turn) % MARKERS, turn % DASHES)
-
-
-def _point(x: int, n: Number) -> Point:
-    low, high = n.ci_low, n.ci_high
-    if low is None or high is None:
-        half = Z * n.stderr if n.stderr is not None else 0.0
-        low, high = n.value - half, n.value + half
-    if not (abs(low) < LARGEST and abs(high) < LARGEST):
-        low = high = n.value
-    return Point(x, n.value, min(low, n.value), max(high, n.value))
 
 
 def _in_words(numbers: Numbers) -> str:

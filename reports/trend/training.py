@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.reading import Refused, short
+from diffae.errors import UserError
+from reports.reading import short
 from reports.trend.entries import Entry, entry_of
-from reports.trend.page import Axis, Runs, Words, render_page, sections
+from reports.trend.page import Axis, Runs, Words, each, render_page, sections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,14 +22,14 @@ SEEN = re.compile(r"\d{1,15}")
 def evaluations(folder: Path) -> dict[str, Runs]:
     """The evaluations of a training by stage, each with the images seen, ascending.
 
-    A run is EVALUATIONS/STAGE/IMAGES in `folder`, or in a folder in it (the DDIM baseline of an autoencoder). Raises Refused
+    A run is EVALUATIONS/STAGE/IMAGES in `folder`, or in a folder in it (the DDIM baseline of an autoencoder). Raises UserError
     if there is none, or naming the file of one that is not as it should be.
     """
     found: dict[str, list[tuple[int, Entry]]] = {}
     for path in runs_in(folder):
         found.setdefault(path.parent.name, []).append((int(path.name), entry_of(path)))
     if not found:
-        raise Refused(f"{folder}: no evaluations of a training are in it (--evaluate-every N)")
+        raise UserError(f"{folder}: no evaluations of a training are in it (--evaluate-every N)")
     return {stage: sorted(runs, key=lambda run: run[0]) for stage, runs in found.items()}
 
 
@@ -54,13 +55,9 @@ def facts(found: dict[str, Runs]) -> list[tuple[str, str]]:
     spans = [f"{stage}: {len(runs)}, to {runs[-1][0]:,} images" for stage, runs in found.items()]
     return [
         ("Evaluations", "; ".join(spans)),
-        ("Data", _all(e.dataset for e in entries)),
-        ("Profile", _all(e.profile for e in entries)),
+        ("Data", each(e.dataset for e in entries)),
+        ("Profile", each(e.profile for e in entries)),
     ]
-
-
-def _all(values: Iterator[str]) -> str:
-    return ", ".join(dict.fromkeys(value for value in values if value)) or "not said"
 
 
 def _cells(x: int, entry: Entry) -> tuple[str, str]:

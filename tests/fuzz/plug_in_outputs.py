@@ -107,7 +107,7 @@ def stranger(draw) -> Stranger:
 
 
 def measure(folder: Path, given: Stranger) -> None:
-    """Refused, or what a benchmark may rely on."""
+    """UserError, or what a benchmark may rely on."""
     system = checked.build("mine", _factory(given), None, CPU)
     x, z = torch.zeros(IMAGES), torch.zeros(CODES)
     arguments = {

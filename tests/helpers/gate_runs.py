@@ -24,7 +24,7 @@ DIRECTIONS = {
 
 def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **settings) -> Run:
     """A run of means: `scores` maps (system, setting, metric) to values per image, or to one number."""
-    records, uncertainties = {}, {}
+    rows, uncertainties = [], {}
     for (system, setting, metric), values in scores.items():
         one = values is None or np.isscalar(values)
         uncertainty = () if one else of_mean(values, f"images of seed {seed}")
@@ -36,20 +36,20 @@ def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **set
             ci_low=value - half if found else None, ci_high=value + half if found else None,
             n=None if one else len(values), note="no value" if values is None else "",
         )  # fmt: skip
-        records[record_key(record)] = record
+        rows.append(record)
         if uncertainty:
             uncertainties[record_key(record)] = uncertainty
     fields = {"benchmark": "reconstruction", "ssim": "zero padding", "seed": seed} | (
         protocol or {}
     )
-    return Run(Path("run"), records, uncertainties, {f"p{seed}": fields}, settings)
+    return Run(Path("run"), tuple(rows), uncertainties, {f"p{seed}": fields}, settings)
 
 
 def write_run(folder: Path, scores: dict, **more) -> Path:
     """The same as a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     run = make_run(scores, **more)
-    write_records(folder / "records.csv", run.records.values())
+    write_records(folder / "records.csv", run.rows)
     write_uncertainties(folder / "influences.npz", run.uncertainties)
     notes = {"schema": SCHEMA, "complete": True}
     notes |= {"protocols": run.protocols, "settings": run.settings}

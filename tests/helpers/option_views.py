@@ -36,7 +36,6 @@ from diffae.train import trainer
 from diffae.train.presets import PRESETS
 from probes.linear import LinearProbe
 from reports.ci.job import Job, read_inputs
-from reports.reading import Refused
 
 REFUSED = "refused"
 SHORT = {"samples": 8, "batch_size": 4}
@@ -169,7 +168,7 @@ def gate_inputs(words: Sequence[str], out: Path) -> Seen:
     """reports.action: its inputs, which are words NAME=VALUE of the environment."""
     try:
         return vars(read_inputs(Job(dict(word.split("=", 1) for word in words))))
-    except Refused as reason:
+    except UserError as reason:
         return {REFUSED: str(reason)}
 
 

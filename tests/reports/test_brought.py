@@ -8,12 +8,12 @@ from gate_runs import KEY, SSIM, make_run, write_run
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
+from diffae.errors import UserError
 from reports import compare
 from reports.brought import metrics_in, tables_in
 from reports.markdown import render
 from reports.metrics import METRICS, Margin, Metric
 from reports.plain import from_plain, to_plain
-from reports.reading import Refused
 from reports.records import LOWER, Record, write_records
 from reports.run_folder import SCHEMA, read_run
 from reports.specs import TableSpec
@@ -49,19 +49,17 @@ def test_only_what_differs_from_the_defaults_is_written():
         ({"metrics": {"mine": {}}}, "metric mine: no direction"),
         ({"metrics": {"mine": {"speed": 1}}}, "metric mine: there is no field 'speed'"),
         ({"direction": "up"}, "direction 'up' is none of higher, lower, neither"),
-        ({"unit": 1}, "unit is 1, not a text"),
-        ({"title": "x" * 2001}, "title is 'xxx"),
-        ({"digits": True}, "digits is True, not a whole number"),
+        ({"unit": 1}, "unit: must be a text, not 1"),
+        ({"digits": True}, "digits: must be a whole number, not True"),
         ({"digits": 99}, "digits are a number from 0 to 12"),
         ({"margin": 0.1}, "not an object but 0.1"),
-        ({"margin": {"size": "big"}}, "size is 'big', not a number"),
-        ({"margin": {"size": 10**400}}, "size is 1000"),
-        ({"margin": {"size": float("nan")}}, "a margin is a finite number from 0 up"),
-        ({"tables": {}}, "tables is no list of at most 1,000"),
-        ({"tables": [{}] * 1001}, "tables is no list of at most 1,000"),
+        ({"margin": {"size": "big"}}, "size: must be a number, not 'big'"),
+        ({"margin": {"size": 10**400}}, "size: must be a number, not 1000"),
+        ({"margin": {"size": float("nan")}}, "size: must be a finite number"),
+        ({"tables": {}}, "tables is no list"),
         ({"tables": [1]}, "tables: not an object but 1"),
-        ({"rows": "system"}, "rows is 'system', not a list"),
-        ({"rows": [1]}, "rows is 1, not a text"),
+        ({"rows": "system"}, "rows: must be a list, not 'system'"),
+        ({"rows": [1]}, "rows: must be a text, not 1"),
         ({"rows": ["system", "shoe"]}, "table t: no record has a 'shoe'"),
         ({"rows": ["steps"]}, "table t: neither its rows nor its columns name the system"),
         ({"columns": ["setting"]}, "table t: neither its rows nor its columns name the metric"),
@@ -75,7 +73,7 @@ def test_what_is_none_is_refused_by_name(tmp_path, notes, reason):
         plain = to_plain(kind) | notes
         notes = {"tables": [plain]} if kind is SPEC else {"metrics": {"mine": plain}}
     path = tmp_path / "run.json"
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(UserError) as refused:
         tables_in(path, notes)
         metrics_in(path, notes)
     line = str(refused.value)
@@ -113,7 +111,7 @@ def run(tmp_path):
 
 
 def test_tables_are_made_of_the_folder_alone(run):
-    overview, table = tables_of(run)
+    overview, table = tables_of(read_run(run))
     assert "mine" not in METRICS
     page = render(table, "", {})
     assert "mine (m) ↓" in page and " 1,234.6 |" in page and "**7.0**" in page
@@ -125,7 +123,7 @@ def test_tables_are_made_of_the_folder_alone(run):
 def test_times_are_tables_too(run):
     time = Record("b", "fast", "A", "d", "", "", None, "images_per_second", 12.345, unit="images/s")
     write_records(run / "times.csv", [time])
-    *others, fast = tables_of(run)
+    *others, fast = tables_of(read_run(run))
     assert [table.name for table in others] == ["overview", "t"] and fast.name == "fast"
     assert "| 12.35 |" in re.sub(" +", " ", render(fast, "", {}))
 
@@ -168,14 +166,14 @@ def copy_of(folder, to, cells):
 def test_tables_that_cannot_be_made_are_refused(run):
     notes = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(notes | {"tables": [notes["tables"][0]] * 2}))
-    with pytest.raises(Refused, match="two tables would be written to one file: overview, t, t"):
-        tables_of(run)
+    with pytest.raises(UserError, match="two tables would be written to one file: overview, t, t"):
+        tables_of(read_run(run))
 
 
 def test_a_run_without_any_is_read(tmp_path):
     folder = write_run(tmp_path / "old", {KEY: SSIM})
     assert read_run(folder).metrics == {} == make_run({KEY: SSIM}).metrics
-    assert [table.name for table in tables_of(folder)] == ["overview", "table"]
+    assert [table.name for table in tables_of(read_run(folder))] == ["overview", "table"]
 
 
 # ----------------------------------------------------------------------------------------------

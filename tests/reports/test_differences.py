@@ -13,7 +13,7 @@ from reports.differences import table_of_differences
 from reports.make import main
 from reports.merging import merge
 from reports.records import record_key
-from reports.sources import read_source
+from reports.run_folder import read_run
 from reports.uncertainty import error, of_mean, write_uncertainties
 
 RNG = np.random.default_rng(5)
@@ -37,7 +37,7 @@ def run(folder, scores, units="images", seed=0, protocol=None):
     write_run(folder, records, settings=settings, protocols={"p0": PROTOCOL | (protocol or {})})
     if units:
         write_uncertainties(folder / "influences.npz", influences)
-    return read_source(folder)
+    return read_run(folder)
 
 
 def rows(*sources):

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from gate_runs import KEY, SSIM, write_run
 from programs import program
+from refusal import refusal
 from scipy.stats import t
 
+from diffae.errors import UserError
+from diffae.files import append
 from reports import history
-from reports.reading import Refused
 from reports.records import LOWER
 from reports.trend.entries import add, entry_of, read_history
 from reports.trend.exports import badge, for_action
 from reports.trend.page import COMMITS, figures, lines_of, render
-from reports.writing import append
 
 MSE = ("DiffAE", "", "mse")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -74,7 +75,7 @@ def test_a_line_has_the_headlines_with_their_errors_by_commit(tmp_path, file):
 def test_the_same_run_is_not_added_twice(tmp_path, file, capsys):
     run = run_folder(tmp_path / "run")
     for added in (1, 0):
-        assert history.main([str(run), "--file", str(file)]) == 0
+        history.main([str(run), "--file", str(file)])
         said = capsys.readouterr().out
         assert f"{added} of 1 runs added" in said and ("there already" in said) == (not added)
         assert "history.jsonl: one run so far, 2 headlines" in said
@@ -127,7 +128,8 @@ def test_jobs_that_end_at_once_lose_nothing_and_add_nothing_twice(tmp_path, file
         (lambda lines: ["<<<<<<< HEAD", *lines], "line 1: damaged"),
         (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "format 2, and"),
         (lambda lines: [lines[0].replace("2026-01-01T", "yesterday "), *lines[1:]], "line 1: damaged"),
-        (lambda lines: [re.sub(r'"value": [^,]+', '"value": NaN', lines[0]), *lines[1:]], "not finite"),
+        (lambda lines: [re.sub(r'"value": [^,]+', '"value": NaN', lines[0]), *lines[1:]], "must be a finite number"),
+        (lambda lines: [re.sub(r'"value": [^,]+', '"value": null', lines[0]), *lines[1:]], "a number without a value"),
         (lambda lines: [lines[0], lines[1].replace('"higher"', '"up"'), lines[2]], "direction is 'up'"),
         (lambda lines: [lines[0], '{"a": ' * 5000, lines[2]], "line 2: damaged"),
     ],
@@ -137,16 +139,15 @@ def test_a_damaged_line_is_named_and_nothing_is_added(tmp_path, file, capsys, ch
     damaged = "\n".join(change(file.read_text().splitlines())) + "\n"
     file.write_text(damaged)
     new = run_folder(tmp_path / "new", commit="d" * 40)
-    assert history.main([str(new), "--file", str(file)]) == 2
-    error = capsys.readouterr().err
-    assert said in error and f"{file}" in error and error.count("\n") == 1
+    error = refusal(history.main, capsys, new, "--file", file)
+    assert said in error and f"{file}" in error
     assert file.read_text() == damaged
 
 
 def test_a_line_that_was_cut_off_is_not_written_on(tmp_path, file):
     three_runs(tmp_path, file)
     file.write_text(file.read_text()[:-10])
-    with pytest.raises(Refused, match="line 3: was not written to its end"):
+    with pytest.raises(UserError, match="line 3: was not written to its end"):
         add(file, [entry_of(run_folder(tmp_path / "new", commit="d" * 40))])
 
 
@@ -164,12 +165,8 @@ def test_a_line_that_was_cut_off_is_not_written_on(tmp_path, file):
 def test_what_is_wrong_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(tmp_path)
     run_folder(tmp_path / "run")
-    try:
-        status = history.main([*arguments, "--file", "h.jsonl"])
-    except SystemExit as ended:
-        status = ended.code
-    error = capsys.readouterr().err
-    assert status == 2 and said.lower() in error.lower() and error.count("\n") == 1
+    error = refusal(history.main, capsys, *arguments, "--file", "h.jsonl")
+    assert said.lower() in error.lower()
 
 
 def test_a_run_that_is_not_complete_is_no_headline(tmp_path):
@@ -177,7 +174,7 @@ def test_a_run_that_is_not_complete_is_no_headline(tmp_path):
     (run / "run.json").write_text(
         (run / "run.json").read_text().replace('"complete": true', '"complete": false')
     )
-    with pytest.raises(Refused, match="not complete"):
+    with pytest.raises(UserError, match="not complete"):
         entry_of(run)
 
 
@@ -249,7 +246,7 @@ def test_the_page_opens_in_a_browser_without_a_complaint(tmp_path, file):
     chromium = program("chromium")
     three_runs(tmp_path, file)
     page = tmp_path / "trend.html"
-    assert history.main(["--file", str(file), "--page", str(page)]) == 0
+    history.main(["--file", str(file), "--page", str(page)])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         said = []

@@ -8,19 +8,18 @@ import pandas as pd
 import pytest
 from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
 
-from reports.labels import labels_of
+from diffae.errors import UserError
 from reports.make import main
 from reports.merging import merge
-from reports.reading import Refused
-from reports.sources import Source, read_source
-from reports.things import things_of
+from reports.run_folder import Run, read_run
+from reports.things import labels_of, things_of
 
 
 def run(folder, records, seed=0, protocol=None, weights="w0", **settings):
     settings = SETTINGS | {"seed": seed, "weights": {"diffae": weights}} | settings
     protocols = {f"p{seed}": PROTOCOL | {"seed": seed} | (protocol or {})}
     records = [dataclasses.replace(r, protocol=f"p{seed}") for r in records]
-    return read_source(write_run(folder, records, settings=settings, protocols=protocols))
+    return read_run(write_run(folder, records, settings=settings, protocols=protocols))
 
 
 def named(source, label):
@@ -30,7 +29,7 @@ def named(source, label):
 def table(tmp_path, *sources, table=TABLE1):
     """The rows of a table as `reports.make` writes it: the page, and the numbers by system."""
     words = [f"{s.label}={s.folder}" if s.label else str(s.folder) for s in sources]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    main([*words, "--out", str(tmp_path / "out")])
     frame = pd.read_csv(tmp_path / "out/tables" / f"{table}.csv")
     return (tmp_path / "out/tables" / f"{table}.md").read_text(), frame
 
@@ -204,13 +203,13 @@ def test_what_is_no_other_run_of_it_is_refused(other, words, tmp_path):
     a, b = (
         run(tmp_path / k, [number("A", "ssim", 0.9)], **m) for k, m in (("a", {}), ("b", other))
     )
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(UserError, match=words):
         merge([named(a, "x"), named(b, "x")])
 
 
 def test_numbers_that_have_no_mean_are_refused_in_one_line(tmp_path):
     runs = [run(tmp_path / f"s{i}", [number("A", "ssim", 1.7e308)], seed=i) for i in range(2)]
-    with pytest.raises(Refused, match="too large"):
+    with pytest.raises(UserError, match="too large"):
         merge(runs)
 
 
@@ -232,15 +231,13 @@ def test_a_run_given_twice_is_refused_in_one_line(tmp_path, capsys):
     ],
 )
 def test_a_run_is_called_by_what_tells_it_apart(folders, names):
-    sources = [[Source(Path(f), "", (), (), (), {}, {}, {})] for f in folders]
+    sources = [[Run(Path(f), (), {}, {})] for f in folders]
     assert labels_of(sources) == names
 
 
 def test_two_runs_of_one_name_need_names():
-    sources = [
-        [Source(Path(f), label, (), (), (), {}, {}, {})] for f, label in (("/a", "b"), ("/b", ""))
-    ]
-    with pytest.raises(Refused, match="would be called b"):
+    sources = [[Run(Path(f), (), {}, {}, label=label)] for f, label in (("/a", "b"), ("/b", ""))]
+    with pytest.raises(UserError, match="would be called b"):
         labels_of(sources)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.reading import Refused
+from diffae.errors import UserError
 from reports.records import Record, RecordFile, read_records, write_records
 
 ROW = Record("b", "t", "s", "d", "test", "", None, "mse", 0.5)
@@ -42,7 +42,7 @@ def test_a_number_that_is_there_is_refused_across_flushes(tmp_path):
     file = RecordFile(tmp_path / "r.csv")
     file.add(ROW)
     file.flush()
-    with pytest.raises(Refused, match="row 2: the number of row 1 again"):
+    with pytest.raises(UserError, match="row 2: the number of row 1 again"):
         file.add(replace(ROW, value=0.6))
 
 

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from gate_runs import KEY, SSIM, write_run
 
+from diffae import cli
+from diffae.errors import UserError
 from reports import compare
-from reports.npz import LARGEST_UNPACKED, read_arrays
-from reports.reading import Refused, read_json
+from reports.reading import read_json
 from reports.run_folder import read_run
+from reports.uncertainty import read_uncertainties
 
 FILES = ("records.csv", "influences.npz", "run.json")
 
@@ -30,7 +32,7 @@ def folder(tmp_path) -> Path:
 def refusal(folder: Path, megabytes: int = 64) -> str:
     """The line that a folder is refused with, within seconds of CPU time and so much memory."""
     before, peak = os.times(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(UserError) as refused:
         read_run(folder)
     after = os.times()
     assert after.user + after.system - before.user - before.system < 5
@@ -41,13 +43,13 @@ def refusal(folder: Path, megabytes: int = 64) -> str:
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("kind", ["folder", "FIFO", "device", "link"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "link"])
 def test_what_is_no_file_is_refused_and_not_waited_for(folder, file, kind):
     path = folder / file
     path.unlink()
     if kind == "folder":
         path.mkdir()
-    elif kind == "FIFO":
+    elif kind == "pipe":
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero" if kind == "device" else folder / "nothing")
@@ -64,7 +66,7 @@ def test_a_table_that_is_all_cells_takes_no_gigabyte(folder, text):
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_of_terabytes_is_refused(folder, file):
     os.truncate(folder / file, 1 << 42)  # a hole: it takes no place
-    assert f"{1 << 42:,} bytes, more than" in refusal(folder)
+    assert f"{1 << 42:,} bytes, and at most" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +121,10 @@ def archive(path: Path, array: bytes, compression: int = zipfile.ZIP_DEFLATED) -
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (
-            npy(described("<f4", "(1099511627776,)"), b"0" * 8),
-            "whose header says 4,398,046,511,104",
-        ),
-        (npy(described("<f4", "(-2,)"), b"0" * 8), "an array with another header: b\"{'descr'"),
-        (npy(described("<f4", "(2, 1)"), b"0" * 8), "an array with another header"),
-        (npy(described("|O", "(1,)"), b"0" * 8), "an array with another header"),
+        (npy(described("<f4", "(1099511627776,)"), b"0" * 8), "not the influences of a run"),
+        (npy(described("<f4", "(-2,)"), b"0" * 8), "not the influences of a run"),
+        (npy(described("<f4", "(2, 1)"), b"0" * 8), "influence 0 is not a list of two or more"),
+        (npy(described("|O", "(1,)"), b"0" * 8), "Object arrays cannot be loaded"),
         (npy(described("<f4", "(1,)"), b"0" * 4), "influence 0 is not a list of two or more"),
         (npy(described("<f4", "(2,)"), b"\xff" * 8), "influence 0 is not a list of two or more"),
         (npy(described("<i4", "(2,)"), b"0" * 8), "influence 0 is not a list of two or more"),
@@ -140,17 +139,11 @@ def test_arrays_that_are_none(folder, array, reason):
     assert reason in refusal(folder)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_another_compression_is_refused(folder, compression):
-    archive(folder / "influences.npz", npy(described("<f4", "(2,)"), b"0" * 8), compression)
-    assert f"has compression {compression}" in refusal(folder)
-
-
 @pytest.mark.parametrize(
     ("offset", "patch", "reason"),
     [
-        (8, struct.pack("<H", 1), "0.npy is encrypted"),
-        (10, struct.pack("<H", 93), "0.npy has compression 93"),
+        (8, struct.pack("<H", 1), "is encrypted"),
+        (10, struct.pack("<H", 93), "compression method is not supported"),
         (24, struct.pack("<I", 3_500_000_000), "it unpacks to 3,500,000"),
     ],
 )
@@ -172,16 +165,8 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_cut_off(tmp_path):
         at = content.rfind(mark) + offset
         content[at : at + 4] = struct.pack("<I", 100)
     path.write_bytes(content)
-    with pytest.raises(Refused, match="not the influences of a run"):
-        list(read_arrays(path))
-    assert LARGEST_UNPACKED > 100
-
-
-def test_two_indices_are_refused(folder):
-    path = folder / "influences.npz"
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as file:
-        file.writestr("index.npy", b"")
-    assert "two arrays have one name" in refusal(folder)
+    with pytest.raises(UserError, match="not the influences of a run"):
+        read_uncertainties(path)
 
 
 @pytest.mark.parametrize(
@@ -217,41 +202,23 @@ def test_an_ascii_terminal_gets_escapes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    assert compare.main([str(base), str(new)]) == 1
-    sys.stdout.flush()
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda: compare.main([str(base), str(new)]))
+    assert ended.value.code == 1
     written = sys.stdout.buffer.getvalue().decode("ascii")
     assert r"Gr\xf6\xdfe" in written and "\n::error" in written
 
 
-def full() -> io.TextIOWrapper:
-    return open("/dev/full", "w")
-
-
-def test_a_full_disk_behind_standard_error_changes_no_status(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", full())
-    assert compare.main([str(folder), str(tmp_path / "nowhere")]) == 2
-    monkeypatch.setattr(sys, "stderr", full())
-    with pytest.raises(SystemExit) as ended:
-        compare.main(["--alpha", "x"])
-    assert ended.value.code == 2
-
-
-def test_a_full_disk_behind_standard_output_is_named(folder, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdout", full())
-    assert compare.main([str(folder), str(folder)]) == 2
-    assert capsys.readouterr().err == "error: standard output: No space left on device\n"
-
-
-def test_python_itself_ends_with_that_status_too(folder, tmp_path):
-    for streams, status in (({"stderr": full()}, 2), ({"stdout": full()}, 2)):
-        other = tmp_path / "nowhere" if "stderr" in streams else folder
+def test_a_full_disk_behind_a_stream_is_status_2(folder, tmp_path):
+    for stream, other in (("stderr", tmp_path / "nowhere"), ("stdout", folder)):
+        streams = {stream: open("/dev/full", "w")}
         arguments = [sys.executable, "-m", "reports.compare", str(folder), str(other)]
-        assert subprocess.run(arguments, check=False, **streams).returncode == status
+        assert subprocess.run(arguments, check=False, **streams).returncode == 2
 
 
 def test_a_line_is_short_and_harmless_whatever_it_quotes(tmp_path):
     path = tmp_path / "run.json"
     path.write_text(json.dumps(["\x1b[31m" + "x" * 100_000]))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(UserError) as refused:
         read_json(path)
     assert len(str(refused.value)) < 200 + len(str(path)) and str(refused.value).isprintable()

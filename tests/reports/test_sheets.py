@@ -8,8 +8,8 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from diffae.eight_bit import to_uint8
+from diffae.errors import UserError
 from diffae.sheet import Sheet, in_rows, write
-from reports.reading import Refused
 from reports.sheets import read_sheet
 
 HOSTILE = '<script>alert("1")</script>, "quoted" | $x_1$ %s \\input{a} é 顔'
@@ -91,7 +91,7 @@ def test_a_png_that_is_no_sheet_is_refused_by_name(tmp_path, text):
     if text is not None:
         chunks.add_itxt("sheet", text)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=chunks)
-    with pytest.raises(Refused, match="a.png: not a sheet of pictures"):
+    with pytest.raises(UserError, match="a.png: not a sheet of pictures"):
         read_sheet(tmp_path / "a.png")
 
 
@@ -100,5 +100,5 @@ def test_a_whole_sheet_is_needed(tmp_path):
     whole = (tmp_path / "a.png").read_bytes()
     for cut in (0, 10, len(whole) // 2):
         (tmp_path / "b.png").write_bytes(whole[:cut])
-        with pytest.raises(Refused, match="b.png: not a sheet"):
+        with pytest.raises(UserError, match="b.png: not a sheet"):
             read_sheet(tmp_path / "b.png")

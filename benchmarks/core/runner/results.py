@@ -47,7 +47,7 @@ class Results:
 
     @classmethod
     def of(cls, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row]) -> "Results":
-        """Collect `rows`. Raises Refused, a ValueError, if a number is there twice."""
+        """Collect `rows`. Raises UserError, if a number is there twice."""
         kept = list(rows)
         context, distinct = evaluation.context, Distinct(Path("results"))
         for count, row in enumerate(kept, 1):
@@ -155,7 +155,7 @@ class Results:
         "base"), worst first: is it worse here by more than a margin and by more than chance? What the
         verdicts mean: `diffae-bench docs numbers`. The frame's `attrs` name the two.
 
-        Raises Refused, a ValueError, if a number was measured otherwise there.
+        Raises UserError, if a number was measured otherwise there.
         """
         import pandas as pd
 
@@ -179,10 +179,9 @@ class Results:
 
     def as_run(self, called: str = "these results") -> gate.Run:
         """What the gate compares; `called` is what its messages say."""
-        records: dict[str, Record] = {record_key(row): row for row in self.rows}
         return gate.Run(
             folder=Path(called),
-            records=records,
+            rows=self.rows,
             uncertainties={
                 record_key(row): row.uncertainty for row in self.rows if row.uncertainty
             },

@@ -27,7 +27,6 @@ from diffae.files import is_partial, read_text, write_whole, writing
 from diffae.lock import foreign, lock_folder
 from reports import page
 from reports.brought import described
-from reports.reading import Refused
 from reports.records import RecordFile, record_key, write_records
 from reports.run_folder import SCHEMA, check_schema
 from reports.settings import settings_of
@@ -144,7 +143,7 @@ def _note(path: Path) -> dict[str, Any]:
         if isinstance(content["settings"], dict):
             check_schema(path, content)
             return content
-    except Refused as reason:
+    except UserError as reason:
         raise UserError(f"{reason} into another --out") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
@@ -246,7 +245,7 @@ class RunFolder:
         try:
             with writing(self.out / PAGE, ANOTHER_OUT):
                 page.write(self.out / PAGE, [self.out])
-        except Refused as reason:
+        except UserError as reason:
             raise UserError(f"{self.out}: is whole but for {PAGE}: {reason}") from None
 
     def _flush(self) -> None:

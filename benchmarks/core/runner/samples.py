@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.core.rows import Row
 from diffae.data import Dataset
+from diffae.files import write_whole
 from reports.tables import safe_cell
-from reports.writing import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd

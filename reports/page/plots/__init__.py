@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from reports.page.plots.data import Plot, Series
 from reports.page.plots.dots import by_attribute, by_class, nearest, path_length, samples
 from reports.page.plots.edits import identity
-from reports.page.plots.lines import by_calls, by_steps, over_t, samples_by_steps
-from reports.page.plots.scatter import by_cost, by_size
+from reports.page.plots.lines import by_calls, by_cost, by_size, by_steps, over_t, samples_by_steps
 from reports.page.reading import Found
 
 Draw = Callable[[Found], Iterator[Plot]]

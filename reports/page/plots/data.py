@@ -54,10 +54,10 @@ class Plot:
 
 def numbers_of(found: Found, table: str, wanted: Callable[[Record], bool]) -> list[Record]:
     """The records of `table` that can be drawn."""
-    return [r for r in found.records if r.table == table and _is_drawable(r) and wanted(r)]
+    return [r for r in found.records if r.table == table and is_drawable(r) and wanted(r)]
 
 
-def _is_drawable(record: Record) -> bool:
+def is_drawable(record: Record) -> bool:
     return record.value is not None and abs(record.value) < LARGEST
 
 
@@ -115,7 +115,9 @@ def _one(
 ) -> Series:
     marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
     name = ", ".join(part for part in key if part)
-    ordered = tuple(sorted(points, key=lambda p: p.x))
+    ordered = tuple(
+        sorted(dict.fromkeys(points), key=lambda p: p.x)
+    )  # a number may stand in two tables
     return Series(name, ordered, own % COLOURS, marker, setting % DASHES)
 
 

@@ -1,14 +1,16 @@
-"""Quality against the number of steps, against network calls, and against the noise level: lines with intervals."""
+"""Quality against the number of steps, network calls, the noise level, the size of the code and operations."""
 
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from reports.layout import at_largest_steps
 from reports.numbers import heading
 from reports.page.plots.data import (
     Plot,
     Series,
+    are_few,
     first_metric,
     grouped,
     in_words,
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT, LEFT = 3.3, 0.6  # inches; what the labels of values take
-LABEL = 0.07  # of the width of the axis, which the label of a tick takes
+LABEL, LABEL_OF_SIZE = 0.07, 0.13  # of the width of the axis, which the label of a tick takes
+TABLE1, CALLS, COST = "table1_reconstruction", "table2_by_calls", "section5.5_cost"
 
 
 def by_steps(found: Found) -> Iterator[Plot]:
@@ -46,7 +49,7 @@ def by_calls(found: Found) -> Iterator[Plot]:
     for metric in ("ssim", "lpips"):
         yield from _against(
             found, "table2_by_calls", metric, "network calls an image", lambda r: r.calls,
-            lambda r: (r.system, r.setting, r.solver),
+            _key,
         )  # fmt: skip
 
 
@@ -59,8 +62,45 @@ def samples_by_steps(found: Found) -> Iterator[Plot]:
             "fid",
             label,
             x,
-            lambda r: (r.system, r.setting, r.solver),
+            _key,
         )
+
+
+def by_size(found: Found) -> Iterator[Plot]:
+    """Table 1: quality against the numbers in the code."""
+    records = at_largest_steps(numbers_of(found, TABLE1, lambda r: True))
+    sizes = {_row(r): r.value for r in records if r.metric == "latent_dim"}
+    for wanted in ("ssim", "lpips"):
+        yield from _against(
+            found, TABLE1, wanted, "numbers in the code", lambda r: sizes.get(_row(r)) or None, _key, marks=records,
+        )  # fmt: skip
+
+
+def by_cost(found: Found) -> Iterator[Plot]:
+    """Quality against operations there and back, where the run counted them."""
+    counted = numbers_of(found, COST, lambda r: r.metric == "gflops")
+    steps = {(r.system, r.setting): r.value for r in counted if r.value is not None}
+    records = numbers_of(found, TABLE1, lambda r: True) + numbers_of(found, CALLS, lambda r: True)
+    yield from _against(
+        found, COST, "ssim", "GFLOP an image", lambda r: _operations(r, steps), _key, marks=records,
+    )  # fmt: skip
+
+
+def _key(record: Record) -> tuple[str, ...]:
+    return record.system, record.setting, record.solver
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    return record.system, record.setting, record.dataset, record.split
+
+
+def _operations(record: Record, gflops: dict[tuple[str, str], float]) -> float | None:
+    """Network calls times the operations of one (a single pass: one), and the semantic encoder once."""
+    decode = gflops.get((record.system, "decode"))
+    if not decode:
+        return None
+    calls = 1 if record.calls is None else record.calls
+    return (calls * decode + gflops.get((record.system, "encode, semantic"), 0.0)) or None
 
 
 def over_t(found: Found) -> Iterator[Plot]:
@@ -91,33 +131,42 @@ def _against(
     x: Callable[[Record], float | None],
     key: Callable[[Record], tuple[str, ...]],
     log: bool = True,
+    marks: Sequence[Record] = (),
 ) -> Iterator[Plot]:
-    """A plot of one metric; none where no series has two points."""
-    records = numbers_of(found, table, lambda r: x(r) is not None)
+    """A plot of one metric of `table`; none where no series has two points.
+
+    Of `marks`, which are no series: none of few points, or where fewer than two places on the axis are known.
+    """
+    records = marks or numbers_of(found, table, lambda r: x(r) is not None)
     metric = first_metric(found, records, wanted)
     ours = [r for r in records if r.metric == metric]
     lines = series_of(found, grouped(ours, key, x))
-    if not any(len({p.x for p in line.points}) > 1 for line in lines):
+    places = [{p.x for p in line.points} for line in lines]
+    if marks and (are_few(lines) or len(set().union(*places)) < 2):
+        return
+    if not marks and all(len(one) < 2 for one in places):
         return
     ylabel = heading(metric, ours, found.known)
-    title = f"{ylabel} against {xlabel}"
-    text = f"{in_words(lines)}."
-    svg = draw(HEIGHT, title, text, lambda figure: _paint(figure, lines, xlabel, ylabel, log))
+    title, text = f"{ylabel} against {xlabel}", f"{in_words(lines)}."
+    values = sorted(set().union(*places))
+    ticks = spaced(values) if log else values
+    if marks:
+        ticks = _decades(values) or spaced(values, LABEL_OF_SIZE)
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        if log:
+            axes.set_xscale("log")
+        for line in lines:
+            paint_line(axes, line)
+        axes.set_xticks(ticks, minor=False)
+        axes.set_xticks([], minor=True)
+        axes.set_xticklabels([f"{tick:,.10g}" for tick in axes.get_xticks()])
+        plain_axes(axes, xlabel, ylabel)
+        place(figure, LEFT)
+
+    svg = draw(HEIGHT, title, text, paint)
     yield Plot(svg, title, text, table, title_of_table(found, table), lines, lines=True)
-
-
-def _paint(figure: "Figure", lines: Sequence[Series], xlabel: str, ylabel: str, log: bool) -> None:
-    axes = figure.add_subplot()
-    if log:
-        axes.set_xscale("log")
-    for line in lines:
-        paint_line(axes, line)
-    values = sorted({p.x for line in lines for p in line.points})
-    axes.set_xticks(spaced(values) if log else values, minor=False)
-    axes.set_xticks([], minor=True)
-    axes.set_xticklabels([f"{tick:,.6g}" for tick in axes.get_xticks()])
-    plain_axes(axes, xlabel, ylabel)
-    place(figure, LEFT)
 
 
 def paint_line(axes: "Axes", line: Series) -> None:
@@ -142,3 +191,9 @@ def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
         if not kept or math.log10(kept[-1] / value) >= apart:
             kept.append(value)
     return kept[::-1]
+
+
+def _decades(values: Sequence[float]) -> list[float]:
+    """The powers of ten among ascending `values`; none where there are fewer than three."""
+    first, last = math.ceil(math.log10(values[0])), math.floor(math.log10(values[-1]))
+    return [10.0**power for power in range(first, last + 1)] if last - first >= 2 else []

@@ -25,6 +25,7 @@ from benchmarks.runtime.registry import Registry
 from diffae.errors import UserError
 from reports.markdown import render
 from reports.records import read_records
+from reports.run_folder import read_run
 from reports.tables import tables_of
 
 SYSTEM = """
@@ -230,7 +231,7 @@ def test_a_benchmark_brings_a_table_which_the_run_folder_keeps(
     assert page.startswith("# How bright\n") and "Brightness (lm)" in page
     assert re.search(r"\| +0\.0 +\|", page)
     del metrics["brightness"]
-    for table in tables_of(out):
+    for table in tables_of(read_run(out)):
         again = render(table, "40 images", {})
         written = (out / "tables" / f"{table.name}.md").read_text()
         rows = [line for line in written.splitlines() if line.startswith("|")]

@@ -12,11 +12,11 @@ import pytest
 import torch
 from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
+from diffae.errors import UserError
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import write
 from reports.page.reading import read
-from reports.reading import Refused
 from reports.records import read_records
 from reports.uncertainty import difference_error
 
@@ -195,7 +195,7 @@ def test_numbers_that_were_measured_otherwise_do_not_compete(tmp_path):
 
 def test_a_run_that_is_not_finished_is_refused(tmp_path):
     run = two_systems(tmp_path / "run", SCORES * 0.1, complete=False)
-    with pytest.raises(Refused, match="not complete"):
+    with pytest.raises(UserError, match="not complete"):
         write(tmp_path / "report.html", [run])
     assert not (tmp_path / "report.html").exists()
 

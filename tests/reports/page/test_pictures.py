@@ -45,7 +45,7 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
     rows = in_rows(pixels / 127.5 - 1, 2)
     notes = [["", ""], ["SSIM 0.5", "SSIM 0.7"]]
     sheet_of(run, "a.png", rows, rows=("input", "output"), columns=("x", "y"), notes=notes)
-    (figure,) = pictures_of(read([run])).figures
+    (figure,), _ = pictures_of(read([run]))
     kind, found = decoded(figure.rows[1][0])
     assert kind == "data:image/png"
     assert np.array_equal(found, pixels[2].permute(1, 2, 0).numpy())
@@ -57,7 +57,7 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
 
 def test_large_images_are_shrunk_and_that_is_said(run):
     sheet_of(run, "a.png", [images(2, 256)])
-    (figure,) = pictures_of(read([run])).figures
+    (figure,), _ = pictures_of(read([run]))
     kind, found = decoded(figure.rows[0][0])
     assert kind == "data:image/jpeg" and found.shape == (192, 192, 3)
     assert figure.remark == "shrunk from 256 to 192 px, kept as JPEG here"
@@ -67,9 +67,9 @@ def test_what_has_no_room_is_named(run, monkeypatch):
     for i in range(4):
         sheet_of(run, f"{i}.png", [images(4, 32, i)])
     monkeypatch.setattr(pictures, "MOST_BYTES", 45_000)
-    found = pictures_of(read([run]))
-    assert sum(figure.size for figure in found.figures) <= 45_000
-    assert len(found.figures) == 2 and [line.split(":")[0] for line in found.left_out] == [
+    figures, left_out = pictures_of(read([run]))
+    assert sum(figure.size for figure in figures) <= 45_000
+    assert len(figures) == 2 and [line.split(":")[0] for line in left_out] == [
         "pictures/2.png (2.png)",
         "pictures/3.png (3.png)",
     ]
@@ -90,10 +90,11 @@ def test_pictures_that_are_no_sheets_are_named(run):
     Image.new("RGB", (8, 8)).save(run / "pictures/old.png")
     (run / "pictures/broken.png").write_bytes(b"no picture")
     (run / "pictures/folder.png").mkdir()
-    found = pictures_of(read([run]))
-    assert not found.figures
-    assert [line.split(":")[0] for line in found.left_out] == [
+    figures, left_out = pictures_of(read([run]))
+    assert not figures
+    assert [line.split(":")[0] for line in left_out] == [
         "pictures/broken.png",
+        "pictures/folder.png",
         "pictures/old.png",
     ]
     write(run / "report.html", [run])
@@ -109,7 +110,7 @@ def test_sheets_come_by_system_and_the_worst_last(run):
     ):
         about = {"benchmark": "reconstruction", "system": system}
         sheet_of(run, f"{name}.png", [images(1, 8)], about=about)
-    titles = [figure.title for figure in pictures_of(read([run])).figures]
+    titles = [figure.title for figure in pictures_of(read([run]))[0]]
     assert titles == ["a-d.png", "a-worst-d.png", "a-a.png", "z.png"]
 
 

@@ -10,8 +10,7 @@ from page_runs import number, write_run
 
 from reports.page.plots import plots_of
 from reports.page.plots.data import Point
-from reports.page.plots.lines import spaced
-from reports.page.plots.scatter import _operations
+from reports.page.plots.lines import _operations, spaced
 from reports.page.reading import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
