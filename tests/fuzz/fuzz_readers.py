@@ -467,7 +467,7 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
     for files in sides:
         write(folder, files)
         runs.append(read_run(folder))
-        pages = [render_table(table, "title", {}) for table in tables_of(read_run(folder))]
+        pages = [render_table(table, "title", {}) for table in tables_of(runs[-1])]
         assert all(len(page.encode()) < 1 << 20 for page in pages)
     found = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
     page = terminal(found, found, "base", "new", everything=True)
