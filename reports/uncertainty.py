@@ -61,22 +61,19 @@ Uncertainty = tuple[Influence, ...]
 UNKNOWN: Uncertainty = ()
 LARGEST_FILE = 512 * MEBIBYTE  # of influences, packed and unpacked
 # What reading a damaged file may raise.
-DAMAGE = (
-    KeyError,
-    ValueError,
-    TypeError,
-    RecursionError,
-    MemoryError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
+DAMAGE: tuple[type[Exception], ...] = (
+    *(
+        KeyError,
+        ValueError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+        OSError,
+        EOFError,
+        RuntimeError,
+    ),
+    *(SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile),
 )
-DAMAGE += (tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile)
-NO_SINGLE, FEWEST = (
-    ("blocks", "seeds"),
-    5,
-)  # kinds of units, and a number of them, of which none is told alone
 
 
 # ----------------------------------------------------------------------------------------------

@@ -26,7 +26,9 @@ from reports.tables import tables_of
 
 FORMAT = 1
 LARGEST_FILE = 64 << 20  # bytes
-KEPT = (
+# What is kept of a record: as it is, and cut short.
+KEPT = "steps solver value stderr ci_low ci_high n direction unit protocol".split()
+NAMES = "benchmark system metric setting".split()
     "steps solver value stderr ci_low ci_high n direction unit protocol".split()
 )  # of a record, as it is
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
@@ -104,12 +106,9 @@ def _is_told(record: Record) -> bool:
 
 
 def _number(r: Record, label: str) -> Number:
-    named = {
-        name: short(getattr(r, name), 200) for name in "benchmark system metric setting".split()
-    }
-    kept = {name: getattr(r, name) for name in KEPT}
-    more = {"table": "", "dataset": "", "split": "", "label": short(label or r.metric, 200)}
-    return Number(**named, **kept, **more)
+    given: dict[str, Any] = {name: getattr(r, name) for name in KEPT}
+    given |= {name: short(getattr(r, name), 200) for name in NAMES}
+    return Number(**given, table="", dataset="", split="", label=short(label or r.metric, 200))
 
 
 def _id(entry: Entry) -> str:
