@@ -18,10 +18,7 @@ import hashlib
 import io
 import json
 import math
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,20 +57,8 @@ class Influence:
 Uncertainty = tuple[Influence, ...]
 UNKNOWN: Uncertainty = ()
 LARGEST_FILE = 512 * MEBIBYTE  # of influences, packed and unpacked
-# What reading a damaged file may raise.
-DAMAGE: tuple[type[Exception], ...] = (
-    *(
-        KeyError,
-        ValueError,
-        TypeError,
-        RecursionError,
-        MemoryError,
-        OSError,
-        EOFError,
-        RuntimeError,
-    ),
-    *(SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile),
-)
+# Kinds of units, and a number of them, of which none is told alone.
+NO_SINGLE, FEWEST = ("blocks", "seeds"), 5
 
 
 # ----------------------------------------------------------------------------------------------
@@ -270,7 +255,7 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
             if units in {part.units for part in found.get(key, ())}:
                 raise ValueError(f"influence {number} is of units that the number has already")
             found[key] = (*found.get(key, ()), Influence(units, values))
-    except DAMAGE as reason:
+    except Exception as reason:  # of a damaged file zipfile, zlib and NumPy raise a dozen kinds
         raise UserError(f"{path}: not the influences of a run: {short(reason)}") from None
     return found
 

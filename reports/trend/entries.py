@@ -29,8 +29,6 @@ LARGEST_FILE = 64 << 20  # bytes
 # What is kept of a record: as it is, and cut short.
 KEPT = "steps solver value stderr ci_low ci_high n direction unit protocol".split()
 NAMES = "benchmark system metric setting".split()
-    "steps solver value stderr ci_low ci_high n direction unit protocol".split()
-)  # of a record, as it is
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
