@@ -35,7 +35,8 @@ def made_whole(out: Path) -> Iterator[Path]:
     try:
         stage.mkdir(parents=True)
         yield stage
-        made = {path.relative_to(stage).as_posix(): _sha256(path) for path in _files(stage)}
+        files = sorted(path for path in stage.rglob("*") if path.is_file())
+        made = {path.relative_to(stage).as_posix(): _sha256(path) for path in files}
         for name in made.keys() - before.keys():
             if os.path.lexists(out / name):
                 raise UserError(f"{out / name}: was not made by this command; choose another --out")
@@ -59,14 +60,11 @@ def _made_before(out: Path) -> dict[str, str]:
         raise UserError(f"{out / MARK}: damaged; choose another --out")
     for name, digests in files.items():
         path = out / name
-        if os.path.lexists(path) and not _is_as_made(path, str(digests)):
+        as_made = path.is_file() and not path.is_symlink() and _sha256(path) in str(digests).split()
+        if os.path.lexists(path) and not as_made:
             why = "changed since it was made; move it away or choose another --out"
             raise UserError(f"{path}: {why}")
     return {name: str(digests) for name, digests in files.items()}
-
-
-def _is_as_made(path: Path, digests: str) -> bool:
-    return path.is_file() and not path.is_symlink() and _sha256(path) in digests.split()
 
 
 def _put_in_place(
@@ -89,10 +87,6 @@ def _put_in_place(
 def _mark(folder: Path, files: Mapping[str, str]) -> None:
     content = json.dumps({"made_by": "reports.make", "files": files}, indent=1, sort_keys=True)
     write_whole(folder / MARK, f"{content}\n".encode())
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _sha256(path: Path) -> str:

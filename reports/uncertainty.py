@@ -250,7 +250,12 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
         arrays = _arrays(content)
         for number, (key, units) in enumerate(_index(arrays)):
             values = arrays[str(number)]
-            if values.dtype != np.float32 or values.ndim != 1 or not _two_or_more_finite(values):
+            if (
+                values.dtype != np.float32
+                or values.ndim != 1
+                or len(values) < 2
+                or not np.isfinite(values).all()
+            ):
                 raise ValueError(f"influence {number} is not a list of two or more finite numbers")
             if units in {part.units for part in found.get(key, ())}:
                 raise ValueError(f"influence {number} is of units that the number has already")
@@ -279,7 +284,3 @@ def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
         if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str]):
             raise ValueError("its index is no list of pairs of text")
     return [(key, units) for key, units in index]
-
-
-def _two_or_more_finite(values: np.ndarray) -> bool:
-    return len(values) > 1 and bool(np.isfinite(values).all())

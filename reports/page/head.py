@@ -1,7 +1,7 @@
 """The head of the page: what was measured, on what, and what a reader must know before believing it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ def facts(found: Found) -> tuple[tuple[str, str], ...]:
     names = dict.fromkeys(name for row in rows for name in row)
     systems = dict.fromkeys(r.system for r in found.records if not r.reference)
     shared = tuple((name, _shared(name, rows, found.folders)) for name in names)
-    return (("Systems", _listed(systems)), *shared)
+    return (("Systems", ", ".join(map(_text, systems)) or "none"), *shared)
 
 
 def _shared(name: str, rows: Sequence[Mapping[str, str]], folders: Sequence[Run]) -> str:
@@ -135,10 +135,6 @@ def _caveats(found: Found) -> Iterator[str]:
         yield f"{note} ({count} number{'s' * (count > 1)})"
     if len(counts) > MOST_NOTES:
         yield f"{len(counts) - MOST_NOTES} more notes stand under the tables."
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(_text(value) for value in values) or "none"
 
 
 def _text(value: object) -> str:

@@ -128,14 +128,11 @@ def _sentence(
         )
     gap = held.others[0]
     rival = gap.record.system + how(gap.record, rivals)
+    doubt = "" if gap.stderr is not None else " (no error of this difference is known)"
     behind = (
         f"{rival} follows with {value_text(gap.record, found.known)}, {gap_text(gap, found)} behind"
     )
-    return CLEAR, f"{of_whom(held)}{name} {words}: {value}. {behind}{_doubt(held)}."
-
-
-def _doubt(held: Contest) -> str:
-    return "" if held.others[0].stderr is not None else " (no error of this difference is known)"
+    return CLEAR, f"{of_whom(held)}{name} {words}: {value}. {behind}{doubt}."
 
 
 def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Found) -> list[str]:

@@ -39,7 +39,6 @@ TITLES = {
     "memorisation": "Nearest training images",
     "cost": "Cost",
 }
-OVERVIEW = "overview"
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 
 

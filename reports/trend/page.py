@@ -155,7 +155,10 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries = dict(runs)
     rows = tuple(
-        Row(axis.cells(x, entries[x]), _values([numbers.get(x) for numbers in group]))
+        Row(
+            axis.cells(x, entries[x]),
+            tuple(value_of(numbers[x]) if x in numbers else "" for numbers in group),
+        )
         for x in measured
     )
     return Figure(name, newest.benchmark, title, plot, tuple(line.name for line in keyed), rows)
@@ -164,10 +167,6 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
 def _title(n: Number) -> str:
     unit = f" ({n.unit})" if n.unit else ""
     return f"{n.label}{unit}{BETTER.get(n.direction, '')}{n.setting and ', '}{n.setting}"
-
-
-def _values(numbers: Sequence[Number | None]) -> tuple[str, ...]:
-    return tuple(value_of(number) if number else "" for number in numbers)
 
 
 def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:

@@ -55,7 +55,10 @@ def by_calls(found: Found) -> Iterator[Plot]:
 
 def samples_by_steps(found: Found) -> Iterator[Plot]:
     """Table 4: FID (or what stands in for it) against T and against network calls, where there are several T."""
-    for label, x in (("T (steps)", _steps), ("network calls an image", _calls)):
+    for label, x in (
+        ("T (steps)", lambda r: r.steps),
+        ("network calls an image", lambda r: r.calls),
+    ):
         yield from _against(
             found,
             "table4_unconditional_fid",
@@ -108,14 +111,6 @@ def over_t(found: Found) -> Iterator[Plot]:
     yield from _against(
         found, "figure6_denoising", "mse", "t", _noised_to, lambda r: (r.system,), log=False
     )
-
-
-def _steps(record: Record) -> float | None:
-    return record.steps
-
-
-def _calls(record: Record) -> float | None:
-    return record.calls
 
 
 def _noised_to(record: Record) -> float | None:
