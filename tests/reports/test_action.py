@@ -350,7 +350,7 @@ def test_only_what_a_baseline_is_leaves_the_zip(tmp_path):
         ({"GATE_NAME": "a/b"}, "name is 'a/b'; give up to 60 letters"),
         ({"GATE_ARGUMENTS": "all 'x"}, "GATE_ARGUMENTS is not a command line"),
         ({"GATE_RUN": "nowhere"}, "the benchmark did not end"),
-        ({"GATE_COMPARE": "--bogus"}, "the comparison left no verdict"),
+        ({"GATE_COMPARE": "--bogus"}, "unknown argument --bogus"),
         ({"GITHUB_EVENT_PATH": "nowhere.json"}, "nowhere.json: no such file"),
     ],
 )
