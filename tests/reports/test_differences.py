@@ -9,6 +9,7 @@ import pytest
 from report_runs import PROTOCOL, SETTINGS, number, write_run
 from scipy import stats
 
+from diffae.errors import UserError
 from reports.differences import table_of_differences
 from reports.make import main
 from reports.merging import merge
@@ -109,7 +110,7 @@ def test_means_of_seeds_are_left_out(tmp_path):
 def test_the_command_writes_them(tmp_path):
     for k in "ab":
         run(tmp_path / k, {k.upper(): SCORES[k.upper()]})
-    assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")]) == 0
+    main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")])
     page = (tmp_path / "out/tables/differences.md").read_text()
     test = stats.ttest_rel(SCORES["B"], SCORES["A"])
     low, high = test.confidence_interval(0.95)
@@ -121,11 +122,11 @@ def test_the_command_writes_them(tmp_path):
     assert (tmp_path / "out/latex/differences.tex").exists()
 
 
-def test_a_table_of_that_name_is_refused(tmp_path, capsys):
+def test_a_table_of_that_name_is_refused(tmp_path):
     source = run(tmp_path / "a", {"A": SCORES["A"]})
     notes = json.loads((source.folder / "run.json").read_text())
     spec = next(s for s in notes["tables"] if s["name"] == "table1_reconstruction")
     notes["tables"] = [spec | {"name": "differences"}]
     (source.folder / "run.json").write_text(json.dumps(notes))
-    assert main([str(source.folder), "--out", str(tmp_path / "out")]) == 2
-    assert "'differences'" in capsys.readouterr().err
+    with pytest.raises(UserError, match="'differences'"):
+        main([str(source.folder), "--out", str(tmp_path / "out")])

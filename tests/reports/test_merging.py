@@ -213,11 +213,12 @@ def test_numbers_that_have_no_mean_are_refused_in_one_line(tmp_path):
         merge(runs)
 
 
-def test_a_run_given_twice_is_refused_in_one_line(tmp_path, capsys):
+def test_a_run_given_twice_is_refused_in_one_line(tmp_path):
     a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
     words = [str(a.folder), f"x={a.folder}/../a"]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 2
-    assert "is given twice" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="is given twice"):
+        main([*words, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
