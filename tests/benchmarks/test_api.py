@@ -156,7 +156,7 @@ def test_a_worse_model_is_a_regression(patches, half):
     with pytest.raises(UserError, match="alpha must be between 0 and 1, not 5"):
         half.compare(half, alpha=5)
     perfect = evaluate("dummy-perfect", "reconstruction", patches, "smoke")
-    with pytest.raises(ValueError, match="these results and the base have no number in common"):
+    with pytest.raises(UserError, match="these results and the base have no number in common"):
         perfect.compare(half)
 
 

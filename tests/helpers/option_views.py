@@ -91,8 +91,6 @@ def called(module: str, words: Sequence[str]) -> Seen:
             return {REFUSED: str(error)}
         except SystemExit as ended:
             status = ended.code
-    if status == 2:
-        return {REFUSED: err.getvalue()}
     return {"status": status, "stdout": out.getvalue(), "stderr": err.getvalue()}
 
 
