@@ -66,8 +66,7 @@ def reconstruction(table):
 
 
 def written(tmp_path, records, name, context=None):
-    paths = write_tables(list(records), tmp_path, "A run", context or {}, SPECS)
-    assert {tmp_path / f"{name}.md", tmp_path / f"{name}.csv"} <= set(paths)
+    write_tables(list(records), tmp_path, "A run", context or {}, SPECS)
     markdown = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     return markdown, pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=True)
 
@@ -392,7 +391,9 @@ def test_any_name_is_one_harmless_cell(tmp_path, name):
 
 
 def test_a_table_name_from_outside_stays_in_the_folder(tmp_path):
-    paths = write_tables([record("../up", "a", "", 1, "x", 1.0)], tmp_path / "out", "t", {})
-    assert all(path.resolve().parent == tmp_path / "out" for path in paths)
+    write_tables([record("../up", "a", "", 1, "x", 1.0)], tmp_path / "out", "t", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and len(
+        list((tmp_path / "out").iterdir())
+    ) == 4
     with pytest.raises(ValueError, match="overview"):
         build_tables([record("overview", "a", "", 1, "x", 1.0)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from diffae.errors import UserError
 from reports.records import Record, record_key
 from reports.uncertainty import (
     by_group,
@@ -119,14 +120,14 @@ def test_written_and_read_again(tmp_path):
 def test_another_file_is_named(tmp_path, content):
     path = tmp_path / "influences.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"influences\.npz: not the influences"):
+    with pytest.raises(UserError, match=r"influences\.npz: not the influences"):
         read_uncertainties(path)
 
 
 def test_pickled_arrays_are_not_read(tmp_path):
     path = tmp_path / "influences.npz"
     np.savez(path, index=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="not the influences"):
+    with pytest.raises(UserError, match="not the influences"):
         read_uncertainties(path)
 
 
