@@ -63,7 +63,8 @@ def _gate(args: argparse.Namespace) -> int:
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    told = (found, failing, *(args.names or (str(args.base), str(args.new))))
+    base_name, new_name = args.names or (str(args.base), str(args.new))
+    told = (found, failing, base_name, new_name)
     known = {**METRICS, **new.metrics, **base.metrics}
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(*told, everything=args.all, known=known), flush=True)
