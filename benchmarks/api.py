@@ -37,14 +37,14 @@ from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
-from benchmarks.systems.base import System
-from diffae import cli
+from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
 from diffae.data.transforms import CROPS
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
-from diffae.nn import evaluating
-from diffae.whole import whole
+from diffae.networks.nn import evaluating
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs
+from diffae.system.validation import whole
 
 LARGEST_SEED = 2**63 - 1
 
@@ -147,7 +147,7 @@ def evaluate(
 
     A model is left in the mode that it was in, with its gradients.
 
-    Raises UserError (of `diffae.errors`) where the command would end with status 2. A system that fails is a row with
+    Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system that fails is a row with
     the reason, in `Results.failures`, and the others go on.
     """
     run = _prepare(model, tasks, data, profile, out, {"progress": True, **settings})

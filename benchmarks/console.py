@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from diffae import __version__, cli
-from diffae.errors import UserError
-from diffae.signals import importing, quit_on_signals
+from diffae import __version__
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.signals import importing, quit_on_signals
 
 
 @dataclass(frozen=True)

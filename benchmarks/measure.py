@@ -33,14 +33,14 @@ from benchmarks.metrics.frechet import (
     write_statistics,
 )
 from benchmarks.runtime.precision import full_precision
-from diffae import cli
-from diffae.data.folder import find_images
-from diffae.data.survey import note_of_files
+from diffae.data.fingerprint import note_of_files
+from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs, writing
-from reports import metrics
-from reports.metrics import EFFNET, alternatives, comparing, published_name
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs, writing
+from reports.records import metrics
+from reports.records.metrics import EFFNET, alternatives, comparing, published_name
 
 SETS = comparing(metrics.SETS)
 NAMES = {"identity": "arcface"}  # what the command calls a metric of another name

@@ -30,13 +30,13 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import Margin, MetricInfo
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.base import Code, System
-from benchmarks.systems.parts import Part
+from benchmarks.systems.protocol.base import Code, System
+from benchmarks.systems.protocol.parts import Part
 from diffae.data import open_dataset, open_portraits
-from diffae.errors import UserError
-from reports.records import HIGHER, LOWER, Record
-from reports.specs import TableSpec
-from reports.uncertainty import Uncertainty
+from diffae.system.errors import UserError
+from reports.records.record import HIGHER, LOWER, Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty
 
 __all__ = [
     "HIGHER",

@@ -16,14 +16,14 @@ where a killed run stopped. Progress is on stderr, results on stdout.
 import importlib
 import sys
 
-from diffae import cli
-from diffae.signals import importing, quit_on_signals
+from diffae.system import cli
+from diffae.system.signals import importing, quit_on_signals
 
 if __name__ == "__main__":
     quit_on_signals()
 
 from benchmarks.commands.options import parse
-from diffae import distributed
+from diffae.system import distributed
 
 # Commands of their own among the names of benchmarks: "module:function", imported when it is called.
 COMMANDS = {

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
-from diffae.whole import shown, whole
+from diffae.system.errors import UserError
+from diffae.system.validation import shown, whole
 
 # Images are in [-1, 1], and a small overshoot is none the worse; 0 to 255 is another scale.
 BRIGHTEST = 2.0

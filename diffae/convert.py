@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from diffae import cli
-from diffae.errors import UserError
-from diffae.files import Target, amount, refuse_outputs
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import Target, amount, refuse_outputs
 
 if TYPE_CHECKING:
     from diffae import DDIM, DiffusionAutoencoder
@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse(arguments)
 
     from diffae import DDIM, DiffusionAutoencoder
-    from diffae.checkpoint import open_checkpoint
-    from diffae.config import AUTOENCODER
+    from diffae.checkpoints.checkpoint import open_checkpoint
+    from diffae.networks.config import AUTOENCODER
 
     refuse_outputs([Target("OUT", args.out)], [args.checkpoint])
     kind = open_checkpoint(args.checkpoint).config.kind

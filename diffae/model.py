@@ -21,16 +21,22 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from diffae import checkpoint, checks
-from diffae.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
-from diffae.diffusion import NUM_TIMESTEPS, constant_alphas, linear_alphas, noise_of_velocity
-from diffae.errors import UserError
-from diffae.latent_net import LatentNet
-from diffae.sampling.scheme import Scheme
-from diffae.sampling.solve import decode_steps, encode_steps
-from diffae.sampling.trajectory import NoisePredictor, Step, last
-from diffae.unet import SemanticEncoder, UNet
-from diffae.whole import whole
+from diffae import checks
+from diffae.checkpoints import checkpoint
+from diffae.diffusion.gaussian import (
+    NUM_TIMESTEPS,
+    constant_alphas,
+    linear_alphas,
+    noise_of_velocity,
+)
+from diffae.diffusion.scheme import Scheme
+from diffae.diffusion.solve import decode_steps, encode_steps
+from diffae.diffusion.trajectory import NoisePredictor, Step, last
+from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
+from diffae.networks.latent_net import LatentNet
+from diffae.networks.unet import SemanticEncoder, UNet
+from diffae.system.errors import UserError
+from diffae.system.validation import whole
 
 MOST = 1 << 31  # samples at once: what a number may be, not what a memory holds
 

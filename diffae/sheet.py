@@ -1,7 +1,7 @@
 """Sheets of pictures: a grid of images with a caption on each row and column, as one PNG.
 
 The PNG is drawn for people: small images are enlarged by whole pixels, so that they stay what they are. What is on it stands
-in its text chunk `sheet` too, as JSON, with the places of the images: `reports.sheets.read_sheet` cuts them out again.
+in its text chunk `sheet` too, as JSON, with the places of the images: `reports.records.sheets.read_sheet` cuts them out again.
 """
 
 import io
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from diffae.eight_bit import to_uint8
-from diffae.files import write_whole
+from diffae.system.files import write_whole
 
 CHUNK = "sheet"  # the name of the PNG's text chunk
 SHOWN = 96  # pixels: how wide a small image is drawn, about

@@ -29,15 +29,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffae.cli import run as run_command
-from diffae.errors import UserError
-from diffae.files import Target, read_text, refuse_outputs
-from reports import compare, gate_page
-from reports.ci.artifact import KEPT, copy_baseline, unpack
-from reports.ci.github import Unanswered, find_comment, keep_comment, newest_artifact
-from reports.ci.job import ARTIFACT, Inputs, Job, read_inputs, read_job
-from reports.markdown import escape
-from reports.reading import read_json, short
+from diffae.system.cli import run as run_command
+from diffae.system.errors import UserError
+from diffae.system.files import Target, read_text, refuse_outputs
+from reports import compare
+from reports.gate import page as gate_page
+from reports.gate.artifact import KEPT, copy_baseline, unpack
+from reports.gate.github import Unanswered, find_comment, keep_comment, newest_artifact
+from reports.gate.job import ARTIFACT, Inputs, Job, read_inputs, read_job
+from reports.records.reading import read_json, short
+from reports.tables.markdown import escape
 
 LONGEST_COMMENT = 60_000  # characters; GitHub takes 65,536
 REFUSED = 2

@@ -22,9 +22,9 @@ import os
 import traceback
 from pathlib import Path
 
-from diffae.cli import Parser, path, printable, prog, run, say, word
-from diffae.errors import UserError, words
-from diffae.files import Target, always, begins, json_with, refuse_outputs, writing
+from diffae.system.cli import Parser, path, printable, prog, run, say, word
+from diffae.system.errors import UserError, words
+from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
 
 REFUSED, FAILED = 2, 3
 
@@ -50,11 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _gate(args: argparse.Namespace) -> int:
     """Compare, report, and return the exit status."""
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
-    from reports.gate import FAILING, MISSING, compare
-    from reports.gate_page import annotations, as_plain, ordered, summary, terminal
-    from reports.junit import junit
-    from reports.metrics import METRICS
-    from reports.run_folder import read_margins, read_run
+    from reports.gate.junit import junit
+    from reports.gate.page import annotations, as_plain, ordered, summary, terminal
+    from reports.gate.verdicts import FAILING, MISSING, compare
+    from reports.records.metrics import METRICS
+    from reports.records.run_folder import read_margins, read_run
 
     base, new = read_run(args.base), read_run(args.new)
     measured = {r.metric for run in (base, new) for r in run.records.values()}
@@ -94,8 +94,8 @@ def _outputs(args: argparse.Namespace) -> list[Target]:
 def _report_failure(args: argparse.Namespace, reason: str) -> None:
     """Write a comparison that was not made to the files and the summary."""
     try:
-        from reports.gate_page import refusal
-        from reports.junit import junit_of_refusal
+        from reports.gate.junit import junit_of_refusal
+        from reports.gate.page import refusal
     except ImportError:  # that is what failed
         return
     reason = " ".join(reason.split())
@@ -138,7 +138,9 @@ def _parser() -> Parser:
         metavar=("BASE", "NEW"),
         help="what the page calls the two folders",
     )
-    parser.add_argument("--margins", type=path, metavar="FILE", help="default: reports/metrics.py")
+    parser.add_argument(
+        "--margins", type=path, metavar="FILE", help="default: reports/records/metrics.py"
+    )
     parser.add_argument(
         "--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)"
     )

@@ -19,10 +19,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffae.cli import Parser, path, prog, run, word
-from diffae.errors import UserError
-from diffae.files import Target, always, begins, json_with, refuse_outputs, write_whole, writing
-from reports.reading import short
+from diffae.system.cli import Parser, path, prog, run, word
+from diffae.system.errors import UserError
+from diffae.system.files import (
+    Target,
+    always,
+    begins,
+    json_with,
+    refuse_outputs,
+    write_whole,
+    writing,
+)
+from reports.records.reading import short
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,19 +12,19 @@ this command made is made anew. `diffae-bench docs reports` says more.
 import sys
 from pathlib import Path
 
-from diffae.cli import Parser, path, prog, run, word
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs, writing
-from reports.reading import short
+from diffae.system.cli import Parser, path, prog, run, word
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs, writing
+from reports.records.reading import short
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
     # Imported here: pandas takes half a second, which who asks for help need not wait.
-    from reports.make_files import write_files
-    from reports.merging import merge
-    from reports.output import made_whole
-    from reports.run_folder import read_run
+    from reports.records.run_folder import read_run
+    from reports.tables.make_files import write_files
+    from reports.tables.merging import merge
+    from reports.tables.output import made_whole
 
     runs = [_named(text) for text in args.runs]
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (folder for _, folder in runs))

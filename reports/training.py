@@ -4,8 +4,8 @@ python -m diffae.train PRESET --evaluate-every N --out DIR      makes them
 python -m reports.training DIR --out training.html             draws them, also while the training goes on
 """
 
-from diffae.cli import Parser, path, prog, run
-from diffae.files import Target, begins, refuse_outputs, write_whole, writing
+from diffae.system.cli import Parser, path, prog, run
+from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
 
 
 def main(arguments: list[str] | None = None) -> None:

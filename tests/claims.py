@@ -15,7 +15,7 @@ import pytest
 from reports.page.contest import Contest, contest, gap_between
 from reports.page.reading import Found, read
 from reports.page.verdicts import carried
-from reports.records import Record
+from reports.records.record import Record
 
 SSIM = {"table": "table2_ablation", "metric": "ssim", "setting": "x_T inverted"}
 PATHS = {"table": "appendix_f_smoothness", "metric": "ppl_effnet", "setting": "mean"}

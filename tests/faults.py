@@ -8,7 +8,7 @@ Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An en
 
     [[fault]]
     name  = "the gate takes NaN for no error"
-    file  = "reports/gate.py"
+    file  = "reports/gate/verdicts.py"
     old   = "math.isfinite(x)"     # occurs exactly once in the file
     new   = "True"
     tests = ["tests/reports/test_gate.py"]   # at least one of their fast tests must fail

@@ -28,16 +28,18 @@ from benchmarks import console, core, measure
 from benchmarks.commands import running, settings_table, train_identity
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
-from diffae import checkpoint, cli, convert, train
+from diffae import convert, train
 from diffae.app import __main__ as app_command
-from diffae.config import AUTOENCODER, DDIM_BASELINE
+from diffae.checkpoints import checkpoint
 from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
+from diffae.networks.config import AUTOENCODER, DDIM_BASELINE
+from diffae.system import cli
 from diffae.train import __main__ as train_command
 from diffae.train import presets_table
 from diffae.train.preset_registry import find_preset
 from reports import compare, history, make, training
-from reports.records import read_records
+from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

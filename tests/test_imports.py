@@ -7,7 +7,9 @@ systems, metrics, runtime, and no task knows another.
 """
 
 import ast
+from collections.abc import Collection
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ ALLOWED = {
     "benchmarks": PACKAGES,
 }
 # What `reports` and `probes` may use of diffae.
-SYSTEM = {"diffae.cli", "diffae.files", "diffae.errors", "diffae.settings"}
+SYSTEM = {"diffae.system"}
 # Within benchmarks, each may import those before it.
 LAYERS = ("runtime", "metrics", "systems", "core", "tasks")
 ENTRIES = ("api", "run", "measure", "console", "commands", "evaluate", "evaluate_iter", "Results")
@@ -41,6 +43,18 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def used_by(path: Path, modules: Collection[str]) -> set[str]:
+    """Those modules that a file imports: `from a import b` of a module b is no use of the package a."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else str(node.module) for name in names}
+    return found & set(modules)
+
+
 def lies_in(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
@@ -53,6 +67,11 @@ def files(folder: str) -> list[Path]:
 
 def is_front(path: Path) -> bool:
     return any(path.is_relative_to(ROOT / front) for front in FRONTS)
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
@@ -89,6 +108,23 @@ def test_no_task_knows_another():
         own = file.relative_to(ROOT / "benchmarks/tasks").parts[0].removesuffix(".py")
         others = {m for m in imported(file) if m.startswith("benchmarks.tasks.")}
         assert {m.split(".")[2] for m in others} <= {own, "shared"}, file
+
+
+def test_there_is_no_circle_of_imports():
+    """Of modules; an `__init__` that only hands names on is one like any other."""
+    modules = {module_of(file): file for package in PACKAGES for file in files(package)}
+    graph = {name: used_by(file, modules.keys()) - {name} for name, file in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_no_folder_has_more_than_fifteen_modules():
+    for package in PACKAGES:
+        for folder in {file.parent for file in files(package)}:
+            count = sum(1 for file in folder.glob("*.py") if file.name != "__init__.py")
+            assert count <= 15, folder
 
 
 def test_the_examples_import_nothing_of_ours_but_what_is_for_plug_ins():

@@ -21,8 +21,8 @@ from benchmarks import measure
 from benchmarks.commands import settings_table, train_identity
 from diffae import convert
 from diffae.data import __main__ as data_command
-from diffae.files import begins
 from diffae.images import __main__ as images_command
+from diffae.system.files import begins
 from diffae.train import __main__ as train_command
 from diffae.train import presets_table
 from reports import action, compare, history, make, training

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diffae.sampling.scheme import find
+from diffae.diffusion.scheme import find
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "solvers"
 

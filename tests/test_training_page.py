@@ -13,7 +13,7 @@ import pytest
 from in_process import environment
 from safetensors.torch import load_file
 
-from reports.records import read_records
+from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[1]
 # What makes it minutes instead of half an hour on one core: examples of training, and images of every benchmark.

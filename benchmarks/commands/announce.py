@@ -7,8 +7,8 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.metrics import weights
 from benchmarks.runtime.errors import NotAvailable
-from diffae import cli
-from reports.metrics import METRICS, published_name
+from diffae.system import cli
+from reports.records.metrics import METRICS, published_name
 
 
 def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:

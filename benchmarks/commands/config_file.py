@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diffae import cli
-from diffae.errors import UserError
-from diffae.files import read_toml
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import read_toml
 
 BENCHMARKS = "benchmarks"  # the key of what has no flag
 NEVER = ("config", "help")

@@ -6,10 +6,10 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
 from benchmarks.metrics import METRICS, weights
-from diffae import cli
-from diffae.errors import UserError
-from diffae.packaged import packaged_names
-from reports.metrics import alternatives
+from diffae.checkpoints.packaged import packaged_names
+from diffae.system import cli
+from diffae.system.errors import UserError
+from reports.records.metrics import alternatives
 
 
 def examine(arguments: list[str]) -> None:

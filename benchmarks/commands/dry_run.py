@@ -21,7 +21,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
 from benchmarks.metrics import counting
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     IN_WORDS,
@@ -31,11 +31,11 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
-from benchmarks.systems.calling import raised
-from diffae import cli
+from benchmarks.systems.protocol.calling import raised
 from diffae.data.dataset import SPLITS
 from diffae.eight_bit import to_uint8
-from reports.numbers import duration
+from diffae.system import cli
+from reports.tables.numbers import duration
 
 BATCH = {"cpu": 4, "cuda": 64}
 WIDTH = 100  # of a line, in characters

@@ -4,9 +4,9 @@ from benchmarks import systems
 from benchmarks.core.profiles import described
 from benchmarks.core.registry import REGISTRY
 from benchmarks.runtime.registry import Registry
-from benchmarks.systems.files.recognised import CONFIG, PACKAGED
-from diffae import cli
-from diffae.packaged import packaged_configs
+from benchmarks.systems.shared.recognised import CONFIG, PACKAGED
+from diffae.checkpoints.packaged import packaged_configs
+from diffae.system import cli
 
 DATASETS = {
     "portraits": "procedural portraits with 40 attributes and identities, drawn on first use (default)",

@@ -14,13 +14,13 @@ from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Steps, typed
 from benchmarks.runtime.choices import AUTO, PRECISIONS
 from benchmarks.systems import slug
-from benchmarks.systems.files import recognised
-from diffae import cli
-from diffae.config import AUTOENCODER
+from benchmarks.systems.shared import recognised
 from diffae.data.transforms import CROPS
-from diffae.errors import UserError
-from diffae.sampling.scheme import find as find_solver
-from diffae.signals import importing
+from diffae.diffusion.scheme import find as find_solver
+from diffae.networks.config import AUTOENCODER
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.signals import importing
 
 # The options that are what their flags give.
 AS_GIVEN = "crop seed weights_dir allow_unknown_weights out precision batch_size".split()
@@ -203,7 +203,7 @@ def _checkpoints(texts: list[str]) -> dict[str, str]:
     for name, path in given:
         if name == BY_FOLDER and several:  # each is told apart by what it is called in tables
             with importing():
-                from benchmarks.systems import diffusers_system
+                from benchmarks.systems.diffusers import system as diffusers_system
             name = f"{BY_FOLDER}:{diffusers_system.find(path)[0].title}"
         if name in checkpoints:
             raise UserError(
@@ -234,7 +234,7 @@ def _checkpoint(text: str) -> tuple[str, str]:
         systems.REGISTRY.get(found)  # raises UserError if there is none
         return found, text
     with importing():
-        from diffae import checkpoint
+        from diffae.checkpoints import checkpoint
 
     try:
         config = checkpoint.open_checkpoint(text).config

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from diffae import cli
-from diffae.errors import UserError
+from diffae.system import cli
+from diffae.system.errors import UserError
 
 INSTALLED = Path(__file__).parents[1] / "docs"  # setup.py copies them there
 CHECKOUT = Path(__file__).parents[2] / "docs"

@@ -17,8 +17,8 @@ from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Row
 from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation
-from diffae import cli, distributed
-from reports.numbers import duration
+from diffae.system import cli, distributed
+from reports.tables.numbers import duration
 
 # What a call takes, in calls of a decoder of the packaged size, and what a benchmark of a system takes besides.
 WEIGHTS = {"encoder": 0.5, "latent": 0.05, "features": 0.8, "perceptual": 1.5, "face": 0.2}

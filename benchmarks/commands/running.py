@@ -12,12 +12,12 @@ from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.store import Store, default_root
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
-from diffae import cli, distributed
-from diffae.allocation import keep_freed_memory
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
+from diffae.system import cli, distributed
+from diffae.system.allocation import keep_freed_memory
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs
 from reports.page.reading import read
-from reports.summary import summary
+from reports.page.summary import summary
 
 
 def run_or_plan(options: Options) -> None:

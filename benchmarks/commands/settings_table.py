@@ -10,8 +10,8 @@ from tabulate import tabulate
 
 from benchmarks.core.profiles import BUILT_IN, PROFILES, described
 from benchmarks.core.sizes import is_capped, settings_of
-from diffae import cli
-from diffae.files import Target, begins, refuse_outputs, write_whole, writing
+from diffae.system import cli
+from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
 
 HEAD = """# Profiles
 

@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.metrics.identity import IdentityNet
-from diffae import cli
 from diffae.data import Dataset, open_dataset
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs, write_whole
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs, write_whole
 
 MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each

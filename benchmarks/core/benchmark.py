@@ -11,11 +11,11 @@ from benchmarks.core.profiles import BUILT_IN, PROFILES
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import MetricInfo, register
-from benchmarks.systems.base import IN_WORDS, System
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
-from reports.records import Record
-from reports.specs import NAME, TableSpec
+from benchmarks.systems.protocol.base import IN_WORDS, System
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from reports.records.record import Record
+from reports.records.specs import NAME, TableSpec
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, Store
 from benchmarks.metrics.networks import MetricNetworks
-from benchmarks.systems import parts
-from benchmarks.systems.base import Code, System, parts_of, reading_of
-from benchmarks.systems.parts import Semantic
+from benchmarks.systems.protocol import parts
+from benchmarks.systems.protocol.base import Code, System, parts_of, reading_of
+from benchmarks.systems.protocol.parts import Semantic
 from diffae.eight_bit import to_uint8
 
 SEMANTIC = "semantic"  # the name of the arrays in chunks

@@ -26,7 +26,7 @@ from benchmarks.metrics.features import resize
 from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import BatchSize
-from benchmarks.systems.base import Code, System
+from benchmarks.systems.protocol.base import Code, System
 from diffae.data import Dataset
 
 RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not say how it did

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen
-from diffae import distributed
 from diffae.eight_bit import to_uint8
-from diffae.files import write_whole, writing
 from diffae.sheet import Sheet, write
+from diffae.system import distributed
+from diffae.system.files import write_whole, writing
 
 THUMBNAIL = 32
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 
 from benchmarks.core.images import THUMBNAIL
 from benchmarks.core.solving import decode_calls, encode_calls
-from benchmarks.systems import parts
-from benchmarks.systems.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
-from diffae.sampling.scheme import find
+from benchmarks.systems.protocol import parts
+from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
+from diffae.diffusion.scheme import find
 
 PAPERS = find("ddim")
 

@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeVar
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.core.sizes import checked, is_capped, settings_of, solvers_of, typed
 from benchmarks.runtime.registry import NAME, load
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
-from diffae.files import read_toml
-from diffae.sampling.scheme import find as find_solver
-from reports.settings import STEPS
+from diffae.diffusion.scheme import find as find_solver
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from diffae.system.files import read_toml
+from reports.records.settings import STEPS
 
 BUILT_IN = ("smoke", "quick", "standard", "paper")
 DEFAULT = "quick"

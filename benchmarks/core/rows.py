@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.core.selection import Selection
 from benchmarks.metrics import METRICS
 from diffae.data import Dataset
-from reports.published import attach
-from reports.records import Record
-from reports.uncertainty import UNKNOWN, Error, Uncertainty
-from reports.uncertainty import error as standard_error
+from reports.records.published import attach
+from reports.records.record import Record
+from reports.records.uncertainty import UNKNOWN, Error, Uncertainty
+from reports.records.uncertainty import error as standard_error
 
 
 class Protocol:

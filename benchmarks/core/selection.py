@@ -8,9 +8,9 @@ from torch import Tensor
 
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import System
+from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
-from reports.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_of
+from reports.records.uncertainty import UNKNOWN, Uncertainty, by_group, of_mean, units_of
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,21 @@ A `Sizes` is a frozen dataclass of such fields, each with a default:
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from diffae import settings
-from diffae.config import NUM_TIMESTEPS
-from diffae.errors import UserError
-from diffae.sampling.scheme import find, that_invert
-from diffae.settings import LARGEST as LARGEST
-from diffae.settings import PLAIN, can_be_set
-from diffae.settings import Range as Range
-from diffae.settings import settings_of as settings_of
+from diffae.diffusion.scheme import find, that_invert
+from diffae.networks.config import NUM_TIMESTEPS
+from diffae.system import settings
+from diffae.system.errors import UserError
+from diffae.system.settings import LARGEST as LARGEST
+from diffae.system.settings import PLAIN, can_be_set
+from diffae.system.settings import Range as Range
+from diffae.system.settings import settings_of as settings_of
 
 CAPPED = "capped by --limit"
 
 
 @dataclass(frozen=True)
 class SolverName:
-    """The name of a solver (diffae.sampling.scheme); of one that can invert, if it `inverts`."""
+    """The name of a solver (diffae.diffusion.scheme); of one that can invert, if it `inverts`."""
 
     inverts: bool
 

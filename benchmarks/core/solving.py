@@ -9,7 +9,7 @@ context.record(..., **taken.row)
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from benchmarks.systems.base import System
+from benchmarks.systems.protocol.base import System
 
 OWN = "the system's own"
 

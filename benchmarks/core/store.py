@@ -28,10 +28,10 @@ from tqdm import tqdm
 import diffae
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot, is_count, share_of_counts
-from diffae import cli, distributed
-from diffae.errors import UserError
-from diffae.files import cache_root, is_partial, write_whole, writing
-from diffae.lock import LOCK, open_lock
+from diffae.system import cli, distributed
+from diffae.system.errors import UserError
+from diffae.system.files import cache_root, is_partial, write_whole, writing
+from diffae.system.lock import LOCK, open_lock
 
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from functools import cache
 
 from benchmarks.core.registry import REGISTRY
-from diffae.errors import UserError
-from reports.specs import TableSpec
+from diffae.system.errors import UserError
+from reports.records.specs import TableSpec
 
 
 def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:

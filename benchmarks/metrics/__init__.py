@@ -1,10 +1,10 @@
-"""Metrics: one file each. What their names mean is in one table, `reports.metrics`, to which plug-ins add rows."""
+"""Metrics: one file each. What their names mean is in one table, `reports.records.metrics`, to which plug-ins add rows."""
 
 from collections.abc import Mapping
 
-from diffae.errors import UserError
-from reports.metrics import METRICS, NAME, Margin
-from reports.metrics import Metric as MetricInfo
+from diffae.system.errors import UserError
+from reports.records.metrics import METRICS, NAME, Margin
+from reports.records.metrics import Metric as MetricInfo
 
 __all__ = ["METRICS", "Margin", "MetricInfo", "register"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from diffae.allocation import give_back
-from diffae.counting import flops as flops
+from diffae.networks.counting import flops as flops
+from diffae.system.allocation import give_back
 
 Work = Callable[[], object]
 

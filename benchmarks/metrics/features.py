@@ -2,7 +2,7 @@
 
 - Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own preprocessing: `fid`.
 - EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where Inception's weights are
-  not; its distances have another scale, bear another name (`reports.metrics`) and must not be read as FID.
+  not; its distances have another scale, bear another name (`reports.records.metrics`) and must not be read as FID.
 
 Images enter as uint8, as they would be read from files: a distance to a data set of files is only
 fair after the same rounding.
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from benchmarks.metrics import weights
 from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.runtime.batches import Batches
-from diffae.errors import UserError
-from reports.metrics import EFFNET, seen_through
+from diffae.system.errors import UserError
+from reports.records.metrics import EFFNET, seen_through
 
 INCEPTION_SIZE, INCEPTION_DIM = 299, 2048
 

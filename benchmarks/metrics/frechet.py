@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 UNKNOWN = 0
 ROWS = 4096  # taken in float64 at once

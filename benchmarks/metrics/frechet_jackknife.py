@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.metrics.frechet import ROWS, Moments, eigenvalues, merge_all
 from benchmarks.runtime.digest import digest
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 Floats = NDArray[np.floating]
 BLOCKS = 20

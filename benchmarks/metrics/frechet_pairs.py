@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.metrics.frechet import Moments, frechet_distance, merge_all
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 Floats = NDArray[np.floating]
 ROUNDING = 1e-12  # of the traces: below it there is no distance

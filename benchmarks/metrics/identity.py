@@ -27,8 +27,8 @@ from benchmarks.metrics import weights
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen, to_unit
 from benchmarks.runtime.batches import Batches
-from diffae.errors import UserError
-from reports.metrics import seen_through
+from diffae.system.errors import UserError
+from reports.records.metrics import seen_through
 
 PORTRAITS = "portraits"
 PACKAGED = Path(__file__).with_name("id_portraits.safetensors")

@@ -19,7 +19,7 @@ from benchmarks.metrics.perceptual import (
 )
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.errors import NotAvailable
-from reports.metrics import EFFNET
+from reports.records.metrics import EFFNET
 
 N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 

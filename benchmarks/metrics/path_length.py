@@ -21,8 +21,8 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.metrics.nearest import quantile_and_stderr
-from diffae.between import lerp
-from reports.uncertainty import UNKNOWN, Influence, Uncertainty, of_mean
+from diffae.diffusion.interpolation import lerp
+from reports.records.uncertainty import UNKNOWN, Influence, Uncertainty, of_mean
 
 Code = TypeVar("Code")
 

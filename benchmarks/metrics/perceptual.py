@@ -10,7 +10,7 @@ over layers l, with y the features unit-normalised over channels.
   package.
 - `lpips_vgg`: the same with VGG16, which path lengths are measured with (`path_length.py`).
 - five stages of EfficientNet-lite0, w = 1, averaged over the stages, are there where AlexNet's weights
-  are not. That distance ranks distortions sensibly but has another scale, bears another name (`reports.metrics`)
+  are not. That distance ranks distortions sensibly but has another scale, bears another name (`reports.records.metrics`)
   and must not be read as LPIPS.
 """
 
@@ -29,8 +29,8 @@ from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
 from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.metrics.pixel import seen
 from benchmarks.runtime.batches import Batches
-from diffae.errors import UserError
-from reports.metrics import EFFNET, seen_through
+from diffae.system.errors import UserError
+from reports.records.metrics import EFFNET, seen_through
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 @dataclass(frozen=True)

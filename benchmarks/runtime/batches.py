@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from benchmarks.runtime.choices import AUTO, BatchSize
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 LARGEST = 512  # images that `auto` begins with on a GPU: more fill it no better, and the host holds them too
 

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 class NotAvailable(Exception):

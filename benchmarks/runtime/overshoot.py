@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from reports.records import Record
+from reports.records.record import Record
 
 R = TypeVar("R", bound=Record)
 Arrays = dict[str, np.ndarray]

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import backends
 
-from diffae import bfloat16
-from diffae.errors import UserError
+from diffae.networks import bfloat16
+from diffae.system.errors import UserError
 
 EXACT, TF32 = "ieee", "tf32"  # PyTorch's own words
 

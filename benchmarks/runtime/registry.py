@@ -13,8 +13,8 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
-from diffae.cli import did_you_mean, printable
-from diffae.errors import UserError
+from diffae.system.cli import did_you_mean, printable
+from diffae.system.errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
 

@@ -24,9 +24,9 @@ from benchmarks.systems.registry import (
 
 if TYPE_CHECKING:
     from benchmarks.runtime.errors import SystemFailed
-    from benchmarks.systems.base import Code, System
-    from benchmarks.systems.live import as_system, wrap
-    from benchmarks.systems.parts import Part
+    from benchmarks.systems.from_object import as_system, wrap
+    from benchmarks.systems.protocol.base import Code, System
+    from benchmarks.systems.protocol.parts import Part
 
 __all__ = [
     "DEFAULT",
@@ -46,12 +46,12 @@ __all__ = [
 
 # Of these, what needs PyTorch, by the module that has it: imported when it is used.
 LAZY = {
-    "Code": "benchmarks.systems.base",
-    "Part": "benchmarks.systems.parts",
-    "System": "benchmarks.systems.base",
+    "Code": "benchmarks.systems.protocol.base",
+    "Part": "benchmarks.systems.protocol.parts",
+    "System": "benchmarks.systems.protocol.base",
     "SystemFailed": "benchmarks.runtime.errors",
-    "as_system": "benchmarks.systems.live",
-    "wrap": "benchmarks.systems.live",
+    "as_system": "benchmarks.systems.from_object",
+    "wrap": "benchmarks.systems.from_object",
 }
 
 

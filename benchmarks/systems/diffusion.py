@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.base import Code, System, needed
-from benchmarks.systems.parts import Semantic
-from diffae import DDIM, DiffusionAutoencoder, checkpoint, noise
-from diffae.diffusion import x_0_of_noise
-from diffae.sampling.scheme import Scheme, find
+from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol.parts import Semantic
+from diffae import DDIM, DiffusionAutoencoder
+from diffae.checkpoints import checkpoint
+from diffae.diffusion import noise
+from diffae.diffusion.gaussian import x_0_of_noise
+from diffae.diffusion.scheme import Scheme, find
 
 
 class _Diffusion(System):

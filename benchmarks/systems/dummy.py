@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from benchmarks.systems.base import IN_WORDS, Code, System, needed, several
-from benchmarks.systems.parts import POOLED, Part, Semantic
-from diffae import noise
+from benchmarks.systems.protocol.base import IN_WORDS, Code, System, needed, several
+from benchmarks.systems.protocol.parts import POOLED, Part, Semantic
+from diffae.diffusion import noise
 
 SIZE, CODE_DIM = 32, 16
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from benchmarks.metrics import features, weights
 from benchmarks.runtime.digest import digest
-from benchmarks.systems.base import Code, System, needed
-from diffae import checkpoint
+from benchmarks.systems.protocol.base import Code, System, needed
+from diffae.checkpoints import checkpoint
 from diffae.eight_bit import to_uint8
-from diffae.errors import UserError
-from diffae.unet import SemanticEncoder
+from diffae.networks.unet import SemanticEncoder
+from diffae.system.errors import UserError
 
 DEFAULT_DIM = 128
 

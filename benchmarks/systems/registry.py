@@ -11,18 +11,18 @@ from benchmarks.runtime.registry import Own, Registry, found_at
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.systems.base import System
+    from benchmarks.systems.protocol.base import System
 
 OURS = {
     "diffae": "benchmarks.systems.diffusion:DiffAESystem",
     "ddim": "benchmarks.systems.diffusion:DDIMSystem",
-    "vqgan": "benchmarks.systems.vqgan:VQGANSystem",
-    "vqvae2": "benchmarks.systems.vqvae2:VQVAE2System",
-    "nvae": "benchmarks.systems.nvae:NVAESystem",
-    "d2c": "benchmarks.systems.d2c:D2CSystem",
-    "stylegan2-w": "benchmarks.systems.stylegan2:StyleGAN2W",
-    "stylegan2-wplus": "benchmarks.systems.stylegan2:StyleGAN2WPlus",
-    "diffusers": "benchmarks.systems.diffusers_system:open_model",
+    "vqgan": "benchmarks.systems.vqgan.system:VQGANSystem",
+    "vqvae2": "benchmarks.systems.vqvae2.system:VQVAE2System",
+    "nvae": "benchmarks.systems.nvae.system:NVAESystem",
+    "d2c": "benchmarks.systems.d2c.system:D2CSystem",
+    "stylegan2-w": "benchmarks.systems.stylegan2.system:StyleGAN2W",
+    "stylegan2-wplus": "benchmarks.systems.stylegan2.system:StyleGAN2WPlus",
+    "diffusers": "benchmarks.systems.diffusers.system:open_model",
     "pixels-pca": "benchmarks.systems.references:PixelsPCA",
     "random-encoder": "benchmarks.systems.references:RandomEncoder",
     "timm": "benchmarks.systems.references:TimmEncoder",
@@ -67,7 +67,7 @@ def load(
     """
     import torch
 
-    from benchmarks.systems import checked
+    from benchmarks.systems.protocol import checked
 
     return checked.build(name, factory(name), path, torch.device(device))
 

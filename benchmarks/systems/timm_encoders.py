@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems.base import System
-from benchmarks.systems.files import containers
-from benchmarks.systems.files.address import read_address
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
-from diffae.files import file_size
+from benchmarks.systems.protocol.base import System
+from benchmarks.systems.shared import containers
+from benchmarks.systems.shared.address import read_address
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
 
 
 class TimmNamed(System):

@@ -20,7 +20,7 @@ from benchmarks.core.sizes import Number, Steps
 from benchmarks.core.solving import solver_of
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     SAMPLE_LATENTS,
@@ -29,9 +29,9 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
-from benchmarks.systems.checked import undivided
-from reports.records import Record
-from reports.specs import TableSpec
+from benchmarks.systems.protocol.checked import undivided
+from reports.records.record import Record
+from reports.records.specs import TableSpec
 
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
 

@@ -20,13 +20,13 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Timestep
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import pixel, ssim
-from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
-from benchmarks.systems.parts import index
+from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
+from benchmarks.systems.protocol.parts import index
 from benchmarks.tasks.shared.rows import SSIM, means
-from diffae import noise
+from diffae.diffusion import noise
 from diffae.sheet import Sheet
-from reports.records import Record
-from reports.specs import TableSpec
+from reports.records.record import Record
+from reports.records.specs import TableSpec
 
 TABLE = "figure6_denoising"
 METRICS = ("mse", "ssim")

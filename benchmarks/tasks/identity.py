@@ -32,7 +32,7 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     SEMANTIC,
@@ -46,9 +46,9 @@ from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.rows import means
 from diffae.sheet import Sheet
 from probes import LinearProbe
-from reports.records import Record
-from reports.specs import TableSpec
-from reports.uncertainty import of_mean
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import of_mean
 
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's

@@ -26,8 +26,8 @@ from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
 from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
-from benchmarks.systems import parts
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol import parts
+from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     SEMANTIC,
@@ -36,13 +36,13 @@ from benchmarks.systems.base import (
     System,
     parts_of,
 )
-from benchmarks.systems.checked import cut, join
-from diffae import noise
-from diffae.between import slerp
+from benchmarks.systems.protocol.checked import cut, join
+from diffae.diffusion import noise
+from diffae.diffusion.interpolation import slerp
 from diffae.sheet import Sheet
-from reports.metrics import seen_through
-from reports.records import Record
-from reports.specs import TableSpec
+from reports.records.metrics import seen_through
+from reports.records.record import Record
+from reports.records.specs import TableSpec
 
 TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4

@@ -23,13 +23,13 @@ from benchmarks.core.store import Arrays
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import SAMPLE, SAMPLE_LATENTS, System
+from benchmarks.systems.protocol.base import SAMPLE, SAMPLE_LATENTS, System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import draw, samples
 from diffae.sheet import Sheet
-from reports.metrics import seen_through
-from reports.records import Record
-from reports.specs import TableSpec
+from reports.records.metrics import seen_through
+from reports.records.record import Record
+from reports.records.specs import TableSpec
 
 TABLE = "appendix_c_memorisation"
 QUANTILES = {"median": 0.5, "5th percentile": 0.05}

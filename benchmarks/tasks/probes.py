@@ -14,7 +14,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
-from benchmarks.systems.base import SEMANTIC, System, reading_of
+from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared.probe_fits import (
     ADAM,
     GRID,
@@ -28,9 +28,9 @@ from benchmarks.tasks.shared.probe_fits import (
     selections,
 )
 from probes import LinearProbe, influences, summarise
-from reports.records import Record
-from reports.specs import TableSpec
-from reports.uncertainty import UNKNOWN
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
 

@@ -29,17 +29,17 @@ from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import paired_distance
 from benchmarks.tasks.shared.rows import SSIM, means
 from benchmarks.tasks.shared.worst import save_worst
 from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet
-from reports.metrics import published_name, seen_through
-from reports.records import Record
-from reports.specs import TableSpec
-from reports.uncertainty import UNKNOWN, of_influences
+from reports.records.metrics import published_name, seen_through
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import UNKNOWN, of_influences
 
 TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 CODEBOOKS = "codebooks"

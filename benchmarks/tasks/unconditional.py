@@ -20,7 +20,7 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol.base import (
     DECODE,
     SAMPLE,
     SAMPLE_LATENTS,
@@ -32,9 +32,9 @@ from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from diffae.sheet import Sheet, in_rows
-from reports.records import Record
-from reports.specs import TableSpec
-from reports.uncertainty import UNKNOWN, of_influences, units_of
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
 TABLE = "table4_unconditional_fid"
 BOUND = "no new codes: those of held-out images, with a random x_T; a bound for samples of the latent DDIM"

@@ -21,13 +21,13 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
-from benchmarks.systems.parts import index
+from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.parts import index
 from diffae.sheet import Sheet
-from reports.metrics import seen_through
-from reports.records import Record
-from reports.specs import TableSpec
-from reports.uncertainty import of_mean
+from reports.records.metrics import seen_through
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import of_mean
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"

@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from diffae import cli
-from diffae.errors import UserError
-from diffae.signals import importing, quit_on_signals
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.signals import importing, quit_on_signals
 
 LOCAL = "127.0.0.1"
 

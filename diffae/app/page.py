@@ -11,8 +11,8 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from diffae.app.studio import Studio
-from diffae.errors import UserError
 from diffae.images.defaults import SOLVER, STEPS
+from diffae.system.errors import UserError
 
 FIRST = ("Smiling", "Male", "Young", "Eyeglasses")  # whose sliders are there from the start
 SOLVERS = (SOLVER, "ddim", "ab2-v", "dpm++2m")

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from diffae import cli
 from diffae.data.transforms import Transform
-from diffae.files import write_whole
 from diffae.images import commands, marks, reading, verbs
 from diffae.images.classifier import Classifier, beside, fingerprint_of
 from diffae.images.run import checkpoint_name
 from diffae.model import DiffusionAutoencoder
+from diffae.system import cli
+from diffae.system.files import write_whole
 
 KEPT = 4  # encoded pictures, so that a slider decodes only
 

@@ -10,20 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from diffae.cli import printable
-from diffae.data.arrow import is_parquet, is_saved, open_parquet, open_saved
-from diffae.data.celeba import is_celeba, open_celeba
-from diffae.data.celebahq import is_celebahq, open_celebahq
 from diffae.data.dataset import Dataset
-from diffae.data.folder import is_image_folder, open_image_folder
-from diffae.data.idx import is_idx, open_idx
-from diffae.data.lmdb_folder import is_lmdb, open_lmdb
 from diffae.data.prepared import is_prepared, open_prepared
+from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
+from diffae.data.readers.celeba import is_celeba, open_celeba
+from diffae.data.readers.celebahq import is_celebahq, open_celebahq
+from diffae.data.readers.folder import is_image_folder, open_image_folder
+from diffae.data.readers.idx import is_idx, open_idx
+from diffae.data.readers.lmdb_folder import is_lmdb, open_lmdb
+from diffae.data.readers.webdataset import is_webdataset, open_webdataset
+from diffae.data.readers.zip_archive import is_zip, open_zip
 from diffae.data.transforms import Transform
-from diffae.data.webdataset import is_webdataset, open_webdataset
-from diffae.data.zip_archive import is_zip, open_zip
-from diffae.errors import UserError
-from diffae.files import file_size
+from diffae.system.cli import printable
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
 
 __all__ = ["Dataset", "Transform", "open_dataset", "open_for_model", "open_portraits"]
 

@@ -4,14 +4,14 @@ import os
 import sys
 from pathlib import Path
 
-from diffae import cli
 from diffae.data import check, find_reader, open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
 from diffae.data.prepared import own_side
 from diffae.data.transforms import CROPS
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs
 
 DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
 USAGE = """Look at a data set, or make one.

@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from diffae.data.survey import Survey, survey
+from diffae.data.fingerprint import Survey, survey
 from diffae.data.transforms import Transform
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 if TYPE_CHECKING:
     import torch

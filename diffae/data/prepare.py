@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from diffae.data import native_side, open_dataset, prepared
 from diffae.data.dataset import Dataset
+from diffae.data.fingerprint import Survey, digest_parts, state_of
 from diffae.data.prepared import (
     HEADER,
     LABELS,
@@ -33,11 +34,10 @@ from diffae.data.prepared import (
     count_damaged,
     digest_file,
 )
-from diffae.data.survey import Survey, digest_parts, state_of
-from diffae.distributed import mapped
-from diffae.errors import UserError
-from diffae.files import Target, amount, is_partial, refuse_outputs, write_whole, writing
-from diffae.lock import foreign, lock_folder
+from diffae.system.distributed import mapped
+from diffae.system.errors import UserError
+from diffae.system.files import Target, amount, is_partial, refuse_outputs, write_whole, writing
+from diffae.system.lock import foreign, lock_folder
 
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
 CHUNK, CHUNK_BYTES = 64, 1 << 24

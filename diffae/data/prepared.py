@@ -30,10 +30,10 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import Dataset
-from diffae.data.survey import Survey, sealed, unsealed
+from diffae.data.fingerprint import Survey, sealed, unsealed
 from diffae.data.transforms import Transform
-from diffae.errors import UserError
-from diffae.files import file_size, read_file
+from diffae.system.errors import UserError
+from diffae.system.files import file_size, read_file
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"

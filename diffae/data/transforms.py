@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 CROPS = ("center", "d2c", "none")
 FILTERS = {

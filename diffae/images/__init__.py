@@ -7,7 +7,7 @@
     images.to_pil(smiling)[0].show()
 
 `reconstruct`, `vary`, `interpolate`, `edit`, `sample` and `sample_class` take a model and tensors and give tensors;
-`encode` and `decode` are what they are made of. All take `steps` and `solver` (`diffae.sampling`), by default the ones that
+`encode` and `decode` are what they are made of. All take `steps` and `solver` (`diffae.diffusion`), by default the ones that
 are fast on a CPU, and their noise comes from `seed` and the picture's number alone. `Classifier` says which way an
 attribute lies; it is saved, loaded and learnt anew. `save` writes a PNG that says what it is.
 """

@@ -3,9 +3,9 @@
 import json
 import sys
 
-from diffae import cli
 from diffae.images import options
-from diffae.signals import importing, quit_on_signals
+from diffae.system import cli
+from diffae.system.signals import importing, quit_on_signals
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffae.data.label_files import read_rows
-from diffae.errors import UserError
+from diffae.data.readers.label_files import read_rows
+from diffae.system.errors import UserError
 
 # Left eye, right eye, nose, left and right corner of the mouth, as they are seen in the picture: (x, y) in pixels each.
 Points = np.ndarray

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import Transform
-from diffae.errors import UserError
 from diffae.images import reading
 from diffae.images.classifier import (
     Classifier,
@@ -20,7 +20,7 @@ from diffae.images.classifier import (
 )
 from diffae.images.defaults import SHOTS, STRENGTH
 from diffae.model import DiffusionAutoencoder
-from diffae.packaged import PACKAGED
+from diffae.system.errors import UserError
 
 LEARNT = "learnt"  # the name of an attribute that has none
 FEW_PORTRAITS, PORTRAITS = (

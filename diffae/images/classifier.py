@@ -17,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
-from diffae import checkpoint, official
-from diffae.cli import did_you_mean
+from diffae.checkpoints import checkpoint, official
 from diffae.data import Dataset
 from diffae.data.portraits.attributes import ATTRIBUTES
-from diffae.errors import UserError
-from diffae.files import file_size, writing
 from diffae.model import DiffusionAutoencoder
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from diffae.system.files import file_size, writing
 from probes import (
     LinearProbe,
     binary_split,

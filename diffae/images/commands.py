@@ -15,12 +15,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffae.data.transforms import ALIGNED_CELEBA, Transform
-from diffae.errors import UserError
 from diffae.images import align, choosing, marks, reading, verbs
 from diffae.images.classifier import Classifier
 from diffae.images.output import Cell, Output, enlarged
 from diffae.images.reading import Picture, Read
 from diffae.model import DiffusionAutoencoder
+from diffae.system.errors import UserError
 
 SAMPLES_A_ROW = 8
 SEEN = 128  # pixels a side of an animation, about: browsers blur small ones

@@ -19,8 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 
 import diffae
 from diffae.data.transforms import DECODING_ERRORS
-from diffae.errors import UserError
-from diffae.files import write_whole
+from diffae.system.errors import UserError
+from diffae.system.files import write_whole
 
 SOFTWARE = "diffae-bench"
 SETTINGS, XMP = "diffae", "XML:com.adobe.xmp"

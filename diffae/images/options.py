@@ -6,12 +6,12 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from diffae import cli
-from diffae.config import NUM_TIMESTEPS
 from diffae.data.transforms import CROPS
-from diffae.errors import UserError
+from diffae.diffusion.scheme import find
 from diffae.images.defaults import POOL, RULES, SHOTS, SOLVER, STEPS, STRENGTH
-from diffae.sampling.scheme import find
+from diffae.networks.config import NUM_TIMESTEPS
+from diffae.system import cli
+from diffae.system.errors import UserError
 
 MOST = 10_000  # pictures or variations that one command makes
 ASK = "?"  # in the place of an attribute's name

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from diffae import sheet
-from diffae.files import Target, empty_folder, refuse_outputs, write_whole, writing
 from diffae.images import marks
 from diffae.images.reading import to_tensor, unlike
+from diffae.system.files import Target, empty_folder, refuse_outputs, write_whole, writing
 
 SHEET = "sheet.png"
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.data.folder import UNREAD, find_images, nothing_in, suffix_of
+from diffae.data.readers.folder import UNREAD, find_images, nothing_in, suffix_of
 from diffae.data.transforms import Transform, decode
-from diffae.errors import UserError
 from diffae.images.align import Points, aligned
+from diffae.system.errors import UserError
 
 CENTRE, ALIGNED = "center", "aligned"
 

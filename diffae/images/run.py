@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from diffae import cli
-from diffae.checkpoint import OFFICIAL
-from diffae.errors import UserError
-from diffae.files import Target, empty_folder, never, refuse_outputs
+from diffae.checkpoints.checkpoint import OFFICIAL
 from diffae.images import choosing, commands, marks, output
 from diffae.images.classifier import Classifier, classifier_of, codes_of, fingerprint_of
 from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import Target, empty_folder, never, refuse_outputs
 from probes import auroc
 
 

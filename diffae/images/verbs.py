@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffae import noise
-from diffae.between import lerp, slerp
+from diffae.diffusion import noise
+from diffae.diffusion.interpolation import lerp, slerp
 from diffae.eight_bit import to_uint8
-from diffae.errors import UserError
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.defaults import POOL, SOLVER, STEPS
 from diffae.model import DiffusionAutoencoder
-from diffae.whole import whole
+from diffae.system.errors import UserError
+from diffae.system.validation import whole
 from probes import accept_probability, accept_threshold
 
 AT_ONCE = 256  # latents that are drawn and judged together

@@ -16,20 +16,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffae import cli, distributed
-from diffae.signals import quit_on_signals
+from diffae.system import cli, distributed
+from diffae.system.signals import quit_on_signals
 
 if __name__ == "__main__":
     quit_on_signals()
 
 import torch
 
-from diffae.cli import say
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
-from diffae.data.survey import state_of
+from diffae.data.fingerprint import state_of
 from diffae.data.transforms import CROPS
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs, writing
+from diffae.system.cli import say
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs, writing
 from diffae.train import chain, dry_run
 from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
@@ -42,7 +43,6 @@ from diffae.train.sharing import union
 from diffae.train.stages import train
 from diffae.train.trainer import choose_precision, needing_memory
 from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Callback, Run, Steps
-from diffae.trained_on import TrainedOn
 
 WORKERS = 2
 DAMAGED = ERROR, SKIP = ("error", "skip")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from diffae.cli import did_you_mean
-from diffae.config import AUTOENCODER as AUTOENCODER_KIND
-from diffae.config import DDIM_BASELINE
-from diffae.errors import UserError
+from diffae.networks.config import AUTOENCODER as AUTOENCODER_KIND
+from diffae.networks.config import DDIM_BASELINE
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
 from diffae.train import state
 from diffae.train.init import Init
 from diffae.train.preset_registry import AnyPreset

@@ -19,17 +19,17 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from diffae import cli
-from diffae.counting import flops
+from diffae.diffusion.noise import Noise, generator
 from diffae.model import DiffusionAutoencoder
-from diffae.noise import Noise, generator
+from diffae.networks.counting import flops
+from diffae.networks.unet import recompute
+from diffae.system import cli
 from diffae.train import chain
 from diffae.train.images import Images
 from diffae.train.init import network_of
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT, Stage, image_stages, latent_stage
 from diffae.train.types import DTYPES, Schedule, Steps
-from diffae.unet import recompute
 
 GB = 1e9
 STORED = 4  # copies of each weight, float32, that a state on disk holds

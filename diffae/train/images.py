@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from diffae.cli import say
 from diffae.data import Dataset
 from diffae.data.dataset import load_all
-from diffae.errors import UserError
-from diffae.noise import Noise, uniforms
+from diffae.diffusion.noise import Noise, uniforms
+from diffae.system.cli import say
+from diffae.system.errors import UserError
 
 IN_MEMORY = (
     2**28

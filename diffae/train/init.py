@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from diffae import checkpoint
-from diffae.checkpoint import Folder, check_state
-from diffae.config import AUTOENCODER, ModelConfig
-from diffae.errors import UserError
+from diffae.checkpoints import checkpoint
+from diffae.checkpoints.checkpoint import Folder, check_state
+from diffae.checkpoints.official import OfficialCheckpoint
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.official import OfficialCheckpoint
+from diffae.networks.config import AUTOENCODER, ModelConfig
+from diffae.system.errors import UserError
 from diffae.train.presets import Preset
-from diffae.trained_on import TrainedOn
 
 PARTS = ("unet.", "encoder.")  # what goes over, by the names of its tensors
 MEANING = (

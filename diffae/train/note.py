@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from diffae.errors import UserError
-from diffae.files import read_text, write_whole, writing
-from diffae.lock import foreign, lock_folder
+from diffae.checkpoints.trained_on import NOTE, TrainedOn
+from diffae.system.errors import UserError
+from diffae.system.files import read_text, write_whole, writing
+from diffae.system.lock import foreign, lock_folder
 from diffae.train.init import Init
 from diffae.train.overrides import differences
 from diffae.train.trainer import identity_of
 from diffae.train.types import Outcome
-from diffae.trained_on import NOTE, TrainedOn
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any, TypeVar, get_args
 
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
-from diffae.settings import can_be_set, settings_of, typed
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from diffae.system.settings import can_be_set, settings_of, typed
 from diffae.train.preset_registry import AnyPreset
 
 NONE = "none"  # of a stage: leave it out

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from diffae.cli import did_you_mean
-from diffae.errors import UserError
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
 from diffae.train.images import Source
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.types import Outcome, Run
@@ -59,23 +59,23 @@ class RegisteredPreset(NamedTuple):
 
 OTHER_PRESETS: dict[str, RegisteredPreset] = {
     "nvae-portraits": RegisteredPreset(
-        "benchmarks.systems.small.nvae:PRESET",
+        "benchmarks.systems.nvae.training:PRESET",
         "the packaged NVAE: five groups at two scales, 32 px",
     ),
     "d2c-portraits": RegisteredPreset(
-        "benchmarks.systems.small.d2c:PRESET",
+        "benchmarks.systems.d2c.training:PRESET",
         "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
     ),
     "vqvae2-portraits": RegisteredPreset(
-        "benchmarks.systems.small.vqvae2:PRESET",
+        "benchmarks.systems.vqvae2.training:PRESET",
         "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
     ),
     "vqgan-portraits": RegisteredPreset(
-        "benchmarks.systems.small.vqgan:PRESET",
+        "benchmarks.systems.vqgan.training:PRESET",
         "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
     ),
     "stylegan2-portraits": RegisteredPreset(
-        "benchmarks.systems.small.stylegan2:PRESET",
+        "benchmarks.systems.stylegan2.training:PRESET",
         "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
     ),
 }

@@ -9,7 +9,7 @@ that teaches the encoder without noise, first alone (`encoder`) and then along (
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from diffae.config import (
+from diffae.networks.config import (
     ARCHITECTURES,
     AUTOENCODER,
     DDIM_BASELINE,
@@ -18,7 +18,7 @@ from diffae.config import (
     LatentConfig,
     ModelConfig,
 )
-from diffae.settings import Range
+from diffae.system.settings import Range
 from diffae.train.types import MOST, Schedule
 
 

@@ -5,8 +5,8 @@ python -m diffae.train.presets_table --out docs/presets.md
 
 from tabulate import tabulate
 
-from diffae import cli
-from diffae.files import Target, begins, refuse_outputs, write_whole, writing
+from diffae.system import cli
+from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
 from diffae.train.dry_run import counted
 from diffae.train.preset_registry import OTHER_PRESETS
 from diffae.train.presets import PRESETS, Preset

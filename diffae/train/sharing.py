@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from diffae import distributed
-from diffae.errors import UserError
+from diffae.system import distributed
+from diffae.system.errors import UserError
 
 
 class _Step(nn.Module):

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from diffae import distributed
-from diffae.checkpoint import WEIGHTS, write_tensors
-from diffae.config import VELOCITY, ModelConfig
-from diffae.diffusion import add_noise, velocity
-from diffae.errors import UserError
+from diffae.checkpoints.checkpoint import WEIGHTS, write_tensors
+from diffae.diffusion.gaussian import add_noise, velocity
+from diffae.diffusion.noise import Noise, generator, normals
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.nn import GroupNorm
-from diffae.noise import Noise, generator, normals
+from diffae.networks.config import VELOCITY, ModelConfig
+from diffae.networks.nn import GroupNorm
+from diffae.system import distributed
+from diffae.system.errors import UserError
 from diffae.train.callbacks import sheets
 from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of

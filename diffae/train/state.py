@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from diffae.checkpoint import write_tensors
-from diffae.cli import say
-from diffae.errors import UserError
+from diffae.checkpoints.checkpoint import write_tensors
+from diffae.system.cli import say
+from diffae.system.errors import UserError
 
 DIGEST = "sha256"  # of a state, in its notes
 PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on

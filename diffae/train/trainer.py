@@ -23,11 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffae import bfloat16, distributed
-from diffae.cli import say
-from diffae.errors import Terminated, UserError
-from diffae.nn import Dropout, evaluating
-from diffae.noise import ExampleNoise, Noise, NoiseAhead, generator
+from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, generator
+from diffae.networks import bfloat16
+from diffae.networks.nn import Dropout, evaluating
+from diffae.networks.unet import recompute
+from diffae.system import distributed
+from diffae.system.cli import say
+from diffae.system.errors import Terminated, UserError
 from diffae.train import state
 from diffae.train.callbacks.progress import Progress
 from diffae.train.sharing import Sharing
@@ -45,7 +47,6 @@ from diffae.train.types import (
     Steps,
     View,
 )
-from diffae.unet import recompute
 
 SAVE_EVERY_SECONDS = 120.0
 SAVING = 0.02  # of the time, at most: a state of gigabytes is saved less often

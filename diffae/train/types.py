@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from diffae.errors import UserError
-from diffae.settings import Range, check
+from diffae.system.errors import UserError
+from diffae.system.settings import Range, check
 
 # (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
 Loss = Callable[[Tensor, Any], Tensor]

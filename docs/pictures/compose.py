@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.checkpoint import open_checkpoint
+from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.sheet import Sheet, write
-from reports.sheets import read_sheet
+from reports.records.sheets import read_sheet
 
 EDITED = "Male"
 ROWS = (

@@ -23,7 +23,7 @@ from scipy.stats import chi2
 
 from benchmarks.run import main as run
 from diffae.data.portraits import write_dataset
-from reports.records import Record, read_records, record_key, write_records
+from reports.records.record import Record, read_records, record_key, write_records
 
 BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 PORTRAITS, SIZE = 1_000, 32

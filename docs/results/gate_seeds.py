@@ -17,7 +17,7 @@ from pathlib import Path
 from measure import table
 
 from benchmarks.run import main as run
-from reports.gate import REGRESSION, compare, read_margins, read_run
+from reports.gate.verdicts import REGRESSION, compare, read_margins, read_run
 
 BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 # Fewer steps and samples than profile `quick`, and few images of each split, so that seeds share few of them.

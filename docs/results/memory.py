@@ -18,7 +18,7 @@ from measure import program, table
 
 from benchmarks import run
 from benchmarks.systems import dummy
-from diffae import cli
+from diffae.system import cli
 
 SIZE = 128
 FIT, FIT_IMAGES = "pixels-pca", 1024  # two of its batches

@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from benchmarks.metrics import features, weights
 from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.runtime.precision import of_networks, precision
-from diffae.config import ARCHITECTURES
 from diffae.model import DiffusionAutoencoder
-from diffae.nn import AttentionBlock, ResBlock, timestep_embedding
-from reports.metrics import EFFNET
+from diffae.networks.config import ARCHITECTURES
+from diffae.networks.nn import AttentionBlock, ResBlock, timestep_embedding
+from reports.records.metrics import EFFNET
 
 CLOSE = 1e-5  # of float32: what the order of sums may change
 METRIC = {"inception": features.INCEPTION_SIZE, EFFNET: features.EFFNET_SIZE}

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
-from reports.records import Record, read_records, record_key
-from reports.uncertainty import read_uncertainties
+from reports.records.record import Record, read_records, record_key
+from reports.records.uncertainty import read_uncertainties
 
 METRICS = ("ppl", "ppl_alex", "ppl_effnet")
 
 
 def lengths(run: Path, system: str) -> np.ndarray:
-    """The length of each pair: mean + influence sqrt(k (k - 1)), see reports.uncertainty.of_mean."""
+    """The length of each pair: mean + influence sqrt(k (k - 1)), see reports.records.uncertainty.of_mean."""
     record = next(r for r in read_records(run / "records.csv") if is_mean(r) and r.system == system)
     (part,) = read_uncertainties(run / "influences.npz")[record_key(record)]
     k = len(part.values)

@@ -24,9 +24,11 @@ from benchmarks.core.selection import select
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.precision import of_networks, precision
-from diffae import DDIM, DiffusionAutoencoder, bfloat16, checkpoint
-from diffae.config import ARCHITECTURES, AUTOENCODER
+from diffae import DDIM, DiffusionAutoencoder
+from diffae.checkpoints import checkpoint
 from diffae.data import open_portraits
+from diffae.networks import bfloat16
+from diffae.networks.config import ARCHITECTURES, AUTOENCODER
 
 NAMES = ("float32", "bfloat16")
 Model = DiffusionAutoencoder | DDIM

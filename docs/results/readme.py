@@ -19,9 +19,9 @@ from measure import table
 from safetensors import safe_open
 
 from benchmarks import systems
-from benchmarks.systems.files import folder as packages
-from reports.numbers import error_text, value_text
-from reports.records import Record
+from benchmarks.systems.shared import folder as packages
+from reports.records.record import Record
+from reports.tables.numbers import error_text, value_text
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "docs" / "results"

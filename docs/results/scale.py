@@ -27,7 +27,7 @@ from benchmarks.metrics.frechet_jackknife import blocks_of, jackknife
 from benchmarks.metrics.nearest import nearest
 from probes import fit_adam_paper, fit_best
 from probes.scores import influences, summarise
-from reports.uncertainty import Influence, read_uncertainties, write_uncertainties
+from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 FEATURES, CODE, ATTRIBUTES = 2048, 512, 40  # of Inception, of z_sem, of CelebA
 SIZES = (1_000, 5_000, 10_000, 50_000)

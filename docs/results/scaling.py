@@ -22,8 +22,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
 from benchmarks.tasks.shared.samples import samples
-from diffae import distributed
 from diffae.data import open_portraits
+from diffae.system import distributed
 
 
 def seconds(processes: int, args: argparse.Namespace) -> float:

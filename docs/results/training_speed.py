@@ -28,26 +28,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffae.train.watch.curves import Curves, TensorBoard
+from diffae.train.watch.sheets import COUNT, Sheets, of_autoencoder
 from measure import in_turn, program, ratio, table
 from network_call import Plain
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffae import cli
 from diffae.data import Dataset, open_dataset, open_for_model
 from diffae.data.portraits import ensure
 from diffae.data.prepare import prepare
-from diffae.diffusion import add_noise, velocity
+from diffae.diffusion.gaussian import add_noise, velocity
+from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, normals
 from diffae.model import DiffusionAutoencoder
-from diffae.noise import ExampleNoise, Noise, NoiseAhead, normals
+from diffae.system import cli
 from diffae.train import precision
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import autoencoder_loss, noised
 from diffae.train.trainer import Training, batch_indices
 from diffae.train.types import Steps, View
-from diffae.train.watch.curves import Curves, TensorBoard
-from diffae.train.watch.sheets import COUNT, Sheets, of_autoencoder
 
 CLOSE = 1e-3  # of the gradient of float32: what the order of sums may change
 READ, BATCH = 512, 32  # images that are read, and in a batch of these

@@ -1,6 +1,6 @@
 """One self-contained page of finished runs: verdicts, tables, plots and pictures in a single file, for a browser.
 
-    from reports.run_folder import read_run
+    from reports.records.run_folder import read_run
 from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
@@ -12,9 +12,9 @@ page is opened: styles, script, plots and pictures are in it, and its content se
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffae.files import write_whole
-from reports.merging import Merged, merge
-from reports.run_folder import read_run
+from diffae.system.files import write_whole
+from reports.records.run_folder import read_run
+from reports.tables.merging import Merged, merge
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:

@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.numbers import (
+from reports.page.reading import Found
+from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.uncertainty import difference_error, paired
+from reports.tables.numbers import (
     error_text,
     metric_label,
     number_text,
@@ -12,10 +15,7 @@ from reports.numbers import (
     to_error,
     value_text,
 )
-from reports.page.reading import Found
-from reports.records import HIGHER, NEITHER, Record
-from reports.shown import contest_of
-from reports.uncertainty import difference_error, paired
+from reports.tables.run_record import contest_of
 
 # How sure a verdict is, in a word.
 CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"

@@ -4,8 +4,6 @@ samples are memorised, what it costs, and how many classes are drawn best.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from reports.comparable import NAIVE, scale_name
-from reports.numbers import metric_label, number_text, value_text
 from reports.page.contest import (
     ALONE,
     CLEAR,
@@ -22,7 +20,9 @@ from reports.page.contest import (
     with_error,
 )
 from reports.page.reading import Found
-from reports.records import HIGHER, LOWER, Record
+from reports.records.comparable import NAIVE, scale_name
+from reports.records.record import HIGHER, LOWER, Record
+from reports.tables.numbers import metric_label, number_text, value_text
 
 
 def _identity(records: list[Record], found: Found) -> tuple[str, str]:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from reports.numbers import duration
 from reports.page.contest import listed
 from reports.page.reading import Found
-from reports.reading import part_of, short
-from reports.run_folder import Run
+from reports.records.reading import part_of, short
+from reports.records.run_folder import Run
+from reports.tables.numbers import duration
 
 MOST_NOTES = 4
 

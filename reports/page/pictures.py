@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 from reports.page.reading import Found
-from reports.run_folder import Run
-from reports.sheets import ReadSheet, read_sheet
+from reports.records.run_folder import Run
+from reports.records.sheets import ReadSheet, read_sheet
 
 PICTURES = "pictures"
 SHOWN = 96  # pixels: how wide a small image is shown, about

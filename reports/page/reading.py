@@ -7,17 +7,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from diffae.errors import UserError
-from diffae.files import read_text
-from reports.layout import Table
-from reports.merging import Merged, Thing, merge
-from reports.metrics import METRICS, Metrics, comparable_n
-from reports.reading import short
-from reports.records import Record, record_key
-from reports.run_folder import SAMPLES, Run, read_run
-from reports.specs import TableSpec
-from reports.tables import all_tables, safe_cell
-from reports.uncertainty import Uncertainty
+from diffae.system.errors import UserError
+from diffae.system.files import read_text
+from reports.records.metrics import METRICS, Metrics, comparable_n
+from reports.records.reading import short
+from reports.records.record import Record, record_key
+from reports.records.run_folder import SAMPLES, Run, read_run
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty
+from reports.tables.build import all_tables, safe_cell
+from reports.tables.layout import Table
+from reports.tables.merging import Merged, Thing, merge
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Found:
     remarks: tuple[str, ...] = ()
 
     def n_of(self, record: Record) -> int | None:
-        """The n within which a number is compared; None where it may be with any (`reports.metrics.comparable_n`)."""
+        """The n within which a number is compared; None where it may be with any (`reports.records.metrics.comparable_n`)."""
         return comparable_n(record, self.known)
 
     def uncertainty(self, record: Record) -> Uncertainty:

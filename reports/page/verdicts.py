@@ -9,9 +9,6 @@ difference on the images that both share), and what could not be measured.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.layout import at_largest_steps, choose
-from reports.metrics import with_stand_ins
-from reports.numbers import metric_label, value_text
 from reports.page.contest import (
     ALONE,
     CLEAR,
@@ -32,9 +29,12 @@ from reports.page.contest import (
 )
 from reports.page.described import DESCRIBED
 from reports.page.reading import Found, outlying_image
-from reports.records import HIGHER, Record
-from reports.specs import TableSpec
-from reports.uncertainty import carried_by_one
+from reports.records.metrics import with_stand_ins
+from reports.records.record import HIGHER, Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import carried_by_one
+from reports.tables.layout import at_largest_steps, choose
+from reports.tables.numbers import metric_label, value_text
 
 # What the best of a table is said to do.
 WORDS = {

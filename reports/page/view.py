@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.layout import Cell, Label, Panel, Reference, Table, Value
-from reports.markdown import facts, legend
-from reports.metrics import Metrics
-from reports.numbers import (
+from reports.page.pictures import FigureView, Strip
+from reports.page.plots import Plot
+from reports.page.reading import Found
+from reports.page.verdicts import Verdict, verdicts
+from reports.records.metrics import Metrics
+from reports.records.record import Record
+from reports.tables.layout import Cell, Label, Panel, Reference, Table, Value
+from reports.tables.markdown import facts, legend
+from reports.tables.numbers import (
     error_text,
     footnote,
     metric_label,
@@ -20,12 +25,7 @@ from reports.numbers import (
     value_note,
     value_text,
 )
-from reports.page.pictures import FigureView, Strip
-from reports.page.plots import Plot
-from reports.page.reading import Found
-from reports.page.verdicts import Verdict, verdicts
-from reports.records import Record
-from reports.shown import is_pooled
+from reports.tables.run_record import is_pooled
 
 TITLES = {
     "reconstruction": "Reconstruction",

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from diffae.errors import UserError
-from diffae.files import append, read_file
-from reports.plain import from_plain, to_plain
-from reports.reading import part_of, short
-from reports.records import HIGHER, LOWER, NEITHER, Record
-from reports.run_folder import RUN, read_run
-from reports.tables import tables_of
+from diffae.system.errors import UserError
+from diffae.system.files import append, read_file
+from reports.records.plain import from_plain, to_plain
+from reports.records.reading import part_of, short
+from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.run_folder import RUN, read_run
+from reports.tables.build import tables_of
 
 FORMAT = 1
 LARGEST_FILE = 64 << 20  # bytes

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from diffae.errors import UserError
-from reports.numbers import error_text, value_text
-from reports.reading import short
-from reports.records import HIGHER, LOWER
+from diffae.system.errors import UserError
+from reports.records.reading import short
+from reports.records.record import HIGHER, LOWER
+from reports.tables.numbers import error_text, value_text
 from reports.trend.entries import Entry, Number
 
 LONGEST_BADGE = 100  # characters of its message

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reports.metrics import comparable_n
 from reports.page.html import filled
 from reports.page.plots.data import (
     COLOURS,
@@ -22,7 +21,8 @@ from reports.page.plots.data import (
 )
 from reports.page.plots.drawing import draw, place, plain_axes
 from reports.page.plots.lines import paint_line
-from reports.records import HIGHER, LOWER
+from reports.records.metrics import comparable_n
+from reports.records.record import HIGHER, LOWER
 from reports.trend.entries import Entry, Number
 from reports.trend.exports import value_of
 

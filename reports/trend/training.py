@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffae.errors import UserError
-from reports.reading import short
+from diffae.system.errors import UserError
+from reports.records.reading import short
 from reports.trend.entries import Entry, entry_of
 from reports.trend.page import Axis, Runs, Words, each, render_page, sections
 

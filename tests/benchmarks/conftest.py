@@ -15,10 +15,10 @@ from scipy import linalg
 from skimage import data
 
 from benchmarks.measure import main
-from diffae import bfloat16
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
 
 

@@ -13,11 +13,11 @@ from torch import nn
 
 from benchmarks import api, evaluate, evaluate_iter, run, systems
 from benchmarks.core.registry import REGISTRY
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.references import PixelsPCA
 from diffae import DiffusionAutoencoder
-from diffae.errors import UserError
-from reports.records import COLUMNS, read_records
+from diffae.system.errors import UserError
+from reports.records.record import COLUMNS, read_records
 
 
 class Half(System):

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from diffae.allocation import _glibc
+from diffae.system.allocation import _glibc
 
 CODE = """
 import sys
 from pathlib import Path
-from diffae.allocation import give_back, keep_freed_memory
+from diffae.system.allocation import give_back, keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from diffae import bfloat16
+from diffae.networks import bfloat16
 
 # Lines of real machines, shortened.
 SAPPHIRE_RAPIDS = """\

@@ -9,12 +9,12 @@ from tiny_preset import TINY
 from torch import nn
 from torch.nn import functional as F
 
-from diffae.config import DDIM_BASELINE, EPSILON, VELOCITY, LatentConfig
-from diffae.diffusion import constant_alphas, linear_alphas
-from diffae.latent_net import LatentNet
+from diffae.diffusion.gaussian import constant_alphas, linear_alphas
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.nn import AttentionBlock, GroupNorm, ResBlock, resample
-from diffae.unet import SemanticEncoder
+from diffae.networks.config import DDIM_BASELINE, EPSILON, VELOCITY, LatentConfig
+from diffae.networks.latent_net import LatentNet
+from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock, resample
+from diffae.networks.unet import SemanticEncoder
 
 
 def awake(module: nn.Module) -> nn.Module:

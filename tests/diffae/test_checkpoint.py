@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from diffae import checkpoint
-from diffae.checkpoint import open_checkpoint
-from diffae.errors import UserError
+from diffae.checkpoints import checkpoint
+from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 
 

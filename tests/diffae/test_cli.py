@@ -14,9 +14,9 @@ from refusal import refusal
 
 from benchmarks.commands.options import parse
 from benchmarks.core.profiles import PROFILES, override
-from diffae import cli
-from diffae.errors import UserError
-from diffae.signals import INTERRUPTED, importing
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.signals import INTERRUPTED, importing
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,8 +127,8 @@ def test_no_flag_takes_an_empty_path():
 SCRIPT = """
 import sys
 from diffae import cli
-from diffae.errors import UserError
-from diffae.signals import INTERRUPTED, importing
+from diffae.system.errors import UserError
+from diffae.system.signals import INTERRUPTED, importing
 
 def main():
     cli.say("progress")
@@ -221,7 +221,7 @@ def test_a_block_of_imports_leaves_the_handlers_of_signals_as_they_were():
 
 INTERRUPTED_IMPORT = """
 import os, signal
-from diffae.signals import importing
+from diffae.system.signals import importing
 
 class Module:
     def __del__(self):  # where Python drops a KeyboardInterrupt

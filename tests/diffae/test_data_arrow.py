@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from photo_tiles import encoded, tile
 
-from diffae.data import arrow_files, open_dataset
-from diffae.errors import UserError
+from diffae.data import open_dataset
+from diffae.data.readers import arrow_files
+from diffae.system.errors import UserError
 
 COLOURS = ["red", "green", "blue"]
 FEATURES = {

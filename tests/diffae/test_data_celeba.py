@@ -13,9 +13,10 @@ from PIL import Image
 from refusal import refusal
 from sklearn.datasets import load_sample_images
 
-from diffae.data import celeba, open_dataset
+from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.errors import UserError
+from diffae.data.readers import celeba
+from diffae.system.errors import UserError
 
 WIDTH, HEIGHT = 178, 218
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 COUNT = 12
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]

@@ -13,7 +13,7 @@ from diffae.data import open_dataset
 from diffae.data.__main__ import main
 from diffae.data.check import contact_sheet, sample_indices
 from diffae.data.portraits import write_dataset
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 COUNT = 70
 

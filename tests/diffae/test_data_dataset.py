@@ -9,8 +9,8 @@ from PIL import Image
 
 from diffae.data import open_dataset
 from diffae.data.dataset import seeded_partition
-from diffae.data.survey import digest_parts
-from diffae.errors import UserError
+from diffae.data.fingerprint import digest_parts
+from diffae.system.errors import UserError
 
 
 @pytest.fixture(scope="module")

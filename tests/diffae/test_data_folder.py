@@ -12,9 +12,9 @@ from refusal import refusal
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
 from diffae.data.dataset import TEST, TRAIN, VALID
-from diffae.data.folder import find_images
-from diffae.data.splits import partition_of
-from diffae.errors import UserError
+from diffae.data.readers.folder import find_images
+from diffae.data.readers.splits import partition_of
+from diffae.system.errors import UserError
 
 
 def write_image(path, value=0):

@@ -13,7 +13,7 @@ import torchvision.transforms as T
 from PIL import Image
 
 from diffae.data import open_dataset
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 TRAIN, TEST = 40, 7

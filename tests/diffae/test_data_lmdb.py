@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from diffae.data import lmdb_folder, open_dataset
-from diffae.errors import UserError
+from diffae.data import open_dataset
+from diffae.data.readers import lmdb_folder
+from diffae.system.errors import UserError
 
 COUNT = 30
 HQ_ANNOTATION, CELEBA_ANNOTATION = "CelebAMask-HQ-attribute-anno.txt", "list_attr_celeba.txt"

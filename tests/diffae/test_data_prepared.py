@@ -20,13 +20,13 @@ from photo_tiles import tile
 from PIL import Image
 from refusal import refusal
 
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import __main__ as command
 from diffae.data import open_dataset, open_for_model, prepared
 from diffae.data import prepare as module
 from diffae.data.prepare import prepare
 from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED
-from diffae.errors import UserError
-from diffae.trained_on import TrainedOn
+from diffae.system.errors import UserError
 
 COUNT = 10
 

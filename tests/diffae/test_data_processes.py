@@ -20,9 +20,9 @@ from photo_tiles import encoded
 
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
-from diffae.distributed import mapped
-from diffae.errors import UserError
-from diffae.files import file_size
+from diffae.system.distributed import mapped
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
 
 COUNT = 24
 
@@ -131,7 +131,7 @@ def test_a_data_set_can_be_sent_to_a_process(opened):
 # Helpers
 
 PROGRAM = """
-from diffae.distributed import mapped
+from diffae.system.distributed import mapped
 with mapped(abs, range(-3, 0), 2, "died") as found: print(*found)
 
 """
@@ -175,7 +175,7 @@ def test_a_helper_that_dies_is_one_line():
 def test_helpers_hear_no_signal_and_end_with_their_parent(number):
     """The signal goes to the whole group, as a terminal's Ctrl-C and a scheduler's SIGTERM do."""
     program = (
-        "import signal, time\nfrom diffae.distributed import mapped\n"
+        "import signal, time\nfrom diffae.system.distributed import mapped\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "with mapped(abs, [-1, -2], 2, 'died') as found:\n"
         "    print(*found, flush=True)\n    time.sleep(60)\n"

@@ -17,8 +17,9 @@ from benchmarks.commands.options import parse
 from benchmarks.core.runner import setup
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Store
-from diffae.data import open_dataset, survey
-from diffae.data.survey import Survey, forget, note_of_files
+from diffae.data import fingerprint as survey
+from diffae.data import open_dataset
+from diffae.data.fingerprint import Survey, forget, note_of_files
 
 COUNT = 300
 

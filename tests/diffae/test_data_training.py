@@ -8,7 +8,7 @@ from PIL import Image
 from refusal import refusal
 
 from diffae.data import open_for_model
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 from diffae.train import __main__ as command
 
 CELEBA = (178, 218)

@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from diffae.data.transforms import Transform, decode
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 def write_tar(path, entries, kind=tarfile.USTAR_FORMAT, mode="w"):

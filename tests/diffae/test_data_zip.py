@@ -9,7 +9,7 @@ import pytest
 from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 NAMES = [f"{i // 10:05d}/{i:05d}.png" for i in range(30)]
 

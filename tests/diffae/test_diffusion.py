@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from diffae.diffusion import (
+from diffae.diffusion.gaussian import (
     add_noise,
     constant_alphas,
     linear_alphas,
     noise_of_velocity,
     velocity,
 )
-from diffae.noise import normal
-from diffae.sampling.grids import uniform
+from diffae.diffusion.grids import uniform
+from diffae.diffusion.noise import normal
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from diffae.errors import UserError
-from diffae.files import amount, cache_root, file_size, read_file, read_text
+from diffae.system.errors import UserError
+from diffae.system.files import amount, cache_root, file_size, read_file, read_text
 
 
 def test_a_file_and_a_link_to_it_are_read(tmp_path):

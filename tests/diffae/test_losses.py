@@ -11,9 +11,9 @@ from scipy import stats
 from tiny_preset import SCHEDULE, TINY, pictures
 from torch import nn
 
-from diffae import noise
-from diffae.config import DDIM_BASELINE, EPSILON, VELOCITY
+from diffae.diffusion import noise
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.config import DDIM_BASELINE, EPSILON, VELOCITY
 from diffae.train import stages
 from diffae.train.images import Images
 from diffae.train.stages import (

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from diffae import DDIM, DiffusionAutoencoder, checkpoint
-from diffae.errors import UserError
-from diffae.sampling.grids import uniform
+from diffae import DDIM, DiffusionAutoencoder
+from diffae.checkpoints import checkpoint
+from diffae.diffusion.grids import uniform
+from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 
 SIZE = 32

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from diffae.diffusion.solve import decode_steps
+from diffae.diffusion.trajectory import last
 from diffae.model import DiffusionAutoencoder
-from diffae.nn import AttentionBlock, GroupNorm, ResBlock, resample
-from diffae.sampling.solve import decode_steps
-from diffae.sampling.trajectory import last
+from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock, resample
 
 ROOT = Path(__file__).parents[2]
 

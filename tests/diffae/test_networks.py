@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffae.config import ARCHITECTURES, DDIM_BASELINE, VELOCITY, ModelConfig
-from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.nn import timestep_embedding
+from diffae.networks.config import ARCHITECTURES, DDIM_BASELINE, VELOCITY, ModelConfig
+from diffae.networks.nn import timestep_embedding
+from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from diffae import noise
+from diffae.diffusion import noise
 
 # Indices below 60,000 whose digests agree in their low 32 bits, found by trying all.
 COLLISION = (17003, 52111)

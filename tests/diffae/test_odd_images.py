@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from refusal import refusal
 
-from diffae import cli
-from diffae.cli import printable
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.folder import find_images
+from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
-from diffae.errors import UserError
+from diffae.system import cli
+from diffae.system.cli import printable
+from diffae.system.errors import UserError
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

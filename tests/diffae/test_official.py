@@ -10,9 +10,9 @@ from official_files import KEYS, TINY, tiny_state, write_lightning
 from refusal import refusal
 
 from diffae import DDIM, DiffusionAutoencoder, convert
-from diffae.config import ARCHITECTURES
-from diffae.errors import UserError
-from diffae.official import expected_shapes, infer_config, read_classifier
+from diffae.checkpoints.official import expected_shapes, infer_config, read_classifier, read_latents
+from diffae.networks.config import ARCHITECTURES
+from diffae.system.errors import UserError
 
 
 @pytest.fixture
@@ -129,6 +129,21 @@ def test_classifiers_give_the_raw_weights_and_their_statistics(tmp_path):
     state["classifier.bias"] = torch.zeros(39)
     with pytest.raises(UserError, match="do not fit"):
         read_classifier(write_lightning(path, state))
+
+
+def test_latent_pkl(tmp_path):
+    z = torch.randn(7, 512)
+    path = tmp_path / "latent.pkl"
+    torch.save({"conds": z, "conds_mean": z.mean(0), "conds_std": z.std(0)}, path)
+    latents = read_latents(path)
+    assert torch.equal(latents.z, z)
+    assert torch.equal(latents.z_mean, z.mean(0, keepdim=True))
+    torch.save({"conds": z, "conds_mean": z.mean(0), "conds_std": z.std(0)[:5]}, path)
+    with pytest.raises(UserError, match=r"fit together: .* conds_std \[5\]"):
+        read_latents(path)
+    torch.save({"conds": z}, path)
+    with pytest.raises(UserError, match="must hold conds, conds_mean, conds_std"):
+        read_latents(path)
 
 
 # ----------------------------------------------------------------------------------------------

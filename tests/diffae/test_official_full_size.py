@@ -9,15 +9,15 @@ import pytest
 import torch
 from official_files import network, state_dict, write_lightning
 
-from diffae.checkpoint import open_checkpoint
-from diffae.config import ARCHITECTURES
+from diffae.checkpoints.checkpoint import open_checkpoint
+from diffae.networks.config import ARCHITECTURES
 
 STATUS = Path("/proc/self/status")
 # The peak of this process alone: what getrusage says of a child begins with the peak of its parent.
 MEASURE = """
 import sys, time
 from diffae import DDIM, DiffusionAutoencoder
-import diffae.unet
+import diffae.networks.unet
 def peak():
     return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")) * 1024
 before = peak()

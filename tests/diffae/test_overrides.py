@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from diffae.config import ModelConfig
-from diffae.errors import UserError
 from diffae.model import DiffusionAutoencoder
+from diffae.networks.config import ModelConfig
+from diffae.system.errors import UserError
 from diffae.train.__main__ import main
 from diffae.train.overrides import differences, override, settings
 from diffae.train.preset_registry import OTHER_PRESETS, find_preset

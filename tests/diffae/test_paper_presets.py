@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from diffae.config import AUTOENCODER
+from diffae.networks.config import AUTOENCODER
 from diffae.train.presets import PRESETS
-from reports.published import lookup
+from reports.records.published import lookup
 
 DATA = {"FFHQ": "FFHQ 128", "LSUN Horse": "Horse 128", "LSUN Bedroom": "Bedroom 128"}
 PAPER = [preset for preset in PRESETS.values() if preset.expect]

@@ -11,10 +11,10 @@ import pytest
 import torch
 from official_files import tiny_state, write_lightning
 
+from diffae.diffusion.grids import uniform
+from diffae.diffusion.solve import decode_steps
+from diffae.diffusion.trajectory import last
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.sampling.grids import uniform
-from diffae.sampling.solve import decode_steps
-from diffae.sampling.trajectory import last
 
 FILE = Path(__file__).parents[1] / "data" / "celeba64d2c_autoenc_latent.npz"
 

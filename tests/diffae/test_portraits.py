@@ -13,7 +13,7 @@ from diffae.data.__main__ import main
 from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute, write_dataset
 from diffae.data.portraits.attributes import BEARDS, HAIR_COLOURS
 from diffae.data.portraits.write import CHUNK, WORTH_PROCESSES
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 CELEBA = "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs".split()
 MANY = [portrait(0, index) for index in range(3000)]

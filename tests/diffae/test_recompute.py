@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from diffae.networks.unet import SemanticEncoder, UNet, recompute
 from diffae.train.dry_run import activation_bytes
 from diffae.train.presets import PRESETS
-from diffae.unet import SemanticEncoder, UNet, recompute
 
 CONFIG = replace(PRESETS["portraits"].model, dropout=0.3)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffae.diffusion import linear_alphas
-from diffae.errors import UserError
-from diffae.sampling.grids import power, power_from_0, uniform
-from diffae.sampling.scheme import METHODS, Scheme, find
-from diffae.sampling.solve import DECODERS, ENCODERS, decode_steps, encode_steps
-from diffae.sampling.trajectory import Denoiser, last
+from diffae.diffusion.gaussian import linear_alphas
+from diffae.diffusion.grids import power, power_from_0, uniform
+from diffae.diffusion.scheme import METHODS, Scheme, find
+from diffae.diffusion.solve import DECODERS, ENCODERS, decode_steps, encode_steps
+from diffae.diffusion.trajectory import Denoiser, last
+from diffae.system.errors import UserError
 
 # The numbers of steps that the authors' code accepts, and the last timestep of some of them.
 ACCEPTED = [

@@ -23,12 +23,12 @@ from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 
 from benchmarks.core.runner import provenance
-from diffae import distributed
 from diffae.data import open_dataset
-from diffae.errors import UserError
+from diffae.diffusion.noise import ExampleNoise, NoiseAhead, generator, normals
 from diffae.model import DiffusionAutoencoder
-from diffae.nn import Dropout
-from diffae.noise import ExampleNoise, NoiseAhead, generator, normals
+from diffae.networks.nn import Dropout
+from diffae.system import distributed
+from diffae.system.errors import UserError
 from diffae.train import stages, state, trainer
 from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing, gathered, union

@@ -13,11 +13,11 @@ from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.data.portraits import portrait, render
-from diffae.diffusion import linear_alphas
-from diffae.sampling import ab2, ddim, dpm, heun, implicit
-from diffae.sampling.scheme import METHODS, find
-from diffae.sampling.solve import decode_steps, encode_steps
-from diffae.sampling.trajectory import Denoiser, last
+from diffae.diffusion import ab2, ddim, dpm, heun, implicit
+from diffae.diffusion.gaussian import linear_alphas
+from diffae.diffusion.scheme import METHODS, find
+from diffae.diffusion.solve import decode_steps, encode_steps
+from diffae.diffusion.trajectory import Denoiser, last
 
 FINE = 200_000  # timesteps of a schedule that no rounding disturbs
 VARIANCE = 0.09

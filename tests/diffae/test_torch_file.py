@@ -11,10 +11,11 @@ import pytest
 import torch
 from official_files import tiny_state, write_lightning
 
-from diffae import DiffusionAutoencoder, torch_file
-from diffae.errors import UserError
-from diffae.official import read_classifier
-from diffae.torch_file import Storage, TorchFile, _rebuild_tensor
+from diffae import DiffusionAutoencoder
+from diffae.checkpoints import torch_file
+from diffae.checkpoints.official import read_classifier
+from diffae.checkpoints.torch_file import Storage, TorchFile, _rebuild_tensor
+from diffae.system.errors import UserError
 
 
 @pytest.fixture

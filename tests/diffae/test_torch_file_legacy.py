@@ -8,9 +8,9 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from diffae.errors import UserError
-from diffae.torch_file import Arguments
-from diffae.torch_file_legacy import LegacyTorchFile, is_legacy, open_torch_file
+from diffae.checkpoints.torch_file import Arguments
+from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, is_legacy, open_torch_file
+from diffae.system.errors import UserError
 
 
 def save_old(content, path):

@@ -20,9 +20,9 @@ from tiny_preset import TINY
 from tiny_preset import pictures as noise_pictures
 from torch import nn
 
-from diffae.errors import Terminated, UserError
+from diffae.diffusion.noise import generator, normals
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.noise import generator, normals
+from diffae.system.errors import Terminated, UserError
 from diffae.train import __main__ as command
 from diffae.train.images import Images
 from diffae.train.presets import PRESETS

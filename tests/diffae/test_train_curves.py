@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_preset import SCHEDULE, TINY, pictures
 from torch import nn
 
-from diffae import distributed
+from diffae.system import distributed
 from diffae.train import __main__ as command
 from diffae.train import trainer
 from diffae.train.callbacks import curves, flags, progress

@@ -8,9 +8,10 @@ import torch
 from tiny_preset import SCHEDULE, TINY
 from torch import nn
 
-from diffae import cli
-from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.unet import Stage as Blocks
+from diffae.system import cli
+from diffae.system.errors import UserError
 from diffae.train import dry_run
 from diffae.train.__main__ import main
 from diffae.train.dry_run import Costs, Kept, activation_bytes, loss_of
@@ -18,7 +19,6 @@ from diffae.train.presets import PRESETS
 from diffae.train.stages import Stage
 from diffae.train.trainer import Training
 from diffae.train.types import Schedule, Steps
-from diffae.unet import Stage as Blocks
 
 
 def stages(preset):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_preset import TINY, pictures
 
-from diffae.config import VELOCITY
+from diffae.diffusion.noise import ExampleNoise, normals
 from diffae.model import DiffusionAutoencoder
-from diffae.noise import ExampleNoise, normals
+from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
 from diffae.train.stages import autoencoder_loss
 from diffae.train.trainer import Training, batch_indices, fit

@@ -14,8 +14,8 @@ from refusal import refusal
 from safetensors.torch import load_file
 from tiny_preset import TINY, pictures
 
-from diffae import distributed
-from diffae.errors import Terminated, UserError
+from diffae.system import distributed
+from diffae.system.errors import Terminated, UserError
 from diffae.train import __main__ as command
 from diffae.train import stages
 from diffae.train.callbacks import evaluations

@@ -14,15 +14,15 @@ from refusal import refusal
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY
 
-from diffae import checkpoint
-from diffae.config import read_config
+from diffae.checkpoints import checkpoint
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
 from diffae.model import DiffusionAutoencoder
+from diffae.networks.config import read_config
 from diffae.train import __main__ as command
 from diffae.train import chain
 from diffae.train.init import Init
 from diffae.train.presets import PRESETS
-from diffae.trained_on import TrainedOn
 
 ONE_STEP = replace(SCHEDULE, samples=4, learning_rate=1e-12, ema_decay=0.0)
 

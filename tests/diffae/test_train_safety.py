@@ -15,18 +15,19 @@ from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 from torch import nn
 
-from diffae import bfloat16, checkpoint
+from diffae.checkpoints import checkpoint
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset, portraits
 from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
-from diffae.errors import UserError
 from diffae.model import DiffusionAutoencoder
+from diffae.networks import bfloat16
+from diffae.system.errors import UserError
 from diffae.train import __main__ as command
 from diffae.train import stages, state, trainer
 from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments, train
 from diffae.train.trainer import Training, batch_indices, choose_precision, fit, identity_of
 from diffae.train.types import Outcome, Run
-from diffae.trained_on import TrainedOn
 
 
 class Slope(nn.Module):

@@ -11,19 +11,19 @@ from refusal import refusal
 from safetensors.torch import load_file
 from tiny_preset import TINY, pictures
 
-from diffae import distributed
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
+from diffae.diffusion.noise import normal
 from diffae.eight_bit import to_uint8
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.noise import normal
+from diffae.system import distributed
 from diffae.train import __main__ as command
 from diffae.train.callbacks import flags, sheets
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.train.stages import train
 from diffae.train.types import Run, View
-from diffae.trained_on import TrainedOn
-from reports.sheets import read_sheet
+from reports.records.sheets import read_sheet
 
 IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
 

@@ -10,8 +10,8 @@ from refusal import refusal
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 
-from diffae.config import read_config
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.config import read_config
 from diffae.train import __main__ as command
 from diffae.train import chain, state, trainer
 from diffae.train.overrides import override

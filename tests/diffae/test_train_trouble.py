@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 
 from diffae.data import open_dataset, open_for_model
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 from diffae.train import __main__ as command
 from diffae.train import images as images_module
 from diffae.train import stages, state

@@ -21,7 +21,7 @@ from benchmarks.metrics import METRICS
 from benchmarks.run import main
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
-from reports.records import read_records
+from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[2]
 SYSTEM, BENCHMARK = ROOT / "examples" / "system_plugin", ROOT / "examples" / "benchmark_plugin"

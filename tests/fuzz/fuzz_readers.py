@@ -43,22 +43,27 @@ from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.profiles import find as find_profile
 from benchmarks.core.sizes import checked, settings_of
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
-from diffae.checkpoint import CONFIG, WEIGHTS, open_checkpoint
-from diffae.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
-from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, PARTITION_FILE, read_celeba_labels
-from diffae.data.idx import read_both
-from diffae.errors import UserError
+from diffae.checkpoints.checkpoint import CONFIG, WEIGHTS, open_checkpoint
+from diffae.data.readers.celeba import (
+    ATTRIBUTE_FILE,
+    IDENTITY_FILE,
+    PARTITION_FILE,
+    read_celeba_labels,
+)
+from diffae.data.readers.idx import read_both
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
+from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
-from reports.gate import compare
-from reports.gate_page import summary, terminal
-from reports.markdown import render as render_table
-from reports.metrics import Margin, Metric
-from reports.plain import to_plain
-from reports.records import COLUMNS, HIGHER, LOWER, NEITHER
-from reports.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
-from reports.specs import TableSpec
-from reports.tables import tables_of
+from reports.gate.page import summary, terminal
+from reports.gate.verdicts import compare
+from reports.records.metrics import Margin, Metric
+from reports.records.plain import to_plain
+from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER
+from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
+from reports.records.specs import TableSpec
+from reports.tables.build import tables_of
+from reports.tables.markdown import render as render_table
 
 SECONDS, MEMORY = 10, 1 << 30  # of one call: CPU time, and bytes beyond what is mapped at the start
 

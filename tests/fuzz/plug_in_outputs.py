@@ -8,8 +8,9 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmarks.systems import Code, System, checked
-from benchmarks.systems.base import IN_WORDS, SEMANTIC, STOCHASTIC
+from benchmarks.systems import Code, System
+from benchmarks.systems.protocol import checked
+from benchmarks.systems.protocol.base import IN_WORDS, SEMANTIC, STOCHASTIC
 
 SIZE, DIM, COUNT = 4, 3, 2
 CPU = torch.device("cpu")

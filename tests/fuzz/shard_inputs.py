@@ -11,9 +11,9 @@ import pyarrow.parquet
 from hypothesis import strategies as st
 from PIL import Image
 
-from diffae.data.arrow import open_parquet, open_saved
 from diffae.data.dataset import Dataset
-from diffae.data.webdataset import open_webdataset
+from diffae.data.readers.arrow import open_parquet, open_saved
+from diffae.data.readers.webdataset import open_webdataset
 
 SIZE = 8
 LINKS = st.sampled_from([tarfile.LNKTYPE, tarfile.SYMTYPE])

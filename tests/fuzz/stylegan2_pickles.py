@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.systems.files import stylegan2_files
-from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
+from benchmarks.systems.stylegan2 import files
+from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 
 TINY = StyleGAN2Config((1, 1), z_dim=2, w_dim=2, mapping_layers=1, mapping_width=2)
 
@@ -34,7 +34,7 @@ def whole() -> list[bytes]:
 def read(folder: Path, content: bytes) -> None:
     path = folder / "file"
     path.write_bytes(content)
-    generator = stylegan2_files.read(path).generator
+    generator = files.read(path).generator
     w = torch.zeros(1, generator.config.num_ws, generator.config.w_dim)
     image = generator.synthesis(w, generator.synthesis.noise_maps())
     assert image.shape == (1, 3, generator.config.image_size, generator.config.image_size)

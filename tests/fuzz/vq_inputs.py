@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from hypothesis import strategies as st
 
-from benchmarks.systems import vqvae2
-from benchmarks.systems.files import diffusers_folder, taming
-from benchmarks.systems.networks.vqvae2 import VQVAE2, VQVAE2Config
+from benchmarks.systems.diffusers import folder as diffusers_folder
+from benchmarks.systems.vqgan import taming
+from benchmarks.systems.vqvae2 import system as vqvae2
+from benchmarks.systems.vqvae2.network import VQVAE2, VQVAE2Config
 
 YAML = """\
 model:

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from benchmarks.metrics.features import FeatureNetwork
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol.base import (
     DECODE,
     SAMPLE,
     SAMPLE_LATENTS,

@@ -8,7 +8,7 @@ import numpy as np
 import nvae_files
 import torch
 
-from benchmarks.systems.networks.d2c import D2C, D2CConfig
+from benchmarks.systems.d2c.network import D2C, D2CConfig
 
 SMALL = D2CConfig(
     channels=8,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
-from reports.run_folder import SCHEMA, Run
-from reports.uncertainty import error, of_mean, write_uncertainties
+from reports.records.record import HIGHER, LOWER, NEITHER, Record, record_key, write_records
+from reports.records.run_folder import SCHEMA, Run
+from reports.records.uncertainty import error, of_mean, write_uncertainties
 
 RNG = np.random.default_rng(0)
 SSIM = RNG.normal(0.95, 0.02, 200)

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from diffae import cli
+from diffae.system import cli
 
 Main = Callable[[list[str]], int | None]
 

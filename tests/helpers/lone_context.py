@@ -8,7 +8,7 @@ import torch
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.store import Store
-from diffae.data.survey import Survey
+from diffae.data.fingerprint import Survey
 from diffae.data.transforms import Transform
 
 

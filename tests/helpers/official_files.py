@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffae.config import ARCHITECTURES, ModelConfig
-from diffae.official import expected_shapes
+from diffae.checkpoints.official import expected_shapes
+from diffae.networks.config import ARCHITECTURES, ModelConfig
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"
 

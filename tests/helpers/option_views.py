@@ -29,13 +29,13 @@ from benchmarks.commands.options import parse
 from benchmarks.core.runner.evaluation import prepare
 from benchmarks.core.store import Store
 from diffae.data.portraits import write_dataset
-from diffae.errors import UserError
 from diffae.images.classifier import Classifier
+from diffae.system.errors import UserError
 from diffae.train import __main__ as training
 from diffae.train import trainer
 from diffae.train.presets import PRESETS
 from probes.linear import LinearProbe
-from reports.ci.job import Job, read_inputs
+from reports.gate.job import Job, read_inputs
 
 REFUSED = "refused"
 SHORT = {"samples": 8, "batch_size": 4}

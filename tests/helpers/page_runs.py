@@ -8,10 +8,10 @@ import numpy as np
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
-from reports.brought import described
-from reports.records import HIGHER, LOWER, NEITHER, Record, record_key, write_records
-from reports.run_folder import SCHEMA
-from reports.uncertainty import Uncertainty, error, of_mean, write_uncertainties
+from reports.records.plugin_metadata import described
+from reports.records.record import HIGHER, LOWER, NEITHER, Record, record_key, write_records
+from reports.records.run_folder import SCHEMA
+from reports.records.uncertainty import Uncertainty, error, of_mean, write_uncertainties
 
 HARMFUL = (
     "<script>document.title='harmed'</script>",

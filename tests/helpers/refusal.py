@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from diffae import cli
-from diffae.errors import UserError
+from diffae.system import cli
+from diffae.system.errors import UserError
 
 
 def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> str:

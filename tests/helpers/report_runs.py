@@ -6,9 +6,9 @@ from pathlib import Path
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
-from reports.brought import described
-from reports.records import HIGHER, LOWER, Record, write_records
-from reports.run_folder import SCHEMA
+from reports.records.plugin_metadata import described
+from reports.records.record import HIGHER, LOWER, Record, write_records
+from reports.records.run_folder import SCHEMA
 
 TABLE1 = "table1_reconstruction"
 PROTOCOL = {"benchmark": "reconstruction", "ssim": "zero padding", "n": 32, "seed": 0}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from diffae.config import LatentConfig, ModelConfig
+from diffae.networks.config import LatentConfig, ModelConfig
 from diffae.train.presets import Preset
 from diffae.train.types import Schedule
 

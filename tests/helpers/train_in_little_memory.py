@@ -8,7 +8,7 @@ import resource
 import sys
 from pathlib import Path
 
-from diffae import cli
+from diffae.system import cli
 from diffae.train import __main__ as command
 
 if __name__ == "__main__":

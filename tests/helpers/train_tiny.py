@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tiny_preset import TINY
 
-from diffae import cli
+from diffae.system import cli
 from diffae.train import __main__ as command
 from diffae.train import images, trainer
 from diffae.train.callbacks import progress

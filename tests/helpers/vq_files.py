@@ -11,7 +11,7 @@ import pytest
 import torch
 from official_files import adam, fill
 
-from benchmarks.systems.networks.vqgan import VQGANConfig, build, their_tensors
+from benchmarks.systems.vqgan.network import VQGANConfig, build, their_tensors
 
 SYSTEMS = Path(__file__).parents[1] / "data" / "systems"
 

@@ -14,12 +14,12 @@ import yaml
 from gate_runs import KEY, RNG, SSIM, write_run
 from github_stand_in import TOKEN, GitHub, serve
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 from reports import action
-from reports.ci import github as client
-from reports.ci.artifact import unpack
-from reports.ci.github import Api, Unanswered, keep_comment, newest_artifact
-from reports.ci.job import Job, read_inputs
+from reports.gate import github as client
+from reports.gate.artifact import unpack
+from reports.gate.github import Api, Unanswered, keep_comment, newest_artifact
+from reports.gate.job import Job, read_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = "<!-- diffae-bench: gate -->"
@@ -325,7 +325,7 @@ def zip_of(**files) -> bytes:
     ],
 )
 def test_an_artifact_that_is_none_is_refused(tmp_path, monkeypatch, content, reason):
-    monkeypatch.setattr("reports.ci.artifact.LARGEST", 1000)
+    monkeypatch.setattr("reports.gate.artifact.LARGEST", 1000)
     with pytest.raises(UserError, match=re.escape(reason)):
         unpack(content, tmp_path / "base")
     assert not list(tmp_path.iterdir())

@@ -8,16 +8,16 @@ from gate_runs import KEY, SSIM, make_run, write_run
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 from reports import compare
-from reports.brought import metrics_in, tables_in
-from reports.markdown import render
-from reports.metrics import METRICS, Margin, Metric
-from reports.plain import from_plain, to_plain
-from reports.records import LOWER, Record, write_records
-from reports.run_folder import SCHEMA, read_run
-from reports.specs import TableSpec
-from reports.tables import build_tables, tables_of
+from reports.records.metrics import METRICS, Margin, Metric
+from reports.records.plain import from_plain, to_plain
+from reports.records.plugin_metadata import metrics_in, tables_in
+from reports.records.record import LOWER, Record, write_records
+from reports.records.run_folder import SCHEMA, read_run
+from reports.records.specs import TableSpec
+from reports.tables.build import build_tables, tables_of
+from reports.tables.markdown import render
 
 SPECS = specs(REGISTRY.own)
 MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))

@@ -9,13 +9,13 @@ import pytest
 from report_runs import PROTOCOL, SETTINGS, number, write_run
 from scipy import stats
 
-from diffae.errors import UserError
-from reports.differences import table_of_differences
+from diffae.system.errors import UserError
 from reports.make import main
-from reports.merging import merge
-from reports.records import record_key
-from reports.run_folder import read_run
-from reports.uncertainty import error, of_mean, write_uncertainties
+from reports.records.record import record_key
+from reports.records.run_folder import read_run
+from reports.records.uncertainty import error, of_mean, write_uncertainties
+from reports.tables.differences import table_of_differences
+from reports.tables.merging import merge
 
 RNG = np.random.default_rng(5)
 HARD = RNG.normal(0.9, 0.05, 40)  # how hard each image is, which all systems feel

@@ -13,7 +13,7 @@ from gate_runs import KEY, RNG, SSIM, make_run, write_run
 from scipy import stats
 
 from reports import compare as command_line
-from reports.gate import (
+from reports.gate.verdicts import (
     Run,
     UserError,
     compare,
@@ -23,8 +23,8 @@ from reports.gate import (
     read_run,
     unpaired_error,
 )
-from reports.records import NEITHER, write_records
-from reports.uncertainty import write_uncertainties
+from reports.records.record import NEITHER, write_records
+from reports.records.uncertainty import write_uncertainties
 
 
 def verdicts(base: Path, new: Path, alpha: float = 0.05) -> dict:
@@ -510,7 +510,7 @@ def test_a_crash_of_the_gate_is_no_regression(base, tmp_path, command, monkeypat
     def crash(*_):
         raise ZeroDivisionError("in the\ngate")
 
-    monkeypatch.setattr("reports.gate.compare", crash)
+    monkeypatch.setattr("reports.gate.verdicts.compare", crash)
     result = command(base, base, "--junit", tmp_path / "gate.xml")
     assert result.returncode == 3 and result.stdout == ""
     first, second, *_ = result.stderr.splitlines()

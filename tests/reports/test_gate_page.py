@@ -9,11 +9,11 @@ import pytest
 from gate_runs import KEY, RNG, SSIM, make_run, write_run
 
 from reports import compare as command_line
-from reports.gate import MISSING, compare, read_margins
-from reports.gate_page import annotations, ordered, summary, terminal
-from reports.gate_words import brief, groups, p_text, sentence, told
-from reports.records import NEITHER, Record
-from reports.uncertainty import Error
+from reports.gate.page import annotations, ordered, summary, terminal
+from reports.gate.verdicts import MISSING, compare, read_margins
+from reports.gate.words import brief, groups, p_text, sentence, told
+from reports.records.record import NEITHER, Record
+from reports.records.uncertainty import Error
 
 NOISE = RNG.normal(0, 0.001, 200)
 

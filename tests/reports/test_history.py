@@ -13,10 +13,10 @@ from programs import program
 from refusal import refusal
 from scipy.stats import t
 
-from diffae.errors import UserError
-from diffae.files import append
+from diffae.system.errors import UserError
+from diffae.system.files import append
 from reports import history
-from reports.records import LOWER
+from reports.records.record import LOWER
 from reports.trend.entries import add, entry_of, read_history
 from reports.trend.exports import badge, for_action
 from reports.trend.page import COMMITS, figures, lines_of, render

@@ -9,10 +9,10 @@ from report_runs import number
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
-from reports import latex
-from reports.latex_text import escape
-from reports.latex_text import number as number_text
-from reports.tables import build_tables
+from reports.tables import latex
+from reports.tables.build import build_tables
+from reports.tables.latex_text import escape
+from reports.tables.latex_text import number as number_text
 
 SPECS = specs(REGISTRY.own)
 # A name, and how it stands on paper.

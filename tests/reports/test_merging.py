@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
 
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 from reports.make import main
-from reports.merging import merge
-from reports.run_folder import Run, read_run
-from reports.things import labels_of, things_of
+from reports.records.run_folder import Run, read_run
+from reports.tables.merging import merge
+from reports.tables.run_groups import labels_of, things_of
 
 
 def run(folder, records, seed=0, protocol=None, weights="w0", **settings):

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from reports.gate import read_margins
-from reports.metrics import (
+from reports.gate.verdicts import read_margins
+from reports.records.metrics import (
     METRICS,
     NAME,
     PAIRS,

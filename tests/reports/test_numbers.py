@@ -1,7 +1,7 @@
 import pytest
 
-from reports.numbers import error_text, number_text, published_text
-from reports.records import Record
+from reports.records.record import Record
+from reports.tables.numbers import error_text, number_text, published_text
 
 
 def record(metric, value, stderr=None, published=None):

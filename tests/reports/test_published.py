@@ -7,9 +7,9 @@ from lone_context import lone_context
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.probes import ADAM
-from reports.comparable import PROTOCOLS, STEPS
-from reports.published import attach, lookup
-from reports.records import Record
+from reports.records.comparable import PROTOCOLS, STEPS
+from reports.records.published import attach, lookup
+from reports.records.record import Record
 
 
 def record(**changes):

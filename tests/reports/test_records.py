@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from diffae.errors import UserError
-from reports.records import Record, RecordFile, read_records, write_records
+from diffae.system.errors import UserError
+from reports.records.record import Record, RecordFile, read_records, write_records
 
 ROW = Record("b", "t", "s", "d", "test", "", None, "mse", 0.5)
 
@@ -54,7 +54,7 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 from test_records import ROW
-from reports.records import RecordFile
+from reports.records.record import RecordFile
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 file = RecordFile(Path({str(path)!r}))

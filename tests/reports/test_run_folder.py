@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from gate_runs import KEY, SSIM, write_run
 
-from diffae import cli
-from diffae.errors import UserError
+from diffae.system import cli
+from diffae.system.errors import UserError
 from reports import compare
-from reports.reading import read_json
-from reports.run_folder import read_run
-from reports.uncertainty import read_uncertainties
+from reports.records.reading import read_json
+from reports.records.run_folder import read_run
+from reports.records.uncertainty import read_uncertainties
 
 FILES = ("records.csv", "influences.npz", "run.json")
 

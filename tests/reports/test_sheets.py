@@ -8,9 +8,9 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from diffae.eight_bit import to_uint8
-from diffae.errors import UserError
 from diffae.sheet import Sheet, in_rows, write
-from reports.sheets import read_sheet
+from diffae.system.errors import UserError
+from reports.records.sheets import read_sheet
 
 HOSTILE = '<script>alert("1")</script>, "quoted" | $x_1$ %s \\input{a} é 顔'
 

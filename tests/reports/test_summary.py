@@ -7,8 +7,8 @@ import pytest
 from page_runs import SCORES, harmful, measured, number, two_systems, write_run
 
 from reports.page.reading import read
-from reports.records import HIGHER, record_key
-from reports.summary import FILES, LINES, SYSTEM, WIDTH, summary
+from reports.page.summary import FILES, LINES, SYSTEM, WIDTH, summary
+from reports.records.record import HIGHER, record_key
 
 TABLE = "table1_reconstruction"
 

@@ -9,9 +9,9 @@ from scipy.stats import norm
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
-from reports.layout import build
-from reports.records import HIGHER, LOWER, NEITHER, Record
-from reports.tables import build_tables, write_tables
+from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.tables.build import build_tables, write_tables
+from reports.tables.layout import build
 
 STEPS = (10, 20)
 SPECS = specs(REGISTRY.own)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffae.errors import UserError
-from reports.records import Record, record_key
-from reports.uncertainty import (
+from diffae.system.errors import UserError
+from reports.records.record import Record, record_key
+from reports.records.uncertainty import (
     by_group,
     carried_by_one,
     difference_error,

@@ -16,8 +16,8 @@ from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.runtime.batches import Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.base import System
-from benchmarks.systems.checked import Checked
+from benchmarks.systems.protocol.base import System
+from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
 
 FIT_BATCH = 512  # at least so many images at a time, if there are

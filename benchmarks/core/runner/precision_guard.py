@@ -33,7 +33,7 @@ from benchmarks.core.store import Arrays
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import precision
-from benchmarks.systems.base import (
+from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     PREDICT_X0,
@@ -44,8 +44,8 @@ from benchmarks.systems.base import (
     Code,
     System,
 )
-from benchmarks.systems.parts import Semantic, tensors
-from diffae import noise
+from benchmarks.systems.protocol.parts import Semantic, tensors
+from diffae.diffusion import noise
 
 EXACT = "float32"
 IMAGES = 4  # the worst of them moves by a third more than the mean

@@ -14,7 +14,7 @@ import torch
 import diffae
 from benchmarks.core.store import CHUNK
 from benchmarks.runtime.choices import BatchSize
-from diffae import distributed
+from diffae.system import distributed
 
 PACKAGES = (
     "torch",

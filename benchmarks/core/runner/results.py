@@ -14,15 +14,17 @@ from benchmarks.core.runner.precision_guard import Deviations
 from benchmarks.core.runner.samples import frame_of
 from benchmarks.core.tables import heading
 from benchmarks.core.tables import specs as table_specs
-from diffae.cli import did_you_mean
 from diffae.data import Dataset
-from diffae.errors import UserError
-from reports import gate, gate_page, markdown, numbers
-from reports.layout import Table
-from reports.metrics import Metrics
-from reports.records import COLUMNS, Distinct, Record, record_key
-from reports.specs import TableSpec
-from reports.tables import build_tables, printed
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from reports.gate import page
+from reports.gate import verdicts as gate
+from reports.records.metrics import Metrics
+from reports.records.record import COLUMNS, Distinct, Record, record_key
+from reports.records.specs import TableSpec
+from reports.tables import markdown, numbers
+from reports.tables.build import build_tables, printed
+from reports.tables.layout import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +172,7 @@ class Results:
             | {"metric": c.record.metric, "base": c.base, "new": c.new, "loss": c.loss}
             | {"margin": c.margin, "stderr": c.error.stderr if c.error else None, "p": c.p}
             | {"paired": c.paired, "verdict": c.verdict, "note": c.note}
-            for c in gate_page.ordered(found)
+            for c in page.ordered(found)
         ]
         frame = pd.DataFrame(rows).astype({"steps": "Int64"})
         frame.attrs = {"base": repr(base) if isinstance(base, Results) else str(base)}

@@ -9,13 +9,13 @@ from benchmarks.core.rows import Row, as_row
 from benchmarks.metrics import METRICS
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.overshoot import with_note
-from benchmarks.systems.base import IN_WORDS, System
-from benchmarks.systems.calling import raised
-from benchmarks.systems.checked import Checked
-from diffae import distributed
+from benchmarks.systems.protocol.base import IN_WORDS, System
+from benchmarks.systems.protocol.calling import raised
+from benchmarks.systems.protocol.checked import Checked
 from diffae.data.dataset import SPLITS
-from diffae.errors import UserError
-from reports.records import Record, record_key
+from diffae.system import distributed
+from diffae.system.errors import UserError
+from reports.records.record import Record, record_key
 
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:

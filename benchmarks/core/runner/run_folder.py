@@ -21,17 +21,17 @@ from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.samples import write_samples
-from diffae import distributed
-from diffae.errors import UserError
-from diffae.files import is_partial, read_text, write_whole, writing
-from diffae.lock import foreign, lock_folder
+from diffae.system import distributed
+from diffae.system.errors import UserError
+from diffae.system.files import is_partial, read_text, write_whole, writing
+from diffae.system.lock import foreign, lock_folder
 from reports import page
-from reports.brought import described
-from reports.records import RecordFile, record_key, write_records
-from reports.run_folder import SCHEMA, check_schema
-from reports.settings import settings_of
-from reports.tables import build_tables, write_table, write_tables
-from reports.uncertainty import Uncertainty, write_uncertainties
+from reports.records.plugin_metadata import described
+from reports.records.record import RecordFile, record_key, write_records
+from reports.records.run_folder import SCHEMA, check_schema
+from reports.records.settings import settings_of
+from reports.records.uncertainty import Uncertainty, write_uncertainties
+from reports.tables.build import build_tables, write_table, write_tables
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
 SAMPLES, PAGE = "samples.csv", "report.html"

@@ -11,14 +11,14 @@ from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import slug
-from benchmarks.systems.base import System
-from diffae import cli, distributed
+from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.fingerprint import forget
 from diffae.data.portraits.planned import planned
 from diffae.data.portraits.write import LARGEST_COUNT
-from diffae.data.survey import forget
-from diffae.errors import UserError
-from diffae.files import writing
+from diffae.system import cli, distributed
+from diffae.system.errors import UserError
+from diffae.system.files import writing
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_featu
 from benchmarks.core.solving import Taken
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
+from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import (
     Learners,
@@ -31,11 +31,11 @@ from benchmarks.tasks.fewshot.sampling import (
 )
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from reports.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
-from reports.metrics import seen_through
-from reports.records import Record
-from reports.specs import TableSpec
-from reports.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
+from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
+from reports.records.metrics import seen_through
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
 
 TABLE = "table3_fewshot_fid"
 

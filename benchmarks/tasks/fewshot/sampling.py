@@ -13,12 +13,12 @@ from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import System, reading_of
+from benchmarks.systems.protocol.base import System, reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, trained
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, draw, samples
-from diffae import noise
+from diffae.diffusion import noise
 from diffae.sheet import Sheet, in_rows
 
 PREVIEW = 16

@@ -10,8 +10,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
-from benchmarks.systems.base import System
-from reports.uncertainty import Uncertainty, of_influences
+from benchmarks.systems.protocol.base import System
+from reports.records.uncertainty import Uncertainty, of_influences
 
 
 @dataclass(frozen=True)

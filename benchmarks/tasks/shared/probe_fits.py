@@ -13,7 +13,7 @@ from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import System
+from benchmarks.systems.protocol.base import System
 from probes import LinearProbe, fit_adam_paper, fit_best
 
 GRID = (1e-2, 1e-1, 1.0, 10.0)

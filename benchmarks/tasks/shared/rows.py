@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.core.selection import Selection
-from reports.records import Record
+from reports.records.record import Record
 
 SSIM = "11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]"  # of a protocol
 

@@ -10,8 +10,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, thumbnails
 from benchmarks.core.sizes import Count, Solver, Steps
 from benchmarks.core.store import Arrays
-from benchmarks.systems.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
-from benchmarks.systems.parts import Semantic
+from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.parts import Semantic
 
 PREVIEW = 32
 

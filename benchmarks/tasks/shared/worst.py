@@ -7,8 +7,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import save_sheet
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import CHUNK, Arrays
-from benchmarks.systems.base import Code, System
-from benchmarks.systems.checked import cut, join
+from benchmarks.systems.protocol.base import Code, System
+from benchmarks.systems.protocol.checked import cut, join
 from diffae.sheet import Sheet
 
 WORST = 4  # decoded once more for the picture

@@ -6,11 +6,11 @@ from typing import NoReturn
 
 import numpy as np
 
-from diffae.data.celeba import PARTITION_FILE
 from diffae.data.dataset import Dataset
 from diffae.data.portraits.attributes import ATTRIBUTES, portrait
+from diffae.data.readers.celeba import PARTITION_FILE
 from diffae.data.transforms import Transform
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:

@@ -14,14 +14,14 @@ import resvg_py
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-from diffae import cli
-from diffae.data.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
+from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
-from diffae.distributed import mapped
-from diffae.errors import UserError
-from diffae.files import cache_root, is_partial, read_text, write_whole
+from diffae.system import cli
+from diffae.system.distributed import mapped
+from diffae.system.errors import UserError
+from diffae.system.files import cache_root, is_partial, read_text, write_whole
 
 PORTRAITS_VERSION = "1"
 LARGEST_COUNT = 1_000_000

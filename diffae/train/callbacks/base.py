@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from diffae import distributed
+from diffae.system import distributed
 from diffae.train.types import Callback, TrainingStatus, View
 
 PER_STAGE = 10  # times, where nobody says how often

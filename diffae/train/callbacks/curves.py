@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from diffae.errors import UserError
-from diffae.files import read_text, write_whole
+from diffae.system.errors import UserError
+from diffae.system.files import read_text, write_whole
 from diffae.train.trainer import learning_rate
 from diffae.train.types import Callback, TrainingStatus, View
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 
-from diffae.cli import say
-from diffae.errors import UserError
+from diffae.checkpoints.trained_on import NOTE
+from diffae.system.cli import say
+from diffae.system.errors import UserError
 from diffae.train.callbacks.base import Periodic
 from diffae.train.preset_registry import EVALUATION_OPTIONS
 from diffae.train.stages import LATENT
-from diffae.trained_on import NOTE
 
 COMMAND = "benchmarks.run"
 SAMPLED = ("unconditional", "memorisation")  # of the tasks, what the latent DDIM decides

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae import cli, distributed
-from diffae.config import AUTOENCODER
+from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.data import Dataset, open_for_model
-from diffae.errors import UserError
+from diffae.networks.config import AUTOENCODER
+from diffae.system import cli, distributed
+from diffae.system.errors import UserError
 from diffae.train.callbacks.base import PER_STAGE
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations, Measuring
@@ -20,7 +21,6 @@ from diffae.train.preset_registry import AnyPreset
 from diffae.train.presets import Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.types import Callback
-from diffae.trained_on import NOTE, TrainedOn
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
 TASK, PROFILE = "reconstruction", "smoke"  # where nobody says what is measured, and how much

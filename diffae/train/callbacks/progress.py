@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 
 from tqdm import tqdm
 
-from diffae import distributed
-from diffae.cli import say
+from diffae.system import distributed
+from diffae.system.cli import say
 from diffae.train.types import Schedule
 
 LINE_SECONDS = 60.0  # between two lines where there is no terminal

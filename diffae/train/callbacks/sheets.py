@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diffae.cli import say
+from diffae.diffusion.noise import normal
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.nn import evaluating
-from diffae.noise import normal
+from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
+from diffae.system.cli import say
 from diffae.train.callbacks.base import Periodic
 from diffae.train.callbacks.curves import Curves
 from diffae.train.types import Pictures, TrainingStatus, View

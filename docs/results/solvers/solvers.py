@@ -28,12 +28,13 @@ from torch import Tensor
 
 from benchmarks.core.selection import Selection, select
 from benchmarks.metrics.networks import MetricNetworks
-from diffae import DDIM, DiffusionAutoencoder, noise
-from diffae.between import slerp
-from diffae.checkpoint import open_checkpoint
-from diffae.config import AUTOENCODER
+from diffae import DDIM, DiffusionAutoencoder
+from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.data import open_dataset, open_portraits
+from diffae.diffusion import noise
+from diffae.diffusion.interpolation import slerp
 from diffae.eight_bit import to_uint8
+from diffae.networks.config import AUTOENCODER
 from probes import LinearProbe, fit_lbfgs
 
 SEED = 7  # of portraits, choices, noise and crops: the figures, and so our choices, came from others

@@ -18,7 +18,7 @@ from tabulate import tabulate
 from benchmarks.metrics.frechet_jackknife import Jackknife, blocks_of, jackknife
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
-from diffae.sampling.scheme import find
+from diffae.diffusion.scheme import find
 
 HERE = Path(__file__).parent
 CSV = HERE / "solvers.csv"

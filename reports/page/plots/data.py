@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports.metrics import with_stand_ins
 from reports.page.reading import Found
-from reports.records import Record
-from reports.uncertainty import t_quantile
+from reports.records.metrics import with_stand_ins
+from reports.records.record import Record
+from reports.records.uncertainty import t_quantile
 
 COLOURS = MARKERS = 8
 DASHES = 4

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from reports.layout import at_largest_steps
-from reports.numbers import heading
 from reports.page.plots.data import (
     Plot,
     Point,
@@ -18,7 +16,9 @@ from reports.page.plots.data import (
 )
 from reports.page.plots.drawing import SHAPES, SOFT, draw, place, plain_axes, series
 from reports.page.reading import Found
-from reports.records import Record
+from reports.records.record import Record
+from reports.tables.layout import at_largest_steps
+from reports.tables.numbers import heading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

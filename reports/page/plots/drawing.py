@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from reports.reading import for_xml
+from reports.records.reading import for_xml
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

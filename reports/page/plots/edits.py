@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from reports.numbers import heading
 from reports.page.described import strength_of
 from reports.page.plots.data import (
     Plot,
@@ -20,7 +19,8 @@ from reports.page.plots.data import (
 from reports.page.plots.drawing import SOFT, draw, place
 from reports.page.plots.lines import LEFT, paint_line
 from reports.page.reading import Found
-from reports.records import Record
+from reports.records.record import Record
+from reports.tables.numbers import heading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from reports.layout import at_largest_steps
-from reports.numbers import heading
 from reports.page.plots.data import (
     Plot,
     Series,
@@ -20,7 +18,9 @@ from reports.page.plots.data import (
 )
 from reports.page.plots.drawing import DASHES, SHAPES, draw, place, plain_axes, series
 from reports.page.reading import Found
-from reports.records import Record
+from reports.records.record import Record
+from reports.tables.layout import at_largest_steps
+from reports.tables.numbers import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.commands.options import parse
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 FILE = """
 benchmarks = ["reconstruction", "probes"]

@@ -13,7 +13,7 @@ from refusal import refusal
 
 from benchmarks import console, run
 from benchmarks.commands import doctor
-from reports.records import read_records
+from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[3]
 

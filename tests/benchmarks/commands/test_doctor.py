@@ -10,7 +10,7 @@ from benchmarks.commands import announce, doctor
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.metrics import weights
 from benchmarks.systems import dummy
-from diffae.trained_on import TrainedOn
+from diffae.checkpoints.trained_on import TrainedOn
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from benchmarks.core.plan import Calls, Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
 from diffae.data.portraits.planned import planned
-from diffae.errors import UserError
-from reports.numbers import duration
+from diffae.system.errors import UserError
+from reports.tables.numbers import duration
 
 
 @pytest.fixture

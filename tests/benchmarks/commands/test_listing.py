@@ -11,9 +11,9 @@ import diffae
 from benchmarks import systems
 from benchmarks.core.registry import REGISTRY
 from benchmarks.runtime import errors
-from benchmarks.systems import base
-from diffae import checkpoint
-from diffae.packaged import packaged_configs
+from benchmarks.systems.protocol import base
+from diffae.checkpoints import checkpoint
+from diffae.checkpoints.packaged import packaged_configs
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ["torch", "torchvision", "timm", "pandas", "scipy", "sklearn", "lpips", "insightface"]

@@ -16,7 +16,7 @@ from scipy.stats import sem
 
 from benchmarks.measure import main
 from benchmarks.metrics.frechet import Moments, read_statistics
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 def test_fid_of_statistics_is_fid_of_their_images(measure, folders, tmp_path):

@@ -18,11 +18,11 @@ from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.run import main
 from diffae.data.portraits import write_dataset
-from diffae.errors import UserError
-from diffae.lock import lock_folder
 from diffae.model import DDIM
+from diffae.system.errors import UserError
+from diffae.system.lock import lock_folder
 from diffae.train.presets import PRESETS
-from reports.records import Record, read_records
+from reports.records.record import Record, read_records
 
 ROOT = Path(__file__).parents[3]
 
@@ -481,7 +481,7 @@ def test_doctor_says_where_weights_go(cache, tmp_path):
 def test_a_package_of_a_users_adds_a_system(cache, portraits, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import torch\n"
-        "from benchmarks.systems.base import System\n\n\n"
+        "from benchmarks.systems.protocol.base import System\n\n\n"
         "class Mean(System):\n"
         "    '''Mean colour'''\n\n"
         "    name, title, latent_dim = 'mean', 'mean colour', 3\n"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks import evaluate, measure
 from benchmarks.run import main
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 @pytest.fixture(scope="module")

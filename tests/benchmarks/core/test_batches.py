@@ -17,12 +17,12 @@ from benchmarks.run import main
 from benchmarks.runtime.batches import LARGEST, Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import PREFIX
-from benchmarks.systems import checked
-from benchmarks.systems.base import DECODE, ENCODE, Code
-from benchmarks.systems.checked import join, undivided
 from benchmarks.systems.dummy import Perfect
-from benchmarks.systems.parts import tensors
-from reports.records import read_records
+from benchmarks.systems.protocol import checked
+from benchmarks.systems.protocol.base import DECODE, ENCODE, Code
+from benchmarks.systems.protocol.checked import join, undivided
+from benchmarks.systems.protocol.parts import tensors
+from reports.records.record import read_records
 
 CPU = torch.device("cpu")
 

@@ -21,9 +21,9 @@ from benchmarks.metrics import weights
 from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes, unconditional
 from benchmarks.tasks.fewshot import classes as fewshot_classes
-from diffae.errors import UserError
-from diffae.files import Target, refuse_outputs
 from diffae.model import DDIM
+from diffae.system.errors import UserError
+from diffae.system.files import Target, refuse_outputs
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import systems
-from diffae import noise
+from diffae.diffusion import noise
 from diffae.model import DiffusionAutoencoder
 
 

@@ -22,11 +22,11 @@ from benchmarks.core.tables import specs
 from benchmarks.metrics import METRICS
 from benchmarks.run import main
 from benchmarks.runtime.registry import Registry
-from diffae.errors import UserError
-from reports.markdown import render
-from reports.records import read_records
-from reports.run_folder import read_run
-from reports.tables import tables_of
+from diffae.system.errors import UserError
+from reports.records.record import read_records
+from reports.records.run_folder import read_run
+from reports.tables.build import tables_of
+from reports.tables.markdown import render
 
 SYSTEM = """
 import torch
@@ -206,7 +206,7 @@ def test_a_benchmark_brings_a_metric(modules, metrics, monkeypatch, tmp_path, pi
 
 
 TABLE = """
-from reports.specs import TableSpec
+from reports.records.specs import TableSpec
 
 TABLE = TableSpec("brightness", "How bright", "All of it.", "brightness", ("system",), ("metric",),
                   metrics=("brightness",), headline=("brightness",))

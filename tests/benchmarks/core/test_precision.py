@@ -17,9 +17,9 @@ from benchmarks.core.store import Store
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
 from benchmarks.systems.dummy import Perfect
-from diffae import bfloat16
-from diffae.errors import UserError
-from reports.uncertainty import of_mean
+from diffae.networks import bfloat16
+from diffae.system.errors import UserError
+from reports.records.uncertainty import of_mean
 
 
 def tf32() -> dict[str, bool]:

@@ -12,8 +12,16 @@ from benchmarks.core.profiles import PROFILES
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.precision_guard import IMAGES, TOLERANCES, asked_of, deviations
-from benchmarks.systems.base import DECODE, ENCODE, SAMPLE, SEMANTIC, STOCHASTIC, Code, System
-from benchmarks.systems.checked import Checked
+from benchmarks.systems.protocol.base import (
+    DECODE,
+    ENCODE,
+    SAMPLE,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+)
+from benchmarks.systems.protocol.checked import Checked
 
 CPU = torch.device("cpu")
 SIZE = 3 * 32**2

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from diffae import bfloat16
-from diffae.lock import lock_folder
+from diffae.networks import bfloat16
+from diffae.system.lock import lock_folder
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed
 from benchmarks.tasks.reconstruction import Sizes
 from diffae.data.dataset import SPLITS
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 # ----------------------------------------------------------------------------------------------
 # The built-in profiles

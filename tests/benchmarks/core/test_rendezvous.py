@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from diffae import distributed
+from diffae.system import distributed
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """

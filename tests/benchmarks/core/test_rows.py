@@ -10,9 +10,9 @@ from scipy.stats import norm, sem, t
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.runner.rows import rows
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.base import System
-from reports.records import read_records, write_records
-from reports.uncertainty import of_mean
+from benchmarks.systems.protocol.base import System
+from reports.records.record import read_records, write_records
+from reports.records.uncertainty import of_mean
 
 
 class Named(System):

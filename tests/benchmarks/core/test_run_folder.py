@@ -17,11 +17,11 @@ from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.systems.dummy import Constant
-from diffae.errors import Terminated, UserError
-from diffae.lock import foreign, open_lock
+from diffae.system.errors import Terminated, UserError
+from diffae.system.lock import foreign, open_lock
 from reports.page.head import facts
 from reports.page.reading import read
-from reports.records import read_records
+from reports.records.record import read_records
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.setup import DataSizes
 from benchmarks.core.selection import Selection
-from benchmarks.systems.base import SEMANTIC, System
+from benchmarks.systems.protocol.base import SEMANTIC, System
 
 
 def test_no_person_is_in_two_blocks():

@@ -12,14 +12,14 @@ from benchmarks.core.runner.rows import rows
 from benchmarks.core.solving import Taken
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
-from benchmarks.systems.base import DECODE, SAMPLE, Code, System
-from benchmarks.systems.checked import Checked
+from benchmarks.systems.protocol.base import DECODE, SAMPLE, Code, System
+from benchmarks.systems.protocol.checked import Checked
 from benchmarks.tasks import reconstruction, unconditional
-from diffae.errors import UserError
-from diffae.noise import normal
-from diffae.sampling.scheme import find
-from reports.records import Record, read_records, write_records
-from reports.tables import build_tables
+from diffae.diffusion.noise import normal
+from diffae.diffusion.scheme import find
+from diffae.system.errors import UserError
+from reports.records.record import Record, read_records, write_records
+from reports.tables.build import build_tables
 
 CPU = torch.device("cpu")
 
@@ -132,7 +132,7 @@ class Named(Sampler):
 def test_a_solver_that_is_none_and_another_system_in_its_place_are_refused():
     with pytest.raises(SystemFailed, match="solving: returned Checked, not the system itself"):
         Checked("exchanged", Exchanged(), CPU).solving("fast")
-    with pytest.raises(SystemFailed, match="solver: must be a diffae.sampling.scheme.Scheme"):
+    with pytest.raises(SystemFailed, match="solver: must be a diffae.diffusion.scheme.Scheme"):
         Checked("named", Named(), CPU)
 
 

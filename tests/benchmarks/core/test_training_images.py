@@ -13,13 +13,13 @@ from PIL import Image
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.runner.rows import rows
-from benchmarks.systems.base import System
+from benchmarks.systems.protocol.base import System
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
-from diffae.trained_on import TrainedOn
-from reports.markdown import render
-from reports.records import read_records, write_records
-from reports.tables import build_tables
+from reports.records.record import read_records, write_records
+from reports.tables.build import build_tables
+from reports.tables.markdown import render
 
 SAID = "evaluated on images that this checkpoint was trained on (all of photographs)"
 

@@ -35,7 +35,7 @@ from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.runtime.errors import NotAvailable
 from diffae.data.portraits import portrait, render
 from diffae.data.portraits.attributes import TEST, partition
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
 

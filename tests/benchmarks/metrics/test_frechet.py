@@ -16,7 +16,7 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 def features(n: int, d: int, seed: int, condition: float = 1.0) -> np.ndarray:

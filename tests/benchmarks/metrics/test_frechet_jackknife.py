@@ -14,7 +14,7 @@ from benchmarks.metrics.frechet_jackknife import (
     shares_of,
 )
 from benchmarks.runtime.digest import digest
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 def direct(a, b):

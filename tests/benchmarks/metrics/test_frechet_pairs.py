@@ -8,7 +8,7 @@ import pytest
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 
 def direct(a, b):

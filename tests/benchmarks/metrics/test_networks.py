@@ -27,8 +27,8 @@ from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.metrics.perceptual import (
     normalised_distance,
 )
-from diffae.errors import UserError
-from reports.metrics import seen_through
+from diffae.system.errors import UserError
+from reports.records.metrics import seen_through
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import math
 import torch
 
 from benchmarks.metrics.path_length import path_length
-from diffae.between import lerp, slerp
+from diffae.diffusion.interpolation import lerp, slerp
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks.metrics import METRICS, weights
-from diffae.errors import UserError
-from reports.records import HIGHER, LOWER, NEITHER
+from diffae.system.errors import UserError
+from reports.records.record import HIGHER, LOWER, NEITHER
 
 
 @pytest.fixture(autouse=True)

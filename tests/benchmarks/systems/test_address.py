@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.systems.files.address import Whole, read_address
-from diffae.errors import UserError
+from benchmarks.systems.shared.address import Whole, read_address
+from diffae.system.errors import UserError
 
 CHOICES = {"block": ("relu-skip", "input-skip"), "noise": ("const", "none")}
 

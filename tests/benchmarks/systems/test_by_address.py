@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import options
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 MODULE = '''
 import torch

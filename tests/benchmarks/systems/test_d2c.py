@@ -16,13 +16,13 @@ from refusal import refusal, refused_file
 import benchmarks.run
 from benchmarks import systems
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.base import Code
-from benchmarks.systems.files import folder
-from benchmarks.systems.files.d2c_shapes import read_configuration
-from benchmarks.systems.networks.d2c import D2C, alphas, steps_by_skip
-from benchmarks.systems.networks.ddim_unet import DDIMUNet
-from diffae import noise
-from diffae.diffusion import linear_alphas
+from benchmarks.systems.d2c.ddim_unet import DDIMUNet
+from benchmarks.systems.d2c.network import D2C, alphas, steps_by_skip
+from benchmarks.systems.d2c.shapes import read_configuration
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import folder
+from diffae.diffusion import noise
+from diffae.diffusion.gaussian import linear_alphas
 
 # The published model, whose DDIM is made smaller here where only the autoencoder is looked at.
 PUBLISHED = replace(

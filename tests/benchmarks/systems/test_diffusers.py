@@ -15,10 +15,10 @@ import benchmarks
 from benchmarks import run, systems
 from benchmarks.commands import options
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.base import Code
-from benchmarks.systems.files import library
-from diffae.errors import UserError
-from reports.records import read_records
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import library
+from diffae.system.errors import UserError
+from reports.records.record import read_records
 
 pytest.importorskip("diffusers")
 

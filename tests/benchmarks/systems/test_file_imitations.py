@@ -14,8 +14,8 @@ import torch
 import vq_files
 
 from benchmarks import systems
-from benchmarks.systems.networks.vqgan import VQGANConfig
-from diffae.torch_file import TorchFile
+from benchmarks.systems.vqgan.network import VQGANConfig
+from diffae.checkpoints.torch_file import TorchFile
 
 VQGAN = VQGANConfig(64, 4, 32, (1, 2, 2), 1, (16, 8), 32, 6)
 

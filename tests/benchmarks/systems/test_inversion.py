@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from benchmarks import systems
 from benchmarks.metrics import counting, perceptual, weights
-from benchmarks.systems import inversion, resemblance
-from benchmarks.systems.base import Code
-from benchmarks.systems.inversion import GROUP, Settings, Statistics, invert
-from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
-from diffae.errors import UserError
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import inversion
+from benchmarks.systems.shared import inversion_loss as resemblance
+from benchmarks.systems.shared.inversion import GROUP, Settings, Statistics, invert
+from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
+from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
 

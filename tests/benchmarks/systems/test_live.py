@@ -12,7 +12,7 @@ from benchmarks import systems
 from benchmarks.systems import Code, SystemFailed
 from benchmarks.systems.dummy import Perfect
 from diffae import DDIM, DiffusionAutoencoder
-from diffae.errors import UserError
+from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
 SIZE = 8

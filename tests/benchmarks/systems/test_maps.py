@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.systems.quantised import Maps, cells_of
+from benchmarks.systems.shared.quantised import Maps, cells_of
 
 MAPS = Maps()
 

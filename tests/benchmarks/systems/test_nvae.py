@@ -14,14 +14,14 @@ from refusal import refusal, refused_file
 import benchmarks.run
 from benchmarks import systems
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.base import Code
-from benchmarks.systems.files import folder
-from benchmarks.systems.files.nvae_arguments import read_arguments
-from benchmarks.systems.networks.autoregressive import Flow
-from benchmarks.systems.networks.logistic_mixture import LogisticMixture
-from benchmarks.systems.networks.nvae import NVAE, Gaussian, NVAEConfig, groups_per_scale
-from benchmarks.systems.networks.nvae_cells import to_bits
-from diffae.errors import UserError
+from benchmarks.systems.nvae.arguments import read_arguments
+from benchmarks.systems.nvae.autoregressive import Flow
+from benchmarks.systems.nvae.cells import to_bits
+from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import folder
+from benchmarks.systems.shared.logistic_mixture import LogisticMixture
+from diffae.system.errors import UserError
 
 # The README's commands of the published models, as their files keep them, and numbers of a code as the paper counts.
 FFHQ = {

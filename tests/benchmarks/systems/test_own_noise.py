@@ -4,8 +4,8 @@ import hashlib
 
 import torch
 
-from benchmarks.systems import own_noise
 from benchmarks.systems.references import RandomEncoder
+from benchmarks.systems.shared import own_noise
 from diffae.eight_bit import to_uint8
 
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4)

@@ -8,10 +8,11 @@ import torch
 
 from benchmarks import systems
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems import Code, SystemFailed, checked, parts
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
-from benchmarks.systems.parts import HISTOGRAM, POOLED, Part
-from diffae.errors import UserError
+from benchmarks.systems import Code, SystemFailed
+from benchmarks.systems.protocol import checked, parts
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.systems.protocol.parts import HISTOGRAM, POOLED, Part
+from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
 SIZE = 8

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
-from benchmarks.systems.base import Code
+from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.references import PixelsPCA
 
 SIZE = 16

@@ -9,14 +9,15 @@ import torch
 from torch import distributions, nn
 
 from benchmarks import systems
-from benchmarks.systems.networks.logistic_mixture import LogisticMixture
-from benchmarks.systems.networks.nvae import NVAE, Gaussian
-from benchmarks.systems.networks.nvae_cells import WeightNormConv, start_norms
-from benchmarks.systems.small import d2c, nvae
-from benchmarks.systems.small.batch_norms import settle
-from diffae.config import EPSILON
-from diffae.diffusion import linear_alphas
-from diffae.noise import generator
+from benchmarks.systems.d2c import training as d2c
+from benchmarks.systems.nvae import training as nvae
+from benchmarks.systems.nvae.cells import WeightNormConv, start_norms
+from benchmarks.systems.nvae.network import NVAE, Gaussian
+from benchmarks.systems.shared.batch_norms import settle
+from benchmarks.systems.shared.logistic_mixture import LogisticMixture
+from diffae.diffusion.gaussian import linear_alphas
+from diffae.diffusion.noise import generator
+from diffae.networks.config import EPSILON
 from diffae.train.images import Images
 from diffae.train.preset_registry import find_preset
 from diffae.train.stages import noised

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import systems
-from benchmarks.systems.networks.stylegan2 import StyleGAN2Config
-from benchmarks.systems.networks.stylegan2_critic import Convolution, Discriminator, with_deviation
-from benchmarks.systems.small import stylegan2
-from benchmarks.systems.small.stylegan2 import Learner
+from benchmarks.systems.stylegan2 import training as stylegan2
+from benchmarks.systems.stylegan2.critic import Convolution, Discriminator, with_deviation
+from benchmarks.systems.stylegan2.network import StyleGAN2Config
+from benchmarks.systems.stylegan2.training import Learner
 from diffae.train.preset_registry import find_preset
 from diffae.train.types import Run, Schedule
 

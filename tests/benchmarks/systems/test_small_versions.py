@@ -11,9 +11,9 @@ from torch.nn.functional import conv2d
 from benchmarks import systems
 from benchmarks.core.selection import select
 from benchmarks.metrics import identity
-from benchmarks.systems.files import folder
-from benchmarks.systems.networks.vqvae2 import VQVAE2Config
-from diffae import packaged
+from benchmarks.systems.shared import folder
+from benchmarks.systems.vqvae2.network import VQVAE2Config
+from diffae.checkpoints import packaged
 from diffae.data import open_dataset
 
 ROOT = Path(__file__).parents[3]

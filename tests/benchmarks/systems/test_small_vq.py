@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import systems
-from benchmarks.systems.networks.vqgan import VQGANConfig
-from benchmarks.systems.networks.vqvae2 import VQVAE2, Codebook, VQVAE2Config
-from benchmarks.systems.small import vqgan, vqvae2
-from diffae.noise import generator
+from benchmarks.systems.vqgan import training as vqgan
+from benchmarks.systems.vqgan.network import VQGANConfig
+from benchmarks.systems.vqvae2 import training as vqvae2
+from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
+from diffae.diffusion.noise import generator
 from diffae.train.images import Images
 from diffae.train.preset_registry import find_preset
 from diffae.train.trainer import Training

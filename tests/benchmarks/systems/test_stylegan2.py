@@ -10,9 +10,9 @@ from torch import Tensor
 
 from benchmarks import systems
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.base import Code
-from benchmarks.systems.files import folder
-from benchmarks.systems.networks.stylegan2 import (
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import folder
+from benchmarks.systems.stylegan2.network import (
     Generator,
     Layer,
     StyleGAN2Config,

@@ -13,10 +13,12 @@ from refusal import refusal as refusal_of
 from refusal import refused_file
 
 from benchmarks import run
-from benchmarks.systems import inversion
-from benchmarks.systems.files import containers, nvidia_pickle, stylegan2_files, stylegan2_names
-from benchmarks.systems.networks.stylegan2 import Generator, StyleGAN2Config
-from diffae.errors import UserError
+from benchmarks.systems.shared import containers, inversion
+from benchmarks.systems.stylegan2 import files as stylegan2_files
+from benchmarks.systems.stylegan2 import names as stylegan2_names
+from benchmarks.systems.stylegan2 import nvidia_pickle
+from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
+from diffae.system.errors import UserError
 
 WRITERS = {
     "rosinality": imitations.write_rosinality,

@@ -12,8 +12,10 @@ from torch.distributed import HashStore
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.systems import Code, System, SystemFailed, calling, checked
-from benchmarks.systems.base import (
+from benchmarks.systems import Code, System, SystemFailed
+from benchmarks.systems.dummy import Perfect
+from benchmarks.systems.protocol import calling, checked
+from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     PREDICT_X0,
@@ -22,10 +24,9 @@ from benchmarks.systems.base import (
     SEMANTIC,
     STOCHASTIC,
 )
-from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import reconstruction
-from diffae import distributed
-from diffae.errors import UserError
+from diffae.system import distributed
+from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
 SIZE, DIM = 32, 8
@@ -389,7 +390,7 @@ FIELDS = [
     (saying(image_size=None), "image_size: must be a whole number where x_T is drawn"),
     (saying(semantic_dim=10**4), "semantic_dim: must be from 1 to latent_dim 3080, not 10000"),
     (saying(semantic_dim=0), "semantic_dim: must be from 1 to latent_dim 3080, not 0"),
-    (saying(trained_on="faces"), "trained_on: must be a diffae.trained_on.TrainedOn or None, not 'faces'"),
+    (saying(trained_on="faces"), "trained_on: must be a diffae.checkpoints.trained_on.TrainedOn or None, not 'faces'"),
     (saying(iterative="yes"), "iterative: must be True or False, not 'yes'"),
     (saying(decode=System.decode), "capabilities: 'decode' is claimed, but there is no method"),
     (saying(describe=lambda self: ["epsilon"]), "describe: must return texts and numbers by name"),

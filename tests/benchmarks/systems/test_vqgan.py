@@ -10,11 +10,10 @@ import vq_files
 from refusal import refused_checkpoint
 
 from benchmarks import systems
-from benchmarks.systems.base import Code
-from benchmarks.systems.files import folder, library
-from benchmarks.systems.networks import codebook
-from benchmarks.systems.networks.vqgan import VQGANConfig, build, their_name
-from diffae.errors import UserError
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import codebook, folder, library
+from benchmarks.systems.vqgan.network import VQGANConfig, build, their_name
+from diffae.system.errors import UserError
 
 F16 = VQGANConfig(n_embed=16384)
 SMALL = VQGANConfig(
@@ -249,7 +248,5 @@ def test_without_diffusers_one_line_says_what_to_install(small, monkeypatch):
 
 
 def test_diffusers_is_imported_for_a_vqgan_only():
-    text = (
-        "import sys, benchmarks.run, benchmarks.systems.vqgan; sys.exit('diffusers' in sys.modules)"
-    )
+    text = "import sys, benchmarks.run, benchmarks.systems.vqgan.system; sys.exit('diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0

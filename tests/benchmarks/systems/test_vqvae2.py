@@ -8,10 +8,10 @@ import vq_files
 from refusal import refused_checkpoint
 
 from benchmarks import systems
-from benchmarks.systems.base import Code
-from benchmarks.systems.files import folder
-from benchmarks.systems.networks.vqvae2 import VQVAE2, Residual, VQVAE2Config
-from diffae.errors import UserError
+from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared import folder
+from benchmarks.systems.vqvae2.network import VQVAE2, Residual, VQVAE2Config
+from diffae.system.errors import UserError
 
 SMALL = VQVAE2Config(channel=8, res_blocks=1, res_channel=4, embed_dim=3, n_embed=16, image_size=32)
 REFERENCE = vq_files.parity("vqvae2_64_inplace_as_trained")

@@ -14,12 +14,12 @@ from benchmarks.core.plan import codes
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.path_length import path_length
-from benchmarks.systems.checked import Checked
 from benchmarks.systems.dummy import GreyLevels
-from benchmarks.systems.parts import NO_DIRECTION, NOTHING_BETWEEN, Part, to_arrays
+from benchmarks.systems.protocol.checked import Checked
+from benchmarks.systems.protocol.parts import NO_DIRECTION, NOTHING_BETWEEN, Part, to_arrays
 from benchmarks.tasks import denoising, interpolation, reconstruction, variation
-from diffae.between import lerp
 from diffae.data import open_dataset
+from diffae.diffusion.interpolation import lerp
 
 NAMES = ("dummy-map", "dummy-levels", "dummy-layers", "dummy-tokens", "dummy-stochastic")
 TASKS = tuple(REGISTRY.own)

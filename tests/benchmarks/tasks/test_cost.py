@@ -15,8 +15,8 @@ from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import counting
 from benchmarks.systems import load
 from benchmarks.tasks import cost as benchmark
-from diffae.config import ARCHITECTURES
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.config import ARCHITECTURES
 from diffae.train.presets import PRESETS
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ import torch
 from benchmarks.core import store
 from benchmarks.core.runner.rows import rows
 from benchmarks.systems import load
-from benchmarks.systems.base import PREDICT_X0, SEMANTIC, System
+from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.tasks.denoising import BENCHMARK
-from diffae import noise
-from diffae.diffusion import add_noise, linear_alphas, x_0_of_noise
+from diffae.diffusion import noise
+from diffae.diffusion.gaussian import add_noise, linear_alphas, x_0_of_noise
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 

@@ -14,12 +14,12 @@ from torch.nn.functional import avg_pool2d, interpolate
 from benchmarks.core.context import Context
 from benchmarks.metrics.identity import FaceEmbedding
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems import checked
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.systems.protocol import checked
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.tasks import identity
 from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, edit_scores, references
 from probes import LinearProbe
-from reports.uncertainty import error
+from reports.records.uncertainty import error
 
 DIM = 12
 

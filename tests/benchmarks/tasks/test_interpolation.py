@@ -19,12 +19,12 @@ from benchmarks.core.context import Context
 from benchmarks.core.store import Store
 from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
 from benchmarks.runtime.precision import precision
-from benchmarks.systems import checked
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol import checked
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks import interpolation
 from benchmarks.tasks.interpolation import EPSILON, in_float64, run
-from diffae import noise
-from reports.uncertainty import error
+from diffae.diffusion import noise
+from reports.records.uncertainty import error
 
 PAIRS, DIM = 6, 5
 WEIGHT = torch.randn(DIM, 3 * 32 * 32, generator=torch.Generator().manual_seed(0)).double() / 2000

@@ -14,11 +14,11 @@ from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import nearest as module
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.systems import load
-from benchmarks.systems.base import SAMPLE, System
+from benchmarks.systems.protocol.base import SAMPLE, System
 from benchmarks.tasks.memorisation import BENCHMARK, spaces
+from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
-from diffae.trained_on import TrainedOn
-from reports.sheets import read_sheet
+from reports.records.sheets import read_sheet
 
 
 class Copier(System):

@@ -21,11 +21,11 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.rows import rows
 from benchmarks.run import main
 from benchmarks.tasks.fewshot.classes import RULES, Sizes
-from diffae.config import ARCHITECTURES
 from diffae.data import open_dataset
 from diffae.data.portraits.attributes import ATTRIBUTES
-from diffae.errors import UserError
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.config import ARCHITECTURES
+from diffae.system.errors import UserError
 
 COUNT = 30_000
 

@@ -9,7 +9,7 @@ from skimage.metrics import structural_similarity
 
 from benchmarks.core import store
 from benchmarks.core.runner.rows import rows
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.reconstruction import BENCHMARK, INVERTED, RANDOM, TABLE1, TABLE2
 
 COUNT = 45  # test images of `patches`, in three chunks

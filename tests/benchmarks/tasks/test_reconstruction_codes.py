@@ -13,12 +13,12 @@ from benchmarks.core import store
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, Code, System
-from benchmarks.systems.parts import Part
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
+from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
 from benchmarks.tasks.shared.codebook_use import Use, _counts, uses
-from reports.records import Distinct
-from reports.uncertainty import error
+from reports.records.record import Distinct
+from reports.records.uncertainty import error
 
 COUNT = 45
 

@@ -6,9 +6,9 @@ import torch
 
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.diversity import pixel_std, ring_distance
-from benchmarks.systems.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.variation import BENCHMARK, VARY_X_T, VARY_Z_SEM
-from reports.sheets import read_sheet
+from reports.records.sheets import read_sheet
 
 C4 = 0.951532862  # expected standard deviation of 6 draws from N(0, 1), K - 1 in the denominator
 

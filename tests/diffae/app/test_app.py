@@ -17,9 +17,9 @@ from programs import extra, program
 from diffae import DiffusionAutoencoder, images
 from diffae.app import __main__ as command
 from diffae.app.studio import Studio, Wish, as_map
+from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
-from diffae.errors import UserError
-from diffae.packaged import PACKAGED
+from diffae.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 

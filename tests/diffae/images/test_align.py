@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffae.errors import UserError
 from diffae.images import align, reading
+from diffae.system.errors import UserError
 
 UPRIGHT = np.array([[40, 50], [60, 50], [50, 60], [43, 72], [57, 72]], float)
 

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
-from diffae import DiffusionAutoencoder, checkpoint
+from diffae import DiffusionAutoencoder
+from diffae.checkpoints import checkpoint
+from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
-from diffae.errors import UserError
 from diffae.images import classifier as classifiers
 from diffae.images import reading
 from diffae.images.classifier import (
@@ -21,7 +22,7 @@ from diffae.images.classifier import (
     learn_from_few,
     learn_from_two,
 )
-from diffae.packaged import PACKAGED
+from diffae.system.errors import UserError
 from probes import auroc, fit_adam_paper
 
 HELD_OUT = range(

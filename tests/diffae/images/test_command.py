@@ -15,13 +15,13 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from diffae import images
+from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import open_dataset, portraits
-from diffae.errors import Terminated
 from diffae.images import verbs
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
-from diffae.packaged import PACKAGED
-from reports.sheets import read_sheet
+from diffae.system.errors import Terminated
+from reports.records.sheets import read_sheet
 
 FEW = ("--steps", "2")
 
@@ -305,7 +305,7 @@ def test_what_is_wrong_is_a_line_and_nothing_is_left(command, faces, tmp_path, w
 def without_latents(folder):
     """A tiny checkpoint that has no latent DDIM."""
     from diffae import DiffusionAutoencoder
-    from diffae.config import read_config
+    from diffae.networks.config import read_config
 
     config = read_config(PACKAGED / "portraits" / "config.json").to_json() | {"latent": None}
     (folder.parent / "c.json").write_text(json.dumps(config))

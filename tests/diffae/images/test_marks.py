@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffae.errors import UserError
 from diffae.images import marks
+from diffae.system.errors import UserError
 
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 SETTINGS = {"verb": "edit", "edit": {"Smiling": 0.3}, "source": 'Zoë <b> & "co".png'}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from diffae import checkpoint, images
+from diffae import images
+from diffae.checkpoints import checkpoint
 
 DOCS = Path(__file__).parents[3] / "docs"
 TEXT = (DOCS / "pictures.md").read_text(encoding="utf-8")

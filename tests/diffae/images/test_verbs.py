@@ -8,8 +8,8 @@ import torch
 
 from benchmarks.systems import load
 from diffae import images
-from diffae.errors import UserError
 from diffae.images.classifier import Classifier, classifier_of
+from diffae.system.errors import UserError
 from probes import LinearProbe
 
 FEW = {"steps": 2}

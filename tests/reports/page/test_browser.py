@@ -12,7 +12,7 @@ from programs import program
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import write
-from reports.records import read_records
+from reports.records.record import read_records
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
-from diffae.errors import UserError
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
+from diffae.system.errors import UserError
 from reports.page import write
 from reports.page.reading import read
-from reports.records import read_records
-from reports.uncertainty import difference_error
+from reports.records.record import read_records
+from reports.records.uncertainty import difference_error
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 ABOUT = {"benchmark": "reconstruction"}

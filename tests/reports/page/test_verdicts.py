@@ -8,7 +8,7 @@ from scipy import stats
 from reports.page.contest import ALONE, CLEAR, LEVEL, NOTHING
 from reports.page.reading import read
 from reports.page.verdicts import verdicts
-from reports.records import record_key
+from reports.records.record import record_key
 
 RNG = np.random.default_rng(1)
 

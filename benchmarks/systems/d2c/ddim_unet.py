@@ -1,0 +1,175 @@
+"""The U-Net of DDIM (Song et al., 2021; Ho et al., 2020) under its published names: it predicts the noise in a map, D2C's
+latents here. GroupNorm of 32 groups everywhere, so that all widths are multiples of 32."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.systems.shared.named import named
+
+GROUPS, GROUP_NORM_EPS = 32, 1e-6
+LONGEST_PERIOD = 10_000.0
+
+
+def time_embedding(t: Tensor, width: int) -> Tensor:
+    """Sines, then cosines, of a step times `width` / 2 frequencies from 1 down to 1/10,000: N -> N x width."""
+    half = width // 2
+    fall = math.log(LONGEST_PERIOD) / (half - 1)
+    angles = t[:, None] * torch.exp(-fall * torch.arange(half, device=t.device, dtype=t.dtype))
+    return torch.cat((angles.sin(), angles.cos()), dim=1)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(GROUPS, channels, eps=GROUP_NORM_EPS)
+
+
+class _Time(nn.Module):
+    """The step's embedding, four times as wide as the network: `.dense`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.channels = channels
+        wide = 4 * channels
+        self.dense = nn.ModuleList([nn.Linear(channels, wide), nn.Linear(wide, wide)])
+
+    def forward(self, t: Tensor) -> Tensor:
+        first, second = self.dense
+        return second(F.silu(first(time_embedding(t, self.channels))))
+
+
+class _Block(nn.Module):
+    """Two convolutions, between which the step comes in, and a skip."""
+
+    def __init__(self, c_in: int, c_out: int, c_time: int):
+        super().__init__()
+        self.norm1, self.norm2 = _norm(c_in), _norm(c_out)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.temb_proj = nn.Linear(c_time, c_out)
+        if c_in != c_out:
+            self.nin_shortcut = nn.Conv2d(c_in, c_out, 1)
+        self.changes_width = c_in != c_out
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.temb_proj(F.silu(time))[:, :, None, None]
+        h = self.conv2(F.silu(self.norm2(h)))
+        return h + (self.nin_shortcut(x) if self.changes_width else x)
+
+
+class _Attention(nn.Module):
+    """One head over all places."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = _norm(channels)
+        self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        q, k, v = (of(h).flatten(2).transpose(1, 2) for of in (self.q, self.k, self.v))
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        return x + self.proj_out(seen)
+
+
+def _down(channels: int) -> nn.Module:
+    """Half the side; what is missing at the edge is zero on the right and below."""
+    conv = nn.Conv2d(channels, channels, 3, stride=2)
+    return named(edge=nn.ZeroPad2d((0, 1, 0, 1)), conv=conv)
+
+
+def _up(channels: int) -> nn.Module:
+    larger = nn.Upsample(scale_factor=2, mode="nearest")
+    return named(larger=larger, conv=nn.Conv2d(channels, channels, 3, padding=1))
+
+
+class _Level(nn.Module):
+    """The blocks of one resolution, each with an attention after it where the level has any; then, but at the end of the
+    way, the change to the next."""
+
+    def __init__(self, widths: Sequence[tuple[int, int]], c_time: int, attends: bool):
+        super().__init__()
+        self.block = nn.ModuleList(_Block(c_in, c_out, c_time) for c_in, c_out in widths)
+        self.attn = nn.ModuleList(_Attention(c_out) for _, c_out in widths if attends)
+        self.downsample: nn.Module | None = None
+        self.upsample: nn.Module | None = None
+
+    def step(self, i: int, x: Tensor, time: Tensor) -> Tensor:
+        x = self.block[i](x, time)
+        return self.attn[i](x) if self.attn else x
+
+
+class _Middle(nn.Module):
+    def __init__(self, channels: int, c_time: int):
+        super().__init__()
+        self.block_1 = _Block(channels, channels, c_time)
+        self.attn_1 = _Attention(channels)
+        self.block_2 = _Block(channels, channels, c_time)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x, time)), time)
+
+
+class DDIMUNet(nn.Module):
+    """`mult`: width of each level, in `channels`; `blocks` of each on the way down, one more on the way up; `attends`:
+    which levels have attention. Maps of N x c x S x S, S divisible by two at every level but the last."""
+
+    def __init__(
+        self, c: int, channels: int, mult: Sequence[int], blocks: int, attends: Sequence[bool]
+    ):
+        super().__init__()
+        c_time = 4 * channels
+        self.temb = _Time(channels)
+        self.conv_in = nn.Conv2d(c, channels, 3, padding=1)
+        widths = [channels * m for m in mult]
+        self.down = nn.ModuleList()
+        kept = [channels]  # widths of what the way up is given beside its own
+        now = channels
+        for level, width in enumerate(widths):
+            pairs = [(now, width)] + [(width, width)] * (blocks - 1)
+            self.down.append(_Level(pairs, c_time, attends[level]))
+            kept += [width] * blocks
+            now = width
+            if level + 1 < len(widths):
+                self.down[-1].downsample = _down(width)
+                kept.append(width)
+        self.mid = _Middle(now, c_time)
+        ways_up: list[_Level] = []
+        for level, width in reversed(list(enumerate(widths))):
+            pairs = []
+            for _ in range(blocks + 1):
+                pairs.append((now + kept.pop(), width))
+                now = width
+            ways_up.append(_Level(pairs, c_time, attends[level]))
+            if level > 0:
+                ways_up[-1].upsample = _up(width)
+        self.up = nn.ModuleList(reversed(ways_up))
+        self.norm_out = _norm(now)
+        self.conv_out = nn.Conv2d(now, c, 3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """The noise in x at steps t [N], floating-point numbers from 0."""
+        time = self.temb(t)
+        h = self.conv_in(x)
+        kept = [h]
+        for level in _levels(self.down):
+            for i in range(len(level.block)):
+                h = level.step(i, h, time)
+                kept.append(h)
+            if level.downsample is not None:
+                h = level.downsample(h)
+                kept.append(h)
+        h = self.mid(h, time)
+        for level in reversed(_levels(self.up)):
+            for i in range(len(level.block)):
+                h = level.step(i, torch.cat((h, kept.pop()), dim=1), time)
+            if level.upsample is not None:
+                h = level.upsample(h)
+        return self.conv_out(F.silu(self.norm_out(h)))
+
+
+def _levels(modules: nn.ModuleList) -> list[_Level]:
+    return [module for module in modules if isinstance(module, _Level)]

@@ -1,0 +1,173 @@
+"""The small D2C: `python -m diffae.train d2c-portraits`.
+
+As published: an autoencoder by the likelihood of its images and a contrastive loss, no noise in its code; then a DDIM of the
+standardised codes by noise prediction. Otherwise: the contrastive loss is InfoNCE between the images of a batch
+(Chen et al., 2020, SimCLR) in place of MoCo's queue and momentum encoder, with crops of a few pixels, mirrors and light as
+augmentations; 8-bit images, three logistics a pixel; codes are standardised by the training images without their mirrors.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.systems.d2c.network import D2C, Autoencoder, D2CConfig
+from benchmarks.systems.nvae.cells import start_norms, to_bits
+from benchmarks.systems.shared.batch_norms import settle
+from benchmarks.systems.shared.logistic_mixture import LogisticMixture
+from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from diffae.diffusion.gaussian import linear_alphas
+from diffae.diffusion.noise import uniforms
+from diffae.networks.config import EPSILON
+from diffae.system.errors import UserError
+from diffae.train.images import Images
+from diffae.train.stages import noised
+from diffae.train.types import Loss
+
+SHIFT = 3  # pixels that an image is moved by at most
+LIGHT = 0.3  # by how much, at most, its contrast and brightness change
+HIDDEN, COMPARED = 128, 64  # widths of the contrastive head
+BATCH = 256
+
+
+class Learner(nn.Module):
+    """The autoencoder and the contrastive head, which is thrown away."""
+
+    def __init__(self, autoencoder: Autoencoder, numbers: int):
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(numbers, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, COMPARED)
+        )
+
+
+def augmented(images: Tensor, noise: np.random.Generator) -> Tensor:
+    """Each image in [-1, 1] moved, mirrored or not, and in another light, by numbers of its own."""
+    u = uniforms(noise, (len(images), 5)).to(images)
+    side = images.shape[-1]
+    places = torch.arange(side, device=images.device)
+    shift = (u[:, :2] * (2 * SHIFT + 1)).long() - SHIFT
+    rows, columns = ((places + by[:, None]).clamp(0, side - 1) for by in shift.T)
+    columns = torch.where(u[:, 2:3] < 0.5, columns.flip(1), columns)
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(
+        0, 3, 1, 2
+    )
+    contrast, light = (LIGHT * (2 * u[:, 3:] - 1))[:, :, None, None].split(1, dim=1)
+    return (moved * (1 + contrast) + light).clamp(-1, 1)
+
+
+def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """How badly each row of `a` finds its own among those of `b` by the cosine, and the other way: nats, a scalar."""
+    likeness = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / temperature
+    own = torch.arange(len(a), device=a.device)
+    return (F.cross_entropy(likeness, own) + F.cross_entropy(likeness.T, own)) / 2
+
+
+def autoencoder_loss(
+    learner: Learner, config: D2CConfig, data: Images, weights: dict[str, float]
+) -> Loss:
+    """Negative log likelihood in nats a value, and so much of the contrastive loss."""
+
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+        images = data.batch(indices, noise)
+        x = to_bits(images, config.bits)
+        z = learner.autoencoder.encode(x)
+        mixture = LogisticMixture(learner.autoencoder.logits(z).float())
+        fit = mixture.log_likelihood(2 * x - 1, config.bits).sum((1, 2)).mean() / x[0].numel()
+        other = learner.autoencoder.encode(to_bits(augmented(images, noise), config.bits))
+        apart = info_nce(
+            learner.head(z).float(), learner.head(other).float(), weights["temperature"]
+        )
+        return weights["contrastive"] * apart - fit
+
+    return loss
+
+
+def latent_loss(model: D2C, z: Tensor, weights: dict[str, float]) -> Loss:
+    """w_t || eps_theta(z_t, t) - eps ||^2 of standardised z, the mean over numbers.
+
+    w_t is 1 / (alpha_t + floor) over its mean. A sampler divides an error of the noise by sqrt(alpha_t), which is 0.006 at the
+    last t: unweighted, codes are drawn an order of magnitude too wide until the network is exact to a thousandth there.
+    With floor = 0 it would be the loss of v of Salimans & Ho (2022).
+    """
+    alphas = linear_alphas()
+    by_time = 1 / (alphas + weights["floor"])
+    by_time = (by_time / by_time.mean()).to(z)
+
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+        batch = noised(z[indices.to(z.device)], alphas, EPSILON, noise)
+        error = model.predict_noise(batch.x_t, batch.t).float() - batch.target
+        return (by_time[batch.t] * error.square().mean((1, 2, 3))).mean()
+
+    return loss
+
+
+@torch.no_grad()
+def encode_all(model: D2C, data: Images) -> Tensor:
+    """The codes of all training images, without mirrors: N x C x h x w."""
+    starts = range(0, len(data), BATCH)
+    batches = (torch.arange(i, min(i + BATCH, len(data))) for i in starts)
+    bits = model.configuration.bits
+    return torch.cat([model.autoencoder.encode(to_bits(data.batch(b), bits)) for b in batches])
+
+
+def standardise(model: D2C, z: Tensor) -> Tensor:
+    """z by the mean and standard deviation of each channel, which are kept in the model.
+
+    Raises UserError if a channel is the same for all images.
+    """
+    std = z.std((0, 2, 3), keepdim=True)
+    if not bool((std > 0).all()):
+        raise UserError("a channel of the codes is the same for all training images: take more")
+    model.latent_mod.mean.copy_(z.mean((0, 2, 3), keepdim=True))
+    model.latent_mod.std.copy_(std)
+    return model.latent_mod.standardise(z)
+
+
+def build(stages: Stages) -> nn.Module:
+    preset, data, config = stages.preset, stages.data, stages.preset.config
+    model = D2C(config).to(data.device)
+    start_norms(model)
+    numbers = config.latent_channels * (data.batch(torch.arange(1)).shape[-1] // config.stride) ** 2
+    learner = Learner(model.autoencoder, numbers).to(data.device)
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss = autoencoder_loss(learner, config, data, preset.weights)
+    stages.fit("autoencoder", learner, loss)
+    autoencoder = model.autoencoder
+    settle(
+        autoencoder,
+        lambda images: autoencoder.logits(autoencoder.encode(to_bits(images, config.bits))),
+        data,
+    )
+    z = standardise(model, encode_all(model, data))
+    stages.fit("latent", model.diffusion, latent_loss(model, z, preset.weights))
+    return model
+
+
+PRESET = SmallPreset(
+    "d2c-portraits",
+    "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
+    D2CConfig(
+        channels=12,
+        pre=(0,),
+        enc=(1, 2),
+        dec=(1, 1),
+        post=(0,),
+        latent_channels=8,
+        mixtures=3,
+        squeeze=True,
+        bits=8,
+        latent_side=8,
+        unet_channels=32,
+        unet_mult=(1, 2),
+        unet_blocks=1,
+        unet_attends=(1, 0),
+    ),
+    {
+        "autoencoder": schedule(20_000, 32, 6e-3, 1_000, ema_decay=0.99),
+        "latent": schedule(640_000, 64, 2e-3, 4_000, ema_decay=0.998),
+    },
+    build,
+    weights={"contrastive": 0.05, "temperature": 0.2, "floor": 0.01},
+)

@@ -1,0 +1,1 @@
+"""Autoencoders of the package diffusers."""

@@ -1,0 +1,236 @@
+"""Model folders of diffusers: which one a path means, what is refused, and the model in it.
+
+Read are `config.json` and `*.safetensors`. No code of a folder is run, no pickle is opened, no network is reached.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from benchmarks.systems.shared import containers, library
+from benchmarks.systems.shared.recognised import CONFIG, PIPELINE, read_json
+from diffae.checkpoints.checkpoint import of_hub
+from diffae.system.errors import UserError, name_all
+from diffae.system.files import file_size
+
+Config = Mapping[str, Any]
+WEIGHTS = "diffusion_pytorch_model"
+LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # how a configuration calls them
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+PARTS = ("vae", "vqvae")  # of a pipeline, what can be its autoencoder
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a class of diffusers does in a way of its own.
+
+    `output` is the field of what its `encode` returns; `stride` and `channels` are read off its configuration;
+    `width` names the entry of the latter.
+    """
+
+    output: str
+    stride: Callable[[Config], int]
+    channels: str = "latent_channels"
+
+
+def _levels(name: str) -> Callable[[Config], int]:
+    """Every level of the pyramid but one halves the side."""
+    return lambda config: 2 ** (len(config[name]) - 1)
+
+
+KINDS = {
+    "AutoencoderKL": Kind("latent_dist", _levels("block_out_channels")),
+    "AsymmetricAutoencoderKL": Kind("latent_dist", _levels("down_block_out_channels")),
+    "AutoencoderTiny": Kind("latents", _levels("encoder_block_out_channels")),
+    "AutoencoderDC": Kind("latent", _levels("encoder_block_out_channels")),
+    "AutoencoderRAE": Kind("latent", lambda config: config["patch_size"], "encoder_hidden_size"),
+    "AutoencoderKLFlux2": Kind("latent_dist", _levels("block_out_channels")),
+    "AutoencoderKLHunyuanImage": Kind(
+        "latent_dist", lambda config: config["spatial_compression_ratio"]
+    ),
+    "AutoencoderKLKVAE": Kind("latent_dist", _levels("ch_mult"), "z_channels"),
+    "ConsistencyDecoderVAE": Kind("latent_dist", _levels("encoder_block_out_channels")),
+    "VQModel": Kind("latents", _levels("block_out_channels")),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder that can be read: where it is, what a reader of a table knows it by, and of which class it is."""
+
+    folder: Path
+    title: str
+    class_name: str
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.class_name]
+
+    @property
+    def weights(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the safetensors and the configuration."""
+        digest = hashlib.sha256((self.folder / CONFIG).read_bytes())
+        for path in self.weights:
+            digest.update(f"{path.name} {containers.sha256(path)}\n".encode())
+        return digest.hexdigest()
+
+
+def find(path: Path) -> Found:
+    """The model folder that `path` means: itself, or of a pipeline its `vae`. Raises UserError, naming the path."""
+    if not path.is_dir():
+        what = "is a file; give its folder" if path.exists() else "no such folder"
+        needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
+        raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else of_hub(path)}")
+    _refuse_code(path)
+    folder = _of_pipeline(path) if (path / PIPELINE).is_file() else path
+    _refuse_code(folder)
+    config = read_json(folder / CONFIG)
+    class_name = _class_name(config, folder)
+    for name in ("in_channels", "out_channels"):
+        if config.get(name, 3) != 3:
+            raise UserError(
+                f"{folder}: {name} is {config[name]!r:.20}: images have 3 channels here"
+            )
+    _refuse_without_safetensors(folder)
+    return Found(folder, f"{path.absolute().name} ({class_name})", class_name)
+
+
+def _refuse_code(folder: Path) -> None:
+    if code := sorted(folder.glob("*.py")):
+        raise UserError(
+            f"{folder}: holds code ({code[0].name}), which is not run; only classes of diffusers itself are supported"
+        )
+
+
+def _of_pipeline(path: Path) -> Path:
+    """The folder of a pipeline's autoencoder. Raises UserError if it has none of diffusers' own."""
+    index = read_json(path / PIPELINE)
+    for part in PARTS:
+        library_and_class = index.get(part)
+        if library_and_class is None and not (path / part).is_dir():
+            continue
+        if library_and_class is not None and (
+            not isinstance(library_and_class, list) or library_and_class[:1] != ["diffusers"]
+        ):
+            raise UserError(
+                f"{path}: its {part} is custom code ({library_and_class!r:.80}), which is not run; only classes of "
+                "diffusers itself are supported"
+            )
+        return path / part
+    raise UserError(f"{path}: a pipeline without a vae; there is no autoencoder in it to measure")
+
+
+def _class_name(config: Config, folder: Path) -> str:
+    name = config.get("_class_name")
+    if "auto_map" in config:
+        raise UserError(f"{folder}: its {CONFIG} asks for custom code (auto_map), which is not run")
+    if not isinstance(name, str):
+        owner = config.get("system")
+        hint = f"; it is a folder of ours: --ckpt {owner}={folder}" if owner else ""
+        raise UserError(f"{folder}: no model of diffusers: no {CONFIG} with a _class_name{hint}")
+    if name not in KINDS:
+        raise UserError(
+            f"{folder}: {name:.60} is no autoencoder of images that can be measured; supported are "
+            f"{', '.join(KINDS)}"
+        )
+    return name
+
+
+def _refuse_without_safetensors(folder: Path) -> None:
+    if any(folder.glob(f"{WEIGHTS}*.safetensors")):
+        for path in folder.glob("*.safetensors"):
+            file_size(path)  # a pipe would be waited for
+        return
+    if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
+        raise UserError(
+            f"{folder}: has its weights as a pickle only ({pickles[0]}), which is not opened; save the model as "
+            f"{WEIGHTS}.safetensors"
+        )
+    raise UserError(f"{folder}: has no {WEIGHTS}.safetensors")
+
+
+# ----------------------------------------------------------------------------------------------
+# The model
+
+
+def load(found: Found) -> Any:
+    """The model in float32, in evaluation mode, with all of its weights. Raises UserError, naming the folder."""
+    package = library.diffusers(str(found.folder))
+    if not hasattr(package, found.class_name):
+        raise UserError(
+            f"{found.folder}: the diffusers that is installed ({package.__version__}) has no {found.class_name}; "
+            "install a newer one"
+        )
+    _refuse_beyond_weights(found, getattr(package, found.class_name))
+    try:
+        model, report = getattr(package, found.class_name).from_pretrained(
+            found.folder,
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+            variant=_variant(found),
+        )
+    except Exception as error:  # a configuration can be wrong in any way
+        words = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{found.folder}: diffusers makes no {found.class_name} of it ({type(error).__name__}: {words})"
+        ) from None
+    _refuse_incomplete(model, report, found.folder)
+    return model.eval().requires_grad_(False)
+
+
+def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
+    """Raise UserError if the configuration has more layers than the files have tensors, or the network more numbers than they
+    have bytes: building it can take hours or all memory. Other faults are left to diffusers."""
+    path = found.folder / CONFIG
+    try:
+        tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
+    except (OSError, SafetensorError):
+        return
+    for name, value in read_json(path).items():
+        layers = value if isinstance(value, list) else [value]
+        if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
+            raise UserError(
+                f"{path}: {name}: {value!r:.40} are more layers than its weights have tensors ({tensors:,})"
+            )
+    try:
+        with torch.device("meta"):
+            model = model_class.from_config(model_class.load_config(found.folder))
+    except Exception:
+        return
+    size = sum(file.stat().st_size for file in found.weights)
+    if (count := sum(p.numel() for p in model.parameters())) > size:
+        raise UserError(
+            f"{path}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
+        )
+
+
+def _variant(found: Found) -> str | None:
+    """The word between the name and .safetensors, such as fp16, where there are no weights without one."""
+    names = [path.name for path in found.weights if path.name.startswith(WEIGHTS)]
+    plain = [n for n in names if n.startswith((f"{WEIGHTS}.safetensors", f"{WEIGHTS}-"))]
+    return None if plain else names[0].removeprefix(f"{WEIGHTS}.").split(".")[0].split("-")[0]
+
+
+def _refuse_incomplete(model: nn.Module, report: Mapping[str, Any], folder: Path) -> None:
+    """diffusers draws at random what is missing and drops what is left over: neither is measured."""
+    state = model.state_dict()
+    faults = {
+        "missing": sorted(report["missing_keys"]),
+        "not part of the model": sorted(report["unexpected_keys"]),
+        "not finite": sorted(k for k, v in state.items() if not torch.isfinite(v).all()),
+    }
+    if text := name_all(faults):
+        raise UserError(f"{folder}: tensors {text}")

@@ -1,0 +1,223 @@
+"""Any autoencoder of images of diffusers as a system, of its folder alone.
+
+What differs by class: what `encode` returns; that VQModel's is the map before quantisation; that RAE computes in
+[0, 1] and has one size; that the consistency decoder draws noise. `model(x)` is never called, as it is not
+`decode(encode(x))` for every class: AutoencoderTiny rounds its code to 8 bits there. Scaling factors and shifts
+are for the diffusion model on top, and none is applied here.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.runtime.errors import NotAvailable
+from benchmarks.systems.diffusers import folder as diffusers_folder
+from benchmarks.systems.diffusers.folder import Found
+from benchmarks.systems.protocol.base import Code, needed
+from benchmarks.systems.protocol.parts import Part
+from benchmarks.systems.shared import library, own_noise
+from benchmarks.systems.shared.address import read_address
+from benchmarks.systems.shared.quantised import AS_GIVEN, Maps, OneCodebook, map_of
+from benchmarks.systems.shared.recognised import CONFIG, read_json
+from diffae.system.errors import UserError
+
+OPTIONS = {
+    "posterior": ("mean", "sample"),  # which code of the distribution of one
+    "dtype": ("float32", "float16", "bfloat16"),
+    "tiling": ("off", "on"),  # the class's own, of images larger than it is configured for
+    "size": ("default", "32", "64", "128", "192", "224", "256", "384", "512", "768", "1024"),
+}
+USUAL_SIZE = 256  # at which the paper runs others' models
+RAE, CONSISTENCY, VQ = "AutoencoderRAE", "ConsistencyDecoderVAE", "VQModel"
+
+
+def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSystem":
+    """Any autoencoder of images of diffusers, of its folder or of a pipeline's vae
+
+    Raises UserError, naming the path.
+    """
+    found, options = find(path)
+    kind = {VQ: QuantisedModel, RAE: RepresentationModel, CONSISTENCY: ConsistencyModel}
+    return kind.get(found.class_name, DiffusersSystem)(found, options, device)
+
+
+def find(path: str | Path | None) -> tuple[Found, dict[str, str]]:
+    """The folder that an address means, and how it is to be read. Raises UserError, naming the path."""
+    address = read_address(path, OPTIONS)
+    if address.path is None:
+        raise NotAvailable(
+            "no model of diffusers ships with this package; give one: --ckpt diffusers=FOLDER"
+        )
+    return diffusers_folder.find(address.path), address.options
+
+
+class DiffusersSystem(Maps):
+    """An autoencoder of images of diffusers, of its folder"""
+
+    name = "diffusers"
+
+    def __init__(self, found: Found, options: dict[str, str], device: torch.device):
+        self.source, self.title, self.kind = found.folder, found.title, found.kind
+        self.class_name, self.options, self.device = found.class_name, options, device
+        self.model: Any = diffusers_folder.load(found)
+        self.dtype = self._dtype()
+        self.model.to(device, self.dtype)
+        self._tile()
+        version = library.diffusers("").__version__
+        chosen = ",".join(f"{name}={value}" for name, value in options.items())
+        self.fingerprint = f"{found.fingerprint()}-{chosen}-{version}"
+        self._count()
+
+    def _dtype(self) -> torch.dtype:
+        name = self.options["dtype"]
+        stated = read_json(self.source / CONFIG)  # what it leaves out, diffusers takes for true
+        if name == "float16" and stated.get("force_upcast"):
+            raise UserError(
+                f"{self.source}: its {CONFIG} asks for float32 in place of float16 (force_upcast: true, which diffusers "
+                "also writes by default); use dtype=float32 or dtype=bfloat16, or set it to false where float16 is enough"
+            )
+        return getattr(torch, name)
+
+    def _tile(self) -> None:
+        if self.options["tiling"] == "on":
+            if not (hasattr(self.model, "use_tiling") and hasattr(self.model, "enable_tiling")):
+                raise UserError(
+                    f"{self.source}: {self.class_name} has no tiling; leave out tiling=on"
+                )
+            self.model.enable_tiling()
+
+    def _count(self) -> None:
+        config = self.model.config
+        self.stride = self.kind.stride(config)
+        self.image_size = self._size(config.get("sample_size"))
+        width = int(config[self.kind.channels])
+        self.latent_dim = width * self._places()
+        self.semantic_parts = (map_of(width),)
+
+    def _places(self) -> int:
+        """Vectors of the code of an image of the size that it is measured at."""
+        return ((self.image_size or 0) // self.stride) ** 2
+
+    def _size(self, configured: Any) -> int:
+        """The side that it is measured at: what was asked for, or the smaller of 256 and its own, in whole codes."""
+        if self.options["size"] != "default":
+            size = int(self.options["size"])
+            if size % self.stride:
+                raise UserError(f"{self.source}: size={size}: must be a multiple of {self.stride}")
+            return size
+        own = configured if isinstance(configured, int) and configured > 0 else USUAL_SIZE
+        return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**super().describe(), "class": self.class_name, **self._chosen()}
+
+    def _chosen(self) -> dict[str, str]:
+        """The options that decide something: a posterior only where there is one."""
+        chosen = {name: self.options[name] for name in ("dtype", "tiling")}
+        has = self.kind.output == "latent_dist"
+        return {"posterior": self.options["posterior"], **chosen} if has else chosen
+
+    # ------------------------------------------------------------------------------------------
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return self._latents(self._fits(images))
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        return self._decoded(needed(code.semantic, "latents")).clamp(-1, 1)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {self.class_name: self.model}
+
+    def _latents(self, images: Tensor) -> Tensor:
+        """What the class's `encode` returns: float32, as it is, without any factor."""
+        output = getattr(self.model.encode(self._in(images)), self.kind.output)
+        if self.kind.output != "latent_dist":
+            return output.float()
+        mean = output.mean.float()
+        if self.options["posterior"] == "mean":
+            return mean
+        eps = own_noise.normals(images, "posterior", tuple(mean.shape[1:]))
+        return mean + output.std.float() * eps.to(mean)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        return self.model.decode(self._in(latents)).sample.float()
+
+    def _in(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self.dtype)
+
+
+class QuantisedModel(OneCodebook, DiffusersSystem):
+    """VQModel: its `encode` gives the map before quantisation, and its `decode` would quantise"""
+
+    def _count(self) -> None:
+        super()._count()
+        config = self.model.config
+        width = int(config.get("vq_embed_dim") or config["latent_channels"])
+        self.latent_dim, self.semantic_parts = self._places() * width, (map_of(width),)
+        self.code_bits = self._places() * math.log2(config["num_vq_embeddings"])
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**super().describe(), "decoded": AS_GIVEN["decoded"]}
+
+    def _before(self, images: Tensor) -> Tensor:
+        return self._latents(images)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """`VQModel.decode` behind its quantiser, which it leaves out in some configurations only."""
+        vectors = self._in(latents)
+        spatial = self.model.config.get("norm_type") == "spatial"
+        return self.model.decoder(
+            self.model.post_quant_conv(vectors), vectors if spatial else None
+        ).float()
+
+
+class RepresentationModel(DiffusersSystem):
+    """AutoencoderRAE: images in [0, 1], of one size"""
+
+    def _count(self) -> None:
+        config, model = self.model.config, self.model
+        self.stride, self.image_size = None, model.decoder_image_size  # type: ignore[assignment]
+        if self.options["size"] not in ("default", str(self.image_size)):
+            raise UserError(
+                f"{self.source}: {RAE} has one size, {self.image_size}; leave out size="
+            )
+        width, places = int(config[self.kind.channels]), model.num_patches
+        self.latent_dim = width * places
+        side = math.isqrt(places)
+        self.semantic_parts = (Part((width, side, side)),)
+        if not config["reshape_to_2d"]:
+            raise UserError(
+                f"{self.source}: reshape_to_2d: false is not supported: its code is no map"
+            )
+
+    def _fits(self, images: Tensor) -> Tensor:
+        return images
+
+    def _latents(self, images: Tensor) -> Tensor:
+        return super()._latents(images / 2 + 0.5)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        return super()._decoded(latents) * 2 - 1
+
+
+class ConsistencyModel(DiffusersSystem):
+    """ConsistencyDecoderVAE: two steps from noise, which belongs to the image: `x_T` of a code says which it is"""
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            **super().describe(),
+            "noise": "of the image's grey levels; one for all codes without x_T",
+        }
+
+    def encode(self, images: Tensor, steps: int = 100) -> Code:
+        return Code(self.encode_semantic(images), own_noise.marks(images))
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        latents = needed(code.semantic, "latents")
+        marks = torch.zeros(len(latents), 2) if code.x_T is None else code.x_T
+        found = self.model.decode(self._in(latents), generator=own_noise.generators(marks))
+        return found.sample.float().clamp(-1, 1)

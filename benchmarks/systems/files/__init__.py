@@ -1,1 +1,0 @@
-"""How weights are stored: reading each kind of file safely, and what the parts of a network are called in it."""

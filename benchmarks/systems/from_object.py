@@ -1,0 +1,270 @@
+"""Systems of what is at hand: a name, a path, a model in memory, or any object with `encode` and `decode`."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.systems import registry
+from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
+from benchmarks.systems.protocol import calling, checked
+from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol.contract import LARGEST, LONGEST, is_line, kind
+from benchmarks.systems.protocol.parts import (
+    FLAT,
+    HISTOGRAM,
+    Part,
+    Semantic,
+    each,
+    numbers,
+    tensors,
+)
+from benchmarks.systems.shared import recognised
+from diffae import DDIM, DiffusionAutoencoder
+from diffae.checkpoints import checkpoint
+from diffae.networks.config import AUTOENCODER
+from diffae.networks.nn import evaluating
+from diffae.system.errors import UserError
+from diffae.system.validation import whole
+
+LARGEST_SIDE = 1 << 14  # of an image
+
+
+def as_system(
+    thing: object, device: str | torch.device = "cpu", title: str | None = None
+) -> System:
+    """The system that `thing` is or stands for, checked; `title` in tables, by default its own. `thing` stays as it is.
+
+    A registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a checkpoint, a `System`, a model
+    of `diffae`, or an object with `encode` and `decode` that has an `image_size` (else see `wrap`). Raises UserError.
+    """
+    if title is not None:
+        _refuse_title(title)
+    found = _found(thing, torch.device(device), title)
+    if title is not None:
+        found.title = title
+    return found
+
+
+def _refuse_title(title: object) -> None:
+    if not is_line(title):
+        raise UserError(f"title {title!r}: must be one printable line of 1 to {LONGEST} characters")
+
+
+def _found(thing: object, device: torch.device, title: str | None) -> System:
+    if isinstance(thing, str | Path):
+        return _named(thing, device)
+    if isinstance(thing, checked.Checked):
+        return thing.again()
+    if isinstance(thing, System):
+        name = checked.name_of(thing, registry.slug(type(thing).__name__) or "system")
+        found = checked.Checked(name, thing, device)
+        return found.again() if found.learns_from_data else found
+    if isinstance(thing, DiffusionAutoencoder | DDIM):
+        known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
+        return checked.Checked(known.name, known, device)
+    _refuse_what_cannot(thing)
+    made = wrap(thing, image_size=_image_size(thing), title=title or kind(thing))
+    return checked.Checked(made.name, made, device)
+
+
+def _named(thing: str | Path, device: torch.device) -> System:
+    """A registered name, NAME=PATH, or the path of a checkpoint, whose kind tells the system."""
+    if isinstance(thing, str):
+        name, _, path = thing.partition("=")
+        addressed = registry.is_address(name) and not Path(thing).exists()
+        if addressed or name in registry.REGISTRY.names():
+            return registry.load(name, path or None, device)
+        if "/" not in thing and not _is_checkpoint(thing):
+            registry.REGISTRY.get(thing)  # raises UserError: there is none
+    found = recognised.system_of(thing)
+    if found is None:
+        config = checkpoint.open_checkpoint(thing).config
+        found = "diffae" if config.kind == AUTOENCODER else "ddim"
+    return registry.load(found, thing, device)
+
+
+def _image_size(thing: object) -> int:
+    """The side of the images that a model is for, where it or its `config` says so. Raises UserError."""
+    owners = (thing, _attribute(thing, "config"))
+    if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
+        return size
+    raise UserError(
+        f"{kind(thing)}: does not say for which images it is (image_size); say it: "
+        "benchmarks.systems.wrap(model, image_size=64, title=...)"
+    )
+
+
+def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
+    """The first whole number that one of some objects has under one of some names."""
+    found = (_attribute(owner, name) for owner in owners for name in names)
+    return next((number for number in found if type(number) is int), None)
+
+
+def _attribute(thing: object, name: str) -> Any:
+    """An attribute of a user's object, None where it has none. Raises UserError where access raises anything."""
+    try:
+        return getattr(thing, name, None)
+    except Exception as error:
+        raise UserError(f"{kind(thing)}: asked for {name}, it {calling.raised(error)}") from error
+
+
+def _is_checkpoint(text: str) -> bool:
+    place = text.partition("#")[0]
+    return any(Path(one).exists() for one in (text, place)) or text in checkpoint.packaged_names()
+
+
+def _refuse_what_cannot(thing: object) -> None:
+    if isinstance(thing, type):
+        raise UserError(f"{thing.__name__}: is a class; give a model made of it")
+    for method in ("encode", "decode"):
+        if not callable(_attribute(thing, method)):
+            raise UserError(
+                f"{kind(thing)}: is no model that can be measured: it has no method {method}; see "
+                "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
+            )
+
+
+def wrap(
+    module: Any,
+    *,
+    image_size: int,
+    title: str,
+    reading: str | None = None,
+    axis: int = 0,
+    codebook: int | None = None,
+    width: int = 1,
+) -> System:
+    """A system of any object whose `encode(images)` gives a code and whose `decode(code)` gives images again.
+
+    Images are N x 3 x image_size x image_size in [-1, 1]. A code is a tensor N x ..., a tuple of such, a `Code`, or
+    what `diffusers` gives (`latents`, or a distribution, of which the mode is taken); `decode` is given the same,
+    of `diffusers` the tensor. What its parts are is seen in the code of one image; whole numbers are tokens.
+
+    reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with the features on `axis` of an
+              image's part), or, of tokens, "histogram"
+    codebook  how many tokens there are, where the object does not say so (codebook_size, n_embed, num_embeddings)
+    width     for how many numbers a token stands, as papers count
+
+    Of a `torch.nn.Module` no copy is made; it is in evaluation mode only while it is called, and results are filed
+    under its weights. Any other object's results are its own, and no other's ever. Raises UserError if the object
+    cannot be measured.
+    """
+    _refuse_what_cannot(module)
+    _refuse_title(title)
+    size = whole(image_size, "image_size", 1, LARGEST_SIDE)
+    made = Wrapped(module, size, title)
+    with evaluating(made.live):
+        code = calling.calling(made.name, "encode", lambda: made.encode(made.grey()))
+    given = () if code.semantic is None else tensors(code.semantic)
+    if codebook is not None and all(one.is_floating_point() for one in given):
+        raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
+    made.take(code, tuple(_part(module, one, reading, axis, codebook, width) for one in given))
+    trial = checked.Checked(made.name, made, made.device)
+    trial.decode(trial.encode(made.grey()))
+    return made
+
+
+class Wrapped(System):
+    """A model in memory: what its `encode` gives is its code"""
+
+    def __init__(self, module: Any, image_size: int, title: str):
+        self.module, self.image_size, self.title = module, image_size, title
+        self.name = registry.slug(title) or "model"
+        self.live = module if isinstance(module, nn.Module) else None
+        weights = () if self.live is None else self.live.parameters()
+        self.device = next((weight.device for weight in weights), torch.device("cpu"))
+
+    def grey(self) -> Tensor:
+        """One image."""
+        return torch.zeros(1, 3, self.image_size or 1, self.image_size or 1)
+
+    def take(self, code: Code, found: tuple[Part, ...]) -> None:
+        """Set the fields that follow from the code of one image."""
+        self.capabilities = frozenset(
+            {"encode", "decode"}
+            | ({"semantic"} if found else set())
+            | ({"stochastic"} if code.x_T is not None else set())
+        )
+        self.semantic_dim = numbers(found) or 0
+        self.latent_dim = self.semantic_dim + (0 if code.x_T is None else code.x_T.numel())
+        if not (len(found) == 1 and found[0] == Part(found[0].shape[:1])):  # more than a vector
+            self.semantic_parts = found or None
+        described = repr((self.image_size, found)).encode()
+        own = "" if self.live is not None else f"-{uuid4().hex}"
+        self.fingerprint = f"live-{hashlib.sha256(described).hexdigest()[:16]}{own}"
+
+    def encode(self, images: Tensor, steps: int = 100) -> Code:
+        given = self.module.encode(images.to(self.device))
+        self._takes_codes = isinstance(given, Code)
+        code = given if isinstance(given, Code) else Code(_semantic(given))
+        for part in (*(() if code.semantic is None else tensors(code.semantic)), code.x_T):
+            if part is not None and (part.ndim == 0 or len(part) != len(images)):
+                shape = " x ".join(map(str, part.shape)) or "a single number"
+                raise UserError(
+                    f"gave {shape} of {len(images)} images; the first axis must be theirs"
+                )
+        return code
+
+    def encode_semantic(self, images: Tensor) -> Semantic:
+        found = self.encode(images).semantic
+        return (needed(found, "semantic part")) if found is None else found
+
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
+        return needed(self.encode(images, steps).x_T, "x_T")
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        def here(part: Any) -> Any:
+            return None if part is None else each(lambda one: one.to(self.device), part)
+
+        own = Code(here(code.semantic), here(code.x_T))
+        images = self.module.decode(own if self._takes_codes else own.semantic)
+        return getattr(images, "sample", images)  # a DecoderOutput of diffusers
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {} if self.live is None else {"model": self.live}
+
+
+def _semantic(given: Any) -> Semantic:
+    """The tensors of what an `encode` returned. Raises UserError if they are not to be found in it."""
+    if hasattr(given, "latent_dist"):
+        given = given.latent_dist.mode()
+    for field in ("latents", "latent"):
+        given = getattr(given, field, given)
+    parts = given if isinstance(given, tuple | list) else (given,)
+    if parts and all(isinstance(part, Tensor) for part in parts):
+        return tuple(parts) if len(parts) > 1 else parts[0]
+    what = kind(given) + (f" of {', '.join(map(kind, given))}" if parts is given else "")
+    raise UserError(
+        f"gave {what}; a code is a tensor, a tuple of tensors or a benchmarks.systems.Code "
+        "(give wrap an object whose encode returns the code alone)"
+    )
+
+
+def _part(
+    module: Any, one: Tensor, reading: str | None, axis: int, codebook: int | None, width: int
+) -> Part:
+    """What a tensor 1 x ... of the code of one image is."""
+    if one.dtype == torch.bool or one.is_complex():
+        raise UserError(f"encode gave {one.dtype}; a code is of floating point or of whole numbers")
+    if one.is_floating_point():
+        return Part(tuple(one.shape[1:]), None, width, reading or FLAT, axis)
+    tokens = (
+        _codebook(module) if codebook is None else whole(codebook, "wrap: codebook", 1, LARGEST)
+    )
+    if tokens is None:
+        raise UserError(
+            "encode gave whole numbers, which are tokens: say how many there are "
+            "(benchmarks.systems.wrap(..., codebook=1024))"
+        )
+    return Part(tuple(one.shape[1:]), tokens, width, reading or HISTOGRAM)
+
+
+def _codebook(module: Any) -> int | None:
+    """How many tokens a model or its quantiser says that it has."""
+    owners = (module, *(_attribute(module, name) for name in ("quantize", "quantizer")))
+    return _stated(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))

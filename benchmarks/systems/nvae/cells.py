@@ -1,0 +1,210 @@
+"""The cells of which NVAE is built (Vahdat and Kautz, 2020, Section 3.2), and D2C's autoencoder after it.
+
+Modules and parameters have the names of the published code, so that its tensors fit without a map. All maps are
+N x C x H x W.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.systems.shared.named import named
+
+NORM_EPS = 1e-5  # added to the norm of a kernel, not under its root
+BATCH_NORM_EPS, BATCH_NORM_MOMENTUM = 1e-5, 0.05
+RESIDUAL = 0.1  # what a cell adds to its input is scaled by
+DECODER_EXPANSION, POST_EXPANSION = 6, 3
+
+
+class WeightNormConv(nn.Conv2d):
+    """A convolution by the kernel exp(log_weight_norm) w / (||w|| + 1e-5), the norm over all inputs of an output.
+
+    Sides stay as they are at stride 1.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, side: int, stride: int = 1, groups: int = 1, bias: bool = True
+    ):
+        super().__init__(c_in, c_out, side, stride, side // 2, groups=groups, bias=bias)
+        self.log_weight_norm = nn.Parameter(torch.zeros(c_out, 1, 1, 1))
+
+    def seen_weight(self) -> Tensor:
+        """w, of which a masked convolution sees a part."""
+        return self.weight
+
+    def norm(self) -> Tensor:
+        return self.seen_weight().flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+
+    def kernel(self) -> Tensor:
+        return self.log_weight_norm.exp() * self.seen_weight() / (self.norm() + NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.kernel(), self.bias)
+
+
+def start_norms(network: nn.Module) -> None:
+    """Let every such kernel of a new network be the one that it was made with."""
+    for module in network.modules():
+        if isinstance(module, WeightNormConv):
+            module.log_weight_norm.data = module.norm().detach().clamp(min=1e-3).log()
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """The count of batches, which no file need have, is there whatever device modules are made on."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+        self.num_batches_tracked = torch.zeros((), dtype=torch.long, device="cpu")
+
+
+class BatchNormSwish(BatchNorm):
+    """Swish (x sigmoid x) of a batch norm, one module in the published code."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(super().forward(x))
+
+
+def norm_conv(c_in: int, c_out: int, stride: int = 1) -> nn.Module:
+    """Batch norm, swish, convolution 3 x 3: the encoder's operation, of which a cell has two."""
+    return named(bn_act=BatchNormSwish(c_in), conv_0=WeightNormConv(c_in, c_out, 3, stride))
+
+
+def depthwise(c_in: int, c_out: int, expansion: int, up: bool) -> nn.Module:
+    """The decoder's operation, one a cell: `expansion` times the channels, a convolution 5 x 5 of each for itself, and
+    back; twice the side with `up`. These convolutions have neither weight norm nor bias."""
+    wide = expansion * c_in
+
+    def swished(inputs: int, side: int, groups: int) -> nn.Module:
+        conv = nn.Conv2d(inputs, wide, side, padding=side // 2, groups=groups, bias=False)
+        return named(conv=nn.Sequential(conv, BatchNormSwish(wide)))
+
+    operations = nn.Sequential(
+        *([nn.Upsample(scale_factor=2, mode="nearest")] if up else []),
+        named(bn=BatchNorm(c_in)),
+        swished(c_in, 1, groups=1),
+        swished(wide, 5, groups=wide),
+        nn.Conv2d(wide, c_out, 1, bias=False),
+        named(bn=BatchNorm(c_out)),
+    )
+    return named(conv=operations)
+
+
+class SqueezeExcite(nn.Module):
+    """Each channel times a number in (0, 1) that is made of the means of all (Hu et al., 2018)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        hidden = max(channels // 16, 4)
+        self.se = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.se(x.mean(dim=(2, 3)))[:, :, None, None]
+
+
+class FactorizedReduce(nn.Module):
+    """Half the side: four convolutions 1 x 1 of stride 2, which see the four places of each 2 x 2, side by side."""
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__()
+        quarter = c_out // 4
+        self.conv_1, self.conv_2, self.conv_3 = (
+            WeightNormConv(c_in, quarter, 1, stride=2) for _ in range(3)
+        )
+        self.conv_4 = WeightNormConv(c_in, c_out - 3 * quarter, 1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(x)
+        seen = (
+            self.conv_1(x),
+            self.conv_2(x[:, :, 1:, 1:]),
+            self.conv_3(x[:, :, :, 1:]),
+            self.conv_4(x[:, :, 1:, :]),
+        )
+        return torch.cat(seen, dim=1)
+
+
+class Cell(nn.Module):
+    """skip(x) + 0.1 SE(operations(x)). `squeeze`: whether it has an SE."""
+
+    def __init__(
+        self, skip: nn.Module, operations: Sequence[nn.Module], channels: int, squeeze: bool
+    ):
+        super().__init__()
+        self.skip = skip
+        self._ops = nn.ModuleList(operations)
+        self.se: nn.Module = SqueezeExcite(channels) if squeeze else nn.Identity()
+
+    @classmethod
+    def encoding(cls, channels: int, squeeze: bool) -> "Cell":
+        operations = [norm_conv(channels, channels) for _ in range(2)]
+        return cls(nn.Identity(), operations, channels, squeeze)
+
+    @classmethod
+    def down(cls, c_in: int, squeeze: bool) -> "Cell":
+        """Half the side, twice the channels."""
+        c_out = 2 * c_in
+        operations = [norm_conv(c_in, c_out, stride=2), norm_conv(c_out, c_out)]
+        return cls(FactorizedReduce(c_in, c_out), operations, c_out, squeeze)
+
+    @classmethod
+    def decoding(cls, channels: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "Cell":
+        operation = depthwise(channels, channels, expansion, up=False)
+        return cls(nn.Identity(), [operation], channels, squeeze)
+
+    @classmethod
+    def up(cls, c_in: int, squeeze: bool, expansion: int = DECODER_EXPANSION) -> "Cell":
+        """Twice the side, half the channels."""
+        c_out = c_in // 2
+        larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        skip = nn.Sequential(larger, WeightNormConv(c_in, c_out, 1, bias=False))
+        return cls(skip, [depthwise(c_in, c_out, expansion, up=True)], c_out, squeeze)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.skip(x)
+        for operation in self._ops:
+            x = operation(x)
+        return seen + RESIDUAL * self.se(x)
+
+
+def falling(width: int, cells: Sequence[int], squeeze: bool) -> nn.ModuleList:
+    """So many cells at each scale, and between scales one that halves the side."""
+    found = nn.ModuleList()
+    for scale, count in enumerate(cells):
+        if scale:
+            found.append(Cell.down(width, squeeze))
+            width *= 2
+        found.extend(Cell.encoding(width, squeeze) for _ in range(count))
+    return found
+
+
+def rising(
+    width: int, cells: Sequence[int], squeeze: bool, expansion: int = DECODER_EXPANSION
+) -> nn.ModuleList:
+    """So many cells at each scale, and between scales one that doubles the side."""
+    found = nn.ModuleList()
+    for scale, count in enumerate(cells):
+        if scale:
+            found.append(Cell.up(width, squeeze, expansion))
+            width //= 2
+        found.extend(Cell.decoding(width, squeeze, expansion) for _ in range(count))
+    return found
+
+
+def to_bits(images: Tensor, bits: int) -> Tensor:
+    """Images in [-1, 1] as the published code feeds them: in [0, 1], of so many bits.
+
+    Fewer than eight are the highest of eight, floor(v / 2^(8 - bits)) / (2^bits - 1) of whole grey levels v. The image
+    is rounded to these first: 8, 16, 24, ... would fall a level too low after their way through [-1, 1] in float32.
+    """
+    if bits == 8:
+        return (images + 1) / 2
+    return (grey_levels(images) / 2 ** (8 - bits)).floor() / (2**bits - 1)
+
+
+def grey_levels(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as whole numbers from 0 to 255, in floating point."""
+    return ((images + 1) * 127.5).round().clamp(0, 255)

@@ -1,0 +1,127 @@
+"""The small NVAE: `python -m diffae.train nvae-portraits`.
+
+As published: the ELBO, its KL weighed from 0 to 1 over the first part of the training, and balanced between groups while it
+is. Otherwise: AdamW with a clipped gradient and a moving average for Adamax, no spectral regularisation, no flows,
+8-bit images, three logistics a pixel.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.systems.nvae.cells import start_norms, to_bits
+from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig
+from benchmarks.systems.shared.batch_norms import settle
+from benchmarks.systems.shared.logistic_mixture import LogisticMixture
+from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from diffae.diffusion.noise import generator, normals
+from diffae.train.images import Images
+from diffae.train.types import Loss
+
+SMALLEST_KL = 0.01  # nats of a group below which balancing makes no more difference
+
+
+class Learner(nn.Module):
+    """The network and how many steps it has taken, which the weight of the KL depends on: part of the training's state."""
+
+    steps: Tensor
+
+    def __init__(self, network: NVAE):
+        super().__init__()
+        self.network = network
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+
+def kl(q: Gaussian, p: Gaussian) -> Tensor:
+    """KL(q || p) of an image's z, in nats: N."""
+    ratio = q.sigma / p.sigma
+    apart = (q.mean - p.mean) / p.sigma
+    return (0.5 * (ratio**2 + apart**2 - 1) - ratio.log()).flatten(1).sum(1)
+
+
+def balance(kls: Tensor, sizes: Tensor) -> Tensor:
+    """The groups' weights [L] by their KL [N, L] a number of z (`sizes` [L]), of mean one: a group that is hardly used costs
+    hardly anything (NVAE, Appendix A)."""
+    each = (kls.detach().mean(0) + SMALLEST_KL) / sizes
+    return each / each.mean()
+
+
+class Terms:
+    """What the ELBO of a batch is made of: `kls` N x L in nats, and the logits of the images' distribution."""
+
+    def __init__(self, network: NVAE, images: Tensor, noise: np.random.Generator):
+        found: list[Tensor] = []
+
+        def infer(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
+            posterior, prior = (
+                Gaussian(g.mean.float(), g.sigma.float()) for g in (posterior, prior)
+            )
+            found.append(kl(posterior, prior))
+            eps = normals(noise, posterior.mean.shape).to(posterior.mean)
+            return posterior.mean + posterior.sigma * eps
+
+        inputs = to_bits(images, network.configuration.bits)
+        self.logits = network.reconstruct(inputs, infer).float()
+        self.kls = torch.stack(found, dim=1)
+
+    def log_likelihood(self, images: Tensor, bits: int) -> Tensor:
+        """Of the whole image, in nats: N."""
+        inputs = 2 * to_bits(images, bits) - 1
+        return LogisticMixture(self.logits).log_likelihood(inputs, bits).sum((1, 2))
+
+
+def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
+    """The negative ELBO in nats a value of the image, its KL weighed by steps / `warm_up` at most 1."""
+    network = learner.network
+    bits = network.configuration.bits
+    sizes = torch.tensor([float(np.prod(shape)) for shape in network.configuration.latent_shapes()])
+
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+        x = data.batch(indices, noise)
+        terms = Terms(network, x, noise)
+        weight = min(1.0, int(learner.steps) / warm_up)
+        learner.steps += 1
+        kls = terms.kls * balance(terms.kls, sizes.to(x)) if weight < 1 else terms.kls
+        return (weight * kls.sum(1) - terms.log_likelihood(x, bits)).mean() / x[0].numel()
+
+    return loss
+
+
+def build(stages: Stages) -> nn.Module:
+    preset, data = stages.preset, stages.data
+    network = NVAE(preset.config).to(data.device)
+    start_norms(network)
+    learner = Learner(network)
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    warm_up = int(preset.weights["warm_up"] * preset.schedules["autoencoder"].steps)
+    stages.fit("autoencoder", learner, loss_of(learner, data, warm_up))
+    noise = generator(stages.run.seed, "statistics", 0)
+    settle(network, lambda images: Terms(network, images, noise), data)
+    return network
+
+
+PRESET = SmallPreset(
+    "nvae-portraits",
+    "the packaged NVAE: five groups at two scales, 32 px",
+    NVAEConfig(
+        image_size=32,
+        channels_enc=16,
+        channels_dec=8,
+        blocks=1,
+        cells_pre=1,
+        cells_post=1,
+        groups=(3, 2),
+        latent_channels=10,
+        cells_enc=1,
+        cells_dec=1,
+        flows=0,
+        bits=8,
+        mixtures=3,
+        squeeze=True,
+        residual_posterior=True,
+    ),
+    {"autoencoder": schedule(32_000, 16, 8e-3, 1_000, ema_decay=0.998)},
+    build,
+    weights={"warm_up": 0.3},
+    flip=False,
+)

@@ -1,0 +1,89 @@
+"""A call of a system's method: without gradients, in the precision of the run, and one line where it breaks."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from benchmarks.runtime.batches import out_of_memory
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.precision import of_networks
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
+from benchmarks.systems.protocol.parts import tensors
+from diffae.networks.nn import evaluating
+from diffae.system.errors import UserError, words
+
+T = TypeVar("T")
+FEW_STEPS = 2  # of what is asked only whether it gives the same twice
+SAME = 1e-4  # of the mean value: what a GPU may differ by
+RANDOM = "random: gives another result for the same images each time"
+TRAINING = "computes in training mode"
+
+
+def calling(name: str, method: str, call: Callable[[], T]) -> T:
+    """What the call of a system's method returns. Whatever it raises becomes SystemFailed, but what is meant for
+    the user (UserError, NotAvailable) in `__init__`, and Ctrl-C."""
+    try:
+        with torch.no_grad(), of_networks():
+            return call()
+    except SystemFailed:
+        raise
+    except (UserError, NotAvailable) as error:
+        if method == "__init__":
+            raise
+        raise SystemFailed.at(name, method, words(error)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and GeneratorExit too are a system's failure
+        hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
+        raise SystemFailed.at(name, method, raised(error) + hint) from error
+
+
+def raised(error: BaseException) -> str:
+    """An exception in one line: its kind, its words, and the line of code that it comes from."""
+    said = words(error)[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"raised {type(error).__name__}{': ' + said if said else ''}{place}"
+
+
+def unsteady(name: str, system: System, capabilities: frozenset[str], images: Tensor) -> str:
+    """What rows have to say of a system that gives something else when it is asked again, or whose networks switch to
+    training mode; nothing of one that does neither, that says itself that it is random, or that fails here."""
+
+    def ask() -> str:
+        first, second = (list(_results(system, capabilities, images.clone())) for _ in range(2))
+        random = not all(map(_alike, first, second)) and not system.random
+        networks = system.networks().values()
+        training = any(part.training for network in networks for part in network.modules())
+        return "; ".join([RANDOM] * random + [TRAINING] * training)
+
+    devices = [images.device] if images.is_cuda else []
+    try:
+        with evaluating(system.live), torch.random.fork_rng(devices):
+            return calling(name, "encode", ask)
+    except SystemFailed:  # the benchmarks say how
+        return ""
+
+
+def _results(system: System, capabilities: frozenset[str], images: Tensor) -> Iterator[Tensor]:
+    """What a system makes of images, as it gives it: the parts of the code, and the images of it."""
+    if not {ENCODE, SEMANTIC} & capabilities:
+        return
+    if ENCODE in capabilities:
+        code = system.encode(images, FEW_STEPS)
+    else:
+        code = Code(system.encode_semantic(images))
+    for part in (code.semantic, code.x_T):
+        yield from () if part is None else (one.clone() for one in tensors(part))
+    if {ENCODE, DECODE} <= capabilities:
+        yield system.decode(code, FEW_STEPS)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(
+        a.double(), b.double(), 0, SAME * float(a.double().abs().mean())
+    )

@@ -1,0 +1,374 @@
+"""Every system behind one contract: what it is given, what it must return, and what is said if it does not.
+
+`systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
+0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
+float32 (float64 where a system computes in it), on the run's device, without gradients, finite, of the promised
+shape, and images within [-1, 1].
+"""
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.overshoot import Overshoot
+from benchmarks.runtime.registry import NAME
+from benchmarks.systems.protocol import contract, parts
+from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
+from benchmarks.systems.protocol.calling import calling, unsteady
+from benchmarks.systems.protocol.contract import kind
+from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
+from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words
+from benchmarks.systems.protocol.source import source_digest, state_digest
+from diffae.diffusion import noise
+from diffae.networks.nn import evaluating
+from diffae.system.errors import UserError
+
+T = TypeVar("T")
+
+
+def build(
+    name: str, factory: Callable[..., System], path: str | Path | None, device: torch.device
+) -> "Checked":
+    """The system that `factory` makes, checked. Raises SystemFailed if it makes none or says what cannot be;
+    UserError and NotAvailable are its own words to the user."""
+    try:
+        system = calling(name, "__init__", lambda: factory(path, device))
+    except SystemFailed as failure:
+        if path is None and ":" in name:
+            hint = f"its path is None; give one: --ckpt {name}=PATH"
+            raise SystemFailed(f"{failure} ({hint})") from failure
+        raise
+    if not isinstance(system, System):
+        raise SystemFailed.at(
+            name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
+        )
+    if ":" in name:  # says where the system is: not for files and the store
+        last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
+        name = name_of(system, last or "system")
+    return Checked(name, system, device)
+
+
+def name_of(system: System, otherwise: str) -> str:
+    """The name that a system has, if it can stand in files and options."""
+    own = getattr(system, "name", None)
+    return own if isinstance(own, str) and NAME.fullmatch(own) else otherwise
+
+
+def verb(check: Callable[..., T]) -> Callable[..., T]:
+    """The method of that name of the system that is checked, called with copies of what it is given, in as many calls as
+    `batches` says. `check` gets what a call returned, and what it was given, and returns what a benchmark can rely on.
+
+    The first argument has a row an image, and so has every other that is made of tensors or is a row of numbers; each row
+    of what is returned must depend on the same row of these.
+    """
+    name = check.__name__
+
+    @wraps(check)
+    def guarded(system: "Checked", *given: Any, **named: Any) -> T:
+        def call(place: slice) -> T:
+            some = [cut(value, place) for value in given]
+            more = {key: cut(value, place) for key, value in named.items()}
+            return check(system, system._call(name, *some, **more), *some, **more)
+
+        first = [*given, *named.values()][0]
+        if isinstance(first, Tensor):
+            system._refuse_other_images(name, first)
+        return join(system.batches.each(name, rows(first), call))
+
+    return guarded
+
+
+# ----------------------------------------------------------------------------------------------
+# What systems are given and return, cut by image and put together again: tensors, tuples of them, codes, indices
+
+
+def rows(value: Any) -> int:
+    """How many images tensors, codes or indices are of."""
+    if isinstance(value, Code):
+        return rows(value.x_T if value.semantic is None else value.semantic)
+    return rows(value[0]) if _is_several(value) else len(value)
+
+
+def cut(value: Any, place: slice | Tensor) -> Any:
+    """The rows of tensors, codes or indices; what is none of these (steps, a seed) is the same for all."""
+    if isinstance(value, Code):
+        return Code(cut(value.semantic, place), cut(value.x_T, place))
+    if _is_several(value):
+        return parts.index(value, place)
+    return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value  # type: ignore[index]
+
+
+def join(values: Sequence[Any]) -> Any:
+    """Tensors, tuples of them or codes, one after the other."""
+    first = values[0]
+    if len(values) == 1 or first is None:
+        return first
+    if isinstance(first, Code):
+        return Code(join([code.semantic for code in values]), join([code.x_T for code in values]))
+    return parts.join(values)
+
+
+def _is_several(value: Any) -> bool:
+    """Whether it is a semantic code of several tensors."""
+    return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)
+
+
+class Checked(System):
+    """A system that keeps its contract: `inner`, with everything that goes in and out of it checked."""
+
+    def __init__(self, name: str, inner: System, device: torch.device):
+        self.name, self.inner, self.device = name, inner, device
+        self.overshoot = Overshoot()
+        self.batches = Batches()
+        self._unsteady: str | None = None
+        fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
+        self._source = source_digest(type(inner))
+        if (live := fields["live"]) is not None:
+            self._source += source_digest(type(live)) + state_digest(live)
+        self.title = fields["title"]
+        self._take(fields)
+
+    def again(self) -> "Checked":
+        """The same, with a name and title of its own, as it is now: a live model may have learned since.
+
+        A system that learns from data does so in a copy: what it sets in `fit` is not set in this one.
+        """
+        inner = copy.copy(self.inner) if self.learns_from_data else self.inner
+        found = Checked(self.name, inner, self.device)
+        found.title = self.title
+        return found
+
+    def solving(self, solver: str) -> "Checked":
+        if not has_own(self, "solving"):
+            return self
+        returned = self._call("solving", solver)
+        if type(returned.value) is not type(self.inner):
+            raise returned.wrong(f"returned {kind(returned.value)}, not the system itself")
+        found = copy.copy(self)  # with the same batches and the same count of overshoots
+        found.inner = returned.value
+        found.solver = contract.read_fields(found.inner, self.name)["solver"]
+        return found
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        """What the system says of itself; the title is the run's."""
+        fields["fingerprint"] += self._source
+        self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
+        vars(self).update(fields | {"title": self.title})
+
+    @property
+    def learns_from_data(self) -> bool:
+        return self._learns
+
+    def unsteady(self, image_size: int) -> str:
+        """What rows have to say of a stranger's model, asked once: see `calling.unsteady`. Ours are known by tests."""
+        model = getattr(self.inner, "module", self.inner)
+        if self._unsteady is None and type(model).__module__.partition(".")[0] == "benchmarks":
+            self._unsteady = ""
+        if self._unsteady is None:
+            side = self.image_size or image_size
+            images = noise.normal(0, "unsteady", range(2), (3, side, side)).clamp(-1, 1)
+            self._unsteady = unsteady(
+                self.name, self.inner, self.capabilities, images.to(self.device)
+            )
+        return self._unsteady
+
+    def describe(self) -> Mapping[str, Any]:
+        return self._description
+
+    # ------------------------------------------------------------------------------------------
+    # The verbs
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """An image that cannot be read is not the system's fault: what `batches` raises is raised again."""
+        errors: list[Exception] = []
+
+        def shown() -> Iterator[Tensor]:
+            try:
+                yield from batches
+            except Exception as error:
+                errors.append(error)
+                raise
+
+        try:
+            self._call("fit", shown())
+        except SystemFailed:
+            if errors:
+                raise errors[0] from None
+            raise
+        self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
+
+    @verb
+    def encode(self, found: Returned, images: Tensor, steps: int = 100) -> Code:
+        """A code with the parts that the capabilities promise, and `latent_dim` numbers an image in all."""
+        code, count = found.value, len(images)
+        if not isinstance(code, Code):
+            raise found.wrong(f"returned {kind(code)}, not a Code")
+        semantic, x_T = code.semantic, code.x_T
+        size = 0  # of numbers an image
+        if SEMANTIC in self.capabilities:
+            semantic, size = found.part(semantic).semantic(parts_of(self), count), self.semantic_dim
+        elif semantic is not None:
+            semantic = found.part(semantic).free(count)
+            size = semantic[:1].numel()
+        if STOCHASTIC in self.capabilities:
+            x_T = found.part(x_T).numbers(tuple(images.shape))
+        elif x_T is not None:
+            x_T = found.part(x_T).free(count)
+        size += 0 if x_T is None else x_T[:1].numel()
+        same_for_any = self.semantic_parts is None or numbers(self.semantic_parts) is not None
+        if count and size != self.latent_dim and same_for_any:
+            raise found.wrong(
+                f"returned {size} numbers an image, but latent_dim is {self.latent_dim}"
+            )
+        return Code(semantic, x_T)
+
+    @verb
+    def encode_semantic(self, found: Returned, images: Tensor) -> Semantic:
+        return found.semantic(parts_of(self), len(images))
+
+    @verb
+    def encode_stochastic(
+        self, found: Returned, images: Tensor, semantic: Semantic | None, steps: int
+    ) -> Tensor:
+        return found.numbers(tuple(images.shape))
+
+    @verb
+    def decode(self, found: Returned, code: Code, steps: int = 100) -> Tensor:
+        given = [part for part in (code.semantic, code.x_T) if part is not None]
+        wide = any(one.dtype == torch.float64 for part in given for one in tensors(part))
+        dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
+        return self._images(found, rows(code), dtype)
+
+    @verb
+    def sample_latents(
+        self, found: Returned, indices: Sequence[int], seed: int, steps: int
+    ) -> Semantic:
+        return found.semantic(parts_of(self), len(indices))
+
+    @verb
+    def sample(self, found: Returned, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        return self._images(found, len(indices))
+
+    @verb
+    def add_noise(self, found: Returned, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        return found.tensor(tuple(images.shape))
+
+    @verb
+    def predict_x0(
+        self, found: Returned, images_noised: Tensor, t: int, semantic: Semantic | None
+    ) -> Tensor:
+        return self._images(found, len(images_noised))
+
+    @verb
+    def random_x_T(self, found: Returned, indices: Sequence[int], seed: int) -> Tensor:
+        size = self.image_size
+        if size is None:
+            return found.free(len(indices))
+        return found.tensor((len(indices), 3, size, size))
+
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return self._guard("codebooks", lambda: self.inner.codebooks)
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        if not has_own(self, "tokens"):
+            return super().tokens(code)
+        found, sizes = self._call("tokens", code), self.codebooks.values()
+        if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
+            raise found.wrong(f"must return {len(sizes)} tensors, one of each codebook")
+        pairs = zip(found.value, sizes, strict=True)
+        return tuple(found.part(one).tokens(None, size) for one, size in pairs)
+
+    def read(self, semantic: Semantic) -> Tensor:
+        if not has_own(self, "read"):
+            return super().read(semantic)
+        found = self._call("read", semantic)
+        width = found.shape[-1] if len(found.shape) == 2 else "d"
+        return found.numbers((rows(semantic), width))
+
+    def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
+        if not has_own(self, "move"):
+            return super().move(semantic, delta)
+        return self._call("move", semantic, delta).semantic(parts_of(self), rows(semantic))
+
+    def __getattr__(self, name: str) -> Any:
+        """What a system has beyond the contract, such as `indices` of a VQ-GAN: guarded as a call, not checked."""
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        found = getattr(self.inner, name)
+        if not callable(found):
+            return found
+        return lambda *args, **kwargs: self._guard(name, lambda: found(*args, **kwargs))
+
+    def networks(self) -> dict[str, nn.Module]:
+        found = self._call("networks")
+        parts = found.value
+        if not isinstance(parts, dict) or not all(
+            isinstance(part, str) and isinstance(network, nn.Module)
+            for part, network in parts.items()
+        ):
+            raise found.wrong("returned something else than torch modules by name")
+        return parts
+
+    # ------------------------------------------------------------------------------------------
+
+    def _guard(self, method: str, call: Callable[[], T]) -> T:
+        with evaluating(self.live):
+            return calling(self.name, method, call)
+
+    def _call(self, method: str, *given: Any, **named: Any) -> Returned:
+        """What a method of the system returns of copies: one that writes into what it is given changes nothing of ours."""
+        own = [self._copy(value) for value in given]
+        more = {name: self._copy(value) for name, value in named.items()}
+        value = self._guard(method, lambda: getattr(self.inner, method)(*own, **more))
+        return Returned(self.name, method, value, self.device)
+
+    def _copy(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.detach().to(self.device, copy=True)
+        if isinstance(value, Code):
+            return Code(self._copy(value.semantic), self._copy(value.x_T))
+        if isinstance(value, tuple):
+            return tuple(map(self._copy, value))
+        return list(value) if isinstance(value, range | np.ndarray) else value
+
+    @property
+    def _only_size(self) -> int | None:
+        """The side that images must have; None where several will do, of which the system knows which."""
+        return self.image_size if self.stride is None else None
+
+    def _refuse_other_images(self, method: str, images: Tensor) -> None:
+        size = self._only_size
+        whole = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
+        if not whole or (size is not None and tuple(images.shape[2:]) != (size, size)):
+            side = "S" if size is None else size
+            raise UserError(
+                f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}, was given "
+                f"{in_words(images.shape)} of {dtype_name(images)}"
+            )
+
+    def _images(self, found: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return found.images(count, self._only_size, dtype, self.overshoot)
+
+
+@contextmanager
+def undivided(system: System) -> Iterator[None]:
+    """Within the block, a system is given all images at once, whatever --batch-size says: what is timed is that."""
+    if not isinstance(system, Checked):
+        yield
+        return
+    batches, system.batches = system.batches, Batches()
+    try:
+        yield
+    finally:
+        system.batches = batches

@@ -1,0 +1,194 @@
+"""What a system must say of itself, read once and checked.
+
+Nothing that a system says reaches a table, a file's name or the store before it has been through here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.systems.protocol import parts
+from benchmarks.systems.protocol.base import (
+    ENCODE,
+    IN_WORDS,
+    SAMPLE,
+    SAMPLE_LATENTS,
+    SEMANTIC,
+    STOCHASTIC,
+    System,
+)
+from benchmarks.systems.protocol.parts import Part
+from diffae.checkpoints.trained_on import TrainedOn
+from diffae.diffusion.scheme import Scheme
+from diffae.system.cli import did_you_mean
+
+LONGEST = 200  # characters of a title or a fingerprint
+LARGEST = 2**31  # numbers in a code, pixels of a side: beyond, something else was meant
+
+# The methods of which a system must have written one of its own to be capable of something: that of the same name, but for
+METHODS = {
+    ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
+    SEMANTIC: ("encode_semantic",),
+    STOCHASTIC: ("encode_stochastic", "encode"),
+    SAMPLE: ("sample", "sample_latents"),
+}
+
+
+def is_line(text: object) -> bool:
+    """Whether it can be a title or a fingerprint: one printable line that is neither empty nor too long."""
+    if not isinstance(text, str):
+        return False
+    return bool(text.strip()) and text.isprintable() and len(text) <= LONGEST
+
+
+def _is_number(value: object, least: float) -> bool:
+    number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    return number and least <= value < LARGEST  # type: ignore[operator]
+
+
+class Rule(NamedTuple):
+    """What a field must be: whether a value is so, and how a message says it."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _whole(least: int) -> Rule:
+    def holds(value: object) -> bool:
+        return not isinstance(value, float) and _is_number(value, least)
+
+    return Rule(holds, f"a whole number from {least}")
+
+
+def _of_class(wanted: type, words: str) -> Rule:
+    return Rule(lambda value: isinstance(value, wanted), words)
+
+
+def _are_parts(value: object) -> bool:
+    several = isinstance(value, tuple | list) and len(value) > 0
+    return several and all(isinstance(one, Part) for one in value)  # type: ignore[attr-defined]
+
+
+LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
+FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
+RULES = {
+    "title": LINE,
+    "fingerprint": LINE,
+    "latent_dim": _whole(1),
+    "semantic_dim": _whole(0),
+    "iterative": FLAG,
+    "computes_in_float64": FLAG,
+    "reference": FLAG,
+    "learns_from_data": FLAG,
+}
+# Of fields that may be None.
+OR_NONE = {
+    "image_size": _whole(1),
+    "stride": _whole(1),
+    "semantic_parts": Rule(_are_parts, "a tuple of one Part or more"),
+    "code_bits": Rule(lambda value: value != 0 and _is_number(value, 0), "a positive number"),
+    "trained_on": _of_class(TrainedOn, "a diffae.checkpoints.trained_on.TrainedOn"),
+    "solver": _of_class(Scheme, "a diffae.diffusion.scheme.Scheme"),
+    "live": _of_class(nn.Module, "a torch.nn.Module"),
+}
+
+
+def read_fields(system: System, name: str) -> dict[str, Any]:
+    """The fields of `system` by name, checked; see `System` for what they mean. Raises SystemFailed, naming the field,
+    where one is missing or of a wrong kind, or contradicts another."""
+
+    def wrong(field: str, reason: str) -> SystemFailed:
+        return SystemFailed.at(name, field, reason)
+
+    found: dict[str, Any] = {}
+    for field in ("capabilities", *RULES, *OR_NONE):
+        if not hasattr(system, field):
+            raise wrong(field, "is missing")
+        found[field] = value = getattr(system, field)
+        rule = RULES.get(field) or OR_NONE.get(field)
+        may_be_none = value is None and field in OR_NONE
+        if rule and not may_be_none and not rule.holds(value):
+            or_none = " or None" if field in OR_NONE else ""
+            raise wrong(field, f"must be {rule.words}{or_none}, not {brief(value)}")
+        if isinstance(value, np.integer):
+            found[field] = int(value)
+    found["capabilities"] = _capabilities(system, wrong)
+    if found["semantic_parts"] is not None:
+        found["semantic_parts"] = tuple(found["semantic_parts"])
+        if not {SEMANTIC, SAMPLE_LATENTS} & found["capabilities"]:
+            raise wrong("semantic_parts", f"are given, but {SEMANTIC!r} is no capability")
+        if found["code_bits"] is None:
+            found["code_bits"] = parts.bits(found["semantic_parts"])
+    draws = STOCHASTIC in found["capabilities"] and not _overrides(system, "random_x_T")
+    if found["image_size"] is None and draws:
+        raise wrong("image_size", "must be a whole number where x_T is drawn at random, not None")
+    found["semantic_dim"] = _semantic_dim(found, wrong)
+    value = system.describe()
+    if not isinstance(value, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, str | int | float | None) for k, v in value.items()
+    ):
+        raise wrong("describe", "must return texts and numbers by name")
+    return found | {"describe": dict(value)}
+
+
+Wrong = Callable[[str, str], SystemFailed]
+
+
+def _capabilities(system: System, wrong: Wrong) -> frozenset[str]:
+    """A set of known words, a method behind each; a list or tuple of them will do."""
+    value: object = system.capabilities
+    if not isinstance(value, (frozenset, set, list, tuple)):
+        raise wrong("capabilities", f"must be a set of words, not {kind(value)}")
+    for word in value:
+        if not isinstance(word, str) or word not in IN_WORDS:
+            hint = did_you_mean(str(word)[:LONGEST], IN_WORDS)
+            raise wrong("capabilities", f"unknown: {brief(word)}{hint}")
+    if not value:
+        raise wrong("capabilities", f"there are none; there are: {', '.join(IN_WORDS)}")
+    for word in sorted(value):
+        methods = METHODS.get(word, (word,))
+        if not any(_overrides(system, method) for method in methods):
+            reason = f"{word!r} is claimed, but there is no method {' or '.join(methods)}"
+            raise wrong("capabilities", reason)
+    return frozenset(value)
+
+
+def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
+    """Without x_T the semantic part is the whole code, and need not be counted twice; nor need parts be."""
+    capabilities, latent_dim = found["capabilities"], found["latent_dim"]
+    count = found["semantic_dim"]
+    counted = parts.numbers(found["semantic_parts"]) if found["semantic_parts"] else None
+    if counted is not None and count not in (0, counted):
+        raise wrong("semantic_dim", f"is {count}, but semantic_parts have {counted}")
+    count = counted or count
+    if SEMANTIC not in capabilities:
+        if count and SAMPLE_LATENTS not in capabilities:
+            raise wrong("semantic_dim", f"is {count}, but {SEMANTIC!r} is no capability")
+        if not count and SAMPLE_LATENTS in capabilities:
+            raise wrong("semantic_dim", f"must say how large what is sampled is: {count}")
+        return count
+    if not count and STOCHASTIC not in capabilities:
+        return latent_dim
+    if STOCHASTIC not in capabilities and counted not in (None, latent_dim):
+        raise wrong("latent_dim", f"is {latent_dim}, but semantic_parts have {counted}")
+    if not 1 <= count <= latent_dim:
+        raise wrong("semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}")
+    return count
+
+
+def _overrides(system: System, method: str) -> bool:
+    return getattr(type(system), method, None) is not getattr(System, method)
+
+
+def kind(value: object) -> str:
+    """What a value is, for a message."""
+    return "None" if value is None else type(value).__name__
+
+
+def brief(value: object) -> str:
+    """A value itself, on one line and short."""
+    text = ascii(value) if isinstance(value, str | int | float | bool | None) else kind(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

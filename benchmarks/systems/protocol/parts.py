@@ -1,0 +1,267 @@
+"""The arithmetic of semantic codes: what one is made of, and how it is read, moved, joined and counted.
+
+A semantic code is a tensor N x ... in the model's own shape, or a tuple of such (the levels of a hierarchy, the
+coarsest first or as the model has them). `Part` says of each tensor what one image's share of it is:
+
+    Part((64,))                                     a vector
+    Part((4, 8, 8), reading=POOLED)                 a map of 4 features, read by its mean over places
+    Part((14, 512), reading=POOLED, axis=1)         W+: 14 layers of 512 numbers, read by the mean layer
+    Part.of_tokens((16, 16), 1024, width=256)       16 x 16 of 1024 tokens, each of which stands for 256 numbers
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.runtime.errors import NotAvailable
+from diffae.diffusion import interpolation
+from diffae.system.errors import UserError
+
+Semantic = Tensor | tuple[Tensor, ...]
+
+# How a probe reads a part: as it is in one row; by the mean over all axes but that of its features; by the share
+# that each token has.
+FLAT, POOLED, HISTOGRAM = "flat", "pooled", "histogram"
+MOST = 2**31  # numbers of a part, tokens of a codebook
+
+NO_DIRECTION = "the code is made of tokens: a direction in whole numbers moves nothing"
+NOTHING_BETWEEN = "the code is made of tokens: there is nothing between two of them"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One tensor of a semantic code.
+
+    `shape` is one image's; None in it is an axis as long as the image makes it. `codebook` says that the part is
+    tokens (int64), whole numbers from 0 to below it, of which each stands for `width` numbers, as papers count.
+    `reading` is how a probe reads it; `axis` (of `shape`) is that of the features where it is POOLED.
+    """
+
+    shape: tuple[int | None, ...]
+    codebook: int | None = None
+    width: int = 1
+    reading: str = FLAT
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        if fault := self._fault():
+            raise UserError(f"Part: {fault}")
+
+    @classmethod
+    def of_tokens(cls, shape: tuple[int | None, ...], codebook: int, width: int = 1) -> Self:
+        return cls(shape, codebook, width, HISTOGRAM)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.codebook is None else torch.int64
+
+    @property
+    def places(self) -> int | None:
+        """Numbers or tokens of one image; None where that depends on its size."""
+        sides = [side for side in self.shape if side is not None]
+        return math.prod(sides) if len(sides) == len(self.shape) else None
+
+    @property
+    def read_width(self) -> int | None:
+        """Numbers of one image to a probe."""
+        if self.reading == HISTOGRAM:
+            return self.codebook
+        return self.shape[self.axis] if self.reading == POOLED else self.places
+
+    def describe(self) -> str:
+        """How it is read, for a protocol."""
+        sides = " x ".join("any" if side is None else str(side) for side in self.shape) or "one"
+        if self.codebook is not None:
+            return f"{self.reading} of {sides} tokens of {self.codebook}"
+        over = f" over all but axis {self.axis} of" if self.reading == POOLED else ""
+        return f"{self.reading}{over} {sides}"
+
+    def _fault(self) -> str:
+        """What is wrong with what it says of itself, or nothing."""
+        if not isinstance(self.shape, tuple) or not all(
+            _is_count(s) for s in self.shape if s is not None
+        ):
+            return f"shape must be whole numbers from 1 (None: any), not {self.shape!r}"
+        if self.codebook is not None and not _is_count(self.codebook):
+            return f"codebook must be a whole number from 1, not {self.codebook!r}"
+        if not _is_count(self.width):
+            return f"width must be a whole number from 1, not {self.width!r}"
+        if self.reading not in (FLAT, POOLED, HISTOGRAM):
+            return f"reading must be {FLAT}, {POOLED} or {HISTOGRAM}, not {self.reading!r}"
+        if (self.codebook is None) == (self.reading == HISTOGRAM):
+            return f"tokens are read by their {HISTOGRAM}, other parts {FLAT} or {POOLED}"
+        if self.reading == POOLED and len(self.shape) < 2:
+            return f"{self.shape!r} has no axes to take the mean over; read it {FLAT}"
+        if self.reading == POOLED and self.axis not in range(-len(self.shape), len(self.shape)):
+            return f"there is no axis {self.axis!r} in {self.shape!r}"
+        if self.width != 1 and self.codebook is None:
+            return "width says for how many numbers a token stands; this part has no codebook"
+        return ""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < MOST
+
+
+Parts = Sequence[Part]
+
+
+# ----------------------------------------------------------------------------------------------
+# Counting
+
+
+def numbers(parts: Parts) -> int | None:
+    """Numbers in the code of an image, as papers count: a token is as many as it stands for."""
+    counts = [None if part.places is None else part.places * part.width for part in parts]
+    return _sum(counts)
+
+
+def kept(parts: Parts) -> int | None:
+    """Numbers that are kept of an image: a token is one."""
+    return _sum([part.places for part in parts])
+
+
+def read_width(parts: Parts) -> int | None:
+    return _sum([part.read_width for part in parts])
+
+
+def bits(parts: Parts) -> float | None:
+    """Bits in the code of an image: log2 of the codebook for each token. None where a part is no tokens."""
+    total = 0.0
+    for part in parts:
+        if part.codebook is None or part.places is None:
+            return None
+        total += part.places * math.log2(part.codebook)
+    return total
+
+
+def has_tokens(parts: Parts) -> bool:
+    return any(part.codebook is not None for part in parts)
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+# ----------------------------------------------------------------------------------------------
+# Of every tensor alike
+
+
+def tensors(semantic: Semantic) -> tuple[Tensor, ...]:
+    return (semantic,) if isinstance(semantic, Tensor) else semantic
+
+
+def each(change: Callable[..., Tensor], *codes: Semantic) -> Semantic:
+    """A code of which every tensor is `change` of those at its place in `codes`."""
+    if isinstance(codes[0], Tensor):
+        return change(*codes)
+    return tuple(change(*of_one) for of_one in zip(*map(tensors, codes), strict=True))
+
+
+def index(semantic: Semantic, where: np.ndarray | Tensor | slice) -> Semantic:
+    """The codes of some images."""
+    return each(lambda part: part[where], semantic)
+
+
+def join(codes: Sequence[Semantic]) -> Semantic:
+    """The codes of all images, of those of some after another."""
+    return each(lambda *pieces: torch.cat(pieces), *codes)
+
+
+def lerp(a: Semantic, b: Semantic, t: Tensor) -> Semantic:
+    """Between two codes on a line, each part in its own shape; t [N]. Raises NotAvailable for tokens."""
+    if not all(part.is_floating_point() for part in tensors(a)):
+        raise NotAvailable(NOTHING_BETWEEN)
+    return each(lambda x, y: interpolation.lerp(x, y, t), a, b)
+
+
+def to_arrays(semantic: Semantic | None, name: str) -> dict[str, np.ndarray]:
+    """For the store: `name`, or `name.0`, `name.1` and so on of several tensors; tokens as int32."""
+    if semantic is None:
+        return {}
+    if isinstance(semantic, Tensor):
+        return {name: _as_kept(semantic)}
+    return {f"{name}.{level}": _as_kept(part) for level, part in enumerate(semantic)}
+
+
+def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Semantic | None:
+    """What `to_arrays` was given."""
+    if name in arrays:
+        return _as_used(arrays[name])
+    levels = sum(key.startswith(f"{name}.") for key in arrays)
+    return tuple(_as_used(arrays[f"{name}.{level}"]) for level in range(levels)) or None
+
+
+def of_no_image(parts: Parts) -> Semantic:
+    """The code of no images at all."""
+    found = [
+        torch.zeros(0, *(side or 0 for side in part.shape), dtype=part.dtype) for part in parts
+    ]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _as_kept(part: Tensor) -> np.ndarray:
+    return (part.float() if part.is_floating_point() else part.int()).cpu().numpy()
+
+
+def _as_used(array: np.ndarray) -> Tensor:
+    part = torch.from_numpy(array)
+    return part if part.is_floating_point() else part.long()
+
+
+# ----------------------------------------------------------------------------------------------
+# Reading and moving, part by part
+
+
+def read(parts: Parts, semantic: Semantic) -> Tensor:
+    """What a probe sees: float32 N x d, the parts' readings side by side."""
+    found = [_read(part, one) for part, one in zip(parts, tensors(semantic), strict=True)]
+    return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+
+
+def _read(part: Part, one: Tensor) -> Tensor:
+    if part.codebook is not None:
+        return _shares(one.flatten(1), part.codebook)
+    if part.reading == POOLED:
+        return one.float().movedim(1 + _axis(part), 1).flatten(2).mean(2)
+    return one.float().flatten(1)
+
+
+def _shares(tokens: Tensor, codebook: int) -> Tensor:
+    """The share of each token among those of an image: N x P -> N x codebook."""
+    counts = torch.zeros(len(tokens), codebook, device=tokens.device)
+    ones = torch.ones(1, 1, device=tokens.device).expand(tokens.shape)
+    return counts.scatter_add_(1, tokens, ones) / tokens.shape[1]
+
+
+def move(parts: Parts, semantic: Semantic, delta: Tensor) -> Semantic:
+    """The code whose reading is `delta` [N, d] further: added to a flat part, and everywhere to a pooled one.
+
+    Raises NotAvailable for tokens.
+    """
+    if has_tokens(parts):
+        raise NotAvailable(NO_DIRECTION)
+    moved, start = [], 0
+    for part, one in zip(parts, tensors(semantic), strict=True):
+        width = one.shape[1 + _axis(part)] if part.reading == POOLED else one[:1].numel()
+        moved.append(one + _in_shape(part, one, delta[:, start : start + width]).to(one))
+        start += width
+    return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
+
+
+def _in_shape(part: Part, one: Tensor, delta: Tensor) -> Tensor:
+    if part.reading == FLAT:
+        return delta.reshape(one.shape)
+    place = [1] * one.ndim
+    place[0], place[1 + _axis(part)] = delta.shape
+    return delta.reshape(place)
+
+
+def _axis(part: Part) -> int:
+    return part.axis % len(part.shape)

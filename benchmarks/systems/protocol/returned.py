@@ -1,0 +1,142 @@
+"""What a method of a system returned: tensors that a benchmark can rely on, or SystemFailed with the reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.overshoot import Overshoot
+from benchmarks.systems.protocol.contract import kind
+from benchmarks.systems.protocol.parts import Part, Semantic
+
+ROUNDING = 1e-5  # beyond -1 and 1: no overshoot yet
+# Images that go further than this are of another range (0..255, logits), not of a decoder that overshoots: one of
+# a few standard deviations of the data does not get there. Clamping them would make numbers of what are none.
+FARTHEST = 5.0
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
+
+Shape = tuple[int | str, ...]  # a word stands for a side that nothing fits
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What `method` of a system returned, which belongs on `device`. Every method raises SystemFailed."""
+
+    system: str
+    method: str
+    value: object
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """() of what is no tensor."""
+        return tuple(self.value.shape) if isinstance(self.value, Tensor) else ()
+
+    def part(self, value: object) -> "Returned":
+        """A part of what was returned."""
+        return replace(self, value=value)
+
+    def semantic(self, parts: Sequence[Part], count: int) -> Semantic:
+        """A semantic code of `count` images: each tensor of the shape, kind and range that its part promises."""
+        if len(parts) == 1:
+            return self._of(parts[0], count)
+        if not isinstance(self.value, tuple | list):
+            raise self.wrong(f"returned {kind(self.value)}, not {len(parts)} tensors")
+        if len(self.value) != len(parts):
+            raise self.wrong(f"returned {len(self.value)} tensors, not {len(parts)}")
+        pairs = zip(self.value, parts, strict=True)
+        return tuple(self.part(one)._of(part, count) for one, part in pairs)
+
+    def numbers(self, shape: Shape) -> Tensor:
+        """A part of a code: float32 of that shape, not too large to be computed with."""
+        code = self.tensor(shape)
+        if code.numel() and float(code.abs().max()) > LARGEST_CODE:
+            raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
+        return code
+
+    def free(self, count: int) -> Tensor:
+        """A part of a code that no capability says anything of: any shape, one row an image."""
+        return self.numbers((count, *self.shape[1:]))
+
+    def images(
+        self, count: int, size: int | None, dtype: torch.dtype, overshoot: Overshoot
+    ) -> Tensor:
+        """Images N x 3 x size x size (None: whatever is square) within [-1, 1]: a little outside is clamped and
+        counted, another range is refused."""
+        any_side = self.shape[-1] if len(self.shape) == 4 else "S"
+        side: int | str = any_side if size is None else size
+        images = self.tensor((count, 3, side, side), dtype)
+        if not images.numel():
+            return images
+        low, high = (float(bound) for bound in images.aminmax())
+        if low < -FARTHEST or high > FARTHEST:
+            raise self.wrong(
+                f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and what goes beyond "
+                f"{FARTHEST:g} is of another range (clamp it yourself if it is meant)"
+            )
+        outside = 0
+        if low < -1 or high > 1:
+            outside = int((images.abs() > 1 + ROUNDING).sum())
+            images = images.clamp(-1, 1)
+        overshoot.add(self.method, outside, images.numel())
+        return images
+
+    def tensor(self, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:
+        """`dtype` of that shape, finite, on the device, without gradients."""
+        found = self._ordinary(self._of_shape(shape, floating=True), dtype)
+        if found.numel() and not all(torch.isfinite(bound) for bound in found.aminmax()):
+            count = int((~torch.isfinite(found)).sum())
+            raise self.wrong(f"returned {count:,} of {found.numel():,} values not finite")
+        return found
+
+    def tokens(self, shape: Shape | None, codebook: int) -> Tensor:
+        """Whole numbers from 0 to below `codebook`, as int64; of any shape where it is None."""
+        tokens = self._of_shape(self.shape if shape is None else shape)
+        if tokens.dtype not in WHOLE:
+            raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
+        tokens = self._ordinary(tokens, torch.int64)
+        low, high = tokens.aminmax() if tokens.numel() else (0, 0)
+        if low < 0 or high >= codebook:
+            raise self.wrong(
+                f"returned tokens from {int(low)} to {int(high)}; the codebook goes from 0 to {codebook - 1}"
+            )
+        return tokens
+
+    def _of(self, part: Part, count: int) -> Tensor:
+        shape: Shape = (count, *("any" if side is None else side for side in part.shape))
+        if len(self.shape) == len(shape):
+            sides = zip(self.shape, shape, strict=True)
+            shape = tuple(own if side == "any" else side for own, side in sides)
+        return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
+
+    def _of_shape(self, shape: Shape, floating: bool = False) -> Tensor:
+        """A tensor with ordinary values of that shape, and of floating point where asked for."""
+        value = self.value
+        if not isinstance(value, Tensor):
+            raise self.wrong(f"returned {kind(value)}, not a tensor")
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise self.wrong("returned a tensor without ordinary values (sparse, meta, ...)")
+        if floating and not value.is_floating_point():
+            raise self.wrong(f"returned {dtype_name(value)}, not floating point")
+        if tuple(value.shape) != shape:
+            raise self.wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
+        return value
+
+    def _ordinary(self, value: Tensor, dtype: torch.dtype) -> Tensor:
+        """In `dtype` on the device, a tensor that may be written into and go through autograd."""
+        value = value.detach().to(self.device, dtype)
+        return value.clone() if value.is_inference() else value
+
+    def wrong(self, reason: str) -> SystemFailed:
+        return SystemFailed.at(self.system, self.method, reason)
+
+
+def in_words(shape: Sequence[int | str]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,64 @@
+"""Where a checkpoint is and how it is to be read: "PATH#option=value,option=value"."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An option that is a whole number: what it is where it is not given, the least and the most that it may be."""
+
+    default: int
+    least: int
+    most: int
+
+    def __contains__(self, value: str) -> bool:
+        return value.isdecimal() and len(value) < 10 and self.least <= int(value) <= self.most
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.least} to {self.most}"
+
+
+# Of each option what it may be: words, its default first, or a number.
+Choices = Mapping[str, Sequence[str] | Whole]
+
+
+class Address(NamedTuple):
+    """`path` is None where the package's own version is meant; `options` holds every option that the system has."""
+
+    path: Path | None
+    options: dict[str, str]
+
+
+def read_address(text: str | Path | None, choices: Choices) -> Address:
+    """Read the address of a checkpoint for a system whose options are `choices`.
+
+    A file whose name has a # in it is found under that name. "#option=value" alone is the package's own version.
+    Raises UserError, naming the path, for an option that there is not or that cannot be so.
+    """
+    options = {name: _default(values) for name, values in choices.items()}
+    if text is None or Path(text).exists():
+        return Address(None if text is None else Path(text), options)
+    place, _, rest = str(text).partition("#")
+    for item in filter(None, rest.split(",")):
+        name, _, value = item.partition("=")
+        if name not in choices:
+            hint = did_you_mean(name, choices) if choices else "; this system has none"
+            raise UserError(f"{text}: no option {name!r}{hint}")
+        if value not in choices[name]:
+            raise UserError(f"{text}: {name} is {_in_words(choices[name])}, not {value!r}")
+        options[name] = value
+    return Address(Path(place) if place else None, options)
+
+
+def _default(values: Sequence[str] | Whole) -> str:
+    return str(values.default) if isinstance(values, Whole) else values[0]
+
+
+def _in_words(values: Sequence[str] | Whole) -> str:
+    return str(values) if isinstance(values, Whole) else f"one of {', '.join(values)}"

@@ -1,0 +1,128 @@
+"""The files in which other people's weights come, and the tensors in them: read safely, given to a network strictly.
+
+    torch.save, old and new       diffae.checkpoints.torch_file, diffae.checkpoints.torch_file_legacy: nothing in them is run
+    a folder of the project       config.json and model.safetensors (folder.py)
+
+A system's adapter asks for the part of the file that it needs; what cannot be one says what it looks like instead.
+"""
+
+import hashlib
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from torch import Tensor, nn
+
+from diffae.checkpoints.checkpoint import check_state
+from diffae.checkpoints.torch_file import StoredTensor, TorchFile
+from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_file
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
+
+# By what a file is known: names of entries or of tensors that it has and no other kind of file does. The first that
+# fits is named, so those that hold another's networks come before them.
+LOOKS = (
+    (
+        "a DiffAE or DDIM checkpoint of the authors' (--ckpt diffae=... or ddim=...)",
+        ("ema_model.",),
+    ),
+    (
+        "a taming-transformers VQ-GAN (--ckpt vqgan=...)",
+        ("quantize.embedding.weight", "first_stage_model.quantize."),
+    ),
+    ("a VQ-VAE-2 of rosinality's (--ckpt vqvae2=...)", ("quantize_t.embed",)),
+    ("an NVAE of NVlabs' (--ckpt nvae=...)", ("prior_ftr0",)),
+    ("a D2C of the authors' (--ckpt d2c=...)", ("latent_mod", "encoder_q.stem.")),
+    ("a StyleGAN2 of rosinality's (--ckpt stylegan2-w=...)", ("g_ema", "latent_avg")),
+)
+
+
+def opened(path: Path) -> TorchFile | LegacyTorchFile:
+    """A file of torch.save, open. Raises UserError, naming the path, if it is not there or is none."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give the file in it")
+    file_size(path)
+    _refuse_nvidia(path)
+    return open_torch_file(path)
+
+
+def _refuse_nvidia(path: Path) -> None:
+    """A pickle that is no file of torch.save, and names the packages that NVIDIA's generators are made with."""
+    with open(path, "rb") as file:
+        start = file.read(1 << 16)
+    if start[:1] == pickle.PROTO and re.search(rb"\b(torch_utils|dnnlib)\b", start):
+        raise UserError(f"{path}: it looks like a StyleGAN of NVIDIA's (--ckpt stylegan2-w=...)")
+
+
+def entries(content: Any) -> dict[str, Any]:
+    """What a file's dictionary holds by name; of anything else nothing."""
+    return (
+        {k: v for k, v in content.items() if isinstance(k, str)}
+        if isinstance(content, dict)
+        else {}
+    )
+
+
+def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
+    """Raise UserError saying that `content` is no file of `system`, and what it looks like; where that is the same system's,
+    what it `lacks`."""
+    names = set(entries(content))
+    for inner in entries(content).values():
+        names |= set(entries(inner))
+    some = ", ".join(sorted(names)[:4]) or "nothing by name"
+    wanted, what = "", f"it holds {some}"
+    for kind, marks in reversed(LOOKS):
+        own = f"(--ckpt {system}=" in kind
+        wanted = kind.partition(" (")[0] if own else wanted
+        if any(name.startswith(mark) for name in names for mark in marks):
+            what = f"it lacks {lacks}" if own else f"it looks like {kind}"
+    raise UserError(f"{path}: not {wanted}: {what}")
+
+
+def take(
+    file: TorchFile | LegacyTorchFile,
+    state: Any,
+    path: Path,
+    leave: Callable[[str], bool] = lambda name: False,
+) -> dict[str, Tensor]:
+    """The tensors of a state dict in memory, but those that `leave` says. Raises UserError naming the first thing in it
+    that is none."""
+    found = entries(state)
+    for name, value in found.items():
+        if not isinstance(value, StoredTensor):
+            raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
+    return {name: file.read(tensor) for name, tensor in found.items() if not leave(name)}
+
+
+def shape_of(
+    tensors: Mapping[str, Tensor], name: str, axes: int, path: Path, wanted: str
+) -> tuple[int, ...]:
+    """The shape of a tensor of so many axes. Raises UserError if it is not there or is no such: the file is not `wanted`."""
+    shape = tuple(tensors[name].shape) if name in tensors else ()
+    if len(shape) != axes or not all(0 < side <= 1 << 16 for side in shape):
+        what = f"is of shape {shape}" if name in tensors else "is missing"
+        raise UserError(f"{path}: {name} {what}: not {wanted}")
+    return shape
+
+
+def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network all of its weights, in float32, and put it into evaluation mode without gradients.
+
+    Whole numbers that count batches are neither asked for nor taken. Raises UserError naming, in one line, the path and
+    the tensors that are missing, left over, misshapen or not finite.
+    """
+    expected = {
+        k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
+    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    check_state(state, expected, str(path))
+    network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False, assign=True)
+    network.eval().requires_grad_(False)
+
+
+def sha256(path: Path) -> str:
+    """Of a file: what results of its weights are filed under."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

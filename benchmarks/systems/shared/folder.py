@@ -1,0 +1,100 @@
+"""Checkpoints of the project's own making of systems other than DiffAE and DDIM: a folder of three files.
+
+config.json         {"system": "vqvae2", ...the fields of the network's configuration}
+model.safetensors   its weights, float16 or float32
+training.json       what it was trained on (diffae.checkpoints.trained_on)
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from benchmarks.runtime.errors import NotAvailable
+from benchmarks.systems.shared import containers
+from benchmarks.systems.shared.recognised import PACKAGED
+from diffae.checkpoints.checkpoint import write_tensors
+from diffae.system.errors import UserError
+from diffae.system.files import read_text, write_whole
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+C = TypeVar("C")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is such a folder, to judge by its names."""
+    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+
+
+def packaged(system: str) -> Path | None:
+    """The folder of the small version that ships with the package, if one does."""
+    folder = PACKAGED / system
+    return folder if is_folder(folder) else None
+
+
+def shipped(system: str, title: str, example: str) -> Path:
+    """The same. Raises NotAvailable, saying which file to give, if none does."""
+    if (found := packaged(system.partition("-")[0])) is None:
+        raise NotAvailable(
+            f"no {title} ships with this package; give one: --ckpt {system}={example}"
+        )
+    return found
+
+
+def write(
+    network: nn.Module, system: str, config: Any, folder: Path, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write configuration (a dataclass) and weights, the weights whole or not at all."""
+    state = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    text = json.dumps({"system": system, **asdict(config)}, indent=2) + "\n"
+    write_whole(folder / CONFIG, text.encode())
+    partial = folder / f"{WEIGHTS}.partial"
+    write_tensors(state, partial)
+    partial.replace(folder / WEIGHTS)
+
+
+def read_config(folder: Path, system: str, kind: type[C]) -> C:
+    """The configuration of a folder, a dataclass `kind`. Raises UserError, naming the file, if it is none of `system`."""
+    path = folder / CONFIG
+    try:
+        found = json.loads(read_text(path))
+        theirs = found.pop("system")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(
+            f"{path}: not the configuration of a system (no JSON with a 'system')"
+        ) from None
+    if theirs != system:
+        raise UserError(
+            f"{path}: is of system {theirs!r}, not {system!r}; say --ckpt {theirs}={folder}"
+        )
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if odd := sorted(known ^ found.keys()):
+        raise UserError(f"{path}: fields missing or not known: {', '.join(map(str, odd))}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder. Raises UserError naming the file."""
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name).clone() for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of weights and configuration: what results are filed under."""
+    digest = hashlib.sha256((folder / CONFIG).read_bytes())
+    digest.update(containers.sha256(folder / WEIGHTS).encode())
+    return digest.hexdigest()

@@ -1,0 +1,186 @@
+"""Codes by optimisation: what `encode` is for a generator that has no encoder.
+
+The projector of StyleGAN2 (Karras et al., 2020, appendix D) with the settings of NVIDIA's code: Adam on w and on the noise of
+the layers for 1,000 steps, so that the image looks like the one that was given. In W one vector is sought for all layers, in W+
+one for each, from the same start and by the same schedule, as rosinality's switch has it.
+
+Images are optimised side by side and know nothing of each other: each has noise of its own, drawn from a generator that
+its own pixels seed, and every operation, Adam's too, is one image's alone. They always go in groups of GROUP, the last filled up with
+copies: kernels round differently for other numbers of images, and a thousand steps of Adam make 10^-7 visible. So a code does
+not depend on what is encoded beside it.
+
+The noise maps that were found are not part of the code: it is decoded with the network's own, as stylegan2-ada-pytorch does.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from benchmarks.runtime.precision import full_precision
+from benchmarks.systems.shared import own_noise
+from benchmarks.systems.shared.inversion_loss import Distance, Resemblance
+from benchmarks.systems.stylegan2.network import Generator, Mapping
+from diffae.diffusion import noise
+
+SAMPLES, SEED = 10_000, 123  # of the statistics of w
+LEARNING_RATE, RAMP_UP, RAMP_DOWN = 0.1, 0.05, 0.25  # the ramps as shares of all steps
+NOISE, NOISE_RAMP = 0.05, 0.75  # of w, in units of its spread
+MAPS_WEIGHT = 1e5  # of `dependence`
+GROUP = 8  # images
+LEAST = 8  # px: the smallest side of the pyramid over a noise map
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`mse` is the weight of the mean squared error beside the distance, 0 in the published code."""
+
+    steps: int = 1000
+    mse: float = 0.0
+
+
+class Statistics(NamedTuple):
+    """Of w over many z: the mean [w_dim], and the root of the mean squared distance from it."""
+
+    average: Tensor
+    spread: float
+
+
+@torch.no_grad()
+def statistics(mapping: Mapping) -> Statistics:
+    """Of w = mapping(z), for the z that the projector draws."""
+    z = np.random.RandomState(SEED).randn(SAMPLES, mapping.z_dim)
+    w = mapping(torch.from_numpy(z).to(mapping.w_avg)).double()
+    average = w.mean(0)
+    spread = ((w - average).square().sum() / SAMPLES).sqrt()
+    return Statistics(average.to(mapping.w_avg), float(spread))
+
+
+# ----------------------------------------------------------------------------------------------
+# The schedule: of step 0, 1, ... of so many
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """From 0 up, and in the last quarter down along a cosine."""
+    t = step / steps
+    down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN))
+    return LEARNING_RATE * down * min(1.0, t / RAMP_UP)
+
+
+def noise_of_w(step: int, steps: int, spread: float) -> float:
+    """The standard deviation of what is added to w before the image is made."""
+    return spread * NOISE * max(0.0, 1 - step / steps / NOISE_RAMP) ** 2
+
+
+# ----------------------------------------------------------------------------------------------
+# Noise maps, N x 1 x r x r, which must stay noise
+
+
+def dependence(maps: Sequence[Tensor]) -> Tensor:
+    """How alike neighbours in the maps are, at all scales down to 8 px: [N]. Nothing of white noise's is to be gained."""
+    total = torch.zeros(len(maps[0]), device=maps[0].device)
+    for one in maps:
+        while True:
+            for axis in (3, 2):
+                total = total + (one * one.roll(1, axis)).mean((1, 2, 3)).square()
+            if one.shape[2] <= LEAST:
+                break
+            one = F.avg_pool2d(one, 2)
+    return total
+
+
+@torch.no_grad()
+def normalise(maps: Sequence[Tensor]) -> None:
+    """Shift and scale each map, in place, to mean 0 and mean square 1."""
+    for one in maps:
+        one -= one.mean((1, 2, 3), keepdim=True)
+        one *= one.square().mean((1, 2, 3), keepdim=True).rsqrt()
+
+
+# ----------------------------------------------------------------------------------------------
+# Inversion
+
+
+def invert(
+    generator: Generator,
+    images: Tensor,
+    resemblance: Resemblance,
+    start: Statistics,
+    layers: int,
+    settings: Settings,
+) -> Tensor:
+    """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim, with 1 layer for W and all of them for W+.
+
+    `settings.steps` passes through the generator and the network of `resemblance`, forward and backward.
+    """
+    if not len(images):
+        return start.average.new_zeros(0, layers, len(start.average))
+    groups = images.split(GROUP)
+    title = f"inversion of {len(images)} image{'s' if len(images) > 1 else ''}"
+    total = settings.steps * len(groups)
+    with (
+        torch.enable_grad(),
+        full_precision(),
+        tqdm(total=total, desc=title, unit="step", leave=False, disable=None) as bar,
+    ):
+        search = _Search(generator, resemblance, start, layers, settings, bar)
+        found = []
+        for group in groups:  # filled up with copies of its last image
+            copies = group[-1:].expand(GROUP - len(group), -1, -1, -1)
+            found.append(search(torch.cat([group, copies]))[: len(group)])
+        return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class _Search:
+    generator: Generator
+    resemblance: Resemblance
+    start: Statistics
+    layers: int
+    settings: Settings
+    bar: "tqdm[NoReturn]"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        own = [generator_of(image) for image in images]
+        maps = [_normals(own, (1, *m.shape), images) for m in self.generator.synthesis.noise_maps()]
+        w = self.start.average.repeat(len(images), self.layers, 1)
+        sought = [tensor.requires_grad_() for tensor in (w, *maps)]
+        adam = torch.optim.Adam(sought, betas=(0.9, 0.999), foreach=False)
+        distance = self._distance(images)
+        for step in range(self.settings.steps):
+            adam.param_groups[0]["lr"] = learning_rate(step, self.settings.steps)
+            scale = noise_of_w(step, self.settings.steps, self.start.spread)
+            moved = w + scale * _normals(own, w.shape[1:], images) if scale else w
+            loss = distance(self._images(moved, maps)) + MAPS_WEIGHT * dependence(maps)
+            adam.zero_grad()
+            loss.sum().backward()
+            adam.step()
+            normalise(maps)
+            self.bar.update()
+        return w.detach()
+
+    def _images(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        return self.generator.synthesis(w.expand(-1, self.generator.config.num_ws, -1), maps)
+
+    def _distance(self, target: Tensor) -> Distance:
+        seen, weight = self.resemblance.to(target), self.settings.mse
+        if not weight:
+            return seen
+        return lambda images: seen(images) + weight * (images - target).square().mean((1, 2, 3))
+
+
+def generator_of(image: Tensor) -> np.random.Generator:
+    """The source of an image's noise: its own pixels, to 8 bits, whatever is computed beside it."""
+    (digest,) = own_noise.digests(image[None])
+    return noise.generator(0, "inversion", int.from_bytes(digest[:8], "big"))
+
+
+def _normals(own: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:
+    """The next noise of each image: N x shape."""
+    return torch.stack([noise.normals(source, shape) for source in own]).to(like)

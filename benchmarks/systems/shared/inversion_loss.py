@@ -1,0 +1,119 @@
+"""How far an image is from one that is sought, with gradients: what inversion makes small.
+
+    lpips     LPIPS with VGG16, as StyleGAN2's projector has it, where VGG16's published weights are in torch.hub's cache
+    effnet    the harness's stand-in for it, by EfficientNet-lite0 (benchmarks/metrics/perceptual.py)
+    mse       the mean squared error
+
+Images of more than 256 px are averaged to 256 px before a network sees them, as in the projector's code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.perceptual import effnet_distance, lpips_vgg16, normalised_distance
+from diffae.system.errors import UserError
+from reports.records.metrics import EFFNET
+
+AUTO, LPIPS, EFFICIENTNET, MSE = "auto", "lpips", "effnet", "mse"
+NAMES = (AUTO, LPIPS, EFFICIENTNET, MSE)
+NETWORKS = {LPIPS: "vgg16", EFFICIENTNET: EFFNET}
+LARGEST = 256  # px that a network sees
+
+Features = list[Tensor]  # of each layer that is compared
+Distance = Callable[[Tensor], Tensor]  # images N x 3 x S x S with gradients -> [N]
+
+
+@dataclass(frozen=True)
+class Resemblance:
+    """A distance by name, and the digest of the weights that it looks through, if any.
+
+    `to(target)` is the distance to images N x 3 x S x S; the first call reads the weights.
+    """
+
+    name: str
+    sha256: str
+    to: Callable[[Tensor], Distance]
+
+
+def find(name: str, device: torch.device) -> Resemblance:
+    """The distance of that name; AUTO is the first of the others whose weights are there.
+
+    Raises UserError if weights are missing or not the published ones.
+    """
+    if name == AUTO:
+        name = next((n for n, network in NETWORKS.items() if weights.find(network, None)), MSE)
+    if name == MSE:
+        return Resemblance(MSE, "", _mse)
+    path = _published(NETWORKS[name])
+    make = {LPIPS: _of_lpips, EFFICIENTNET: _of_effnet}[name]
+    loaded = cache(lambda: make(path, device))
+    return Resemblance(name, weights.sha256(path), lambda target: loaded()(target))
+
+
+def _published(network: str) -> Path:
+    """The file of its weights. Another one of that name is no choice of anybody's here."""
+    path = weights.find(network, None)
+    known = weights.KNOWN[network].sha256
+    if path is not None and path.is_file() and weights.sha256(path) != known:
+        raise UserError(
+            f"{path}: not the published weights of {network}: get the file again, or choose another "
+            f"distance with #distance={MSE}"
+        )
+    return weights.load_path(network, None, allow_unknown=False)
+
+
+def _mse(target: Tensor) -> Distance:
+    return lambda images: (images - target).square().mean((1, 2, 3))
+
+
+def _of_effnet(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
+    """The harness's distance."""
+
+    def compare(found: Features, sought: Features) -> Tensor:
+        pairs = zip(found, sought, strict=True)
+        return torch.stack([normalised_distance(*pair) for pair in pairs]).mean(0)
+
+    stages: Any = effnet_distance(path, device).module.stages
+    return _seeing_once(stages, compare)
+
+
+def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
+    """What the lpips package's module gives."""
+    from lpips import normalize_tensor
+
+    module: Any = lpips_vgg16(path, device).module
+
+    def look(images: Tensor) -> Features:
+        return [normalize_tensor(layer) for layer in module.net(module.scaling_layer(images))]
+
+    def compare(found: Features, sought: Features) -> Tensor:
+        layers = zip(module.lins, found, sought, strict=True)
+        return torch.stack([lin((a - b).square()).mean((1, 2, 3)) for lin, a, b in layers]).sum(0)
+
+    return _seeing_once(look, compare)
+
+
+def _seeing_once(
+    look: Callable[[Tensor], Features], compare: Callable[[Features, Features], Tensor]
+) -> Callable[[Tensor], Distance]:
+    """A distance by what a network sees; it looks at the images that are sought only once."""
+
+    def to(target: Tensor) -> Distance:
+        with torch.no_grad():
+            sought = look(_averaged(target))
+        return lambda images: compare(look(_averaged(images)), sought)
+
+    return to
+
+
+def _averaged(images: Tensor) -> Tensor:
+    large = images.shape[2] > LARGEST
+    return F.interpolate(images, size=(LARGEST, LARGEST), mode="area") if large else images

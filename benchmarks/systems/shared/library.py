@@ -1,0 +1,24 @@
+"""The optional package `diffusers`, imported when a system needs it and never otherwise."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from diffae.system.errors import UserError
+
+PACKAGE = "diffusers"
+MISSING = (
+    f"needs the package {PACKAGE}, which is not installed: pip install 'diffae-bench[{PACKAGE}]'"
+)
+
+
+def is_installed() -> bool:
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def diffusers(what: str) -> ModuleType:
+    """The package, silent about anything but errors. Raises UserError saying that `what` needs it."""
+    if not is_installed():
+        raise UserError(f"{what}: {MISSING}")
+    importlib.import_module(f"{PACKAGE}.utils.logging").set_verbosity_error()
+    return importlib.import_module(PACKAGE)

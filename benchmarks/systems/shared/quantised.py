@@ -1,0 +1,134 @@
+"""What systems have in common whose codes are maps: VQ-VAE-2, VQ-GAN, NVAE and the models of diffusers.
+
+A quantised code is here the code vectors, N x C x h x w, which is what the papers count and what has directions; their
+numbers in the codebook are `indices`. A code that was moved or interpolated is decoded as it is, without looking for
+the nearest codes again: between two codes there would be steps, and a small edit would be none.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.runtime.precision import full_precision
+from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol.parts import Part, Semantic, tensors
+from benchmarks.systems.shared import codebook
+from diffae.system.errors import UserError
+
+AS_GIVEN = {
+    "decoded": "code vectors as given, not quantised again",
+    "codes_chosen_in": "float32",  # whatever --precision says
+}
+MOST_READ = 4096  # numbers of a map that a probe sees
+
+
+class Maps(System):
+    """A system whose code is maps; `source` is where its weights are from, for messages.
+
+    Probes see each map whole where it has no more than `most_read` numbers, and else the means over equal cells: the places
+    say as much of a face as the features do, and 327,680 numbers are too many to fit. An edit moves all of a cell alike.
+    """
+
+    capabilities = frozenset({"encode", "decode", "semantic"})
+    stride: int
+    source: Path
+    most_read: int = MOST_READ
+
+    def describe(self) -> Mapping[str, Any]:
+        most = f"{self.most_read:,}"
+        return {"read": f"means over as many equal cells as give no more than {most} numbers a map"}
+
+    def read(self, semantic: Semantic) -> Tensor:
+        found = [_read(one.float(), self.most_read) for one in tensors(semantic)]
+        return torch.cat(found, dim=1)
+
+    def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
+        moved, start = [], 0
+        for one in tensors(semantic):
+            cells, channels = cells_of(one, self.most_read), one.shape[1]
+            part = delta[:, start : start + channels * cells**2]
+            moved.append(one + _spread(part.reshape(-1, channels, cells, cells), one).to(one))
+            start += channels * cells**2
+        return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
+
+    def _fits(self, images: Tensor) -> Tensor:
+        """The images. Raises UserError if their sides are no multiples of the stride."""
+        if any(side % self.stride for side in images.shape[2:]):
+            sides = " x ".join(map(str, images.shape[2:]))
+            raise UserError(
+                f"{self.source}: takes images whose side is a multiple of {self.stride}, not {sides}"
+            )
+        return images
+
+
+class Quantised(Maps):
+    """Maps of code vectors, chosen from a codebook"""
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**super().describe(), **AS_GIVEN}
+
+
+class OneCodebook(Maps):
+    """One map of code vectors, chosen from one codebook: that of the quantiser of diffusers' VQModel, `model`"""
+
+    model: Any
+    device: torch.device
+
+    def _before(self, images: Tensor) -> Tensor:
+        """The map before it is quantised."""
+        raise NotImplementedError
+
+    @property
+    def codebook(self) -> Tensor:
+        """K x C"""
+        return self.model.quantize.embedding.weight
+
+    def indices(self, images: Tensor) -> Tensor:
+        """The numbers of the codes: N x h x w, int64."""
+        with full_precision():  # anything less chooses other codes
+            return codebook.nearest(self._before(self._fits(images)), self.codebook)
+
+    def decode_indices(self, indices: Tensor) -> Tensor:
+        """Images of codes' numbers."""
+        return self.decode(Code(codebook.look_up(indices.to(self.device), self.codebook)))
+
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        return {"codebook": len(self.codebook)}
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        vectors = needed(code.semantic, "map of code vectors").to(self.device)
+        return (codebook.nearest(vectors, self.codebook),)
+
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return codebook.look_up(self.indices(images), self.codebook).float()
+
+
+def map_of(width: int) -> Part:
+    """A map of any size of vectors."""
+    return Part((width, None, None))
+
+
+def cells_of(maps: Tensor, most: int = MOST_READ) -> int:
+    """Cells of a side: the largest divisor of both sides that gives no more than `most` numbers a map, or one."""
+    channels, height, width = maps.shape[1:]
+    whole = math.gcd(height, width)
+    fit = [n for n in range(1, whole + 1) if whole % n == 0 and channels * n**2 <= most]
+    return max(fit, default=1)
+
+
+def _read(maps: Tensor, most: int) -> Tensor:
+    """N x C x h x w -> N x (C cells cells)"""
+    cells = cells_of(maps, most)
+    height, width = (side // cells for side in maps.shape[2:])
+    return maps.unfold(2, height, height).unfold(3, width, width).mean((-2, -1)).flatten(1)
+
+
+def _spread(cells: Tensor, maps: Tensor) -> Tensor:
+    """Numbers of cells N x C x n x n, each all over its cell of `maps`."""
+    height, width = (side // cells.shape[2] for side in maps.shape[2:])
+    return cells.repeat_interleave(height, 2).repeat_interleave(width, 3)

@@ -1,0 +1,337 @@
+"""Read the pickles in which NVIDIA's StyleGANs come, without running anything that is in them.
+
+Their own loaders run the source text that such a file carries. Here a pickle is data: dictionaries, numbers, tensors and
+arrays of numbers; every other name in it becomes a stand-in that does nothing (diffae.checkpoints.torch_file).
+
+    PyTorch      {"G_ema": a `Persistent`, ...}: the attributes of a module, its children among them
+    TensorFlow   (G, D, Gs): a `Network` each, with named arrays and components
+
+The tensors of the one are files of the old torch.save within the pickle, opened when they are read.
+"""
+
+import io
+import math
+import mmap
+import pickle
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffae.checkpoints.torch_file import (
+    MOST_PICKLE,
+    Storage,
+    StoredTensor,
+    Unpickler,
+    inert,
+    refuse_state,
+    unpickling,
+)
+from diffae.checkpoints.torch_file_legacy import LegacyTorchFile
+from diffae.system.errors import UserError
+
+T = TypeVar("T")
+
+MOST_STRUCTURE = 4 * MOST_PICKLE  # bytes of a file that are not the numbers of its tensors
+BULK = 1 << 16  # bytes that come at once, from which on they are such numbers
+MOST_MODULES = 10_000  # in a network, one that is in it twice counted twice
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins as pickles do. Those of the old torch.save do too."""
+    with open(path, "rb") as file:
+        return file.read(1) == pickle.PROTO
+
+
+def read_pickle(path: Path) -> Any:
+    """The object in a pickle. Raises UserError, naming the path, if it does not load."""
+    with unpickling(path), open(path, "rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _Unpickler(content).load()
+
+
+# ----------------------------------------------------------------------------------------------
+# What is in one
+
+
+@dataclass
+class Persistent:
+    """An object of `torch_utils.persistence`: its class by name, and its attributes. Its source is not kept."""
+
+    class_name: str
+    state: dict[str, Any]
+
+    __setstate__ = refuse_state
+
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, by name."""
+        given = self.state.get("_init_kwargs")
+        return dict(given) if isinstance(given, dict) else {}
+
+    def tensors(self, path: Path) -> "dict[str, NestedTensor]":
+        """Parameters and buffers by name, those of its modules among them, as `state_dict` names them."""
+        met = 0
+        found: dict[str, NestedTensor] = {}
+        waiting = [("", self)]
+        while waiting:
+            prefix, module = waiting.pop()
+            met += 1
+            if met > MOST_MODULES:
+                raise UserError(f"{path}: damaged: modules within modules without end")
+            found |= _of_kind(module.state, ("_parameters", "_buffers"), prefix, NestedTensor)
+            children = _of_kind(module.state, ("_modules",), prefix, Persistent)
+            waiting += [(f"{name}.", child) for name, child in children.items()]
+        return found
+
+
+class Network:
+    """A `dnnlib.tflib.network.Network`: its attributes."""
+
+    state: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = dict(state) if isinstance(state, dict) else {}
+
+    def settings(self) -> dict[str, Any]:
+        given = self.state.get("static_kwargs")
+        return dict(given) if isinstance(given, dict) else {}
+
+    def variables(self) -> dict[str, Any]:
+        """Its arrays and numbers by name, those of its components under theirs and a slash."""
+        found = dict(_pairs(self.state.get("variables")))
+        for part, network in _of_kind(self.state, ("components",), "", Network).items():
+            pairs = _pairs(network.state.get("variables"))
+            found |= {f"{part}/{name}": value for name, value in pairs}
+        return found
+
+
+@dataclass(frozen=True)
+class NestedTensor:
+    """A tensor and the file of torch.save, in bytes, in which its numbers are."""
+
+    storage: bytes
+    offset: int
+    shape: torch.Size
+    stride: tuple[int, ...]
+
+    __setstate__ = refuse_state
+
+    def read(self, path: Path) -> Tensor:
+        """The tensor in memory. Raises UserError, naming the path, if the file within is none or contradicts it."""
+        with LegacyTorchFile(path, io.BytesIO(self.storage)) as file:
+            if not isinstance(file.content, Storage):
+                raise UserError(f"{path}: damaged: a tensor's numbers are no storage")
+            return file.read(StoredTensor(file.content, self.offset, self.shape, self.stride))
+
+
+class Array:
+    """A NumPy array: its numbers in bytes, and how they are to be read."""
+
+    dtype = np.dtype(np.float32)
+    raw = b""
+    shape: tuple[int, ...] = (0,)
+    order: Literal["C", "F"] = "C"
+    axes: tuple[int, ...] | None = None  # to be put into this order at last
+
+    def __setstate__(self, state: Any) -> None:
+        _version, shape, dtype, fortran, raw = state
+        self.take(raw, dtype, shape, "F" if fortran else "C")
+
+    def take(self, raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> None:
+        self.dtype, self.raw = _numbers(dtype), _as_bytes(raw)
+        self.shape, self.order = _whole(shape), "F" if order == "F" else "C"
+        self.axes = None if axes is None else _whole(axes)
+        size = self.dtype.itemsize * math.prod(self.shape)
+        ordered = self.axes is None or sorted(self.axes) == list(range(len(self.shape)))
+        if size != len(self.raw) or not ordered:
+            raise pickle.UnpicklingError("an array of another size than its numbers")
+
+    def read(self) -> Tensor:
+        """The array as a tensor of its own."""
+        array = np.frombuffer(self.raw, self.dtype).reshape(self.shape, order=self.order)
+        array = array if self.axes is None else array.transpose(self.axes)
+        return torch.from_numpy(array.astype(self.dtype.newbyteorder("="), order="C"))
+
+
+def _of_kind(
+    state: dict[str, Any], parts: Iterable[str], prefix: str, kind: type[T]
+) -> dict[str, T]:
+    """What of a kind some attributes of a module, which are dictionaries, hold by name."""
+    return {
+        f"{prefix}{name}": value
+        for part in parts
+        if isinstance(found := state.get(part), dict)
+        for name, value in found.items()
+        if isinstance(name, str) and isinstance(value, kind)
+    }
+
+
+def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    for pair in value if isinstance(value, list | tuple) else ():
+        if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str):
+            yield pair
+
+
+# ----------------------------------------------------------------------------------------------
+# What the names in one stand for
+
+
+class _EasyDict(dict):  # type: ignore[type-arg]
+    """A `dnnlib.util.EasyDict`, whose attributes are its entries."""
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+class _DType:
+    """A `numpy.dtype`: its code, such as f4, and the order of its bytes."""
+
+    def __init__(self, code: Any = "", *_: Any):
+        self.code, self.order = str(code), "="
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = str(state[1])
+
+
+class _NdArray:
+    """The class `numpy.ndarray`, which is only ever named."""
+
+    __setstate__ = refuse_state
+
+
+def _numbers(dtype: Any) -> np.dtype[Any]:
+    """A dtype of numbers. Arrays of objects would have to be unpickled in their turn."""
+    if not isinstance(dtype, _DType) or not re.fullmatch("f[248]|[iu][1248]|b1", dtype.code):
+        raise pickle.UnpicklingError("an array of other things than numbers")
+    return np.dtype((">" if dtype.order == ">" else "<") + dtype.code)
+
+
+def _as_bytes(raw: Any) -> bytes:
+    """Python 2 had texts for bytes."""
+    if not isinstance(raw, bytes | str):
+        raise pickle.UnpicklingError("an array whose numbers are no bytes")
+    return raw.encode("latin1") if isinstance(raw, str) else raw
+
+
+def _whole(sides: Any) -> tuple[int, ...]:
+    if not isinstance(sides, tuple | list) or min(sides, default=0) < 0:
+        raise pickle.UnpicklingError("an array of no shape")
+    return tuple(int(side) for side in sides)
+
+
+@inert
+def _persistent(meta: Any) -> Persistent:
+    state = meta.get("state")
+    return Persistent(str(meta.get("class_name")), state if isinstance(state, dict) else {})
+
+
+@inert
+def _bytes(storage: Any) -> Any:
+    return storage
+
+
+@inert
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> NestedTensor:
+    if not isinstance(storage, bytes) or len(shape) != len(stride):
+        raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
+    return NestedTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
+
+
+@inert
+def _array(*_: Any) -> Array:
+    return Array()
+
+
+@inert
+def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
+    """How NumPy writes arrays in protocol 5."""
+    array = Array()
+    array.take(raw, dtype, shape, order, axes)
+    return array
+
+
+@inert
+def _scalar(dtype: Any, raw: Any) -> float:
+    return np.frombuffer(_as_bytes(raw), _numbers(dtype), count=1)[0].item()
+
+
+@inert
+def _encode(text: Any, encoding: Any) -> bytes:
+    """How Python 3 writes bytes in the protocols of Python 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError("bytes in another encoding than Latin 1")
+    return str(text).encode("latin1")
+
+
+_KNOWN = {
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
+    ("torch.storage", "_load_from_bytes"): _bytes,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("dnnlib.tflib.network", "Network"): Network,
+    ("dnnlib.util", "EasyDict"): _EasyDict,
+    ("numpy", "ndarray"): _NdArray,
+    ("numpy", "dtype"): _DType,
+    ("_codecs", "encode"): _encode,
+}
+for _numpy in ("numpy.core", "numpy._core"):
+    _KNOWN |= {
+        (f"{_numpy}.multiarray", "_reconstruct"): _array,
+        (f"{_numpy}.multiarray", "scalar"): _scalar,
+        (f"{_numpy}.numeric", "_frombuffer"): _frombuffer,
+    }
+
+
+class _Reader:
+    """A file that refuses to be read on once more than MOST_STRUCTURE bytes are not the numbers of tensors."""
+
+    def __init__(self, file: mmap.mmap):
+        self._file, self._left = file, MOST_STRUCTURE
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.count(len(data) if len(data) < BULK else 0)
+        return data
+
+    def readline(self) -> bytes:
+        data = self._file.readline()
+        self.count(len(data))
+        return data
+
+    def count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise pickle.UnpicklingError("it is larger than that of any model")
+
+
+class _Unpickler(Unpickler):
+    dispatch = dict(Unpickler.dispatch)
+
+    def __init__(self, file: mmap.mmap):
+        self._reader = _Reader(file)
+        super().__init__(self._reader)  # type: ignore[arg-type]
+        self.encoding = "latin1"  # of what Python 2 wrote
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _KNOWN.get((module, name)) or super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("a reference to something outside")
+
+    def load_frame(self) -> None:
+        """Count a frame: a piece of the pickle itself, of any length."""
+        super().load_frame()  # type: ignore[misc]
+        size = len(self._unframer.current_frame.getbuffer())  # type: ignore[attr-defined]
+        self._reader.count(size if size >= BULK else 0)
+
+    def load_bytearray8(self) -> None:
+        """As plain bytes, no more than the file has: Python's makes room for as much as is said."""
+        (size,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
+        self.append(self.read(size))  # type: ignore[attr-defined]
+
+    dispatch[pickle.FRAME[0]] = load_frame  # type: ignore[assignment]
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8  # type: ignore[assignment]

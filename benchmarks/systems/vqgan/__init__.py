@@ -1,0 +1,1 @@
+"""VQ-GAN (Esser et al., 2021)."""

@@ -1,0 +1,109 @@
+"""VQ-GAN (Esser et al., CVPR 2021) as the `VQModel` of diffusers, and the names of its tensors in taming-transformers.
+
+Images in [-1, 1] of any side that is a multiple of `stride`; the code is one map at that fraction of the side.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from benchmarks.systems.shared.library import diffusers
+
+
+@dataclass(frozen=True)
+class VQGANConfig:
+    """The fields of taming-transformers' yaml that decide the network; the defaults are f16 with 1,024 codes.
+
+    `resolution` is what it is trained at, and says on which level of the pyramid `attn_resolutions` are.
+    """
+
+    n_embed: int = 1024
+    embed_dim: int = 256
+    ch: int = 128
+    ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
+    num_res_blocks: int = 2
+    attn_resolutions: tuple[int, ...] = (16,)
+    resolution: int = 256
+    z_channels: int = 256
+    norm_groups: int = 32  # always, in taming-transformers
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a side for one code."""
+        return 2 ** (len(self.ch_mult) - 1)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(self.ch * factor for factor in self.ch_mult)
+
+    @property
+    def attends(self) -> tuple[bool, ...]:
+        """Of each level, the finest first, whether it has attention."""
+        return tuple(
+            self.resolution // 2**level in self.attn_resolutions
+            for level in range(len(self.ch_mult))
+        )
+
+
+def build(config: VQGANConfig, what: str) -> nn.Module:
+    """A VQModel with weights as they are drawn. Raises UserError, on behalf of `what`, without diffusers."""
+    down = ["AttnDownEncoderBlock2D" if has else "DownEncoderBlock2D" for has in config.attends]
+    up = ["AttnUpDecoderBlock2D" if has else "UpDecoderBlock2D" for has in config.attends[::-1]]
+    return diffusers(what).VQModel(
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+        block_out_channels=config.widths,
+        layers_per_block=config.num_res_blocks,
+        act_fn="silu",
+        latent_channels=config.z_channels,
+        vq_embed_dim=config.embed_dim,
+        num_vq_embeddings=config.n_embed,
+        norm_num_groups=config.norm_groups,
+        sample_size=config.resolution,
+    )
+
+
+# Of a name of diffusers, what is otherwise in taming-transformers' name, in this order.
+RENAMED = (
+    (r"\bdown_blocks\.", "down."),
+    (r"\bmid_block\.resnets\.0\.", "mid.block_1."),
+    (r"\bmid_block\.resnets\.1\.", "mid.block_2."),
+    (r"\bmid_block\.attentions\.0\.", "mid.attn_1."),
+    (r"\bresnets\.", "block."),
+    (r"\battentions\.", "attn."),
+    (r"\bdownsamplers\.0\.", "downsample."),
+    (r"\bupsamplers\.0\.", "upsample."),
+    (r"\bgroup_norm\.", "norm."),
+    (r"\bto_([qkv])\.", r"\1."),
+    (r"\bto_out\.0\.", "proj_out."),
+    (r"\bconv_shortcut\.", "nin_shortcut."),
+    (r"\bconv_norm_out\.", "norm_out."),
+)
+PROJECTION = re.compile(r"\.(to_[qkv]|to_out\.0)\.weight$")  # a 1 x 1 convolution there
+
+
+def their_name(name: str, levels: int) -> str:
+    """The name in taming-transformers of the tensor `name` of a VQModel with so many levels."""
+    for pattern, name_there in RENAMED:
+        name = re.sub(pattern, name_there, name)
+    # The levels of the decoder are counted from the finest there, and from the coarsest here.
+    return re.sub(r"\bup_blocks\.(\d+)\.", lambda found: f"up.{levels - 1 - int(found[1])}.", name)
+
+
+def their_tensors(network: nn.Module, levels: int) -> dict[str, Tensor]:
+    """The tensors of a VQModel under the names and in the shapes that they have in taming-transformers."""
+    return {
+        their_name(name, levels): value[..., None, None] if PROJECTION.search(name) else value
+        for name, value in network.state_dict().items()
+    }
+
+
+def our_tensors(state: dict[str, Tensor], names: Sequence[str], levels: int) -> dict[str, Tensor]:
+    """The tensors `names` of a VQModel, from those of taming-transformers."""
+    found = {name: state[their_name(name, levels)] for name in names}
+    return {
+        name: value[..., 0, 0] if PROJECTION.search(name) else value
+        for name, value in found.items()
+    }

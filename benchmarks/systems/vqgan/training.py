@@ -1,0 +1,208 @@
+"""The small VQ-GAN: `python -m diffae.train vqgan-portraits`.
+
+The paper's loss: absolute and perceptual distance, the codebook's two terms, and after some time a discriminator of patches with
+a hinge loss, weighed by the gradients at the last layer. The ratio of numbers in a code to numbers in an image is the paper's
+at 256 px. Otherwise: EfficientNet's distance for LPIPS, seen at 32 px; one optimiser for both players, with a clipped
+gradient, a rate that decays and a moving average; codes that nothing chooses become vectors of the batch.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from benchmarks.metrics import weights
+from benchmarks.metrics.features import resize
+from benchmarks.metrics.perceptual import effnet_distance, normalised_distance
+from benchmarks.systems.shared import codebook
+from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.vqgan.network import VQGANConfig, build
+from diffae.train.images import Images
+from diffae.train.types import Adam, Loss
+from reports.records.metrics import EFFNET
+
+USAGE = 0.99  # decay of how often a code is chosen
+DEAD = 0.05  # vectors a step below which a code begins anew
+
+
+# ----------------------------------------------------------------------------------------------
+# The critics (paper, Section 3.1): a perceptual distance that is cheap enough to train by, and pix2pix's discriminator of
+# patches (Isola et al., 2017)
+
+SEEN_AT = 32  # px; the metric looks at 128 px, which takes sixteen times as long
+
+
+class Eye:
+    """EfficientNet-lite0's distance between images N x 3 x S x S in [-1, 1], with gradients: the mean over images."""
+
+    def __init__(self, device: torch.device | str):
+        path = weights.load_path(EFFNET, None, allow_unknown=False)
+        self.network = effnet_distance(path, torch.device(device)).module.network
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        with torch.autocast(
+            a.device.type, enabled=False
+        ):  # its depthwise convolutions are faster so
+            with torch.no_grad():
+                sought = self._stages(b.float())
+            pairs = zip(self._stages(a.float()), sought, strict=True)
+            return torch.stack([normalised_distance(*pair) for pair in pairs]).mean()
+
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        large = resize(images, SEEN_AT).contiguous(memory_format=torch.channels_last)
+        return self.network.forward_intermediates(large, intermediates_only=True)  # type: ignore[operator, union-attr]
+
+
+class Patches(nn.Sequential):
+    """A number for each patch of an image, high where it is real: two halvings of the side, groups instead of batch norms."""
+
+    def __init__(self, channels: int):
+        super().__init__(
+            nn.Conv2d(3, channels, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False),
+            nn.GroupNorm(8, 2 * channels),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * channels, 4 * channels, 4, 1, 1, bias=False),
+            nn.GroupNorm(8, 4 * channels),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * channels, 1, 4, 1, 1),
+        )
+
+    def without_learning(self, images: Tensor) -> Tensor:
+        """The same numbers, with gradients to the images only."""
+        state = {name: value.detach() for name, value in self.named_parameters()}
+        return functional_call(self, state, (images,))
+
+
+def hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's loss: 1/2 (relu(1 - real) + relu(1 + fake))."""
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+
+
+def balanced(
+    image: Tensor, last: Tensor, reconstruction: Tensor, adversarial: Tensor, weight: float
+) -> Tensor:
+    """A scalar with the value and the gradient of `reconstruction` + w `adversarial`, both of `image`, where
+
+        w = weight |d reconstruction / d last| / (|d adversarial / d last| + 1e-4)
+
+    (eq. 7) with `last` the weights of the last layer. The gradients of the two losses are taken once, with respect
+    to the image.
+    """
+    by_loss = [
+        torch.autograd.grad(loss, image, retain_graph=True)[0]
+        for loss in (reconstruction, adversarial)
+    ]
+    sizes = [
+        torch.autograd.grad(image, last, grad, retain_graph=True)[0].float().norm()
+        for grad in by_loss
+    ]
+    w = weight * (sizes[0] / (sizes[1] + 1e-4)).clamp(max=1e4)
+    grad = (by_loss[0] + w.to(by_loss[0]) * by_loss[1]).detach()
+    value = (reconstruction + w * adversarial).detach()
+    towards = (image * grad).sum()
+    return value + towards - towards.detach()
+
+
+class Learner(nn.Module):
+    """Both players, how many steps they have taken, and how often each code is chosen: the training's state."""
+
+    steps: Tensor
+    usage: Tensor
+
+    def __init__(self, config: VQGANConfig, channels: int):
+        super().__init__()
+        self.network: Any = build(config, "the preset vqgan-portraits")
+        self.critic = Patches(channels)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer("usage", torch.zeros(config.n_embed))
+
+    def forward(self, x: Tensor, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Reconstructions, and the codebook's loss (|sg(z) - e|^2 + 0.25 |z - sg(e)|^2, means)."""
+        z = self.network.encode(x).latents.float()
+        table = self.network.quantize.embedding.weight
+        indices = codebook.nearest(z.detach(), table.detach())
+        self._begin_anew(z.detach().movedim(1, -1).flatten(0, 2), indices, noise)
+        vectors = codebook.look_up(indices, table)
+        loss = F.mse_loss(vectors, z.detach()) + 0.25 * F.mse_loss(z, vectors.detach())
+        through = z + (vectors - z).detach()
+        return self.network.decode(through, force_not_quantize=True).sample.float(), loss
+
+    @torch.no_grad()
+    def _begin_anew(self, vectors: Tensor, indices: Tensor, noise: np.random.Generator) -> None:
+        """Count who was chosen; codes that hardly ever are become vectors of this batch."""
+        if not torch.isfinite(vectors).all():
+            return  # the step will not be taken
+        count = torch.bincount(indices.flatten(), minlength=len(self.usage))
+        self.usage.lerp_(count.float(), 1 - USAGE)
+        dead = self.usage < DEAD
+        chosen = torch.from_numpy(noise.integers(len(vectors), size=len(dead))).to(vectors.device)
+        self.network.quantize.embedding.weight[dead] = vectors[chosen][dead]
+        self.usage[dead] = 1.0
+
+
+def loss_of(learner: Learner, data: Images, eye: Eye, weights: dict[str, float]) -> Loss:
+    last = learner.network.decoder.conv_out.weight
+    start = weights["discriminator_start"]
+
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+        x = data.batch(indices, noise)
+        found, of_codes = learner(x, noise)
+        distance = F.l1_loss(found, x) + weights["perceptual"] * eye(found, x)
+        learner.steps += 1
+        if int(learner.steps) <= start:
+            return distance + weights["codebook"] * of_codes + 0 * _of_all(learner.critic)
+        fooled = -learner.critic.without_learning(found).float().mean()
+        generator = balanced(found, last, distance, fooled, weights["discriminator"])
+        critic = hinge(learner.critic(x).float(), learner.critic(found.detach()).float())
+        return generator + weights["codebook"] * of_codes + critic
+
+    return loss
+
+
+def _of_all(network: nn.Module) -> Tensor:
+    """A scalar of all parameters, so that each has a gradient, of nothing, before its time."""
+    return torch.stack([parameter.sum() for parameter in network.parameters()]).sum()
+
+
+def train(stages: Stages) -> nn.Module:
+    preset, device = stages.preset, stages.data.device
+    learner = Learner(preset.config, int(preset.weights["discriminator_channels"])).to(device)
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = preset.schedules["autoencoder"].steps
+    weights = preset.weights | {
+        "discriminator_start": preset.weights["discriminator_start"] * steps
+    }
+    loss = loss_of(learner, stages.data, Eye(device), weights)
+    stages.fit("autoencoder", learner, loss, Adam(betas=(0.5, 0.9)))
+    return learner.network
+
+
+PRESET = SmallPreset(
+    "vqgan-portraits",
+    "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
+    VQGANConfig(
+        n_embed=512,
+        embed_dim=16,
+        ch=24,
+        ch_mult=(1, 2, 2),
+        num_res_blocks=1,
+        attn_resolutions=(8,),
+        resolution=32,
+        z_channels=16,
+        norm_groups=8,
+    ),
+    {"autoencoder": schedule(32_000, 32, 8e-4, 2_000, ema_decay=0.998, bfloat16=True)},
+    train,
+    weights={
+        "perceptual": 1.0,
+        "codebook": 1.0,
+        "discriminator": 0.75,
+        "discriminator_start": 0.4,  # of the steps
+        "discriminator_channels": 32.0,
+    },
+)

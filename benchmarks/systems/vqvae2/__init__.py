@@ -1,0 +1,1 @@
+"""VQ-VAE-2 (Razavi et al., 2019)."""

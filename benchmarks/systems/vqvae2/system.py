@@ -1,0 +1,107 @@
+"""VQ-VAE-2 as a system: `vqvae_560.pt` of rosinality's, or a folder of ours."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from benchmarks.runtime.precision import full_precision
+from benchmarks.systems.protocol.base import Code, several
+from benchmarks.systems.protocol.parts import Semantic
+from benchmarks.systems.shared import containers
+from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.quantised import Quantised, map_of
+from benchmarks.systems.vqvae2.network import STRIDE, VQVAE2, VQVAE2Config
+
+# How the residual blocks skip: as when the public weights were trained, or as their code is since January 2021.
+OPTIONS = {"block": ("relu-skip", "input-skip")}
+
+
+class VQVAE2System(Opened, Quantised):
+    """VQ-VAE-2: two maps of codes from two codebooks (rosinality's checkpoints)"""
+
+    name, title, stride = "vqvae2", "VQ-VAE2", STRIDE
+
+    choices, example, config_class = OPTIONS, "vqvae_560.pt", VQVAE2Config
+
+    def _read(self, path: Path) -> tuple[VQVAE2Config, dict[str, Tensor]]:
+        """Of a bare state dict."""
+        with containers.opened(path) as file:
+            named = containers.entries(file.content)
+            state = {name.removeprefix("module."): value for name, value in named.items()}
+            if "quantize_t.embed" not in state:
+                containers.refuse_other_kind(file.content, path, "vqvae2", "quantize_t.embed")
+            tensors = containers.take(file, state, path)
+        return _config(tensors, path), tensors
+
+    def _build(self, config: VQVAE2Config) -> VQVAE2:
+        return VQVAE2(config, self.options["block"] == "relu-skip")
+
+    def _count(self, config: VQVAE2Config) -> None:
+        """As the paper counts: the numbers of the vectors of both maps, at the size that it was trained at."""
+        side = config.image_size // STRIDE
+        places = side**2 + (2 * side) ** 2
+        self.image_size = config.image_size
+        self.latent_dim = places * config.embed_dim
+        self.code_bits = places * math.log2(config.n_embed)
+        self.semantic_parts = (map_of(config.embed_dim), map_of(config.embed_dim))
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**super().describe(), **self.options}
+
+    def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
+        with full_precision():  # anything less chooses other codes
+            return self.model.encode(self._fits(images).to(self.device))
+
+    def decode_indices(self, indices: tuple[Tensor, Tensor]) -> Tensor:
+        """Images of codes' numbers (top, bottom)."""
+        top, bottom = (level.to(self.device) for level in indices)
+        return self.decode(Code(self.model.vectors(top, bottom)))
+
+    @property
+    def codebooks(self) -> Mapping[str, int]:
+        n = self.model.config.n_embed
+        return {"top": n, "bottom": n}
+
+    def tokens(self, code: Code) -> tuple[Tensor, ...]:
+        books = (self.model.quantize_t, self.model.quantize_b)
+        maps = several(code.semantic, "two maps")
+        return tuple(
+            book.indices(one.to(self.device)) for book, one in zip(books, maps, strict=True)
+        )
+
+    def encode_semantic(self, images: Tensor) -> Semantic:
+        return self.model.vectors(*self.indices(images))
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        top, bottom = (level.to(self.device) for level in several(code.semantic, "two maps"))
+        return self.model.decode(top, bottom).clamp(-1, 1)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"VQ-VAE-2": self.model}
+
+
+def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
+    """The widths of the network, as its tensors have them. What does not fit them is named when they are given."""
+    blocks = {
+        int(found[1])
+        for name in tensors
+        if (found := re.fullmatch(r"enc_b\.blocks\.(\d{1,2})\.conv\.1\.weight", name))
+    }
+    inner_name = f"enc_b.blocks.{min(blocks, default=5)}.conv.1.weight"
+    names = {"quantize_t.embed": 2, "enc_b.blocks.4.weight": 4, inner_name: 4}
+    embed, channel, inner = (
+        containers.shape_of(tensors, name, axes, path, "a VQ-VAE-2 of rosinality's")
+        for name, axes in names.items()
+    )
+    return VQVAE2Config(
+        channel=channel[0],
+        res_blocks=len(blocks),
+        res_channel=inner[0],
+        embed_dim=embed[0],
+        n_embed=embed[1],
+    )

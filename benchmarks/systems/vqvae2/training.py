@@ -1,0 +1,106 @@
+"""The small VQ-VAE-2: `python -m diffae.train vqvae2-portraits`.
+
+The loss of the public code: mean squared error, 0.25 of the distance of the encoder's maps from their codes, and codes that
+are moving averages. The ratio of numbers in a code to numbers in an image is the paper's. Otherwise: narrower, a
+rate that decays, dead codes that begin anew.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
+from diffae.train.images import Images
+from diffae.train.types import Loss
+
+# ----------------------------------------------------------------------------------------------
+# How codebooks learn: by moving averages of the vectors that chose each code, and dead codes begin anew (van den Oord et al.,
+# "Neural discrete representation learning", 2017, Appendix A.1)
+
+DECAY, SMOOTHING = 0.99, 1e-5
+DEAD = 0.05  # vectors a step that choose a code, on average, below which it begins anew
+
+
+class Quantised(NamedTuple):
+    """Code vectors N x C x h x w with the gradient of what they stand for, and how far they are from it."""
+
+    vectors: Tensor
+    error: Tensor
+
+
+def quantise(codebook: Codebook, maps: Tensor, noise: np.random.Generator) -> Quantised:
+    """The nearest codes of `maps`, which the codebook learns from on the way.
+
+    `error` is the mean of (sg(code) - map)^2, what commits the encoder; the gradient goes through as if nothing
+    was rounded.
+    """
+    maps = maps.float()
+    indices = codebook.indices(maps.detach())
+    vectors = codebook.vectors(indices)
+    learn(codebook, maps.detach().movedim(1, -1).flatten(0, 2), indices.flatten(), noise)
+    error = (vectors - maps).square().mean()
+    return Quantised(maps + (vectors - maps).detach(), error)
+
+
+@torch.no_grad()
+def learn(codebook: Codebook, vectors: Tensor, indices: Tensor, noise: np.random.Generator) -> None:
+    """Move the codes towards the `vectors` M x C that chose them, `indices` M:
+
+        N <- 0.99 N + 0.01 count,   m <- 0.99 m + 0.01 sum,   code = m / N
+
+    with N smoothed as in the authors' code. Then codes that hardly anything chooses become vectors of this batch, drawn
+    by `noise`, which the paper's two million images make unnecessary. All of it is in the buffers' own memory, as the
+    state of a training wants it.
+    """
+    if not torch.isfinite(vectors).all():
+        return  # the step will not be taken
+    count = torch.bincount(indices, minlength=codebook.embed.shape[1]).float()
+    total = torch.zeros_like(codebook.embed.T).index_add_(0, indices, vectors).T
+    codebook.cluster_size.lerp_(count, 1 - DECAY)
+    codebook.embed_avg.lerp_(total, 1 - DECAY)
+    _begin_anew(codebook, vectors, noise)
+    whole = codebook.cluster_size.sum()
+    smoothed = (codebook.cluster_size + SMOOTHING) / (whole + len(count) * SMOOTHING) * whole
+    codebook.embed.copy_(codebook.embed_avg / smoothed)
+
+
+def _begin_anew(codebook: Codebook, vectors: Tensor, noise: np.random.Generator) -> None:
+    dead = codebook.cluster_size < DEAD
+    chosen = torch.from_numpy(noise.integers(len(vectors), size=len(dead))).to(vectors.device)
+    codebook.cluster_size[dead] = 1.0
+    codebook.embed_avg[:, dead] = vectors[chosen].T[:, dead]
+
+
+def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:
+    def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
+        x = data.batch(indices, noise)
+        fine = network.enc_b(x)
+        before = network.quantize_conv_t(network.enc_t(fine))
+        top = quantise(network.quantize_t, before, noise)
+        before = network.before_bottom(fine, top.vectors)
+        bottom = quantise(network.quantize_b, before, noise)
+        found = network.decode(top.vectors, bottom.vectors).float()
+        return F.mse_loss(found, x) + commitment * (top.error + bottom.error)
+
+    return loss
+
+
+def build(stages: Stages) -> nn.Module:
+    preset = stages.preset
+    network = VQVAE2(preset.config).to(stages.data.device)
+    stages.fit("autoencoder", network, loss_of(network, stages.data, preset.weights["commitment"]))
+    return network
+
+
+PRESET = SmallPreset(
+    "vqvae2-portraits",
+    "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
+    VQVAE2Config(channel=64, res_blocks=2, res_channel=32, image_size=32),
+    {"autoencoder": schedule(300_000, 64, 1e-3, 8_000, ema_decay=0.995, bfloat16=True)},
+    build,
+    weights={"commitment": 0.25},
+)

@@ -1,0 +1,1 @@
+"""Checkpoints: a folder of ours, the authors' files, and the packaged models."""

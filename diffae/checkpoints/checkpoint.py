@@ -1,0 +1,184 @@
+"""Checkpoints: a folder with `model.safetensors` and `config.json`, or a file of the authors'.
+
+Nothing in either is ever executed.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from diffae.checkpoints.official import OfficialCheckpoint
+from diffae.checkpoints.packaged import CONFIG, PACKAGED, packaged_names
+from diffae.checkpoints.trained_on import TrainedOn
+from diffae.checkpoints.trained_on import read as trained_on_record
+from diffae.networks.config import ModelConfig, read_config
+from diffae.system.errors import UserError, name_all
+from diffae.system.files import file_size
+
+WEIGHTS = "model.safetensors"
+OFFICIAL = "last.ckpt"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
+LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
+UNREAD = torch.empty(0)  # in the place of a tensor that is not part of the model
+
+
+class Folder:
+    """A checkpoint of ours."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = read_config(path / CONFIG)
+
+    def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
+        """The tensors of the file by name; those that are not `expected` are named and not read."""
+        file = self.path / WEIGHTS
+        try:
+            with safe_open(file, "pt") as opened:
+                names = list(opened.keys())
+            wanted = set(expected)
+            read = _read_tensors(file, [name for name in names if name in wanted])
+            return {name: read.get(name, UNREAD) for name in names}
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{file}: not readable as safetensors ({error}); copy or download it again"
+            ) from None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over configuration and weights: what a cached result of this model is filed under."""
+        digest = hashlib.sha256()
+        for name in (CONFIG, WEIGHTS):
+            with open(self.path / name, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+
+def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
+    """A folder of ours, the authors' `last.ckpt` (or the folder that holds it), or a packaged name.
+
+    A bare name that is that of a packaged model means the packaged model, whatever lies in the current folder;
+    `./portraits` is a folder. A `Path`, which knows no "./", is a folder where that holds a checkpoint. The
+    configuration is read, the weights are not. Raises UserError.
+    """
+    place = Path(path)
+    if str(path) in packaged_names() and not (isinstance(path, Path) and _holds_checkpoint(place)):
+        return Folder(PACKAGED / str(path))
+    if not place.exists():
+        raise UserError(
+            f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' "
+            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'}){of_hub(path)}"
+        )
+    if place.name in (WEIGHTS, CONFIG):
+        place = place.parent
+    if not place.is_dir():
+        file_size(place)  # a pipe would be waited for
+        return OfficialCheckpoint(place)
+    if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
+        return OfficialCheckpoint(place / OFFICIAL)
+    if not _holds_checkpoint(place):
+        raise UserError(
+            f"{path}: not a checkpoint: it must be a folder with {WEIGHTS} and {CONFIG}, or the authors' "
+            f"{OFFICIAL}"
+        )
+    return Folder(place)
+
+
+def of_hub(path: str | Path) -> str:
+    """What to do with the name of a model on the Hugging Face Hub, which is no folder here; "" if it is not like one."""
+    match = re.fullmatch(r"[\w-][\w.-]*/([\w-][\w.-]*)", str(path))
+    if match is None:
+        return ""
+    return f"; of a model on the Hub, its folder: hf download {path} --local-dir {match[1]}, then --ckpt {match[1]}"
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (WEIGHTS, CONFIG))
+
+
+def trained_on(path: str | Path) -> TrainedOn | None:
+    """What a checkpoint was trained on, None where that is not recorded (as in the authors' files).
+
+    Takes what `open_checkpoint` takes. Raises UserError if there is no such checkpoint or its record is damaged.
+    """
+    found = open_checkpoint(path)
+    return trained_on_record(found.path) if isinstance(found, Folder) else None
+
+
+def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, in memory of torch's own.
+
+    How a kernel rounds may depend on how its weights are aligned, which a mapped file leaves to chance. The file
+    is opened anew after each GROUP of bytes, so that the pages of those before do not stay in memory beside
+    their copies.
+    """
+    tensors: dict[str, Tensor] = {}
+    remaining = list(names)
+    while remaining:
+        size = 0
+        with safe_open(file, "pt") as opened:
+            while remaining and size < GROUP:
+                name = remaining.pop()
+                tensors[name] = opened.get_tensor(name).clone()
+                size += tensors[name].nbytes
+    return tensors
+
+
+def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
+    """Give `model` (which may be on the meta device) the weights, in float32. Strict: every fault is named."""
+    expected = model.state_dict()
+    state = found.weights(expected)
+    check_state(state, expected, str(found.path))
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+
+
+def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
+    """Raise UserError naming the tensors that are missing, left over, misshapen or not finite.
+
+    A number too large for float32 is not finite there; whole numbers are no weights.
+    """
+    shared = state.keys() & expected.keys()
+    floats = {name for name in shared if state[name].dtype in FLOATS}
+    faults = {
+        "missing": sorted(expected.keys() - state.keys()),
+        "not part of the model": sorted(state.keys() - expected.keys()),
+        "of another shape": sorted(k for k in shared if state[k].shape != expected[k].shape),
+        "of another dtype than float16, bfloat16, float32 or float64": sorted(shared - floats),
+        "not finite": sorted(k for k in floats if not torch.isfinite(state[k].float()).all()),
+    }
+    faults[f"of more than {LARGEST:g}, with which float32 cannot compute"] = sorted(
+        k for k in floats - set(faults["not finite"]) if (state[k].float().abs() > LARGEST).any()
+    )
+    if text := name_all(faults):
+        raise UserError(f"{source}: tensors {text}")
+
+
+def write_tensors(
+    tensors: dict[str, Tensor], path: Path, notes: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all, with the permissions of any new file: safetensors makes it the owner's
+    alone."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, notes)
+        partial.chmod(mode & 0o777)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype) -> None:
+    """Write the two files of a checkpoint, the weights last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
+    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    write_tensors(state, folder / WEIGHTS)

@@ -1,0 +1,306 @@
+"""The authors' checkpoints: what Lightning 1.4.5 wrote for github.com/phizaz/diffae, read without Lightning.
+
+    last.ckpt of an image model    model.*, ema_model.*, x_T; with a latent DDIM also conds_mean, conds_std
+    last.ckpt of a classifier      classifier.*, ema_classifier.*, conds_mean, conds_std
+
+Everything that samples or encodes uses the EMA copy (`ema_model`), and only that copy is read. A latent
+checkpoint holds its autoencoder's weights and statistics: no other file is needed. The classifier is the
+opposite: its EMA still holds 39 % of its random start, so the raw copy is the one to use.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from diffae.checkpoints.torch_file import StoredTensor, TorchFile
+from diffae.networks.config import (
+    ARCHITECTURES,
+    AUTOENCODER,
+    DDIM_BASELINE,
+    LatentConfig,
+    ModelConfig,
+)
+from diffae.networks.latent_net import LatentNet
+from diffae.networks.unet import SemanticEncoder, UNet
+from diffae.system.errors import UserError, name_all
+
+EMA = "ema_model."
+_RAW = "model."
+_ATTENTION_RESOLUTION = 16  # net_attn of every configuration of theirs
+
+Shapes = Mapping[str, torch.Size]
+
+
+def _official_name(name: str) -> str:
+    """The name of one of our tensors in the authors' `last.ckpt`.
+
+    The latent net's `linear_emb` is registered twice there; of the two names the later one, `cond_layers.1`,
+    decides what their code loads.
+    """
+    if name in ("z_mean", "z_std"):
+        return name.replace("z_", "conds_")
+    return EMA + name.removeprefix("unet.").replace(".linear_emb.", ".cond_layers.1.")
+
+
+class OfficialCheckpoint:
+    """The `last.ckpt` of an image model: its configuration, and its EMA weights under our names."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._tensors = _state_dict(path)
+        if not any(name.startswith(EMA) for name in self._tensors):
+            what = "a classifier (diffae.checkpoints.official.read_classifier reads it)"
+            if "classifier.weight" not in self._tensors:
+                what = f"no tensor named {EMA}*"
+            raise UserError(f"{path}: not an image model of the authors': it holds {what}")
+        self.config = infer_config({name: t.shape for name, t in self._tensors.items()}, path)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file: what a cached result of this model is filed under."""
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
+        """The tensors that we call by the names in `expected`."""
+        names = {name: _official_name(name) for name in expected}
+        with TorchFile(self.path) as file:
+            return {ours: file.read(self._tensors[theirs]) for ours, theirs in names.items()}
+
+
+def _state_dict(path: Path) -> dict[str, StoredTensor]:
+    with TorchFile(path) as file:
+        content = file.content
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: not a Lightning checkpoint: it has no state_dict")
+    tensors = {k: v for k, v in state.items() if isinstance(k, str) and isinstance(v, StoredTensor)}
+    if len(tensors) != len(state):
+        odd = next(str(k) for k in state if k not in tensors)
+        raise UserError(f"{path}: state_dict holds {odd:.80}, which is not a tensor")
+    return tensors
+
+
+# ----------------------------------------------------------------------------------------------
+# From names and shapes to a configuration
+
+
+def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
+    """The configuration of a state dict of the authors'.
+
+    Raises UserError naming the tensors that are missing, left over or misshapen.
+    """
+    guesses = [_guess(shapes, source)]
+    if _fault_count(guesses[0], shapes):
+        # One damaged tensor must not make all others look wrong: the nearest released model names it.
+        guesses += [c for c in ARCHITECTURES.values() if c not in guesses]
+    best = min(guesses, key=lambda config: _fault_count(config, shapes))
+    if text := name_all(_faults(best, shapes)):
+        raise UserError(f"{source}: tensors {text}")
+    return best
+
+
+def _fault_count(config: ModelConfig, shapes: Shapes) -> int:
+    return sum(len(names) for names in _faults(config, shapes).values())
+
+
+def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
+    expected = expected_shapes(config)
+    found = {n: s for n, s in shapes.items() if not n.startswith(_RAW) and n != "x_T"}
+    return {
+        "missing": sorted(expected.keys() - found.keys()),
+        "not part of the model": sorted(found.keys() - expected.keys()),
+        "of another shape": [
+            f"{n} {list(found[n])} instead of {list(expected[n])}"
+            for n in sorted(expected.keys() & found.keys())
+            if found[n] != expected[n]
+        ],
+    }
+
+
+@cache
+def expected_shapes(config: ModelConfig) -> Shapes:
+    """Every tensor that a `last.ckpt` of this configuration holds, beside the raw copy and `x_T`."""
+    with torch.device("meta"):
+        parts = nn.ModuleDict({"unet": UNet(config)})
+        if config.encoder_channel_mult:
+            parts["encoder"] = SemanticEncoder(config)
+        if config.latent:
+            parts["latent_net"] = LatentNet(config.latent, config.z_channels)
+    shapes = {}
+    for ours, tensor in parts.state_dict().items():
+        theirs = _official_name(ours)
+        for name in (theirs, theirs.replace(".cond_layers.1.", ".linear_emb.")):
+            shapes[name] = tensor.shape
+    if config.latent:
+        shapes |= dict.fromkeys(("conds_mean", "conds_std"), torch.Size((1, config.z_channels)))
+    return MappingProxyType(shapes)
+
+
+def _guess(shapes: Shapes, source: Path | str) -> ModelConfig:
+    bare = {n.removeprefix(EMA): s for n, s in shapes.items() if n.startswith(EMA)}
+    model_channels = _most_common(bare, r"time_embed\.(time_embed\.)?0\.weight", 1, source)
+    blocks_per_level = _blocks_per_level(bare)
+    mults = {
+        part: _channel_mult(bare, part, blocks_per_level, model_channels)
+        for part in ("", "encoder.")
+    }
+    blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
+    attended = sorted({block // blocks_per_level for block in blocks})
+    image_size = _image_size(shapes, attended, source)
+    autoencoder = bool(mults["encoder."])
+    embed_channels = _most_common(bare, r".*\.emb_layers\.1\.weight", 1, source)
+    z_channels = 512
+    if autoencoder:
+        z_channels = _most_common(bare, r".*\.cond_emb_layers\.1\.weight", 1, source)
+    try:
+        return ModelConfig(
+            AUTOENCODER if autoencoder else DDIM_BASELINE,
+            image_size,
+            model_channels,
+            mults[""],
+            mults["encoder."],
+            embed_channels=embed_channels,
+            z_channels=z_channels,
+            num_res_blocks=blocks_per_level - 1,
+            attention_resolutions=tuple(image_size >> level for level in attended),
+            latent=_guess_latent(bare, source),
+        )
+    except UserError as error:
+        raise UserError(f"{source}: not a network of the authors': {error}") from None
+
+
+def _guess_latent(bare: Shapes, source: Path | str) -> LatentConfig | None:
+    layers = _indices(bare, r"latent_net\.layers\.(\d{1,3})\.")
+    if not layers:
+        return None
+    return LatentConfig(
+        num_layers=len(layers),
+        hidden_channels=_most_common(bare, r"latent_net\.layers\.\d+\.norm\.weight", 0, source),
+        time_channels=_most_common(bare, r"latent_net\.time_embed\.0\.weight", 1, source),
+    )
+
+
+def _most_common(bare: Shapes, pattern: str, dim: int, source: Path | str) -> int:
+    """What most tensors of this name say, so that one damaged tensor does not decide."""
+    named = (s for n, s in bare.items() if re.fullmatch(pattern, n))
+    votes = Counter(s[dim] for s in named if len(s) > dim and s[dim] > 0)
+    if not votes:
+        raise UserError(f"{source}: tensors missing: {EMA}{pattern} (as a regular expression)")
+    return votes.most_common(1)[0][0]
+
+
+def _indices(names: Iterable[str], pattern: str) -> list[int]:
+    return sorted({int(m[1]) for n in names if (m := re.match(pattern, n))})
+
+
+def _blocks_per_level(bare: Shapes) -> int:
+    """Of an output level: one more than its num_res_blocks. Its last block also holds the ResBlock that
+    doubles the resolution."""
+    ups = _indices(bare, r"output_blocks\.(\d{1,3})\.[12]\.in_layers\.")
+    return ups[0] + 1 if ups else 3
+
+
+def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) -> tuple[int, ...]:
+    """The width of each level, from the bias of its first convolution."""
+    count = len(_indices(bare, rf"{re.escape(part)}input_blocks\.(\d{{1,3}})\."))
+    mults = []
+    for level in range(-(-count // per_level)):
+        blocks = range(level * per_level + 1, (level + 1) * per_level)
+        names = (
+            f"{part}input_blocks.{i}.0.in_layers.2.{w}" for i in blocks for w in ("weight", "bias")
+        )
+        votes = Counter(bare[n][0] for n in names if n in bare and len(bare[n]))
+        mults.append(max(1, votes.most_common(1)[0][0] // model_channels) if votes else 1)
+    return tuple(mults)
+
+
+def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
+    """From the noise of the authors' sample grids, or from where the attention at 16 x 16 stands."""
+    x_T = shapes.get("x_T")
+    if x_T is not None and len(x_T) == 4 and x_T[2] == x_T[3] and x_T[3] > 0:
+        return int(x_T[3])
+    if not attended:
+        raise UserError(f"{source}: tensors missing: x_T, which tells the size of the images")
+    return _ATTENTION_RESOLUTION << attended[0]
+
+
+# ----------------------------------------------------------------------------------------------
+# Their other files
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Linear attribute classifiers on normalised z_sem: logits = (z - z_mean) / z_std @ weight.T + bias.
+
+    `weight` is 40 x d with one row per CelebA attribute in CelebA's (alphabetical) order, `bias` 40,
+    `z_mean` and `z_std` 1 x d.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    z_mean: Tensor
+    z_std: Tensor
+
+
+def read_classifier(path: Path) -> Classifier:
+    """The raw classifier of an `*_autoenc_cls` checkpoint (the file, or the folder of its `last.ckpt`).
+
+    Raises UserError naming what is missing, left over, misshapen or not finite.
+    """
+    path = path / "last.ckpt" if path.is_dir() else path
+    tensors = _state_dict(path)
+    names = ("classifier.weight", "classifier.bias", "conds_mean", "conds_std")
+    if missing := [name for name in names if name not in tensors]:
+        raise UserError(f"{path}: not a classifier of the authors': it lacks {', '.join(missing)}")
+    copies = ("ema_classifier.weight", "ema_classifier.bias")
+    if extra := sorted(tensors.keys() - {*names, *copies}):
+        raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
+    with TorchFile(path) as file:
+        weight, bias, mean, std = (file.read(tensors[name]).float() for name in names)
+    if (
+        weight.ndim != 2
+        or bias.shape != weight.shape[:1]
+        or {mean.numel(), std.numel()} != {weight.shape[1]}
+    ):
+        shapes = ", ".join(f"{name} {list(tensors[name].shape)}" for name in names)
+        raise UserError(f"{path}: shapes do not fit together: {shapes}")
+    _refuse_infinite(path, dict(zip(names, (weight, bias, mean, std), strict=True)))
+    return Classifier(weight, bias, mean.reshape(1, -1), std.reshape(1, -1))
+
+
+@dataclass(frozen=True)
+class Latents:
+    """z_sem of the authors' training images: `z` N x d, not normalised; `z_mean` and `z_std` 1 x d."""
+
+    z: Tensor
+    z_mean: Tensor
+    z_std: Tensor
+
+
+def read_latents(path: Path) -> Latents:
+    """A `latent.pkl`. Raises UserError naming what is missing, misshapen or not finite."""
+    names = ("conds", "conds_mean", "conds_std")
+    with TorchFile(path) as file:
+        content = file.content if isinstance(file.content, dict) else {}
+        stored = [t for name in names if isinstance(t := content.get(name), StoredTensor)]
+        if len(stored) < len(names):
+            raise UserError(f"{path}: not a latent.pkl: it must hold {', '.join(names)}")
+        z, mean, std = (file.read(tensor).float() for tensor in stored)
+    if z.ndim != 2 or {mean.numel(), std.numel()} != {z.shape[1]}:
+        shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in zip(names, stored, strict=True))
+        raise UserError(f"{path}: shapes do not fit together: {shapes}")
+    _refuse_infinite(path, dict(zip(names, (z, mean, std), strict=True)))
+    return Latents(z, mean.reshape(1, -1), std.reshape(1, -1))
+
+
+def _refuse_infinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")

@@ -1,0 +1,271 @@
+"""Read what `torch.save` wrote, without running anything that is in it.
+
+A file of torch.save is a zip archive: a pickle that describes objects, and the bytes of each storage (before
+PyTorch 1.6: five pickles, then the storages; torch_file_legacy.py). A pickle may name any function of any package to
+be called on loading. The unpickler here knows tensors, ordered dictionaries and the attributes of an
+`argparse.Namespace`, and nothing else: every other name becomes a stand-in that takes anything and does
+nothing. Tensors stay on disk until they are asked for.
+
+It is Python's own unpickler in Python: the one in C makes room for whatever number a file says that it will
+memorise, 1 GB for a file of 139 bytes. A released file of theirs takes it a tenth of a second.
+"""
+
+import io
+import pickle
+import zipfile
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffae.system.errors import UserError, reason
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+MOST_PICKLE = 1 << 23  # bytes; what they describe may take some seventy times as much memory
+
+
+def refuse_state(*_: Any) -> None:
+    """A pickle may set attributes of what it has built; no file of torch.save does that to a tensor."""
+    raise pickle.UnpicklingError("it changes a tensor after building it")
+
+
+@dataclass(frozen=True)
+class Storage:
+    key: str
+    dtype: torch.dtype
+    numel: int
+
+    __setstate__ = refuse_state
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that is still on disk."""
+
+    storage: Storage
+    offset: int
+    shape: torch.Size
+    stride: tuple[int, ...]
+
+    __setstate__ = refuse_state
+
+
+class _StandIn:
+    """In the place of every class and function that is not needed: takes anything, does nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> "_StandIn":
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __call__(self, *_: Any, **__: Any) -> "_StandIn":
+        return self
+
+    def __setstate__(self, _: Any) -> None: ...
+    def __setitem__(self, _: Any, __: Any) -> None: ...
+    def append(self, _: Any) -> None: ...
+    def extend(self, _: Any) -> None: ...
+    def add(self, _: Any) -> None: ...
+
+
+class Arguments(_StandIn):
+    """In the place of an `argparse.Namespace`: its attributes by name, with which some trainings say their settings."""
+
+    values: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.values = {str(name): value for name, value in state.items()}
+
+
+class Unpickler(pickle._Unpickler):
+    # The one opcode that makes room for as much as a file says; torch.save writes none of it.
+    dispatch = {k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]}
+
+    def __init__(self, data: IO[bytes]):
+        super().__init__(data)
+        self._stand_ins: dict[tuple[str, str], type] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        known: dict[tuple[str, str], Any] = {
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+            ("collections", "OrderedDict"): OrderedDict,
+            ("argparse", "Namespace"): Arguments,
+        }
+        if (module, name) in known:
+            return known[module, name]
+        if module in ("torch", "torch.storage") and name in _DTYPES:
+            return _DTYPES[name]
+        if (module, name) not in self._stand_ins:
+            title = name.rpartition(".")[2] or "unnamed"
+            self._stand_ins[module, name] = type(title, (_StandIn,), {})
+        return self._stand_ins[module, name]
+
+    def persistent_load(self, pid: Any) -> Storage:
+        kind, dtype, key, _device, numel = pid
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or "/" in str(key):
+            raise pickle.UnpicklingError(f"unknown reference {pid!r:.100}")
+        return Storage(str(key), dtype, int(numel))
+
+
+def inert(function: Function) -> Function:
+    """A function has attributes too, its defaults among them: a pickle may not set those of `function`."""
+    function.__setstate__ = refuse_state  # type: ignore[attr-defined]
+    return function
+
+
+@inert
+def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> StoredTensor:
+    if not isinstance(storage, Storage) or len(shape) != len(stride):
+        raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
+    return StoredTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
+
+
+@inert
+def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
+    return tensor
+
+
+@contextmanager
+def unpickling(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in the block is a UserError that names `path`: a damaged pickle can raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror or error})") from None
+    except Exception as error:
+        raise UserError(f"{path}: damaged: its pickle does not load ({reason(error)})") from None
+
+
+class SavedFile(ABC):
+    """A file of `torch.save` opened for reading; `content` is its object, with tensors still on disk."""
+
+    path: Path
+    content: Any
+    _last: tuple[Storage, Tensor] | None = None
+
+    def read(self, tensor: StoredTensor) -> Tensor:
+        """The tensor in memory of its own, in its own dtype. Raises UserError if the file contradicts itself."""
+        storage, numel = tensor.storage, tensor.shape.numel()
+        steps = zip(tensor.shape, tensor.stride, strict=True)
+        last = tensor.offset + sum((n - 1) * s for n, s in steps)
+        sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
+        if not sane or numel > storage.numel or (numel and last >= storage.numel):
+            raise UserError(
+                f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
+            )
+        if self._last is None or self._last[0] != storage:  # tensors of one follow each other
+            self._last = storage, self._read_storage(storage)
+        return self._last[1].as_strided(tensor.shape, tensor.stride, tensor.offset).clone()
+
+    def _read_storage(self, storage: Storage) -> Tensor:
+        try:
+            with self._open(storage) as file:
+                # torch's own memory: how a kernel rounds may depend on how its weights are aligned.
+                data = torch.empty(storage.nbytes, dtype=torch.uint8)
+                fill(data.numpy(), file)
+        except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+            raise UserError(
+                f"{self.path}: damaged: storage {storage.key} does not read ({error})"
+            ) from None
+        return data.view(storage.dtype)
+
+    @abstractmethod
+    def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
+        """Where the bytes of a storage begin, once it is known that the file has as many."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TorchFile(SavedFile):
+    """A zip archive, as `torch.save` writes since PyTorch 1.6."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with unpickling(path):
+            try:
+                self._zip = zipfile.ZipFile(path)
+            except zipfile.BadZipFile:
+                raise UserError(
+                    f"{path}: not a checkpoint of torch.save (or cut short): it is not a zip archive; "
+                    "download it again"
+                ) from None
+            names = self._zip.namelist()
+            names = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
+            if len(names) != 1:
+                raise UserError(f"{path}: a zip archive, but not one that torch.save wrote")
+            self._folder = names[0].removesuffix("data.pkl")
+            info = self._plain(names[0])
+            if info.file_size > MOST_PICKLE:
+                raise UserError(
+                    f"{path}: its pickle has {info.file_size:,} bytes, and at most {MOST_PICKLE:,} are "
+                    "read: those of the authors' files have less than a million"
+                )
+            self.content = Unpickler(io.BytesIO(self._zip.read(info))).load()
+
+    def _plain(self, name: str) -> zipfile.ZipInfo:
+        """The entry `name`, which torch.save never compresses: it cannot be larger than the file."""
+        info = self._zip.getinfo(name)
+        stored = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
+        if not stored or info.file_size > self.path.stat().st_size:
+            raise UserError(f"{self.path}: damaged: {name} does not hold plain bytes")
+        return info
+
+    def _open(self, storage: Storage) -> IO[bytes]:
+        info = self._plain(f"{self._folder}data/{storage.key}")
+        if info.file_size != storage.nbytes:
+            raise UserError(
+                f"{self.path}: damaged: {info.filename} does not hold {storage.nbytes} plain bytes"
+            )
+        return self._zip.open(info)
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+_PIECE = 1 << 22
+
+
+def fill(target: np.ndarray, file: IO[bytes]) -> None:
+    """Read a file of as many bytes as `target` has, a piece at a time."""
+    done = 0
+    while piece := file.read(min(_PIECE, len(target) - done)):
+        target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    if done != len(target):
+        raise EOFError("it ends early")

@@ -1,0 +1,102 @@
+"""Read what `torch.save` wrote before PyTorch 1.6, without running anything that is in it.
+
+Such a file is five pickles one after another (a magic number, a protocol number, facts of the machine, the object,
+the keys of its storages), and then, in the order of the keys, each storage: a count (int64) and its numbers. Files of
+2020 are of this form (rosinality's VQ-VAE-2), and so are the tensors within NVIDIA's pickles.
+"""
+
+import io
+import pickle
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import IO, Any
+
+from diffae.checkpoints.torch_file import (
+    MOST_PICKLE,
+    SavedFile,
+    Storage,
+    TorchFile,
+    Unpickler,
+    unpickling,
+)
+from diffae.system.errors import UserError
+
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+COUNT = 8  # bytes of a storage's count
+
+
+class LegacyTorchFile(SavedFile):
+    """A file of the old `torch.save`. `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long
+    as tensors are read. Raises UserError, naming `path`, if it is none or is damaged."""
+
+    def __init__(self, path: Path, stream: IO[bytes] | None = None):
+        self.path = path
+        with unpickling(path):
+            self._stream = open(path, "rb") if stream is None else stream
+            self._size = self._stream.seek(0, io.SEEK_END)
+            self._stream.seek(0)
+            data = io.BytesIO(self._stream.read(MOST_PICKLE))
+            if _first(data) != MAGIC or Unpickler(data).load() != PROTOCOL:
+                raise UserError(f"{path}: not a checkpoint of torch.save (or cut short)")
+            Unpickler(data).load()  # facts of the machine that wrote it
+            reader = _Unpickler(data)
+            self.content = reader.load()
+            keys = Unpickler(data).load()
+            if not isinstance(keys, list) or {str(key) for key in keys} != reader.storages.keys():
+                raise pickle.UnpicklingError("its storages are others than its tensors name")
+            storages = [reader.storages[str(key)] for key in keys]
+            self._places = self._find(data.tell(), storages)
+
+    def _find(self, start: int, storages: list[Storage]) -> dict[str, int]:
+        """Where in the stream the numbers of each storage begin."""
+        places = {}
+        for storage in storages:
+            self._stream.seek(start)
+            count = int.from_bytes(self._stream.read(COUNT), "little", signed=True)
+            if count != storage.numel:
+                raise pickle.UnpicklingError(f"storage {storage.key} has {count} numbers")
+            places[storage.key] = start + COUNT
+            start += COUNT + storage.nbytes
+        if start > self._size:
+            raise pickle.UnpicklingError("it ends early")
+        return places
+
+    def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
+        self._stream.seek(self._places[storage.key])
+        return nullcontext(self._stream)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Unpickler(Unpickler):
+    """References have a sixth part here, a view into another storage, of which PyTorch has long made none."""
+
+    def __init__(self, data: IO[bytes]):
+        super().__init__(data)
+        self.storages: dict[str, Storage] = {}
+
+    def persistent_load(self, pid: Any) -> Any:
+        *reference, view = pid
+        if view is not None:
+            raise pickle.UnpicklingError("a storage that is a view of another")
+        storage = super().persistent_load(reference)
+        return self.storages.setdefault(storage.key, storage)
+
+
+def open_torch_file(path: Path) -> TorchFile | LegacyTorchFile:
+    """A file of torch.save, old or new. Raises UserError if it is none."""
+    return LegacyTorchFile(path) if is_legacy(path) else TorchFile(path)
+
+
+def is_legacy(path: Path) -> bool:
+    with unpickling(path), open(path, "rb") as file:
+        return _first(io.BytesIO(file.read(64))) == MAGIC
+
+
+def _first(data: IO[bytes]) -> Any:
+    """The first pickle of a file, if it has one."""
+    try:
+        return Unpickler(data).load()
+    except Exception:  # whatever it is, it is not the magic number
+        return None

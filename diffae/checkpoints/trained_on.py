@@ -1,0 +1,127 @@
+"""What a checkpoint was trained on: `training.json` beside its weights, so that evaluation on it is noticed."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from diffae.data import Dataset
+from diffae.system.errors import UserError
+from diffae.system.files import read_text
+
+NOTE = "training.json"
+PORTRAITS_NOTE = "portraits.json"
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The images that a training saw.
+
+    `data` is the name of the data set, `fingerprint` its content, `partition` where its split came from, `transform`
+    the way from a file to a square, `count` the number of images seen and `seed` that of the training. Portraits that were
+    generated have `portraits`, the settings of their generator, in place of a fingerprint: the first so many of
+    them are the same however many were drawn. `before` is the record of the model whose weights the training began with.
+    """
+
+    preset: str
+    data: str
+    split: str
+    count: int
+    seed: int
+    partition: str = ""
+    transform: dict[str, Any] | None = None
+    fingerprint: str = ""
+    portraits: dict[str, Any] | None = None
+    before: "TrainedOn | None" = None
+
+    @staticmethod
+    def describe(
+        preset: str, dataset: Dataset, split: str, seed: int, before: "TrainedOn | None" = None
+    ) -> "TrainedOn":
+        """The record of a training on a split of `dataset`, which began with the weights of the one `before`."""
+        portraits = _generator(dataset)
+        return TrainedOn(
+            preset,
+            dataset.name,
+            split,
+            len(dataset.indices(split)),
+            seed,
+            dataset.partition_source,
+            dataset.transform.describe(),
+            "" if portraits else dataset.fingerprint,
+            portraits,
+            before,
+        )
+
+    def saw(self, dataset: Dataset, split: str) -> bool:
+        """Whether images of a split of `dataset` were among those of the training, as far as is recorded."""
+        return self.sight(dataset, split) is not None
+
+    def sight(self, dataset: Dataset, split: str) -> "TrainedOn | None":
+        """The training that saw images of a split of `dataset`: this one, or one before it; None if neither did."""
+        if self._itself_saw(dataset, split):
+            return self
+        return None if self.before is None else self.before.sight(dataset, split)
+
+    def _itself_saw(self, dataset: Dataset, split: str) -> bool:
+        shared = split == self.split or "all" in (split, self.split)
+        portraits = _generator(dataset)
+        if portraits and self.portraits:  # their split is the generator's
+            same = all(portraits[name] == self.portraits.get(name) for name in ("version", "seed"))
+            return same and shared
+        if not self.fingerprint or self.fingerprint != dataset.fingerprint:
+            return False
+        # Of another split of the same images some were seen.
+        return shared or self.partition != dataset.partition_source
+
+    def remark(self, dataset: Dataset, split: str) -> str:
+        """What to say beside a number that is measured on a split of `dataset`; empty where it saw none of it."""
+        seen = self.sight(dataset, split)
+        if seen is None:
+            return ""
+        return (
+            f"evaluated on images that this checkpoint was trained on ({seen.split} of {seen.data})"
+        )
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """What of it decides the result of a training: not what preset and data are called, nor what was `before`,
+        whose weights decide."""
+        return {k: v for k, v in asdict(self).items() if k not in ("preset", "data", "before")}
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read(folder: Path) -> TrainedOn | None:
+    """The record beside a checkpoint, None where there is none. Raises UserError if it is damaged."""
+    note = folder / NOTE
+    if not note.is_file():
+        return None
+    try:
+        return _from_json(json.loads(read_text(note))["trained_on"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(
+            f"{note}: not the record of a training; move it away if the checkpoint is yours"
+        ) from None
+
+
+def _from_json(known: dict[str, Any]) -> TrainedOn:
+    """The inverse of `to_json`; the packaged models' records have no `before`."""
+    values = {
+        field.name: known[field.name] for field in fields(TrainedOn) if field.name != "before"
+    }
+    before = known.get("before")
+    return TrainedOn(**values, before=None if before is None else _from_json(before))
+
+
+def _generator(dataset: Dataset) -> dict[str, Any] | None:
+    """The settings of the generator of portraits, if `dataset` is a set of them."""
+    note = Path(dataset.root) / PORTRAITS_NOTE
+    if not note.is_file():
+        return None
+    try:
+        found = json.loads(read_text(note))
+        return {name: found[name] for name in ("version", "seed", "count")}
+    except (UserError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # a file of that name that is none of ours

@@ -1,0 +1,242 @@
+"""One look at every byte of a data set: its fingerprint, and how many files are read in a way of our own.
+
+The first look reads everything. What it found is kept under $DIFFAE_CACHE/fingerprints, one small file a data
+set, under the name, size, times and inode of all of its files: as long as those stay, the next look costs one
+`stat` a file. `forget` makes the next look read everything again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from PIL import Image, ImageFile
+from tqdm import tqdm
+
+from diffae.data.transforms import DECODING_ERRORS, FORMATS
+from diffae.system.errors import UserError
+from diffae.system.files import cache_root, read_file, write_whole
+
+VERSION = "1"  # of what is looked at: another one makes what was kept useless
+WORKERS, CHUNK = 4, 64
+SETTLED = (
+    2.0  # seconds: a file changed later than that may change again within one tick of its clock
+)
+LARGEST_NOTE = 4096  # bytes of a kept survey
+
+
+class Oddity(NamedTuple):
+    """How one image file departs from 8-bit RGB in a way that readers do not agree on."""
+
+    transparent: bool = False  # an alpha channel, or one transparent colour
+    deep: bool = False  # 16 bits a channel
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was seen of `images` images: `fingerprint` is a SHA-256 of all content, labels included."""
+
+    fingerprint: str
+    images: int
+    transparent: int = 0
+    deep: int = 0
+
+    @property
+    def note(self) -> str:
+        """What a table should say of the images; empty if there is nothing to say."""
+        return note(self.images, self.transparent, self.deep)
+
+
+class Surveyed(Protocol):
+    """What a survey needs of an `ImageSource`."""
+
+    def files(self) -> Iterable[tuple[str, Path]]:
+        """Every file that the data set is made of, under its name in it; none if looking is cheap."""
+
+    def look(self) -> Survey:
+        """Read everything."""
+
+
+def survey(source: Surveyed) -> Survey:
+    """What was kept of `source`, if its files are as they were; else a look at all of it."""
+    before = _note_of(source)
+    if before is None:
+        return source.look()
+    if (kept := _read(before)) is not None:
+        return kept
+    seen = source.look()
+    if _note_of(source) == before and _settled(source):
+        _keep(before, seen)
+    return seen
+
+
+def forget(source: Surveyed) -> None:
+    """Let the next survey read everything, whatever was kept."""
+    path = _note_of(source)
+    if path is not None:
+        with suppress(OSError):
+            path.unlink()
+
+
+def state_of(source: Surveyed) -> str:
+    """What changes when a file of `source` is written to, moved or replaced; of one in memory, its content."""
+    path = _note_of(source)
+    return source.look().fingerprint if path is None else path.stem
+
+
+def note(images: int, transparent: int, deep: int) -> str:
+    """E.g. "3 of 600 images have transparency, laid on white"; empty without any."""
+    told = {
+        "have transparency, laid on white": transparent,
+        "have 16 bits a channel, scaled to 8": deep,
+    }
+    return "; ".join(f"{count} of {images} images {what}" for what, count in told.items() if count)
+
+
+def note_of_files(paths: Iterable[Path]) -> str:
+    """The note on image files that belong to no data set; what cannot be read counts as plain."""
+    seen = [oddity(path) for path in paths]
+    return note(len(seen), sum(o.transparent for o in seen), sum(o.deep for o in seen))
+
+
+# ----------------------------------------------------------------------------------------------
+# Looking
+
+
+def look_at(
+    title: str, heading: Iterable[bytes], count: int, fetch: Callable[[int], tuple[bytes, bytes]]
+) -> Survey:
+    """The survey of `count` images, of which `fetch` gives name and content, in threads."""
+    sha = hashlib.sha256()
+    for part in heading:
+        sha.update(_framed(part))
+
+    def look_at_some(start: int) -> list[tuple[bytes, Oddity]]:
+        return [_look_at_one(*fetch(i)) for i in range(start, min(start + CHUNK, count))]
+
+    odd = []
+    with (
+        ThreadPoolExecutor(WORKERS) as pool,
+        tqdm(total=count, desc=f"fingerprint of {title}", unit="img", delay=1, disable=None) as bar,
+    ):
+        for seen in pool.map(look_at_some, range(0, count, CHUNK)):
+            for part, oddity in seen:
+                sha.update(part)
+                odd.append(oddity)
+            bar.update(len(seen))
+    transparent, deep = sum(o.transparent for o in odd), sum(o.deep for o in odd)
+    return Survey(sha.hexdigest(), count, transparent, deep)
+
+
+def digest_parts(parts: Iterable[bytes]) -> str:
+    """SHA-256 of byte strings, each preceded by its length, so that boundaries count."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(_framed(part))
+    return sha.hexdigest()
+
+
+def _framed(part: bytes) -> bytes:
+    return len(part).to_bytes(8, "little") + part
+
+
+def _look_at_one(name: bytes, content: bytes) -> tuple[bytes, Oddity]:
+    return _framed(name) + hashlib.sha256(content).digest(), oddity(io.BytesIO(content))
+
+
+def oddity(file: io.BytesIO | Path) -> Oddity:
+    """From an image file's header, without decoding it; a damaged file is plain here and refused elsewhere."""
+    if isinstance(file, Path) and not file.is_file():  # a pipe, which would wait for a writer
+        return Oddity()
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return Oddity(image.has_transparency_data, _is_deep(image))
+    except DECODING_ERRORS:
+        return Oddity()
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Pillow says "RGB" of a coloured PNG of 16 bits, but its decoder is set to "RGB;16B"."""
+    return image.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in image.tile)
+
+
+# ----------------------------------------------------------------------------------------------
+# Keeping
+
+
+def _note_of(source: Surveyed) -> Path | None:
+    """Where the survey of the files as they are now is kept; None where nothing is to be kept."""
+    states = list(_states(source))
+    if not states:
+        return None
+    kind = type(source).__name__.encode()
+    parts = (b"%s %d %d %d %d" % state for state in states)
+    return cache_root() / "fingerprints" / f"{digest_parts([VERSION.encode(), kind, *parts])}.json"
+
+
+def _states(source: Surveyed) -> Iterator[tuple[bytes, int, int, int, int]]:
+    """Name, size, times and inode of every file."""
+    for name, path in source.files():
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
+        yield (
+            os.fsencode(name),
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+        )
+
+
+def _settled(source: Surveyed) -> bool:
+    newest = max(max(state[2], state[3]) for state in _states(source))
+    return time.time() - newest / 1e9 > SETTLED
+
+
+def _keep(path: Path, seen: Survey) -> None:
+    """Write it whole. A cache that cannot be written costs the next look its time, and nothing else."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, sealed(asdict(seen)))
+
+
+def _read(path: Path) -> Survey | None:
+    """What was kept, or None if it is not there, damaged or not ours."""
+    try:
+        kept = Survey(**unsealed(read_file(path, LARGEST_NOTE)))
+        return kept if re.fullmatch("[0-9a-f]{64}", kept.fingerprint) else None
+    except (UserError, ValueError, TypeError):
+        return None
+
+
+def sealed(content: dict[str, Any]) -> bytes:
+    """JSON that carries the SHA-256 of its own content."""
+    return (json.dumps({"content": content, "sha256": _sha256(content)}, indent=1) + "\n").encode()
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The content of `sealed`. Raises ValueError where a byte of it has changed."""
+    try:
+        whole = json.loads(data)
+        content: dict[str, Any] = whole["content"]
+        if whole["sha256"] == _sha256(content) and isinstance(content, dict):
+            return content
+    except (KeyError, TypeError, RecursionError):
+        pass
+    raise ValueError("not the content that was sealed")
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,343 @@
+"""Tables with a column of images: parquet files, and what `save_to_disk` of Hugging Face's `datasets` writes.
+
+    photos/dataset_dict.json                       {"splits": ["train", "test"]}, or without it one split:
+    photos/train/state.json                        which files, in their order
+    photos/train/data-00000-of-00002.arrow         an Arrow stream
+
+    photos/data/train-00000-of-00002.parquet       or in the folder itself, or one file
+
+A column of images is one of structs with `bytes`, as `datasets` has it, or of bytes. `datasets` itself is not needed:
+pyarrow reads both. Columns of classes and of yes and no are attributes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from diffae.data.dataset import Dataset
+from diffae.data.readers.arrow_files import (
+    LARGEST_GROUP,
+    bytes_in,
+    holds_bytes,
+    read_arrow,
+    read_group,
+    read_parquet,
+    rows_of,
+)
+from diffae.data.readers.shards import (
+    MOST_CLASSES,
+    classes_as_attributes,
+    describe_beside,
+    find_shards,
+    holds,
+    name_in,
+)
+from diffae.data.readers.sources import EncodedImages, unlabelled
+from diffae.data.readers.splits import partition_of, split_of
+from diffae.data.transforms import LARGEST_IMAGE
+from diffae.system.errors import UserError
+from diffae.system.files import read_text
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DICT, STATE = "dataset_dict.json", "state.json"
+PREFERRED = ("image", "img", "jpg", "png", "picture")
+KEPT = 4  # row groups of parquet that stay in memory: threads read as many at once
+LARGEST_NOTE = 1 << 24  # bytes of a JSON file
+
+
+class Piece(NamedTuple):
+    """Rows that are read at once: a row group of a parquet file, or a whole arrow file (`group` -1)."""
+
+    path: Path
+    group: int
+    start: int  # the index of its first image
+
+
+@dataclass(frozen=True)
+class TableImages(EncodedImages):
+    """The rows of a column, files in their order. Files are opened by each process of its own."""
+
+    root: Path
+    pieces: tuple[Piece, ...]
+    length: int
+    column: str
+    labels: str  # SHA-256 of the columns that are attributes
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_tables"}
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return Tables(self.column)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.array([piece.start for piece in self.pieces])
+
+    def where(self, index: int) -> str:
+        path = self._piece(index).path
+        first = next(piece.start for piece in self.pieces if piece.path == path)
+        return f"{path}, row {index - first}"
+
+    def content(self, index: int) -> bytes:
+        piece = self._piece(index)
+        column = self._tables.get(piece)
+        place = index - piece.start
+        content = column[place].as_py() if place < len(column) else None
+        if not content:
+            raise UserError(
+                f"{self.where(index)}: no bytes of an image, only the path of one or nothing; save it with its bytes"
+            )
+        if len(content) > LARGEST_IMAGE:
+            raise UserError(f"{self.where(index)}: {len(content)} bytes, too large for an image")
+        return bytes(content)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        for path in dict.fromkeys(piece.path for piece in self.pieces):
+            yield name_in(path, self.root), path
+
+    def heading(self) -> Iterator[bytes]:
+        yield self.labels.encode()
+
+    def _piece(self, index: int) -> Piece:
+        index = range(self.length)[index]
+        return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
+
+
+class Tables:
+    """The bytes of images as one process has them: arrow files mapped, and the last few row groups of parquet."""
+
+    def __init__(self, column: str):
+        self.column = column
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process, self._lock = os.getpid(), threading.Lock()
+        self._mapped: dict[Path, Any] = {}
+        self._groups: OrderedDict[Piece, Any] = OrderedDict()
+
+    def get(self, piece: Piece) -> pyarrow.ChunkedArray:
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            if piece.group < 0:
+                if piece.path not in self._mapped:
+                    self._mapped[piece.path] = bytes_in(read_arrow(piece.path), self.column)
+                return self._mapped[piece.path]
+            if piece not in self._groups:
+                self._groups[piece] = read_group(piece.path, piece.group, self.column)
+            self._groups.move_to_end(piece)
+            while len(self._groups) > self._most():
+                self._groups.popitem(last=False)
+            return self._groups[piece]
+
+    def _most(self) -> int:
+        """How many of the groups that are there may stay."""
+        held = sum(group.nbytes for group in self._groups.values())
+        return KEPT if held <= LARGEST_GROUP else 1
+
+
+# ----------------------------------------------------------------------------------------------
+# Opening
+
+
+def is_saved(path: Path) -> bool:
+    if os.path.lexists(path / DICT):
+        return True
+    return all(os.path.lexists(path / name) for name in (STATE, "dataset_info.json"))
+
+
+def is_parquet(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() == ".parquet"
+    return holds(path, ".parquet", images_in)
+
+
+def images_in(path: Path) -> int:
+    schema, rows = rows_of(path)
+    return sum(rows) if any(holds_bytes(field.type) for field in schema) else 0
+
+
+def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """A folder of `save_to_disk`, of one split or of several."""
+    if not os.path.lexists(path / DICT):
+        return open_tables(path, files_of(path), image_size, crop, seed)
+    splits = note(path / DICT).get("splits")
+    if not isinstance(splits, list) or not all(map(plain, splits)) or not splits:
+        raise UserError(f"{path / DICT}: names no splits; copy the folder again")
+    refuse_doubles(path / DICT, splits)
+    files = [file for split in splits for file in files_of(path / str(split))]
+    return open_tables(path, files, image_size, crop, seed)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The arrow files of one split, in their order."""
+    named = note(folder / STATE).get("_data_files")
+    items = named if isinstance(named, list) else []
+    names = [str(item.get("filename", "")) for item in items if isinstance(item, dict)]
+    if not names or not all(map(plain, names)):
+        raise UserError(f"{folder / STATE}: names no data files; copy the folder again")
+    refuse_doubles(folder / STATE, names)
+    return [folder / name for name in names]
+
+
+def refuse_doubles(path: Path, names: list[str]) -> None:
+    """UserError for a name that comes twice, since its images would, and in two splits."""
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path}: names {name} {count} times; copy the folder again")
+
+
+def plain(name: object) -> bool:
+    """Whether it is a name in a folder, and leads nowhere else."""
+    return (
+        isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
+    )
+
+
+def note(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(path, LARGEST_NOTE))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged; copy the folder again")
+    return content
+
+
+def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    return open_tables(path, find_shards(path, ".parquet"), image_size, crop, seed)
+
+
+def open_tables(
+    path: Path, files: list[Path], image_size: int, crop: str | None, seed: int
+) -> Dataset:
+    """Every row of the files; the split is that of their names, else by image with `seed`."""
+    pieces, counts, length = [], [], 0
+    schemas = []
+    for file in files:
+        schema, rows = rows_of(file)
+        schemas.append(schema)
+        for group, count in enumerate(rows):
+            if count:
+                pieces.append(Piece(file, -1 if file.suffix == ".arrow" else group, length))
+            length += count
+        counts.append(sum(rows))
+    if not length:
+        raise UserError(f"{path}: no rows in these files")
+    column = image_column(path, schemas[0])
+    for file, schema in zip(files, schemas, strict=True):
+        if schema.types != schemas[0].types or schema.names != schemas[0].names:
+            raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
+    names, attributes, left_out = read_attributes(files, schemas[0])
+    digest = hashlib.sha256(repr(names).encode())
+    if attributes is not None:
+        digest.update(attributes.tobytes())
+    source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
+    return unlabelled(
+        path,
+        source,
+        image_size,
+        crop,
+        partition_of(list(map(split_of, files)), counts, seed),
+        attribute_names=names,
+        attributes=attributes,
+        left_out=(*left_out, *describe_beside(path)),
+    )
+
+
+def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
+    """What `datasets` says of each column; nothing in files of others."""
+    try:
+        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: feature for name, feature in found.items() if isinstance(feature, dict)}
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def image_column(path: Path, schema: pyarrow.Schema) -> str:
+    """The column of images: the only one, or the one that is called so."""
+    found = [field.name for field in schema if holds_bytes(field.type)]
+    called = [name for name in PREFERRED if name in found]
+    if not found:
+        raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
+    if len(found) > 1 and not called:
+        raise UserError(
+            f"{path}: several columns may be images: {', '.join(found)}; rename one to image"
+        )
+    return found[0] if len(found) == 1 else called[0]
+
+
+def read_attributes(
+    files: list[Path], schema: pyarrow.Schema
+) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
+    """Names, bool N x A and what was left out, of the columns of classes and of yes and no."""
+    features = features_of(schema)
+    classes = [f.name for f in schema if is_class(f, features)]
+    names: list[str] = []
+    columns: list[np.ndarray] = []
+    left_out = []
+    for field in schema:
+        is_bool = str(field.type) == "bool"
+        if not is_bool and field.name not in classes:
+            continue
+        values = read_column(files, field.name)
+        if is_bool and (values >= 0).all():
+            names.append(field.name)
+            columns.append(values[:, None] == 1)
+            continue
+        known = features.get(field.name, {}).get("names")
+        known = list(map(str, known)) if isinstance(known, list) else []
+        found = None if is_bool else classes_as_attributes(values, known)
+        if found is None:
+            why = "not every image has a class in it"
+            if len(known) > MOST_CLASSES:
+                why = f"{len(known):,} classes, and at most {MOST_CLASSES:,} are read"
+            left_out.append(f"the column {field.name}: {why}")
+            continue
+        prefix = f"{field.name}: " if len(classes) > 1 else ""
+        names += [prefix + name for name in found[0]]
+        columns.append(found[1])
+    if not columns:
+        return (), None, tuple(left_out)
+    if len(set(names)) < len(names):
+        name = Counter(names).most_common(1)[0][0]
+        return (), None, (*left_out, f"all attributes: several are called {name}")
+    return tuple(names), np.concatenate(columns, axis=1), tuple(left_out)
+
+
+def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
+    """Whether a column of whole numbers is one of classes, by what `datasets` says of it or by its name."""
+    if not str(field.type).startswith(("int", "uint")):
+        return False
+    named = field.name.lower() in ("label", "labels", "class", "cls")
+    return named or features.get(field.name, {}).get("_type") == "ClassLabel"
+
+
+def read_column(files: list[Path], name: str) -> np.ndarray:
+    """int64 N of whole numbers or of yes (1) and no; -1 where there is no value, or one that does not fit."""
+    import pyarrow.compute
+
+    parts = []
+    for file in files:
+        table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
+        values = table[name].cast(pyarrow.int64(), safe=False)
+        parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
+    found = np.concatenate(parts)
+    return np.where(found < 1 << 31, found, -1)

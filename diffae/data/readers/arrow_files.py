@@ -1,0 +1,172 @@
+"""Arrow streams and parquet files as pyarrow reads them, once it is known that they are whole and of bounded memory.
+
+What a file unpacks to may be any multiple of its size, and pyarrow allocates it before it is looked at. So streams must
+not be compressed, row groups say how large they are, and a value that comes again is held once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LARGEST_GROUP = 1 << 30  # bytes of a column in a row group, and of all groups that stay in memory
+STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """pyarrow; whatever it finds wrong in the block is a UserError that names `path`."""
+    try:
+        import pyarrow.parquet  # the package itself, too
+    except ImportError as error:
+        raise UserError(
+            f"{path}: reading Arrow and parquet files needs a package; pip install 'diffae-bench[arrow]'"
+        ) from error
+    try:
+        yield pyarrow
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: cannot read this file ({text}); is the download complete?"
+        ) from error
+
+
+def read_arrow(path: Path) -> pyarrow.Table:
+    """An Arrow stream, mapped; every offset in it is looked at, for a wrong one would end the process."""
+    file_size(path)
+    with reading(path) as pa:
+        file = pa.memory_map(str(path))
+        refuse_stream(path, file, pa)
+        file.seek(0)
+        table = pa.ipc.open_stream(file).read_all()
+        table.validate(full=True)
+        return table
+
+
+def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
+    """UserError if a stream has no mark of its end, or is compressed, and so may hold any amount of memory."""
+    end = 0
+    for message in pa.ipc.MessageReader.open_stream(file):
+        if is_compressed(message):
+            raise UserError(f"{path}: compressed; save it again without, as save_to_disk does")
+        end = file.tell()
+    file.seek(end)
+    mark = file.read(len(STREAM_END))
+    if mark != STREAM_END and mark[:4] != bytes(4):  # the second is of files before Arrow 0.15
+        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+
+
+def is_compressed(message: pyarrow.Message) -> bool:
+    """By the FlatBuffers of a message: the header is its third field, and BodyCompression the fourth of a record batch."""
+    content = message.metadata.to_pybytes()
+    if message.type not in ("record batch", "dictionary"):
+        return False
+
+    def field(table: int, number: int) -> int | None:
+        """Where the value of a field begins; None where it is left out."""
+        fields = table - int.from_bytes(content[table : table + 4], "little", signed=True)
+        size, place = (
+            int.from_bytes(content[p : p + 2], "little") for p in (fields, fields + 4 + 2 * number)
+        )
+        return table + place if 4 + 2 * number < size and place else None
+
+    def within(place: int | None) -> int:
+        """The table that a field points to."""
+        if place is None:
+            raise ValueError("a message without a header")
+        return place + int.from_bytes(content[place : place + 4], "little")
+
+    batch = within(field(within(0), 2))
+    if message.type == "dictionary":
+        batch = within(field(batch, 1))
+    return field(batch, 3) is not None or b"experimental_compression" in content
+
+
+def holds_bytes(kind: pyarrow.DataType) -> bool:
+    """Of the type of an image: bytes, or a struct that has them."""
+    if str(kind).startswith("struct<"):
+        found = [
+            kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
+        ]
+        return len(found) == 1 and is_bytes(found[0])
+    return is_bytes(kind)
+
+
+def is_bytes(kind: pyarrow.DataType) -> bool:
+    return str(kind) in ("binary", "large_binary")
+
+
+def leaf_of(field: pyarrow.Field) -> str:
+    """Where the bytes of a column of images are: what else a struct has is not read, whatever it is."""
+    return field.name if is_bytes(field.type) else f"{field.name}.bytes"
+
+
+def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
+    """The bytes of a column of images."""
+    import pyarrow.compute
+
+    found = table[column]
+    if pyarrow.types.is_struct(found.type):
+        return pyarrow.compute.struct_field(found, "bytes")
+    return found
+
+
+def read_group(path: Path, number: int, column: str) -> pyarrow.ChunkedArray:
+    """The bytes of the images of a row group. A value that comes again is held once, as it is in the file."""
+    with reading(path) as pa:
+        with pa.parquet.ParquetFile(path) as file:
+            metadata, leaf = file.metadata, leaf_of(file.schema_arrow.field(column))
+        with pa.parquet.ParquetFile(path, metadata=metadata, read_dictionary=[leaf]) as file:
+            table = file.read_row_group(number, columns=[leaf], use_threads=False)
+            return bytes_in(table, column)
+
+
+def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
+    """Columns of a parquet file."""
+    with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
+        return file.read(columns=columns, use_threads=False)
+
+
+def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
+    """The schema of a file and the rows of each of its pieces. UserError if there are more than the file can hold images."""
+    size = file_size(path)
+    with reading(path) as pa:
+        if path.suffix == ".arrow":
+            table = read_arrow(path)
+            schema, rows = table.schema, [len(table)]
+        else:
+            with pa.parquet.ParquetFile(path) as file:
+                schema = file.schema_arrow
+                rows = group_rows(path, schema, file.metadata)
+        twins = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twins:
+        raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
+    if sum(rows) > size or min(rows, default=0) < 0:
+        raise UserError(f"{path}: {sum(rows):,} rows in {size:,} bytes, which hold no images")
+    return schema, rows
+
+
+def group_rows(
+    path: Path, schema: pyarrow.Schema, metadata: pyarrow.parquet.FileMetaData
+) -> list[int]:
+    """The rows of each row group. UserError if the images of one are too large to be read at once, by what it says of itself."""
+    leaves = {leaf_of(field) for field in schema if holds_bytes(field.type)}
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    for number, group in enumerate(groups):
+        for column in map(group.column, range(group.num_columns)):
+            size = column.total_uncompressed_size
+            if size > LARGEST_GROUP and column.path_in_schema in leaves:
+                raise UserError(
+                    f"{path}, row group {number}: {size:,} bytes of images, and at most {LARGEST_GROUP:,} "
+                    "are read at once; write it with smaller row groups"
+                )
+    return [group.num_rows for group in groups]

@@ -1,0 +1,95 @@
+"""CelebA's own layout: 40 attributes, the official partition, identities (Liu et al., ICCV 2015).
+
+    img_align_celeba/           the images, jpg or png
+    list_attr_celeba.txt        the number of images; the attributes; "name -1 1 ..." rows
+    list_eval_partition.txt     "name 0|1|2" rows, optional
+    identity_CelebA.txt         "name number" rows, optional
+
+or as Kaggle has it, with list_attr_celeba.csv, list_eval_partition.csv and the images in
+img_align_celeba/img_align_celeba/. The attribute file defines the data set: images that it does not
+list are left out.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.readers.folder import ImageFiles
+from diffae.data.readers.label_files import (
+    CELEBA_ATTRIBUTES,
+    Labels,
+    files_of,
+    find_label_file,
+    honest_name,
+    names_on_disk,
+    pick,
+    read_attributes,
+    read_numbers,
+    refuse_difference,
+)
+from diffae.data.readers.splits import seeded
+from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
+
+IMAGE_FOLDER = "img_align_celeba"
+ATTRIBUTE_FILE = CELEBA_ATTRIBUTES
+PARTITION_FILE = "list_eval_partition.txt"
+IDENTITY_FILE = "identity_CelebA.txt"
+CELEBA_IMAGES = 202_599
+SPLIT_NUMBERS = tuple(SPLITS.values())
+
+
+def is_celeba(path: Path) -> bool:
+    return find_label_file(path, ATTRIBUTE_FILE) is not None
+
+
+def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Crop "d2c" unless told otherwise where the images are 178 x 218, else "center".
+
+    It is named "celeba" when it has as many images as CelebA, else after the folder.
+    """
+    labels = read_celeba_labels(path, seed)
+    folder = path / IMAGE_FOLDER
+    if (folder / IMAGE_FOLDER).is_dir():  # as in Kaggle's archive
+        folder /= IMAGE_FOLDER
+    names = names_on_disk(folder, labels.names, labels.files[0].name)
+    return Dataset(
+        name=honest_name("celeba", len(names) == CELEBA_IMAGES, path.resolve().name),
+        root=path,
+        source=ImageFiles(folder, names, labels.files),
+        transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
+        **labels.fields,
+    )
+
+
+def default_crop(first_image: Image.Image) -> str:
+    return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
+
+
+def read_celeba_labels(folder: Path, seed: int) -> Labels:
+    """The labels of `folder`, which has an attribute file: the first of `files`."""
+    files = files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
+    names, fields = read_attributes(files[0])
+    identities = read_column(folder, IDENTITY_FILE, names)
+    official = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS)
+    if official is None:
+        partition, source = seeded(len(names), seed, identities)
+    else:
+        partition, source = official.astype(np.int8), files_of(folder, [PARTITION_FILE])[0].name
+    fields |= {"identities": identities, "partition": partition, "partition_source": source}
+    return Labels(names, files, fields)
+
+
+def read_column(
+    folder: Path, file: str, names: Sequence[str], allowed: tuple[int, ...] | None = None
+) -> np.ndarray | None:
+    """int64 N: the number of each of `names` in a file of "name number" rows; None without one."""
+    path = find_label_file(folder, file)
+    if path is None:
+        return None
+    numbers = read_numbers(path, allowed)
+    column = pick(numbers, names, path)
+    refuse_difference(path, f"lists what {ATTRIBUTE_FILE} does not:", set(numbers) - set(names))
+    return column

@@ -1,0 +1,127 @@
+"""CelebA-HQ as CelebAMask-HQ distributes it (Karras et al., ICLR 2018; Lee et al., CVPR 2020).
+
+    CelebA-HQ-img/                         0.jpg to 29999.jpg, 1024 x 1024
+    CelebAMask-HQ-attribute-anno.txt       the number of images; the attributes; "0.jpg  -1  1 ..."
+    CelebA-HQ-to-CelebA-mapping.txt        "idx orig_idx orig_file" rows under such a header, optional
+    list_eval_partition.txt                CelebA's own, optional
+    identity_CelebA.txt                    CelebA's own, optional
+
+The mapping says which picture of CelebA each image was made of, and so who it shows and which split
+CelebA puts it in. Without it the same person may be trained and tested on.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from diffae.data.dataset import Dataset
+from diffae.data.readers import celeba
+from diffae.data.readers.celeba import IDENTITY_FILE, PARTITION_FILE, SPLIT_NUMBERS, is_celeba
+from diffae.data.readers.folder import ImageFiles
+from diffae.data.readers.label_files import (
+    Labels,
+    files_of,
+    find_label_file,
+    honest_name,
+    names_on_disk,
+    pick,
+    read_attributes,
+    read_lines,
+    read_numbers,
+    refuse_difference,
+    whole_number,
+)
+from diffae.data.readers.splits import seeded
+from diffae.data.transforms import Transform
+from diffae.system.errors import UserError
+
+IMAGE_FOLDER = "CelebA-HQ-img"
+ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
+MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
+CELEBAHQ_IMAGES = 30_000
+
+
+def is_celebahq(path: Path) -> bool:
+    """Not where CelebA's own images lie: its label files may be copied from one to the other."""
+    own = (path / IMAGE_FOLDER).is_dir() or find_label_file(path, ATTRIBUTE_FILE) is not None
+    return own and not (is_celeba(path) and (path / celeba.IMAGE_FOLDER).is_dir())
+
+
+def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Crop "center": the images are square. Named "celeba-hq" when all 30,000 are there."""
+    if find_label_file(path, ATTRIBUTE_FILE) is None:
+        raise UserError(
+            f"{path / ATTRIBUTE_FILE}: no such file; to do without attributes, give {IMAGE_FOLDER}"
+        )
+    labels = read_celebahq_labels(path, seed)
+    names = names_on_disk(path / IMAGE_FOLDER, labels.names, labels.files[0].name)
+    return Dataset(
+        name=honest_name("celeba-hq", len(names) == CELEBAHQ_IMAGES, path.resolve().name),
+        root=path,
+        source=ImageFiles(path / IMAGE_FOLDER, names, labels.files),
+        transform=Transform(image_size, crop or "center"),
+        **labels.fields,
+    )
+
+
+def read_celebahq_labels(folder: Path, seed: int) -> Labels:
+    """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
+    files = files_of(folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE])
+    names, fields = read_attributes(files[0])
+    originals = read_originals(folder / MAPPING_FILE, names)
+    if originals is None:
+        files = files[:1]
+    identities = read_through(originals, folder, IDENTITY_FILE)
+    official = read_through(originals, folder, PARTITION_FILE, SPLIT_NUMBERS)
+    if official is not None:
+        [file] = files_of(folder, [PARTITION_FILE])
+        partition, source = official.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
+    else:
+        partition, source = seeded(len(names), seed, identities)
+        if identities is None:
+            source += "; identities unknown, a person may be in several splits"
+    fields |= {"identities": identities, "partition": partition, "partition_source": source}
+    return Labels(names, files, fields)
+
+
+def read_through(
+    originals: list[str] | None, folder: Path, file: str, allowed: tuple[int, ...] | None = None
+) -> np.ndarray | None:
+    """int64 N: what a file of CelebA says of each original; None without file or originals."""
+    path = find_label_file(folder, file)
+    if originals is None or path is None:
+        return None
+    return pick(read_numbers(path, allowed), originals, path)
+
+
+def read_originals(path: Path, names: list[str]) -> list[str] | None:
+    """CelebA's file name for each of `names` ("7.jpg" is row 7); None without a mapping file.
+
+    The mapping may list more images than there are, so that a subset needs no mapping of its own.
+    """
+    if not os.path.lexists(path):
+        return None
+    mapping = read_mapping(path)
+    stems = [Path(name).stem for name in names]
+    refuse_difference(path, "has no row for image", set(stems) - set(mapping))
+    return [mapping[stem] for stem in stems]
+
+
+def read_mapping(path: Path) -> dict[str, str]:
+    """Index in CelebA-HQ, as text, to CelebA's file name; neither occurs twice."""
+    mapping: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        if number == 1 and line.split()[:1] == ["idx"]:
+            continue
+        fields, where = line.split(), f"{path}: line {number}"
+        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+            raise UserError(f"{where}: expected idx, orig_idx and orig_file, three columns")
+        index, original = str(whole_number(fields[0], where)), fields[2]
+        for key in (f"image {index}", f"CelebA's {original}"):
+            if key in seen:
+                raise UserError(f"{where}: {key} was on line {seen[key]} already")
+            seen[key] = number
+        mapping[index] = original
+    return mapping

@@ -1,0 +1,163 @@
+"""The IDX format of MNIST and Fashion-MNIST, plain or gzipped, as Debian lays it out.
+
+An IDX file is two zero bytes, a type (8: unsigned byte), the number of dimensions, each dimension
+as a big-endian uint32, and the values.
+"""
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import TEST, TRAIN, VALID, Dataset
+from diffae.data.fingerprint import Survey, digest_parts
+from diffae.data.transforms import Transform
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
+
+UNSIGNED_BYTE = 8
+CLASSES = 10
+PADDED_SIZE = 32
+LARGEST, PIECE = 1 << 31, 1 << 20  # bytes: a small gzip file may unpack to any size
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+ByteFile = BufferedReader | gzip.GzipFile
+
+
+@dataclass(frozen=True)
+class IdxImages:
+    """An `ImageSource`: uint8 N x H x W grey images in memory, with their labels (uint8 N)."""
+
+    root: Path
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index]).convert("RGB")
+
+    def where(self, index: int) -> str:
+        return f"{self.root}, image {index}"
+
+    def files(self) -> list[tuple[str, Path]]:
+        """None: all of it is in memory already."""
+        return []
+
+    def look(self) -> Survey:
+        """Every byte of images and labels, decompressed: gzipped or plain makes no difference."""
+        shape = str(self.pixels.shape).encode()
+        parts = [shape, self.pixels.tobytes(), self.labels.tobytes()]
+        return Survey(digest_parts(parts), len(self))
+
+
+def is_idx(path: Path) -> bool:
+    return any(os.path.lexists(path / f"train-images-idx3-ubyte{suffix}") for suffix in ("", ".gz"))
+
+
+def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Ten classes as ten attributes; the last tenth of the train file is valid, t10k is test.
+
+    28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from
+    there to any other size (but `image_size` 28 gives them untouched). `seed` plays no part.
+    """
+    pixels, labels, sizes = read_both(path)
+    fashion = "fashion" in path.resolve().name.lower()
+    side = max(pixels.shape[1:])
+    pad_to = PADDED_SIZE if side < PADDED_SIZE and image_size != side else None
+    return Dataset(
+        name="fashion-mnist" if fashion else path.resolve().name,
+        root=path,
+        source=IdxImages(path, pixels, labels),
+        transform=Transform(image_size, crop or "center", pad_to=pad_to),
+        partition=split_by_file(*sizes),
+        partition_source="IDX t10k as test, last 10 % of train as valid",
+        attribute_names=FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES)),
+        attributes=labels[:, None] == np.arange(CLASSES),
+    )
+
+
+def split_by_file(train: int, test: int) -> np.ndarray:
+    """int8: the first 90 % of the train file, its last 10 %, the test file."""
+    valid = train // 10
+    return np.repeat(np.array([TRAIN, VALID, TEST], np.int8), [train - valid, valid, test])
+
+
+def read_both(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """uint8 N x H x W images and N labels, those of train then those of t10k, and both lengths."""
+    train, train_labels = read_labelled(folder, "train")
+    test, test_labels = read_labelled(folder, "t10k")
+    if train.shape[1:] != test.shape[1:]:
+        raise UserError(f"{folder}: train and t10k images differ in size")
+    pixels, labels = np.concatenate([train, test]), np.concatenate([train_labels, test_labels])
+    return pixels, labels, (len(train), len(test))
+
+
+def read_labelled(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 N x H x W images and N labels of "train" or "t10k"."""
+    images = read_idx(find_idx(folder, f"{part}-images-idx3-ubyte"), dimensions=3)
+    path = find_idx(folder, f"{part}-labels-idx1-ubyte")
+    labels = read_idx(path, dimensions=1)
+    if images.size == 0:
+        raise UserError(f"{folder}: the {part} file holds no images")
+    if len(labels) != len(images):
+        raise UserError(f"{path}: {len(labels)} labels for {len(images)} images")
+    if labels.max() >= CLASSES:
+        raise UserError(f"{path}: label {labels.max()} is not a class, 0 to {CLASSES - 1}")
+    return images, labels
+
+
+def find_idx(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if os.path.lexists(path):
+            return path
+    raise UserError(f"{folder / name}[.gz] is missing; four files are needed")
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """The uint8 array of an IDX file of so many dimensions; `UserError` when it is damaged."""
+    try:
+        with open_maybe_gzip(path) as file:
+            shape = read_shape(file, path, dimensions)
+            promised, data = math.prod(shape), bytearray()
+            while len(data) <= promised and (piece := file.read(PIECE)):
+                data += piece
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot read this IDX file ({error})") from error
+    if len(data) != promised:
+        found = "more" if len(data) > promised else str(len(data))
+        raise UserError(f"{path}: its header promises {promised} bytes, but {found} follow")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def read_shape(file: ByteFile, path: Path, dimensions: int) -> tuple[int, ...]:
+    header = file.read(4 + 4 * dimensions)
+    if header[:4] != bytes([0, 0, UNSIGNED_BYTE, dimensions]):
+        wanted = f"an IDX file of unsigned bytes in {dimensions} dimensions"
+        found = header[:4].hex() or "nothing"
+        raise UserError(f"{path}: not {wanted} (it starts with {found})")
+    if len(header) != 4 + 4 * dimensions:
+        raise UserError(f"{path}: this IDX file ends within its header")
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    if math.prod(shape) > LARGEST:
+        raise UserError(f"{path}: its header promises {math.prod(shape)} bytes, too many to hold")
+    return shape
+
+
+def open_maybe_gzip(path: Path) -> ByteFile:
+    """Told apart by content: browsers unpack files and leave `.gz` in the name."""
+    file_size(path)  # a pipe would be waited for
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if zipped else path.open("rb")

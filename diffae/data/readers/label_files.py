@@ -1,0 +1,179 @@
+"""Label files of CelebA and of what descends from it: attributes, one number an image, names.
+
+A file has fields between blanks, as its authors publish it, or between commas and under a header, as
+Kaggle does (`list_attr_celeba.csv`). Every reader here answers a damaged file, or one that is no file,
+with a `UserError` that names it and the line.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diffae.system.errors import UserError
+from diffae.system.files import read_text
+
+CELEBA_ATTRIBUTES = "list_attr_celeba.txt"
+LONGEST_NUMBER = 18  # digits: less than 2^63
+
+
+class Labels(NamedTuple):
+    """What the label files say of N images: their `names` as the attribute file lists them, the files that were read, and
+    those `fields` of `Dataset` that are labels."""
+
+    names: list[str]
+    files: tuple[Path, ...]
+    fields: dict[str, Any]
+
+
+def honest_name(known: str, complete: bool, folder: str) -> str:
+    """`known` for the whole data set, else the folder's name, which may not be `known` either.
+
+    A subset, or another data set in the same layout, must not pass for the real one in a table.
+    """
+    if complete:
+        return known
+    return f"{known}-subset" if folder == known else folder
+
+
+def find_label_file(folder: Path, name: str) -> Path | None:
+    """The file `name` of `folder`, or that of the same name as .csv; None without either.
+
+    Whatever has the name counts, a link to nothing too: who put it there does not want to do without.
+    """
+    forms = [folder / name, (folder / name).with_suffix(".csv")]
+    there = [path for path in forms if os.path.lexists(path)]
+    if len(there) > 1:
+        raise UserError(f"{folder}: has {there[0].name} and {there[1].name}; take one of them out")
+    return there[0] if there else None
+
+
+def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Image names (N), and as fields of `Dataset` attribute names (A) and bool N x A, of an attribute file."""
+    rows = read_rows(path)
+    count, attribute_names, first = read_header(path, rows)
+    if len(rows) - first != count:
+        found = len(rows) - first
+        raise UserError(f"{path}: line 1 promises {count} images, but {found} rows follow")
+    names, attributes = [], np.empty((count, len(attribute_names)), bool)
+    for row, (name, *values) in enumerate(rows[first:]):
+        where = f"{path}: line {first + row + 1}"
+        if len(values) != len(attribute_names):
+            raise UserError(f"{where}: {len(values)} values for {len(attribute_names)} attributes")
+        if strange := set(values) - {"1", "-1"}:
+            raise UserError(f"{where}: value {min(strange)!r} is neither -1 nor 1")
+        names.append(name)
+        attributes[row] = [value == "1" for value in values]
+    refuse_duplicates(names, path, "image")
+    return names, {"attribute_names": attribute_names, "attributes": attributes}
+
+
+def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:
+    """The number of images, the names of the attributes, and how many rows the header has."""
+    if is_csv(path):
+        if len(rows) < 2 or len(rows[0]) < 2:
+            raise UserError(f"{path}: expected a line image_id,ATTRIBUTE,..., then rows")
+        count, names, first = len(rows) - 1, tuple(rows[0][1:]), 1
+    else:
+        if len(rows) < 3 or len(rows[0]) > 1 or not rows[0][0].isdecimal() or rows[1] == [""]:
+            raise UserError(
+                f"{path}: expected a number of images, a line of attribute names, then rows"
+            )
+        count, names, first = whole_number(rows[0][0], f"{path}: line 1"), tuple(rows[1]), 2
+    refuse_duplicates(names, path, "attribute")
+    for name in names:
+        if not name or not name.isprintable():
+            raise UserError(
+                f"{path}: line {first}: attribute {name!r} cannot be printed; rename it"
+            )
+    return count, names, first
+
+
+def whole_number(text: str, where: str) -> int:
+    """The number of decimal digits; `UserError` where int64 cannot hold it."""
+    if len(text.strip()) > LONGEST_NUMBER:
+        raise UserError(f"{where}: {text.strip():.20}... is too large a number")
+    return int(text)
+
+
+def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str, int]:
+    """A file of "name number" rows; in a .csv file under a line that names the columns."""
+    rows = read_rows(path)
+    first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
+    numbers = []
+    for line, (name, *values) in enumerate(rows[first:], start=first + 1):
+        where = f"{path}: line {line}"
+        if len(values) != 1 or not values[0].isdecimal():
+            raise UserError(f"{where}: expected an image name and a number")
+        number = whole_number(values[0], where)
+        if allowed is not None and number not in allowed:
+            raise UserError(f"{where}: {number} is not one of {', '.join(map(str, allowed))}")
+        numbers.append((name, number))
+    refuse_duplicates([name for name, _ in numbers], path, "image")
+    return dict(numbers)
+
+
+def pick(numbers: dict[str, int], names: Sequence[str], path: Path) -> np.ndarray:
+    """int64 N: the number of each of `names`, of the rows of `path`."""
+    refuse_difference(path, "has no row for", set(names) - set(numbers))
+    return np.array([numbers[name] for name in names], np.int64)
+
+
+def files_of(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
+    """Those of the label files `names` that `folder` has, in whichever form."""
+    return tuple(path for name in names if (path := find_label_file(folder, name)))
+
+
+def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple[str, ...]:
+    """The file of each listed image, with any suffix: CelebA's PNG edition is listed as jpg."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; the images of {attribute_file} belong there")
+    present = set(os.listdir(folder))
+    by_stem = {os.path.splitext(name)[0]: name for name in sorted(present)}
+    names = [
+        name if name in present else by_stem.get(os.path.splitext(name)[0], "") for name in listed
+    ]
+    missing = [name for name, found in zip(listed, names, strict=True) if not found]
+    if missing:
+        raise UserError(
+            f"{folder}: {len(missing)} of {len(listed)} listed images missing, first {missing[0]}"
+        )
+    for file, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(f"{folder / file}: {attribute_file} lists this image {count} times")
+    return tuple(names)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file without the empty ones at its end, whatever the line ends."""
+    lines = read_text(path).splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The fields of each line, at least one: between commas in a .csv file, else between blanks."""
+    lines = read_lines(path)
+    if is_csv(path):
+        return [[field.strip().strip('"') for field in line.split(",")] for line in lines]
+    return [line.split() or [""] for line in lines]
+
+
+def is_csv(path: Path) -> bool:
+    return path.suffix == ".csv"
+
+
+def refuse_duplicates(names: Sequence[str], path: Path, what: str) -> None:
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise UserError(f"{path}: {what} {name} is listed {count} times")
+
+
+def refuse_difference(path: Path, problem: str, names: set[str]) -> None:
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise UserError(f"{path}: {problem} {min(names)}{more}")

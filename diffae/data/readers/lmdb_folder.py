@@ -1,0 +1,234 @@
+"""The LMDB files that the authors of DiffAE publish: FFHQ, CelebA, CelebA-HQ, LSUN horse and bedroom.
+
+    ffhq256.lmdb/data.mdb       "256-00000" to the bytes of an image file, "length" to a number
+
+A key is the size ("None": the original one) and the index, in five digits or seven. Label files of
+CelebA or CelebA-HQ beside the `.lmdb` folder are used when they list as many images as it has.
+"""
+
+import math
+import os
+import re
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from diffae.data.dataset import Dataset
+from diffae.data.readers import celeba, celebahq
+from diffae.data.readers.celeba import default_crop, read_celeba_labels
+from diffae.data.readers.celebahq import read_celebahq_labels
+from diffae.data.readers.label_files import (
+    LONGEST_NUMBER,
+    Labels,
+    find_label_file,
+    honest_name,
+    is_csv,
+    read_header,
+    read_rows,
+)
+from diffae.data.readers.sources import EncodedImages
+from diffae.data.readers.splits import seeded
+from diffae.data.transforms import Transform
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
+
+if TYPE_CHECKING:
+    import lmdb
+
+DATA_FILE = "data.mdb"
+KEY = re.compile(r"(None|\d+)-(\d+)")
+# Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
+META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
+
+_OPENING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class LmdbImages(EncodedImages):
+    """Image `i` under the key f"{resolution}-{i:0{digits}}" of `root`."""
+
+    root: Path
+    resolution: str
+    digits: int
+    length: int
+    label_files: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def where(self, index: int) -> str:
+        return f"{self.root}, key {self.key(index)}"
+
+    def key(self, index: int) -> str:
+        return f"{self.resolution}-{index:0{self.digits}}"
+
+    def content(self, index: int) -> bytes:
+        """The image file; every call has a transaction of its own, so threads may call it."""
+        content = get(self.root, self.key(index))
+        if content is None:
+            raise UserError(
+                f"{self.where(index)}: missing among {self.length} images; download the file again"
+            )
+        return content
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        yield DATA_FILE, self.root / DATA_FILE
+        yield from ((path.name, path) for path in self.label_files)
+
+    def heading(self) -> Iterator[bytes]:
+        """The size and number of images, and the label files."""
+        yield f"{self.resolution} {self.length}".encode()
+        yield from super().heading()
+
+
+def is_lmdb(path: Path) -> bool:
+    return os.path.lexists(path / DATA_FILE)
+
+
+def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Crop "d2c" for CelebA at its original 178 x 218, else "center", unless told otherwise.
+
+    Named "celeba" or "celeba-hq" when label files say so, else after the folder, without `.lmdb`.
+    """
+    source = find_images(path)
+    name = path.resolve().name.removesuffix(".lmdb")
+    beside = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
+    partition, partition_source = seeded(len(source), seed)
+    fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
+    if labelled := find_labels(beside, len(source), seed):
+        known, complete, labels = labelled
+        name = honest_name(known, complete, name)
+        source = replace(source, label_files=labels.files)
+        fields = labels.fields
+    if crop is None:
+        crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
+    return Dataset(
+        name=name, root=path, source=source, transform=Transform(image_size, crop), **fields
+    )
+
+
+def find_images(root: Path) -> LmdbImages:
+    """The images of the largest size in the file; `UserError` when their number is not known."""
+    length = get(root, "length") or b""
+    if not length.isdigit() or len(length) > LONGEST_NUMBER or not int(length):
+        raise UserError(
+            f"{root}: no number of images under the key 'length'; the download is incomplete, or "
+            "this is not an LMDB file of DiffAE's authors"
+        )
+    first_keys = list(first_of_each_size(root))
+    if not first_keys:
+        raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
+    resolution, number = max(
+        first_keys, key=lambda key: math.inf if key[0] == "None" else int(key[0])
+    )
+    source = LmdbImages(root, resolution, len(number), int(length))
+    source.content(len(source) - 1)
+    return source
+
+
+def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
+    """Size and digits of the first key of each size, without a walk over every key."""
+    with reading(root, "the keys") as transaction:
+        cursor = transaction.cursor()
+        found = cursor.first()
+        while found:
+            match = KEY.fullmatch(bytes(cursor.key()).decode("latin-1"))
+            if match:
+                yield match[1], match[2]
+                found = cursor.set_range(f"{match[1]}.".encode())  # "." follows "-" in ASCII
+            else:
+                found = cursor.next()
+
+
+def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
+    """Name, whether that is all of it, and labels, from a file in `folder` that lists `count`."""
+    for file, read, name, images in (
+        (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
+        (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
+    ):
+        path = find_label_file(folder, file)
+        if path is None or read_header(path, read_rows(path))[0] != count:
+            continue
+        labels = read(folder, seed)
+        stems = [Path(one).stem for one in labels.names]
+        numbers = file == celebahq.ATTRIBUTE_FILE
+        ordered = list(map(str, range(count))) if numbers else sorted(stems)
+        for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
+            if stem != expected:
+                line = row + (2 if is_csv(path) else 3)
+                raise UserError(
+                    f"{path}: line {line}: {labels.names[row]} where {expected} belongs; "
+                    "image i of an LMDB file is row i"
+                )
+        return name, count == images, labels
+    return None
+
+
+def get(root: Path, key: str) -> bytes | None:
+    with reading(root, f"key {key}") as transaction:
+        value = transaction.get(key.encode())
+        return None if value is None else bytes(value)
+
+
+@contextmanager
+def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
+    """A transaction; whatever the library finds wrong within the block is a UserError that names `what`."""
+    lmdb = import_lmdb(root)
+    try:
+        with environment(root).begin() as transaction:
+            yield transaction
+    except lmdb.Error as error:
+        raise UserError(f"{root}, {what}: this LMDB file is damaged ({error})") from error
+
+
+def environment(root: Path) -> "lmdb.Environment":
+    with _OPENING:
+        return _open_once(root.resolve())
+
+
+@cache
+def _open_once(root: Path) -> "lmdb.Environment":
+    """LMDB refuses to open a file twice in one process; nothing is cached when this raises."""
+    refuse_cut_short(root / DATA_FILE)
+    lmdb = import_lmdb(root)
+    try:
+        return lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
+    except lmdb.Error as error:
+        raise UserError(f"{root}: cannot open this LMDB file ({error})") from error
+
+
+def refuse_cut_short(path: Path) -> None:
+    """UserError unless the file is as long as the newer of its two meta pages says: the library maps it, and would end the
+    process (SIGBUS) where it is shorter."""
+    size = file_size(path)  # a pipe would be waited for
+    try:
+        with path.open("rb") as file:
+            first = META.unpack(file.read(META.size))
+            file.seek(first[1])
+            second = META.unpack(file.read(META.size))
+    except struct.error:
+        raise UserError(
+            f"{path}: cannot open this LMDB file (it ends within its header); download it again"
+        ) from None
+    if first[0] != MAGIC or second[:2] != first[:2] or first[1] < META.size:
+        raise UserError(f"{path}: cannot open this LMDB file (it is none); download it again")
+    _, page_size, last_page, _ = max(first, second, key=lambda meta: meta[-1])
+    needed = (last_page + 1) * page_size
+    if size < needed:
+        raise UserError(f"{path}: {size} bytes of {needed}; the download is incomplete, repeat it")
+
+
+def import_lmdb(root: Path) -> ModuleType:
+    try:
+        import lmdb
+    except ImportError as error:
+        raise UserError(
+            f"{root}: reading LMDB files needs a package; pip install 'diffae-bench[lmdb]'"
+        ) from error
+    return lmdb

@@ -1,0 +1,110 @@
+"""What readers of image files share: how an image is read and looked at, and a data set whose images have no labels of a known layout."""
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from diffae.data.dataset import Dataset
+from diffae.data.fingerprint import Survey, look_at
+from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
+from diffae.data.transforms import (
+    ALIGNED_CELEBA,
+    DECODING_ERRORS,
+    FORMATS,
+    Transform,
+    decode_bytes,
+)
+from diffae.system.errors import UserError
+from diffae.system.files import MOST, read_file
+
+
+class EncodedImages(ABC):
+    """An `ImageSource` of image files, wherever their bytes are."""
+
+    root: Path
+    label_files: tuple[Path, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def where(self, index: int) -> str: ...
+
+    @abstractmethod
+    def files(self) -> Iterable[tuple[str, Path]]: ...
+
+    @abstractmethod
+    def content(self, index: int) -> bytes:
+        """The bytes of the image file."""
+
+    def name(self, index: int) -> bytes:
+        """What the fingerprint has of image `index` beside its bytes."""
+        return b""
+
+    def heading(self) -> Iterator[bytes]:
+        """What the fingerprint begins with: name and content of each label file."""
+        for path in self.label_files:
+            yield path.name.encode()
+            yield read_file(path, MOST)
+
+    def read(self, index: int) -> Image.Image:
+        return decode_bytes(self.content(index), self.where(index))
+
+    def look(self) -> Survey:
+        """Names and bytes of all images, and the label files, however they are stored."""
+        return look_at(self.root.name, self.heading(), len(self), self._named_content)
+
+    def _named_content(self, index: int) -> tuple[bytes, bytes]:
+        return self.name(index), self.content(index)
+
+
+def unlabelled(
+    path: Path,
+    source: EncodedImages,
+    image_size: int,
+    crop: str | None,
+    split: tuple[np.ndarray, str],
+    **more: Any,
+) -> Dataset:
+    """The data set of `source`, named after `path`, with the partition and its source, and `more` fields of `Dataset`."""
+    partition, partition_source = split
+    return Dataset(
+        name=path.resolve().stem if path.is_file() else path.resolve().name,
+        root=path,
+        source=source,
+        transform=Transform(image_size, crop or crop_without_labels(path, source)),
+        partition=partition,
+        partition_source=partition_source,
+        **more,
+    )
+
+
+def crop_without_labels(path: Path, source: EncodedImages) -> str:
+    """The crop of unlabelled images: UserError if some of a few are as large as CelebA's, for which it is "d2c".
+
+    With its attribute file the same images would be cut otherwise, and every number would move.
+    """
+    some = np.linspace(0, len(source) - 1, 8).round().astype(int).tolist()
+    if ALIGNED_CELEBA not in (_size_of(source, index) for index in sorted(set(some))):
+        return "center"
+    above = path.absolute().parent
+    labels = find_label_file(above, CELEBA_ATTRIBUTES)
+    there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
+    raise UserError(
+        f"{path}: images of 178 x 218, as CelebA's aligned ones, without their attributes; {there} (see "
+        "`diffae-bench docs data`), or say how to cut them: --crop d2c (the face, as DiffAE's authors do) or --crop center"
+    )
+
+
+def _size_of(source: EncodedImages, index: int) -> tuple[int, int] | None:
+    """Width and height by an image's header; None of a damaged one, which `read` will say."""
+    try:
+        with Image.open(io.BytesIO(source.content(index)), formats=FORMATS) as image:
+            return image.size
+    except (UserError, *DECODING_ERRORS):
+        return None

@@ -1,0 +1,298 @@
+"""WebDataset shards: tar files in which files of one name and several suffixes are one sample.
+
+    faces/train-000000.tar      0001.jpg  0001.cls  0002.jpg  0002.cls  ...
+
+The tar files are indexed by their headers and images are read by place, in any order. A sample has one image (jpg, jpeg,
+png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class. Other files are not read; a link is the
+file of the same tar file that it leads to.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from typing import NamedTuple
+
+import numpy as np
+
+from diffae.data.dataset import Dataset
+from diffae.data.readers.folder import IMAGE_SUFFIXES
+from diffae.data.readers.shards import (
+    classes_as_attributes,
+    describe_beside,
+    find_shards,
+    holds,
+    name_in,
+)
+from diffae.data.readers.sources import EncodedImages, unlabelled
+from diffae.data.readers.splits import partition_of, split_of
+from diffae.data.transforms import LARGEST_IMAGE
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
+
+LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
+CLASSES, NOTE = ("cls", "cls.txt"), "json"
+BLOCK = tarfile.BLOCKSIZE
+LARGEST_NOTE, MOST_LINKS = 1 << 20, 40  # bytes of a name; links on the way to a file
+
+
+class Entry(NamedTuple):
+    """A file in a shard: its name, and where its bytes are."""
+
+    shard: int
+    name: str
+    start: int
+    size: int
+
+    @property
+    def key(self) -> str:
+        """What the files of a sample share: the name up to the first dot that follows the folders."""
+        folder, slash, name = self.name.rpartition("/")
+        return folder + slash + name.partition(".")[0]
+
+    @property
+    def suffix(self) -> str:
+        return self.name.rpartition("/")[2].partition(".")[2].lower()
+
+    @property
+    def is_image(self) -> bool:
+        return self.name.lower().endswith(IMAGE_SUFFIXES)
+
+
+class Sample(NamedTuple):
+    """An image and its class, -1 without one."""
+
+    image: Entry
+    label: int
+
+
+@dataclass(frozen=True)
+class ShardImages(EncodedImages):
+    """The images of tar files in their order. A file is opened for each read, so any process may."""
+
+    root: Path
+    shards: tuple[Path, ...]
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def where(self, index: int) -> str:
+        entry = self.samples[index].image
+        return f"{self.shards[entry.shard]}, entry {entry.name}"
+
+    def name(self, index: int) -> bytes:
+        sample = self.samples[index]
+        return f"{sample.image.name} {sample.label}".encode(errors="surrogateescape")
+
+    def content(self, index: int) -> bytes:
+        entry = self.samples[index].image
+        if entry.size > LARGEST_IMAGE:
+            raise UserError(f"{self.where(index)}: {entry.size} bytes, too large for an image")
+        return read_entry(self.shards[entry.shard], entry)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        yield from ((name_in(path, self.root), path) for path in self.shards)
+
+
+def read_entry(path: Path, entry: Entry) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = os.pread(file.fileno(), entry.size, entry.start)
+    except OSError as error:
+        raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
+    if len(content) < entry.size:
+        raise UserError(f"{path}, entry {entry.name}: the file ends within it; copy it again")
+    return content
+
+
+def is_webdataset(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() == ".tar"
+    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard, 0)[0]))
+
+
+def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Classes are attributes where every sample has one; the split is the shards', else by image with `seed`."""
+    shards = tuple(find_shards(path, ".tar"))
+    indexed = [read_index(shard, number) for number, shard in enumerate(shards)]
+    parts = [
+        list(read_samples(shard, entries))
+        for shard, (entries, _) in zip(shards, indexed, strict=True)
+    ]
+    without = sum(sample is None for part in parts for sample in part)
+    lost = sum(count for _, count in indexed)
+    kept = [[sample for sample in part if sample] for part in parts]
+    samples = tuple(sample for part in kept for sample in part)
+    if not samples:
+        raise UserError(
+            f"{path}: no images in these tar files (looked for jpg, jpeg, png, webp, bmp)"
+        )
+    refuse_twins(shards, samples)
+    labels = np.array([sample.label for sample in samples], np.int64)
+    names, attributes = classes_as_attributes(labels) or ((), None)
+    return unlabelled(
+        path,
+        ShardImages(path, shards, samples),
+        image_size,
+        crop,
+        partition_of(list(map(split_of, shards)), list(map(len, kept)), seed),
+        attribute_names=names,
+        attributes=attributes,
+        left_out=(*left_out(without, lost, labels), *describe_beside(path)),
+    )
+
+
+def left_out(without: int, lost: int, labels: np.ndarray) -> Iterator[str]:
+    if without:
+        yield f"{without:,} samples without an image"
+    if lost:
+        yield f"{lost:,} entries that are links to no file of their tar file, or devices"
+    missing = int((labels < 0).sum())
+    if 0 < missing < len(labels):
+        yield f"the classes: {missing:,} of {len(labels):,} images have none"
+
+
+def refuse_twins(shards: tuple[Path, ...], samples: tuple[Sample, ...]) -> None:
+    """Names may come again in another shard, but not in the same: which would be meant?"""
+    [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
+    if count > 1:
+        raise UserError(
+            f"{shards[twin[0]]}, entry {twin[1]}: {count} times in this file; pack it again"
+        )
+
+
+def read_samples(path: Path, entries: list[Entry]) -> Iterator[Sample | None]:
+    """The samples of a tar file, in its order; None for one without an image."""
+    for key, group in groupby(entries, key=lambda entry: entry.key):
+        of_one = list(group)
+        images = [entry for entry in of_one if entry.is_image]
+        if len(images) > 1:
+            raise UserError(
+                f"{path}, sample {key}: {len(images)} images ({', '.join(e.suffix for e in images)}), "
+                "and one is read; pack shards with one of them"
+            )
+        yield Sample(images[0], read_label(path, of_one)) if images else None
+
+
+def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
+    """The files of a tar file that are not hidden, and how many images lead to none.
+
+    A link has the bytes of the file that it leads to.
+    """
+    found, links = [], {}
+    for member in read_members(path):
+        place = (member.offset_data, member.size) if member.isreg() else None
+        if member.issym():
+            links[normpath(member.name)] = join(dirname(member.name), member.linkname)
+        elif member.islnk():
+            links[normpath(member.name)] = member.linkname
+        if not member.isdir():
+            found.append((member.name, place))
+    files = {normpath(name): place for name, place in found if place} if links else {}
+    places = [(name, place or follow(name, links, files)) for name, place in found]
+    seen = [(name, place) for name, place in places if not hidden(name)]
+    entries = [Entry(shard, name, *place) for name, place in seen if place]
+    return entries, sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen)
+
+
+def follow(
+    name: str, links: dict[str, str], files: dict[str, tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Start and size of the file that a link leads to, through other links; None where it leads to none."""
+    for _ in range(MOST_LINKS):
+        name = normpath(name)
+        if name in files or name not in links:
+            return files.get(name)
+        name = links[name]
+    return None
+
+
+def hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
+def read_label(path: Path, entries: list[Entry]) -> int:
+    """The class of a sample, -1 without one."""
+    for entry in entries:
+        if entry.suffix not in (*CLASSES, NOTE):
+            continue
+        where = f"{path}, entry {entry.name}"
+        if entry.size > LARGEST_LABEL:
+            raise UserError(f"{where}: {entry.size} bytes, too large for a label")
+        content = read_entry(path, entry)
+        label = label_in(content) if entry.suffix == NOTE else number_of(content)
+        if label is not None:
+            return label
+        if entry.suffix != NOTE:
+            raise UserError(f"{where}: not the number of a class")
+    return -1
+
+
+def number_of(text: bytes) -> int | None:
+    stripped = text.strip()
+    return int(stripped) if stripped.isdigit() and len(stripped) < 10 else None
+
+
+def label_in(text: bytes) -> int | None:
+    """The whole number that JSON is, or has under "label"; None if it is anything else, which is no fault."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    label = found.get("label") if isinstance(found, dict) else found
+    return label if type(label) is int and 0 <= label < 10**9 else None
+
+
+# ----------------------------------------------------------------------------------------------
+# Tar files
+
+
+class _Headers(io.FileIO):
+    """A tar file of which headers are read, and no more at once than one may have: it may say anything."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_NOTE:
+            raise tarfile.ReadError("its headers have no end")
+        return super().read(size)
+
+
+def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The entries of a tar file by their headers.
+
+    Raises UserError unless all that the headers speak of lies in the file, and a mark of its end follows: Python's
+    reader takes a file that was cut between two entries for a whole one.
+    """
+    end = file_size(path)
+    try:
+        with (
+            _Headers(path) as file,
+            tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as archive,
+        ):
+            for member in archive:
+                where = f"{path}, entry {member.name}"
+                if member.issparse():
+                    raise UserError(f"{where}: packed as sparse; pack it without --sparse")
+                if member.size < 0:
+                    raise tarfile.ReadError(f"entry {member.name} has {member.size} bytes")
+                if archive.offset > end:
+                    raise UserError(f"{where}: the file ends within it; copy it again")
+                yield member
+            file.seek(archive.offset)
+            mark = file.read(BLOCK)
+            if any(mark):
+                raise tarfile.ReadError("a damaged header")
+    except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
+        raise UserError(
+            f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"
+        ) from None
+    if len(mark) < BLOCK:
+        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")

@@ -1,0 +1,134 @@
+"""A zip file of images, at any depth: FFHQ or LSUN exported, StyleGAN's and EDM's archives.
+
+Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import struct
+import threading
+import zipfile
+import zlib
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from diffae.data.dataset import Dataset
+from diffae.data.readers.folder import IMAGE_SUFFIXES, nothing_in, suffix_of, unread
+from diffae.data.readers.sources import EncodedImages, unlabelled
+from diffae.data.readers.splits import partition_of_folders
+from diffae.data.transforms import LARGEST_IMAGE
+from diffae.system.errors import UserError
+
+ENCRYPTED = 0x1  # bit of an entry's flags
+
+_READING_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,  # zipfile's words for a password and, as NotImplementedError, a rare compression
+    ValueError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+
+
+class _Own(NamedTuple):
+    """The zip file as one process has it open, and whose turn it is there."""
+
+    process: int
+    archive: zipfile.ZipFile
+    lock: threading.Lock
+
+    @staticmethod
+    def open(path: Path) -> _Own:
+        return _Own(os.getpid(), open_archive(path), threading.Lock())
+
+
+class ZipImages(EncodedImages):
+    """The images of a zip file, sorted by name, read in memory; each process opens the file itself."""
+
+    def __init__(self, path: Path):
+        self.root = path
+        self._own: _Own | None = _Own.open(path)
+        archive = self._own.archive
+        visible = [name for name in archive.namelist() if not is_hidden(name)]
+        names = sorted(name for name in visible if name.lower().endswith(IMAGE_SUFFIXES))
+        self.left_out = unread(map(suffix_of, visible))
+        for name, following in pairwise(names):
+            if name == following:
+                raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
+        self.entries = tuple(archive.getinfo(name) for name in names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_own": None}
+
+    def _opened(self) -> _Own:
+        """This process's own: a forked one would share the place in the file with others."""
+        if self._own is None or self._own.process != os.getpid():
+            self._own = _Own.open(self.root)
+        return self._own
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def where(self, index: int) -> str:
+        return f"{self.root}, entry {self.entries[index].filename}"
+
+    def name(self, index: int) -> bytes:
+        return self.entries[index].filename.encode(errors="surrogateescape")
+
+    def content(self, index: int) -> bytes:
+        """The image file; zipfile checks its CRC. One thread reads while the others decode."""
+        entry = self.entries[index]
+        if entry.file_size > LARGEST_IMAGE:
+            raise UserError(
+                f"{self.where(index)}: {entry.file_size} bytes, too large for an image; take it out"
+            )
+        try:
+            # A read of so many bytes unpacks no more than that, whatever the entry holds.
+            own = self._opened()
+            with own.lock, own.archive.open(entry) as file:
+                return file.read(entry.file_size)
+        except _READING_ERRORS as error:
+            raise UserError(
+                f"{self.where(index)}: damaged, cannot be unpacked ({error})"
+            ) from error
+
+    def files(self) -> list[tuple[str, Path]]:
+        return [(self.root.name, self.root)]
+
+
+def is_zip(path: Path) -> bool:
+    return path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path))
+
+
+def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Every image in the zip file, named after it; split as a folder of images."""
+    source = ZipImages(path)
+    if not source.entries:
+        raise UserError(nothing_in(path, "zip file", source.left_out))
+    for index, entry in enumerate(source.entries):
+        if entry.flag_bits & ENCRYPTED:
+            raise UserError(f"{source.where(index)}: encrypted; unpack it and give the folder")
+    split = partition_of_folders([entry.filename for entry in source.entries], seed)
+    return unlabelled(path, source, image_size, crop, split, left_out=source.left_out)
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except PermissionError:
+        raise
+    except _READING_ERRORS as error:
+        raise UserError(
+            f"{path}: cannot read this zip file ({error}); is the download complete?"
+        ) from error
+
+
+def is_hidden(name: str) -> bool:
+    """Hidden files are left out, and macOS's doubles of every file, as in a folder."""
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)

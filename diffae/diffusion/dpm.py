@@ -1,0 +1,41 @@
+"""DPM-Solver++(2M) (Lu et al., 2022, Algorithm 2), in both directions: second order in the log-SNR, one call a step.
+
+    lambda  = log(cos(phi) / sin(phi))                                           half the log of the signal-to-noise ratio
+    x_m     = sin(phi_m) / sin(phi_n) x_n - cos(phi_m) (exp(-h) - 1) D           h = lambda_m - lambda_n
+    D       = f_n + (f_n - f_before) h / (2 h_before)                            f: the predicted x_0
+
+Decoding ends with the predicted x_0 of the last call. Encoding takes the image for the state at t = 0, from which lambda
+is finite, and ends at the last timestep, so that it has a call less.
+"""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from diffae.diffusion.trajectory import Denoiser, Step
+
+
+def decode(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
+    yield from _moves(denoise, x_T, ts[::-1], to_image=True)
+
+
+def encode(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
+    yield from _moves(denoise, x_0, ts, to_image=False)
+
+
+def _moves(denoise: Denoiser, x: Tensor, ts: list[int], to_image: bool) -> Iterator[Step]:
+    phis = denoise.angles(ts)
+    lambdas = [-math.log(math.tan(phi)) for phi in phis]
+    f_before, h_before = None, 0.0
+    for n, t in enumerate(ts[:-1]):
+        f = denoise(x, t).image
+        h = lambdas[n + 1] - lambdas[n]
+        ahead = f if f_before is None else f + (f - f_before) * (h / (2 * h_before))
+        x = math.sin(phis[n + 1]) / math.sin(phis[n]) * x
+        x = x - math.cos(phis[n + 1]) * math.expm1(-h) * ahead
+        yield Step(t, x, f)
+        f_before, h_before = f, h
+    if to_image:
+        f = denoise(x, ts[-1]).image
+        yield Step(ts[-1], f, f)

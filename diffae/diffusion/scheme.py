@@ -1,0 +1,145 @@
+"""Solvers by name: what each is and what it costs. Nothing here needs PyTorch, so that a command line is read at once.
+
+A name is `METHOD` or `METHOD:GRID`: "ddim", "ab2-v", "ab2-v:power-2.5", "ddim:power-2"; and "fast" is the one that we
+recommend where the protocol is ours.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from diffae.diffusion import grids
+from diffae.networks.config import NUM_TIMESTEPS
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from diffae.system.validation import whole
+
+UNIFORM = "uniform"
+FAST = "fast"
+_POWER = re.compile(r"power-([0-9]+(?:\.[0-9]+)?)")
+EXPONENTS = (1.0, 4.0)  # least and largest of a "power" grid
+
+
+def _one_a_step(steps: int) -> int:
+    return steps
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of taking steps. Calls are of the network, by the number of steps; `encode_calls` None: it cannot invert.
+
+    `from_0` says that the grid begins at t = 0, for whose state the image is taken; else the image lies before the grid's
+    first timestep. `top` is how the last step of an encoding is taken, `end` where a decoding ends.
+    """
+
+    summary: str
+    grid: str = "power-2"
+    decode_calls: Callable[[int], int] = _one_a_step
+    encode_calls: Callable[[int], int] | None = _one_a_step
+    least: int = 2
+    from_0: bool = False
+    top: str = "as the others"
+    end: str = "a = 1"
+
+
+METHODS = {
+    "ddim": Method("the paper's, first order", UNIFORM, least=1, from_0=True, top="to a = 0"),
+    "ab2-v": Method("two-step Adams-Bashforth on the velocity, with a matched top", top="matched"),
+    "ab2-eps": Method("two-step Adams-Bashforth on the noise; for models with z_sem"),
+    "implicit-v": Method(
+        "DDIM, and its inverse by backward Euler with one call a step",
+        from_0=True,
+        top="the inverse of a DDIM step",
+    ),
+    "dpm++2m": Method("DPM-Solver++(2M)", encode_calls=lambda steps: steps - 1, from_0=True),
+    "heun": Method(
+        "Heun's method (Karras et al.), decoding only",
+        decode_calls=lambda steps: 2 * steps - 1,
+        encode_calls=None,
+        least=1,
+    ),
+}
+ALIASES = {FAST: "ab2-v:power-2"}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A solver: its method and its grid. `str` of it is the name that finds it again."""
+
+    method: str
+    grid: str
+
+    def __str__(self) -> str:
+        return (
+            self.method if self.grid == METHODS[self.method].grid else f"{self.method}:{self.grid}"
+        )
+
+    @property
+    def inverts(self) -> bool:
+        return METHODS[self.method].encode_calls is not None
+
+    def timesteps(self, steps: int) -> list[int]:
+        """At which timesteps the network is called in `steps` steps, ascending. Raises UserError if they are too few."""
+        method = METHODS[self.method]
+        if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
+            raise UserError(f"solver {self}: needs at least {method.least} steps, not {steps}")
+        if self.grid == UNIFORM:
+            return grids.uniform(steps)
+        exponent = float(self.grid.removeprefix("power-"))
+        return (grids.power_from_0 if method.from_0 else grids.power)(steps, exponent)
+
+    def decode_calls(self, steps: int) -> int:
+        """Network calls of a decoding in `steps` steps."""
+        return METHODS[self.method].decode_calls(steps)
+
+    def encode_calls(self, steps: int) -> int:
+        """Network calls of an inversion in `steps` steps. Raises UserError if it cannot invert."""
+        calls = METHODS[self.method].encode_calls
+        if calls is None:
+            raise UserError(f"solver {self}: cannot encode; {', '.join(that_invert())} can")
+        return calls(steps)
+
+    def protocol(self) -> dict[str, Any]:
+        """What decides its numbers beside the number of steps, for a protocol."""
+        method = METHODS[self.method]
+        return {
+            "solver": self.method,
+            "grid": self.grid.replace("-", " "),
+            "top": method.top,
+            "end": method.end,
+            "clip": "predicted x_0 of images to [-1, 1], the noise derived anew",
+        }
+
+
+def find(name: "str | Scheme") -> Scheme:
+    """The solver of a name. Raises UserError, with a suggestion, if there is none."""
+    if isinstance(name, Scheme):
+        return name
+    if not isinstance(name, str):
+        raise UserError(f"solver must be a name such as {FAST!r}, not {name!r:.40}")
+    method, colon, grid = ALIASES.get(name, name).partition(":")
+    if method not in METHODS:
+        hint = did_you_mean(method, (*METHODS, *ALIASES))
+        raise UserError(f"no solver {name!r:.40}{hint}")
+    if not colon:
+        return Scheme(method, METHODS[method].grid)
+    return Scheme(method, _grid(name, grid))
+
+
+def _grid(name: str, text: str) -> str:
+    """A grid's name in one spelling."""
+    if text == UNIFORM:
+        return text
+    found = _POWER.fullmatch(text)
+    if found is None or not EXPONENTS[0] <= float(found[1]) <= EXPONENTS[1]:
+        low, high = EXPONENTS
+        raise UserError(
+            f"solver {name!r:.40}: no grid {text!r:.20}; there are uniform and power-P, P from {low:g} to {high:g}"
+        )
+    return f"power-{float(found[1]):g}"
+
+
+def that_invert() -> list[str]:
+    """The names of the methods that can encode an image."""
+    return [name for name, method in METHODS.items() if method.encode_calls is not None]

@@ -1,0 +1,60 @@
+"""A trajectory by a solver of a name, in either direction."""
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from diffae.diffusion import ab2, ddim, dpm, heun, implicit
+from diffae.diffusion.scheme import Scheme, find
+from diffae.diffusion.trajectory import Denoiser, NoisePredictor, Step
+
+Trajectory = Callable[[Denoiser, Tensor, list[int]], Iterator[Step]]
+
+DECODERS: dict[str, Trajectory] = {
+    "ddim": ddim.decode,
+    "ab2-v": ab2.decode_v,
+    "ab2-eps": ab2.decode_eps,
+    "implicit-v": ddim.decode,
+    "dpm++2m": dpm.decode,
+    "heun": heun.decode,
+}
+ENCODERS: dict[str, Trajectory] = {
+    "ddim": ddim.encode,
+    "ab2-v": ab2.encode_v,
+    "ab2-eps": ab2.encode_eps,
+    "implicit-v": implicit.encode,
+    "dpm++2m": dpm.encode,
+}
+
+
+def decode_steps(
+    predict: NoisePredictor,
+    x_T: Tensor,
+    alphas: Tensor,
+    steps: int,
+    clip: bool = True,
+    solver: str | Scheme = "ddim",
+) -> Iterator[Step]:
+    """From x_T to x_0 in `steps` steps; the last one's `x` is the image. N x ... each, `alphas` of 1000 timesteps.
+
+    Raises UserError if there is no such solver, or if the steps are too few for it.
+    """
+    scheme = find(solver)
+    ts = scheme.timesteps(steps)
+    return DECODERS[scheme.method](Denoiser(predict, alphas, clip), x_T, ts)
+
+
+def encode_steps(
+    predict: NoisePredictor,
+    x_0: Tensor,
+    alphas: Tensor,
+    steps: int,
+    clip: bool = True,
+    solver: str | Scheme = "ddim",
+) -> Iterator[Step]:
+    """From x_0 to x_T in `steps` steps; the last one's `x` is x_T. Raises UserError as `decode_steps` does, and for a
+    solver that cannot invert."""
+    scheme = find(solver)
+    scheme.encode_calls(steps)  # says so where it cannot
+    ts = scheme.timesteps(steps)
+    return ENCODERS[scheme.method](Denoiser(predict, alphas, clip), x_0, ts)

@@ -1,0 +1,197 @@
+"""Architectures: what a network is made of, and the configurations that the authors released.
+
+A `ModelConfig` is all that is needed to build a model; it is saved as `config.json` beside the weights. Nothing here
+needs PyTorch, so that a command can look at a checkpoint without waiting for it.
+"""
+
+import json
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from diffae.system.errors import UserError
+from diffae.system.files import read_text
+
+NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
+AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
+EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
+
+# What each number may be: a file from a stranger must not ask for a network that fills the memory.
+DEEPEST, WIDEST = 12, 1 << 16
+RANGES = {
+    "image_size": (1, 4096),
+    "model_channels": (2, 4096),
+    "channel_mult": (1, 64),
+    "encoder_channel_mult": (1, 64),
+    "embed_channels": (1, WIDEST),
+    "z_channels": (1, WIDEST),
+    "num_res_blocks": (1, 32),
+    "attention_resolutions": (1, 4096),
+    "norm_groups": (1, 4096),
+    "dropout": (0, 1),
+    "num_layers": (1, 100),
+    "hidden_channels": (1, WIDEST),
+    "time_channels": (2, WIDEST),
+    "beta": (1e-6, 0.5),
+}
+
+
+def _check(config: Any) -> None:
+    """UserError unless each number of a configuration has its type and lies in its range, and its prediction is one."""
+    if config.prediction not in (EPSILON, VELOCITY):
+        raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
+    for field in fields(config):
+        if field.name not in RANGES:
+            continue
+        (low, high), value = RANGES[field.name], getattr(config, field.name)
+        several = field.type == tuple[int, ...]
+        if several and not (isinstance(value, tuple) and len(value) <= DEEPEST):
+            raise UserError(f"config: {field.name} must be a list of up to {DEEPEST} numbers")
+        kinds = (int, float) if field.type is float else (int,)
+        for number in value if several else (value,):
+            if type(number) not in kinds or not low <= number <= high:
+                what = "a number" if field.type is float else "a whole number"
+                raise UserError(
+                    f"config: {field.name} must be {what} from {low} to {high}, not {number!r:.40}"
+                )
+
+
+def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
+    """UserError naming what of `data` is no field of a configuration, or what it lacks."""
+    known = {field.name: field for field in fields(kind)}
+    if unknown := sorted(set(data) - set(known)):
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise UserError(f"config: {where}unknown field(s) {', '.join(unknown[:3])}{more}")
+    needed = [name for name, field in known.items() if field.default is MISSING]
+    if missing := [name for name in needed if name not in data]:
+        raise UserError(f"config: {where}missing field(s) {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """The latent DDIM: an MLP with skip connections over the normalised z_sem (paper, Appendix A)."""
+
+    num_layers: int = 10
+    hidden_channels: int = 2048
+    time_channels: int = 64
+    beta: float = 0.008
+    prediction: str = EPSILON
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.time_channels % 2:
+            raise UserError(f"config: time_channels {self.time_channels} must be even")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A diffusion autoencoder, or the DDIM baseline: the same UNet without encoder and z_sem.
+
+    `channel_mult` and `encoder_channel_mult` list one factor of `model_channels` per resolution, from
+    `image_size` downwards, each half as large as the one before. `embed_channels` is the width of the
+    time embedding, `z_channels` the size of z_sem. `latent` is None without a latent DDIM.
+
+    `prediction` says whether the UNet's output is the noise itself, as in the paper, or the velocity
+    sqrt(a) eps - sqrt(1 - a) x_0 from which the noise follows (Salimans and Ho, 2022). The latter learns
+    what x_0 is at high noise much sooner, which is what a short training needs.
+    """
+
+    kind: str
+    image_size: int
+    model_channels: int
+    channel_mult: tuple[int, ...]
+    encoder_channel_mult: tuple[int, ...] = ()
+    embed_channels: int = 512
+    z_channels: int = 512
+    num_res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (16,)
+    norm_groups: int = 32
+    dropout: float = 0.1
+    prediction: str = EPSILON
+    latent: LatentConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in (AUTOENCODER, DDIM_BASELINE):
+            raise UserError(
+                f"config: kind {self.kind!r:.40} is neither {AUTOENCODER!r} nor {DDIM_BASELINE!r}"
+            )
+        _check(self)
+        if (self.kind == AUTOENCODER) != bool(self.encoder_channel_mult):
+            raise UserError(
+                f"config: an encoder_channel_mult belongs to kind {AUTOENCODER!r} and no other"
+            )
+        if not self.channel_mult:
+            raise UserError(
+                "config: channel_mult must have a factor for each resolution, at least one"
+            )
+        if self.model_channels % 2 or self.model_channels % self.norm_groups:
+            raise UserError(
+                f"config: model_channels {self.model_channels} must be even and a multiple of "
+                f"norm_groups {self.norm_groups}"
+            )
+        deepest = max(len(self.channel_mult), len(self.encoder_channel_mult))
+        if self.image_size % 2 ** (deepest - 1):
+            raise UserError(
+                f"config: image_size {self.image_size} cannot be halved {deepest - 1} times"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "ModelConfig":
+        """The inverse of `to_json`. Raises UserError naming a field that is unknown, missing or wrong."""
+        _check_names(ModelConfig, data, "")
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        if (latent := data.get("latent")) is not None:
+            if not isinstance(latent, dict):
+                raise UserError("config: latent must be null or an object")
+            _check_names(LatentConfig, latent, "latent: ")
+            values["latent"] = LatentConfig(**latent)
+        return ModelConfig(**values)
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration in a `config.json`. Raises UserError naming the file and what is wrong."""
+    try:
+        data = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: must hold a JSON object")
+    try:
+        return ModelConfig.from_json(data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+# ----------------------------------------------------------------------------------------------
+# The authors' released configurations, under their names
+
+_CELEBA64 = ModelConfig(AUTOENCODER, 64, 64, (1, 2, 4, 8), (1, 2, 4, 8, 8))
+_FFHQ128 = ModelConfig(AUTOENCODER, 128, 128, (1, 1, 2, 3, 4), (1, 1, 2, 3, 4, 4))
+_FFHQ256 = ModelConfig(AUTOENCODER, 256, 128, (1, 1, 2, 2, 4, 4), (1, 1, 2, 2, 4, 4, 4))
+
+
+def _baseline(config: ModelConfig) -> ModelConfig:
+    return replace(config, kind=DDIM_BASELINE, encoder_channel_mult=())
+
+
+def _with_latent(config: ModelConfig, num_layers: int = 10) -> ModelConfig:
+    return replace(config, latent=LatentConfig(num_layers=num_layers))
+
+
+ARCHITECTURES: dict[str, ModelConfig] = {
+    "celeba64d2c_autoenc": _CELEBA64,
+    "celeba64d2c_autoenc_latent": _with_latent(_CELEBA64),
+    "ffhq64_ddpm": _baseline(_CELEBA64),
+    "ffhq128_autoenc_130M": _FFHQ128,
+    "ffhq128_autoenc_latent": _with_latent(_FFHQ128),
+    "ffhq128_ddpm_130M": _baseline(_FFHQ128),
+    "ffhq256_autoenc": _FFHQ256,
+    "ffhq256_autoenc_latent": _with_latent(_FFHQ256),
+    "horse128_autoenc_latent": _with_latent(_FFHQ128, num_layers=20),
+    "bedroom128_autoenc_latent": _with_latent(_FFHQ128, num_layers=20),
+}

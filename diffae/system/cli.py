@@ -1,0 +1,230 @@
+"""What every command line of the project shares: strict flags, one line an error, exit status 2."""
+
+import argparse
+import difflib
+import io
+import math
+import os
+import re
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from diffae.system import distributed
+from diffae.system.errors import Terminated, UserError
+from diffae.system.files import REFUSALS, refusal
+from diffae.system.signals import importing, resume
+
+MOST_DIGITS = 20
+LONGEST_WORD = 300  # characters
+MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that accepts no abbreviations and answers an unknown flag with the nearest one."""
+
+    def __init__(self, prog: str, description: str | None):
+        super().__init__(
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def parse(
+        self, arguments: list[str] | None = None, intermixed: bool = False
+    ) -> argparse.Namespace:
+        """With `intermixed`, words without a flag may stand anywhere, and there may be none."""
+        read = self.parse_known_intermixed_args if intermixed else self.parse_known_args
+        known, unknown = read(arguments)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            raise UserError(f"unknown argument {unknown[0]}{did_you_mean(unknown[0], flags)}")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def prog(module: str) -> str:
+    """What the command of `module` is called in its usage: `diffae-bench NAME` where it was called so."""
+    return sys.argv[0] if sys.argv[0].startswith("diffae-bench ") else f"python -m {module}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near; of many the nearest few."""
+    known, word = list(known), word.split("=")[0]
+    if near := difflib.get_close_matches(word, known, n=1):
+        return f"; did you mean {near[0]}?"
+    if len(known) <= MOST_NAMED:
+        return f"; there are: {', '.join(known)}"
+    few = difflib.get_close_matches(word, known, n=5, cutoff=0) if len(word) <= 100 else known[:5]
+    return f"; there are {len(known):,}, the nearest of them {', '.join(few)}"
+
+
+def whole_number(text: str) -> int:
+    """A number such as "-20" that a person typed. Raises ValueError with the reason."""
+    match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a whole number" if text.strip() else "a number is missing"
+        )
+    if len(match[2]) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(match[2]):,} digits is too large")
+    return int(match[1] + match[2])
+
+
+def between(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number in this range."""
+
+    def typed(text: str) -> int:
+        try:
+            value = whole_number(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,}, not {value:,}")
+        return value
+
+    return typed
+
+
+positive, natural = between(1), between(0)  # natural: from zero, such as a seed
+
+
+def path(text: str) -> Path:
+    """The type of a flag that takes a path: an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a path (. is the current folder)")
+    return Path(text)
+
+
+def word(text: str) -> str:
+    """The type of a flag that takes a name, or a path that need not be one."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a name")
+    return text
+
+
+def say(text: str) -> None:
+    """Print on standard error, once however many processes there are; what it does not take is not missed."""
+    if distributed.is_main():
+        _complain(text)
+
+
+def bar_is_seen() -> bool:
+    """Whether standard error is a terminal, or a notebook's, which says that it is none."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def plain(number: float, digits: int) -> str:
+    """`number` with so many digits at least, never as a power of ten: 0.012, 9.9, 494,321."""
+    if not number or not math.isfinite(number):
+        return f"{number:g}"
+    decimals = digits - 1 - math.floor(math.log10(abs(number)))
+    return f"{number:,.{max(0, decimals)}f}"
+
+
+def device(text: str) -> str:
+    """The type of --device: "cpu", or "cuda" or "cuda:N" where there is such a GPU."""
+    match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither cpu nor cuda nor cuda:N")
+    if text != "cpu":
+        with importing():
+            import torch
+
+        if int(match[1] or 0) >= torch.cuda.device_count():
+            raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use --device cpu")
+    return text
+
+
+def default_device() -> str:
+    """What --device is where it is not given: a GPU if there is one."""
+    with importing():
+        import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def shortened(text: str) -> str:
+    """`text` with words that nobody would read, such as a number of 5,000 digits, cut in their middle."""
+    return re.sub(
+        rf"\S{{{LONGEST_WORD + 1},}}",
+        lambda word: f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}",
+        text,
+    )
+
+
+def printable(text: str) -> str:
+    """`text` on one line and harmless to a terminal: what cannot be printed becomes an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command, and end it: the one place where an exit status is made.
+
+    0 or what the command returned; 2 and one line on standard error for an error; 130 for Ctrl-C, 143 for SIGTERM,
+    141 for a reader of standard output that has gone. Both signals count in a background job too, where a shell has
+    Ctrl-C ignored. Of several processes the first to fail prints its line, and the others end quietly.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
+    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image is said by us
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
+    try:
+        status = main() or 0
+        sys.stdout.flush()  # here a full disk can still be told of
+    except UserError as error:
+        status = _give_up(2, f"error: {error}")
+    except Terminated:
+        status = _give_up(128 + signal.SIGTERM, resume(signal.SIGTERM))
+    except KeyboardInterrupt:
+        status = _give_up(128 + signal.SIGINT, resume(signal.SIGINT))
+    except distributed.Stopped:
+        status = 1
+    except BrokenPipeError:
+        status = 141
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            distributed.fail()
+            raise
+        status = _give_up(2, f"error: {refusal(error, error.filename or 'a full disk')}")
+    except Exception:
+        distributed.fail()
+        raise
+    _let_go(sys.stdout)
+    sys.exit(status)
+
+
+def _give_up(status: int, line: str) -> int:
+    if distributed.fail():
+        _complain(printable(shortened(line)))
+    return status
+
+
+def _complain(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # a full disk, a closed terminal: the exit status must do
+        _let_go(sys.stderr)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Flush a standard stream; one that takes no more leads nowhere from now on, or Python would end with 120."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        if stream in (sys.__stdout__, sys.__stderr__):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

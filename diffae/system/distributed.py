@@ -1,0 +1,292 @@
+"""The one place that knows about several processes: those that torchrun starts, and helpers of one's own (`mapped`).
+
+Under torchrun work is divided by index and results meet as files, so all that is needed is a rank, a world and a
+barrier. They use the key-value store that torchrun keeps and exchange no tensors: a process that ends leaves nobody
+hanging in a collective, on CPU and GPU alike. Without torchrun there is one process, and every function answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from diffae.system.errors import UserError
+from diffae.system.signals import importing
+
+if TYPE_CHECKING:
+    import torch
+    import torch.distributed as dist
+
+FAILED = "failed"
+PATIENCE = "DIFFAE_RENDEZVOUS_SECONDS"  # how long to wait for the other processes to start
+DEFAULT_PATIENCE = 300
+LONGEST_ENDING = (
+    60  # seconds; PyTorch's own wait must not end while Python does: the process would abort
+)
+LONGEST_NAP = 0.02  # seconds between two looks at a barrier
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Stopped(Exception):
+    """Another process of this run has failed and said why."""
+
+
+@dataclass
+class _Group:
+    store: dist.Store
+    rank: int
+    world: int
+    barriers: int = 0
+
+
+_group: _Group | None = None
+
+
+def init() -> None:
+    """Join the processes that torchrun describes in the environment, if there are any.
+
+    Raises UserError if the description makes no sense, or if they do not come within $DIFFAE_RENDEZVOUS_SECONDS.
+    """
+    global _group
+    world = _number("WORLD_SIZE", 1, default=1)
+    if world < 2 or _group is not None:
+        return
+    rank, patience = _number("RANK", 0), _number(PATIENCE, 1, default=DEFAULT_PATIENCE)
+    if rank >= world:
+        raise UserError(f"RANK={rank}: of WORLD_SIZE={world} the last rank is {world - 1}")
+    with importing():
+        import torch
+        from torch.distributed.rendezvous import rendezvous
+
+    def join() -> _Group:
+        longer = timedelta(seconds=patience + LONGEST_ENDING)
+        return _Group(*next(rendezvous("env://", timeout=longer)))
+
+    _group = _within(patience, join, f"RANK={rank}: {world} processes")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(_number("LOCAL_RANK", 0, default=rank))
+
+
+def _number(name: str, least: int, default: int | None = None) -> int:
+    """A whole number from the environment."""
+    text = os.environ.get(name, "" if default is None else str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        given = f"{name}={text}" if name in os.environ else f"{name} is not set"
+        raise UserError(
+            f"{given}: must be a whole number from {least}, as torchrun sets it; unset WORLD_SIZE to run alone"
+        )
+    return int(text)
+
+
+def _within(seconds: int, join: Callable[[], _Group], who: str) -> _Group:
+    """What `join` returns. It waits where no signal reaches it, so that is done by a thread, and here in naps."""
+    joined: list[_Group] = []
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            joined.append(join())
+        except Exception as error:
+            failed.append(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    end = time.monotonic() + seconds
+    while not (joined or failed) and time.monotonic() < end:
+        time.sleep(LONGEST_NAP)
+    if joined:
+        return joined[0]
+    reason = f"({failed[0]})".splitlines()[0] if failed else f"within {seconds} s ({PATIENCE})"
+    raise UserError(f"{who} did not meet {reason}; start all of them, or use torchrun")
+
+
+def rank() -> int:
+    return 0 if _group is None else _group.rank
+
+
+def world() -> int:
+    return 1 if _group is None else _group.world
+
+
+def is_main() -> bool:
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all processes. Raises Stopped if one of them has failed."""
+    if _group is None:
+        return
+    _group.barriers += 1
+    name, nap = f"barrier {_group.barriers}", 0.001
+    with _launcher_alive():
+        arrived = _group.store.add(name, 1)
+    while arrived < _group.world:
+        check()
+        time.sleep(nap)  # in Python, so that a signal is obeyed at once
+        nap = min(2 * nap, LONGEST_NAP)
+        with _launcher_alive():
+            arrived = _group.store.add(name, 0)
+
+
+def process_group(device: torch.device) -> None:
+    """PyTorch's own process group of these processes, for what exchanges tensors: nccl between GPUs, else gloo."""
+    import torch.distributed as dist
+
+    if _group is None or dist.is_initialized():
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    store = dist.PrefixStore("tensors", _group.store)
+    dist.init_process_group(backend, store=store, rank=_group.rank, world_size=_group.world)
+
+
+def agree(trouble: str | None) -> str | None:
+    """A barrier at which all processes learn of a trouble that one of them had and that must stop none of them."""
+    if _group is None:
+        return trouble
+    name = f"trouble {_group.barriers + 1}"
+    if trouble is not None:
+        with _launcher_alive():
+            _group.store.set(name, trouble)
+    barrier()
+    with _launcher_alive():
+        return _group.store.get(name).decode() if _group.store.check([name]) else None
+
+
+def check() -> None:
+    """Raise Stopped if another process has failed: to be called now and then in long work."""
+    if _group is not None:
+        with _launcher_alive():
+            failed = _group.store.check([FAILED])
+        if failed:
+            raise Stopped
+
+
+@contextmanager
+def _launcher_alive() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError:  # what the store raises when nobody answers
+        raise UserError("the launcher has ended; run the same command again to go on") from None
+
+
+def fail() -> bool:
+    """Stop the others at their next barrier. True for the first to do so: its reason is worth printing."""
+    if _group is None:
+        return True
+    try:
+        return _group.store.add(FAILED, 1) == 1
+    except RuntimeError:
+        return is_main()
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Let the first process through the block before the others, so that they find what it made."""
+    if not is_main():
+        barrier()
+    yield
+    if is_main():
+        barrier()
+
+
+# ----------------------------------------------------------------------------------------------
+# Helpers of one process
+
+
+# What a helper runs. Python's own pools import the caller's script again, which then needs a main guard, and cannot be
+# standard input; they also stay behind when their parent is killed.
+HELP = (
+    "import sys; sys.path[:] = sys.argv[1:]; from diffae.system.distributed import _help; _help()"
+)
+
+
+@contextmanager
+def mapped(
+    function: Callable[[T], U], items: Iterable[T], workers: int, died: str
+) -> Iterator[Iterator[U]]:
+    """`map(function, items)` by `workers` helper processes, or here where that is 1.
+
+    The function is one that an import finds, as pickle wants it; what it raises is raised here. A helper that dies is
+    UserError(died). No signal reaches the helpers: each ends when it is asked no more, or when this process has ended.
+    """
+    if workers == 1:
+        yield map(function, items)
+        return
+    idle: SimpleQueue[_Helper] = SimpleQueue()
+
+    def ask(item: T) -> U:
+        helper = idle.get()
+        try:
+            found, error = helper.answer(item)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise UserError(died) from None
+        finally:
+            idle.put(helper)
+        if error is not None:
+            raise error
+        return cast(U, found)
+
+    with ExitStack() as stack:
+        for _ in range(workers):
+            idle.put(stack.enter_context(_Helper(function)))
+        pool = ThreadPoolExecutor(workers)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield pool.map(ask, items)
+
+
+class _Helper:
+    """A process that is told a function, and then calls it with what it is sent."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-P", "-c", HELP, *map(str, sys.path)]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
+        self._tell = cast(IO[bytes], self.process.stdin)
+        self._heard = cast(IO[bytes], self.process.stdout)
+        self._first = pickle.dumps(function)
+
+    def answer(self, item: object) -> tuple[object, Exception | None]:
+        """What the function makes of `item`, and what it raises. Raises OSError, EOFError or UnpicklingError if the
+        process has died."""
+        self._tell.write(self._first + pickle.dumps(item))
+        self._tell.flush()
+        self._first = b""
+        return cast(tuple[object, Exception | None], pickle.load(self._heard))
+
+    def __enter__(self) -> _Helper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._tell.close()
+        self.process.wait()
+        self._heard.close()
+
+
+def _help() -> None:
+    """All that a helper does."""
+    told, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the function prints is no answer
+    with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):  # the parent has ended
+        function = pickle.load(told)
+        while True:
+            item = pickle.load(told)
+            answer: tuple[object, Exception | None]
+            try:
+                answer = function(item), None
+            except Exception as error:
+                answer = None, error
+            answers.write(pickle.dumps(answer))
+            answers.flush()

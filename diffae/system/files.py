@@ -1,0 +1,284 @@
+"""Files from outside, read with suspicion; and ours, written whole or not at all, and never over another's.
+
+Whatever a person gives the path of may be a pipe that nobody writes to, a device without end, or a file of
+terabytes: `read_file` looks at what it is and how large before it opens it.
+"""
+
+import errno
+import json
+import os
+import re
+import secrets
+import stat
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffae.system.errors import UserError
+
+# What a disk may answer, and what to do about it.
+REFUSALS = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "allow larger files",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.ENOTDIR: "give a folder",
+    errno.EEXIST: "give a folder",
+    errno.EISDIR: "move the folder away",
+    errno.ELOOP: "give a folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+# What means the same only where something is being written.
+UNMADE = {errno.ENOENT: "give a folder that can be made"}
+
+
+MOST = 2**26  # bytes of a text that a person may have written: labels, notes
+MOST_SETTINGS = 2**20  # bytes of a profile or a command line
+
+
+def file_size(path: Path, most: int | None = None) -> int:
+    """Bytes of the regular file at `path`; links are followed.
+
+    Raises UserError, and opens nothing, if it is a pipe, folder or device, is not there, may not be looked at, or
+    holds more than `most` bytes. To be called before anything opens a file from outside.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise UserError(f"{path}: cannot be read: {_reason(error)}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: {_kind(status.st_mode)}, not a file")
+    if most is not None and status.st_size > most:
+        raise UserError(f"{path}: {status.st_size:,} bytes, and at most {most:,} are read")
+    return status.st_size
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes. Raises UserError as `file_size` does."""
+    file_size(path, most)
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            data = file.read(most + 1)  # files under /proc say that they have 0 bytes
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {_reason(error)}") from None
+    if len(data) > most:
+        raise UserError(f"{path}: more than {most:,} bytes, and no more are read")
+    return data
+
+
+def read_text(path: Path, most: int = MOST) -> str:
+    """The text of a regular file, UTF-8 with or without a byte order mark, its line ends as they are."""
+    try:
+        return read_file(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises UserError naming file and line."""
+    try:
+        return tomllib.loads(read_text(path, MOST_SETTINGS))
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: a number of 5,000 digits, too
+        reason = "too deep" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{path}: not TOML: {reason}") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file that may have become a pipe since it was looked at."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def amount(size: int) -> str:
+    """A number of bytes for a person, such as "3.2 GB", in the largest unit of which there is one."""
+    for unit, count in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= count:
+            return f"{size / count:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def cache_root() -> Path:
+    """Where work is kept between runs: $DIFFAE_CACHE, or ~/.cache/diffae where that is unset or empty."""
+    folder = os.environ.get("DIFFAE_CACHE") or "~/.cache/diffae"
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise UserError(f"{folder}: no home folder here; set DIFFAE_CACHE to a folder") from None
+
+
+PARTIAL = re.compile(r".+\.[0-9a-f]{8}\.partial", re.DOTALL)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `path`, so that whoever looks finds all of it or nothing, even if two write it at once."""
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add `content` to the file `path`; where the disk takes a part of it only, the file becomes what it was."""
+    with open(path, "ab", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        try:
+            written = file.write(content)
+            while written < len(content):  # a disk that is nearly full takes a part
+                written += file.write(content[written:])
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
+
+
+def is_partial(path: Path) -> bool:
+    """Whether `path` is what `write_whole` leaves behind when it is killed: nobody else's, to judge by its name."""
+    return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+
+
+@contextmanager
+def writing(folder: Path, otherwise: str) -> Iterator[None]:
+    """Turn a disk's refusal within the block into a UserError that names `folder` and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS | UNMADE:
+            raise
+        raise UserError(refusal(error, folder, otherwise)) from None
+
+
+def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
+    """A disk's refusal in one line."""
+    remedy = " ".join(filter(None, [(REFUSALS | UNMADE)[error.errno or 0], otherwise]))
+    return f"{folder}: {error.strerror}; {remedy}, then run the same command again to go on"
+
+
+# ----------------------------------------------------------------------------------------------
+# What a command may write over
+
+
+def never(path: Path) -> bool:
+    """Of an output that takes the place of nothing."""
+    return False
+
+
+def always(path: Path) -> bool:
+    """Of an output that is added to, or whose command looks for itself at what is there."""
+    return True
+
+
+def empty_folder(path: Path) -> bool:
+    """Of a folder that is made whole."""
+    return path.is_dir() and not any(path.iterdir())
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file or folder that a command is to write, by the flag that names it; without a path it is not written.
+
+    `replaces` says of what is at `path` already, and is neither an empty file nor a device, whether it is of the format that the
+    command writes.
+    """
+
+    flag: str
+    path: Path | None
+    replaces: Callable[[Path], bool] = never
+
+
+def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None]) -> None:
+    """UserError unless each output has a place of its own, in which nothing else is lost.
+
+    By path, link or inode it is none of the `inputs` (files, and folders that stay as they are), lies in none and has none in it;
+    it is no other output either; and what is there is of its own format. Called by every command before it works.
+    """
+    read = [(Path(path), f"{path}, which stays as it is") for path in inputs if path is not None]
+    for target in outputs:
+        if target.path is None:
+            continue
+        where = f"{target.flag} {target.path}"
+        for path, what in read:
+            if how := _meets(target.path, path):
+                raise UserError(f"{where}: {how} {what}; choose another")
+        if _holds_something(target.path) and not target.replaces(target.path):
+            raise UserError(
+                f"{where}: is there already, and is not written over; choose another, or move it away"
+            )
+        read.append((target.path, f"what {target.flag} writes"))
+
+
+def _meets(path: Path, other: Path) -> str:
+    """How `path` is, lies in or holds `other`; "" where it does not."""
+    a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
+    if a == b or _is_a_name_of(a, [b]):
+        return "is"
+    if a.is_relative_to(b):
+        return "is inside"
+    if b.is_relative_to(a):
+        return "is around"
+    files = (Path(folder, name) for folder, _, names in os.walk(b) for name in names)
+    return "is a file of" if _is_a_name_of(a, files) else ""
+
+
+def _is_a_name_of(path: Path, others: Iterable[Path]) -> bool:
+    """Whether a file is one of `others` by another name (a hard link)."""
+    with suppress(OSError):
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            return any(o.exists() and os.path.samestat(status, o.stat()) for o in others)
+    return False
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether what is at `path` could be lost, or be in the way: not where nothing is, nor an empty file, a pipe or a terminal."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.lexists(path)
+    return stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_size > 0)
+
+
+def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
+    """Whether a file begins with `start` and has `holding` in it."""
+
+    def does(path: Path) -> bool:
+        try:
+            content = read_file(path, MOST)
+        except UserError:
+            return False
+        return content.startswith(start) and holding in content
+
+    return does
+
+
+def json_with(*keys: str) -> Callable[[Path], bool]:
+    """Whether a file is an object of JSON with these keys, or a list of such objects."""
+
+    def does(path: Path) -> bool:
+        try:
+            content = json.loads(read_text(path))
+        except (UserError, ValueError, RecursionError):
+            return False
+        objects = content if isinstance(content, list) else [content]
+        return all(isinstance(one, dict) and one.keys() >= set(keys) for one in objects)
+
+    return does

@@ -1,0 +1,103 @@
+"""Typed settings: how what a person writes, or a file holds, becomes the value of a dataclass's field.
+
+typed("2e-4", float)                     # 0.0002
+typed("1,2,2", tuple[int, ...])          # (1, 2, 2)
+typed("0", Annotated[int, Range(1, 9)])  # ValueError: must be at least 1, not 0
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from diffae.system.cli import did_you_mean, whole_number
+
+LARGEST = 10**9  # of whole numbers that are given where a setting is a number with a point
+PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The least and the largest number that a setting can be."""
+
+    least: float
+    largest: float
+
+    def refuse(self, value: float) -> None:
+        if value < self.least:
+            raise ValueError(f"must be at least {self.least}, not {value}")
+        if value > self.largest:
+            raise ValueError(f"must be at most {self.largest}, not {value}")
+
+
+def settings_of(kind: type) -> Mapping[str, Any]:
+    """The types of the fields of a dataclass, by name, with what they are annotated with."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def can_be_set(hint: Any) -> bool:
+    """Whether `typed` knows this type: those of PLAIN, Literal, and tuples of them of any length."""
+    plain = plain_type(hint)
+    if get_origin(plain) is tuple:
+        return get_args(plain)[1:] == (...,) and can_be_set(get_args(plain)[0])
+    return plain in PLAIN or get_origin(plain) is Literal
+
+
+def typed(text: str, hint: Any) -> Any:
+    """What a person typed as a setting: lists are separated by commas. Raises ValueError with the reason."""
+    plain = plain_type(hint)
+    if get_origin(plain) is not tuple:
+        return checked(_one(text, plain), hint)
+    (of, _) = get_args(plain)
+    return checked([_one(part.strip(), plain_type(of)) for part in text.split(",")], hint)
+
+
+def _one(text: str, plain: Any) -> Any:
+    if plain is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if plain is int:
+        return whole_number(text)
+    if plain is float:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
+def checked(value: Any, hint: Any) -> Any:
+    """`value`, of a file or of Python, as a setting. Raises ValueError with the reason."""
+    plain = plain_type(hint)
+    if get_origin(plain) is tuple:
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError(f"must be a list of at least one, not {value!r}")
+        return tuple(checked(part, get_args(plain)[0]) for part in value)
+    if get_origin(plain) is Literal:
+        if value not in get_args(plain):
+            raise ValueError(f"no choice {value!r}{did_you_mean(str(value), get_args(plain))}")
+        return value
+    if plain is float and type(value) is int and abs(value) <= LARGEST:
+        value = float(value)
+    if type(value) is not plain:
+        raise ValueError(f"must be {PLAIN[plain]}, not {value!r}")
+    if plain is float and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    for mark in getattr(hint, "__metadata__", ()):
+        if hasattr(mark, "refuse"):  # of anybody's, as Range has it
+            mark.refuse(value)
+    return value
+
+
+def check(settings: Any) -> None:
+    """Raises ValueError, with the name of the field, unless each of a dataclass is what its type says."""
+    for name, hint in settings_of(type(settings)).items():
+        try:
+            checked(getattr(settings, name), hint)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def plain_type(hint: Any) -> Any:
+    """A type without what it is annotated with."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint

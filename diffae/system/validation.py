@@ -1,0 +1,26 @@
+"""Whole numbers that a caller gives, checked; without PyTorch, so that a command line is read at once."""
+
+import operator
+from typing import Any
+
+from diffae.system.errors import UserError
+
+
+def whole(value: Any, name: str, low: int, high: int) -> int:
+    """A whole number from `low` to `high`: a Python or numpy integer, or a tensor of one."""
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, bool) or not low <= number <= high:
+        raise UserError(f"{name} must be a whole number from {low} to {high}, not {shown(value)}")
+    return number
+
+
+def shown(value: Any) -> str:
+    """A value in an error message: the shape of a tensor, anything else cut short."""
+    is_tensor = hasattr(value, "is_floating_point")  # and no array of numpy
+    if is_tensor and value.ndim:
+        return f"a tensor {' x '.join(map(str, value.shape))} of {value.dtype}"
+    number = value.item() if is_tensor else value
+    return f"{number!r:.40}"

@@ -1,0 +1,56 @@
+"""A baseline as a file that travels: the three files of a run folder that the gate reads, in a zip."""
+
+import io
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+from diffae.system.errors import UserError
+from reports.records.reading import short
+
+KEPT = ("records.csv", "run.json", "influences.npz")
+LARGEST = 256 << 20  # bytes of one of them
+
+
+def unpack(content: bytes, folder: Path) -> Path:
+    """Write the KEPT files of a zip to the new `folder`, whatever else is in it. Raises UserError if it has no run."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = set(archive.namelist())
+            found = {name: _read(archive, name) for name in KEPT if name in names}
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise UserError(f"the baseline's artifact is not a zip: {short(error)}") from None
+    if missing := [name for name in KEPT[:2] if name not in found]:
+        raise UserError(
+            f"the baseline's artifact has no {' and no '.join(missing)}; is it another's?"
+        )
+    folder.mkdir()
+    for name, data in found.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def copy_baseline(run: Path, folder: Path) -> Path:
+    """A new `folder` with what a baseline is of `run`."""
+    folder.mkdir()
+    for name in KEPT:
+        if (run / name).is_file():
+            shutil.copyfile(run / name, folder / name)
+    return folder
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member, as far as it is not larger than a baseline can be: what the zip says of its size is not believed."""
+    with archive.open(name) as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UserError(f"the baseline's artifact: {name} has more than {LARGEST:,} bytes")
+    return data

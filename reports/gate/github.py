@@ -1,0 +1,230 @@
+"""As much of GitHub's REST API as the gate needs: one comment kept up to date, and an artifact read.
+
+Every answer is bounded in size and in time, an answer that may be another one in a moment is asked for again, and the token goes
+to the API alone: not to where it redirects, and into no message.
+"""
+
+import http.client
+import json
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diffae.system.errors import UserError
+from reports.records.reading import short
+
+ATTEMPTS, PAUSE = 3, 2.0  # of a request, and seconds before the second
+TIMEOUT, LONGEST = 20.0, 300.0  # seconds without a byte, and in all
+LARGEST_ANSWER, LARGEST_FILE = 16 << 20, 512 << 20  # bytes
+PER_PAGE, MOST_PAGES = 100, 30
+REDIRECTS = (301, 302, 303, 307, 308)
+WRITERS = ("OWNER", "MEMBER", "COLLABORATOR")
+CHUNK = 1 << 16
+
+Item = dict[str, Any]
+
+
+class Unanswered(Exception):
+    """A request that failed, in one line; `status` is HTTP's, 0 where there was no answer in time."""
+
+    def __init__(self, reason: str, status: int = 0):
+        super().__init__(reason)
+        self.status = status
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same request may be answered in a moment."""
+        return self.status in (0, 429) or self.status >= 500
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """urllib would carry the token along."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Api:
+    """`url` without a slash at its end, as in $GITHUB_API_URL; `sleep` waits between attempts."""
+
+    url: str
+    token: str = ""
+    timeout: float = TIMEOUT
+    longest: float = LONGEST
+    pause: float = PAUSE
+    sleep: Callable[[float], None] = time.sleep
+
+    def ask(
+        self, method: str, path: str, body: Item | None = None, attempts: int = ATTEMPTS
+    ) -> Any:
+        """The JSON of an answer. Raises Unanswered."""
+        content = self._attempts(lambda: self._open(method, self.url + path, body), attempts)
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise Unanswered(f"{method} {_safe(path)}: the answer is not JSON", 500) from None
+
+    def pages(self, path: str, key: str = "") -> Iterator[Item]:
+        """Every item of a list that comes in pages; under `key` of each page where there is one."""
+        joint = "&" if "?" in path else "?"
+        for page in range(1, MOST_PAGES + 1):
+            answer = self.ask("GET", f"{path}{joint}per_page={PER_PAGE}&page={page}")
+            items = answer.get(key) if key and isinstance(answer, dict) else answer
+            if not isinstance(items, list):
+                raise Unanswered(f"GET {_safe(path)}: not a list", 500)
+            yield from (item for item in items if isinstance(item, dict))
+            if len(items) < PER_PAGE:
+                return
+
+    def download(self, path: str) -> bytes:
+        """The file that the API redirects to, which is asked for without the token. Raises Unanswered."""
+        return self._attempts(lambda: self._follow(self.url + path), ATTEMPTS)
+
+    def _attempts(self, request: Callable[[], bytes], attempts: int) -> bytes:
+        for attempt in range(attempts):
+            try:
+                return request()
+            except Unanswered as error:
+                if not error.passes or attempt == attempts - 1:
+                    raise
+            self.sleep(self.pause * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _follow(self, url: str) -> bytes:
+        for _ in range(3):
+            try:
+                ours = url.startswith(self.url + "/")
+                return self._open("GET", url, None, with_token=ours, largest=LARGEST_FILE)
+            except _Redirected as redirected:
+                url = urllib.parse.urljoin(url, redirected.where)
+            if urllib.parse.urlsplit(url).scheme not in ("https", self.url.split(":")[0]):
+                break
+        raise Unanswered("the artifact is not where the API redirects to", 400)
+
+    def _open(
+        self,
+        method: str,
+        url: str,
+        body: Item | None,
+        *,
+        with_token: bool = True,
+        largest: int = LARGEST_ANSWER,
+    ) -> bytes:
+        headers = {"User-Agent": "diffae-bench", "X-GitHub-Api-Version": "2022-11-28"}
+        headers["Accept"] = "application/vnd.github+json"
+        if with_token and self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
+        called = f"{method} {_safe(url.split('?')[0].removeprefix(self.url))}"
+        try:
+            request = urllib.request.Request(url, data, headers, method=method)
+            with urllib.request.build_opener(_NoRedirect).open(
+                request, timeout=self.timeout
+            ) as answer:
+                return self._read(answer, largest, called)
+        except urllib.error.HTTPError as error:
+            where = error.headers.get("Location", "")
+            if error.code in REDIRECTS and where:
+                raise _Redirected(where) from None
+            raise Unanswered(f"{called}: HTTP {error.code}", error.code) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise Unanswered(f"{called}: {short(reason or type(error).__name__)}") from None
+
+    def _read(self, answer: http.client.HTTPResponse, largest: int, called: str) -> bytes:
+        """All of an answer; one that trickles in would never run into the timeout of a single read."""
+        content, end = bytearray(), time.monotonic() + self.longest
+        while chunk := answer.read1(CHUNK):
+            content += chunk
+            if len(content) > largest:
+                raise Unanswered(f"{called}: more than {largest:,} bytes", 413)
+            if time.monotonic() > end:
+                raise Unanswered(f"{called}: not all of it in {self.longest:g} s")
+        if answer.length:
+            raise Unanswered(f"{called}: the answer broke off")
+        return bytes(content)
+
+
+class _Redirected(Exception):
+    """The API answered with another address."""
+
+    def __init__(self, where: str):
+        super().__init__(where)
+        self.where = where
+
+
+def _safe(path: str) -> str:
+    """A path without what a signed address has in its query."""
+    return short(path.split("?")[0])
+
+
+# ----------------------------------------------------------------------------------------------
+# One comment
+
+
+def keep_comment(api: Api, repository: str, number: int, marker: str, body: str) -> str:
+    """Make the comment of a pull request that begins with `marker` say `body`; returns "updated" or "made".
+
+    A comment of somebody who may not write to the repository is left alone, whatever it begins with.
+    Raises Unanswered.
+    """
+    comments = f"/repos/{repository}/issues/{number}/comments"
+    for attempt in range(ATTEMPTS):
+        if (found := find_comment(api, repository, number, marker)) is not None:
+            api.ask("PATCH", f"/repos/{repository}/issues/comments/{found}", {"body": body})
+            return "updated"
+        try:
+            api.ask("POST", comments, {"body": body}, attempts=1)
+            return "made"
+        except Unanswered as error:
+            if not error.passes or attempt == ATTEMPTS - 1:
+                raise
+        api.sleep(api.pause * 2**attempt)  # then look first: it may have been made all the same
+    raise AssertionError("unreachable")
+
+
+def find_comment(api: Api, repository: str, number: int, marker: str) -> int | None:
+    """The id of the comment that `keep_comment` would update. Raises Unanswered."""
+    for comment in api.pages(f"/repos/{repository}/issues/{number}/comments"):
+        text, by = comment.get("body"), comment.get("user")
+        is_bot = isinstance(by, dict) and by.get("type") == "Bot"
+        ours = is_bot or comment.get("author_association") in WRITERS
+        if isinstance(text, str) and text.startswith(marker) and ours:
+            return int(comment["id"])
+    return None
+
+
+# ----------------------------------------------------------------------------------------------
+# The artifact of a branch
+
+
+def newest_artifact(api: Api, repository: str, name: str, branch: str) -> int | None:
+    """The id of the last artifact `name` that a run of `branch` of the repository itself left; None where there is none.
+
+    Artifacts of pull requests from forks have the same names and are listed too. Raises Unanswered.
+    """
+    listed = f"/repos/{repository}/actions/artifacts?name={urllib.parse.quote(name, safe='')}"
+    found = [a for a in api.pages(listed, "artifacts") if _is_of(a, name, branch)]
+    return max(found, key=lambda a: (str(a.get("created_at")), a["id"]))["id"] if found else None
+
+
+def _is_of(artifact: Mapping[str, Any], name: str, branch: str) -> bool:
+    run = artifact.get("workflow_run")
+    if not isinstance(run, dict) or artifact.get("expired") or type(artifact.get("id")) is not int:
+        return False
+    home = run.get("repository_id")
+    ours = home is not None and run.get("head_repository_id") == home
+    return ours and artifact.get("name") == name and run.get("head_branch") == branch
+
+
+def check_repository(repository: str) -> str:
+    """OWNER/NAME as it may stand in an address. Raises UserError."""
+    if not re.fullmatch(r"[\w.-]{1,100}/[\w.-]{1,100}", repository, re.ASCII):
+        raise UserError(f"GITHUB_REPOSITORY is {short(repr(repository), 60)}, not OWNER/NAME")
+    return repository

@@ -1,0 +1,284 @@
+"""The regression gate: is a run worse than its baseline by more than noise and more than a margin?
+
+For every number that both runs have, with loss = how much worse the new one is (negative: better),
+
+    regression    loss > margin is shown:  (loss - margin) / error beyond Student's t, after Holm's correction
+    improvement   the same the other way
+    same          the 95 % interval of the loss lies within the margin on both sides
+    unresolved    none of these: a loss above the margin can be neither shown nor excluded with these images
+
+An error of the difference is paired over the units that both runs have (`reports.records.uncertainty`). A run is falsely
+called worse with probability `alpha` at most: alpha is divided equally among the families of numbers (a
+metric of a system in a benchmark, and its means), and Holm's procedure (1979) shares it within each.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scipy.optimize import brentq
+
+from diffae.system.errors import UserError
+from reports.records.comparable import OF_N
+from reports.records.metrics import METRICS, Margin, Metrics, comparable_n
+from reports.records.reading import short
+from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.run_folder import Run, read_margins, read_run
+from reports.records.settings import changes
+from reports.records.uncertainty import (
+    Error,
+    combined,
+    difference_error,
+    paired,
+    t_quantile,
+    t_tail,
+)
+
+__all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
+
+REGRESSION, MISSING, IMPROVEMENT = "regression", "missing", "improvement"
+UNRESOLVED, CHANGED, NEW, NOT_COMPARED = "unresolved", "changed", "new", "not compared"
+SAME = "same"
+FAILING = (REGRESSION, MISSING)
+NO_VERDICT = (NEW, NOT_COMPARED, MISSING)  # these have no p
+# In the order of their interest to a reader.
+VERDICTS = (REGRESSION, MISSING, IMPROVEMENT, CHANGED, UNRESOLVED, NOT_COMPARED, NEW, SAME)
+
+MEANS = ("mean", "prevalence-weighted mean")
+# Protocols may differ in what only chooses the images and the noise, and in what the gate is there to judge.
+FREE_FIELDS = {"seed", "model"}
+
+NO_MARGIN = Margin(0.0)
+MANY = 1e5  # degrees of freedom that are as good as infinite
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number of both runs. `loss` is new - base where lower is better, base - new where higher is.
+
+    `p` is that of a regression (of any change, for a metric without a better side), after Holm's correction.
+    `pairing_lost`: the runs had images and noise in common, but what says so is not there.
+    """
+
+    record: Record
+    base: float | None
+    new: float | None
+    loss: float = math.nan
+    margin: float = 0.0
+    error: Error | None = None
+    paired: bool = False
+    pairing_lost: bool = False
+    p: float = math.nan
+    verdict: str = SAME
+    note: str = ""
+
+    @property
+    def family(self) -> tuple[str, ...]:
+        kind = "means" if self.record.setting in MEANS else ""
+        return (self.record.benchmark, self.record.system, self.record.metric, kind)
+
+
+# ----------------------------------------------------------------------------------------------
+# Comparing
+
+
+def compare(
+    base: Run, new: Run, margins: Mapping[str, Margin], alpha: float = 0.05
+) -> list[Comparison]:
+    """Every number of both runs, with its verdict. Raises UserError if a number was measured differently."""
+    shared = [key for key in base.records if key in new.records]
+    if not shared:
+        raise UserError(f"{_folders(base, new)} have no number in common{_changed(base, new)}")
+    for key in shared:
+        check_protocols(base, new, key)
+        check_uncertainty(base, new, key)
+    found = [_differ(base, new, key, margins) for key in shared]
+    found = judge(found, alpha)
+    lost = [r for key, r in base.records.items() if key not in new.records and r.value is not None]
+    fresh = [r for key, r in new.records.items() if key not in base.records and r.value is not None]
+    found += map(_lost, lost)
+    return found + [Comparison(r, None, r.value, verdict=NEW) for r in fresh]
+
+
+def _lost(record: Record) -> Comparison:
+    """A number that is gone; a reference of the n that samples had is replaced by one of the n that they have."""
+    if record.reference and OF_N in record.system:
+        note = "no samples of this n any more"
+        return Comparison(record, record.value, None, verdict=NOT_COMPARED, note=note)
+    return Comparison(record, record.value, None, verdict=MISSING, note="no such row")
+
+
+def check_protocols(base: Run, new: Run, key: str) -> None:
+    """Raise UserError, naming what a person changed and the field, if `key` was measured by different protocols."""
+    ours, theirs = new.records[key], base.records[key]
+    if None in (ours.value, theirs.value):
+        return
+    a = base.protocols.get(theirs.protocol, {}) | {"direction": theirs.direction}
+    b = new.protocols.get(ours.protocol, {}) | {"direction": ours.direction}
+    for field in sorted(set(a) | set(b)):
+        if field not in FREE_FIELDS and a.get(field) != b.get(field):
+            raise UserError(
+                f"{_folders(base, new)} were not measured alike{_changed(base, new)}; "
+                f"the protocols differ in {short(field, 40)}: {_quoted(a.get(field))} in {base.folder}, "
+                f"{_quoted(b.get(field))} in {new.folder} ({_named(theirs)})"
+            )
+
+
+def check_uncertainty(base: Run, new: Run, key: str) -> None:
+    """Raise UserError if the new run has lost the uncertainty of a number: without it nothing can be seen to fall."""
+    theirs, ours = base.records[key], new.records[key]
+    if ours.value is None or not math.isfinite(ours.value):
+        return
+    lost_error = theirs.stderr is not None and ours.stderr is None
+    if lost_error or (key in base.uncertainties and key not in new.uncertainties):
+        where = new.folder / "influences.npz"
+        what = "does not hold" if new.has_influences else "is not there to hold"
+        raise UserError(
+            f"{where}: {what} the uncertainty of {_named(theirs)}, which {base.folder} has; give a whole run folder"
+        )
+
+
+def _folders(base: Run, new: Run) -> str:
+    return f"{new.folder} and {base.folder}"
+
+
+def _changed(base: Run, new: Run) -> str:
+    found = "; ".join(changes(base.settings, new.settings))
+    return f": {found}" if found else ""
+
+
+def _named(record: Record) -> str:
+    return short(f"{record.benchmark}, {record.system}, {record.metric}", 120)
+
+
+def _quoted(value: object) -> str:
+    return short(repr(value), 60)
+
+
+def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
+    """The difference of one number and its error; no verdict yet, unless none can be had."""
+    theirs, ours = base.records[key], new.records[key]
+    if theirs.value is None or ours.value is None:
+        return _without_value(theirs, ours)
+    if not (math.isfinite(theirs.value) and math.isfinite(ours.value)):
+        return _not_finite(theirs, theirs.value, ours.value)
+    if reason := _of_other_n(theirs, ours, METRICS | new.metrics):
+        return Comparison(theirs, theirs.value, ours.value, verdict=NOT_COMPARED, note=reason)
+    difference = ours.value - theirs.value
+    loss = -difference if theirs.direction == HIGHER else difference
+    a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
+    margin = margins.get(theirs.metric, NO_MARGIN).at(theirs.value)
+    same, known = _same_images_and_noise(base, new, key), a or b or not base.has_influences
+    found = Comparison(theirs, theirs.value, ours.value, loss, margin, paired=paired(a, b))
+    found = replace(found, error=difference_error(a, b) or unpaired_error(theirs, ours))
+    if found.error is not None:
+        return replace(found, pairing_lost=bool(same and known and not found.paired))
+    if same:  # what is left is no chance
+        return replace(found, error=Error(0.0, math.inf), paired=True)
+    return replace(
+        found, verdict=NOT_COMPARED, note="another seed, and the number has no uncertainty"
+    )
+
+
+def _of_other_n(theirs: Record, ours: Record, known: Metrics) -> str:
+    """Why two numbers do not compare that are of unlike counts of images; empty where they do."""
+    a, b = comparable_n(theirs, known), comparable_n(ours, known)
+    return "" if a == b else f"of {b:,} images, was of {a:,}: {theirs.metric} depends on how many"
+
+
+def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:
+    """Whether the protocols are equal in the seed too."""
+    a = base.protocols.get(base.records[key].protocol, {})
+    b = new.protocols.get(new.records[key].protocol, {})
+    return a.get("seed") == b.get("seed")
+
+
+def _without_value(theirs: Record, ours: Record) -> Comparison:
+    found = Comparison(theirs, theirs.value, ours.value)
+    if theirs.value is None:
+        return replace(found, verdict=SAME if ours.value is None else NEW)
+    if not math.isfinite(theirs.value):
+        return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
+    return replace(found, verdict=MISSING, note=ours.note)
+
+
+def _not_finite(record: Record, theirs: float, ours: float) -> Comparison:
+    """A number that stopped being one is a regression, whichever side is better: SSIM of infinity is no gain."""
+    found = Comparison(record, theirs, ours)
+    if math.isfinite(theirs):
+        note = "no longer a finite number"
+        return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
+    return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
+
+
+def unpaired_error(theirs: Record, ours: Record) -> Error | None:
+    """From the standard errors in the records, where influences are not known; one stands for both at need."""
+    known = [r for r in (theirs, ours) if r.stderr is not None]
+    if not known:
+        return None
+    pair = (known[0], known[-1])
+    return combined([((r.stderr or 0.0) ** 2, degrees_of_freedom(r)) for r in pair])
+
+
+def degrees_of_freedom(record: Record) -> float:
+    """Those of a record's standard error: of its 95 % interval, else n - 1, and 1 if it has neither."""
+    if record.stderr and None not in (record.ci_low, record.ci_high):
+        assert record.ci_low is not None and record.ci_high is not None
+        quantile = (record.ci_high - record.ci_low) / (2 * record.stderr)
+        if quantile >= t_quantile(0.975, 1):
+            return 1.0
+        if quantile <= t_quantile(0.975, MANY):
+            return math.inf
+        return float(brentq(lambda df: t_quantile(0.975, df) - quantile, 1, MANY))
+    return max(record.n - 1.0, 1.0) if record.n is not None else 1.0
+
+
+def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
+    """Give each comparison its p and its verdict."""
+    tested = [c for c in found if c.verdict == SAME and c.error is not None]
+    families: dict[tuple[str, ...], list[Comparison]] = {}
+    for comparison in tested:
+        families.setdefault(comparison.family, []).append(comparison)
+    judged: dict[int, Comparison] = {}
+    for family in families.values():
+        worse = holm([_p(c, 1) for c in family])
+        better = holm([_p(c, -1) for c in family])
+        for comparison, p, q in zip(family, worse, better, strict=True):
+            judged[id(comparison)] = _verdict(comparison, p, q, alpha / len(families))
+    return [judged.get(id(c), c) for c in found]
+
+
+def _p(comparison: Comparison, sign: int) -> float:
+    """One-sided p of a loss (sign 1) or gain (-1) above the margin."""
+    assert comparison.error is not None
+    excess = sign * comparison.loss - comparison.margin
+    if comparison.error.stderr == 0:
+        return 0.0 if excess > 1e-12 * max(abs(comparison.base or 0), 1e-300) else 1.0
+    return t_tail(excess / comparison.error.stderr, comparison.error.df)
+
+
+def _verdict(comparison: Comparison, worse: float, better: float, level: float) -> Comparison:
+    if comparison.record.direction == NEITHER:
+        p = min(1.0, 2 * min(worse, better))
+        return replace(comparison, p=p, verdict=CHANGED if p <= level else SAME)
+    assert comparison.error is not None
+    half = comparison.error.quantile(0.975)
+    if worse <= level:
+        verdict = REGRESSION
+    elif better <= level:
+        verdict = IMPROVEMENT
+    else:
+        within = abs(comparison.loss) + half <= comparison.margin or comparison.loss == half == 0
+        verdict = SAME if within else UNRESOLVED
+    return replace(comparison, p=worse, verdict=verdict)
+
+
+def holm(p: Iterable[float]) -> list[float]:
+    """P-values of one family, adjusted by Holm's step-down procedure (1979)."""
+    values = list(p)
+    order = sorted(range(len(values)), key=values.__getitem__)
+    adjusted, highest = [0.0] * len(values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[i]))
+        adjusted[i] = highest
+    return adjusted

@@ -1,0 +1,133 @@
+"""What the gate found, in the words of a person: a sentence a number, numbers that fail together told together."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from reports.gate.verdicts import MISSING, Comparison
+from reports.records.metrics import METRICS, Metrics
+from reports.records.reading import short
+from reports.records.record import Record
+from reports.tables.numbers import metric_label, number_text, steps_text, to_error
+
+LONGEST_NAME = 60  # characters of a system, setting or metric
+OTHERS = 3  # of a group, that are named after its worst
+SURE = 1e-12  # a p below it is not told to its digit
+
+
+def name(record: Record) -> str:
+    """What a record measures, in words: every part of it, with commas between."""
+    at = steps_text(record)
+    parts = (record.benchmark, record.system, record.setting, at, metric_label(record.metric))
+    return ", ".join(part for part in parts if part)
+
+
+def subject(record: Record) -> str:
+    """The same as the beginning of a sentence: "DiffAE: SSIM of reconstruction, x_T inverted, at T = 100"."""
+    kind = short(metric_label(record.metric), LONGEST_NAME)
+    benchmark, where = short(record.benchmark, LONGEST_NAME), _where(record)
+    return f"{short(record.system, LONGEST_NAME)}: {kind} of {benchmark}{where and ', '}{where}"
+
+
+def sentence(c: Comparison, known: Metrics = METRICS) -> str:
+    """What became of a number, with the digits that its change leaves, its error, its margin and its p."""
+    if c.base is None or c.new is None:
+        return _came_or_went(c, known)
+    if not (math.isfinite(c.base) and math.isfinite(c.new)):
+        return f"{subject(c.record)} went from {c.base:.4g} to {c.new:.4g}: {c.note}"
+    if c.base == c.new:
+        return f"{subject(c.record)} stayed at {brief(c.base, 0)}"
+    change = c.new - c.base
+    verb = "rose" if change > 0 else "fell"
+    size, error = two_digits(abs(change)), c.error.stderr if c.error else 0
+    by = f"{size} ± {two_digits(error)}" if error else size
+    ends = f"from {brief(c.base, abs(change))} to {brief(c.new, abs(change))}"
+    return f"{subject(c.record)} {verb} {ends}, by {by}"
+
+
+def because(c: Comparison) -> str:
+    """Why it counts: beyond the margin, and beyond chance where chance plays a part."""
+    if c.error is None or c.base is None or c.new is None:
+        return ""
+    margin = f"more than the margin {two_digits(c.margin)}"
+    if not c.error.stderr:
+        return f"{margin}, and no chance is in it"
+    return f"{margin} and more than chance ({p_text(c.p)})"
+
+
+def p_text(p: float) -> str:
+    """`p = 2e-5`; a p that is all but zero is a bound."""
+    return f"p below {_tidy(f'{SURE:.0e}')}" if p < SURE else f"p = {_tidy(f'{p:.1g}')}"
+
+
+def brief(number: float, change: float) -> str:
+    """`number` down to the second digit of `change`: as many digits as show the change, and no more."""
+    if not math.isfinite(number) or number == 0 or not 0 < change < math.inf:
+        return _tidy(f"{number:.4g}")
+    if abs(number) >= 1e-4:
+        return _tidy(to_error(number, change))
+    digits = math.floor(math.log10(abs(number))) - math.floor(math.log10(change)) + 1
+    return _tidy(f"{number:.{min(max(digits, 1), 9)}e}")
+
+
+def two_digits(size: float) -> str:
+    """A size to its second digit: 0.015, 0.0008, 2.1e-5, 1,234."""
+    return _tidy(f"{size:.2g}") if size < 10 else brief(size, size)
+
+
+# ----------------------------------------------------------------------------------------------
+# Together
+
+
+def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
+    """Numbers of one metric of one system in one benchmark together, and those that are gone of one system; as ordered."""
+    found: dict[tuple[str, ...], list[Comparison]] = {}
+    for c in ordered:
+        r = c.record
+        kind = (MISSING, c.note) if c.verdict == MISSING else (c.verdict, r.metric)
+        found.setdefault((r.benchmark, r.system, *kind), []).append(c)
+    return list(found.values())
+
+
+def told(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
+    """A group as one or two sentences: its first, which is the worst, and which others there are."""
+    first, *others = group
+    if first.verdict == MISSING and others:
+        return _gone(group)
+    reason = because(first)
+    text = sentence(first, known) + (f": {reason}" if reason else "") + "."
+    return f"{text} {_and(others)}" if others else text
+
+
+def _and(others: Sequence[Comparison]) -> str:
+    names = [_where(c.record) or "without a setting" for c in others[:OTHERS]]
+    more = len(others) - len(names)
+    also = "; ".join(names) + (f"; {more:,} more" if more else "")
+    return f"So did {len(others):,} more of it: {also}."
+
+
+def _gone(group: Sequence[Comparison]) -> str:
+    r, note = group[0].record, group[0].note
+    kinds = dict.fromkeys(short(metric_label(c.record.metric), LONGEST_NAME) for c in group)
+    names = ", ".join([*kinds][: OTHERS + 1]) + (", ..." if len(kinds) > OTHERS + 1 else "")
+    where = f"{short(r.system, LONGEST_NAME)}: {len(group):,} numbers of {short(r.benchmark, LONGEST_NAME)}"
+    return f"{where} are gone ({names}){note and ': '}{short(note, 200)}."
+
+
+def _came_or_went(c: Comparison, known: Metrics) -> str:
+    value = c.base if c.new is None else c.new
+    text = "no value" if value is None else number_text(value, c.record.metric, known)
+    if c.new is not None:
+        return f"{subject(c.record)} is new: {text}"
+    return f"{subject(c.record)} is gone, it was {text}{c.note and ': '}{short(c.note, 200)}"
+
+
+def _where(record: Record) -> str:
+    at = steps_text(record)
+    parts = (short(record.setting, LONGEST_NAME), f"at {at}" if at else "")
+    return ", ".join(part for part in parts if part)
+
+
+def _tidy(text: str) -> str:
+    """`2e-5` for `2e-05`."""
+    return re.sub(r"e([-+])0*(?=\d)", lambda found: "e" + found[1].strip("+"), text)

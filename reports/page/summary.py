@@ -1,0 +1,196 @@
+"""The end of a run in a few lines: each benchmark's headline by system, and how much to make of it.
+
+    reconstruction: SSIM ↑,   DiffAE         0.9963 ± 0.0003   best, within noise
+    T = 100                   DDIM           0.9925 ± 0.0031   0.0038 behind, within noise
+                              VQ-GAN         0.8487 ± 0.0057   0.1476 behind
+                              pixels + PCA   0.9408 ± 0.0031   for reference
+
+The whole is in the tables and on the page; this is for a terminal: at most LINES lines of WIDTH columns, in which names are
+wrapped and what all numbers of a benchmark have in common is said once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from textwrap import wrap
+
+from tabulate import tabulate
+
+from reports.page.contest import Contest, contest, is_measured, with_error
+from reports.page.described import strength_of
+from reports.page.reading import Found
+from reports.records.metrics import with_stand_ins
+from reports.records.reading import short
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.tables.layout import at_largest_steps, choose
+from reports.tables.numbers import heading, number_text
+
+LINES, WIDTH = 25, 100  # of a terminal
+FILES = 4  # of them say where the files are, and how many numbers are only there
+WHAT, SYSTEM = 28, 24  # columns that a benchmark and a name take, and are wrapped at
+LONGEST_NAME = 3 * SYSTEM
+JOIN = "\N{NO-BREAK SPACE}"  # where no line ends
+BEST, NOISE, ALONE, SCALE = "best", "within noise", "no rival here", "for reference"
+BETTER = "better, for reference"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A number and a word on it."""
+
+    record: Record
+    judgement: str
+
+
+def summary(found: Found) -> list[str]:
+    """The lines, without where the files are."""
+    parts = [lines for spec in _headlines(found) if (lines := _lines(spec, found))]
+    absent = _not_measured(found)
+    shown, hidden = _fitted(parts, LINES - FILES - len(absent), found)
+    rows = [row for lines in shown for row in _block(lines, found)]
+    text = tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines() if rows else []
+    said = [f"and {hidden} more, in the tables"] if hidden else []
+    return [line.rstrip()[:WIDTH] for line in [*text, *said, *absent]]
+
+
+def _headlines(found: Found) -> Iterable[TableSpec]:
+    """The first table of each benchmark that has a headline."""
+    seen: set[str] = set()
+    for spec in sorted(found.specs, key=lambda spec: spec.order):
+        records = choose(spec, found.records)
+        if records and spec.headline and records[0].benchmark not in seen:
+            seen.add(records[0].benchmark)
+            yield spec
+
+
+def _lines(spec: TableSpec, found: Found) -> list[Line]:
+    """The headline of one benchmark: a line a system by the first metric and setting that were measured."""
+    records = [r for r in at_largest_steps(choose(spec, found.records)) if is_measured(r)]
+    metrics = with_stand_ins(spec.headline, found.known)
+    metric = next((m for m in metrics if any(r.metric == m for r in records)), "")
+    rivals = [r for r in records if r.metric == metric]
+    prefix = next((s for s in spec.headline_settings if any(_begins(r, s) for r in rivals)), "")
+    if prefix:  # "Male " of an edit: its largest strength
+        told = max((r for r in rivals if _begins(r, prefix)), key=lambda r: strength_of(r)[1] or 0)
+        rivals = [r for r in rivals if r.setting == told.setting]
+    held = contest(_first_settings(rivals), found)
+    if held is None:
+        return [Line(r, SCALE if r.reference else "") for r in rivals]
+    return [*_ranked(held, found), *_scale(held, rivals, found)]
+
+
+def _scale(held: Contest, rivals: Sequence[Record], found: Found) -> list[Line]:
+    """The best reference; one of the best system's setting where there is any."""
+    best = contest([replace(r, reference=False) for r in _beside(held, rivals)], found)
+    if best is None:
+        return []
+    return [Line(best.best, BETTER if held.is_behind(best.best) else SCALE)]
+
+
+def _beside(held: Contest, rivals: Sequence[Record]) -> list[Record]:
+    kept = [r for r in rivals if r in held.scale]
+    return [r for r in kept if r.setting == held.best.setting] or kept
+
+
+def _first_settings(rivals: Sequence[Record]) -> list[Record]:
+    """Each system by its first setting, such as x_T inverted, and not by the one that flatters it."""
+    first: dict[str, str] = {}
+    return [r for r in rivals if r.setting == first.setdefault(r.system, r.setting)]
+
+
+def _begins(record: Record, setting: str) -> bool:
+    return record.setting.startswith(setting)
+
+
+def _ranked(held: Contest, found: Found) -> list[Line]:
+    """The best first. Systems whose difference to it chance explains are not told apart from it."""
+    word = ALONE if not held.others else f"{BEST}, {NOISE}" if held.level else BEST
+    lines = [Line(held.best, word)]
+    for gap in held.others:
+        text = number_text(gap.behind, gap.record.metric, found.known)
+        lines.append(Line(gap.record, f"{text} behind{f', {NOISE}' if gap.within_noise else ''}"))
+    lines += [Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n]
+    return lines
+
+
+def _fitted(
+    parts: Sequence[Sequence[Line]], room: int, found: Found
+) -> tuple[list[list[Line]], int]:
+    """As many lines as there is room for, and how many are left out: the best of each benchmark, references that are
+    better, the other systems in turns, then references."""
+    turns = ((place, turn) for place, lines in enumerate(parts) for turn in range(len(lines)))
+    chosen: list[set[int]] = [set() for _ in parts]
+    for place, turn in sorted(turns, key=lambda at: (_urgency(parts[at[0]], at[1]), at)):
+        chosen[place].add(turn)
+        if sum(len(_block(lines, found)) for lines in _picked(parts, chosen)) > room:
+            chosen[place].remove(turn)
+    return _picked(parts, chosen), sum(map(len, parts)) - sum(map(len, chosen))
+
+
+def _urgency(lines: Sequence[Line], turn: int) -> int:
+    """0 comes first."""
+    if turn and lines[turn].judgement in (BETTER, SCALE):
+        return 1 if lines[turn].judgement == BETTER else len(lines) + 1
+    return turn and turn + 1
+
+
+def _picked(parts: Sequence[Sequence[Line]], chosen: Sequence[set[int]]) -> list[list[Line]]:
+    return [[lines[i] for i in sorted(some)] for lines, some in zip(parts, chosen, strict=True)]
+
+
+def _block(lines: Sequence[Line], found: Found) -> list[tuple[str, str, str, str]]:
+    """The rows of a benchmark: at the left what it is and what its numbers are, beside it the systems."""
+    if not lines:
+        return []
+    what = f"{lines[0].record.benchmark}: {_what(lines, found)}"
+    left = [part.replace(JOIN, " ") for part in wrap(what.replace(" = ", f"{JOIN}={JOIN}"), WHAT)]
+    right: list[tuple[str, str, str]] = []
+    for line in lines:
+        name, *rest = wrap(short(_who(line.record, lines), LONGEST_NAME), SYSTEM) or [""]
+        right.append((name, with_error(line.record, found).strip(), line.judgement))
+        right += [(more, "", "") for more in rest]
+    return [(a or "", *(b or ("", "", ""))) for a, b in zip_longest(left, right)]
+
+
+def _what(lines: Sequence[Line], found: Found) -> str:
+    """The metric, and the setting and T that all lines have, but for whether x_T was inverted."""
+    records = [line.record for line in lines]
+    parts = [heading(records[0].metric, records, found.known)]
+    settings, steps = _settings(lines), _steps(lines)
+    if len(settings) == 1 and not settings & {"x_T inverted", ""}:
+        parts += settings
+    return ", ".join([*parts, *(f"T = {t}" for t in steps if len(steps) == 1)])
+
+
+def _who(record: Record, lines: Sequence[Line]) -> str:
+    """The system, with what tells its lines apart and is not said of all."""
+    several = len({line.record.system for line in lines}) < len(lines)
+    setting = record.setting if several and len(_settings(lines)) > 1 else ""
+    steps = f"T = {record.steps}" if record.steps is not None and len(_steps(lines)) > 1 else ""
+    return ", ".join(filter(None, [record.system, setting, steps]))
+
+
+def _settings(lines: Sequence[Line]) -> set[str]:
+    return {line.record.setting for line in lines}
+
+
+def _steps(lines: Sequence[Line]) -> set[int]:
+    return {line.record.steps for line in lines if line.record.steps is not None}
+
+
+def _not_measured(found: Found) -> list[str]:
+    """What could not run, once: the systems with their benchmarks, of those that are no references; the notes of the tables
+    say why."""
+    measured = {(r.benchmark, r.system) for r in found.records if is_measured(r)}
+    references = {r.system for r in found.records if r.reference}
+    absent: dict[str, list[str]] = {}
+    for r in found.records:
+        if (r.benchmark, r.system) not in measured and r.system not in references:
+            why = f"{r.system}: {r.note}" if r.system == "all systems" else r.system
+            absent.setdefault(why, []).append(r.benchmark)
+    systems: dict[tuple[str, ...], list[str]] = {}
+    for system, benchmarks in absent.items():
+        systems.setdefault(tuple(dict.fromkeys(benchmarks)), []).append(system)
+    texts = [f"{', '.join(names)} ({', '.join(who)})" for names, who in systems.items()]
+    return wrap(f"not measured: {'; '.join(texts)}", WIDTH, max_lines=3) if texts else []

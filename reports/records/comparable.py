@@ -1,0 +1,186 @@
+"""Whether a number may be compared with the paper's: the protocol that it was measured by against the paper's.
+
+`PROTOCOLS` says how the paper measured each of its tables, in the fields of our protocols. Names decide nothing
+but which data set is meant, and a profile decides nothing at all: 60 images in a folder called `ffhq` are not FFHQ,
+and a run of another profile compares where its fields are the paper's.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reports.records.metrics import published_name
+from reports.records.record import Record
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the paper: how many images it has in all, and the crops that give the paper's pixels."""
+
+    images: int
+    crops: tuple[str, ...] = ("center", "none")  # one and the same for square images
+
+
+DATA_SETS = {
+    "CelebA-HQ": DataSet(30_000),
+    "FFHQ": DataSet(70_000),
+    "Horse": DataSet(2_000_340),
+    "Bedroom": DataSet(3_033_042),
+    "CelebA": DataSet(202_599, crops=("d2c",)),
+}
+# Rows of Table 3 that are no system's: the paper's naive distance, of all images, and what has as many as a cell.
+NAIVE_OF_ALL, NAIVE, OF_CLASS = "naive (all images)", "naive", "real images of the class"
+OF_N = ", n = "  # follows a name where the cells of one class have several n
+# The letters of the names that readers and folders give them. A name alone proves nothing: the images are counted.
+DATA_SET_NAMES = {
+    "celebahq": "CelebA-HQ",
+    "ffhq": "FFHQ",
+    "horse": "Horse",
+    "lsunhorse": "Horse",
+    "bedroom": "Bedroom",
+    "lsunbedroom": "Bedroom",
+    "celeba": "CelebA",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the paper measured a table: on which data, with which fields of our protocols.
+
+    `data` is a data set and its image size, empty where every row of the table names its own. `unknown` says what
+    the paper leaves open: then nothing is comparable.
+    """
+
+    data: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    unknown: str = ""
+
+
+_RECONSTRUCTION = Protocol("CelebA-HQ 128", {"n": 30_000, "split": "all"})
+_CLASS = {
+    "n": 5_000,
+    "reference": "all images of the class",
+    "reference_n": 202_599,
+    "acceptance": "u < p (the paper's text)",
+}
+_SECONDHAND = Protocol(unknown="published protocol not known at first hand")
+# By table and kind of row; "" is every other kind.
+PROTOCOLS: dict[tuple[str, str], Protocol] = {
+    ("table1_reconstruction", ""): _RECONSTRUCTION,
+    ("table2_ablation", ""): _RECONSTRUCTION,
+    ("section5.3_probe", ""): Protocol(
+        "CelebA-HQ",
+        {"probe": "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"},
+        unknown="the paper says neither how its images were split nor how it averaged",
+    ),
+    ("table3_fewshot_fid", "binary"): Protocol("CelebA 64", _CLASS | {"k": 50}),
+    ("table3_fewshot_fid", "pu"): Protocol(
+        "CelebA 64", _CLASS | {"positives": 100, "unlabeled": 10_000}
+    ),
+    ("table3_fewshot_fid", "naive"): Protocol("CelebA 64", {"n": 202_599}),
+    ("table4_unconditional_fid", ""): Protocol("", {"n": 50_000, "reference_n": 50_000}),
+    ("appendix_f_smoothness", ""): _SECONDHAND,
+    ("appendix_g_identity", ""): _SECONDHAND,
+}
+# The network that a metric looks through, as the protocol's fields begin.
+_PARTS = {"lpips": "perceptual", "ppl": "perceptual", "fid": "feature", "arcface": "identity"}
+STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
+
+
+def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
+    """A data set as the paper's tables call it, e.g. "FFHQ 128"; its own name if it is none of theirs."""
+    title = DATA_SET_NAMES.get(re.sub(r"[^a-z]", "", name.lower()), "")
+    size = _transform(protocol).get("image_size")
+    return f"{title} {size}" if title and size else name
+
+
+def differences(
+    record: Record, protocol: Mapping[str, Any], dataset: str, steps: int | None
+) -> Iterator[str]:
+    """Each thing that parts `record`, measured by `protocol`, from the paper's number on `dataset` at T = `steps`."""
+    theirs = PROTOCOLS[record.table, _kind_of_row(record)]
+    if published_name(record.metric) != record.metric:
+        yield "another feature network"
+    if theirs.unknown:
+        yield theirs.unknown
+    if not protocol:
+        yield "no protocol recorded"
+        return
+    yield from _of_data(record.dataset, protocol, theirs.data or dataset)
+    yield from _of_fields({**protocol, "n": record.n}, theirs.fields)
+    yield from _of_steps(record.steps, steps, protocol)
+    yield from _of_networks(protocol, _PARTS.get(record.metric, ""))
+
+
+def _of_data(name: str, protocol: Mapping[str, Any], theirs: str) -> Iterator[str]:
+    """Another data set, another size, only a part of it, or other pixels."""
+    ours = paper_dataset(name, protocol)
+    title, size = _title_and_size(theirs)
+    if not title:  # an appendix, which names none
+        return
+    if _title_and_size(ours)[0] != title or (size and _title_and_size(ours)[1] != size):
+        yield f"measured on {ours}, published on {theirs}"
+    if _title_and_size(ours)[0] != title:
+        return
+    images, crop = protocol.get("dataset_images"), _transform(protocol).get("crop")
+    if images != DATA_SETS[title].images:
+        yield f"{name} has {_text(images)} images here, {title} has {DATA_SETS[title].images:,}"
+    if crop not in DATA_SETS[title].crops:
+        yield f"crop {crop}, published with {DATA_SETS[title].crops[0]}"
+
+
+def _of_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in theirs.items():
+        if ours.get(name) != value:
+            words = name.replace("_", " ")
+            yield f"{words} {_text(ours.get(name))}, published with {_text(value)}"
+
+
+def _of_steps(ours: int | None, theirs: int | None, protocol: Mapping[str, Any]) -> Iterator[str]:
+    if theirs is None:
+        return
+    if ours not in (None, theirs):
+        yield f"published at T = {theirs}"
+    for name in STEPS:
+        if protocol.get(name) not in (None, ours, theirs):
+            yield f"{name.replace('_', ' ')} {protocol[name]}, published at T = {theirs}"
+
+
+def _of_networks(protocol: Mapping[str, Any], part: str) -> Iterator[str]:
+    """Other weights behind the metric, another solver or another precision of the model."""
+    if f"{part}_weights" in protocol:
+        yield f"{part} network with weights that are not the published ones"
+    if protocol.get("solver") not in (None, "ddim"):
+        yield f"solver {protocol['solver']}, published with ddim"
+    precision = protocol.get("precision", protocol.get("dtype"))
+    if precision != "float32":
+        yield f"precision {_text(precision)}, not float32"
+
+
+def scale_name(system: str) -> str:
+    """`naive` of "naive, n = 118"."""
+    return system.partition(OF_N)[0]
+
+
+def _kind_of_row(record: Record) -> str:
+    if record.table != "table3_fewshot_fid":
+        return ""
+    return "naive" if record.system == NAIVE_OF_ALL else record.setting.split("/")[0]
+
+
+def _transform(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = protocol.get("transform")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _title_and_size(text: str) -> tuple[str, str]:
+    """`("FFHQ", "128")` of "FFHQ 128"; no title if it is none of the paper's data sets."""
+    match = re.fullmatch(rf"({'|'.join(DATA_SETS)})(?: (\d+))?", text)
+    return (match[1], match[2] or "") if match else ("", "")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "not recorded"
+    return f"{value:,}" if type(value) is int else str(value)

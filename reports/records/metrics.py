@@ -1,0 +1,261 @@
+"""What each metric is: one table, for what is measured, what is printed and what is gated alike.
+
+    METRICS["fid"]                              direction, unit, digits, margin, network, ...
+    seen_through("fid", "efficientnet-lite0")   the name of what stands in for it, seen through another network
+
+A metric is named after the network that it was computed with: without the published Inception weights nothing here
+is called FID. Benchmarks of others add rows (`benchmarks.metrics.register`), which a run folder keeps in its run.json.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
+
+from reports.records.record import HIGHER, LOWER, NEITHER, Record
+
+SETS, PAIRS = "sets", "pairs"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+MOST_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A loss of this size does not matter: in the metric's unit, or as a share of the baseline's value."""
+
+    size: float
+    why: str = ""
+    is_share: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.size < math.inf:
+            raise ValueError("a margin is a finite number from 0 up")
+
+    def at(self, value: float) -> float:
+        return self.size * abs(value) if self.is_share else self.size
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number of this metric means; `direction` says which way is better (higher, lower, neither).
+
+    `label` is its heading in tables where that is not its name; `digits` are the decimals of our numbers and
+    `paper_digits` of published ones where they are others; without digits numbers have four significant ones.
+    A loss up to `margin` is none. `network` names the pretrained weights that it looks through, and `stands_in_for` the
+    metric that it replaces where only that network is at hand; `only_on` the data set that it is offered for, if it is
+    one alone. `between` says that two folders can be compared by it, as two sets of images or as pairs. What
+    `depends_on_n` is another number for other counts of images of the same kind, as a Frechet distance is: only
+    numbers of one n are compared (`comparable_n`).
+    """
+
+    direction: str
+    unit: str
+    title: str
+    reference: str
+    _: KW_ONLY
+    label: str = ""
+    digits: int | None = None
+    paper_digits: int | None = None
+    margin: Margin | None = None
+    network: str = ""
+    stands_in_for: str = ""
+    only_on: str = ""
+    between: str = ""
+    depends_on_n: bool = False
+
+    def __post_init__(self) -> None:
+        if self.direction not in (HIGHER, LOWER, NEITHER):
+            raise ValueError(
+                f"direction {self.direction!r} is none of {HIGHER}, {LOWER}, {NEITHER}"
+            )
+        for digits in (self.digits, self.paper_digits):
+            if digits is not None and not 0 <= digits <= MOST_DIGITS:
+                raise ValueError(f"digits are a number from 0 to {MOST_DIGITS}")
+
+    @property
+    def digits_of_paper(self) -> int | None:
+        return self.digits if self.paper_digits is None else self.paper_digits
+
+
+Metrics = Mapping[str, Metric]
+
+EFFNET = "efficientnet-lite0"
+LAST_DIGIT = "half a unit of the last digit that the paper prints"
+
+# fmt: off
+METRICS: dict[str, Metric] = {
+    "latent_dim": Metric(
+        NEITHER, "", "Numbers in the code", "Preechakul et al. 2022, Table 1",
+        label="latent size", digits=0),
+    "code_bits": Metric(
+        NEITHER, "bit", "Bits in a quantised code", "log2 of the codebook for each token",
+        label="code", digits=0),
+    "bits_per_pixel": Metric(
+        NEITHER, "bit", "Bits of a quantised code for each pixel", "code_bits / S^2",
+        label="bits a pixel", digits=4),
+    "compression": Metric(
+        NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
+        label="pixel values per number of the code", digits=2),
+    "codebook_use": Metric(
+        NEITHER, "", "Share of the codebook that is used", "codes that occur among those of the test images",
+        label="codebook used", digits=4, depends_on_n=True),
+    "perplexity": Metric(
+        NEITHER, "", "Perplexity of the codes", "van den Oord et al. 2017: exp of the entropy of their shares",
+        label="perplexity", digits=1, depends_on_n=True),
+    "ssim": Metric(
+        HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
+        label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS),
+    "ssim_valid": Metric(
+        HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq",
+        label="SSIM (valid)", digits=4, paper_digits=3, margin=Margin(0.0005, "as ssim"), between=PAIRS),
+    "mse": Metric(
+        LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022",
+        label="MSE", digits=4, paper_digits=3,
+        margin=Margin(0.002, "half a unit of the third digit: the paper prints up to three", is_share=True),
+        between=PAIRS),
+    "psnr": Metric(
+        HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)",
+        label="PSNR", digits=2, margin=Margin(0.01, "what 0.2 % of MSE are in dB"), between=PAIRS),
+    "lpips": Metric(
+        LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018",
+        label="LPIPS", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), network="alexnet",
+        between=PAIRS),
+    "pd_effnet": Metric(
+        LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights",
+        digits=4, paper_digits=3, margin=Margin(0.005, "as lpips at 0.1", is_share=True), network=EFFNET,
+        stands_in_for="lpips", between=PAIRS),
+    "fid": Metric(
+        LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
+        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS,
+        depends_on_n=True),
+    "fd_effnet": Metric(
+        LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
+        digits=2, margin=Margin(0.0005, "as fid at 10", is_share=True), network=EFFNET, stands_in_for="fid",
+        between=SETS, depends_on_n=True),
+    "rfid": Metric(
+        LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
+        label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception", depends_on_n=True),
+    "rfd_effnet": Metric(
+        LOWER, "", "Frechet distance of reconstructions (EfficientNet-lite0)",
+        "Heusel et al. 2017, eq. 6, to the originals of the same images",
+        digits=2, margin=Margin(0.0005, "as fd_effnet", is_share=True), network=EFFNET, stands_in_for="rfid",
+        depends_on_n=True),
+    "fid_seed_std": Metric(
+        NEITHER, "", "Standard deviation of the FID over seeds",
+        "Preechakul et al. 2022, Table 3: seeds draw the labelled images",
+        label="sd of FID over seeds", digits=2, network="inception"),
+    "fd_effnet_seed_std": Metric(
+        NEITHER, "", "Standard deviation of fd_effnet over seeds", "as fid_seed_std",
+        label="sd of fd_effnet over seeds", digits=2, network=EFFNET, stands_in_for="fid_seed_std"),
+    "ppl": Metric(
+        LOWER, "", "Perceptual path length (LPIPS, VGG16)", "Karras et al. 2019, eq. 2",
+        label="PPL", digits=2,
+        margin=Margin(0.01, "ten times what other kernels' rounding does at a step of 1e-4", is_share=True),
+        network="vgg16"),
+    "ppl_alex": Metric(
+        LOWER, "", "Perceptual path length (LPIPS, AlexNet)", "Karras et al. 2019, eq. 2",
+        digits=2, margin=Margin(0.01, "as ppl", is_share=True), network="alexnet", stands_in_for="ppl"),
+    "ppl_effnet": Metric(
+        LOWER, "", "Perceptual path length (EfficientNet-lite0)", "Karras et al. 2019, eq. 2",
+        digits=2, margin=Margin(0.01, "as ppl", is_share=True), network=EFFNET, stands_in_for="ppl"),
+    "auroc": Metric(
+        HIGHER, "", "Area under the ROC curve", "Hanley and McNeil 1982",
+        label="AUROC", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT)),
+    "ap": Metric(
+        HIGHER, "", "Average precision", "scikit-learn average_precision_score",
+        label="AP", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc")),
+    "accuracy": Metric(
+        HIGHER, "", "Accuracy", "share of labels predicted right",
+        digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc")),
+    "arcface": Metric(
+        HIGHER, "", "Identity similarity (ArcFace)", "Deng et al. 2019",
+        label="ArcFace", digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="arcface",
+        between=PAIRS),
+    "id_portraits": Metric(
+        HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network",
+        digits=4, margin=Margin(0.0001, "cosines of this embedding lie close to 1"), network="portraits",
+        stands_in_for="arcface", between=PAIRS, only_on="portraits"),
+    "logit_change": Metric(
+        NEITHER, "", "Change of the probe's logit, towards the edit", "paper, Appendix G",
+        label="logit change", digits=3),
+    "acceptance_rate": Metric(
+        NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Table 3",
+        label="acceptance rate", digits=4),
+    "diversity_lpips": Metric(
+        NEITHER, "", "Mean LPIPS between two draws", "Zhu et al. 2017 (BicycleGAN), Section 5",
+        label="LPIPS between draws", digits=4, network="alexnet"),
+    "diversity_effnet": Metric(
+        NEITHER, "", "Mean perceptual distance between two draws (EfficientNet-lite0)",
+        "Zhu et al. 2017 (BicycleGAN), Section 5, another network",
+        label="pd_effnet between draws", digits=4, network=EFFNET, stands_in_for="diversity_lpips"),
+    "pixel_std": Metric(
+        NEITHER, "", "Standard deviation of a pixel in [0, 1]", "Preechakul et al. 2022, Fig. 3",
+        label="standard deviation of a pixel", digits=4),
+    "nn_inception": Metric(
+        NEITHER, "", "Distance to the nearest training image (Inception-v3)", "Euclidean",
+        label="Inception distance", digits=3, network="inception"),
+    "nn_effnet": Metric(
+        NEITHER, "", "Distance to the nearest training image (EfficientNet-lite0)", "Euclidean",
+        label="EfficientNet distance", digits=3, network=EFFNET, stands_in_for="nn_inception"),
+    "nn_pixels": Metric(
+        NEITHER, "", "Distance to the nearest training image (pixels)", "root mean square, 32 px",
+        label="pixel distance", digits=4),
+    "nn_ratio_inception": Metric(
+        NEITHER, "", "nn_inception over that of held-out images", "below 1: nearer than new images",
+        label="Inception ratio", digits=3, network="inception"),
+    "nn_ratio_effnet": Metric(
+        NEITHER, "", "nn_effnet over that of held-out images", "below 1: nearer than new images",
+        label="EfficientNet ratio", digits=3, network=EFFNET, stands_in_for="nn_ratio_inception"),
+    "nn_ratio_pixels": Metric(
+        NEITHER, "", "nn_pixels over that of held-out images", "below 1: nearer than new images",
+        label="pixel ratio", digits=3),
+    "parameters": Metric(
+        NEITHER, "", "Parameters", "buffers not counted", digits=0),
+    "gflops": Metric(
+        NEITHER, "GFLOP", "Operations for an image and one step", "torch.utils.flop_counter, 2 per multiply-add",
+        label="one step of one image", digits=3),
+    "network_calls": Metric(
+        NEITHER, "", "Network calls", "counted while it runs", label="network calls", digits=0),
+    "images_per_second": Metric(
+        HIGHER, "images/s", "Images per second", "median of timed repetitions after a warm-up",
+        label="images per second", digits=2),
+    "peak_memory": Metric(
+        NEITHER, "MiB", "Peak memory", "the device's allocations, or the process' resident set",
+        label="peak memory", digits=0),
+}
+# fmt: on
+
+SHIPPED = frozenset(METRICS)
+
+
+def alternatives(metric: str, known: Metrics = METRICS) -> tuple[str, ...]:
+    """`metric`, then what stands in for it, in the order in which it is preferred."""
+    return (metric, *(name for name, row in known.items() if row.stands_in_for == metric))
+
+
+def with_stand_ins(metrics: Iterable[str], known: Metrics = METRICS) -> tuple[str, ...]:
+    """Each of `metrics`, followed by what stands in for it, each once."""
+    return tuple(dict.fromkeys(name for metric in metrics for name in alternatives(metric, known)))
+
+
+def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
+    """`metric`, or what stands in for it and looks through `network`. Raises KeyError if nothing does."""
+    for name in alternatives(metric, known):
+        if name in known and known[name].network == network:
+            return name
+    raise KeyError(f"nothing stands for {metric} through {network}")
+
+
+def published_name(metric: str, known: Metrics = METRICS) -> str:
+    """The metric that `metric` stands in for; itself where it stands in for none."""
+    return (known[metric].stands_in_for if metric in known else "") or metric
+
+
+def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
+    """The n that another number must have to be compared with this one; None where it may have any."""
+    return number.n if number.metric in known and known[number.metric].depends_on_n else None
+
+
+def comparing(kind: str) -> tuple[str, ...]:
+    """The metrics of ours that compare two folders of images as SETS or as PAIRS."""
+    return tuple(n for n, row in METRICS.items() if row.between == kind and n in SHIPPED)

@@ -1,0 +1,51 @@
+"""What a run folder says in its run.json of its metrics and tables, so that nothing else need be installed to read it."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from diffae.system.errors import UserError
+from reports.records.metrics import METRICS, NAME, SHIPPED, Metric
+from reports.records.plain import from_plain, to_plain
+from reports.records.reading import short
+from reports.records.specs import TableSpec
+
+
+def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, Any]:
+    """The entries `metrics` (those that do not ship, by name) and `tables` of a run.json."""
+    brought = sorted(name for name in {*metrics} - SHIPPED if name in METRICS)
+    return {
+        "metrics": {name: to_plain(METRICS[name]) for name in brought},
+        "tables": [to_plain(spec) for spec in tables],
+    }
+
+
+def metrics_in(path: Path, notes: Mapping[str, Any]) -> dict[str, Metric]:
+    """The metrics that the run.json at `path`, which holds `notes`, brings. Those that ship mean what they mean here.
+
+    Raises UserError naming the file and what is wrong in it.
+    """
+    rows = notes.get("metrics", {})
+    if not isinstance(rows, dict):
+        raise UserError(f"{path}: metrics is no object")
+    return {name: _metric(path, name, row) for name, row in rows.items() if name not in SHIPPED}
+
+
+def _metric(path: Path, name: str, row: object) -> Metric:
+    if not NAME.fullmatch(name):
+        raise UserError(f"{path}: {short(repr(name), 40)} cannot be a metric's name")
+    try:
+        return from_plain(Metric, row)
+    except ValueError as error:
+        raise UserError(f"{path}: metric {name}: {error}") from None
+
+
+def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
+    """The tables that it brings. Raises UserError naming the file and what is wrong in it."""
+    specs = notes.get("tables", [])
+    if not isinstance(specs, list):
+        raise UserError(f"{path}: tables is no list")
+    try:
+        return tuple(from_plain(TableSpec, spec) for spec in specs)
+    except ValueError as error:
+        raise UserError(f"{path}: tables: {error}") from None

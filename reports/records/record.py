@@ -1,0 +1,230 @@
+"""Records: one number, one row.
+
+A run folder holds `records.csv` (tidy and long, one row a number), and every table is a view of it.
+A row carries what is needed to judge the number: its uncertainty, how many images stand behind it,
+the protocol that it was measured by, and the published value that it may or may not be compared with.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from pathlib import Path
+
+from diffae.system.errors import UserError
+from diffae.system.files import append, read_text, write_whole
+from reports.records.reading import LARGEST_TEXT, short
+
+HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One number. Empty cells mean "does not apply"; an empty `value` needs a `note` that says why.
+
+    `direction` says which way is better (`higher`, `lower` or `neither`). `protocol` is the id of an entry
+    of `protocols` in the run's `run.json`. `published` is the paper's value for the same cell of its table and
+    `not_comparable` the reason why the two must not be compared (empty: dataset and protocol agree).
+    `reference` marks a row that gives a scale, such as real images: no contender, and never the best.
+    `solver` names what took the `steps` (T), and `calls` are the network calls that they took for an image.
+    """
+
+    benchmark: str
+    table: str
+    system: str
+    dataset: str
+    split: str
+    setting: str
+    steps: int | None
+    metric: str
+    value: float | None
+    stderr: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int | None = None
+    direction: str = NEITHER
+    unit: str = ""
+    published: float | None = None
+    published_metric: str = ""
+    published_source: str = ""
+    not_comparable: str = ""
+    protocol: str = ""
+    note: str = ""
+    reference: bool = False
+    solver: str = ""
+    calls: int | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+FAST = "ab2-v"  # what a row says where `--solver fast` took its steps
+_INTEGERS = ("steps", "n", "calls")
+_FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
+LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
+LARGEST_ERROR = 1e150  # its square is a number too
+
+
+_identity = attrgetter(
+    "benchmark", "system", "dataset", "split", "setting", "steps", "solver", "metric"
+)
+
+
+def record_key(record: Record) -> str:
+    """What a record measures, whatever its value and table: the same in every run."""
+    return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write `records` to the CSV file `path`, whole or not at all.
+
+    Raises UserError if two of them are the same number: nobody could tell them apart again.
+    """
+    file = RecordFile(path)
+    for record in records:
+        file.add(record)
+    file.flush()
+
+
+class RecordFile:
+    """A CSV file of records to which rows are added; it takes the place of one that was there at its first `flush`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._distinct = Distinct(path)
+        self._waiting, self._count, self._begun = io.StringIO(), 0, False
+        self._writer = csv.writer(self._waiting, lineterminator="\n")
+        self._writer.writerow(COLUMNS)
+
+    def add(self, record: Record) -> None:
+        """Raises UserError if the number is there already: nobody could tell the two apart again."""
+        self._count += 1
+        self._distinct.add(record, f"row {self._count}")
+        self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
+
+    def flush(self) -> None:
+        """Write what was added since: the first time the file whole, then whole rows at its end, or none of them."""
+        text = self._waiting.getvalue().encode()
+        if not self._begun:
+            write_whole(self.path, text)
+        elif text:
+            append(self.path, text)
+        self._begun = True
+        self._waiting.seek(0)
+        self._waiting.truncate()
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read a `records.csv`. Raises UserError, naming the file and the line that is not as it should be."""
+    return [record for record, _ in numbered_records(path)]
+
+
+def numbered_records(path: Path) -> list[tuple[Record, str]]:
+    """The records of a `records.csv`, each with where it stands: `line 7`."""
+    distinct, records = Distinct(path), []
+    for cells, where in read_csv(path, COLUMNS)[1:]:
+        try:
+            records.append((_parse(dict(zip(COLUMNS, cells, strict=True))), where))
+        except ValueError as error:
+            raise UserError(f"{path}, {where}: {error}") from None
+        distinct.add(*records[-1])
+    return records
+
+
+def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]:
+    """The rows of a CSV file under `header`, each with where it stands. Raises UserError naming the line.
+
+    A cell is one line: one that is not comes of a quote that is not closed, and holds the rows that follow.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, LARGEST_TEXT), newline=""), strict=True)
+    rows: list[tuple[list[str], str]] = []
+    try:
+        for cells in reader:
+            where = f"line {reader.line_num}"
+            if not rows and tuple(cells) != header:
+                break
+            if rows and len(cells) != len(rows[0][0]):
+                raise UserError(f"{path}, {where}: {len(cells)} cells, not {len(rows[0][0])}")
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                raise UserError(
+                    f"{path}, {where}: a quote that an earlier line opened is closed here"
+                )
+            rows.append((cells, where))
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+    if not rows:
+        expected = short(",".join(header), 40)
+        raise UserError(f"{path}: not of this version: its first line is not {expected}")
+    return rows
+
+
+class Distinct:
+    """The numbers of a file so far, of which none may be there twice."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._first: dict[tuple[object, ...], tuple[Record, str]] = {}
+        self._tables: set[tuple[object, ...]] = set()
+
+    def add(self, record: Record, where: str) -> None:
+        """Raise UserError if the number is there already; in two tables it may be, if it is the same in both."""
+        key = _identity(record)
+        other, there = self._first.setdefault(key, (record, where))
+        same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
+        if (record.table, key) in self._tables or not same:
+            raise UserError(
+                f"{self.path}, {where}: the number of {there} again: {short(list(key), 200)}"
+            )
+        self._tables.add((record.table, key))
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None or value is False:
+        return ""
+    if isinstance(value, float):
+        return repr(value)
+    text = _one_line(str(value))
+    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 4]} ..."
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
+
+
+def _parse(row: dict[str, str]) -> Record:
+    cells: dict[str, object] = dict(row)
+    cells |= {name: _integer(name, row[name]) for name in _INTEGERS}
+    cells |= {name: _float(name, row[name]) for name in _FLOATS}
+    cells["reference"] = _choice("reference", row["reference"], ("", "True")) == "True"
+    _choice("direction", row["direction"], (HIGHER, LOWER, NEITHER))
+    return Record(**cells)  # type: ignore[arg-type]
+
+
+def _integer(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST_INTEGER):
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a whole number")
+    return int(text)
+
+
+def _float(name: str, text: str) -> float | None:
+    """A number; a value may be one that is not finite, its error and interval may not."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a number") from None
+    if name == "stderr" and not 0 <= number < LARGEST_ERROR:
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number from 0 up")
+    if name in ("ci_low", "ci_high") and not math.isfinite(number):
+        raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number")
+    return number
+
+
+def _choice(name: str, text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        raise ValueError(f"{name} is {short(text, 40)!r}, not one of {', '.join(known)}")
+    return text

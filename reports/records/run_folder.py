@@ -1,0 +1,160 @@
+"""What is read of a run folder, or of a baseline kept of one: records.csv, times.csv, influences.npz and run.json.
+
+A folder that is damaged, unfinished or lacks a part is refused, for what is not there cannot fail.
+"""
+
+import math
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from diffae.system.errors import UserError
+from reports.records.metrics import METRICS, Margin, Metric, Metrics
+from reports.records.plugin_metadata import metrics_in, tables_in
+from reports.records.reading import read_json, short
+from reports.records.record import Record, numbered_records, read_csv, read_records, record_key
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty, error, read_uncertainties
+
+RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"
+RUN, SAMPLES = "run.json", "samples.csv"
+SCHEMA = 1  # of a run folder: raised where what is in its files means something else
+SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is read of a run folder. `settings` are what a person asked for, by name; `metrics` those that do not ship and
+    `specs` its tables, as the run folder describes them; `times` the numbers of the machine, `notes` its run.json.
+
+    `label` is a person's own name for it, if there is one.
+    """
+
+    folder: Path
+    rows: tuple[Record, ...]
+    uncertainties: dict[str, Uncertainty]
+    protocols: dict[str, dict[str, Any]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    has_influences: bool = True
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    times: tuple[Record, ...] = ()
+    specs: tuple[TableSpec, ...] = ()
+    label: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """The rows by `record_key`."""
+        return {record_key(record): record for record in self.rows}
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """The run.json of a finished run. Raises UserError, naming the file, of another schema or of a run that is not complete."""
+    path = folder / RUN
+    notes = read_json(path)
+    check_schema(path, notes)
+    if notes.get("complete") is not True:
+        raise UserError(f"{path}: the run is not complete; run its command again to finish it")
+    return notes
+
+
+def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
+    """Raise UserError unless the run.json at `path`, which holds `notes`, is of this version."""
+    if (found := notes.get("schema")) != SCHEMA:
+        version = "of no schema" if found is None else f"of schema {short(found, 40)}"
+        raise UserError(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
+
+
+def read_run(folder: Path, label: str = "") -> Run:
+    """Read a run folder, or a baseline kept of one. Raises UserError naming the file that is not as it should be."""
+    notes = read_notes(folder)
+    numbered = numbered_records(folder / RECORDS)
+    if not numbered:
+        raise UserError(f"{folder / RECORDS}: no rows")
+    protocols = _objects(folder / RUN, notes, "protocols")
+    for record, where in numbered:
+        if record.protocol and record.protocol not in protocols:
+            known = f"{RUN} has no protocol {short(record.protocol, 40)}"
+            raise UserError(f"{folder / RECORDS}, {where}: {known}")
+    settings = notes.get("settings", {})
+    if not isinstance(settings, dict):
+        raise UserError(f"{folder / RUN}: settings is no object")
+    times, influences = folder / TIMES, folder / INFLUENCES
+    has_influences = os.path.lexists(influences)
+    run = Run(
+        folder,
+        tuple(record for record, _ in numbered),
+        read_uncertainties(influences) if has_influences else {},
+        protocols,
+        settings,
+        has_influences,
+        metrics_in(folder / RUN, notes),
+        tuple(read_records(times)) if os.path.lexists(times) else (),
+        tables_in(folder / RUN, notes),
+        label,
+        notes,
+    )
+    _check_errors(influences, run.records, run.uncertainties)
+    return run
+
+
+def _objects(path: Path, notes: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    found = notes.get(name)
+    if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+        raise UserError(f"{path}: no {name}; give the folder of a finished run")
+    return found
+
+
+def _check_errors(
+    path: Path, records: Mapping[str, Record], uncertainties: Mapping[str, Uncertainty]
+) -> None:
+    """Influences of another run, or none where the row has an error of theirs, are not this run's."""
+    for key, uncertainty in uncertainties.items():
+        ours, record = error(uncertainty), records.get(key)
+        if (
+            record is None
+            or record.value is None
+            or not math.isfinite(record.value)
+            or ours is None
+        ):
+            continue
+        stderr = record.stderr
+        if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
+            raise UserError(
+                f"{path}: not of this records.csv: a standard error of {ours.stderr:.3g} where "
+                f"the row has {stderr if stderr is None else f'{stderr:.3g}'} ({short(key, 200)})"
+            )
+
+
+# ----------------------------------------------------------------------------------------------
+# Margins
+
+
+def read_margins(
+    path: Path | None = None, measured: Collection[str] = (), brought: Metrics | None = None
+) -> dict[str, Margin]:
+    """Margins by metric: those of the table of metrics and of what runs have `brought`, or from a CSV file.
+
+    Raises UserError naming the file and line of what is wrong, and of a metric that has neither a margin in the table
+    nor is among those `measured`: a margin of a misspelt metric would count for nothing.
+    """
+    rows = {**METRICS, **(brought or {})}
+    ours = {name: row.margin for name, row in rows.items() if row.margin is not None}
+    if path is None:
+        return ours
+    found: dict[str, Margin] = {}
+    for (name, size, of, why), at in read_csv(path, ("metric", "margin", "of", "why"))[1:]:
+        where = f"{path}, {at}"
+        if name in found:
+            raise UserError(f"{where}: {name} is there twice")
+        if name not in {*ours, *measured}:
+            raise UserError(f"{where}: no metric {short(name, 40)!r} was measured")
+        try:
+            found[name] = Margin(float(size), why, is_share=("value", "share").index(of) == 1)
+        except ValueError:
+            said = "a margin is a number from 0 up, of 'value' or of 'share'"
+            raise UserError(f"{where}: {said}") from None
+    return found

@@ -1,0 +1,66 @@
+"""What a person changed between two runs, in the words of the command line: from the settings in run.json."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reports.records.reading import part_of, short
+
+FLAGS = ("data", "crop", "device", "precision", "attributes", "weights_dir")
+STEPS = ("reconstruction.steps", "cost.steps", "samples.steps")  # what --steps changes
+
+
+def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Each setting that decides how a number is measured and differs, new against base, e.g. `profile smoke against quick`.
+
+    What may differ between runs that are compared (systems, checkpoints, benchmarks, seed) is left out.
+    """
+    a, b = base.get("profile"), new.get("profile")
+    if isinstance(a, dict) and isinstance(b, dict):
+        yield from _of_profiles(a, b)
+    for name in FLAGS:
+        if name in base and name in new and base[name] != new[name]:
+            yield f"--{name.replace('_', '-')} {_text(new[name])} against {_text(base[name])}"
+
+
+def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """The names if they differ, and what was set; in profiles of one name, every setting that differs."""
+    named_alike = base.get("name") == new.get("name")
+    if not named_alike:
+        yield f"profile {_text(new.get('name'))} against {_text(base.get('name'))}"
+    a, b = settings_of(base), settings_of(new)
+    asked = {*_changed(base), *_changed(new)}
+    if base.get("limit") != new.get("limit"):  # which changes every count: these need not be told
+        yield f"--limit {_text(new.get('limit') or 'none')} against {_text(base.get('limit') or 'none')}"
+        named_alike = False
+    differ = [
+        name
+        for name in ((a.keys() | b.keys()) if named_alike else asked)
+        if a.get(name) != b.get(name)
+    ]
+    for flag, name in _flags(differ, b):
+        yield f"{flag}{_text(b.get(name))} against {_text(a.get(name))}"
+
+
+def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The flag that changes each of the settings, and its name; those that --steps changes at once are told once."""
+    steps = [name for name in STEPS if name in names]
+    told = {name for name in steps[1:] if new.get(name) == new.get(steps[0])}
+    for name in sorted(set(names) - told):
+        yield ("--steps " if name == STEPS[0] else f"--set {short(name, 40)}="), name
+
+
+def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting of a profile by "section.name"."""
+    sections = part_of(profile, "sections")
+    parts = {section: part_of(sections, section) for section in sections}
+    return {f"{section}.{name}": part[name] for section, part in parts.items() for name in part}
+
+
+def _changed(profile: Mapping[str, Any]) -> list[str]:
+    """What --set and --steps changed."""
+    changed = profile.get("changed")
+    return [name for name in changed if isinstance(name, str)] if isinstance(changed, list) else []
+
+
+def _text(value: object) -> str:
+    return short(",".join(map(str, value)) if isinstance(value, list) else value, 60)

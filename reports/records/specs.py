@@ -1,0 +1,58 @@
+"""What a table shows: plain data, which a benchmark brings and a run folder keeps."""
+
+import re
+from dataclasses import dataclass
+
+from reports.records.record import COLUMNS
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: which records, and which of their fields name its rows and columns.
+
+    `source` is the records' `table` (default: `name`); `settings` are the only settings shown (none given: all) but
+    `without_settings`; with `largest_steps`, each system is shown at its largest T. `metrics` orders the metrics (others
+    follow), `panels` makes a block of each, `setting_header` says what their setting is. The overview repeats the
+    metrics of `headline` whose setting begins with one of `headline_settings`. A metric's name stands for what
+    stands in for it too. Tables come by `order`, those of one order as their benchmarks do.
+
+    Raises ValueError if no table can be made of it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    source: str = ""
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    panels: bool = False
+    setting_header: str = "setting"
+    largest_steps: bool = False
+    settings: tuple[str, ...] = ()
+    without_settings: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
+    headline_settings: tuple[str, ...] = ("",)
+    order: int = 1000
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"a table cannot be called {self.name[:100]!r}")
+        object.__setattr__(self, "source", self.source or self.name)
+        keys = [*self.rows, *self.columns, *["metric"] * self.panels]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"table {self.name}: a field names its rows or columns twice")
+        if unknown := [key for key in keys if key not in COLUMNS]:
+            raise ValueError(f"table {self.name}: no record has a {unknown[0][:100]!r}")
+        for key in ("system", "metric"):
+            if key not in keys:
+                raise ValueError(
+                    f"table {self.name}: neither its rows nor its columns name the {key}"
+                )
+
+    def shows(self, setting: str) -> bool:
+        return (
+            not self.settings or setting in self.settings
+        ) and setting not in self.without_settings

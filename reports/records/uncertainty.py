@@ -1,0 +1,286 @@
+"""How sure a number is, kept so that two numbers can be compared on what they share.
+
+A number is estimated from units that were drawn independently: images, persons, pairs, blocks of samples,
+seeds. The influence of a unit is how far it alone moved the number, scaled so that
+
+    variance of the number = sum over units of influence^2
+
+for a mean, an AUROC (DeLong) and a jackknife alike. Two runs on the same units differ by
+
+    variance of the difference = sum over units of (influence_new - influence_base)^2
+
+which is the paired comparison: what both share cancels. Numbers of different units are independent, and
+their variances add. Sources of error that are independent of each other (samples, reference images) are
+kept apart, each with units of its own.
+"""
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from diffae.system.errors import UserError
+from diffae.system.files import read_file, write_whole
+from reports.records.reading import MEBIBYTE, short
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """The influence of each of k independent units on a number, `values` [k].
+
+    `units` says which units these are: equal only if they are the same ones in the same order. `df` is
+    the degrees of freedom of the variance, k - 1 unless said otherwise.
+    """
+
+    units: str
+    values: Floats
+
+    @property
+    def variance(self) -> float:
+        return _sum_of_squares(self.values)
+
+    @property
+    def df(self) -> int:
+        return len(self.values) - 1
+
+
+Uncertainty = tuple[Influence, ...]
+UNKNOWN: Uncertainty = ()
+LARGEST_FILE = 512 * MEBIBYTE  # of influences, packed and unpacked
+# Kinds of units, and a number of them, of which none is told alone.
+NO_SINGLE, FEWEST = ("blocks", "seeds"), 5
+
+
+# ----------------------------------------------------------------------------------------------
+# Influences
+
+
+def of_mean(values: ArrayLike, units: str) -> Uncertainty:
+    """The uncertainty of the mean of [k] values: (x - mean) / sqrt(k (k - 1)).
+
+    UNKNOWN for a single value or one that is not finite.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2 or not np.isfinite(x).all():
+        return UNKNOWN
+    return (Influence(units, (x - x.mean()) / math.sqrt(len(x) * (len(x) - 1))),)
+
+
+def of_influences(values: ArrayLike, units: str) -> Uncertainty:
+    """The uncertainty of a number from the influences [k] of its units; UNKNOWN if one is not finite."""
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2 or not np.isfinite(x).all():
+        return UNKNOWN
+    return (Influence(units, x),)
+
+
+def by_group(influence: ArrayLike, groups: ArrayLike, units: str) -> Uncertainty:
+    """Influences [n] of images summed over the groups [n] that they belong to, in ascending order.
+
+    The pictures of one person are not independent, persons are. The small-sample factor becomes that of the
+    groups, so that groups of one image change nothing (Liang and Zeger, 1986; for AUROC, Obuchowski, 1997).
+    """
+    x = np.asarray(influence, dtype=np.float64)
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    k, n = len(names), len(x)
+    if k < 2 or not np.isfinite(x).all():
+        return UNKNOWN
+    sums = np.bincount(member, weights=x, minlength=k)
+    return (Influence(units, sums * math.sqrt(k / (k - 1) * (n - 1) / n)),)
+
+
+def units_of(kind: str, *what: object) -> str:
+    """A short name for units: equal for equal `what`."""
+    parts = [part.tolist() if isinstance(part, np.ndarray) else part for part in what]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    return f"{kind}:{digest.hexdigest()[:16]}"
+
+
+# ----------------------------------------------------------------------------------------------
+# Standard errors
+
+
+@dataclass(frozen=True)
+class Error:
+    """A standard error and the degrees of freedom that it has (infinite where they are not known)."""
+
+    stderr: float
+    df: float
+
+    def quantile(self, p: float) -> float:
+        """The p-quantile of the error, by Student's t."""
+        return t_quantile(p, self.df) * self.stderr
+
+
+def t_quantile(p: float, df: float) -> float:
+    """The p-quantile of Student's t; SciPy's distribution objects give the same, a hundred times slower."""
+    return float(special.ndtri(p) if math.isinf(df) else special.stdtrit(df, p))
+
+
+def t_tail(x: float, df: float) -> float:
+    """The probability that Student's t is above `x`."""
+    return float(special.ndtr(-x) if math.isinf(df) else special.stdtr(df, -x))
+
+
+def error(uncertainty: Uncertainty) -> Error | None:
+    """The standard error of a number; None where the uncertainty is unknown.
+
+    Degrees of freedom by Welch and Satterthwaite: those of the source that dominates.
+    """
+    if not uncertainty:
+        return None
+    return combined([(part.variance, part.df) for part in uncertainty])
+
+
+def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
+    """The standard error of new - base, paired over the units that both have; None where one is unknown."""
+    if not base or not new:
+        return None
+    theirs = {part.units: part for part in base}
+    parts: list[tuple[float, float]] = []
+    for part in new:
+        shared = theirs.pop(part.units, None)
+        if shared is None:
+            parts.append((part.variance, part.df))
+        else:
+            if len(part.values) != len(shared.values):
+                raise UserError(
+                    f"{part.units}: {len(shared.values)} units became {len(part.values)}"
+                )
+            change = np.subtract(part.values, shared.values, dtype=np.float64)
+            parts.append((_sum_of_squares(change), part.df))
+    parts += [(part.variance, part.df) for part in theirs.values()]
+    return combined(parts)
+
+
+@dataclass(frozen=True)
+class WithoutOne:
+    """A difference without its most influential unit: the place of that among the `units`, and what is left."""
+
+    place: int
+    units: str
+    difference: float
+    error: Error
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is beyond chance, two-sided at the 5 % level."""
+        return abs(self.difference) > self.error.quantile(0.975)
+
+
+def carried_by_one(difference: float, base: Uncertainty, new: Uncertainty) -> WithoutOne | None:
+    """What is left of a paired difference, new - base, where one unit alone carries it; None where none does.
+
+    One does if the difference without it is another by more than half, or no longer beyond chance at the 5 % level, and
+    chance is no better reason: the difference is beyond it with the unit or without, or the unit makes more than half of
+    the variance. With d_i the differences of k units, u_i = (d_i - d) / sqrt(k (k - 1)) their influences and V = sum u_i^2,
+
+        d without i = d - u_i sqrt(k / (k - 1)),      V without i = k / (k - 2) (V - u_i^2 k / (k - 1)),
+
+    exact for means of as many images a unit, to first order else. Blocks and seeds are no units that a person could look at.
+    """
+    if len(base) != 1 or not paired(base, new) or base[0].units.startswith(NO_SINGLE):
+        return None
+    u, k = np.subtract(new[0].values, base[0].values, dtype=np.float64), len(base[0].values)
+    variance = _sum_of_squares(u)
+    if k < FEWEST or not variance:
+        return None
+    place = int(np.argmax(np.abs(u)))
+    square = u[place] ** 2
+    left = difference - float(u[place]) * math.sqrt(k / (k - 1))
+    rest = Error(math.sqrt(max(k / (k - 2) * (variance - square * k / (k - 1)), 0.0)), k - 2)
+    whole = WithoutOne(place, base[0].units, difference, Error(math.sqrt(variance), k - 1))
+    one = replace(whole, difference=left, error=rest)
+    halved = abs(left - difference) > abs(difference) / 2
+    sure = whole.is_shown or one.is_shown or square > variance / 2
+    return one if (whole.is_shown and not one.is_shown) or (halved and sure) else None
+
+
+def paired(base: Uncertainty, new: Uncertainty) -> bool:
+    """Whether two numbers share all of their units."""
+    return bool(base) and {part.units for part in base} == {part.units for part in new}
+
+
+def _sum_of_squares(values: Floats) -> float:
+    """In float64, which influences kept in float32 cannot overflow."""
+    return float(np.square(values, dtype=np.float64).sum())
+
+
+def combined(parts: Sequence[tuple[float, float]]) -> Error:
+    """Independent (variance, degrees of freedom) together."""
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return Error(0.0, math.inf)
+    shares = sum((variance / total) ** 2 / df for variance, df in parts if variance)
+    return Error(math.sqrt(total), 1 / shares if shares else math.inf)
+
+
+# ----------------------------------------------------------------------------------------------
+# Beside the records: influences.npz
+
+
+def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) -> None:
+    """Write uncertainties by `record_key` to the npz file `path`, whole or not at all, in float32."""
+    index: list[tuple[str, str]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for key, uncertainty in uncertainties.items():
+        for part in uncertainty:
+            arrays[f"{len(index)}"] = part.values.astype(np.float32)
+            index.append((key, part.units))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
+    write_whole(path, buffer.getvalue())
+
+
+def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
+    """Read what `write_uncertainties` wrote. Raises UserError, naming the file if it is something else."""
+    content = read_file(path, LARGEST_FILE)
+    found: dict[str, Uncertainty] = {}
+    try:
+        arrays = _arrays(content)
+        for number, (key, units) in enumerate(_index(arrays)):
+            values = arrays[str(number)]
+            if (
+                values.dtype != np.float32
+                or values.ndim != 1
+                or len(values) < 2
+                or not np.isfinite(values).all()
+            ):
+                raise ValueError(f"influence {number} is not a list of two or more finite numbers")
+            if units in {part.units for part in found.get(key, ())}:
+                raise ValueError(f"influence {number} is of units that the number has already")
+            found[key] = (*found.get(key, ()), Influence(units, values))
+    except Exception as reason:  # of a damaged file zipfile, zlib and NumPy raise a dozen kinds
+        raise UserError(f"{path}: not the influences of a run: {short(reason)}") from None
+    return found
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an npz file that may be anybody's, by name: it says how much it unpacks to, and no more is unpacked."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+    if total > LARGEST_FILE:
+        raise ValueError(f"it unpacks to {total:,} bytes, more than {LARGEST_FILE:,}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
+    """(key, units) of each array, in their order."""
+    index = json.loads(str(arrays["index"]))
+    if not isinstance(index, list):
+        raise ValueError("its index is no list")
+    for entry in index:
+        if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str]):
+            raise ValueError("its index is no list of pairs of text")
+    return [(key, units) for key, units in index]

@@ -1,0 +1,1 @@
+"""Tables: from records to rows and columns, and to Markdown, CSV and LaTeX."""

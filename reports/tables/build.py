@@ -1,0 +1,235 @@
+"""Tables, made from records and what is said of them.
+
+    write_tables(records, out, title="...", context={...}, specs=specs)     as a run writes them
+    tables_of(run)                                                          of a run folder, from nothing else
+
+Each benchmark brings the specs of its tables. Records of a table without one get a plain table; `overview` has
+the headlines of all.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffae.system.errors import UserError
+from reports.records.metrics import METRICS, Metrics, with_stand_ins
+from reports.records.reading import short
+from reports.records.record import COLUMNS, Record
+from reports.records.run_folder import Run
+from reports.records.specs import TableSpec
+from reports.tables import markdown
+from reports.tables.layout import (
+    FIELD_LABELS,
+    Cell,
+    Label,
+    Panel,
+    Reference,
+    Table,
+    Value,
+    at_largest_steps,
+    build,
+    cell_text,
+    choose,
+    field_text,
+    shown_fields,
+)
+from reports.tables.numbers import (
+    detectable_change,
+    heading,
+    number_text,
+)
+from reports.tables.run_record import extra_columns, is_pooled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_tables(
+    records: Sequence[Record],
+    out: Path,
+    title: str,
+    context: Mapping[str, str],
+    specs: Iterable[TableSpec] = (),
+) -> None:
+    """Write `overview` and each table that `records` hold to `out`, as NAME.md and NAME.csv.
+
+    Every Markdown file has `title` at its head and `context` (run, profile, ...) at its foot. The
+    CSV files hold the same records with plain numbers. Raises ValueError if two records claim one cell.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for table in build_tables(records, specs):
+        write_table(table, out, title, context)
+
+
+def write_table(table: Table, out: Path, title: str, context: Mapping[str, str]) -> None:
+    """Write one table to the folder `out`, as NAME.md and NAME.csv."""
+    page = markdown.render(table, title, context)
+    (out / f"{table.name}.md").write_text(page, encoding="utf-8")
+    to_frame(table).to_csv(out / f"{table.name}.csv", index=False, lineterminator="\n")
+
+
+def tables_of(run: Run) -> list[Table]:
+    """The tables of a run, made from its numbers and what it says of tables and metrics. Raises UserError."""
+    return all_tables(run.rows, run.times, run.specs, METRICS | run.metrics, run.folder)
+
+
+def all_tables(
+    records: Sequence[Record],
+    times: Sequence[Record],
+    specs: Sequence[TableSpec],
+    known: Metrics,
+    where: object,
+) -> list[Table]:
+    """The overview, the tables of `records`, and those of `times`. Raises UserError, naming `where`, if there are none."""
+    try:
+        overview, *tables = build_tables(records, specs, known)
+        return [overview, *tables, *build_tables(times, specs, known)[1:]]
+    except ValueError as error:
+        raise UserError(f"{where}: {short(error, 200)}") from None
+
+
+def build_tables(
+    records: Sequence[Record], specs: Iterable[TableSpec] = (), known: Metrics = METRICS
+) -> list[Table]:
+    """The overview, then each table that `records` hold, ready for any renderer: by `specs`, plain without one.
+
+    `known` says what the metrics mean. Raises ValueError if two records claim one cell, or two tables one name.
+    """
+    specs = sorted(specs, key=lambda spec: spec.order)
+    chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
+    tables = [_overview(chosen, known), *(build(s, some, known) for s, some in chosen if some)]
+    names = [table.name for table in tables]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two tables would be written to one file: {', '.join(sorted(names))}")
+    return tables
+
+
+def to_frame(table: Table) -> "pd.DataFrame":
+    """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
+    import pandas as pd  # half a second, which who asks for help need not wait
+
+    names = (*COLUMNS, *extra_columns(table.records))
+    rows = [
+        {name: getattr(r, name) for name in names}
+        | {
+            "best": r in table.best,
+            "detectable_change": _detectable(r),
+            "difference": _difference(r),
+        }
+        for r in table.records
+    ]
+    rows = [{name: safe_cell(value) for name, value in row.items()} for row in rows]
+    frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change", "difference"])
+    return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
+
+
+def printed(table: Table, known: Metrics = METRICS) -> "pd.DataFrame":
+    """The cells of `table` as they are printed, without notes; of several panels, one below the other."""
+    import pandas as pd
+
+    return pd.concat([_printed(panel, known) for panel in table.panels], ignore_index=True)
+
+
+def _printed(panel: Panel, known: Metrics) -> "pd.DataFrame":
+    import pandas as pd
+
+    headers = list(panel.headers)
+    for column in range(1, len(headers)):
+        if headers[column].startswith("published"):  # whose that is, stands on its left
+            headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
+    frame = pd.DataFrame(
+        [[cell_text(cell, known) for cell in row] for row in panel.rows], columns=headers
+    )
+    if panel.heading:
+        frame.insert(0, "metric", panel.heading)
+    return frame
+
+
+def safe_cell(value: object) -> object:
+    """A spreadsheet runs text that begins like a formula; an apostrophe keeps it text.
+
+    A carriage return alone would end the row: the CSV writer quotes line feeds only.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return "'" + text if text.lstrip().startswith(tuple("=+-@")) else text
+
+
+def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:
+    known = {spec.source for spec in specs}
+    others = dict.fromkeys(r.table for r in records if r.table not in known)
+    return [
+        TableSpec(
+            name=re.sub(r"[^A-Za-z0-9._-]+", "_", source).strip("._-")[:100] or "other",
+            title=source or "Other numbers",
+            caption="",
+            source=source,
+            rows=("system", "setting", "steps", "solver"),
+            columns=("metric",),
+            headline=tuple(dict.fromkeys(r.metric for r in records if r.table == source)),
+        )
+        for source in others
+    ]
+
+
+def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) -> Table:
+    records = [record for spec, some in chosen for record in headlines(spec, some, known)]
+    fields = shown_fields(
+        records, ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
+    )
+    headers = (
+        *(FIELD_LABELS.get(field, field) for field in fields),
+        "metric",
+        "value",
+        "smallest detectable change",
+        "n",
+        "published",
+        "protocol",
+    )
+    rows = tuple(_overview_row(record, fields, known) for record in records)
+    caption = (
+        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
+        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
+        "4 times in 5."
+    )
+    panel = Panel("", headers, rows)
+    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
+
+
+def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
+    """What the overview repeats of a table."""
+    metrics = with_stand_ins(spec.headline, known)
+    return [record for record in at_largest_steps(chosen) if _is_headline(spec, record, metrics)]
+
+
+def _is_headline(spec: TableSpec, record: Record, headline: Sequence[str]) -> bool:
+    """A row without a metric or a setting could not run at all, which is news."""
+    metric = bool(headline) and record.metric in ("", *headline)
+    return metric and (not record.setting or record.setting.startswith(spec.headline_settings))
+
+
+def _difference(record: Record) -> float | None:
+    """Ours minus the published value, where the two may be compared."""
+    if record.not_comparable or record.value is None or record.published is None:
+        return None
+    return record.value - record.published
+
+
+def _detectable(record: Record) -> float | None:
+    """Of one run: what several show together depends on what they share."""
+    return None if is_pooled(record) else detectable_change(record.stderr)
+
+
+def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tuple[Cell, ...]:
+    change = _detectable(record)
+    return (
+        *(Label(field_text(record, field)) for field in fields),
+        Label(heading(record.metric, [record], known)),
+        Value(record),
+        Label("" if change is None else number_text(change, record.metric, known)),
+        Label("" if record.n is None else f"{record.n:,}"),
+        Reference(record),
+        Label(record.protocol),
+    )

@@ -1,0 +1,124 @@
+"""How far systems and runs are apart, with the error of the difference: paired over the images that both share."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from reports.gate.verdicts import unpaired_error
+from reports.records.metrics import METRICS, Metrics
+from reports.records.record import Record
+from reports.records.uncertainty import Error, Uncertainty, difference_error, paired
+from reports.tables.build import headlines
+from reports.tables.layout import Label, Panel, Table, choose, contests
+from reports.tables.merging import Merged
+from reports.tables.numbers import heading, number_text, steps_text, to_error
+from reports.tables.run_record import Shown
+
+NAME = "differences"
+HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")
+CAPTION = (
+    "The headline of each benchmark, B minus A, ± the standard error of the difference. Paired: both are of the same "
+    "images and noise, whose part cancels; partly: some of it is shared (the real images of a Frechet distance, say); "
+    "else they are independent. An interval without 0 is a difference at the 5 % level, taken alone: of twenty that are "
+    "none, one looks like one."
+)
+MOST_DECIMALS = 6
+Uncertainties = Mapping[str, Mapping[str, Uncertainty]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """B - A of two numbers; `how` their errors were taken together."""
+
+    a: Shown
+    b: Shown
+    value: float
+    error: Error | None
+    how: str
+
+
+def table_of_differences(merged: Merged) -> Table | None:
+    """The table, or None where nothing stands beside anything. Means of several runs are left out."""
+    known = METRICS | merged.metrics
+    found = list(_differences(merged, known))
+    if not found:
+        return None
+    rows = tuple(_row(difference, known) for difference in found)
+    records = tuple(_record(difference) for difference in found)
+    panel = Panel("", HEADERS, rows)
+    return Table(NAME, "Differences", CAPTION, (panel,), records, frozenset(), known)
+
+
+def _differences(merged: Merged, known: Metrics) -> Iterator[Difference]:
+    runs = {t.name: t.sources[0] for t in merged.things if len(t.sources) == 1}
+    uncertainties = {name: run.uncertainties for name, run in runs.items()}
+    records = [r for r in merged.shown if not r.pooled]
+    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+        for contest in contests(spec, headlines(spec, choose(spec, records), known), known):
+            rivals = [r for r in contest if isinstance(r, Shown)]
+            yield from (difference(a, b, uncertainties) for a, b in _pairs(rivals))
+
+
+def _pairs(rivals: list[Shown]) -> Iterator[tuple[Shown, Shown]]:
+    """Each with the same number of an earlier run; where there is none, with the first of all."""
+    first: dict[str, Shown] = {}
+    for rival in rivals:
+        twin = first.setdefault(rival.origin, rival)
+        if rival is not rivals[0]:
+            yield (rivals[0] if twin is rival else twin), rival
+
+
+def difference(a: Shown, b: Shown, uncertainties: Uncertainties) -> Difference:
+    """B minus A, paired over what both share."""
+    assert a.value is not None and b.value is not None
+    ours = [uncertainties.get(r.run, {}).get(r.origin, ()) for r in (a, b)]
+    error = difference_error(*ours)
+    if error is None:
+        return Difference(a, b, b.value - a.value, unpaired_error(a, b), "independent")
+    units = [{part.units for part in uncertainty} for uncertainty in ours]
+    how = "paired" if paired(*ours) else "partly" if units[0] & units[1] else "independent"
+    return Difference(a, b, b.value - a.value, error, how)
+
+
+def _row(d: Difference, known: Metrics) -> tuple[Label, ...]:
+    number = heading(d.a.metric, [d.a], known)
+    if d.error is None or not d.error.stderr:
+        text, interval = f"{_sign(d.value)}{number_text(d.value, d.a.metric, known)}", ""
+    else:
+        low, high = (d.value + d.error.quantile(p) for p in (0.025, 0.975))
+        to = d.error.stderr
+        text = f"{_sign(d.value)}{_to(to, d.value)} ± {_to(to, to)}"
+        interval = f"{_to(to, low)} to {_to(to, high)}"
+    names = _names(d)
+    return tuple(map(Label, (d.a.benchmark, number, *names, text, interval, d.how)))
+
+
+def _to(error: float, number: float) -> str:
+    """`number` down to the second digit of `error`, as all numbers of a row."""
+    last = 1 - math.floor(math.log10(error))
+    return f"{number:,.{max(0, last)}f}" if last <= MOST_DECIMALS else to_error(number, error)
+
+
+def _names(d: Difference) -> tuple[str, str]:
+    """What A and B are; what both have in common is said once."""
+    a, b = _name(d.a), _name(d.b)
+    return (a, b) if a != b else (f"{a} ({d.a.run})", f"{b} ({d.b.run})")
+
+
+def _name(record: Record) -> str:
+    return ", ".join(part for part in (record.system, record.setting, steps_text(record)) if part)
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else ""
+
+
+def _record(d: Difference) -> Record:
+    """The difference as a row of the CSV file: B's, with what it is a difference to in its note."""
+    low, high = ((d.value + d.error.quantile(p) if d.error else None) for p in (0.025, 0.975))
+    numbers = [r.n for r in (d.a, d.b) if r.n is not None]
+    return replace(
+        d.b, value=d.value, stderr=d.error.stderr if d.error else None, ci_low=low, ci_high=high,
+        n=min(numbers, default=None), published=None, published_metric="", published_source="", not_comparable="",
+        note=f"minus {_names(d)[0]}; {d.how}",
+    )  # fmt: skip

@@ -1,0 +1,192 @@
+r"""Tables as LaTeX: floats to be \input into a paper, and a document of them all.
+
+    render(table, title, context)     one file: table*, booktabs, notes below; what is too long or too wide goes on
+                                      below or in another float, and nothing is wider than the text
+    document(names, title)            tables.tex, which \inputs them and compiles as it is
+
+They need the packages booktabs and graphicx. A cell is as in the Markdown (`reports.tables.markdown`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from reports.records.metrics import Metrics
+from reports.records.record import Record
+from reports.tables.latex_pagination import Part, floats_of, heading_lines, note_of, plain
+from reports.tables.latex_text import escape, number
+from reports.tables.layout import Cell, Label, Reference, Table, Value
+from reports.tables.markdown import facts, legend
+from reports.tables.numbers import (
+    MISSING,
+    difference_text,
+    error_texts,
+    footnote,
+    published_text,
+    value_text,
+)
+
+PACKAGES = ("booktabs", "graphicx")
+PAPER = "Preechakul et al. 2022"
+NOT_IN_CAPTIONS = ("protocol", "published", "run", "not alike")  # comments and notes have them
+FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
+
+def render(table: Table, title: str, context: Mapping[str, str]) -> str:
+    r"""The file of `table`: one float, or several where one page does not hold it. `\label{tab:NAME}` is the first's."""
+    floats = list(floats_of(table))
+    name = table.name.replace("%", "")
+    lines = [_comment(f"{table.title}. {title}")]
+    lines += [_comment(f"{key}: {text}") for key, text in _all_facts(table, context).items()]
+    for i, parts in enumerate(floats):
+        caption = _caption(table, context) if i == 0 else f"{_title(table)}, continued."
+        label = rf"\label{{tab:{name}}}" if i == 0 else ""
+        lines += ["", *_float(parts, caption, escape(table.title), label, table.known)]
+    return "\n".join(lines) + "\n"
+
+
+def document(files: Sequence[str], title: str) -> str:
+    """A document that compiles as it is and holds `files`, which lie beside it."""
+    packages = "\n".join(rf"\usepackage{{{name}}}" for name in PACKAGES)
+    inputs = "\n".join(rf"\input{{{name}}}\clearpage" for name in files)
+    return rf"""% pdflatex tables.tex
+\documentclass[10pt,a4paper]{{article}}
+\usepackage[T1]{{fontenc}}
+\usepackage{{lmodern}}
+\usepackage[margin=18mm]{{geometry}}
+{packages}
+\begin{{document}}
+\noindent {escape(title)}
+{inputs}
+\end{{document}}
+"""
+
+
+# ----------------------------------------------------------------------------------------------
+# How it looks
+
+
+def _mark(notes: dict[str, int], note: str) -> str:
+    return rf"\textsuperscript{{{_letters(footnote(notes, note) - 1)}}}"
+
+
+def _foot(notes: dict[str, int]) -> list[str]:
+    if not notes:
+        return []
+    texts = (rf"{_mark(notes, note)} {escape(note)}.\par" for note in notes)
+    begin = r"\par\smallskip\begin{minipage}{\linewidth}\raggedright\scriptsize"
+    return [begin, *texts, r"\end{minipage}"]
+
+
+def _letters(i: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    return ("" if i < 26 else _letters(i // 26 - 1)) + chr(ord("a") + i % 26)
+
+
+def _float(
+    parts: Sequence[Part], caption: str, short: str, label: str, known: Metrics
+) -> list[str]:
+    notes: dict[str, int] = {}
+    lines = [r"\begin{table*}[!htbp]", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"]
+    lines.append(rf"\caption[{{{short}}}]{{{caption}}}{label}")
+    heading = ""
+    for part in parts:
+        above = rf"\par\medskip\textbf{{{escape(part.heading)}}}\par\smallskip"
+        lines.append(above if part.heading != heading else r"\par\medskip")
+        heading = part.heading
+        lines += _tabular(part, notes, known)
+    return [*lines, *_foot(notes), r"\end{table*}"]
+
+
+def _tabular(part: Part, notes: dict[str, int], known: Metrics) -> list[str]:
+    align = "".join("l" if name else "r" for name in part.names)
+    rows = [" & ".join(_cell(cell, notes, known) for cell in row) for row in part.rows]
+    return [
+        FIT,
+        rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}",
+        r"\toprule",
+        " & ".join(_header(part, i, known) for i in range(len(part.headers))) + r" \\",
+        r"\midrule",
+        *(rf"{row} \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+
+
+def _header(part: Part, column: int, known: Metrics) -> str:
+    content = max((len(plain(row[column], known)) for row in part.rows), default=0)
+    lines = [escape(line) for line in heading_lines(part.headers[column], content)]
+    side, stacked = "l" if part.names[column] else "r", r"\\".join(lines)
+    return lines[0] if len(lines) == 1 else rf"\shortstack[{side}]{{{stacked}}}"
+
+
+def _cell(cell: Cell, notes: dict[str, int], known: Metrics) -> str:
+    if isinstance(cell, Label):
+        return number(cell.text)
+    if cell.record is None:
+        return r"\textendash{}" if isinstance(cell, Value) else ""
+    note = note_of(cell, known)
+    mark = _mark(notes, note) if note else ""
+    if isinstance(cell, Reference):
+        return _reference(cell.record, known) + mark
+    return _value(cell.record, cell.best, known) + mark
+
+
+def _value(record: Record, best: bool, known: Metrics) -> str:
+    value, (error, within) = value_text(record, known), error_texts(record, known)
+    if value == MISSING:
+        return escape(value)
+    if "e" in value and "e" in error:
+        return _scientific(value, error, within, best)
+    text = rf"\textbf{{\boldmath {number(value)}}}" if best else number(value)
+    text += rf" $\pm$ {number(error)}" if error else ""
+    return text + (rf" {{[}}{number(within)}{{]}}" if within else "")
+
+
+def _scientific(value: str, error: str, within: str, best: bool) -> str:
+    """A value and its errors times one power of ten."""
+    digits, power = value.split("e")
+    error, within = (f"{Decimal(t).scaleb(-int(power)):.2f}" if t else "" for t in (error, within))
+    digits = rf"\mathbf{{{digits}}}" if best else digits
+    inside = rf"\,[{within}]" if within else ""
+    return rf"$({digits} \pm {error}{inside}) \times 10^{{{int(power)}}}$"
+
+
+def _reference(record: Record, known: Metrics) -> str:
+    parts = [number(t) for t in (published_text(record, known), difference_text(record, known))]
+    text = ", ".join(part for part in parts if part)
+    return f"({text})" if text and record.not_comparable else text
+
+
+# ----------------------------------------------------------------------------------------------
+# What is said of it
+
+
+def _title(table: Table) -> str:
+    """`Table 1: reconstruction` as a paper would say it that has numbers of its own."""
+    match = re.fullmatch(r"((?:Table|Section|Figure|Appendix) [\w.]+): (.+)", table.title)
+    if match is None:
+        return rf"\textbf{{{escape(table.title)}}}"
+    return rf"\textbf{{{escape(_capital(match[2]))}}} (as {escape(f'{match[1]} of {PAPER}')})"
+
+
+def _caption(table: Table, context: Mapping[str, str]) -> str:
+    said = (f"{_capital(k)}: {v}." for k, v in _all_facts(table, context, False).items())
+    texts = (table.caption, legend(table), *(text.replace("; ", ", ") for text in said))
+    return " ".join([f"{_title(table)}.", *(escape(text) for text in texts if text)])
+
+
+def _all_facts(table: Table, context: Mapping[str, str], every: bool = True) -> dict[str, str]:
+    """What a table's numbers share; protocols, which a caption has no room for, only on demand."""
+    found = {**facts(table.records), **context}
+    return found if every else {k: v for k, v in found.items() if k not in NOT_IN_CAPTIONS}
+
+
+def _capital(text: str) -> str:
+    """A capital at the beginning, but for the names of numbers (n, T)."""
+    return text[:1].upper() + text[1:] if len(text) > 1 else text
+
+
+def _comment(text: str) -> str:
+    """A line of comment: one line, whatever `text` holds."""
+    return "% " + "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -1,0 +1,156 @@
+"""What stands where in a LaTeX table: columns and rows in parts that a page is wide enough for, parts in floats that it holds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from textwrap import wrap
+
+from reports.records.metrics import Metrics
+from reports.tables.layout import Cell, Label, Panel, Reference, Table, cell_text
+from reports.tables.markdown import is_name
+from reports.tables.numbers import reference_note, value_note
+
+WIDEST = 124  # characters of \footnotesize across a page
+LONGEST = 55  # its lines down a page of plain `article`
+SEPARATION = 2  # of two columns, in characters
+CAPTION, AROUND = 6, 4  # lines of a caption, and of what stands above and below a tabular
+FEWEST = 4  # rows that are worth a tabular
+NARROWEST = 11  # a column that a heading is broken for
+NOTE_WIDTH = 150  # characters of \scriptsize in a line
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some columns and rows of a panel, which stand as one tabular."""
+
+    heading: str
+    headers: tuple[str, ...]
+    names: tuple[bool, ...]  # which columns are names, and stand at their left
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def notes(self, known: Metrics) -> list[str]:
+        found = (note_of(cell, known) for row in self.rows for cell in row)
+        return list(dict.fromkeys(note for note in found if note))
+
+
+def _parts(table: Table) -> Iterator[Part]:
+    for panel in table.panels:
+        blocks = _blocks(panel, table.known)
+        for columns in blocks:
+            rows = [tuple(row[i] for i in columns) for row in panel.rows]
+            rows = [row for row in rows if len(blocks) == 1 or _says_something(row)]
+            headers = tuple(panel.headers[i] for i in columns)
+            names = tuple(is_name(panel, i) for i in columns)
+            yield from _fitting(Part(panel.heading, headers, names, tuple(rows)), table.known)
+
+
+def _fitting(part: Part, known: Metrics) -> Iterator[Part]:
+    """A part, or its rows in halves, until a page holds each with its notes."""
+    half = ceil(len(part.rows) / 2)
+    if _height([part], known) <= LONGEST or half < FEWEST:
+        yield part
+    else:
+        for rows in (part.rows[:half], part.rows[half:]):
+            yield from _fitting(replace(part, rows=rows), known)
+
+
+def _says_something(row: Sequence[Cell]) -> bool:
+    """Where columns are divided, a row may have no number among some of them: it stands with the others."""
+    return any(not isinstance(cell, Label) and cell.record is not None for cell in row)
+
+
+def _blocks(panel: Panel, known: Metrics) -> list[list[int]]:
+    """The columns of `panel` in blocks that a page is wide enough for, of about one width."""
+    width = [_width(panel, i, known) for i in range(len(panel.headers))]
+    blocks = _divided(panel, width, WIDEST)
+    for narrower in range(WIDEST - 4, 0, -4):
+        balanced = _divided(panel, width, narrower)
+        if len(balanced) > len(blocks):
+            break
+        blocks = balanced
+    return blocks
+
+
+def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]:
+    """The columns, of `width`, in blocks of at most `widest` characters, each after the names of the rows.
+
+    A published value stays beside the measured one.
+    """
+    named = list(range(_identifying(panel)))
+    blocks = [list(range(_labels(panel)))]
+    for group in _groups(panel, len(blocks[0])):
+        full = sum(width[i] for i in (*blocks[-1], *group)) > widest
+        if full and len(blocks[-1]) > len(named):
+            blocks.append([*named])
+        blocks[-1] += group
+    return blocks
+
+
+def _labels(panel: Panel) -> int:
+    """How many of the first columns only name or describe."""
+    flags = [
+        all(isinstance(row[i], Label) for row in panel.rows) for i in range(len(panel.headers))
+    ]
+    return flags.index(False) if False in flags else len(flags)
+
+
+def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
+    group: list[int] = []
+    for i in range(first, len(panel.headers)):
+        if group and not any(isinstance(row[i], Reference) for row in panel.rows):
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
+
+
+def _identifying(panel: Panel) -> int:
+    """How many of the first columns tell the rows apart."""
+    labels = _labels(panel)
+    for count in range(1, labels):
+        if len({row[:count] for row in panel.rows}) == len(panel.rows):
+            return count
+    return labels
+
+
+def _width(panel: Panel, column: int, known: Metrics) -> int:
+    content = max((len(plain(row[column], known)) for row in panel.rows), default=0)
+    return max(content, *map(len, heading_lines(panel.headers[column], content))) + SEPARATION
+
+
+def heading_lines(header: str, content: int) -> list[str]:
+    """A heading in lines hardly longer than what stands below it; an arrow stays with its word."""
+    header = header.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+    return wrap(header, max(content, NARROWEST), break_long_words=False) or [""]
+
+
+def floats_of(table: Table) -> Iterator[list[Part]]:
+    """The parts of a table, as many in a float as a page holds with their notes."""
+    held: list[Part] = []
+    known = table.known
+    for part in _parts(table):
+        if held and _height([*held, part], known) > LONGEST:
+            yield held
+            held = []
+        held.append(part)
+    yield held
+
+
+def _height(parts: Sequence[Part], known: Metrics) -> int:
+    notes = {note for part in parts for note in part.notes(known)}
+    lines = sum(ceil(len(note) / NOTE_WIDTH) for note in notes)
+    return CAPTION + lines + sum(len(part.rows) + AROUND for part in parts)
+
+
+def note_of(cell: Cell, known: Metrics) -> str:
+    if isinstance(cell, Label) or cell.record is None:
+        return ""
+    if isinstance(cell, Reference):
+        return reference_note(cell.record, known)
+    return value_note(cell.record)
+
+
+def plain(cell: Cell, known: Metrics) -> str:
+    """A cell as text about as long as it is set, with its mark."""
+    return cell_text(cell, known) + ("a" if note_of(cell, known) else "")

@@ -1,0 +1,317 @@
+"""From records to the rows and columns of a table, before any output format.
+
+A `TableSpec` says which record fields name a row and which a column; `build` pivots records by it.
+Cells keep the records themselves, so a renderer decides only how a number looks.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reports.records.metrics import METRICS, Metrics, comparable_n, with_stand_ins
+from reports.records.record import HIGHER, LOWER, Record
+from reports.records.specs import TableSpec
+from reports.tables.numbers import error_text, heading, metric_label, reference_text, value_text
+from reports.tables.run_record import contest_of
+
+FIELD_LABELS = {"steps": "T", "dataset": "data set"}
+# What tells records apart where a table's own keys do not, in the order in which it is tried.
+DISTINGUISHING = ("setting", "steps", "solver", "protocol")
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Label:
+    """Text that names a row or describes it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured number (no record: nothing was measured), perhaps the best of its contest."""
+
+    record: Record | None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The published number beside a measured one."""
+
+    record: Record | None
+
+
+Cell = Label | Value | Reference
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A block of a table: `headers` over `rows` of cells."""
+
+    heading: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be rendered; `records` are all that it shows, in reading order, and `known` what their metrics
+    mean. `absent` are of systems that would be a column without a number: why nothing of them was measured."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    records: tuple[Record, ...]
+    best: frozenset[Record]
+    known: Metrics
+    absent: tuple[Record, ...] = ()
+
+
+def cell_text(cell: Cell, known: Metrics) -> str:
+    """A cell as plain text."""
+    if isinstance(cell, Label):
+        return cell.text
+    if cell.record is None:
+        return ""
+    if isinstance(cell, Reference):
+        return reference_text(cell.record, known)
+    return value_text(cell.record, known) + error_text(cell.record, known)
+
+
+def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
+    """The records that `spec` shows, each once."""
+    ours = (r for r in records if r.table == spec.source and spec.shows(r.setting))
+    chosen = list(dict.fromkeys(ours))
+    return at_largest_steps(chosen) if spec.largest_steps else chosen
+
+
+def at_largest_steps(records: Sequence[Record]) -> list[Record]:
+    """Each system at its largest T; one without T (a latent size) takes its system's."""
+    kept = []
+    series = _group(records, ("system", "setting", "dataset", "split"))
+    largest = {
+        key: max((r.steps for r in group if r.steps is not None), default=None)
+        for key, group in series.items()
+    }
+    for record in records:
+        steps = largest[_key(record, ("system", "setting", "dataset", "split"))]
+        if record.steps in (None, steps):
+            kept.append(replace(record, steps=steps))
+    return kept
+
+
+def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -> Table:
+    """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
+    shown, absent = _without_empty_columns(spec, chosen)
+    if not shown:
+        spec, shown, absent = _by_system(spec), absent, []
+    blocks = ("metric",) if spec.panels else ()
+    records = _spread_missing(shown, (*blocks, *spec.columns))
+    rows = _row_fields(spec, records)
+    metrics = with_stand_ins(spec.metrics, known)
+    ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
+    best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns), known)
+    blocks_of = _group(ordered, blocks).values()
+    panels = tuple(_panel(spec, block, rows, best, known) for block in blocks_of)
+    every = (*ordered, *absent)
+    return Table(spec.name, spec.title, spec.caption, panels, every, best, known, tuple(absent))
+
+
+def _without_empty_columns(
+    spec: TableSpec, chosen: Sequence[Record]
+) -> tuple[list[Record], list[Record]]:
+    """The records to be laid out, and those of systems whose columns would hold no number."""
+    if "system" not in spec.columns:
+        return list(chosen), []
+    measured = {r.system for r in chosen if r.value is not None}
+    absent = [r for r in chosen if r.system not in measured]
+    return [r for r in chosen if r.system in measured], absent
+
+
+def _by_system(spec: TableSpec) -> TableSpec:
+    """`spec` where nothing was measured at all: a row a system, with its reason."""
+    rows = (field for field in spec.rows if field != "metric")
+    return replace(spec, rows=("system", *rows), columns=("metric",), panels=False)
+
+
+def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
+    """Those of `fields` that say something of at least one record."""
+    return [field for field in fields if any(field_text(r, field) for r in records)]
+
+
+def field_text(record: Record, field: str) -> str:
+    """A record's field as text; empty where it does not apply."""
+    value = getattr(record, field)
+    return "" if value is None else str(value)
+
+
+def reference_header(records: Sequence[Record], known: Metrics = METRICS) -> str:
+    """`published`, with the paper's metric where all of `records` stand in for that one."""
+    pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
+    theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
+    return "published" if theirs == ours else f"published {metric_label(theirs, known)}"
+
+
+def _panel(
+    spec: TableSpec,
+    records: Sequence[Record],
+    rows: Sequence[str],
+    best: frozenset[Record],
+    known: Metrics,
+) -> Panel:
+    shown = shown_fields(records, rows)
+    labels = FIELD_LABELS | {"setting": spec.setting_header}
+    headers = [labels.get(field, field) for field in shown]
+    metrics = with_stand_ins(spec.metrics, known)
+    columns = _group(_sort(records, spec.columns, metrics), spec.columns)
+    with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
+    for key, column in columns.items():
+        headers.append(_column_header(spec, column, known))
+        if key in with_reference:
+            headers.append(reference_header(column, known))
+    body = []
+    for row in _group(records, rows).values():
+        cells = _cells(spec, row)
+        line: list[Cell] = [Label(text) for text in _labels(row[0], shown)]
+        for key in columns:
+            record = cells.get(key)
+            line.append(Value(record, record in best))
+            if key in with_reference:
+                line.append(Reference(record))
+        body.append(tuple(line))
+    title = heading(records[0].metric, records, known) if spec.panels else ""
+    return Panel(title, tuple(headers), tuple(body))
+
+
+def _labels(record: Record, fields: Sequence[str]) -> list[str]:
+    """What names a row; what has no T, as real images, says so where nothing else names it."""
+    texts = [field_text(record, field) for field in fields]
+    if fields and not any(texts):
+        texts[0] = _part(record, fields[0])
+    return texts
+
+
+def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
+    cells: dict[Key, Record] = {}
+    for record in row:
+        key = _key(record, spec.columns)
+        if key in cells:
+            raise ValueError(f"{spec.name}: two records for one cell: {cells[key]} and {record}")
+        cells[key] = record
+    return cells
+
+
+def _column_header(spec: TableSpec, column: Sequence[Record], known: Metrics) -> str:
+    parts = [_part(column[0], field) for field in spec.columns if field != "metric"]
+    if "metric" in spec.columns:
+        parts.append(heading(column[0].metric, column, known))
+    return " ".join(part for part in parts if part)
+
+
+def _part(record: Record, field: str) -> str:
+    if field == "steps":
+        return "no T" if record.steps is None else f"T = {record.steps}"
+    if field == "calls":
+        return "one pass" if record.calls is None else f"{record.calls} calls"
+    return field_text(record, field)
+
+
+def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
+    """The spec's, data set and split where there are several, and what else keeps cells apart."""
+    several = [f for f in ("dataset", "split") if len({getattr(r, f) for r in records} - {""}) > 1]
+    rows = (*several, *spec.rows)
+    for field in DISTINGUISHING:
+        keys = (*rows, *spec.columns, "metric")
+        apart = len(_group(records, keys))
+        if apart < len(records) and len(_group(records, (*keys, field))) > apart:
+            rows = (*rows, field)
+    return rows
+
+
+def contests(
+    spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS
+) -> list[list[Record]]:
+    """The numbers of a table that compete with each other, in reading order."""
+    rows = _row_fields(spec, chosen)
+    return _contests(chosen, spec.columns if "system" in rows else (*rows, *spec.columns), known)
+
+
+def _contests(
+    records: Sequence[Record], fields: Sequence[str], known: Metrics
+) -> list[list[Record]]:
+    """Records alike in metric, data and `fields`, but for the system, that may be compared."""
+    same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
+    found: dict[Key, list[Record]] = {}
+    for record in filter(_competes, records):
+        alike = (contest_of(record), comparable_n(record, known))
+        found.setdefault((*alike, *_key(record, same)), []).append(record)
+    return list(found.values())
+
+
+def _best(records: Sequence[Record], fields: Sequence[str], known: Metrics) -> frozenset[Record]:
+    """The best of each contest that has more than one."""
+    several = (rivals for rivals in _contests(records, fields, known) if len(rivals) > 1)
+    return frozenset(r for rivals in several for r in _winners(rivals))
+
+
+def _competes(record: Record) -> bool:
+    measured = record.value is not None and math.isfinite(record.value)
+    return not record.reference and measured and record.direction in (HIGHER, LOWER)
+
+
+def _winners(rivals: Sequence[Record]) -> list[Record]:
+    values = [r.value for r in rivals if r.value is not None]
+    best = max(values) if rivals[0].direction == HIGHER else min(values)
+    return [r for r in rivals if r.value == best]
+
+
+def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
+    """What could not run, and so names no metric or T, stands in every column that others fill."""
+    cell = ("system", "dataset", "split", "setting", "steps", "solver", "calls", "metric")
+    spread = list(records)
+    for field in fields:
+        spread = list(_spread(spread, field))
+    given, whole = set(records), {_key(record, cell) for record in records}
+    return [r for r in spread if r in given or _key(r, cell) not in whole]
+
+
+def _spread(records: Sequence[Record], field: str) -> Iterator[Record]:
+    filled = list(dict.fromkeys(getattr(r, field) for r in records if not _is_open(r, field)))
+    for record in records:
+        values = filled if filled and _is_open(record, field) else [getattr(record, field)]
+        yield from (replace(record, **{field: value}) for value in values)
+
+
+def _is_open(record: Record, field: str) -> bool:
+    return record.value is None and getattr(record, field) in ("", None)
+
+
+def _sort(records: Sequence[Record], fields: Sequence[str], metrics: Sequence[str]) -> list[Record]:
+    ranks = {name: _ranks([getattr(r, name) for r in records], name, metrics) for name in fields}
+    return sorted(records, key=lambda r: [ranks[field][getattr(r, field)] for field in fields])
+
+
+def _ranks(values: Sequence[Any], field: str, metrics: Sequence[str]) -> dict[Any, int]:
+    """T by size, metrics as they are listed, everything else in order of appearance."""
+    distinct = list(dict.fromkeys(values))
+    if field in ("steps", "calls"):
+        distinct.sort(key=lambda count: -1 if count is None else count)
+    if field == "metric":
+        listed = {metric: i for i, metric in enumerate(metrics)}
+        distinct.sort(key=lambda metric: listed.get(metric, len(listed)))
+    return {value: rank for rank, value in enumerate(distinct)}
+
+
+def _group(records: Iterable[Record], fields: Sequence[str]) -> dict[Key, list[Record]]:
+    groups: dict[Key, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_key(record, fields), []).append(record)
+    return groups
+
+
+def _key(record: Record, fields: Sequence[str]) -> Key:
+    return tuple(getattr(record, field) for field in fields)

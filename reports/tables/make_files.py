@@ -1,0 +1,123 @@
+"""The files of `reports.make`: every table in every format, from run folders."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from diffae.system.errors import UserError
+from reports import page
+from reports.records.metrics import METRICS
+from reports.records.reading import part_of, short
+from reports.records.run_folder import Run
+from reports.tables import latex
+from reports.tables.build import all_tables, write_table
+from reports.tables.differences import NAME, table_of_differences
+from reports.tables.layout import Table
+from reports.tables.merging import Merged
+
+TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
+PAGE = "report.html"
+LONGEST_RUN = 120  # seconds of pdflatex
+AGAIN = 2  # times that it runs, until the page knows its labels
+
+
+def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
+    """Write everything into `folder` and return the number of tables. Raises UserError where no table can be made."""
+    where = ", ".join(str(source.folder) for source in merged.sources)
+    known = METRICS | merged.metrics
+    tables = all_tables(merged.records, merged.times, merged.specs, known, where)
+    if NAME in (table.name for table in tables):
+        raise UserError(
+            f"{where}: a benchmark has a table {NAME!r}, which is the name of one of this command's"
+        )
+    if found := table_of_differences(merged):
+        tables.append(found)
+    title, context = heading(merged)
+    (folder / TABLES).mkdir()
+    for table in tables:
+        write_table(table, folder / TABLES, title, context)
+    write_latex(folder / LATEX, tables, title, context)
+    if pdf:
+        compile_latex(folder / LATEX)
+    page.write_merged(folder / PAGE, merged)
+    return len(tables)
+
+
+def heading(merged: Merged) -> tuple[str, dict[str, str]]:
+    """What stands above the tables, and the facts below them."""
+    datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
+    profiles = _each(merged, _profile)
+    found = {
+        "run": _each(merged, lambda source: str(source.folder)),
+        "profile": profiles,
+        "seed": _each(merged, lambda source: str(source.settings.get("seed", ""))),
+        "not alike": "; ".join(merged.remarks),
+    }
+    title = f"{datasets}, profile {profiles}" if profiles else datasets
+    return title, {name: text for name, text in found.items() if text}
+
+
+def _profile(run: Run) -> str:
+    """The profile's name and how it was changed; empty where run.json does not say."""
+    profile = part_of(run.settings, "profile")
+    limit, changed = profile.get("limit"), profile.get("changed")
+    parts = [str(profile.get("name", ""))]
+    parts += [] if limit is None else [f"counts limited to {limit}"]
+    parts += [f"with another {', '.join(map(str, changed))}"] if changed else []
+    return short(", ".join(parts), 200)
+
+
+def _each(merged: Merged, what: Callable[[Run], str]) -> str:
+    """What is the same for all runs, or what it is for each: `A: 0, 1; B: 0`."""
+    texts = [list(dict.fromkeys(map(what, thing.sources))) for thing in merged.things]
+    if all(text == texts[0] for text in texts):
+        return ", ".join(texts[0])
+    pairs = zip(merged.things, texts, strict=True)
+    return "; ".join(f"{thing.name}: {', '.join(text)}" for thing, text in pairs if any(text))
+
+
+def write_latex(
+    folder: Path, tables: Sequence[Table], title: str, context: Mapping[str, str]
+) -> None:
+    """One file a table, and the document of all. The overview is none: it repeats what other tables say."""
+    folder.mkdir()
+    names = []
+    for table in tables:
+        if table.name == "overview":
+            continue
+        names.append(f"{table.name}.tex")
+        if names[-1] == DOCUMENT:
+            raise UserError(f"a table {table.name!r} would be written over {DOCUMENT}")
+        (folder / names[-1]).write_text(latex.render(table, title, context), encoding="utf-8")
+    (folder / DOCUMENT).write_text(latex.document(names, title), encoding="utf-8")
+
+
+def compile_latex(folder: Path) -> None:
+    """Make tables.pdf of tables.tex. Raises UserError without pdflatex, and if it fails."""
+    program = shutil.which("pdflatex")
+    if program is None:
+        raise UserError(
+            "--pdf: no pdflatex here; install LaTeX (`diffae-bench docs reports`) or leave --pdf out"
+        )
+    with tempfile.TemporaryDirectory() as work:
+        command = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
+        command += [f"-output-directory={work}", DOCUMENT]
+        for _ in range(AGAIN):
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=LONGEST_RUN,
+            )
+            if done.returncode:
+                raise UserError(f"--pdf: pdflatex failed: {_reason(done.stdout)}")
+        shutil.copy(Path(work) / "tables.pdf", folder / "tables.pdf")
+
+
+def _reason(log: bytes) -> str:
+    """The first error of a log, which LaTeX marks by an exclamation mark."""
+    lines = log.decode(errors="replace").splitlines()
+    return next((line for line in lines if line.startswith("!")), "see its log")

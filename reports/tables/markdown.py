@@ -1,0 +1,149 @@
+"""Tables as Markdown (GitHub's), each a page that stands alone.
+
+**0.9912** ± 0.0003             best of the systems beside it, with its standard error
+0.991, +0.000                   a published value measured in the same way, and ours minus it
+<sub>(0.991, +0.000)</sub> 1    a published value that must not be compared: note 1 says why
+n/a 2                           could not be measured: note 2 says why
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from tabulate import tabulate
+
+from reports.records.metrics import Metrics
+from reports.records.record import FAST, Record
+from reports.tables.layout import Cell, Label, Panel, Reference, Table, Value
+from reports.tables.numbers import (
+    difference_text,
+    error_text,
+    footnote,
+    reference_note,
+    reference_text,
+    value_note,
+    value_text,
+)
+from reports.tables.run_record import contest_of, is_pooled
+
+
+def render(table: Table, title: str, context: Mapping[str, str]) -> str:
+    """The page of `table` under the run's `title`, followed by notes, sources and `context`."""
+    notes: dict[str, int] = {}
+    parts = [f"# {escape(table.title)}", f"**{escape(title)}**", escape(table.caption)]
+    for panel in table.panels:
+        parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
+        parts.append(_grid(panel, notes, table.known))
+    listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
+    parts += [listed, legend(table), _facts({**facts(table.records), **context})]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def facts(records: Sequence[Record]) -> dict[str, str]:
+    """What a table's numbers share or range over: data, images, protocols, sources."""
+    counts = [f"{n:,}" for n in sorted({r.n for r in records if r.n is not None})]
+    shared = {
+        "data set": _listed(r.dataset for r in records),
+        "split": _listed(r.split for r in records),
+        "n": " to ".join(dict.fromkeys(counts[:1] + counts[-1:])),
+        "T": _listed(map(str, sorted({r.steps for r in records if r.steps is not None}))),
+        "solver": _listed(r.solver for r in records),
+        "network calls an image": _listed(map(str, sorted({r.calls for r in records if r.calls}))),
+        "protocol": _listed(r.protocol for r in records),
+        "published": _listed(r.published_source for r in records),
+    }
+    return {name: text for name, text in shared.items() if text}
+
+
+def escape(text: str) -> str:
+    """`text` from outside as literal Markdown on one line, inside or outside of a table."""
+    text = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
+    )
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\|*`\[\]$~])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def _mark(notes: dict[str, int], text: str) -> str:
+    return f"<sup>{footnote(notes, text)}</sup>"
+
+
+def _grid(panel: Panel, notes: dict[str, int], known: Metrics) -> str:
+    rows = [[_cell(cell, notes, known) for cell in row] for row in panel.rows]
+    align = ["left" if is_name(panel, i) else "right" for i in range(len(panel.headers))]
+    headers = [escape(header) for header in panel.headers]
+    return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def is_name(panel: Panel, column: int) -> bool:
+    """Whether a column holds names, which stand at its left."""
+    cells = [row[column] for row in panel.rows]
+    return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
+
+
+def _cell(cell: Cell, notes: dict[str, int], known: Metrics) -> str:
+    if isinstance(cell, Label):
+        return escape(cell.text)
+    if cell.record is None:
+        return "–" if isinstance(cell, Value) else ""
+    if isinstance(cell, Reference):
+        return _reference(cell.record, notes, known)
+    return _value(cell.record, cell.best, notes, known)
+
+
+def _value(record: Record, best: bool, notes: dict[str, int], known: Metrics) -> str:
+    text, note = value_text(record, known), value_note(record)
+    mark = _mark(notes, note) if note else ""
+    return (f"**{text}**" if best else text) + error_text(record, known) + mark
+
+
+def _reference(record: Record, notes: dict[str, int], known: Metrics) -> str:
+    text, note = reference_text(record, known), reference_note(record, known)
+    return f"<sub>{text}</sub> {_mark(notes, note)}" if note else text
+
+
+def legend(table: Table) -> str:
+    """What bold type, ±, differences and parentheses mean, of those that `table` has, and what it could not have."""
+    records = table.records
+    parts = []
+    if table.best:
+        alike = ", among those measured alike" if any(map(contest_of, records)) else ""
+        parts.append(f"Bold: the best of the systems measured here{alike}.")
+    if any(r.solver == FAST for r in records):
+        parts.append(
+            f"{FAST}: the solver that flags and settings call fast (diffae-bench docs solvers)."
+        )
+    if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
+        parts.append("±: one standard error.")
+    if pooled := sorted({r.runs for r in records if is_pooled(r)}):
+        several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))
+        parts.append(
+            f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
+            "standard error of one run."
+        )
+    if any(difference_text(r, table.known) for r in records):
+        parts.append("After a published value: ours minus it.")
+    if any(r.published is not None and r.not_comparable for r in records):
+        parts.append("In parentheses: published, not to be compared, for the reason in the note.")
+    if table.absent:
+        reasons = dict.fromkeys(_reason(record) for record in table.absent)
+        parts.append(f"Not measured: {'; '.join(reasons)}.")
+    return " ".join(parts)
+
+
+def _reason(record: Record) -> str:
+    """Why there is no number of a system, with its name."""
+    note = value_note(record)
+    return note if note.startswith(record.system) else f"{record.system}: {note}"
+
+
+def _facts(pairs: Mapping[str, str]) -> str:
+    return "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in pairs.items())
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _is_number(text: str) -> bool:
+    return not text or re.fullmatch(r"[-+\d.,e]+( (±|to) [-+\d.,e]+)?", text) is not None

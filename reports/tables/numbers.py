@@ -1,0 +1,181 @@
+"""How numbers are written: digits by metric, errors, arrows. Plain text for every output format.
+
+`known` is the table of metrics: ours, or with those that a run folder brings.
+"""
+
+import math
+from collections.abc import Iterable
+
+from reports.records.metrics import METRICS, Metrics
+from reports.records.record import HIGHER, LOWER, Record
+from reports.tables.run_record import is_pooled
+
+MISSING = "n/a"
+Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
+ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
+
+
+def metric_label(metric: str, known: Metrics = METRICS) -> str:
+    """The heading of `metric`: the field's spelling where there is one, else the name itself."""
+    if not metric:
+        return "any metric"
+    return (known[metric].label if metric in known else "") or metric
+
+
+def heading(metric: str, records: Iterable[Record], known: Metrics = METRICS) -> str:
+    """`metric_label` with the unit and the arrow that all measured ones of `records` share."""
+    kinds = {(r.unit, r.direction) for r in records if r.value is not None}
+    unit, direction = kinds.pop() if len(kinds) == 1 else ("", "")
+    arrow = ARROWS.get(direction, "")
+    return metric_label(metric, known) + (f" ({unit})" if unit else "") + arrow
+
+
+def steps_text(record: Record) -> str:
+    """T, and what took the steps where that is not the paper's DDIM; empty where it does not apply."""
+    if record.steps is None:
+        return ""
+    by = "" if record.solver in ("", "ddim") else f" by {record.solver}"
+    return f"T = {record.steps}{by}"
+
+
+def value_text(record: Record, known: Metrics = METRICS) -> str:
+    """The value alone, `n/a` where there is none."""
+    return MISSING if record.value is None else number_text(record.value, record.metric, known)
+
+
+def error_text(record: Record, known: Metrics = METRICS) -> str:
+    """` ± ` and the standard error; empty where there is none.
+
+    Of the mean of several runs ` ± ` and the standard deviation between them, and in brackets the standard error of one.
+    """
+    error, within = error_texts(record, known)
+    return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
+
+
+def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
+    """What stands behind ± and what in brackets, in the notation of the value."""
+    if record.value is None:
+        return "", ""
+    errors = (record.spread, record.stderr) if is_pooled(record) else (record.stderr, None)
+    value, metric = record.value, record.metric
+    error, within = ("" if e is None else error_digits(e, value, metric, known) for e in errors)
+    return error, within
+
+
+def published_text(record: Record, known: Metrics = METRICS) -> str:
+    """The published value with the decimals usual in the paper, more where it has more."""
+    if record.published is None:
+        return ""
+    digits = _published_digits(record, known)
+    return f"{record.published:g}" if digits is None else f"{record.published:,.{digits}f}"
+
+
+def _published_digits(record: Record, known: Metrics) -> int | None:
+    """The decimals that the paper prints of this metric; None where this value has more."""
+    metric = known.get(record.published_metric or record.metric)
+    digits = metric.digits_of_paper if metric else None
+    if (
+        digits is None
+        or record.published is None
+        or round(record.published, digits) != record.published
+    ):
+        return None
+    return digits
+
+
+def difference_text(record: Record, known: Metrics = METRICS) -> str:
+    """Ours minus the published value, with the paper's decimals; empty where they are two metrics or none is better."""
+    if record.published is None or record.value is None or record.direction not in ARROWS:
+        return ""
+    if record.published_metric not in ("", record.metric) or not math.isfinite(record.value):
+        return ""
+    digits, difference = _published_digits(record, known), record.value - record.published
+    return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"
+
+
+def reference_text(record: Record, known: Metrics = METRICS) -> str:
+    """The published value and the difference to it: `0.991, +0.005`, all in parentheses where it does not compare."""
+    parts = (published_text(record, known), difference_text(record, known))
+    text = ", ".join(part for part in parts if part)
+    return f"({text})" if text and record.not_comparable else text
+
+
+def value_note(record: Record) -> str:
+    """What a footnote says of a measured number; of one that is missing, why."""
+    return record.note or ("no reason recorded" if record.value is None else "")
+
+
+def reference_note(record: Record, known: Metrics = METRICS) -> str:
+    """Why a published number must not be compared; empty where it may be."""
+    if record.published is None or not record.not_comparable:
+        return ""
+    metric = record.published_metric or record.metric
+    name = "" if metric == record.metric else f"published {metric_label(metric, known)}: "
+    return name + record.not_comparable
+
+
+def footnote(notes: dict[str, int], text: str) -> int:
+    """The number of a note of a table: by order of first mention, of equal ones once."""
+    return notes.setdefault(text, len(notes) + 1)
+
+
+def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
+    """`number` with the decimals of `metric`, scientific where they would hold one digit or none.
+
+    A metric without digits of its own gets four significant ones, whole numbers all of theirs.
+    """
+    if not math.isfinite(number):
+        return str(number)
+    digits = _digits(metric, known)
+    if digits is None:
+        whole = number == int(number) or abs(number) >= 1e4
+        return f"{number:,.0f}" if whole and abs(number) < 1e15 else f"{number:.4g}"
+    if _is_scientific(number, digits):
+        return f"{number:.2e}"
+    return f"{number:,.{digits}f}"
+
+
+def to_error(value: float, error: float) -> str:
+    """`value` down to the second digit of `error`, and two digits of its own at least."""
+    if not math.isfinite(value) or not 0 < error < math.inf:
+        return f"{value:.6g}"
+    last = math.floor(math.log10(error)) - 1
+    if value:
+        last = min(last, math.floor(math.log10(abs(value))) - 1)
+    if -6 <= last < 12:
+        return f"{value:,.{max(0, -last)}f}"
+    digits = math.floor(math.log10(abs(value))) - last if value else 0
+    return f"{value:.{min(digits, 15)}e}"
+
+
+def duration(seconds: float) -> str:
+    """`20 s`, `5 min`, `3.2 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def detectable_change(stderr: float | None) -> float | None:
+    """The difference of two systems that two independent runs show, at the 5 % level, in 4 of 5 cases.
+
+    (1.96 + 0.84) sqrt(2) standard errors of one run; half of the differences of 1.96 sqrt(2) would stay unseen.
+    """
+    return None if stderr is None else (Z_95 + Z_80) * math.sqrt(2) * stderr
+
+
+def _is_scientific(number: float, decimals: int) -> bool:
+    return decimals > 0 and 0 < abs(number) < 10 ** (1 - decimals)
+
+
+def _digits(metric: str, known: Metrics) -> int | None:
+    return known[metric].digits if metric in known else None
+
+
+def error_digits(stderr: float, value: float, metric: str, known: Metrics = METRICS) -> str:
+    digits = _digits(metric, known)
+    if digits is None or not math.isfinite(stderr):
+        return f"{stderr:.2g}"
+    if _is_scientific(value, digits):
+        return f"{stderr:.1e}"
+    fixed = f"{stderr:,.{digits}f}"
+    return f"{stderr:.0e}" if stderr and not float(fixed.replace(",", "")) else fixed

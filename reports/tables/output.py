@@ -1,0 +1,93 @@
+"""A folder of files that is made whole or not at all, and made again; what others put there stays.
+
+    with made_whole(out) as folder:      files are written into `folder`, beside `out`, which becomes `out` at the end
+
+`made.json` in it has the SHA-256 of each file that was made: so it is known what may be replaced.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from diffae.system.errors import UserError
+from diffae.system.files import write_whole
+from reports.records.reading import read_json
+
+MARK = "made.json"
+NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file that is made
+
+
+@contextlib.contextmanager
+def made_whole(out: Path) -> Iterator[Path]:
+    """A folder to write into; where the block ends well its files are those of `out`, else `out` is what it was.
+
+    Raises UserError before the block if `out` is anybody else's, or a file of it was changed by hand.
+    """
+    before = _made_before(out)
+    parents = [path for path in out.absolute().parents if not path.exists()]
+    stage = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
+    try:
+        stage.mkdir(parents=True)
+        yield stage
+        files = sorted(path for path in stage.rglob("*") if path.is_file())
+        made = {path.relative_to(stage).as_posix(): _sha256(path) for path in files}
+        for name in made.keys() - before.keys():
+            if os.path.lexists(out / name):
+                raise UserError(f"{out / name}: was not made by this command; choose another --out")
+        _mark(stage, made)
+        _put_in_place(stage, out, made, before)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        for path in parents:  # the nearest first: those that are still empty were made for nothing
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def _made_before(out: Path) -> dict[str, str]:
+    """The files that an earlier call made in `out`, with their SHA-256."""
+    if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
+        return {}
+    if not out.is_dir() or not (out / MARK).is_file():
+        raise UserError(f"--out {out}: exists, and was not made by this command; choose another")
+    files = read_json(out / MARK).get("files")
+    if not isinstance(files, dict) or not all(map(NAME.fullmatch, files)):
+        raise UserError(f"{out / MARK}: damaged; choose another --out")
+    for name, digests in files.items():
+        path = out / name
+        as_made = path.is_file() and not path.is_symlink() and _sha256(path) in str(digests).split()
+        if os.path.lexists(path) and not as_made:
+            why = "changed since it was made; move it away or choose another --out"
+            raise UserError(f"{path}: {why}")
+    return {name: str(digests) for name, digests in files.items()}
+
+
+def _put_in_place(
+    stage: Path, out: Path, made: Mapping[str, str], before: Mapping[str, str]
+) -> None:
+    """Where `out` has files of an earlier call, those are replaced one by one: a call that is killed between them leaves
+    a made.json that knows both."""
+    if not before:
+        os.rename(stage, out)  # in the place of an empty folder, too
+        return
+    _mark(out, {k: f"{before.get(k, '')} {made.get(k, '')}".strip() for k in {*before, *made}})
+    for name in made:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(stage / name, out / name)
+    for name in before.keys() - made.keys():
+        (out / name).unlink(missing_ok=True)
+    _mark(out, made)
+
+
+def _mark(folder: Path, files: Mapping[str, str]) -> None:
+    content = json.dumps({"made_by": "reports.make", "files": files}, indent=1, sort_keys=True)
+    write_whole(folder / MARK, f"{content}\n".encode())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,120 @@
+"""Whether numbers of several runs were measured alike: by the protocols that they were measured by."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from reports.records.metrics import METRICS, Metrics, comparable_n
+from reports.records.reading import short
+from reports.records.record import Record
+from reports.tables.run_record import Shown
+
+Protocols = Mapping[str, Mapping[str, Any]]
+Instruments = dict[tuple[object, ...], list[dict[str, str]]]
+
+# Fields of protocols that say how a system works and which images and noise it was given, not how it is measured.
+OF_SYSTEM = frozenset(
+    {"model", "solver", "grid", "top", "end", "clip", "x_T", "x_0", "run_at", "decoding_dtype"}
+    | {
+        f"{way}_{what}"
+        for way in ("inversion", "decoding", "latent")
+        for what in ("steps", "calls")
+    }
+)
+MOST_FIELDS = 4  # that a note names
+FREE = frozenset(("seed", "device"))  # what chance decides, and where it ran
+# What stands beside a number: first what has its setting, else what has its metric.
+LEVELS = ("table", "metric", "setting", "reference"), ("table", "metric")
+
+
+def noted(
+    names: Sequence[str],
+    protocols: Sequence[Protocols],
+    parts: Sequence[Sequence[Shown]],
+    known: Metrics = METRICS,
+) -> Iterator[list[Shown]]:
+    """The records of each thing by its name and protocols; those that were measured otherwise than the first thing's, with
+    a note and in a contest of their own."""
+    indices = [_instruments(*pair, known) for pair in zip(protocols, parts, strict=True)]
+    yield list(parts[0])
+    for j in range(1, len(names)):
+        found = []
+        for record in parts[j]:
+            ours, beside = _measured_by(record, protocols[j], known), _beside(indices[0], record)
+            if record.value is None or not beside or ours in beside:
+                found.append(record)
+                continue
+            peers = (i for i in range(1, j) if ours in _beside(indices[i], record))
+            why = f"measured otherwise than in {names[0]}: {_difference(ours, beside)}"
+            note = "; ".join(filter(None, [record.note, why]))
+            found.append(replace(record, contest=names[next(peers, j)], note=note))
+        yield found
+
+
+def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -> Instruments:
+    """How the numbers of a thing were measured, by what they stand beside."""
+    found: Instruments = {}
+    for record in part:
+        if record.value is None:
+            continue
+        ours = _measured_by(record, protocols, known)
+        for level in LEVELS:
+            there = found.setdefault(_place(record, level), [])
+            if ours not in there:
+                there.append(ours)
+    return found
+
+
+def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
+    """Of those in the same place; where there are none, of those of the same metric. A reference has no others."""
+    levels = LEVELS[:1] if record.reference else LEVELS
+    places = (found.get(_place(record, level), []) for level in levels)
+    return next((place for place in places if place), [])
+
+
+def _measured_by(record: Record, protocols: Protocols, known: Metrics) -> dict[str, str]:
+    """The instrument, and how many images it was given where numbers of unlike n do not compare."""
+    n = comparable_n(record, known)
+    return instrument(record, protocols) | ({} if n is None else {"n": str(n)})
+
+
+def _place(record: Record, level: Sequence[str]) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in level)
+
+
+def instrument(
+    record: Record, protocols: Protocols, without: Iterable[str] = OF_SYSTEM
+) -> dict[str, str]:
+    """The fields of a record's protocol that must be equal where numbers are compared, as text."""
+    fields = protocols.get(record.protocol.split(", ")[0], {})
+    return {k: v for k, v in _flat(fields) if k.split(".")[0] not in {*without, *FREE}}
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:  # a field that another version does not know
+            yield prefix + name, str(value)
+
+
+def _difference(ours: Mapping[str, str], beside: Iterable[Mapping[str, str]]) -> str:
+    """In which fields a number differs from the nearest one."""
+
+    def fields(theirs: Mapping[str, str]) -> list[str]:
+        names = sorted(ours.keys() | theirs.keys())
+        return [_field(k, ours, theirs) for k in names if ours.get(k) != theirs.get(k)]
+
+    found = min(map(fields, beside), key=len)
+    more = [f"{len(found) - MOST_FIELDS} more"] * (len(found) > MOST_FIELDS)
+    return ", ".join([*found[:MOST_FIELDS], *more])
+
+
+def _field(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    words = name.split(".")[-1].replace("_", " ")
+    if name == "data_sha256":
+        return "other images"
+    if name.endswith("_sha256"):
+        return f"another {words.removesuffix(' sha256')} network"
+    a, b = (short(fields.get(name, "none"), 40) for fields in (ours, theirs))
+    return f"{words} {a} against {b}"

@@ -1,0 +1,180 @@
+"""Which runs are one thing in a table, and the means of those that are: seeds, or trainings that were given one name."""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import takewhile
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from diffae.system.errors import UserError
+from reports.records.metrics import METRICS, comparable_n
+from reports.records.reading import short
+from reports.records.record import Record, record_key
+from reports.records.run_folder import Run
+from reports.tables.protocol_diff import instrument
+from reports.tables.run_record import Shown
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What stands in a table under one name: a run, or several that are seeds of it. `name` is empty for a run alone."""
+
+    name: str
+    sources: tuple[Run, ...]
+
+    @property
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        return {key: fields for source in self.sources for key, fields in source.protocols.items()}
+
+
+def things_of(sources: Sequence[Run]) -> tuple[Thing, ...]:
+    groups: list[list[Run]] = []
+    for source in sources:
+        group = next((g for g in groups if _one_thing(g[0], source)), None)
+        if group is None:
+            groups.append([source])
+        else:
+            group.append(source)
+    names = labels_of(groups) if len(groups) > 1 else [groups[0][0].label]
+    return tuple(Thing(name, tuple(g)) for name, g in zip(names, groups, strict=True))
+
+
+def _one_thing(first: Run, other: Run) -> bool:
+    if first.label or other.label:
+        return first.label == other.label
+    a, b = ({k: v for k, v in s.settings.items() if k != "seed"} for s in (first, other))
+    seeds = first.settings.get("seed"), other.settings.get("seed")
+    return bool(a) and a == b and None not in seeds and seeds[0] != seeds[1]
+
+
+# ----------------------------------------------------------------------------------------------
+# What they are called
+
+
+def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """A name for each group of runs: its label, else the shortest part of its first folder's path that no other has."""
+    parts = _parts_that_differ([_folder(group) for group in groups])
+    names = [group[0].label or part for group, part in zip(groups, parts, strict=True)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two runs would be called {name}; name them: NAME=RUN")
+    return names
+
+
+def _folder(group: Sequence[Run]) -> Path:
+    """The folder of a run; of several beside each other, what their names begin with."""
+    paths = [Path(os.path.abspath(source.folder)) for source in group]
+    letters = zip(*(path.name for path in paths), strict=False)
+    same = "".join(c[0] for c in takewhile(lambda c: len(set(c)) == 1, letters)).rstrip("-_. ")
+    beside = len({path.parent for path in paths}) == 1
+    return paths[0].with_name(same) if len(paths) > 1 and beside and same else paths[0]
+
+
+def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
+    """Of paths that end alike (`a/run`, `b/run`) the part that tells them apart (`a`, `b`), or the shortest end that does."""
+    parts = [path.relative_to(path.anchor).parts for path in paths]
+    shortest = min(map(len, parts))
+    for k in range(1, shortest + 1):
+        if len({part[-k] for part in parts}) == len(parts):
+            return [part[-k] for part in parts]
+    for k in range(2, max(map(len, parts)) + 1):
+        ends = ["/".join(part[-k:]) for part in parts]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [part[-1] for part in parts]
+
+
+# ----------------------------------------------------------------------------------------------
+# Their means
+
+
+def pooled(thing: Thing, what: str) -> list[Shown]:
+    """The records of a thing, each once: as they are, or the means of its runs."""
+    by_run: list[list[Record]] = [list(getattr(source, what)) for source in thing.sources]
+    if len(by_run) == 1:
+        return [shown(record, run=thing.name) for record in by_run[0]]
+    _check_repeated(thing)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in (record for records in by_run for record in records):
+        groups.setdefault((record.table, record_key(record)), []).append(record)
+    _check_alike(thing, groups.values())
+    try:
+        return [_mean(group, len(by_run), thing) for group in groups.values()]
+    except OverflowError:
+        raise UserError(
+            f"{thing.sources[0].folder}: numbers too large to take their mean"
+        ) from None
+
+
+def shown(record: Record, **more: Any) -> Shown:
+    given = {f.name: getattr(record, f.name) for f in fields(Record)}
+    return Shown(**given, origin=record_key(record), **more)
+
+
+def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
+    """The mean of a number over runs; none of numbers that do not compare, being of unlike counts of images."""
+    measured = [r for r in group if r.value is not None]
+    notes = [r.note for r in measured or group if r.note]
+    counts = sorted({comparable_n(r, METRICS | thing.sources[0].metrics) or 0 for r in measured})
+    if len(counts) > 1:
+        several = ", ".join(f"{n:,}" for n in counts)
+        notes = [f"no mean: the runs have {several} images, and it depends on how many"]
+        measured = []
+    elif len(measured) < runs:
+        notes.append(f"measured in {len(measured)} of {runs} runs" if measured else "")
+    values = [r.value for r in measured if r.value is not None]
+    return replace(
+        shown((measured or group)[0], run=thing.name, runs=len(measured), pooled=bool(measured)),
+        value=fmean(values) if values else None,
+        spread=_spread(values, exact=all(r.stderr is None for r in measured)),
+        stderr=_root_mean_square(r.stderr for r in measured),
+        ci_low=None,
+        ci_high=None,
+        n=min((r.n for r in measured if r.n is not None), default=None),
+        protocol=", ".join(dict.fromkeys(r.protocol for r in group if r.protocol)),
+        note="; ".join(dict.fromkeys(note for note in notes if note)),
+    )
+
+
+def _spread(values: Sequence[float], exact: bool) -> float | None:
+    """The standard deviation between runs; None of one run, and of a number that knows no chance (a size)."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    return None if exact and len(set(values)) == 1 else stdev(values)
+
+
+def _root_mean_square(errors: Iterable[float | None]) -> float | None:
+    found = list(errors)
+    known = [error for error in found if error is not None]
+    return math.sqrt(fmean(e * e for e in known)) if known and len(known) == len(found) else None
+
+
+def _check_repeated(thing: Thing) -> None:
+    """The same settings and seed again give the same numbers, and a spread that says nothing."""
+    for i, source in enumerate(thing.sources):
+        for other in thing.sources[:i]:
+            if source.settings and source.settings == other.settings:
+                raise UserError(
+                    f"{source.folder}: has the settings, weights and seed of {other.folder}; it is no other run of "
+                    f"{short(thing.name or 'it', 40)}, leave it out or give it another name"
+                )
+
+
+def _check_alike(thing: Thing, groups: Iterable[Sequence[Record]]) -> None:
+    """Runs that are averaged differ in nothing but what chance decides, and the model where a person says so."""
+    for group in groups:
+        first, *others = [r for r in group if r.value is not None] or [group[0]]
+        ours = instrument(first, thing.protocols, without=("model",))
+        for other in others:
+            theirs = instrument(other, thing.protocols, without=("model",))
+            if differing := sorted(
+                k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)
+            ):
+                folders = " and ".join(str(source.folder) for source in thing.sources[:2])
+                raise UserError(
+                    f"{folders}: no seeds of one thing, their protocols differ in {short(differing[0], 40)} "
+                    f"({short(first.benchmark, 40)}); give them two names"
+                )
