@@ -1,7 +1,7 @@
 """`diffae-bench`: the commands under one name, installed with the package.
 
-`python -m benchmarks.run` means the folder `benchmarks/` of the current directory, if there is one, whoever wrote it.
-`diffae-bench run` means this package wherever it is called.
+`python -m benchmarks.run` takes any folder `benchmarks/` of the current directory first. `diffae-bench run` is always
+this package.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from diffae.system.signals import importing, quit_on_signals
 
 @dataclass(frozen=True)
 class Command:
-    """What it does, in a line; the module whose `main` takes the arguments, and those that come before them."""
+    """A command: its description in one line, the module whose `main` takes the arguments, and arguments put before them."""
 
     line: str
     module: str
@@ -27,7 +27,7 @@ class Command:
 
     @property
     def typed(self) -> str:
-        """The same without the console script."""
+        """The command line without the console script."""
         return " ".join(["python -m", self.module.removesuffix(".__main__"), *self.first])
 
 
@@ -56,14 +56,16 @@ def usage() -> str:
 
 
 def main() -> NoReturn:
-    """The entry point."""
+    """Entry point of the console script."""
     quit_on_signals()
-    sys.path.append(os.getcwd())  # has a user's class by its address; last, it hides no module
+    sys.path.append(
+        os.getcwd()
+    )  # finds a user's class by its address; last, so that it hides no module
     cli.run(lambda: command(sys.argv[1:]))
 
 
 def command(arguments: list[str]) -> int | None:
-    """Do what `arguments` say and return the exit status. Raises UserError."""
+    """Run the command that `arguments` name and return the exit status. Raises UserError."""
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         print(usage())
@@ -74,7 +76,7 @@ def command(arguments: list[str]) -> int | None:
     if name not in COMMANDS:
         raise UserError(f"unknown command {name!r}{cli.did_you_mean(name, COMMANDS)}")
     found = COMMANDS[name]
-    sys.argv = [f"diffae-bench {name}", *rest]  # what the command calls itself
+    sys.argv = [f"diffae-bench {name}", *rest]  # the name in usage and errors
     with importing():
         module = importlib.import_module(found.module)
     return module.main([*found.first, *rest])

@@ -8,8 +8,8 @@
 
 Frechet distances, as fid, compare two sets. The others compare pairs: files of the same name, whatever their
 suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines before say
-how it was measured; of several metrics each has its own, in the order in which they were named. A metric whose weights are not here is refused, never replaced by
-another: it is a line on stderr and exit status 2, and the others are printed.
+how it was measured. Several metrics are printed one after the other, in the given order. A metric whose weights are
+missing is never replaced by another: it gives a line on stderr and exit status 2, and the others are printed.
 """
 
 from argparse import Namespace
@@ -43,13 +43,13 @@ from reports.records import metrics
 from reports.records.metrics import EFFNET, alternatives, comparing, published_name
 
 SETS = comparing(metrics.SETS)
-NAMES = {"identity": "arcface"}  # what the command calls a metric of another name
+NAMES = {"identity": "arcface"}  # the command's name of a metric: its name in the table
 PAIRS = (*comparing(metrics.PAIRS), *NAMES)
 OURS = "diffae"
 READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
-# By the network that a metric looks through, and the metrics that look through none.
+# By the network of a metric; then the metrics without a network.
 FEATURES = {"inception": features.inception, EFFNET: features.efficientnet_lite0}
 DISTANCES: Mapping[str, Callable[[Path, torch.device], perceptual.PerceptualDistance]]
 DISTANCES = {"alexnet": perceptual.lpips_alexnet, EFFNET: perceptual.effnet_distance}
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _measured(
     sets: Sequence[str], pairs: Sequence[str], args: Namespace, loader: "_Loader"
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """The lines of each metric that can be had, and for the others why they cannot."""
+    """The lines of each metric that can be measured, and for the others the reason why they cannot."""
     found: dict[str, list[str]] = {}
     refused: list[str] = []
     compare: dict[str, tuple[PairMetric, str]] = {}
@@ -110,7 +110,10 @@ def _measured(
 
 
 def _names_of_metrics(text: str) -> list[str]:
-    """`ssim,mse` as two metrics; one that is there twice counts once. Raises UserError naming the one that is none."""
+    """The metrics of a list such as `ssim,mse`, each once.
+
+    Raises UserError naming one that does not exist.
+    """
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in (*SETS, *PAIRS):
@@ -143,7 +146,7 @@ def _parser() -> cli.Parser:
 
 @dataclass(frozen=True)
 class _Loader:
-    """How images are read, where the weights of a metric come from, and on which device they work."""
+    """How images are read, where the weights of a metric are found, and the device."""
 
     weights_dir: Path | None
     allow_unknown: bool
@@ -156,11 +159,14 @@ class _Loader:
         return torch.from_numpy(np.array(READINGS[self.reading](path))).permute(2, 0, 1)
 
     def told(self) -> list[str]:
-        """A line on how images are read, if not in the way of the tables."""
+        """A line on how images are read, if not as for the tables."""
         return [] if self.reading == OURS else [f"images read as by {self.reading}"]
 
     def names(self, folder: Path) -> tuple[str, ...]:
-        """The images of a folder. Says on stderr what was left out, and how many other software reads otherwise."""
+        """The images of a folder.
+
+        Reports on stderr which files were left out, and how many images other software reads differently.
+        """
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
         found = find_images(folder)
@@ -174,7 +180,7 @@ class _Loader:
         return found.names
 
     def path(self, metric: str) -> Path:
-        """The weights of the network that it looks through. Raises UserError, with what stands in for it."""
+        """The file of a metric network's weights. Raises UserError, naming the stand-in, if it is missing."""
         try:
             network = METRICS[metric].network
             return weights.load_path(network, self.weights_dir, self.allow_unknown)
@@ -184,7 +190,7 @@ class _Loader:
             raise UserError(f"{error}{hint}") from None
 
     def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
-        """The metric, and what measures it."""
+        """The metric as a function of pairs of images, and the name of its network."""
         metric = NAMES.get(metric, metric)
         network = METRICS[metric].network
         if not network:
@@ -202,7 +208,7 @@ class _Loader:
 def _network(
     seen: features.FeatureNetwork | perceptual.PerceptualDistance | identity.FaceEmbedding,
 ) -> str:
-    """Its name and its weights, with a word if they are not the published ones."""
+    """The name and weights of a network, with a note if they are not the published ones."""
     odd = [text for name, text in seen.describe().items() if name.endswith("_weights")]
     return ", ".join([seen.name, f"sha256 {seen.sha256}", *map(str, odd)])
 
@@ -241,9 +247,9 @@ def _count(moments: Moments) -> str:
 
 
 def _moments(path: Path, network: features.FeatureNetwork, loader: _Loader) -> Moments:
-    """Moments of the features of a folder's images, or of a statistics file."""
+    """Moments of the features of a folder's images, or those of a statistics file."""
     if path.suffix == ".npz":
-        if path.exists() and not path.is_file():  # a pipe: it would wait for a writer
+        if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
             raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
         moments = read_statistics(path)
         if len(moments.mean) != network.dim:
@@ -275,7 +281,7 @@ def _in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
 def _measure_pairs(
     compare: Mapping[str, tuple[PairMetric, str]], a: Path, b: Path | None, loader: _Loader
 ) -> dict[str, list[str]]:
-    """The lines of each metric, given with what measures it; the images are read once for all."""
+    """The lines of all given metrics; the images are read once for all."""
     if b is None:
         raise UserError("takes two folders")
     pairs = _pairs(a, b, loader)
@@ -303,7 +309,7 @@ def _mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:
 
 
 def _pairs(a: Path, b: Path, loader: _Loader) -> list[tuple[Path, Path]]:
-    """Files of the same name in both folders; the suffix does not count."""
+    """Files of the same name in both folders, whatever their suffix."""
     sides = [_by_name(folder, loader) for folder in (a, b)]
     for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
@@ -329,7 +335,7 @@ def _by_name(folder: Path, loader: _Loader) -> dict[str, Path]:
 
 
 def _read_pair(a: Path, b: Path, loader: _Loader) -> Tensor:
-    """uint8 2 x 3 x H x W."""
+    """A pair of images: uint8 2 x 3 x H x W."""
     first, second = loader.read(a), loader.read(b)
     if first.shape != second.shape:
         sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
@@ -342,7 +348,7 @@ def _read_pair(a: Path, b: Path, loader: _Loader) -> Tensor:
 
 
 def _batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
-    """Stacks of up to `batch_size` neighbours of one size."""
+    """Stacks of up to `batch_size` consecutive images of one size."""
     held: list[Tensor] = []
     for image in images:
         if held and (len(held) == batch_size or image.shape != held[0].shape):

@@ -8,9 +8,9 @@
     python -m benchmarks.run doctor                       which weights are here, and where others go
     python -m benchmarks.run docs                         the pages of the documentation
 
-Results are in --out: report.html (all of it, for a browser), records.csv (one row a number), influences.npz (what each
-number's uncertainty is made of), run.json (protocols, versions, hashes), tables/ and pictures/. The same command goes on
-where a killed run stopped. Progress is on stderr, results on stdout.
+Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (the
+parts of each number's uncertainty), run.json (protocols, versions, hashes), tables/ and pictures/. The same command
+resumes a run that was killed. Progress is on stderr, results on stdout.
 """
 
 import importlib

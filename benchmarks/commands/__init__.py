@@ -1,1 +1,3 @@
-"""What the commands do: options, `list` and `doctor`, `--dry-run`, and the training of a metric network."""
+"""The commands: options, `list`, `doctor`, `docs`, `--dry-run`, and the training of a metric
+network.
+"""

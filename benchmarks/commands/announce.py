@@ -1,4 +1,4 @@
-"""What a run says on stderr at its start, in a few lines: its data and systems, and what it can and cannot measure."""
+"""Announcements of a run on stderr: its data and systems, and what it can and cannot measure."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from reports.records.metrics import METRICS, published_name
 
 
 def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
-    """Say on stderr, before anything is computed, what the run will and will not report."""
+    """Print on stderr, before anything is computed, what the run will and will not report."""
     context, dataset = evaluation.context, evaluation.context.dataset
     say = [
         f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px; split by {dataset.partition_source}"
@@ -25,7 +25,9 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
 
 
 def _networks(context: Context) -> str:
-    """The names that metrics have with the networks at hand, and what they stand in for."""
+    """The metric networks that are available, by the names of their metrics, and what each stand-in
+    replaces.
+    """
     names = [context.networks.perceptual.metric_name, context.networks.features.metric_name]
     try:
         names.append(context.networks.face.metric_name)
@@ -41,14 +43,14 @@ def _stands_for(metric: str) -> str:
 
 
 def _weights(context: Context) -> list[str]:
-    """What is not here, in one line; `doctor` says the rest."""
+    """One line on the weights that are missing; `doctor` gives the details."""
     absent = [name for name in weights.KNOWN if weights.find(name, context.weights_dir) is None]
     where = "(`python -m benchmarks.run doctor` says where they go)"
     return [f"weights not here: {', '.join(absent)} {where}"] if absent else []
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:
-    """Which benchmarks need labels that the data has not."""
+    """The benchmarks that need labels when the data has none."""
     labelled = [name for name in benchmarks if REGISTRY.get(name).labelled]
     if context.dataset.attributes is not None or not labelled:
         return []
@@ -58,7 +60,7 @@ def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:
 
 
 def announce_images(evaluation: Evaluation) -> None:
-    """Say what only the content of all images tells: files of an odd kind, and models that have seen them."""
+    """Print what only reading all images shows: files of an unusual kind, and models trained on them."""
     note = evaluation.context.dataset.survey.note
     say = [f"files: {note}"] if note else []
     say += [f"{title}: {text}" for title, text in evaluation.seen_in_training().items()]

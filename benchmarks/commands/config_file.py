@@ -1,4 +1,6 @@
-"""`--config FILE`: a command line as TOML. Keys are the names of the flags; `benchmarks` are those to run.
+"""`--config FILE`: a command line as TOML.
+
+Keys are the names of the flags; `benchmarks` are those to run.
 
     benchmarks = ["reconstruction", "probes"]
     profile = "quick"
@@ -10,7 +12,7 @@
     [set]
     reconstruction.images = 64
 
-Everything is read by the parser of the command line, so that a value is refused here where it is refused there.
+The parser of the command line reads every value, so that both refuse the same values.
 """
 
 import argparse
@@ -22,13 +24,15 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import read_toml
 
-BENCHMARKS = "benchmarks"  # the key of what has no flag
+BENCHMARKS = "benchmarks"  # the only key without a flag
 NEVER = ("config", "help")
 REPEATED = ("ckpt", "set")
 
 
 def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[str, list[str]]]:
-    """The benchmarks that the file names, and the arguments that each of its other keys stands for."""
+    """The benchmarks that the file names, and for each of its other keys the arguments of the
+    command line.
+    """
     try:
         content = read_toml(path)
     except UserError as error:
@@ -55,7 +59,7 @@ def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[
 
 
 def _arguments(action: argparse.Action, name: str, value: object) -> Iterator[str]:
-    """The arguments of one key. Raises ValueError if a value of that kind cannot be."""
+    """The arguments of one key. Raises ValueError if its value is of a kind that the flag cannot take."""
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise ValueError(f"must be true or false, not {value!r}")
@@ -68,7 +72,7 @@ def _arguments(action: argparse.Action, name: str, value: object) -> Iterator[st
 
 
 def _pairs(table: dict[str, Any], above: str = "") -> Iterator[str]:
-    """NAME=VALUE for each entry of a table, and SECTION.NAME=VALUE for those of the tables in it."""
+    """NAME=VALUE for each entry of a table, and SECTION.NAME=VALUE for those of its subtables."""
     for name, value in table.items():
         if isinstance(value, dict):
             yield from _pairs(value, f"{above}{name}.")
@@ -77,7 +81,7 @@ def _pairs(table: dict[str, Any], above: str = "") -> Iterator[str]:
 
 
 def _texts(value: object) -> list[str]:
-    """A value, or those of a list, as a person would type them."""
+    """A value, or each of a list, as it would be typed on the command line."""
     return [_text(part) for part in (value if isinstance(value, list) else [value])]
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: which weights are here, which are missing, where they would go."""
+"""`doctor`: which metric weights are present, which are missing, and where to put them."""
 
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from reports.records.metrics import alternatives
 
 
 def examine(arguments: list[str]) -> None:
-    """Print every metric weight: whether it is here and verified, else where it goes; and what follows."""
+    """Print for every metric weight whether it is present and verified, else where it belongs.
+
+    The end lists what the benchmarks can therefore report.
+    """
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path)
     folder = parser.parse(arguments).weights_dir
@@ -27,7 +30,7 @@ def examine(arguments: list[str]) -> None:
 
 
 def weights_report(folder: Path | None) -> list[str]:
-    """Every metric weight, and what the benchmarks will and will not report with those that are here."""
+    """Every metric weight, and what the benchmarks will and will not report with those present."""
     lines = ["Metric weights (nothing is downloaded):"]
     for weight in weights.KNOWN.values():
         metrics = [name for name, metric in METRICS.items() if metric.network == weight.name]
@@ -57,7 +60,7 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
 
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:
-    """What a benchmark will report and, where weights are missing, what it will not."""
+    """What a benchmark will report and, if weights are missing, what it will not."""
     metrics = list(dict.fromkeys((*benchmark.metrics, *benchmark.infos)))
     if not metrics:
         return "it does not say what"
@@ -75,7 +78,9 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
 
 
 def at_hand(metric: str, folder: Path | None) -> str:
-    """`metric`, or what stands in for it, by the weights that are here; "" where none of them are."""
+    """`metric`, or its stand-in, depending on which weights are present; an empty string if neither
+    can be had.
+    """
     return next((name for name in alternatives(metric) if _is_here(name, folder)), "")
 
 

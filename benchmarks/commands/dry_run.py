@@ -1,8 +1,9 @@
-"""`--dry-run`: what a run would compute, how long it would take here, and how much it would keep.
+"""`--dry-run`: what a run would compute, how long it would take here, and how much it would store.
 
-The work of every benchmark is added up from its `plan`. Times are an extrapolation: each network is called on
-a small batch, and its seconds an image are multiplied by the calls. Nothing is written: portraits are counted, not
-drawn, and of other data no more is read than its names, its labels and its first image.
+The `plan` of every benchmark is added up. Times are an extrapolation: each network is called on a
+small batch, and its seconds per image are multiplied by the number of calls. Nothing is written.
+Portraits are counted, not drawn; of other data only the names, the labels and the first image are
+read.
 """
 
 import textwrap
@@ -38,7 +39,7 @@ from diffae.system import cli
 from reports.tables.numbers import duration
 
 BATCH = {"cpu": 4, "cuda": 64}
-WIDTH = 100  # of a line, in characters
+WIDTH = 100  # characters of a line
 HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
 WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
 ALIGNED = (*["left"] * 3, *["right"] * 5)
@@ -46,7 +47,7 @@ ALIGNED = (*["left"] * 3, *["right"] * 5)
 
 @dataclass(frozen=True)
 class Cost:
-    """What one call for one image costs: seconds on this device, and 2 x multiply-accumulates."""
+    """Cost of one call for one image: seconds on this device, and FLOP (2 x multiply-accumulates)."""
 
     seconds: float = 0.0
     flops: float = 0.0
@@ -97,7 +98,7 @@ def _wrapped(line: str) -> str:
 
 
 def _about(context: Context) -> list[str]:
-    """The data, its splits, and what the profile was changed by."""
+    """The data, its splits, and the changes to the profile."""
     data, profile = context.dataset, context.profile
     splits = ", ".join(f"{name} {len(data.indices(name)):,}" for name in SPLITS)
     crop = data.transform.crop
@@ -112,7 +113,9 @@ def _about(context: Context) -> list[str]:
 def collect(
     context: Context, names: tuple[str, ...], systems: list[System]
 ) -> tuple[list[tuple[str, str, Work]], list[tuple[str, str, str]]]:
-    """The work of all benchmarks and systems, shared work once; and what cannot run, with the reason."""
+    """The work of all benchmarks and systems, with shared work counted once; and what cannot run,
+    with the reason.
+    """
     planned: list[tuple[str, str, Work]] = [
         ("precision", system.title, work)
         for system in systems
@@ -135,7 +138,7 @@ def collect(
 
 
 def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) -> None:
-    """Raise NotAvailable with the reason why this system will not run this benchmark, if there is one."""
+    """Raise NotAvailable with the reason if this system cannot run this benchmark."""
     if benchmark.labelled and context.dataset.attributes is None:
         raise NotAvailable(f"{context.dataset.name} has no attributes")
     missing = sorted(benchmark.needs - system.capabilities)
@@ -146,7 +149,7 @@ def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) ->
 
 
 class _Total:
-    """Calls, FLOP, seconds and bytes, added up."""
+    """Sums of calls, FLOP, seconds and bytes."""
 
     def __init__(self) -> None:
         self.calls, self.flops, self.seconds, self.bytes = Calls(), 0.0, 0.0, 0
@@ -161,7 +164,7 @@ class _Total:
         return self
 
     def cells(self) -> list[str]:
-        """Calls, TFLOP, time and GB kept, for people."""
+        """Calls, TFLOP, time and GB stored, as cells of a table."""
         calls, time = _count(sum(astuple(self.calls))), _took(self.seconds) if self.seconds else ""
         return [calls, _amount(self.flops / 1e12), time, _amount(self.bytes / 1e9)]
 
@@ -174,7 +177,7 @@ def _count(count: int) -> str:
 
 
 def _amount(number: float) -> str:
-    """Two digits, nothing of zero."""
+    """A number with two digits; empty if it is zero."""
     if not number:
         return ""
     return "< 0.01" if number < 0.01 else cli.plain(number, 2)
@@ -205,7 +208,7 @@ def _metric_costs(context: Context) -> Costs:
 
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
-    """One call of each of the system's networks; a system that must see data first counts as free."""
+    """One call of each network of the system; a system that must see data first counts as free."""
     if system.learns_from_data:
         return
     batch, size = _batch(context), system.image_size or context.dataset.image_size
@@ -232,7 +235,7 @@ def _any_code(system: System, images: Tensor, indices: list[int]) -> Code:
 
 
 def _cost(context: Context, call: Callable[[], object]) -> Cost:
-    """One call for one image: its operations, and the median time of two calls."""
+    """The cost of one call for one image: its operations, and the median time of two calls."""
     batch = _batch(context)
     operations = counting.flops(call)
     return Cost(counting.median_seconds(call, 2, context.device) / batch, operations / batch)

@@ -1,4 +1,4 @@
-"""`list`: benchmarks, systems, data sets and profiles, a line each."""
+"""`list`: benchmarks, systems, data sets and profiles, one line each."""
 
 from benchmarks import systems
 from benchmarks.core.profiles import described
@@ -20,7 +20,7 @@ DATASETS = {
 
 
 def list_everything(arguments: list[str]) -> None:
-    """Print benchmarks, systems, packaged checkpoints, data sets and profiles, a line each."""
+    """Print benchmarks, systems, packaged checkpoints, data sets and profiles, one line each."""
     cli.Parser(cli.prog("benchmarks.run list"), None).parse(arguments)
     _section("Benchmarks", _lines(REGISTRY))
     _section("Systems (--systems)", _lines(systems.REGISTRY))
@@ -36,7 +36,10 @@ def list_everything(arguments: list[str]) -> None:
 
 
 def _small() -> dict[str, str]:
-    """By the systems that take them: stylegan2-w and stylegan2-wplus are two of one network."""
+    """Packaged checkpoints by the systems that read them.
+
+    Two systems may share one network, as stylegan2-w and stylegan2-wplus do.
+    """
     there = {path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}")}
     names = [name for name in systems.REGISTRY.own if name.partition("-")[0] in there]
     return {name: "32 px, trained on the portraits (diffae-bench docs systems)" for name in names}

@@ -1,4 +1,6 @@
-"""The options of `python -m benchmarks.run`: read and checked, without PyTorch as far as that goes."""
+"""The options of `python -m benchmarks.run`: read and checked, as far as possible without importing
+PyTorch.
+"""
 
 import argparse
 import sys
@@ -22,7 +24,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
 
-# The options that are what their flags give.
+# The options whose values are those of their flags.
 AS_GIVEN = "crop seed weights_dir allow_unknown_weights out precision batch_size".split()
 AS_GIVEN += "fresh dry_run verify_data save_images".split()
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
@@ -52,7 +54,10 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
 
 
 def _read(parser: cli.Parser, arguments: list[str] | None) -> argparse.Namespace:
-    """What was typed, and below it what the file of --config says; --ckpt and benchmarks are of one of the two."""
+    """The typed arguments, completed by those of the --config file.
+
+    --ckpt and the benchmarks are taken from one of the two, not merged.
+    """
     typed = sys.argv[1:] if arguments is None else arguments
     args = parser.parse(typed, intermixed=True)
     if args.config is not None:
@@ -135,7 +140,7 @@ def _parser(description: str | None) -> cli.Parser:
 
 
 def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
-    """The profile asked for, with what --steps, --solver, --set and --limit change."""
+    """The chosen profile, changed by --steps, --solver, --set and --limit."""
     with importing():
         return for_run(
             find(args.profile),
@@ -174,8 +179,11 @@ def _benchmark_names(what: list[str]) -> tuple[str, ...]:
 
 
 def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ...]:
-    """Those of --systems; without it the default ones and those of `checkpoints`, or the latter alone where none of
-    them is among the former: who gives a VQ-GAN alone asks for that."""
+    """The systems of --systems; without it, the default ones and those of `checkpoints`.
+
+    If `checkpoints` names none of the default ones, only its systems: giving a VQ-GAN alone
+    evaluates that alone.
+    """
     if text is None:
         given = tuple(dict.fromkeys(map(_system_of, checkpoints)))
         others = tuple(name for name in given if name not in systems.DEFAULT)
@@ -196,12 +204,12 @@ def _names(flag: str, text: str) -> tuple[str, ...]:
 
 
 def _checkpoints(texts: list[str]) -> dict[str, str]:
-    """What --ckpt gave, by SYSTEM or SYSTEM:TITLE; two for one of them contradict each other."""
+    """The checkpoints of --ckpt by SYSTEM or SYSTEM:TITLE. Raises UserError if one is given twice."""
     checkpoints: dict[str, str] = {}
     given = [_checkpoint(text) for text in texts]
     several = [name for name, _ in given].count(BY_FOLDER) > 1
     for name, path in given:
-        if name == BY_FOLDER and several:  # each is told apart by what it is called in tables
+        if name == BY_FOLDER and several:  # named by their titles in tables
             with importing():
                 from benchmarks.systems.diffusers import system as diffusers_system
             name = f"{BY_FOLDER}:{diffusers_system.find(path)[0].title}"
@@ -215,13 +223,15 @@ def _checkpoints(texts: list[str]) -> dict[str, str]:
 
 
 def _system_of(key: str) -> str:
-    """The system of SYSTEM:TITLE; of package.module:factory and timm:MODEL the whole."""
+    """The system's name in SYSTEM:TITLE; package.module:factory and timm:MODEL are names as a whole."""
     name = key.partition(":")[0]
     return name if name != "timm" and name in systems.REGISTRY.names() else key
 
 
 def _checkpoint(text: str) -> tuple[str, str]:
-    """`SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or `PATH` of a checkpoint whose kind tells the system."""
+    """Parse `SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or the `PATH` of a checkpoint whose kind shows the
+    system.
+    """
     name, separator, path = text.partition("=")
     system, colon, title = name.partition(":")
     if path and _system_of(name) == name and systems.is_address(name):

@@ -1,7 +1,8 @@
-"""How far a run is: a bar over all benchmarks with the time left, or a line a benchmark where there is no terminal.
+"""Progress of a run: a bar over all benchmarks with the time left, or without a terminal one line
+per benchmark.
 
-What is left is estimated from the plan that --dry-run prints: network calls, weighed by what they take. What the store
-holds already goes by at once, so that a run that goes on ends sooner than is said.
+The time left is estimated from the plan that --dry-run prints: network calls weighted by their
+cost. Stored results are passed at once, so a resumed run ends sooner than estimated.
 """
 
 import sys
@@ -20,14 +21,14 @@ from benchmarks.core.runner.evaluation import Evaluation
 from diffae.system import cli, distributed
 from reports.tables.numbers import duration
 
-# What a call takes, in calls of a decoder of the packaged size, and what a benchmark of a system takes besides.
+# Cost of a call, in calls of a decoder of the packaged size, and the fixed cost of a benchmark of a system.
 WEIGHTS = {"encoder": 0.5, "latent": 0.05, "features": 0.8, "perceptual": 1.5, "face": 0.2}
 BESIDES = 500.0
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
 class Bar(Callback):
-    """The bar of one run; `with` ends it."""
+    """The progress bar of one run, a context manager."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
         self.costs: dict[tuple[str, str], float] = {}
@@ -65,13 +66,13 @@ class Bar(Callback):
         self._reach(self._before(benchmark) + sum(own))
 
     def _before(self, benchmark: str, system: str | None = None) -> float:
-        """The cost of all that comes before a benchmark, or before a system in it."""
+        """The cost of everything before a benchmark, or before one of its systems."""
         before = 0.0
         for key, cost in self.costs.items():
             if key[0] == benchmark and system in (None, key[1]):
                 return before
             before += cost
-        return self.done  # of a benchmark that did not say what it computes
+        return self.done  # a benchmark without a plan
 
     def _reach(self, done: float) -> None:
         self.done = max(self.done, done)
@@ -79,7 +80,7 @@ class Bar(Callback):
 
 
 class Progress(Bar):
-    """The same, and a line of what a person should know and of each benchmark that is done."""
+    """Progress without a terminal: one line for each message and for each finished benchmark."""
 
     def note(self, line: str) -> None:
         with tqdm.external_write_mode(file=sys.stderr):
@@ -91,7 +92,7 @@ class Progress(Bar):
         self.note(f"{benchmark}: {took}{self._left()}")
 
     def _left(self) -> str:
-        """`; 40 % done, about 3 min left`, of what is planned and took longer than a glance."""
+        """`; 40 % done, about 3 min left`; empty for work that is not planned or takes a moment."""
         passed, share = monotonic() - self.started, self.done / max(self.total, 1)
         if not 0 < share < 1 or passed < 1:
             return ""

@@ -1,4 +1,6 @@
-"""The run itself: systems and data opened, every benchmark measured, the run folder filled; or only planned."""
+"""The run itself: open systems and data, measure every benchmark, and fill the run folder; or only
+plan it.
+"""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,7 +23,7 @@ from reports.page.summary import summary
 
 
 def run_or_plan(options: Options) -> None:
-    """What `python -m benchmarks.run` does with options that were read."""
+    """Execute `python -m benchmarks.run` with the options that were read."""
     refuse_what_cannot_be(options.precision, options.device)
     place = options.out or run_folder.RUNS / "DATA-PROFILE-ID"
     refuse_outputs([Target("--out", place, Path.is_dir)], [options.data])
@@ -34,7 +36,7 @@ def run_or_plan(options: Options) -> None:
 
 
 def plan(options: Options) -> None:
-    """Say what a run would compute. Nothing is written, and no image but the first is read."""
+    """Print what a run would compute. Nothing is written, and only the first image is read."""
     evaluation = prepare(options, Store(default_root(), options.fresh))
     if distributed.is_main():
         announce.announce(evaluation, options.benchmarks)
@@ -42,12 +44,14 @@ def plan(options: Options) -> None:
 
 
 def run(options: Options) -> Path:
-    """Run what was asked for and return the run folder."""
+    """Run the benchmarks of `options` and return the run folder."""
     store = Store(default_root(), options.fresh)
     store.make()
     with distributed.main_first():
         evaluation = prepare(options, store)
-        _ = evaluation.context.dataset.survey  # while the others wait: they find what this one kept
+        _ = (
+            evaluation.context.dataset.survey
+        )  # while the other processes wait: they read its result from the store
     settings = run_folder.settings(options, evaluation)
     out = options.out or run_folder.default_out(evaluation.context, settings)
     images = out / run_folder.IMAGES if options.save_images else None
@@ -71,7 +75,7 @@ def run(options: Options) -> Path:
 
 
 def print_summary(out: Path) -> None:
-    """What a finished run found, in a few lines on stdout, and where the rest is."""
+    """Print the main results of a finished run on stdout, in a few lines, and where the rest is."""
     lines = summary(read([out]))
     tables = len(list((out / run_folder.TABLES).glob("*.md")))
     print("\n".join(map(cli.printable, lines)))
@@ -81,7 +85,10 @@ def print_summary(out: Path) -> None:
 
 
 def _tell_failures(folder: run_folder.RunFolder) -> None:
-    """Say on stderr what failed. Raises UserError if anything did: a run without its numbers is no success."""
+    """Print on stderr what failed.
+
+    Raises UserError if anything did: a run without its numbers is no success.
+    """
     benchmarks: dict[tuple[str, str], list[str]] = {}
     for failure in folder.failures:
         benchmarks.setdefault((failure.system, failure.reason), []).append(failure.benchmark)

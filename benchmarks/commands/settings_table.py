@@ -47,7 +47,7 @@ def _section(section: str) -> str:
 
 
 def meanings_of(kind: type) -> dict[str, str]:
-    """What the docstring of a `Sizes` says of each setting: lines of a name, spaces and a text."""
+    """The meaning of each setting, from the docstring of a `Sizes`: lines of a name, spaces and a text."""
     lines = inspect.cleandoc(kind.__doc__ or "").splitlines()
     return dict(re.split(r" {2,}", line, maxsplit=1) for line in lines if "  " in line)  # type: ignore[misc]
 

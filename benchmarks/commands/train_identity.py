@@ -40,10 +40,10 @@ MAX_TEST = 2000
 
 
 def angular_margin_loss(embeddings: Tensor, centres: Tensor, labels: Tensor) -> Tensor:
-    """ArcFace (Deng et al., 2019, eq. 3).
+    """ArcFace loss (Deng et al., 2019, eq. 3).
 
-    Cross-entropy over logits s cos(theta_k), with s cos(theta_k + m) for the right class. Unit
-    `embeddings` [N, d], class `centres` [K, d] of any length and `labels` [N] in 0 .. K - 1.
+    Cross-entropy over logits s cos(theta_k), with s cos(theta_k + m) for the right class. Takes unit `embeddings` [N, d],
+    class `centres` [K, d] of any length and `labels` [N] in 0 .. K - 1.
     """
     cosine = (embeddings @ F.normalize(centres, dim=1).T).clamp(-1 + 1e-6, 1 - 1e-6)
     widened = torch.cos((torch.acos(cosine) + MARGIN).clamp(max=math.pi))
@@ -54,9 +54,9 @@ def angular_margin_loss(embeddings: Tensor, centres: Tensor, labels: Tensor) -> 
 def pair_loss(first: Tensor, second: Tensor) -> Tensor:
     """`angular_margin_loss` with another picture of each person as the centre of their class, both ways.
 
-    Takes unit embeddings [N, d] of N people, twice. Learned centres see each person a few times in a
-    training as short as this one and stay where they began, so all embeddings stay near their mean:
-    different people had a cosine of 0.85. The other pictures of a batch push them apart at once.
+    Takes unit embeddings [N, d] of N people, twice. In a training as short as this one, learned centres see each person
+    a few times and hardly move, so all embeddings stay near their mean: different people had a cosine of 0.85. The other
+    pictures of a batch push them apart at once.
     """
     people = torch.arange(len(first), device=first.device)
     losses = [angular_margin_loss(*sides, people) for sides in ((first, second), (second, first))]
@@ -85,9 +85,9 @@ def draw_pairs(identities: Tensor, generator: torch.Generator) -> Iterator[Tenso
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """What does not change who it is: brightness, contrast, noise and a shift of up to 2 px.
+    """Random changes that keep the identity: brightness, contrast, noise and a shift of up to 2 px.
 
-    Drawn for each image by itself. N x 3 x H x W in [-1, 1] to the same.
+    They are drawn for each image independently. Takes N x 3 x H x W in [-1, 1] and returns the same.
     """
     n, _, height, width = images.shape
 
@@ -139,7 +139,10 @@ def embed(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Verification:
-    """How well cosines tell one person from two: the AUROC, and the cosines of both, mean and standard deviation."""
+    """How well cosines distinguish pairs of one person from pairs of two.
+
+    The AUROC, and the mean and standard deviation of both kinds of cosines.
+    """
 
     auroc: float
     same: tuple[float, float]
@@ -174,7 +177,7 @@ def _load(dataset: Dataset, split: str, limit: int | None = None) -> tuple[Tenso
 
 
 def save(network: IdentityNet, path: Path) -> None:
-    """Write the weights to a safetensors file in float16, whole or not at all."""
+    """Write the weights to a safetensors file in float16, atomically."""
     state = network.state_dict()
     halved = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
     write_whole(path, serialise(halved))

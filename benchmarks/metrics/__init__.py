@@ -1,4 +1,7 @@
-"""Metrics: one file each. What their names mean is in one table, `reports.records.metrics`, to which plug-ins add rows."""
+"""Metrics, one file each.
+
+The table `reports.records.metrics` explains their names; plug-ins add rows to it.
+"""
 
 from collections.abc import Mapping
 
@@ -10,7 +13,10 @@ __all__ = ["METRICS", "Margin", "MetricInfo", "register"]
 
 
 def register(owner: str, infos: Mapping[str, MetricInfo]) -> None:
-    """Make the metrics of a plug-in known. Raises UserError if one is known already and means something else."""
+    """Register the metrics of a plug-in.
+
+    Raises UserError if a name is taken by a metric of another meaning.
+    """
     for name, info in infos.items():
         if not isinstance(info, MetricInfo):
             raise UserError(f"{owner}: metric {name!r} needs a MetricInfo")

@@ -1,4 +1,4 @@
-"""What a computation costs: operations, network calls, time and memory."""
+"""Counts of what a computation costs: operations, network calls, time and memory."""
 
 import platform
 import statistics
@@ -18,12 +18,12 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def parameters(networks: Iterable[nn.Module]) -> int:
-    """Parameters of all networks together, shared ones once; buffers are none."""
+    """Number of parameters of all networks together; shared ones count once, buffers do not count."""
     return sum(parameter.numel() for parameter in nn.ModuleList(networks).parameters())
 
 
 def network_calls(work: Work, networks: Iterable[nn.Module]) -> int:
-    """How often `work` calls one of `networks`."""
+    """Number of calls of one of `networks` during `work`."""
     calls: list[nn.Module] = []
     hooks = [
         network.register_forward_pre_hook(lambda module, _: calls.append(module))
@@ -38,7 +38,7 @@ def network_calls(work: Work, networks: Iterable[nn.Module]) -> int:
 
 
 def median_seconds(work: Work, repeats: int, device: torch.device) -> float:
-    """Median wall time of `repeats` runs after one that does not count."""
+    """Median wall time of `repeats` runs, after one that is not counted."""
     return statistics.median([_seconds(work, device) for _ in range(repeats + 1)][1:])
 
 
@@ -56,7 +56,9 @@ def _synchronize(device: torch.device) -> None:
 
 
 def peak_memory(work: Work, device: torch.device) -> float:
-    """Peak MiB while `work` runs: allocated on a GPU, else resident of the whole process (Linux; else nan)."""
+    """Peak MiB during `work`: allocated on a GPU, else resident in the whole process (Linux; nan
+    elsewhere).
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         work()
@@ -72,7 +74,7 @@ def peak_memory(work: Work, device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's or the processor's name, as the machine gives it."""
+    """Name of the GPU or the processor, as the machine gives it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")

@@ -1,11 +1,11 @@
-"""Networks whose features a Frechet distance is taken over.
+"""Networks whose features Frechet distances are computed on.
 
-- Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, on pytorch-fid's own preprocessing: `fid`.
-- EfficientNet-lite0 trained on ImageNet. It ships as a package, so it is there where Inception's weights are
-  not; its distances have another scale, bear another name (`reports.records.metrics`) and must not be read as FID.
+- Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, with pytorch-fid's own preprocessing: `fid`.
+- EfficientNet-lite0 trained on ImageNet, the stand-in without Inception's weights, as it ships as a package. Its
+  distances have another scale and another name (`reports.records.metrics`) and must not be read as FID.
 
-Images enter as uint8, as they would be read from files: a distance to a data set of files is only
-fair after the same rounding.
+Images enter as uint8, as if read from files: a distance to a data set of files is only fair after
+the same rounding.
 """
 
 from collections.abc import Callable
@@ -25,20 +25,20 @@ from reports.records.metrics import EFFNET, seen_through
 
 INCEPTION_SIZE, INCEPTION_DIM = 299, 2048
 
-# EfficientNet-lite0 sees every image at this size, however large it is: one size, one protocol.
+# Every image is resized to this size for EfficientNet-lite0: one size, one protocol.
 # Half of the 224 px that it was trained at costs a third of the time, and small images would hold
 # no more detail at 224 px.
 EFFNET_SIZE, EFFNET_DIM = 128, 1280
 
-CPU_BATCH = 16  # more images at once leave the cache, and take half as long again
+CPU_BATCH = 16  # more images at once do not fit the cache and take half as long again
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
     """Maps images to features: uint8 N x 3 x H x W -> float32 [N, dim] on `device`.
 
-    `network` is the name of its weights, and `metric_name` the only name that a distance over these features may be
-    reported under.
+    `network` is the name of its weights. A distance over these features is only reported under
+    `metric_name`.
     """
 
     name: str
@@ -66,7 +66,7 @@ class FeatureNetwork:
         return torch.cat(self.batches.each(self.metric_name, len(images_uint8), features))
 
     def describe(self) -> dict[str, str | int]:
-        """What the protocol records: two distances compare only where all of this is equal."""
+        """The protocol's description: two distances are comparable only if all of it is equal."""
         return {
             "feature_network": self.name,
             "feature_sha256": self.sha256,
@@ -79,7 +79,7 @@ class FeatureNetwork:
 
 
 class _Prepared(nn.Module):
-    """A network that takes images in [-1, 1], of `prepare` of those in [0, 1]."""
+    """A network of images in [-1, 1], for images in [0, 1], which `prepare` resizes."""
 
     def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -90,8 +90,10 @@ class _Prepared(nn.Module):
 
 
 def inception(path: Path, device: torch.device) -> FeatureNetwork:
-    """The FID network with the weights of the file `path`: features of the last pooling, of images at 299 px, bilinear without
-    antialiasing, as pytorch-fid has them."""
+    """The FID network with the weights of the file `path`: features of the last pooling layer.
+
+    Images are resized to 299 px, bilinear without antialiasing, as in pytorch-fid.
+    """
     network = _fid_inception_v3()
     try:
         network.load_state_dict(weights.read_state(path))
@@ -139,7 +141,7 @@ def _fid_inception_v3() -> nn.Module:
 
 
 def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
-    """EfficientNet-lite0 with the weights of the file `path`: what its classifier takes."""
+    """EfficientNet-lite0 with the weights of the file `path`: features before its classifier."""
     network = effnet_lite0(path)
     network.reset_classifier(0)  # type: ignore[operator]
     prepare = partial(resize, size=EFFNET_SIZE)
@@ -175,7 +177,7 @@ def effnet_lite0(path: Path) -> nn.Module:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Square images at `size` px: bilinear, antialiased, and untouched if they have that size."""
+    """Square images resized to `size` px: bilinear, antialiased; unchanged if they have that size."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(

@@ -1,4 +1,6 @@
-"""Batch norms folded into the convolutions before them: the same function of an image, in fewer passes over memory."""
+"""Folding batch norms into the convolutions before them: the same function in fewer passes over
+memory.
+"""
 
 from itertools import pairwise
 
@@ -7,10 +9,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def without_batch_norms(network: nn.Module) -> nn.Module:
-    """`network` itself, frozen in evaluation mode, each batch norm folded into the convolution registered before it.
+    """Fold each batch norm of `network` into the convolution registered before it; freeze it in
+    evaluation mode.
 
-    That a norm is applied to what is registered before it holds for Inception-v3 and for timm's EfficientNets (a
-    test compares their features). It is folded in float64 and rounded once.
+    `network` itself is changed. That a norm is applied to what is registered before it holds for
+    Inception-v3 and for timm's EfficientNets (a test compares their features). Folding is done in
+    float64 and rounded once.
     """
     network.eval().requires_grad_(False).double()
     for module in list(network.modules()):
@@ -22,6 +26,6 @@ def without_batch_norms(network: nn.Module) -> nn.Module:
 
 
 def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """timm's batch norms have an activation inside."""
+    """What remains of a batch norm: timm's contain an activation."""
     activation = getattr(norm, "act", None)
     return activation if isinstance(activation, nn.Module) else nn.Identity()

@@ -27,18 +27,18 @@ from torch import Tensor
 from diffae.system.errors import UserError
 
 UNKNOWN = 0
-ROWS = 4096  # taken in float64 at once
-LARGEST = 1e100  # what is believed of a file
+ROWS = 4096  # converted to float64 at once
+LARGEST = 1e100  # the largest number accepted from a file
 
 Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What a Frechet distance needs to know of a set of features, in float64.
+    """Moments of a set of features in float64, as a Frechet distance needs them.
 
     `n` is the number of images, `mean` [d] and `scatter` [d, d] the sum of centred outer products.
-    Where n is UNKNOWN (statistics that others saved), `scatter` holds the covariance itself.
+    If n is UNKNOWN (statistics that others saved), `scatter` holds the covariance itself.
     """
 
     n: int
@@ -47,7 +47,10 @@ class Moments:
 
     @staticmethod
     def from_features(features: Tensor | Array) -> Moments:
-        """Moments of N x d features. The sums are taken in float64 on the features' own device, some rows at a time."""
+        """Moments of N x d features.
+
+        The sums are taken in float64 on the features' own device, ROWS rows at a time.
+        """
         starts = range(0, max(len(features), 1), ROWS)
         return merge_all(_moments(features[start : start + ROWS]) for start in starts)
 
@@ -60,7 +63,7 @@ class Moments:
         return Moments(n, mean, self.scatter + other.scatter + between)
 
     def without(self, block: Moments) -> Moments:
-        """The moments of what remains when `block`, a part of this set, is taken out."""
+        """The moments of what remains when `block`, a subset of this set, is left out."""
         n = self._known() - block._known()
         if n <= 0:
             raise ValueError(f"cannot take {block.n} images out of {self.n}")
@@ -70,7 +73,7 @@ class Moments:
         return Moments(n, mean, self.scatter - block.scatter - between)
 
     def covariance(self) -> Array:
-        """The unbiased covariance (divided by n - 1) as NumPy and pytorch-fid have it."""
+        """The unbiased covariance (divided by n - 1), as in NumPy and pytorch-fid."""
         if self.n == UNKNOWN:
             return self.scatter
         if self.n < 2:
@@ -79,7 +82,7 @@ class Moments:
 
     @property
     def full_rank(self) -> bool:
-        """Whether the covariance can have full rank; statistics of unknown n are believed to."""
+        """Whether the covariance can have full rank; assumed for statistics of unknown n."""
         return self.n == UNKNOWN or self.n > len(self.mean)
 
     @cached_property
@@ -108,26 +111,29 @@ def _moments(rows: Tensor | Array) -> Moments:
 
 
 def eigenvalues(symmetric: Array) -> Array:
-    """The eigenvalues, ascending, of a matrix [d, d]. PyTorch's LAPACK takes half the time of NumPy's at d = 2,048."""
+    """The eigenvalues, ascending, of a matrix [d, d].
+
+    PyTorch's LAPACK takes half the time of NumPy's at d = 2,048.
+    """
     return torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy()
 
 
 def _eigen_factor(covariance: Array) -> Array:
-    """A factor of a singular covariance, less its null space, which is rounding noise."""
+    """A factor of a singular covariance without its null space, which is rounding noise."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def merge_all(blocks: Iterable[Moments]) -> Moments:
-    """The moments of all blocks, summed in the order given: the same to the last bit every time."""
+    """The moments of all blocks, summed in the given order, so that results are equal to the last bit."""
     return reduce(Moments.merge, blocks)
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """The squared Frechet distance, >= 0 up to rounding (about 1e-8 of the trace).
 
-    b is factored, unless a has the lower rank: then no square root is taken of eigenvalues that are
+    b is factored, unless a has the lower rank, so that no square root is taken of eigenvalues that are
     rounding noise.
     """
     if a.mean.shape != b.mean.shape:
@@ -144,7 +150,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def write_statistics(path: Path, moments: Moments) -> None:
-    """Write `mu` and `sigma`, which pytorch-fid and others read, and `n` where it is known."""
+    """Write `mu` and `sigma`, which pytorch-fid and others read, and `n` if it is known."""
     arrays: dict[str, Any] = {"mu": moments.mean, "sigma": moments.covariance()}
     if moments.n != UNKNOWN:
         arrays["n"] = moments.n
@@ -153,7 +159,7 @@ def write_statistics(path: Path, moments: Moments) -> None:
 
 
 def is_statistics(path: Path) -> bool:
-    """Whether `path` is what `write_statistics` writes."""
+    """Whether `path` is a file of statistics that can be read."""
     try:
         read_statistics(path)
     except UserError:
@@ -186,7 +192,7 @@ def read_statistics(path: Path) -> Moments:
 
 
 def bias_note(n: int, dim: int) -> str:
-    """What must be known of a distance over n images in `dim` dimensions; empty where n is enough."""
+    """A note on the bias of a distance over n images in `dim` dimensions; empty if n is large enough."""
     if n == UNKNOWN or n > dim:
         return ""
     return (

@@ -1,15 +1,19 @@
-"""The Frechet distance between two sets of features, and how much each block of either moves it.
+"""The Frechet distance between two sets of features, and the influence of each block of either on
+it.
 
-A delete-a-block jackknife (Efron and Stein, 1981): the distance is taken again without each block of the
-samples, and without each block of the reference. Never a bootstrap, whose repeated images raise the distance.
+A delete-a-block jackknife (Efron and Stein, 1981): the distance is computed again without each
+block of the samples, and without each block of the reference. A bootstrap would repeat images,
+which raises the distance.
 
-Blocks differ in size: persons have several pictures, and of a pool of samples only some are accepted. The distance
-falls as 1/n, so without a large block it rises by more than without a small one, which says nothing of chance.
-Pseudo-values for blocks of unequal size (Busing, Meijer and van der Leeden, 1999) are free of it: see `influences`.
+Blocks differ in size: persons have several pictures, and of a pool of samples only some are
+accepted. The distance falls as 1/n, so leaving out a large block raises it by more than leaving out
+a small one, which says nothing about chance. Pseudo-values for blocks of unequal size (Busing,
+Meijer and van der Leeden, 1999) avoid this: see `influences`.
 
-With L L' = S_A, the eigenvalues of S_A S_B are those of L' S_B L, from which a block of B is taken as what its rows
-are seen through L: no covariance is made anew. With no more rows than dimensions in A [n, d], L is
-(A - mean)' / sqrt(n - 1), and without a block of A the eigenvalues are those of a part of the n x n matrix.
+With L L' = S_A, the eigenvalues of S_A S_B are those of L' S_B L. A block of B is removed by
+subtracting its rows, multiplied by L, from that matrix: no covariance is computed again. If A [n,
+d] has no more rows than dimensions, L is (A - mean)' / sqrt(n - 1), and without a block of A the
+eigenvalues are those of a part of the n x n matrix.
 """
 
 import math
@@ -30,7 +34,9 @@ BLOCKS = 20
 
 @dataclass(frozen=True)
 class Jackknife:
-    """A distance, its values [BLOCKS] without each block of one side and of the other, and the blocks' shares."""
+    """A distance, its values [BLOCKS] without each block of one side and of the other, and the
+    blocks' shares.
+    """
 
     value: float
     without_samples: NDArray[np.float64]
@@ -50,12 +56,13 @@ class Jackknife:
 
 
 def influences(value: float, without: NDArray, shares: NDArray) -> NDArray[np.float64]:
-    """How far each block moved a number: its squares sum to the number's variance.
+    """The influence of each block on a number: their squares sum to the number's variance.
 
-    `without` are its values without each block and `shares` f the blocks' parts of the whole. A block's own
-    part of the number is p = value - (1 - f) without, in which a bias of the order 1/n cancels whatever the
-    block's size; its influence is (p - f sum(p)) / sqrt(1 - sum(f^2)). With blocks of one size this is the plain
-    jackknife, and of a mean its usual standard error. nan where one block is all.
+    `without` are its values without each block and `shares` f the blocks' shares of the whole. A
+    block's own part of the number is p = value - (1 - f) without, in which a bias of the order 1/n
+    cancels whatever the block's size; its influence is (p - f sum(p)) / sqrt(1 - sum(f^2)). With
+    blocks of one size this is the plain jackknife, and for a mean its usual standard error. nan if
+    one block is everything.
     """
     if shares.max() >= 1:
         return np.full(len(shares), math.nan)
@@ -64,21 +71,23 @@ def influences(value: float, without: NDArray, shares: NDArray) -> NDArray[np.fl
 
 
 def blocks_of(count: int) -> NDArray[np.int64]:
-    """The block of each of `count` positions, dealt in turn: any first few of them are spread over all blocks."""
+    """The blocks of `count` positions, dealt in turn: the first few positions are spread over all
+    blocks.
+    """
     return np.arange(count) % BLOCKS
 
 
 def shares_of(blocks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The part [BLOCKS] of the rows that lies in each block."""
+    """The share [BLOCKS] of the rows that lies in each block."""
     return np.bincount(blocks, minlength=BLOCKS) / max(len(blocks), 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a distance: some `rows` [n] of features [N, d], and the block [n] that each of them lies in.
+    """One side of a distance: `rows` [n] of features [N, d], and the block [n] of each of them.
 
-    What is computed of it is kept: a side that many others are held against is reduced once. The rows are copied,
-    and taken in float64, a few at a time.
+    What is computed from it is cached, so that a side of many comparisons is reduced once. The rows
+    are copied and processed in float64, a few at a time.
     """
 
     features: Floats
@@ -87,7 +96,7 @@ class Side:
 
     @staticmethod
     def of(features: Floats, blocks: NDArray[np.int64]) -> "Side":
-        """All rows of features [n, d]."""
+        """A side of all rows of features [n, d]."""
         return Side(features, np.arange(len(features)), blocks)
 
     def __len__(self) -> int:
@@ -95,11 +104,11 @@ class Side:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """The part [BLOCKS] of the rows that lies in each block."""
+        """The share [BLOCKS] of the rows that lies in each block."""
         return shares_of(self.blocks)
 
     def parts(self) -> Iterator[Floats]:
-        """All rows in order, some at a time."""
+        """All rows in order, a few at a time."""
         starts = range(0, max(len(self), 1), ROWS)
         return (self.features[self.rows[start : start + ROWS]] for start in starts)
 
@@ -109,7 +118,7 @@ class Side:
         return digest(*self.parts())
 
     def taken(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Some of the rows, in float64."""
+        """Some of the rows in float64."""
         return self.features[self.rows[which]].astype(np.float64)
 
     @cached_property
@@ -128,14 +137,16 @@ class Side:
 def jackknife(
     samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
 ) -> Jackknife:
-    """The Frechet distance of features [n, d] and [m, d], whose rows lie in the blocks [n] and [m] given."""
+    """The Frechet distance of features [n, d] and [m, d], whose rows lie in the blocks [n] and [m]
+    given.
+    """
     return between(Side.of(samples, sample_blocks), Side.of(reference, reference_blocks))
 
 
 def between(samples: Side, reference: Side) -> Jackknife:
     """The Frechet distance of two sides.
 
-    Blocks are numbered from 0 to BLOCKS - 1; without an empty one the distance is what it is. Raises
+    Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing. Raises
     UserError if either side has fewer than two rows.
     """
     swapped = len(reference) < len(samples)
@@ -158,7 +169,9 @@ def _left_out_of_small(small: Side, large: Side, seen: "_Seen", value: float) ->
 
 
 def _left_out(side: Side, value: float, without: Callable[[NDArray], float]) -> NDArray[np.float64]:
-    """`without` the rows of each block in turn; `value` for an empty one, nan where no two rows are left."""
+    """`without` called with the rows of each block; `value` for an empty block, nan if fewer than
+    two rows remain.
+    """
     return np.array(
         [
             value if not rows.any() else without(rows) if (~rows).sum() > 1 else math.nan
@@ -169,7 +182,7 @@ def _left_out(side: Side, value: float, without: Callable[[NDArray], float]) -> 
 
 @dataclass(frozen=True)
 class _Spread:
-    """Count and mean of some rows, and the sum of their squared distances from it."""
+    """Count and mean of some rows, and the sum of their squared distances from the mean."""
 
     count: int
     mean: Floats
@@ -190,7 +203,7 @@ class _Spread:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One side seen through the other's factor L [d, r]: `gram` [r, r] is L' scatter L."""
+    """One side projected by the other's factor L [d, r]: `gram` [r, r] is L' scatter L."""
 
     factor: Floats
     by: _Spread
@@ -213,7 +226,7 @@ class _Seen:
         return replace(self, side=rest, gram=gram)
 
     def by_rest(self, by: Side, out: NDArray[np.bool_]) -> "_Seen":
-        """The same by what is left of `by`, whose rows make the factor."""
+        """The same with some rows of `by`, from which the factor is made, left out."""
         rest = self.by.without(by.taken(out))
         part = self.gram[np.ix_(~out, ~out)]
         centred = part - part.mean(0) - part.mean(1, keepdims=True) + part.mean()
@@ -221,7 +234,9 @@ class _Seen:
         return replace(self, by=rest, gram=gram)
 
     def distance(self) -> float:
-        """Of the eigenvalues as many are taken as can be more than rounding noise, of which no root is to be taken."""
+        """The distance, from as many eigenvalues as the rank allows: the others are rounding noise,
+        whose root is not taken.
+        """
         n, m = self.by.count, self.side.count
         rank = min(n - 1, m - 1, len(self.side.mean))
         roots = np.sqrt(eigenvalues(self.gram / (m - 1))[-rank:].clip(min=0)).sum()

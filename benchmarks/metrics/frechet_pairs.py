@@ -1,7 +1,8 @@
-"""The Frechet distance between images and what became of each of them, and how much each block of images moves it.
+"""The Frechet distance between images and their reconstructions, and the influence of each block of
+images on it.
 
-Both sides are of the same images, so a block is left out of both at once. Left out of one alone it would raise the distance
-even of images that came back unchanged.
+Both sides come from the same images, so a block is left out of both at once. Leaving it out of one
+side alone would raise the distance even of unchanged images.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from diffae.system.errors import UserError
 
 Floats = NDArray[np.floating]
-ROUNDING = 1e-12  # of the traces: below it there is no distance
+ROUNDING = 1e-12  # of the traces: a smaller distance is zero
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ class PairedJackknife:
 
 
 def paired_jackknife(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> PairedJackknife:
-    """Of features [n, d] of images and of their originals, row by row, and the block [n] of each.
+    """The distance between features [n, d] of images and of their originals, row by row, with the
+    block [n] of each.
 
-    nan without a block that leaves no two images. Raises UserError if there are fewer than two.
+    A value is nan if fewer than two images remain without the block. Raises UserError if there are
+    fewer than two.
     """
     if len(made) < 2:
         raise UserError("a Frechet distance needs at least two images on each side")
@@ -45,9 +48,13 @@ def paired_jackknife(made: Floats, originals: Floats, blocks: NDArray[np.int64])
 
 
 def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
-    """No more images than dimensions. With rows A and B of centred features over sqrt(n - 1), tr sqrt(S_a S_b) is the sum of
-    the singular values of A B' [n, n], of which no root is taken: equal sides are at no distance at all."""
-    mean = originals.mean(0, dtype=np.float64)  # near zero, so that little cancels
+    """For no more images than dimensions.
+
+    With rows A and B of centred features over sqrt(n - 1), tr sqrt(S_a S_b) is the sum of the
+    singular values of A B' [n, n]. No square root is taken, so that equal sides are at distance
+    zero.
+    """
+    mean = originals.mean(0, dtype=np.float64)  # centred, so that little cancels
     a, b = (side.astype(np.float64) - mean for side in (made, originals))
     inner = a @ b.T
     for kept in _kept(blocks):
@@ -65,7 +72,7 @@ def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator
 
 
 def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
-    """More images than dimensions: by the moments of the blocks."""
+    """For more images than dimensions: from the moments of the blocks."""
     numbers = np.unique(blocks)
     of_blocks = {
         number: [Moments.from_features(side[blocks == number]) for side in (made, originals)]
@@ -84,7 +91,7 @@ def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterato
 
 
 def _kept(blocks: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
-    """All rows, and all but each block in turn."""
+    """All rows, then all but those of each block in turn."""
     yield np.ones(len(blocks), bool)
     yield from (blocks != number for number in range(BLOCKS))
 

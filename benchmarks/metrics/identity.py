@@ -1,11 +1,11 @@
-"""Face identity: how alike two faces are to a network that tells people apart (Appendix G).
+"""Face identity: the similarity of two faces to a network that distinguishes people (Appendix G).
 
 - `arcface`: Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019,
   by insightface, from a local .onnx file. Its pretrained weights are for non-commercial research
   only.
 - a small network of our own, trained with the same loss on the identities of the procedural portraits
-  (`commands/train_identity.py`), which stands in for it there. It knows nothing of photographs and is offered for the
-  portraits only. On people that it was not trained on it tells one from two with an AUROC of 0.998, by
+  (`commands/train_identity.py`), the stand-in on the portraits. It cannot judge photographs and is offered for the
+  portraits only. On people that it was not trained on it separates one person from two with an AUROC of 0.998, by
   cosines of 0.98 (the same person, another picture) and 0.01 (different people).
 
 No face is detected or aligned: an image is taken to be one face crop, as in CelebA's aligned images
@@ -46,8 +46,7 @@ class FaceEmbedding:
     """Maps faces to embeddings: float32 N x 3 x H x W in [-1, 1] -> float32 [N, dim].
 
     Images are clamped first, as for every metric (`pixel.seen`). Embeddings are compared by
-    `cosine_similarity`. `metric_name` is the only name that similarities of these embeddings may be
-    reported under.
+    `cosine_similarity`. Their similarities are only reported under `metric_name`.
     """
 
     name: str
@@ -66,7 +65,7 @@ class FaceEmbedding:
         return torch.cat(parts)
 
     def describe(self) -> dict[str, str | int]:
-        """What the protocol records: two similarities compare only where all of this is equal."""
+        """The protocol's description: two similarities are comparable only if all of it is equal."""
         described: dict[str, str | int] = {
             "identity_network": self.name,
             "identity_sha256": self.sha256,
@@ -108,13 +107,13 @@ def arcface(path: Path, device: torch.device) -> FaceEmbedding:
 
 
 def _bgr_images(images: Tensor) -> list[Any]:
-    """What `get_feat` takes: 112 px uint8 H x W x 3 arrays, blue first as in OpenCV."""
+    """The input of `get_feat`: 112 px uint8 H x W x 3 arrays, in the order BGR as in OpenCV."""
     images = to_unit(resize(images, ARCFACE_SIZE)).mul(255).round().byte()
     return list(images.flip(1).permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
 
 def _recogniser(path: Path, device: torch.device) -> Any:
-    """insightface's ArcFaceONNX, checked for what it takes on trust."""
+    """insightface's ArcFaceONNX, after checks that insightface does not make itself."""
     import onnxruntime
     from insightface.model_zoo import ArcFaceONNX
 
@@ -179,10 +178,10 @@ class ResidualBlock(nn.Module):
 
 
 class IdentityNet(nn.Module):
-    """Faces to unit vectors: float32 N x 3 x H x W in [-1, 1], seen at 32 px -> [N, 64].
+    """Faces to unit vectors: float32 N x 3 x H x W in [-1, 1], resized to 32 px -> [N, 64].
 
-    0.44 M parameters. The last map is flattened, not pooled: where a feature sits in the face tells
-    people apart.
+    0.44 M parameters. The last map is flattened, not pooled: where a feature lies in the face distinguishes
+    people.
     """
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128)) -> None:

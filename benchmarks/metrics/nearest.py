@@ -5,17 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors held against each other at once
+ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors compared at once
 
 
 def nearest(
     queries: np.ndarray, corpus: np.ndarray, device: torch.device | str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each query the Euclidean distance (float64 [N]) and index (int64 [N]) of the nearest in `corpus`.
+    """For each query the Euclidean distance (float64 [N]) and index (int64 [N]) of its nearest
+    vector in `corpus`.
 
-    Takes N x d and M x d of any number type. The search multiplies matrices in float32, block by block, on
-    centred vectors; the distance of the pair that it finds is computed anew in float64, so that a copy is at
-    distance 0.
+    Takes N x d and M x d of any number type. The search multiplies matrices in float32, block by
+    block, on centred vectors. The distance of the pair found is computed again in float64, so that
+    a copy is at distance 0.
     """
     centre = corpus.mean(0, dtype=np.float64).astype(np.float32)
     best = torch.full((len(queries),), torch.inf, device=device)
@@ -25,7 +26,7 @@ def nearest(
         squares = columns.square().sum(1)
         for row, part in _blocks(queries, ROWS):
             rows = torch.from_numpy(part - centre).to(device)
-            # |r - c|^2 but for |r|^2, which is the same for every c
+            # |r - c|^2 without |r|^2, which is the same for every c
             distance, place = torch.addmm(squares, rows, columns.T, alpha=-2).min(1)
             mine = slice(row, row + len(part))
             closer = distance < best[mine]
@@ -45,12 +46,13 @@ def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | None]:
-    """The q-quantile of [N] values and its standard error (None where there are too few for one).
+    """The q-quantile of [N] values and its standard error (None if there are too few values for one).
 
-    The error is a quarter of Woodruff's 95 % interval (1952), which lies between the order statistics at
-    q +- 1.96 sqrt(q (1 - q) / N), to 1.96 for 2: no density is estimated and nothing is resampled. An end beyond the
-    smallest or largest value is no order statistic: of the 5th percentile of fewer than 73 values. Taken there, it makes
-    the error too small: of 20 values 0.6 times the true one.
+    The error is the width of Woodruff's 95 % interval (1952) over 2 x 1.96; the interval lies
+    between the order statistics at q +- 1.96 sqrt(q (1 - q) / N): no density is estimated and
+    nothing is resampled. There is no error where an end lies beyond the smallest or largest value,
+    as for the 5th percentile of fewer than 73 values. Cutting the interval there would make the
+    error too small: of 20 values 0.6 times the true one.
     """
     half = 1.96 * np.sqrt(q * (1 - q) / len(values))
     if not half <= q <= 1 - half:
@@ -62,7 +64,9 @@ def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | No
 def ratio_and_stderr(
     above: tuple[float, float | None], below: tuple[float, float | None]
 ) -> tuple[float | None, float | None]:
-    """The ratio of two independent numbers, each with its standard error (the delta method); None of zero."""
+    """The ratio of two independent numbers, each with its standard error (delta method); None if
+    the second is zero.
+    """
     (a, error_a), (b, error_b) = above, below
     if not b:
         return None, None

@@ -1,4 +1,6 @@
-"""The metric networks of a run: the real ones where their weights are, else the honestly named stand-ins."""
+"""The metric networks of a run: the published ones if their weights are present, else stand-ins
+under their own names.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,7 +28,10 @@ N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 
 @dataclass
 class MetricNetworks:
-    """Each is loaded when it is asked for. `dataset` is the name of the data: portraits have an embedding of ours."""
+    """The metric networks, each loaded at its first use.
+
+    `dataset` is the name of the data: for the portraits there is a face embedding of our own.
+    """
 
     weights_dir: Path | None
     allow_unknown: bool
@@ -35,7 +40,9 @@ class MetricNetworks:
     batches: Batches = field(default_factory=Batches)
 
     def _first(self, choices: dict[str, Callable[[Path, torch.device], N]]) -> N:
-        """By what is made of the first weights of `choices` that are there; the last of them ship."""
+        """Make the network of the first of `choices` whose weights are present; the last of them
+        ship with the package.
+        """
         there = (name for name in choices if weights.find(name, self.weights_dir) is not None)
         name = next(there, list(choices)[-1])
         path = weights.load_path(name, self.weights_dir, self.allow_unknown)
@@ -43,25 +50,30 @@ class MetricNetworks:
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
-        """LPIPS where AlexNet's weights are found, else its stand-in; `metric_name` says which."""
+        """LPIPS if AlexNet's weights are found, else its stand-in; `metric_name` says which."""
         return self._first({"alexnet": lpips_alexnet, EFFNET: effnet_distance})
 
     @cached_property
     def path_distance(self) -> PerceptualDistance:
-        """The distance of path lengths, in float64: `lpips_vgg` where VGG16's weights are found, else the same as `perceptual`."""
+        """The distance for path lengths, in float64.
+
+        `lpips_vgg` if VGG16's weights are found, else the same as `perceptual`.
+        """
         if weights.find("vgg16", self.weights_dir) is None:
             return self.perceptual.in_float64()
         return self._first({"vgg16": lpips_vgg16}).in_float64()
 
     @cached_property
     def features(self) -> FeatureNetwork:
-        """Inception where its weights are found, else EfficientNet-lite0; `metric_name` says which."""
+        """Inception if its weights are found, else EfficientNet-lite0; `metric_name` says which."""
         return self._first({"inception": inception, EFFNET: efficientnet_lite0})
 
     @cached_property
     def face(self) -> FaceEmbedding:
-        """ArcFace where its weights are found, else on the portraits the embedding of ours. Raises NotAvailable where there
-        is neither."""
+        """ArcFace if its weights are found, else on the portraits our own embedding.
+
+        Raises NotAvailable if there is neither.
+        """
         if weights.find("arcface", self.weights_dir) is not None:
             return self._first({"arcface": arcface})
         if self.dataset != PORTRAITS:
@@ -72,12 +84,12 @@ class MetricNetworks:
         return replace(id_portraits(PACKAGED, self.device), batches=self.batches)
 
     def describe(self) -> dict[str, Any]:
-        """What every one of them is, its weights by hash: what a run folder belongs to."""
+        """A description of every network, its weights by hash; it is part of a run folder's identity."""
         try:
             face = self.face.describe()
         except NotAvailable:
             face = None
-        # not loaded where no path length is asked for
+        # not loaded if no path length is measured
         vgg16 = weights.find("vgg16", self.weights_dir)
         return {
             "perceptual": self.perceptual.describe(),

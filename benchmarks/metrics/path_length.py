@@ -6,12 +6,12 @@ Karras et al., "A style-based generator architecture for generative adversarial 
     PPL = E[ eps^-2 d(G(interp(a, b; t)), G(interp(a, b; t + eps))) ],    t ~ U(0, 1)
 
 The two images differ by less than one grey level, so nothing here may round them to 8 bits: at eps
-= 1e-4 that alone turns a path length of 31 into 1147. Rounding to float32 is wrong by up to 5e-3 for
-a pair and 2e-3 for the mean, most of it in the decoder (the packaged models at T = 20).
+= 1e-4 that alone turns a path length of 31 into 1147. Rounding to float32 is wrong by up to 5e-3
+for a pair and 2e-3 for the mean, most of it in the decoder (the packaged models at T = 20).
 
-The lengths of pairs have a long tail, and a few of them can decide the mean. `statistics` gives three
-numbers: the mean; the mean within the 1st and 99th percentile, which is what is published as PPL; and
-the median, which a few pairs cannot move.
+The lengths of pairs have a long tail, and a few of them can decide the mean. `statistics` gives
+three numbers: the mean; the mean within the 1st and 99th percentile, which is what is published as
+PPL; and the median, which a few pairs cannot move.
 """
 
 from collections.abc import Callable
@@ -40,9 +40,9 @@ def path_length(
 ) -> Tensor:
     """eps^-2 d(decode(interp(t)), decode(interp(t + eps))) for each pair of codes.
 
-    `a` and `b` are what `interpolate` and `decode` take, N codes each; t is [N] in [0, 1], one
-    position a pair. `distance` compares two batches of images and returns [N]. Returns float64 [N];
-    PPL is its mean.
+    `a` and `b` are N codes each, as `interpolate` and `decode` take them; t is [N] in [0, 1], one
+    position per pair. `distance` compares two batches of images and returns [N]. Returns float64
+    [N]; PPL is its mean.
     """
     t = t.double()
     near = decode(interpolate(a, b, t))
@@ -51,9 +51,9 @@ def path_length(
 
 
 def statistics(lengths: np.ndarray, units: str) -> dict[str, tuple[float, Uncertainty, int]]:
-    """Mean, trimmed mean and median of the lengths [N] of pairs: value, uncertainty, pairs that count.
+    """Mean, trimmed mean and median of the lengths [N] of pairs: value, uncertainty, number of pairs.
 
-    `units` names the pairs, over which two runs can be compared.
+    `units` names the pairs, by which two runs can be compared.
     """
     x = np.asarray(lengths, dtype=np.float64)
     kept = within_percentiles(x)
@@ -65,10 +65,10 @@ def statistics(lengths: np.ndarray, units: str) -> dict[str, tuple[float, Uncert
 
 
 def within_percentiles(lengths: np.ndarray) -> np.ndarray:
-    """Which of [N] lengths the usual PPL keeps, bool [N]: from the 1st to the 99th percentile.
+    """Mask of the lengths [N] that the usual PPL keeps, bool [N]: from the 1st to the 99th percentile.
 
-    As StyleGAN's code does it, the percentiles are lengths that occur, the lower and the higher neighbour:
-    of 100 pairs or fewer all are kept.
+    As in StyleGAN's code, the percentiles are lengths that occur, the lower and the higher
+    neighbour: of 100 pairs or fewer all are kept.
     """
     low = np.percentile(lengths, 1, method="lower")
     high = np.percentile(lengths, 99, method="higher")
@@ -76,10 +76,10 @@ def within_percentiles(lengths: np.ndarray) -> np.ndarray:
 
 
 def _of_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Uncertainty:
-    """The uncertainty of the mean of what is kept (Tukey and McLaughlin, 1963).
+    """The uncertainty of the mean of the kept lengths (Tukey and McLaughlin, 1963).
 
-    A pair outside moves it as one at the edge would: influences are those of the winsorised lengths, over
-    the share that is kept.
+    A pair outside counts like one at the edge: influences are those of the winsorised lengths,
+    divided by the share that is kept.
     """
     edges = lengths[kept].min(), lengths[kept].max()
     parts = of_mean(lengths.clip(*edges), units)
@@ -87,8 +87,11 @@ def _of_trimmed_mean(lengths: np.ndarray, kept: np.ndarray, units: str) -> Uncer
 
 
 def _of_median(lengths: np.ndarray, units: str) -> Uncertainty:
-    """The uncertainty of the median: a pair's influence is its side, scaled to Woodruff's error (1952), which fewer than
-    four pairs have not."""
+    """The uncertainty of the median; none for fewer than four pairs.
+
+    A pair's influence is the side of the median on which it lies, scaled to Woodruff's error
+    (1952).
+    """
     sides, stderr = np.sign(lengths - np.median(lengths)), quantile_and_stderr(lengths, 0.5)[1]
     if stderr is None or not sides.any():
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Perceptual distances between pairs of images: distances between what a network sees in them.
+"""Perceptual distances between pairs of images: distances between features of a network.
 
 Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, eq. 1:
 
@@ -9,9 +9,9 @@ over layers l, with y the features unit-normalised over channels.
 - `lpips`: AlexNet and the weights w learned from human judgements, version 0.1, by the lpips
   package.
 - `lpips_vgg`: the same with VGG16, which path lengths are measured with (`path_length.py`).
-- five stages of EfficientNet-lite0, w = 1, averaged over the stages, are there where AlexNet's weights
-  are not. That distance ranks distortions sensibly but has another scale, bears another name (`reports.records.metrics`)
-  and must not be read as LPIPS.
+- five stages of EfficientNet-lite0, w = 1, averaged over the stages: the stand-in without AlexNet's weights. It ranks
+  distortions sensibly, but has another scale and another name (`reports.records.metrics`) and must not be read
+  as LPIPS.
 """
 
 import copy
@@ -37,8 +37,8 @@ from reports.records.metrics import EFFNET, seen_through
 class PerceptualDistance:
     """d(a, b) for pairs of images, N x 3 x H x W in [-1, 1] -> [N] in `dtype` on `device`.
 
-    Images are clamped first, as for every metric (`pixel.seen`). `network` is the name of its weights, and
-    `metric_name` the only name that the distance may be reported under.
+    Images are clamped first, as for every metric (`pixel.seen`). `network` is the name of its
+    weights. The distance is only reported under `metric_name`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class PerceptualDistance:
         return replace(self, module=copy.deepcopy(self.module).double(), dtype=torch.float64)
 
     def describe(self) -> dict[str, str]:
-        """What the protocol records: two distances compare only where all of this is equal."""
+        """The protocol's description: two distances are comparable only if all of it is equal."""
         return {
             "perceptual_network": self.name,
             "perceptual_sha256": self.sha256,
@@ -79,7 +79,7 @@ def _lpips(
 ) -> PerceptualDistance:
     import lpips
 
-    with warnings.catch_warnings():  # lpips calls torchvision by arguments that are deprecated
+    with warnings.catch_warnings():  # lpips calls torchvision with deprecated arguments
         warnings.simplefilter("ignore", UserWarning)
         module = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
     _load_trunk(module.net, path, network)
@@ -102,7 +102,9 @@ lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
 
 
 def _load_trunk(trunk: nn.Module, path: Path, network: str) -> None:
-    """Fill lpips's trunk ("slice1.0.weight") from torchvision's ("features.0.weight"); no classifier is needed."""
+    """Load torchvision's weights ("features.0.weight") into lpips's trunk ("slice1.0.weight"),
+    without the classifier.
+    """
     state = weights.read_state(path)
     try:
         trunk.load_state_dict(
@@ -133,7 +135,9 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
-    """The stand-in of LPIPS, by the EfficientNet-lite0 in the file `path`: images are compared at 128 px."""
+    """The stand-in of LPIPS, with the EfficientNet-lite0 of the file `path`: images are compared at
+    128 px.
+    """
     network = without_batch_norms(effnet_lite0(path))
     module = _EffNetDistance(network).eval().requires_grad_(False).to(device)
     return PerceptualDistance(

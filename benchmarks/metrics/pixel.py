@@ -1,4 +1,6 @@
-"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2; and what every metric sees of an image."""
+"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2; and the clamping that all
+metrics share.
+"""
 
 import torch
 from torch import Tensor
@@ -7,8 +9,8 @@ from torch import Tensor
 def seen(images: Tensor) -> Tensor:
     """Images as every metric sees them: clamped to [-1, 1].
 
-    A decoder that overshoots is scored on the picture that would be seen or saved, by each metric alike. Nothing
-    is rounded to 8 bits here: that is the business of the metrics that say so.
+    A decoder that overshoots is scored on the picture that would be shown or saved, by each metric
+    alike. Nothing is rounded to 8 bits here; metrics that need it say so.
     """
     return images.clamp(-1, 1)
 

@@ -57,8 +57,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 def ssim_valid(a: Tensor, b: Tensor) -> Tensor:
     """SSIM per image over the windows inside the image: piq's, without its downsampling.
 
-    Takes N x 3 x H x W in [-1, 1] with H, W >= 11 and returns float64 [N] in [-1, 1]: float64 for the
-    reason that `ssim` gives, and equal to scikit-image's to 1e-9.
+    Takes N x 3 x H x W in [-1, 1] with H, W >= 11 and returns float64 [N] in [-1, 1]: float64 for
+    the reason that `ssim` gives, and equal to scikit-image's to 1e-9.
     """
     from piq import ssim as piq_ssim
 

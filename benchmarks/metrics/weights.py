@@ -1,4 +1,4 @@
-"""The pretrained weights that metrics need: where they live, and if they are what they claim to be.
+"""The pretrained weights of metrics: finding and verifying their files.
 
 Nothing is downloaded. A file is looked for under its published name in the folder given by
 --weights-dir, then in torch.hub's cache, then in an installed package, and its SHA-256 is checked
@@ -20,7 +20,8 @@ from diffae.system.errors import UserError
 
 @dataclass(frozen=True)
 class Weight:
-    """A file of pretrained weights; which metrics look through it is in the table of metrics (`Metric.network`).
+    """A file of pretrained weights; the table of metrics names the weights of each metric
+    (`Metric.network`).
 
     `sha256` is that of the published file. `package` names an installable package that holds it.
     """
@@ -91,15 +92,15 @@ KNOWN = {
 
 
 def find(name: str, weights_dir: Path | None) -> Path | None:
-    """The file of weight `name`, or None. Its content is not looked at: see `load_path`."""
+    """The file of weight `name`, or None. Its content is not checked: see `load_path`."""
     return next(iter(_candidates(KNOWN[name], weights_dir)), None)
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     """The file of weight `name`, verified.
 
-    Raises UserError if it is missing or not what was published. `allow_unknown` accepts a file
-    whose hash differs; the protocol still records its own.
+    Raises UserError if it is missing or differs from the published file. `allow_unknown` accepts a
+    file whose hash differs; the protocol still records its own.
     """
     weight = KNOWN[name]
     candidates = _candidates(weight, weights_dir)
@@ -122,7 +123,7 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
 
 
 def _candidates(weight: Weight, weights_dir: Path | None) -> list[Path]:
-    """The files that claim to be `weight`, in the order in which they are looked for."""
+    """The existing files of the name of `weight`, in the order in which they are searched."""
     if weights_dir is not None and not weights_dir.is_dir():
         raise UserError(f"--weights-dir {weights_dir}: no such folder")
     folders = [hub_folder()] if weights_dir is None else [weights_dir, hub_folder()]
@@ -137,7 +138,7 @@ def hub_folder() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex, computed again only when its size or time of change differ."""
+    """The SHA-256 of a file in hex, cached until its size or modification time changes."""
     status = path.stat()
     return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
 
@@ -149,16 +150,19 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def unpublished(part: str, digest: str) -> dict[str, str]:
-    """A protocol's field for weights that only --allow-unknown-weights lets in; none for published ones."""
+    """A field of the protocol for weights that only --allow-unknown-weights accepts; none for
+    published ones.
+    """
     if digest in {weight.sha256 for weight in KNOWN.values()}:
         return {}
     return {f"{part}_weights": "not the published file (--allow-unknown-weights)"}
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from a .pth file, on the CPU. Tensors only: code in the file is never run.
+    """Read a state dict from a .pth file, on the CPU. Tensors only: code in the file is never run.
 
-    Raises UserError if the file is damaged, holds anything else, or numbers that are not finite.
+    Raises UserError if the file is damaged, holds anything else, or has numbers that are not
+    finite.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,7 @@
-"""The benchmarks: one file each, found by these names. They are imported on use, so that `list` answers at once."""
+"""The benchmarks, one file each, found by these names.
+
+They are imported on use, so that `list` is quick.
+"""
 
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
 from benchmarks.runtime.registry import Own
@@ -15,7 +18,7 @@ LINES = {
     "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
     "cost": "parameters, operations, network calls, and times (Section 5.5)",
 }
-MODULES = {"fewshot": "fewshot.fewshot"}  # where it is not the benchmark's name
+MODULES = {"fewshot": "fewshot.fewshot"}  # where the module has another name
 
 REGISTRY.own.update(
     {

@@ -1,7 +1,9 @@
-"""Cost: parameters, operations and network calls of each system, and how long they take here (Section 5.5).
+"""Cost: parameters, operations and network calls of each system, and how long they take here
+(Section 5.5).
 
-What anybody would count alike is in records.csv. Times and memory belong to a machine: they are measured once,
-kept in the store, and go to `times.csv` and the table `section5.5_times` beside the others.
+Counts that do not depend on the machine are in records.csv. Times and memory do: they are measured
+once, kept in the store, and written to `times.csv` and the table `section5.5_times` of the same
+run.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +55,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Verb:
-    """Something that a system does with images N x 3 x S x S and their code, perhaps in T steps."""
+    """An operation of a system on images N x 3 x S x S and their code, perhaps in T steps."""
 
     name: str
     needs: frozenset[str]
@@ -61,7 +63,7 @@ class Verb:
     run: Callable[[System, Tensor, Code, int], object]
 
     def steps(self, system: System, steps: Sequence[int]) -> Sequence[int | None]:
-        """Those T that make a difference; none does to an encoder."""
+        """The values of T to measure; for an encoder, which takes no steps, only one."""
         return steps if system.iterative and self.network != "encoder" else (None,)
 
 
@@ -99,19 +101,19 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def verbs(system: System) -> list[Verb]:
-    """What the system is capable of."""
+    """The operations that the system is capable of."""
     return [verb for verb in VERBS if verb.needs <= system.capabilities]
 
 
 def _size(context: Context, system: System) -> int:
-    """The side of the images that the system is given."""
+    """The side of the images that the system gets."""
     return system.image_size or context.dataset.image_size
 
 
 def _work(
     context: Context, system: System, verb: Verb, batch: int, steps: int | None
 ) -> Callable[[], object]:
-    """The verb on `batch` grey images: nothing here depends on what they show."""
+    """The operation on `batch` grey images: costs do not depend on the content."""
     size = _size(context, system)
     images = torch.zeros(batch, 3, size, size)
     code = system.encode(images, 1) if ENCODE in system.capabilities else Code()
@@ -119,7 +121,7 @@ def _work(
 
 
 # ----------------------------------------------------------------------------------------------
-# What anybody would count alike
+# Counts that do not depend on the machine
 
 
 def _counts(context: Context, system: System) -> Iterator[Record]:
@@ -170,7 +172,7 @@ def network_calls(context: Context, system: System, verb: Verb, steps: int | Non
 
 
 # ----------------------------------------------------------------------------------------------
-# What belongs to this machine
+# Times and memory on this machine
 
 
 def times(context: Context, system: System) -> Iterator[Record]:
@@ -226,7 +228,7 @@ def _measure(
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    """The timed repetitions, each with one that does not count and one that is watched for memory."""
+    """The timed repetitions, and for each operation a run for warming up and one that measures memory."""
     sizes = context.sizes(Sizes)
     for verb in verbs(system):
         (steps,) = verb.steps(system, (sizes.timed_steps,))

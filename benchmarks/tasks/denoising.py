@@ -1,8 +1,9 @@
 """Denoising: how well x_0 is predicted from a noised image, with and without z_sem (paper, Fig. 6).
 
-Held-out images are noised to t, the network is called once, and the x_0 that it predicts is compared with
-the image. What z_sem knows need not be read off the noise, so the gap to the baseline grows with t. (The
-paper shows the predictions along a decoding; here every t starts from the true x_t.)
+Held-out images are noised to t, the network is called once, and the x_0 that it predicts is
+compared with the image. What z_sem contains need not be recovered from the noisy image, so the gap
+to the baseline grows with t. (The paper shows the predictions along a decoding; here every t starts
+from the true x_t.)
 """
 
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ def score(context: Context, system: System, selection: Selection, t: int) -> Arr
         images, seen = selection.batch(positions), selection.seen_by(system)
         given_to = images if seen.dataset is selection.dataset else seen.batch(positions)
         indices = selection.order[positions].tolist()
-        # The same noise at every t and for every system: only what is measured differs.
+        # The same noise at every t and for every system, so that only the prediction differs.
         eps = noise.normal(context.seed, "denoising", indices, given_to.shape[1:])
         given = None if semantic is None else index(semantic, positions)
         x_t = system.add_noise(given_to, t, eps)

@@ -1,16 +1,17 @@
 """Identity: is the person the same after an attribute was edited? (paper, Appendix G)
 
-An edit moves the normalised z_sem along the weight vector of the paper's classifier, away from the attribute's
-present value:
+An edit moves the normalised z_sem along the weight vector of the paper's classifier, away from the
+attribute's present value:
 
     z' = z + s sqrt(d) w / |w|
 
-and decodes it with the image's own inverted x_T. The cosine similarity of face embeddings before and after
-is read against how far the edit got: the change of the probe's logit when the edited image is encoded anew.
+and decodes it with the image's own inverted x_T. The cosine similarity of face embeddings before
+and after is compared with the effect of the edit: the change of the probe's logit when the edited
+image is encoded again.
 
-A cosine has no scale of its own. `references` gives it one, on real images and by the same embedding: what two
-pictures of one person have, which an edit that keeps the person cannot be asked to exceed, and what two people
-have, where nothing of the person is left.
+A cosine has no scale of its own. `references` measures one with the same embedding on real images:
+the similarity of two pictures of one person, the most that an edit can be expected to keep, and
+that of two different people.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,8 +55,8 @@ TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
 PREVIEW = 8
 SAME, DIFFERENT = "the same person, another picture", "different people"
-OTHER_IMAGES = "different images"  # where nobody knows who is in them
-RANGE = 16  # images of the range for each one that is edited: they only go through the embedding
+OTHER_IMAGES = "different images"  # for data without identities
+RANGE = 16  # images of the range per edited image: they only pass through the embedding
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,10 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
-    """The system by its solver, the images and T. Raises NotAvailable where codes cannot be moved."""
+    """The system with its solver, the images and T.
+
+    Raises NotAvailable if its codes cannot be moved.
+    """
     if reason := why_immovable(system):
         raise NotAvailable(reason)
     sizes = context.sizes(Sizes)
@@ -129,8 +133,11 @@ def edited_sheet(
     present: np.ndarray,
     about: Mapping[str, Any],
 ) -> Sheet:
-    """Faces, their reconstructions and their edits by each of `strengths`; `present` [N] is whether each face has the
-    attribute `about["setting"]`, and so which way it is edited."""
+    """Faces, their reconstructions and their edits by each of `strengths`.
+
+    `present` [N] says whether each face has the attribute `about["setting"]`, and so in which
+    direction it is edited.
+    """
     attribute = about["setting"]
     return Sheet(
         f"{about['system']}: {attribute}, edited",
@@ -144,7 +151,7 @@ def edited_sheet(
 
 
 def _similarity(context: Context) -> str:
-    """The metric's name with the network at hand; that of the paper's where there is none."""
+    """The metric's name with the available network; the paper's name if there is none."""
     try:
         return context.networks.face.metric_name
     except NotAvailable:
@@ -152,7 +159,7 @@ def _similarity(context: Context) -> str:
 
 
 def _attributes(context: Context) -> list[str]:
-    """The attributes asked for, or those of the paper's that the data set has."""
+    """The chosen attributes, or those of the paper's that the data set has."""
     chosen = context.attributes or ATTRIBUTES
     known = [name for name in chosen if name in context.dataset.attribute_names]
     if not known:
@@ -174,7 +181,8 @@ def edit_scores(
 ) -> Arrays:
     """Similarity and logit change per image, [N] each, and the first few edited images ("preview").
 
-    Strength 0 is the reconstruction, which all attributes share: its similarity is what an edit can at most keep.
+    Strength 0 is the reconstruction, which all attributes share: no edit can keep more than its
+    similarity.
     """
     column = context.dataset.attribute_names.index(attribute)
     towards = 1 - 2 * selection.labels[:, column].astype(np.float32)
@@ -213,14 +221,14 @@ def edit_scores(
 def references(context: Context) -> Iterator[Record]:
     """The range of the similarity: real images of the same person and of different people.
 
-    People, one picture each, are compared with all others; where two pictures of them are among the images, with
-    themselves. Data that does not say who is in its pictures has no pairs of one person, and its images count
-    as people.
+    People, one picture each, are compared with all others, and with a second picture of themselves
+    if the images contain one. Data that does not identify persons has no pairs of one person, and
+    each of its images counts as a person.
     """
     try:
         face, _ = context.networks.face, _attributes(context)
     except NotAvailable:
-        return  # the row of every system says so
+        return  # every system's row reports it
     selection = context.select("test", RANGE * context.sizes(Sizes).images)
     if not len(selection):
         return
@@ -241,14 +249,14 @@ def references(context: Context) -> Iterator[Record]:
     if len(first) > 1:
         with_others = _similarity_to_others(embeddings[first])
         mean, setting = float(with_others.mean()), DIFFERENT if known else OTHER_IMAGES
-        # each pair counts for both of its sides, so a person moves the mean by twice their own
+        # each pair counts for both of its people, so a person's influence is twice their own mean
         influence = mean + 2 * (with_others - mean)
         uncertainty = of_mean(influence, selection.units("persons, a picture each"))
         yield row(mean, setting=setting, uncertainty=uncertainty, n=len(influence))
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The position of each person's first picture and of their second (-1: there is none), int [K] each."""
+    """The positions of each person's first and second picture (-1 if there is none), int [K] each."""
     order = np.argsort(people, kind="stable")
     starts = np.flatnonzero(np.diff(people[order], prepend=people[order][:1] - 1))
     counts = np.diff(starts, append=len(order))

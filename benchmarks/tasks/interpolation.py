@@ -1,9 +1,9 @@
 """Interpolation: path length (paper, Appendix F) and strips of pictures (Fig. 4).
 
-Between the codes of two images, z_sem moves on a line and x_T on a great circle. The path length is the
-perceptual distance between two points that are epsilon apart, over epsilon squared, at a random place.
-Everything is computed in full precision: in float64 by systems that can (`System.computes_in_float64`), and
-never less than float32, whatever the precision of the run.
+Between the codes of two images, z_sem moves on a line and x_T on a great circle. The path length is
+the perceptual distance between two points that are epsilon apart, over epsilon squared, at a random
+position. Everything is computed in full precision: in float64 by systems that can
+(`System.computes_in_float64`), and never less than float32, whatever the precision of the run.
 """
 
 from collections.abc import Iterator
@@ -109,8 +109,10 @@ def _run(context: Context, system: System, distance: PerceptualDistance) -> Iter
 
 
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
-    """The system by its solver, the images and T. Raises NotAvailable where the semantic code is tokens, or there is no
-    pair of images."""
+    """The system with its solver, the images and T.
+
+    Raises NotAvailable if the semantic code is tokens, or there is no pair of images.
+    """
     if SEMANTIC in system.capabilities and parts.has_tokens(parts_of(system)):
         raise NotAvailable(parts.NOTHING_BETWEEN)
     sizes = context.sizes(Sizes)
@@ -122,7 +124,7 @@ def _asked(context: Context, system: System) -> tuple[System, Selection, int | N
 
 
 def interpolate(a: Code, b: Code, t: Tensor) -> Code:
-    """Between two codes: z_sem linearly, x_T spherically (the authors' interpolation)."""
+    """Interpolate between two codes: z_sem linearly, x_T spherically (as in the authors' code)."""
     semantic = x_T = None
     if a.semantic is not None and b.semantic is not None:
         semantic = parts.lerp(a.semantic, b.semantic, t)
@@ -139,7 +141,9 @@ def path_lengths(
     steps: int | None,
     distance: PerceptualDistance,
 ) -> np.ndarray:
-    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images: positions 2p and 2p + 1 make pair p."""
+    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images: positions 2p and 2p + 1 make
+    pair p.
+    """
     key = context.codes.key("path", system, selection) | {
         "steps": steps,
         "epsilon": EPSILON,
@@ -184,11 +188,11 @@ def in_float64(system: System) -> Iterator[None]:
         yield
     finally:
         for network in networks:
-            network.float()  # what was float32 before is what it was
+            network.float()  # exact for what was float32 before
 
 
 def _as_computed(system: System, code: Code, place: Tensor) -> Code:
-    """Some of the codes, in the dtype that the system computes in."""
+    """Some of the codes, in the dtype in which the system computes."""
     dtype = torch.float64 if system.computes_in_float64 else torch.float32
     semantic, x_T = cut(code.semantic, place), cut(code.x_T, place)
     if semantic is not None:
@@ -199,7 +203,7 @@ def _as_computed(system: System, code: Code, place: Tensor) -> Code:
 def _endpoints(
     context: Context, system: System, selection: Selection, pairs: np.ndarray, steps: int | None
 ) -> tuple[Code, Code]:
-    """Codes of both images of each pair, put together from the chunks they lie in."""
+    """Codes of both images of each pair, assembled from the stored chunks."""
     positions = np.arange(2 * pairs[0], 2 * pairs[-1] + 2)
     chunks = [
         context.codes.full(system, selection, part, steps or 1)
@@ -210,7 +214,7 @@ def _endpoints(
 
 
 def _save_strips(context: Context, system: System, selection: Selection, steps: int | None) -> None:
-    """One row a pair: the two images at the ends, decoded codes between them."""
+    """Save strips, one row per pair: the two images at the ends, decoded codes between them."""
     pairs, places = np.arange(min(STRIPS, len(selection) // 2)), np.linspace(0, 1, POINTS)
 
     def compute() -> Arrays:

@@ -1,7 +1,8 @@
 """Memorisation: are samples nearer to the training images than new images are? (paper, Appendix C)
 
-Every sample has a nearest training image, and so has every held-out image, which the model cannot know. The
-same distance for both is what a model that only generalises would give; a copied image is at distance 0.
+Every sample has a nearest training image, and so has every held-out image, which the model has not
+seen. A model that only generalises gives the same distance for both; a copied image is at distance
+0.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,8 +49,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Space:
-    """Where a distance is taken: the metrics that tell of it, vectors of real images, the samples' by name, and the
-    distance's unit."""
+    """A space of distances: its metrics, vectors of real images, the samples' vectors by name, and
+    the unit of distance.
+    """
 
     metric: str
     ratio: str
@@ -60,7 +62,7 @@ class Space:
 
 
 def spaces(context: Context) -> tuple[Space, Space]:
-    """The features of the network at hand, and pixels: the root mean square over thumbnails in [0, 1]."""
+    """The features of the available network, and pixels: root mean square over thumbnails in [0, 1]."""
     features = context.networks.features
     metric = seen_through("nn_inception", features.network)
     ratio = seen_through("nn_ratio_inception", features.network)
@@ -110,7 +112,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def references(context: Context) -> Iterator[Record]:
-    """Held-out images: how near an image lies that no model has seen."""
+    """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
         given = "memorisation", TABLE, REAL, spaces(context)[0].metric, None
         for setting in QUANTILES:
@@ -124,7 +126,7 @@ def references(context: Context) -> Iterator[Record]:
 
 
 def _training(context: Context, system: System) -> str:
-    """What must be known of the images that a system was trained on; nothing where they are those looked among."""
+    """A note on a system's training images, if they are not those that are searched."""
     known, data = system.trained_on, context.dataset
     if system.reference:
         return ""
@@ -138,7 +140,7 @@ def _training(context: Context, system: System) -> str:
 
 
 def _lacking(context: Context) -> str:
-    """Why nothing can be measured: a data set of few images may have none in a split."""
+    """Why nothing can be measured: a small data set may have no images in a split."""
     name = context.dataset.name
     if not len(_train(context)):
         return f"{name} has no training images to look among"
@@ -215,7 +217,7 @@ def _record(
 
 
 def _save_nearest(context: Context, system: System, steps: int | None, found: Arrays) -> None:
-    """The samples that are nearest to a training image, above these images, the nearest first."""
+    """Save the samples nearest to a training image above these images, the nearest first."""
     first = np.argsort(found["distance"], kind="stable")[:SHOWN]
 
     def compute() -> Arrays:

@@ -1,7 +1,7 @@
-"""Linear probes: what a code knows of the attributes (paper, Section 5.3 and Appendix E).
+"""Linear probes: what a code contains about the attributes (paper, Section 5.3 and Appendix E).
 
-One logistic regression an attribute, all fitted jointly on the training split; its regularisation is chosen
-on the validation split and its scores are taken on the test split.
+One logistic regression per attribute, all fitted jointly on the training split; the regularisation
+is chosen on the validation split and the scores are taken on the test split.
 """
 
 from collections.abc import Iterator
@@ -98,7 +98,9 @@ def _records(
 
 
 def _weighted(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Influence [N] on the weighted mean of attributes, of that [N, A] on each; weight 0 leaves one out."""
+    """Influence [N] on the weighted mean of attributes, from that [N, A] on each; weight 0 leaves
+    one out.
+    """
     kept = weights > 0
     return influence[:, kept] @ (weights[kept] / weights[kept].sum())
 

@@ -1,9 +1,10 @@
 """Reconstruction: Tables 1 and 2 of the paper.
 
-Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image, or drawn
-at random, which shows what z_sem alone retains. Scores are kept per image. Beside the paper's DDIM stands what another
-solver makes of as many network calls: that row is ours. Of the decodes of Table 1 the Frechet distance to their
-originals is taken too, the first column of papers on tokenizers; of quantised codes, how their codebooks are used.
+Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image,
+or drawn at random, which shows what z_sem alone retains. Scores are kept per image. Beside the
+paper's DDIM, another solver is measured with as many network calls: a row of our own. For the
+decodes of Table 1 there are also the Frechet distance to their originals, the first column in
+papers on tokenizers, and for quantised codes the use of their codebooks.
 """
 
 import math
@@ -46,7 +47,7 @@ CODEBOOKS = "codebooks"
 SIZES = ("latent_dim", "compression", "code_bits", "bits_per_pixel")  # of a code
 SCORES = ("ssim", "ssim_valid", "lpips", "mse", "psnr")  # of an image
 METRICS = (*SIZES, "rfid", *SCORES)
-# What each table shows of every way.
+# The metrics that each table shows.
 SHOWN = {
     TABLE1: METRICS,
     TABLE2: ("latent_dim", "code_bits", *SCORES),
@@ -54,7 +55,7 @@ SHOWN = {
 }
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW, KEPT = 8, "decoded"
-INPUTS = "inputs"  # the folder of --save-images that the others are held against
+INPUTS = "inputs"  # the folder of --save-images with which the others are compared
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Way:
-    """How images are taken there and back: by a system with its solver, with x_T as `setting` says, in T = `steps`; and
-    the tables that show it."""
+    """How images are reconstructed, and the tables that show it.
+
+    A system with its solver, with x_T as `setting` says, in T = `steps`.
+    """
 
     system: System
     setting: str
@@ -135,8 +138,10 @@ def _settings(system: System) -> tuple[str, ...]:
 
 
 def score(context: Context, way: Way, selection: Selection) -> Arrays:
-    """Scores per image, each [N], the first few reconstructions under "preview", and for Table 1 their "features", of which
-    a Frechet distance is taken, N x d."""
+    """Scores per image, [N] each, and the first few reconstructions under "preview".
+
+    For Table 1 also the "features" N x d of the reconstructions, for a Frechet distance.
+    """
     system, steps, setting, features = way.system, way.steps, way.setting, TABLE1 in way.tables
     names: dict[str, Any] = dict(context.networks.perceptual.describe())
     if features:
@@ -205,7 +210,7 @@ def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -
 
 
 def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:
-    """How large a code is, as papers count; what is not in it (x_T drawn at random) does not count."""
+    """The size of a code, as papers count it; an x_T drawn at random does not count."""
     side = system.image_size or context.dataset.image_size
     numbers = float(system.semantic_dim if setting == RANDOM else system.latent_dim)
     found = {"latent_dim": numbers, "compression": 3 * side**2 / numbers}
@@ -240,7 +245,7 @@ def _rfid(
 
 
 def _codebooks(context: Context, system: System, selection: Selection) -> Iterator[Record]:
-    """How each codebook is used on the images; nothing of a system without any."""
+    """The use of each codebook on the images; nothing for a system without any."""
     of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
     protocol = context.protocol("reconstruction", **of)
     row = partial(context.record, "reconstruction", CODEBOOKS, system.title, protocol=protocol)
@@ -255,7 +260,7 @@ def _codebooks(context: Context, system: System, selection: Selection) -> Iterat
 
 
 def _save_inputs(folder: Path, selection: Selection) -> None:
-    """The images as systems of the comparison's size see them."""
+    """Save the images in the size of the comparison, as systems get them."""
     for start in range(0, len(selection), CHUNK):
         numbers = selection.order[start : start + CHUNK]
         save_images(folder, to_uint8(selection.dataset.batch(numbers)).numpy(), numbers.tolist())

@@ -1,7 +1,8 @@
 """Unconditional samples: Table 4 of the paper, the Frechet distance by T.
 
-DDIM samples from x_T alone, DiffAE from z_sem of the latent DDIM and a random x_T (the same T for both), and
-DiffAE + autoencoding from z_sem of held-out images and a random x_T, an upper bound for the latent DDIM.
+DDIM samples from x_T alone, DiffAE from z_sem of the latent DDIM and a random x_T (the same T for
+both), and DiffAE + autoencoding from z_sem of held-out images and a random x_T, an upper bound for
+the latent DDIM.
 """
 
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Images:
-    """One side of a distance, and what its blocks are made of."""
+    """One side of a distance, and the units of its blocks."""
 
     side: Side
     units: str
@@ -83,7 +84,10 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _autoencoding(context: Context, system: System, steps: int | None, reference: Images) -> Record:
-    """Held-out images through the code: how many there are, and whether the reference holds them, is said."""
+    """Held-out images decoded from their codes.
+
+    The row says how many there are, and whether the reference contains them.
+    """
     sampled, held_out = context.sizes(SampleSizes).count, _held_out(context)
     decoded = autoencoded(context, system, steps, held_out)
     ours = Images(Side.of(decoded, held_out.blocks(BLOCKS)), held_out.units("blocks of decoded"))
@@ -100,7 +104,7 @@ def _autoencoding(context: Context, system: System, steps: int | None, reference
 
 
 def references(context: Context) -> Iterator[Record]:
-    """Held-out real images against others: what no model can do better than at this size."""
+    """Held-out real images against others: the best distance that a model can reach at this size."""
     images = context.select("test", context.sizes(SampleSizes).count)
     ours = _real(context, images, "blocks of test")
     whole, kept = apart(context, images)
@@ -118,8 +122,8 @@ def references(context: Context) -> Iterator[Record]:
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
     """The reference without `images`: a selection, and the positions in it of the images that are kept.
 
-    Where the reference split holds some of them (or other pictures of their persons), the next images of the
-    split take their places while there are any.
+    If the reference split contains some of them (or other pictures of their persons), the next
+    images of the split replace them, as long as there are any.
     """
     sizes = context.sizes(Sizes)
     split = context.select(sizes.reference_split, len(context.dataset))
@@ -171,8 +175,11 @@ def _record(
     note: str = "",
     **fields: str | None,
 ) -> Record:
-    """The row of a distance, with `fields` of its protocol. The reference images are a source of error of their own, which
-    two runs of one seed have in common."""
+    """The row of a distance, with `fields` of its protocol.
+
+    The reference images are a source of error of their own, which two runs of one seed have in
+    common.
+    """
     network, fewest = context.networks.features, min(len(ours.side), len(reference.side))
     value, uncertainty = None, UNKNOWN
     reason = f"a Frechet distance needs two images on each side, not {fewest}"

@@ -1,7 +1,8 @@
 """Variation: what each part of the code decides (paper, Fig. 3).
 
-An image is decoded from its z_sem with several x_T drawn at random, and from one x_T with the z_sem of several
-images. How far the decodes are apart says how much of an image that part of the code decides.
+An image is decoded from its z_sem with several x_T drawn at random, and from one x_T with the z_sem
+of several images. The distance between the decodes says how much of an image that part of the code
+decides.
 """
 
 from collections.abc import Iterator
@@ -32,14 +33,13 @@ from reports.records.uncertainty import of_mean
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
 PREVIEW = 6
-# The standard deviation that the picture shows white; half the range of a pixel is 0.5.
+# The standard deviation that is white in the picture; half the range of a pixel is 0.5.
 STD_WHITE = 0.25
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """
-    images   that vary
+    """images   that vary
     draws    decodes of each image with one of its two codes exchanged; so many images give their codes for it
     steps    T of decoding
     solver   what takes these steps
@@ -60,7 +60,10 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
-    """The system by its solver, the images and T. Raises NotAvailable where there are too few images."""
+    """The system with its solver, the images and T.
+
+    Raises NotAvailable if there are too few images.
+    """
     sizes = context.sizes(Sizes)
     selection = context.select("test", sizes.images * sizes.draws)
     if len(selection) < sizes.draws:
@@ -70,7 +73,7 @@ def _asked(context: Context, system: System) -> tuple[System, Selection, int | N
 
 
 def _diversity(context: Context) -> str:
-    """The metric's name with the network at hand."""
+    """The metric's name with the available network."""
     return seen_through("diversity_lpips", context.networks.perceptual.network)
 
 
@@ -79,8 +82,8 @@ def score(
 ) -> Arrays:
     """Scores of each group of images, [G] each, and the first few groups' decodes under "preview".
 
-    Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes that it
-    is given are those of the group, so that no two groups have anything in common.
+    Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes
+    that it is given are those of the group, so that no two groups have anything in common.
     """
     draws = context.sizes(Sizes).draws
     semantic = context.codes.semantic(system, selection)
@@ -148,7 +151,7 @@ def _records(
 def _save_preview(
     context: Context, system: System, selection: Selection, setting: str, scores: Arrays
 ) -> None:
-    """One row an image: the original, its decodes, their mean and their standard deviation in grey."""
+    """One row per image: the original, its decodes, their mean and their standard deviation in grey."""
     preview = torch.from_numpy(scores["preview"])
     originals = selection.batch(np.arange(len(preview)) * context.sizes(Sizes).draws)
     rows = [_row(original, decodes) for original, decodes in zip(originals, preview, strict=True)]

@@ -1,1 +1,3 @@
-"""Few-shot conditional samples (Table 3): `fewshot` measures, `classes` says of which class and by which rule."""
+"""Few-shot conditional samples (Table 3): `fewshot` measures them, `classes` defines the classes
+and rules.
+"""

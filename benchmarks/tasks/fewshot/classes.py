@@ -1,6 +1,7 @@
-"""Few-shot classifiers of latents: of which class, from which labelled images, accepted by which rule.
+"""Few-shot classifiers of latents: the class, the labelled images and the rule of acceptance.
 
-The first half of the benchmark `fewshot` (Table 3 of the paper); the other half samples and measures.
+The first half of the benchmark `fewshot` (Table 3 of the paper); the other half samples and
+measures.
 """
 
 from collections.abc import Callable
@@ -60,8 +61,9 @@ class Sizes:
 class Rule:
     """How latents are accepted, and how the classifier that decides is trained (reference: Table 3).
 
-    `accept` takes the probability of the wanted class and a uniform number. With `ema`, the classifier is
-    the moving average of the weights, as in the authors' code; `steps` are those of (binary, PU).
+    `accept` takes the probability of the wanted class and a uniform number. With `ema`, the
+    classifier is the moving average of the weights, as in the authors' code; `steps` are those of
+    (binary, PU).
     """
 
     description: str
@@ -111,7 +113,7 @@ def targets(context: Context) -> list[Target]:
 
 @dataclass(frozen=True)
 class Setup:
-    """One cell of Table 3: the kind of labels, the rule and the class."""
+    """One cell of Table 3: the scenario, the rule and the class."""
 
     scenario: str
     rule: Rule
@@ -123,19 +125,22 @@ class Setup:
 
     @property
     def steps(self) -> int:
-        """Of the classifier's training."""
+        """Steps of the classifier's training."""
         return self.rule.steps[SCENARIOS.index(self.scenario)]
 
 
 def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
-    """How many labelled images a scenario has, as the protocol says it."""
+    """Number of labelled images of a scenario, as text of the protocol."""
     if scenario == "binary":
         return {"k": sizes.binary_k}
     return {"positives": sizes.pu_positives, "unlabeled": sizes.pu_unlabeled}
 
 
 def trained(sizes: Sizes, setup: Setup) -> dict[str, Any]:
-    """What decides a classifier beside its images, their labels and the seed; the rules share it where it is equal."""
+    """What decides a classifier besides its images, their labels and the seed.
+
+    Rules for which it is equal share the classifier.
+    """
     settings = {"scenario": setup.scenario, "steps": setup.steps, "ema": setup.rule.ema}
     return settings | labelled(sizes, setup.scenario)
 
@@ -143,9 +148,10 @@ def trained(sizes: Sizes, setup: Setup) -> dict[str, Any]:
 def classifier(
     sizes: Sizes, setup: Setup, features: Tensor, labels: np.ndarray, seed: int
 ) -> LinearProbe:
-    """Trained on images that `seed` draws from those with codes `features` [N, d] and `labels` [N, A].
+    """Train a classifier on images that `seed` draws from those with codes `features` [N, d] and
+    `labels` [N, A].
 
-    Raises ValueError where a class has too few images.
+    Raises ValueError if a class has too few images.
     """
     members, binary = setup.target.members(labels), setup.scenario == "binary"
     if binary:

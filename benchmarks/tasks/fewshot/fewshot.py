@@ -1,8 +1,9 @@
 """Few-shot conditional samples: Table 3 of the paper.
 
-A linear classifier is trained on the z_sem of a few labelled images (binary: k of each class; PU: positives
-against unlabelled ones). Latents of the latent DDIM are then accepted by its probability, decoded, and held
-against all real images of the class. All scenarios draw from one pool of latents, decoded once.
+A linear classifier is trained on the z_sem of a few labelled images (binary: k of each class; PU:
+positives against unlabelled ones). Latents of the latent DDIM are then accepted by its probability,
+decoded, and compared with all real images of the class. All scenarios draw from one pool of
+latents, decoded once.
 """
 
 import math
@@ -55,13 +56,13 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def _one_class(
     real: Real, learners: Learners, title: str, setup: Setup, picture: bool
 ) -> Iterator[Record]:
-    """The rows of one class; one with the reason if it has too few images or samples."""
+    """The rows of one class; one row with the reason if it has too few images or samples."""
     pool, context = learners.pool, learners.pool.context
     sizes = context.sizes(Sizes)
     row = partial(context.record, "fewshot", TABLE, title, split="all", setting=setup.setting)
     try:
         accepted = [accepted_by(learners, setup, seed) for seed in range(sizes.seeds)]
-        # A distance depends on how many images it is of: all seeds have as many as the one with the fewest.
+        # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
         count = min(sizes.samples, *map(len, accepted))
         results = [held_against(real, pool, setup.target, one, count) for one in accepted]
     except NotAvailable as reason:
@@ -73,8 +74,10 @@ def _one_class(
 
 
 def references(context: Context) -> Iterator[Record]:
-    """The paper's naive distance: all images of the data set against those of the class. What it says at its n is
-    comparable with the paper alone, and only where these are all."""
+    """The paper's naive distance: all images of the data set against those of the class.
+
+    Its value at its own n is comparable with the paper only, and only if these are all images.
+    """
     if not _of_all(context):
         return
     real = Real(context)
@@ -84,13 +87,17 @@ def references(context: Context) -> Iterator[Record]:
 
 
 def _of_all(context: Context) -> bool:
-    """Whether the images that classes are taken from are all of the data set, as the paper's are."""
+    """Whether classes are taken from all images of the data set, as in the paper."""
     return len(context.select("all", context.sizes(Sizes).reference)) == len(context.dataset)
 
 
 def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
-    """Two scales for every cell, of as many images as its samples: of all images, and of the class, which no sampler can
-    do better than. Both are held against the class's other images: none is on both sides, as no sample is."""
+    """Two scales for every cell, with as many images as its samples: of all images, and of the
+    class itself.
+
+    No sampler can do better than the second. Both are compared with the class's other images, so
+    that no image is on both sides, as for samples.
+    """
     metric = context.networks.features.metric_name
     cells = [r for r in measured if r.metric == metric and r.value is not None]
     if not cells:
@@ -102,7 +109,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
         members = real.members(target)
         for n in counts:
             of_n = "" if n == counts[0] else f"{OF_N}{n:,}"
-            # The run's order of images is a draw: its first n are n of all.
+            # The run's order of images is random: its first n are a draw of n from all.
             of_all = (real.part(np.arange(n)), real.part(members[members >= n]))
             of_class = (real.part(members[:n]), real.part(members[n:]))
             yield _scale(context, real, f"{NAIVE}{of_n}", setting, of_all)
@@ -112,7 +119,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
 def _scale(
     context: Context, real: Real, title: str, setting: str, sides: tuple[Side, Side]
 ) -> Record:
-    """The distance of real images to real images; a row with the reason where they are too few."""
+    """The distance of real images to real images; a row with the reason if there are too few."""
     one, other = sides
     value, uncertainty = None, UNKNOWN
     note = f"against {len(other):,} images"
@@ -154,8 +161,10 @@ def _records(
     results: list[Result],
     count: int,
 ) -> Iterator[Record]:
-    """Distance and acceptance, as means over seeds; and the distance's standard deviation over seeds, which is the paper's
-    ±: only the labelled images differ."""
+    """Distance and acceptance, as means over seeds; and the distance's standard deviation over seeds.
+
+    The latter is the paper's ±: between seeds only the labelled images differ.
+    """
     sizes, network = context.sizes(Sizes), context.networks.features
     taken = Taken(system, sizes.steps if system.iterative else None, latents=True)
     protocol = context.protocol(
@@ -189,14 +198,16 @@ def _records(
     values, spread, stderr = [result.distance.value for result in results], None, None
     if len(values) > 1:
         spread = float(np.std(values, ddof=1))
-        stderr = spread / math.sqrt(2 * (len(values) - 1))  # of that of normal values
+        stderr = spread / math.sqrt(2 * (len(values) - 1))  # for normal values
     note = "one seed has no spread" if spread is None else ""
     metric = seen_through("fid_seed_std", network.network)
     yield row(metric, spread, stderr=stderr, n=len(values), note=note)
 
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
-    """Of a mean over seeds: which images were labelled, which latents were drawn, which images are real."""
+    """The uncertainty of a mean over seeds: from the labelled images, the drawn latents and the
+    real images.
+    """
     sizes = context.sizes(Sizes)
     everything = context.select("all", sizes.reference)
     seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))

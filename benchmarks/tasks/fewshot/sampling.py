@@ -1,5 +1,8 @@
-"""One draw of few-shot samples: a classifier of a few labels accepts latents of a pool, and their images are held
-against all real images of the class."""
+"""One draw of few-shot samples.
+
+A classifier trained on a few labels accepts latents of a pool, and their images are compared with
+all real images of the class.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +28,7 @@ PREVIEW = 16
 
 
 class Real:
-    """The real images that samples are held against: all of them, and those of a class; read once."""
+    """The real images that samples are compared with: all of them, and those of a class; read once."""
 
     def __init__(self, context: Context):
         self.images = context.select("all", context.sizes(Sizes).reference)
@@ -41,7 +44,7 @@ class Real:
         return Side(self.everything.features, members, self.everything.blocks[members])
 
     def side(self, target: Target) -> Side:
-        """The images of a class, the same object whoever asks for it."""
+        """The images of a class as a `Side`, cached: the same object at every call."""
         if target not in self._sides:
             self._sides[target] = self.part(self.members(target))
         return self._sides[target]
@@ -59,14 +62,16 @@ class Pool:
         self.digest = digest(new["latents"])
 
     def _images(self, shown: np.ndarray) -> Tensor:
-        """Some of the pool's images once more: from their latents, or drawn anew where only their reading is kept."""
+        """Some of the pool's images again: from their latents, or sampled again if only their
+        features are stored.
+        """
         given = self.context, self.system
         if reading_of(self.system):
             return draw(*given, shown.tolist(), self.steps)[0]
         return decode_latents(*given, self.latents[shown], shown.tolist(), self.steps)
 
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
-        """The first accepted samples of a class."""
+        """Save a picture of the first accepted samples of a class."""
         shown = accepted[:PREVIEW]
 
         def compute() -> Arrays:
@@ -88,7 +93,9 @@ class Pool:
 
 @dataclass(frozen=True)
 class Result:
-    """One seed's distance and share of accepted latents, each with the influences of blocks of the pool."""
+    """One seed's distance and share of accepted latents, each with the influences of blocks of the
+    pool.
+    """
 
     distance: Jackknife
     acceptance: Jackknife
@@ -96,7 +103,9 @@ class Result:
 
 
 class Learners:
-    """Classifiers of the codes of training images, by which latents of a pool are accepted; the codes are read once."""
+    """Classifiers of the codes of training images, which accept latents of a pool; the codes are
+    read once.
+    """
 
     def __init__(self, pool: Pool):
         context = pool.context
@@ -106,8 +115,10 @@ class Learners:
         self._digest = digest(self.codes.numpy())
 
     def logits(self, setup: Setup, seed: int) -> Tensor:
-        """What a classifier says of the pool's latents [N], from the store. Raises ValueError where a class has too few
-        images."""
+        """A classifier's logits of the pool's latents [N], from the store.
+
+        Raises ValueError if a class has too few images.
+        """
         sizes, labels = self.pool.context.sizes(Sizes), self.images.labels
 
         def compute() -> Arrays:
@@ -121,8 +132,10 @@ class Learners:
 
 
 def accepted_by(learners: Learners, setup: Setup, seed: int) -> np.ndarray:
-    """The positions in the pool of the latents that a seed's classifier accepts. Raises NotAvailable where there are too
-    few images or accepted latents."""
+    """The positions in the pool of the latents that a seed's classifier accepts.
+
+    Raises NotAvailable if there are too few images or accepted latents.
+    """
     context, target = learners.pool.context, setup.target
     try:
         logits = learners.logits(setup, seed)
@@ -142,22 +155,25 @@ def accepted_by(learners: Learners, setup: Setup, seed: int) -> np.ndarray:
 def held_against(
     real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
 ) -> Result:
-    """The first `count` of the accepted, against the images of the class. Raises NotAvailable where these are too few."""
+    """The distance of the first `count` accepted samples to the images of the class.
+
+    Raises NotAvailable if there are too few of these.
+    """
     members = len(real.side(target))
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
     wanted, pool_blocks = accepted[:count], blocks_of(len(pool.features))
     ours = Side(pool.features, wanted, pool_blocks[wanted])
     found = distance(pool.context, ours, real.side(target))
-    # How many of the real images are of the class is chance too: what would be drawn again is all of them.
+    # The number of real images of the class is random too: a new draw would be one of all images.
     found = replace(found, reference_shares=real.everything.shares)
-    if count < pool.context.sizes(Sizes).samples:  # as is how many of the pool are accepted
+    if count < pool.context.sizes(Sizes).samples:  # so is the number of accepted latents
         found = replace(found, sample_shares=shares_of(pool_blocks))
     return Result(found, _acceptance(accepted, pool_blocks), accepted)
 
 
 def _acceptance(accepted: np.ndarray, pool_blocks: np.ndarray) -> Jackknife:
-    """The share of the pool that is accepted, as a distance is given; no reference plays a part."""
+    """The accepted share of the pool, in the form of a distance whose reference has no influence."""
     shares, nothing = shares_of(pool_blocks), np.zeros(BLOCKS)
     value = len(accepted) / len(pool_blocks)
     taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS) / len(pool_blocks)

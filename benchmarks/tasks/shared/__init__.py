@@ -1,1 +1,3 @@
-"""What several benchmarks need: fits of probes, new images, Frechet distances, use of codebooks."""
+"""Parts that several benchmarks share: fits of probes, new images, Frechet distances, use of
+codebooks.
+"""

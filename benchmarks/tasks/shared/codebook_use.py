@@ -1,4 +1,6 @@
-"""How much of its codebooks a system uses on some images: the share of codes that occur, and their perplexity."""
+"""How much of its codebooks a system uses on some images: the share of codes that occur, and their
+perplexity.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +18,16 @@ from reports.records.uncertainty import Uncertainty, of_influences
 
 @dataclass(frozen=True)
 class Use:
-    """Of one codebook: `counts` [BLOCKS, K] says how often the images of each jackknife block have each code."""
+    """Use of one codebook: `counts` [BLOCKS, K], how often the images of each jackknife block have
+    each code.
+    """
 
     name: str
     counts: NDArray[np.int64]
 
     @property
     def share(self) -> float:
-        """Of the codes, how many occur at all: it grows with the number of images."""
+        """The share of the codes that occur at all; it grows with the number of images."""
         return float((self.counts.sum(0) > 0).mean())
 
     @property
@@ -31,13 +35,13 @@ class Use:
         return _perplexity(self.counts.sum(0))
 
     def perplexity_influences(self) -> NDArray[np.float64]:
-        """How far each block of images moves the perplexity (a jackknife over blocks)."""
+        """The influence of each block of images on the perplexity (a jackknife over blocks)."""
         total = self.counts.sum(0)
         without = np.array([_perplexity(total - block) for block in self.counts])
         return influences(self.perplexity, without, self.counts.sum(1) / max(total.sum(), 1))
 
     def uncertainty(self, selection: Selection) -> Uncertainty:
-        """Of the perplexity."""
+        """The uncertainty of the perplexity."""
         return of_influences(self.perplexity_influences(), selection.units("blocks"))
 
 
@@ -64,13 +68,15 @@ def uses(context: Context, system: System, selection: Selection) -> Iterator[Use
 
 
 def _counts(tokens: NDArray[np.int64], blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Of each code in each block [BLOCKS, size]; tokens N x ..., the block of each image [N]."""
+    """Counts of each code in each block [BLOCKS, size], from tokens N x ... and the block of each
+    image [N].
+    """
     flat = tokens.reshape(len(tokens), -1)
     cells = (blocks[:, None] * size + flat).ravel()
     return np.bincount(cells, minlength=BLOCKS * size).reshape(BLOCKS, size)
 
 
 def _perplexity(counts: NDArray[np.int64]) -> float:
-    """exp of the entropy of the codes' shares: as many codes as could be used alike."""
+    """exp of the entropy of the codes' shares: the number of codes that would have it if used evenly."""
     shares = counts[counts > 0] / max(counts.sum(), 1)
     return float(np.exp(-(shares * np.log(shares)).sum()))

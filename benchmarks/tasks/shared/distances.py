@@ -1,4 +1,4 @@
-"""Frechet distances with their jackknife, from the store: shared by the benchmarks that look at samples."""
+"""Frechet distances with their jackknife, from the store: shared by the benchmarks of samples."""
 
 import numpy as np
 
@@ -10,7 +10,10 @@ from benchmarks.runtime.digest import digest
 
 
 def distance(context: Context, samples: Side, reference: Side) -> Jackknife:
-    """The distance of two sides. One that many are held against should be the same `Side` for all of them."""
+    """The distance of two sides.
+
+    A side of several comparisons should be the same `Side` object in all of them.
+    """
 
     def compute() -> Arrays:
         found = between(samples, reference)
@@ -41,7 +44,9 @@ def distance(context: Context, samples: Side, reference: Side) -> Jackknife:
 def paired_distance(
     context: Context, made: np.ndarray, originals: np.ndarray, blocks: np.ndarray
 ) -> PairedJackknife:
-    """The distance between features [n, d] of images and of what they were made of, row by row, with blocks [n]."""
+    """The distance between features [n, d] of images and of their originals, row by row, with
+    blocks [n].
+    """
 
     def compute() -> Arrays:
         found = paired_jackknife(made, originals, blocks)

@@ -1,4 +1,6 @@
-"""Linear probes of a semantic code, fitted once for every benchmark that reads or moves codes by them."""
+"""Linear probes of a semantic code, fitted once for all benchmarks that read or move codes with
+them.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -49,7 +51,7 @@ def selections(context: Context) -> tuple[Selection, Selection, Selection]:
 
 
 def fit(context: Context, system: System) -> LinearProbe:
-    """The probe of a system's semantic code, with the C that does best on the validation split."""
+    """The probe of a system's semantic code, with the C that scores best on the validation split."""
     train, valid, _ = selections(context)
     data = {
         "features": context.codes.features(system, train),
@@ -83,7 +85,7 @@ def _kept(
     data: dict[str, Tensor],
     fitted: Callable[[], LinearProbe],
 ) -> LinearProbe:
-    """A fit from the store, filed under its settings and the data that it was made from."""
+    """A fit from the store, under its settings and the data that it was made from."""
 
     def compute() -> Arrays:
         return {name: tensor.numpy() for name, tensor in asdict(fitted()).items()}
@@ -95,7 +97,7 @@ def _kept(
 
 
 def plan_fit(context: Context, system: System) -> Iterator[Work]:
-    """What `fit` would compute."""
+    """The plan of `fit`."""
     parts = selections(context)
     for selection in parts:
         yield read_codes(system, selection.split, len(selection))

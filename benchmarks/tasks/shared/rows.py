@@ -1,4 +1,4 @@
-"""Rows that several benchmarks make alike."""
+"""Rows of results that several benchmarks make alike."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,7 +17,10 @@ def means(
     scores: Mapping[str, np.ndarray],
     **fields: Any,
 ) -> Iterator[Record]:
-    """The mean of each metric's score [N] of the images; `row` is `context.record` with what comes before the metric."""
+    """The mean of each metric's score [N] of the images.
+
+    `row` is `context.record` with the arguments before the metric.
+    """
     for metric, values in scores.items():
         value, uncertainty = selection.mean(values)
         yield row(

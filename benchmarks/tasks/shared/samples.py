@@ -1,4 +1,4 @@
-"""New images of a system, from the store: one set for every benchmark that looks at samples."""
+"""New images of a system, from the store: one set for all benchmarks of samples."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,10 +36,11 @@ def samples(
     count: int,
     names: Iterable[str] | None = None,
 ) -> Arrays:
-    """`count` new images, by `names` or all that there is: "features" N x d, "pixels" N x d'' (`images.thumbnails`), a
-    "preview", and "latents" N x d', as a probe reads them, where there are any.
+    """`count` new images: the parts called `names`, or all.
 
-    Sample i depends on (seed, i) alone, so a larger set begins with a smaller one.
+    "features" N x d, "pixels" N x d'' (`images.thumbnails`), a "preview", and if there are any
+    "latents" N x d', as a probe reads them. Sample i depends on (seed, i) alone, so a larger set
+    begins with a smaller one.
     """
     key = context.codes.key("sample", system, None) | {
         "steps": steps,
@@ -64,7 +65,7 @@ def samples(
 def draw(
     context: Context, system: System, indices: Sequence[int], steps: int | None
 ) -> tuple[Tensor, Semantic | None]:
-    """The new images of these indices, and the semantic codes behind them where there are any."""
+    """The new images of these indices, and the semantic codes behind them if there are any."""
     if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
         latents = system.sample_latents(indices, context.seed, steps or 1)
         return decode_latents(context, system, latents, indices, steps), latents
@@ -78,7 +79,7 @@ def decode_latents(
     indices: Sequence[int],
     steps: int | None,
 ) -> Tensor:
-    """Images of semantic codes, each with the x_T of its index where the system has one."""
+    """Images of semantic codes, each with the x_T of its index if the system has one."""
     x_T = None
     if STOCHASTIC in system.capabilities:
         x_T = system.random_x_T(indices, context.seed)

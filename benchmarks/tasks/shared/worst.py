@@ -11,14 +11,14 @@ from benchmarks.systems.protocol.base import Code, System
 from benchmarks.systems.protocol.checked import cut, join
 from diffae.sheet import Sheet
 
-WORST = 4  # decoded once more for the picture
+WORST = 4  # decoded again for the picture
 NOTED = {"ssim": "SSIM {:.3f}", "mse": "MSE {:.2g}"}
 
 
 def save_worst(
     context: Context, system: System, selection: Selection, steps: int | None, scores: Arrays
 ) -> None:
-    """Draw the images of the lowest SSIM, the worst first, with their scores under them."""
+    """Save a picture of the images of the lowest SSIM, the worst first, with their scores under them."""
     if context.pictures is None:
         return
     found = np.argsort(scores["ssim"], kind="stable")[:WORST]
