@@ -1,4 +1,5 @@
-"""Records and what is made of them: tables, the regression gate, pages. Nothing here knows how a number was measured.
+"""Records and what is made from them: tables, the regression gate, pages. Independent of how a
+number was measured.
 
 Commands   make.py (tables of runs), compare.py (the gate), history.py (headlines by commit), training.py (evaluations of
            a training), action.py (the gate on a pull request)

@@ -1,21 +1,26 @@
-"""The gate of a pull request: measure, compare with the baseline, tell the job's summary, its outputs and one comment.
+"""The gate of a pull request: measure, compare with the baseline, and report the result.
 
-    python -P -m reports.action           what action.yml calls; everything comes from the environment
+    python -P -m reports.action           what action.yml calls; all settings come from the environment
 
     GATE_ARGUMENTS   of `diffae-bench run`, e.g. "all --profile quick"
     GATE_RUN         a finished run folder: nothing is measured
     GATE_BASELINE    a run folder in the repository, or "artifact": that of the last run of GATE_BRANCH (default: the
                      repository's default branch)
     GATE_COMPARE     further flags of `diffae-bench compare`
-    GATE_NAME        tells several gates of a pull request apart
+    GATE_NAME        distinguishes several gates of a pull request
     GATE_COMMENT     always, on-failure or never
     GATE_ACCEPT      true: on GATE_BRANCH, a run that is worse becomes the baseline all the same
 
-and from what GitHub sets: GITHUB_REPOSITORY, _EVENT_PATH, _REF, _SHA, _TOKEN, _API_URL, _STEP_SUMMARY, _OUTPUT, RUNNER_TEMP.
+and from what GitHub sets: GITHUB_REPOSITORY, _EVENT_PATH, _REF, _SHA, _TOKEN, _API_URL,
+_STEP_SUMMARY, _OUTPUT, RUNNER_TEMP.
 
-Exit status: that of `reports.compare` (0 passed, 1 worse, 2 not compared, 3 the gate failed), or that of a benchmark
-which did not end. Where there is no artifact yet there is nothing to be worse than: 0. A comment that cannot
-be written (a pull request from a fork has a token that only reads) is said in the log and changes no status.
+The result is written to the job's summary, to the step's outputs and to one comment on the pull
+request.
+
+Exit status: that of `reports.compare` (0 passed, 1 worse, 2 not compared, 3 the gate failed), or
+that of a benchmark that failed. If there is no artifact yet, there is nothing to compare with: 0.
+If the comment cannot be written (a pull request from a fork has a read-only token), the log says so
+and the status does not change.
 """
 
 import json
@@ -48,7 +53,7 @@ Told = tuple[int, dict[str, Any], str]  # exit status, verdict as compare's JSON
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Returns the exit status."""
+    """Run the gate and return the exit status."""
     try:
         job = read_job(environ)
         inputs = read_inputs(job)
@@ -67,7 +72,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
-    """Raises UserError where there is nothing to compare with."""
+    """Measure if needed, compare, and return the exit status. Raises UserError if there is nothing
+    to compare with.
+    """
     measured, run = _measure(job, inputs, out), Path(inputs.run or out / "run")
     if not _is_complete(run):
         reason = f"the benchmark did not end (status {measured}); its log is above"
@@ -107,8 +114,11 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
 
 
 def _folder(job: Job, inputs: Inputs) -> Path:
-    """An empty folder of this gate's own. Raises UserError if another gate of the job has its name, or if it would lie in what
-    is compared."""
+    """An empty folder for the files of this gate.
+
+    Raises UserError if another gate of the job has the same name, or if the folder would lie inside
+    one that is compared.
+    """
     out = Path(job.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "diffae-gate" / inputs.name
     base = inputs.baseline if inputs.baseline != ARTIFACT else None
     refuse_outputs([Target("RUNNER_TEMP", out, Path.is_dir)], (inputs.run or None, base))
@@ -122,7 +132,9 @@ def _folder(job: Job, inputs: Inputs) -> Path:
 
 
 def _measure(job: Job, inputs: Inputs, out: Path) -> int:
-    """The exit status of the benchmark. What it prints goes to the log, where none of it is a command of GitHub's."""
+    """Run the benchmark and return its exit status. Its output goes to the log, with GitHub's
+    workflow commands disabled.
+    """
     if inputs.run:
         return 0
     command = [sys.executable, "-P", "-m", "benchmarks.console", "run"]
@@ -143,7 +155,7 @@ def _is_complete(run: Path) -> bool:
 
 
 def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
-    """The folder to compare with; None where the branch has left no artifact yet. Raises UserError."""
+    """The folder to compare with; None if the branch has no artifact yet. Raises UserError."""
     if inputs.baseline != ARTIFACT:
         if not (Path(inputs.baseline) / KEPT[0]).is_file():
             what = f"commit {', '.join(KEPT)} of a run there"
@@ -163,7 +175,7 @@ def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
 
 
 def _becomes_the_baseline(job: Job, inputs: Inputs, told: Told) -> bool:
-    """On its branch, where nothing is worse; or all the same, where somebody said so."""
+    """Whether the run becomes the baseline: on its branch, if nothing is worse or GATE_ACCEPT is set."""
     status, verdict, _ = told
     return job.is_on(inputs.branch) and not verdict["refused"] and (not status or inputs.accept)
 
@@ -185,7 +197,7 @@ def _first(job: Job, inputs: Inputs) -> Told:
 
 
 def _refused(job: Job, reason: str, status: int = REFUSED) -> Told:
-    """A comparison that was not made: an annotation, the summary, and the verdict."""
+    """Report a comparison that could not be made: an annotation, the summary, and the verdict."""
     line = " ".join(reason.split())
     job.annotate("error", line)
     page = gate_page.refusal(line)
@@ -194,7 +206,7 @@ def _refused(job: Job, reason: str, status: int = REFUSED) -> Told:
 
 
 def _tell(job: Job, inputs: Inputs, out: Path, told: Told) -> None:
-    """The outputs of the step, and the comment."""
+    """Write the outputs of the step, and the comment."""
     status, verdict, page = told
     kept = ""
     if _becomes_the_baseline(job, inputs, told):
@@ -207,7 +219,7 @@ def _tell(job: Job, inputs: Inputs, out: Path, told: Told) -> None:
 
 
 def _comment(job: Job, inputs: Inputs, number: int, page: str, *, failed: bool) -> None:
-    """Keep the pull request's one comment; what goes wrong is a line in the log."""
+    """Update the pull request's single comment; an error becomes a line in the log."""
     api, marker = job.api(), f"<!-- diffae-bench: {inputs.name} -->"
     try:
         if inputs.comment == "on-failure" and not failed:
@@ -223,7 +235,9 @@ def _comment(job: Job, inputs: Inputs, number: int, page: str, *, failed: bool) 
 
 
 def _body(job: Job, inputs: Inputs, marker: str, page: str) -> str:
-    """The comment: the page, cut before a table where it is too long; no name in it calls anybody."""
+    """The text of the comment: the page, cut before a table if it is too long, without mentions
+    that notify users.
+    """
     page = page.replace("@", "@\N{ZERO WIDTH SPACE}").replace("# Regression", "### Regression", 1)
     while len(page) > LONGEST_COMMENT and "<details>" in page:
         page = page[: page.rindex("<details>")].rstrip()

@@ -30,7 +30,7 @@ REFUSED, FAILED = 2, 3
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status. Raises UserError where nothing can be compared."""
+    """Run the command and return the exit status. Raises UserError if nothing can be compared."""
     args = _parser().parse(arguments)
     refuse_outputs(_outputs(args), (args.base, args.new, args.margins))
     try:
@@ -92,7 +92,7 @@ def _outputs(args: argparse.Namespace) -> list[Target]:
 
 
 def _report_failure(args: argparse.Namespace, reason: str) -> None:
-    """Write a comparison that was not made to the files and the summary."""
+    """Report a comparison that was not made in the files and the summary."""
     try:
         from reports.gate.junit import junit_of_refusal
         from reports.gate.page import refusal
@@ -104,7 +104,10 @@ def _report_failure(args: argparse.Namespace, reason: str) -> None:
 
 
 def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str, object]) -> None:
-    """The files that were asked for, and the page at the end of a job's summary. Raises UserError naming one that cannot be."""
+    """Write the requested files, and append the page to the job's summary.
+
+    Raises UserError naming a file that cannot be written.
+    """
     text = page.encode(errors="backslashreplace")
     plain = json.dumps(verdict, indent=1).encode() + b"\n"
     for where, content in ((args.junit, junit), (args.page, text), (args.json, plain)):

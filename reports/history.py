@@ -72,14 +72,14 @@ def _outputs(args: argparse.Namespace) -> list[Target]:
 
 
 def _for_action(args: argparse.Namespace) -> dict[str, Path]:
-    """The files of --github-action-benchmark by what is better in them."""
+    """The paths of the files of --github-action-benchmark, by the direction that is better in them."""
     prefix = args.github_action_benchmark
     names = ("bigger", "smaller") if prefix else ()
     return {name: Path(f"{prefix}-{name}.json") for name in names}
 
 
 def _made(args: argparse.Namespace, found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
-    """What is made of the file, and where it was asked for."""
+    """The outputs to make from the history file, and their paths."""
     from reports.trend.exports import DIRECTIONS, badge, for_action
 
     if args.page:

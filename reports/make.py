@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _named(text: str) -> tuple[str, Path]:
-    """`NAME=RUN`, or a folder alone."""
+    """Parse `NAME=RUN`, or a folder without a name."""
     name, equals, folder = text.partition("=")
     if not equals or Path(text).exists():
         return "", Path(text)

@@ -1,1 +1,3 @@
-"""The regression gate: verdicts on two runs, in words, as a page, as JUnit, and on a pull request."""
+"""The regression gate: verdicts on two runs, as sentences, as a page, as JUnit, and on a pull
+request.
+"""

@@ -1,4 +1,4 @@
-"""A baseline as a file that travels: the three files of a run folder that the gate reads, in a zip."""
+"""A baseline as a single file: the three files of a run folder that the gate reads, in a zip."""
 
 import io
 import shutil
@@ -14,7 +14,7 @@ LARGEST = 256 << 20  # bytes of one of them
 
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """Write the KEPT files of a zip to the new `folder`, whatever else is in it. Raises UserError if it has no run."""
+    """Extract only the KEPT files of a zip to the new `folder`. Raises UserError if it contains no run."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
@@ -39,7 +39,7 @@ def unpack(content: bytes, folder: Path) -> Path:
 
 
 def copy_baseline(run: Path, folder: Path) -> Path:
-    """A new `folder` with what a baseline is of `run`."""
+    """Copy the files of `run` that make a baseline to a new `folder`."""
     folder.mkdir()
     for name in KEPT:
         if (run / name).is_file():
@@ -48,7 +48,7 @@ def copy_baseline(run: Path, folder: Path) -> Path:
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member, as far as it is not larger than a baseline can be: what the zip says of its size is not believed."""
+    """Read a member of a zip, at most LARGEST bytes: the size that the zip declares is not trusted."""
     with archive.open(name) as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:

@@ -1,7 +1,9 @@
-"""As much of GitHub's REST API as the gate needs: one comment kept up to date, and an artifact read.
+"""The part of GitHub's REST API that the gate needs: keep one comment up to date, and read an
+artifact.
 
-Every answer is bounded in size and in time, an answer that may be another one in a moment is asked for again, and the token goes
-to the API alone: not to where it redirects, and into no message.
+Every answer is limited in size and time, and a request that failed temporarily is repeated. The
+token is sent to the API only: never to an address that the API redirects to, and never in a
+message.
 """
 
 import http.client
@@ -30,7 +32,9 @@ Item = dict[str, Any]
 
 
 class Unanswered(Exception):
-    """A request that failed, in one line; `status` is HTTP's, 0 where there was no answer in time."""
+    """A request that failed, described in one line; `status` is HTTP's, 0 if there was no answer in
+    time.
+    """
 
     def __init__(self, reason: str, status: int = 0):
         super().__init__(reason)
@@ -38,12 +42,12 @@ class Unanswered(Exception):
 
     @property
     def passes(self) -> bool:
-        """Whether the same request may be answered in a moment."""
+        """Whether the error is temporary, so that the same request may succeed later."""
         return self.status in (0, 429) or self.status >= 500
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """urllib would carry the token along."""
+    """Do not follow redirects: urllib would send the token along."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -51,7 +55,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Api:
-    """`url` without a slash at its end, as in $GITHUB_API_URL; `sleep` waits between attempts."""
+    """A client of the API at `url`, without a final slash, as in $GITHUB_API_URL; `sleep` waits
+    between attempts.
+    """
 
     url: str
     token: str = ""
@@ -63,7 +69,7 @@ class Api:
     def ask(
         self, method: str, path: str, body: Item | None = None, attempts: int = ATTEMPTS
     ) -> Any:
-        """The JSON of an answer. Raises Unanswered."""
+        """Send a request and return the JSON of the answer. Raises Unanswered."""
         content = self._attempts(lambda: self._open(method, self.url + path, body), attempts)
         try:
             return json.loads(content)
@@ -71,7 +77,7 @@ class Api:
             raise Unanswered(f"{method} {_safe(path)}: the answer is not JSON", 500) from None
 
     def pages(self, path: str, key: str = "") -> Iterator[Item]:
-        """Every item of a list that comes in pages; under `key` of each page where there is one."""
+        """Every item of a paginated list; under `key` of each page if one is given."""
         joint = "&" if "?" in path else "?"
         for page in range(1, MOST_PAGES + 1):
             answer = self.ask("GET", f"{path}{joint}per_page={PER_PAGE}&page={page}")
@@ -83,7 +89,7 @@ class Api:
                 return
 
     def download(self, path: str) -> bytes:
-        """The file that the API redirects to, which is asked for without the token. Raises Unanswered."""
+        """Download the file that the API redirects to, without sending the token. Raises Unanswered."""
         return self._attempts(lambda: self._follow(self.url + path), ATTEMPTS)
 
     def _attempts(self, request: Callable[[], bytes], attempts: int) -> bytes:
@@ -138,7 +144,9 @@ class Api:
             raise Unanswered(f"{called}: {short(reason or type(error).__name__)}") from None
 
     def _read(self, answer: http.client.HTTPResponse, largest: int, called: str) -> bytes:
-        """All of an answer; one that trickles in would never run into the timeout of a single read."""
+        """Read all of an answer within the total time: one that trickles in never exceeds the
+        timeout of a single read.
+        """
         content, end = bytearray(), time.monotonic() + self.longest
         while chunk := answer.read1(CHUNK):
             content += chunk
@@ -152,7 +160,7 @@ class Api:
 
 
 class _Redirected(Exception):
-    """The API answered with another address."""
+    """The API answered with a redirect."""
 
     def __init__(self, where: str):
         super().__init__(where)
@@ -160,7 +168,7 @@ class _Redirected(Exception):
 
 
 def _safe(path: str) -> str:
-    """A path without what a signed address has in its query."""
+    """The path of an address without the query, which may hold a signature."""
     return short(path.split("?")[0])
 
 
@@ -169,10 +177,11 @@ def _safe(path: str) -> str:
 
 
 def keep_comment(api: Api, repository: str, number: int, marker: str, body: str) -> str:
-    """Make the comment of a pull request that begins with `marker` say `body`; returns "updated" or "made".
+    """Create or update the comment of a pull request that begins with `marker`; returns "updated"
+    or "made".
 
-    A comment of somebody who may not write to the repository is left alone, whatever it begins with.
-    Raises Unanswered.
+    A comment by a user without write access to the repository is left alone, whatever it begins
+    with. Raises Unanswered.
     """
     comments = f"/repos/{repository}/issues/{number}/comments"
     for attempt in range(ATTEMPTS):
@@ -205,9 +214,11 @@ def find_comment(api: Api, repository: str, number: int, marker: str) -> int | N
 
 
 def newest_artifact(api: Api, repository: str, name: str, branch: str) -> int | None:
-    """The id of the last artifact `name` that a run of `branch` of the repository itself left; None where there is none.
+    """The id of the newest artifact `name` that a run of `branch` of this repository produced; None
+    if there is none.
 
-    Artifacts of pull requests from forks have the same names and are listed too. Raises Unanswered.
+    Artifacts of pull requests from forks have the same names and are listed too: they are skipped.
+    Raises Unanswered.
     """
     listed = f"/repos/{repository}/actions/artifacts?name={urllib.parse.quote(name, safe='')}"
     found = [a for a in api.pages(listed, "artifacts") if _is_of(a, name, branch)]
@@ -224,7 +235,7 @@ def _is_of(artifact: Mapping[str, Any], name: str, branch: str) -> bool:
 
 
 def check_repository(repository: str) -> str:
-    """OWNER/NAME as it may stand in an address. Raises UserError."""
+    """OWNER/NAME, checked so that it can be used in an address. Raises UserError."""
     if not re.fullmatch(r"[\w.-]{1,100}/[\w.-]{1,100}", repository, re.ASCII):
         raise UserError(f"GITHUB_REPOSITORY is {short(repr(repository), 60)}, not OWNER/NAME")
     return repository

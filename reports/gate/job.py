@@ -1,4 +1,6 @@
-"""The job that the gate runs in: what GitHub says of it, what the workflow asked for, and where it may be told."""
+"""The job that the gate runs in: GitHub's environment, the inputs of the workflow, and the job's
+outputs.
+"""
 
 import re
 import secrets
@@ -19,7 +21,7 @@ COMMENTS = ("always", "on-failure", "never")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the workflow asked for, checked."""
+    """The inputs of the workflow, checked."""
 
     arguments: tuple[str, ...]
     compare: tuple[str, ...]
@@ -37,7 +39,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Job:
-    """Where the gate runs. `event` is the payload of what started the workflow."""
+    """The job that the gate runs in. `event` is the payload of the event that started the workflow."""
 
     environ: Mapping[str, str]
     event: Mapping[str, Any] = field(default_factory=dict)
@@ -56,20 +58,22 @@ class Job:
 
     @property
     def pull_request(self) -> int | None:
-        """Its number; None where a push or a schedule started the workflow."""
+        """The number of the pull request; None if a push or a schedule started the workflow."""
         number = part_of(self.event, "pull_request").get("number")
         return number if type(number) is int and number > 0 else None
 
     @property
     def commit(self) -> str:
-        """What was measured; of a pull request its last commit, not GitHub's merge of it. Empty if it is none."""
+        """The commit that was measured; of a pull request its last commit, not GitHub's merge of
+        it. Empty if unknown.
+        """
         head = part_of(part_of(self.event, "pull_request"), "head").get("sha")
         found = str(head or self.get("GITHUB_SHA"))
         return found if re.fullmatch(r"[0-9a-f]{7,64}", found) else ""
 
     @property
     def link(self) -> str:
-        """Where the job and its artifacts are; empty where nothing says so."""
+        """The address of the job and its artifacts; empty if unknown."""
         server, run = self.get("GITHUB_SERVER_URL", "https://github.com"), self.get("GITHUB_RUN_ID")
         return f"{server}/{self.repository}/actions/runs/{run}" if run.isdigit() else ""
 
@@ -84,14 +88,14 @@ class Job:
     # Telling
 
     def annotate(self, level: str, text: str) -> None:
-        """An annotation: `level` is error, warning or notice."""
+        """Print an annotation: `level` is error, warning or notice."""
         print(f"::{level} title=Regression gate::{of_command(text)}", flush=True)
 
     def summarise(self, page: str) -> None:
         self._append("GITHUB_STEP_SUMMARY", page)
 
     def set(self, outputs: Mapping[str, str]) -> None:
-        """The step's outputs, none of which can be taken for another: the lines between them are random."""
+        """Set the outputs of the step; random delimiters keep a value from being read as another output."""
         for name, value in outputs.items():
             end = f"end-{secrets.token_hex(8)}"
             self._append("GITHUB_OUTPUT", f"{name}<<{end}\n{value}\n{end}\n")
@@ -103,13 +107,13 @@ class Job:
 
 
 def read_job(environ: Mapping[str, str]) -> Job:
-    """Raises UserError if the payload is none."""
+    """Read the job from the environment. Raises UserError if the event's payload is invalid."""
     path = environ.get("GITHUB_EVENT_PATH")
     return Job(environ, read_json(Path(path)) if path else {})
 
 
 def read_inputs(job: Job) -> Inputs:
-    """Raises UserError naming the input that is wrong."""
+    """Read the inputs from the environment. Raises UserError naming the input that is wrong."""
     comment, name = job.get("GATE_COMMENT", COMMENTS[0]), job.get("GATE_NAME", "gate")
     if comment not in COMMENTS:
         raise UserError(f"comment is {short(repr(comment), 40)}; give {', '.join(COMMENTS)}")
@@ -132,7 +136,7 @@ def read_inputs(job: Job) -> Inputs:
 
 
 def _words(job: Job, name: str, instead: str) -> tuple[str, ...]:
-    """An input as the words of a command line, quoted as in a shell; no shell sees them."""
+    """Split an input into the words of a command line, quoted as in a shell; no shell is run."""
     text = job.get(name, instead)
     try:
         return tuple(shlex.split(text))

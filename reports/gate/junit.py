@@ -1,4 +1,4 @@
-"""Verdicts as JUnit XML: one test suite a benchmark, one test case a number."""
+"""Verdicts as JUnit XML: one test suite per benchmark, one test case per number."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ from reports.tables.numbers import steps_text
 
 
 def junit(found: Sequence[Comparison], failing: Sequence[Comparison]) -> bytes:
-    """All comparisons; those of `failing` are failures."""
+    """All comparisons as test cases; those in `failing` are failures."""
     failed = {id(c) for c in failing}
     root = ElementTree.Element("testsuites", name="regression gate")
     ordered = sorted(found, key=lambda c: c.record.benchmark)

@@ -1,7 +1,9 @@
-"""The verdicts of the gate as a page: what failed first, in words and the worst of it at the top; the rest is folded.
+"""The verdicts of the gate as a page: failures first, as sentences with the worst at the top; the
+rest is folded.
 
-`terminal` is for people: some forty lines of at most a hundred columns. `summary` is the same for a place that can
-fold, such as a job's summary or a comment, with every row behind it. Both are valid Markdown.
+`terminal` is for a terminal: about forty lines of at most a hundred columns. `summary` is for
+Markdown with folded sections, such as a job's summary or a comment, and has every row. Both are
+valid Markdown.
 """
 
 import math
@@ -57,7 +59,7 @@ def terminal(
     everything: bool = False,
     known: Metrics = METRICS,
 ) -> str:
-    """The page for a terminal, with a table of every row if `everything` is asked for."""
+    """The page for a terminal; with `everything`, also a table of every row."""
     head = [title(failing), *_wrapped(_status(found, base, new))]
     tail = [_wrapped(f"- {text}") for text in _remarks(found, failing, known)]
     entries = [_wrapped(f"{i}. {escape(t)}") for i, t in _entries(failing, known)]
@@ -82,7 +84,7 @@ def summary(
     known: Metrics = METRICS,
     rows: int = FOLDED,
 ) -> str:
-    """The page for a place that can fold: what failed as a list, then at most `rows` rows by verdict out of sight."""
+    """The page with folded sections: failures as a list, then at most `rows` rows by verdict."""
     entries = [f"{i}. {escape(text)}" for i, text in _entries(failing, known)]
     remarks = [f"- {text}" for text in _remarks(found, failing, known)]
     parts = [title(failing), _status(found, base, new), "\n".join(entries[:TOLD])]
@@ -105,7 +107,9 @@ def title(failing: Sequence[Comparison]) -> str:
 
 
 def annotations(failing: Sequence[Comparison], known: Metrics = METRICS) -> list[str]:
-    """GitHub workflow commands that mark what failed, the worst first, and no more than are shown."""
+    """GitHub workflow commands that mark the failures, the worst first, at most as many as GitHub
+    shows.
+    """
     texts = [text for _, text in _entries(failing, known)]
     if len(texts) > ANNOTATIONS:
         rest = len(texts) - ANNOTATIONS + 1
@@ -117,7 +121,9 @@ def annotations(failing: Sequence[Comparison], known: Metrics = METRICS) -> list
 def as_plain(
     found: Sequence[Comparison], failing: Sequence[Comparison], known: Metrics = METRICS
 ) -> dict[str, object]:
-    """The verdict for a program: what failed as sentences, the worst first, and how many numbers had which verdict."""
+    """The verdict as JSON: failures as sentences, the worst first, and the count of numbers for
+    each verdict.
+    """
     counts = Counter(c.verdict for c in found)
     return {
         "passed": not failing,
@@ -130,12 +136,16 @@ def as_plain(
 
 
 def ordered(found: Sequence[Comparison]) -> list[Comparison]:
-    """By verdict, then the most certain, then the largest loss for its margin and error first."""
+    """Comparisons sorted by verdict, then by certainty, then by the loss relative to margin and
+    error, largest first.
+    """
     return sorted(found, key=lambda c: (VERDICTS.index(c.verdict), _or(c.p, 2.0), -_size(c)))
 
 
 def change(c: Comparison) -> tuple[str, str, str]:
-    """The base's value, the new one and their difference ± its error, to the digits that the error leaves."""
+    """The base's value, the new one and their difference ± its error, with the digits that the
+    error justifies.
+    """
     if c.base is None or c.new is None or c.error is None:
         base, new = ("" if v is None else number_text(v, c.record.metric) for v in (c.base, c.new))
         return base, new, ""
@@ -154,12 +164,12 @@ def change(c: Comparison) -> tuple[str, str, str]:
 
 
 def _entries(failing: Sequence[Comparison], known: Metrics) -> list[tuple[int, str]]:
-    """What failed as numbered sentences, the worst first; a group of numbers is one."""
+    """The failures as numbered sentences, the worst first; a group of numbers is one entry."""
     return list(enumerate((told(group, known) for group in groups(ordered(failing))), 1))
 
 
 def _that_fit(entries: Sequence[list[str]]) -> list[list[str]]:
-    """As many of the first as have the lines that are theirs; the first always."""
+    """As many of the first entries as fit into their share of lines; always at least one."""
     shown: list[list[str]] = []
     lines = 0
     for entry in entries:
@@ -171,7 +181,7 @@ def _that_fit(entries: Sequence[list[str]]) -> list[list[str]]:
 
 
 def of_command(text: str) -> str:
-    """`text` as the message of a workflow command."""
+    """`text` escaped as the message of a workflow command."""
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
         text = text.replace(character, code)
     return text
@@ -191,7 +201,7 @@ def _status(found: Sequence[Comparison], base: str, new: str) -> str:
 def _remarks(
     found: Sequence[Comparison], failing: Sequence[Comparison], known: Metrics
 ) -> list[str]:
-    """Of what did not fail, what a person should know."""
+    """Remarks on numbers that did not fail."""
     remarks = [_lost(found), _near(found, known), _allowed(found, failing)]
     remarks += [_best(found, known), _changed(found, known), _unresolved(found)]
     return [remark for remark in remarks if remark]
@@ -229,7 +239,7 @@ def _best(found: Sequence[Comparison], known: Metrics) -> str:
 
 
 def _changed(found: Sequence[Comparison], known: Metrics) -> str:
-    """Numbers without a better side, where a digit that a table prints is another."""
+    """Numbers without a better direction whose printed value changed."""
     seen = [c for c in ordered(found) if c.verdict == CHANGED and _is_printed(c, known)]
     if not seen:
         return ""
@@ -249,7 +259,7 @@ def _share(c: Comparison) -> float:
 
 
 def _unresolved(found: Sequence[Comparison]) -> str:
-    """How many are, the one of which least is known, and what would help."""
+    """How many numbers are unresolved, the least certain of them, and what would help."""
     unresolved = [c for c in found if c.verdict == UNRESOLVED]
     if not unresolved:
         return ""
@@ -265,13 +275,15 @@ def _unresolved(found: Sequence[Comparison]) -> str:
 
 
 def _times(possible: float, margin: float) -> str:
-    """How many times as many images the margin asks for: an error falls with the root of their number."""
+    """How many times as many images the margin needs: the error falls with the square root of their
+    number.
+    """
     times = (possible / margin) ** 2 if margin else math.inf
     return f"; some {float(f'{times:.2g}'):,.0f} times as many for this one" if times < 1e9 else ""
 
 
 def _possible(c: Comparison) -> float:
-    """The largest loss that the 95 % interval holds."""
+    """The largest loss within the 95 % interval."""
     assert c.error is not None
     return max(c.loss, 0.0) + c.error.quantile(0.975)
 
@@ -281,7 +293,7 @@ def _possible(c: Comparison) -> float:
 
 
 def _folds(found: Sequence[Comparison], left: int) -> list[str]:
-    """A table for each verdict, closed, of `left` rows in all."""
+    """A folded table for each verdict, of `left` rows in all."""
     rows = ordered(found)
     folds: list[str] = []
     for verdict in VERDICTS:
@@ -300,7 +312,7 @@ def _table(rows: Sequence[Comparison]) -> str:
 
 
 def _unpadded(table: str) -> str:
-    """The same table in a third of the bytes: a comment holds 65,536 characters."""
+    """The same table without padding, a third of the bytes: a comment holds 65,536 characters."""
     head, ruler, *rows = (re.sub(" {2,}", " ", line) for line in table.split("\n"))
     return "\n".join([head, re.sub("-+", "-", ruler), *rows])
 
@@ -314,7 +326,9 @@ def _row(c: Comparison) -> list[str]:
 
 
 def _size(c: Comparison) -> float:
-    """The loss above the margin, in standard errors; as a share of the base's value where it is exact."""
+    """The loss above the margin, in standard errors; as a fraction of the base's value if it has no
+    error.
+    """
     if c.error is None:
         return math.inf if math.isinf(c.loss) else 0.0
     scale = c.error.stderr or abs(c.base or 0)
@@ -326,7 +340,7 @@ def _or(number: float, instead: float) -> float:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Markdown in lines of a terminal: none of them begins with what would be another list, heading or command."""
+    """Markdown wrapped for a terminal: no continuation line begins like a list, heading or command."""
     glued = re.sub(r" (?=(?:[-+*#=]+|\d+[.)])(?:\s|$)|::|##|\|)", "\N{NO-BREAK SPACE}", text)
     indent = re.match(r"(?:- |\d+\. )?", text)
     assert indent is not None

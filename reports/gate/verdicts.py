@@ -3,13 +3,14 @@
 For every number that both runs have, with loss = how much worse the new one is (negative: better),
 
     regression    loss > margin is shown:  (loss - margin) / error beyond Student's t, after Holm's correction
-    improvement   the same the other way
+    improvement   the same in the other direction
     same          the 95 % interval of the loss lies within the margin on both sides
     unresolved    none of these: a loss above the margin can be neither shown nor excluded with these images
 
-An error of the difference is paired over the units that both runs have (`reports.records.uncertainty`). A run is falsely
-called worse with probability `alpha` at most: alpha is divided equally among the families of numbers (a
-metric of a system in a benchmark, and its means), and Holm's procedure (1979) shares it within each.
+The error of a difference is paired over the units that both runs have
+(`reports.records.uncertainty`). The probability that a run is falsely called worse is at most
+`alpha`: alpha is divided equally among the families of numbers (a metric of a system in a
+benchmark, and its means), and Holm's procedure (1979) is applied within each.
 """
 
 import math
@@ -54,10 +55,11 @@ MANY = 1e5  # degrees of freedom that are as good as infinite
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number of both runs. `loss` is new - base where lower is better, base - new where higher is.
+    """One number in both runs. `loss` is new - base if lower is better, base - new if higher is better.
 
-    `p` is that of a regression (of any change, for a metric without a better side), after Holm's correction.
-    `pairing_lost`: the runs had images and noise in common, but what says so is not there.
+    `p` is that of a regression (of any change, for a metric without a better direction), after
+    Holm's correction. `pairing_lost`: the runs shared images and noise, but the influences that
+    pairing needs are missing.
     """
 
     record: Record
@@ -85,7 +87,9 @@ class Comparison:
 def compare(
     base: Run, new: Run, margins: Mapping[str, Margin], alpha: float = 0.05
 ) -> list[Comparison]:
-    """Every number of both runs, with its verdict. Raises UserError if a number was measured differently."""
+    """Every number of both runs, with its verdict. Raises UserError if a number was measured
+    differently.
+    """
     shared = [key for key in base.records if key in new.records]
     if not shared:
         raise UserError(f"{_folders(base, new)} have no number in common{_changed(base, new)}")
@@ -101,7 +105,9 @@ def compare(
 
 
 def _lost(record: Record) -> Comparison:
-    """A number that is gone; a reference of the n that samples had is replaced by one of the n that they have."""
+    """The comparison of a number that is gone: a failure, unless it is a reference for an n that
+    samples no longer have.
+    """
     if record.reference and OF_N in record.system:
         note = "no samples of this n any more"
         return Comparison(record, record.value, None, verdict=NOT_COMPARED, note=note)
@@ -109,7 +115,9 @@ def _lost(record: Record) -> Comparison:
 
 
 def check_protocols(base: Run, new: Run, key: str) -> None:
-    """Raise UserError, naming what a person changed and the field, if `key` was measured by different protocols."""
+    """Raise UserError, naming the changed setting and the field, if `key` was measured by different
+    protocols.
+    """
     ours, theirs = new.records[key], base.records[key]
     if None in (ours.value, theirs.value):
         return
@@ -125,7 +133,9 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
 
 
 def check_uncertainty(base: Run, new: Run, key: str) -> None:
-    """Raise UserError if the new run has lost the uncertainty of a number: without it nothing can be seen to fall."""
+    """Raise UserError if the new run lacks the uncertainty of a number: without it no regression
+    can be shown.
+    """
     theirs, ours = base.records[key], new.records[key]
     if ours.value is None or not math.isfinite(ours.value):
         return
@@ -156,7 +166,7 @@ def _quoted(value: object) -> str:
 
 
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
-    """The difference of one number and its error; no verdict yet, unless none can be had."""
+    """The difference of one number and its error; without a verdict yet, unless none is possible."""
     theirs, ours = base.records[key], new.records[key]
     if theirs.value is None or ours.value is None:
         return _without_value(theirs, ours)
@@ -181,13 +191,13 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
 
 
 def _of_other_n(theirs: Record, ours: Record, known: Metrics) -> str:
-    """Why two numbers do not compare that are of unlike counts of images; empty where they do."""
+    """Why two numbers with different counts of images cannot be compared; empty if they can."""
     a, b = comparable_n(theirs, known), comparable_n(ours, known)
     return "" if a == b else f"of {b:,} images, was of {a:,}: {theirs.metric} depends on how many"
 
 
 def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:
-    """Whether the protocols are equal in the seed too."""
+    """Whether the protocols are equal, including the seed."""
     a = base.protocols.get(base.records[key].protocol, {})
     b = new.protocols.get(new.records[key].protocol, {})
     return a.get("seed") == b.get("seed")
@@ -203,7 +213,9 @@ def _without_value(theirs: Record, ours: Record) -> Comparison:
 
 
 def _not_finite(record: Record, theirs: float, ours: float) -> Comparison:
-    """A number that stopped being one is a regression, whichever side is better: SSIM of infinity is no gain."""
+    """A number that is no longer finite is a regression in either direction: an infinite SSIM is no
+    improvement.
+    """
     found = Comparison(record, theirs, ours)
     if math.isfinite(theirs):
         note = "no longer a finite number"
@@ -212,7 +224,9 @@ def _not_finite(record: Record, theirs: float, ours: float) -> Comparison:
 
 
 def unpaired_error(theirs: Record, ours: Record) -> Error | None:
-    """From the standard errors in the records, where influences are not known; one stands for both at need."""
+    """The error from the standard errors in the records, if influences are unknown; if one is
+    missing, the other is used for both.
+    """
     known = [r for r in (theirs, ours) if r.stderr is not None]
     if not known:
         return None
@@ -221,7 +235,7 @@ def unpaired_error(theirs: Record, ours: Record) -> Error | None:
 
 
 def degrees_of_freedom(record: Record) -> float:
-    """Those of a record's standard error: of its 95 % interval, else n - 1, and 1 if it has neither."""
+    """Degrees of freedom of a record's standard error: from its 95 % interval, else n - 1, else 1."""
     if record.stderr and None not in (record.ci_low, record.ci_high):
         assert record.ci_low is not None and record.ci_high is not None
         quantile = (record.ci_high - record.ci_low) / (2 * record.stderr)
@@ -234,7 +248,7 @@ def degrees_of_freedom(record: Record) -> float:
 
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
-    """Give each comparison its p and its verdict."""
+    """Set the p and the verdict of each comparison."""
     tested = [c for c in found if c.verdict == SAME and c.error is not None]
     families: dict[tuple[str, ...], list[Comparison]] = {}
     for comparison in tested:

@@ -1,4 +1,4 @@
-"""What the gate found, in the words of a person: a sentence a number, numbers that fail together told together."""
+"""The findings of the gate as sentences: one per number; numbers that fail together share one."""
 
 import math
 import re
@@ -16,21 +16,23 @@ SURE = 1e-12  # a p below it is not told to its digit
 
 
 def name(record: Record) -> str:
-    """What a record measures, in words: every part of it, with commas between."""
+    """What a record measures, in words: all of its parts, separated by commas."""
     at = steps_text(record)
     parts = (record.benchmark, record.system, record.setting, at, metric_label(record.metric))
     return ", ".join(part for part in parts if part)
 
 
 def subject(record: Record) -> str:
-    """The same as the beginning of a sentence: "DiffAE: SSIM of reconstruction, x_T inverted, at T = 100"."""
+    """The same as the beginning of a sentence: `DiffAE: SSIM of reconstruction, x_T inverted, at T
+    = 100`.
+    """
     kind = short(metric_label(record.metric), LONGEST_NAME)
     benchmark, where = short(record.benchmark, LONGEST_NAME), _where(record)
     return f"{short(record.system, LONGEST_NAME)}: {kind} of {benchmark}{where and ', '}{where}"
 
 
 def sentence(c: Comparison, known: Metrics = METRICS) -> str:
-    """What became of a number, with the digits that its change leaves, its error, its margin and its p."""
+    """What happened to a number, with the digits that show its change, its error, its margin and its p."""
     if c.base is None or c.new is None:
         return _came_or_went(c, known)
     if not (math.isfinite(c.base) and math.isfinite(c.new)):
@@ -46,7 +48,7 @@ def sentence(c: Comparison, known: Metrics = METRICS) -> str:
 
 
 def because(c: Comparison) -> str:
-    """Why it counts: beyond the margin, and beyond chance where chance plays a part."""
+    """The reason for the verdict: beyond the margin, and beyond chance if chance plays a part."""
     if c.error is None or c.base is None or c.new is None:
         return ""
     margin = f"more than the margin {two_digits(c.margin)}"
@@ -56,12 +58,14 @@ def because(c: Comparison) -> str:
 
 
 def p_text(p: float) -> str:
-    """`p = 2e-5`; a p that is all but zero is a bound."""
+    """`p = 2e-5`; a p that is almost zero is given as a bound."""
     return f"p below {_tidy(f'{SURE:.0e}')}" if p < SURE else f"p = {_tidy(f'{p:.1g}')}"
 
 
 def brief(number: float, change: float) -> str:
-    """`number` down to the second digit of `change`: as many digits as show the change, and no more."""
+    """`number` rounded to the second digit of `change`, so that it has just the digits that show
+    the change.
+    """
     if not math.isfinite(number) or number == 0 or not 0 < change < math.inf:
         return _tidy(f"{number:.4g}")
     if abs(number) >= 1e-4:
@@ -71,7 +75,7 @@ def brief(number: float, change: float) -> str:
 
 
 def two_digits(size: float) -> str:
-    """A size to its second digit: 0.015, 0.0008, 2.1e-5, 1,234."""
+    """A size with two significant digits: 0.015, 0.0008, 2.1e-5, 1,234."""
     return _tidy(f"{size:.2g}") if size < 10 else brief(size, size)
 
 
@@ -80,7 +84,7 @@ def two_digits(size: float) -> str:
 
 
 def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
-    """Numbers of one metric of one system in one benchmark together, and those that are gone of one system; as ordered."""
+    """Numbers grouped by metric, system and benchmark, and lost ones by system, in the given order."""
     found: dict[tuple[str, ...], list[Comparison]] = {}
     for c in ordered:
         r = c.record
@@ -90,7 +94,9 @@ def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
 
 
 def told(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
-    """A group as one or two sentences: its first, which is the worst, and which others there are."""
+    """A group as one or two sentences: its first number, which is the worst, and the names of the
+    others.
+    """
     first, *others = group
     if first.verdict == MISSING and others:
         return _gone(group)

@@ -1,12 +1,14 @@
-"""One self-contained page of finished runs: verdicts, tables, plots and pictures in a single file, for a browser.
+"""One self-contained page of finished runs: verdicts, tables, plots and pictures in a single file,
+for a browser.
 
     from reports.records.run_folder import read_run
 from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
-`reading` reads run folders, `verdicts` says in words what they show, `view` lays out what the page holds,
-`plots` draws, `pictures` cuts sheets into cells, and `html` puts it all through one template. Nothing is fetched when the
-page is opened: styles, script, plots and pictures are in it, and its content security policy allows nothing else.
+`reading` reads run folders, `verdicts` says in words what they show, `view` lays out what the page
+holds, `plots` draws, `pictures` cuts sheets into cells, and `html` puts it all through one
+template. Nothing is fetched when the page is opened: styles, script, plots and pictures are in it,
+and its content security policy allows nothing else.
 """
 
 from collections.abc import Sequence
@@ -18,15 +20,17 @@ from reports.tables.merging import Merged, merge
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:
-    """Write the page of finished run folders to the file `path`, whole or not at all; several stand side by side.
+    """Write the page of finished run folders to the file `path`, whole or not at all; several are
+    shown side by side.
 
-    Raises UserError naming the file of a run folder that is not as it should be, and OSError where the disk refuses.
+    Raises UserError naming the file of a run folder that is invalid, and OSError if the file cannot
+    be written.
     """
     write_merged(path, merge([read_run(run) for run in runs]))
 
 
 def write_merged(path: Path, merged: Merged) -> None:
-    """The same of runs that were read and put side by side."""
+    """The same for runs that were already read and merged."""
     # Imported here: the template engine and SciPy, which who asks for help need not wait for.
     from reports.page.html import render
     from reports.page.reading import found_in

@@ -1,4 +1,6 @@
-"""Who is best by one metric, and whether the others can be told apart from it: on the images that they share."""
+"""The best system by one metric, and which others cannot be distinguished from it on the images
+that both share.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -25,7 +27,9 @@ TWO_SIDED = 0.975  # the quantile of a difference that chance exceeds, either wa
 
 @dataclass(frozen=True)
 class Gap:
-    """How far `record` lies behind the best: `stderr` of the difference (None: not known), and whether it is paired."""
+    """How far `record` is behind the best: `stderr` of the difference (None: unknown), and whether
+    it is paired.
+    """
 
     record: Record
     behind: float
@@ -40,9 +44,11 @@ class Gap:
 
 @dataclass(frozen=True)
 class Contest:
-    """The best of several systems, each at its own best setting, and the others by how close they come.
+    """The best of several systems, each at its own best setting, and the others by their distance
+    from it.
 
-    `of_other_n` have no place in it: their metric depends on n. `scale` are references that may be read beside the best.
+    `of_other_n` are not ranked: their metric depends on n, and their n differs. `scale` are
+    references shown beside the best.
     """
 
     best: Record
@@ -52,16 +58,18 @@ class Contest:
 
     @property
     def level(self) -> list[Gap]:
-        """Those that cannot be told apart from the best."""
+        """The systems that cannot be distinguished from the best."""
         return [gap for gap in self.others if gap.within_noise]
 
     def is_behind(self, reference: Record) -> bool:
-        """Whether a reference has a better number than the best of the systems."""
+        """Whether a reference has a better number than the best system."""
         return _loss(reference) < _loss(self.best)
 
 
 def contest(records: Iterable[Record], found: Found) -> Contest | None:
-    """The contest of these records of one metric; None if nothing of a direction was measured."""
+    """The contest of these records of one metric; None if none of them has a value and a better
+    direction.
+    """
     alike = [r for r in records if is_measured(r) and not contest_of(r) and r.direction != NEITHER]
     rivals = [r for r in alike if not r.reference]
     if not rivals:
@@ -77,7 +85,9 @@ def contest(records: Iterable[Record], found: Found) -> Contest | None:
 
 
 def _n_of_most(rivals: Iterable[Record], found: Found) -> int | None:
-    """The n of most systems, the largest of several: a metric that depends on n compares within one alone."""
+    """The n of most systems, the largest of several: a metric that depends on n is compared within
+    one n only.
+    """
     systems: dict[int | None, set[str]] = {}
     for record in rivals:
         systems.setdefault(found.n_of(record), set()).add(record.system)
@@ -102,7 +112,7 @@ def _loss(record: Record) -> float:
 
 
 def gap_between(best: Record, other: Record, found: Found) -> Gap:
-    """How far `other` lies behind `best`; where it is before it, less than nothing."""
+    """How far `other` is behind `best`; negative if it is better."""
     a, b = found.uncertainty(best), found.uncertainty(other)
     error = difference_error(a, b)
     behind = _loss(other) - _loss(best)
@@ -121,14 +131,14 @@ def with_error(record: Record, found: Found) -> str:
 
 
 def how(record: Record, others: Sequence[Record]) -> str:
-    """The setting and steps of a record in parentheses, where its system has others beside it."""
+    """The setting and steps of a record in parentheses, if its system has others in the table."""
     same = {(r.setting, r.steps) for r in others if r.system == record.system and is_measured(r)}
     parts = [part for part in (record.setting, steps_text(record)) if part]
     return f" ({', '.join(parts)})" if len(same) > 1 and parts else ""
 
 
 def gap_text(gap: Gap, found: Found) -> str:
-    """`0.0123 ± 0.0011`: the difference to the best, with its error where it is known."""
+    """`0.0123 ± 0.0011`: the difference to the best, with its error if known."""
     if not gap.stderr:
         return number_text(gap.behind, gap.record.metric, found.known)
     return f"{to_error(gap.behind, gap.stderr)} ± {to_error(gap.stderr, gap.stderr)}"
@@ -140,7 +150,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def apart(rivals: Sequence[Record], held: Contest, found: Found) -> list[str]:
-    """What is to be added of others that are not compared: of another n, or measured in another way."""
+    """A sentence on systems that are not compared: those of another n, or measured in another way."""
     said = []
     if held.of_other_n:
         counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
@@ -152,7 +162,7 @@ def apart(rivals: Sequence[Record], held: Contest, found: Found) -> list[str]:
 
 
 def for_reference(held: Contest, found: Found) -> list[str]:
-    """What the references have, such as real images, and which of them are better than the best of the systems."""
+    """The values of references, such as real images, and which of them are better than the best system."""
     if len({r.system for r in held.scale}) < len(held.scale):
         return []
     each = [
@@ -163,7 +173,7 @@ def for_reference(held: Contest, found: Found) -> list[str]:
 
 
 def of_whom(held: Contest) -> str:
-    """`Of A and B, ` where a reference beside them is better: nobody is best of all then."""
+    """`Of A and B, ` if a reference is better: then the best of the systems is not the best of all."""
     if not any(map(held.is_behind, held.scale)):
         return ""
     names = [held.best.system, *(gap.record.system for gap in held.others)]

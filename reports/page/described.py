@@ -1,5 +1,6 @@
-"""Verdicts on benchmarks that are no contest of one number: what an edit keeps, what each part of a code decides, whether
-samples are memorised, what it costs, and how many classes are drawn best.
+"""Verdicts on benchmarks that do not rank systems by one number: what an edit keeps, what each part
+of a code decides, whether samples are memorised, the cost, and in how many classes a system is
+best.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +27,9 @@ from reports.tables.numbers import metric_label, number_text, value_text
 
 
 def _identity(records: list[Record], found: Found) -> tuple[str, str]:
-    """What an edit keeps of the person, and how far it moves the attribute: means over attributes."""
+    """How well an edit preserves the identity, and how far it moves the attribute: means over
+    attributes.
+    """
     edits = [(r, *strength_of(r)) for r in records if is_measured(r)]
     strengths = [s for r, _, s in edits if s is not None and not r.reference]
     if not strengths:
@@ -48,7 +51,7 @@ def _identity(records: list[Record], found: Found) -> tuple[str, str]:
 
 
 def strength_of(record: Record) -> tuple[str, float | None]:
-    """`("Male", 0.3)` of the setting "Male 0.3"; no strength where it is no edit."""
+    """`("Male", 0.3)` of the setting "Male 0.3"; no strength if the setting is not an edit."""
     attribute, _, number = record.setting.rpartition(" ")
     try:
         return attribute, float(number)
@@ -80,7 +83,7 @@ def _variation(records: list[Record], found: Found) -> tuple[str, str]:
 
 
 def _memorisation(records: list[Record], found: Found) -> tuple[str, str]:
-    """Whether samples lie nearer to the training images than new images do."""
+    """Whether samples are nearer to the training images than new images are."""
     ratios = [
         r
         for r in records
@@ -99,7 +102,7 @@ def _memorisation(records: list[Record], found: Found) -> tuple[str, str]:
 
 
 def _nearness(record: Record) -> str:
-    """In words what a ratio says: 1 is what new images have."""
+    """A ratio in words: new images have 1."""
     if record.ci_low is None or record.ci_high is None or record.value is None:
         return "no interval is known"
     if record.ci_high < 1:
@@ -126,7 +129,7 @@ def _millions(count: float) -> str:
 
 
 def _speeds(found: Found) -> list[str]:
-    """Images a second of decoding, at each system's largest T that was timed."""
+    """Decoded images per second, at the largest T timed for each system."""
     times = [
         r
         for r in found.records
@@ -141,7 +144,9 @@ def _speeds(found: Found) -> list[str]:
 
 
 def _fewshot(records: list[Record], found: Found) -> tuple[str, str]:
-    """In how many classes each system is nearest; of a single one, how it compares with real images, as many as it has."""
+    """In how many classes each system is nearest; for a single system, the comparison with equally
+    many real images.
+    """
     distances = [r for r in records if r.direction == LOWER and is_measured(r)]
     settings = list(dict.fromkeys(r.setting for r in distances if not r.reference))
     contests = [contest([r for r in distances if r.setting == s], found) for s in settings]
@@ -181,8 +186,11 @@ def _level_in(ones: Sequence[Contest]) -> str:
 
 
 def _against_naive(held: Iterable[Contest], found: Found) -> list[str]:
-    """In how many classes samples are nearer than as many of all images are, to the same real images. Real images of the
-    class have fewer to be held against, which raises a distance too."""
+    """In how many classes samples are nearer to the real images of the class than equally many
+    images of all classes are.
+
+    Real images of the class are compared with fewer others, which raises their distance too.
+    """
     gaps = [
         gap_between(one.best, real, found)
         for one in held

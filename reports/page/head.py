@@ -1,4 +1,4 @@
-"""The head of the page: what was measured, on what, and what a reader must know before believing it."""
+"""The head of the page: what was measured, on which data, and warnings."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ MOST_NOTES = 4
 
 
 def facts(found: Found) -> tuple[tuple[str, str], ...]:
-    """What was measured, by name: of several runs what they share, and what each has of its own."""
+    """What was measured, by name: for several runs what they share, and what differs."""
     rows = [dict(_facts(folder)) for folder in found.folders]
     names = dict.fromkeys(name for row in rows for name in row)
     systems = dict.fromkeys(r.system for r in found.records if not r.reference)
@@ -38,7 +38,7 @@ def title(found: Found) -> str:
 
 
 def lede(found: Found) -> str:
-    """What the page is about, in a sentence."""
+    """The subject of the page in a sentence."""
     systems = list(dict.fromkeys(r.system for r in found.records if not r.reference))
     count = len({r.benchmark for r in found.records})
     return f"{listed(systems) or 'No system'}, by {count} benchmark{'s' * (count != 1)}."
@@ -68,7 +68,7 @@ def _profile(notes: Mapping[str, Any]) -> str:
 
 
 def _when(notes: Mapping[str, Any]) -> str:
-    """Since when, and how long all commands together took that worked on the run."""
+    """The date of the start, and the total time of all commands that worked on the run."""
     try:
         spans = [
             [datetime.fromisoformat(invocation[name]) for name in ("started", "until")]
@@ -102,7 +102,7 @@ def _command(notes: Mapping[str, Any]) -> str:
 
 
 def failures(found: Found) -> tuple[str, ...]:
-    """What failed: a system that raised in a benchmark."""
+    """Failures: systems that raised an error in a benchmark."""
     said: dict[tuple[str, str], list[str]] = {}
     for folder in found.folders:
         failed = folder.notes.get("failed")
@@ -117,7 +117,7 @@ def failures(found: Found) -> tuple[str, ...]:
 
 
 def warnings(found: Found) -> tuple[str, ...]:
-    """What takes from the numbers' worth: models that saw the images, precision, caveats of many numbers."""
+    """Reasons for caution: models trained on these images, precision, caveats that many numbers share."""
     said = list(found.remarks)
     for folder in found.folders:
         seen = part_of(folder.notes, "seen_in_training")

@@ -1,4 +1,6 @@
-"""The page as HTML: one template with autoescape, styles and script inlined, and a policy that allows just these."""
+"""The page as HTML: one template with autoescape, inlined styles and script, and a policy that
+allows only these.
+"""
 
 import base64
 import hashlib
@@ -22,7 +24,7 @@ TEMPLATE, STYLES, SCRIPT = "page.html.j2", "page.css", "page.js"
 
 
 def render(found: Found, beside: Path) -> str:
-    """The page of `found` as text; links to the run's own files are relative to the folder `beside`."""
+    """The page of `found` as text; links to the run's files are relative to the folder `beside`."""
     page = compose(found)
     return filled(
         TEMPLATE,
@@ -34,7 +36,7 @@ def render(found: Found, beside: Path) -> str:
 
 
 def filled(template: str, script: str, **content: Any) -> str:
-    """A page that stands alone, by one of the templates."""
+    """A self-contained page from one of the templates."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -49,7 +51,7 @@ def filled(template: str, script: str, **content: Any) -> str:
 
 
 def compose(found: Found) -> view.Page:
-    """What the page holds."""
+    """The contents of the page."""
     numbers = view.Numbers(found.known)
     overview = view.table_view(found.tables[0], numbers)
     sections = view.sections_of(found, numbers)
@@ -78,7 +80,9 @@ def compose(found: Found) -> view.Page:
 
 
 def policy(styles: str, script: str) -> str:
-    """The content security policy: nothing is fetched, only this style sheet counts and only this script runs."""
+    """The content security policy: nothing is fetched, and only this style sheet and this script
+    are allowed.
+    """
     return "; ".join(
         (
             "default-src 'none'",
@@ -92,7 +96,7 @@ def policy(styles: str, script: str) -> str:
 
 
 def embedded(content: Mapping[str, Any]) -> Markup:
-    """`content` as JSON inside a script element, which no text in it can end."""
+    """`content` as JSON for a script element, escaped so that no text in it can end the element."""
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -100,7 +104,7 @@ def embedded(content: Mapping[str, Any]) -> Markup:
 
 
 def _unbroken(text: str) -> Markup:
-    """`text` with each number on one line, and its error behind it."""
+    """`text` with line breaks prevented within numbers and before their errors."""
     return Markup("").join(
         Markup('<span class="one">{}</span>').format(part) if i % 2 else part
         for i, part in enumerate(NUMBER.split(text))
@@ -116,7 +120,7 @@ def _digest(text: str) -> str:
 
 
 def _links(found: Found, beside: Path) -> list[tuple[str, str]]:
-    """The run's files that lie beside the page, by what they are."""
+    """Links to the run's files next to the page, with their descriptions."""
     if len(found.folders) > 1 or found.folders[0].folder.resolve() != beside.resolve():
         return []
     files = {

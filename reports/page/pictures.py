@@ -1,7 +1,8 @@
-"""The picture sheets of a run as tables of images: cut out of the sheets at their own size, enlarged by whole pixels.
+"""The picture sheets of a run as tables of images: cut out of the sheets at their own size,
+enlarged by whole pixels.
 
-The page stays small: images that are larger than a cell are shrunk to it, further where many sheets need room, and what finds
-none is named with the file that has it.
+The page has a size limit: images that are larger than a cell are shrunk to it, further if there are
+many sheets, and a sheet that does not fit is named with its file.
 """
 
 import base64
@@ -32,7 +33,7 @@ _Named = tuple[
 
 @dataclass(frozen=True)
 class ImageView:
-    """An image of the page: its data, what it shows in words, a note under it, and how large it stands there."""
+    """An image of the page: its data, its description, a note under it, and its displayed size."""
 
     src: str
     alt: str
@@ -43,7 +44,7 @@ class ImageView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A sheet: `rows` of images with `heads` on rows and `columns`, each empty where there are none."""
+    """A sheet: `rows` of images with `heads` of rows and `columns`, each empty if there are none."""
 
     id: str
     benchmark: str
@@ -63,14 +64,16 @@ class FigureView:
 
 @dataclass(frozen=True)
 class Strip:
-    """A few rows of a sheet, as they stand beside a verdict, and what they show."""
+    """A few rows of a sheet that are shown beside a verdict, and their description."""
 
     rows: tuple[tuple[ImageView, ...], ...]
     caption: str
 
 
 def pictures_of(found: Found) -> tuple[list[FigureView], list[str]]:
-    """The sheets of all folders in reading order, as large as the page has room for, and a line for each file that is not shown."""
+    """The sheets of all folders in reading order, as large as the size limit allows, and a line for
+    each file that is not shown.
+    """
     sheets, refused = _sheets(found.folders)
     sheets = _ordered(sheets, found)
     largest = max((sheet.cells["width"] for sheet, _, _ in sheets), default=0)
@@ -85,9 +88,10 @@ def pictures_of(found: Found) -> tuple[list[FigureView], list[str]]:
 
 
 def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
-    """The first of `figures` in short: its first and last row, or all of them where it is shown `whole`.
+    """An excerpt of the first of `figures`: its first and last row, or all of them if it is shown
+    `whole`.
 
-    Rows without a head are images of their own, and one of them is enough.
+    Rows without a head are independent images, and one of them is enough.
     """
     if not figures:
         return None
@@ -103,7 +107,7 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
 
 
 def _sheets(folders: Sequence[Run]) -> tuple[list[_Named], list[str]]:
-    """The sheets of all runs, by name; and a line for each picture that is none."""
+    """The sheets of all runs, by name; and a line for each picture that is not a sheet."""
     sheets, refused = [], []
     for folder in folders:
         prefix = f"{folder.label}: " if len(folders) > 1 else ""
@@ -120,7 +124,7 @@ def _sheets(folders: Sequence[Run]) -> tuple[list[_Named], list[str]]:
 
 
 def _ordered(sheets: Iterable[_Named], found: Found) -> list[_Named]:
-    """By system, in the order of the tables; a system's worst reconstructions after its others."""
+    """Sheets by system, in the order of the tables; a system's worst reconstructions after its others."""
     systems = list(dict.fromkeys(record.system for record in found.records))
 
     def place(named: _Named) -> tuple[int, bool, str]:
@@ -135,7 +139,7 @@ def _ordered(sheets: Iterable[_Named], found: Found) -> list[_Named]:
 def _within(
     figures: Sequence[FigureView], names: Sequence[str]
 ) -> tuple[list[FigureView], list[str]]:
-    """The first of `figures` that there is room for, and a line for each of the others."""
+    """The first of `figures` that fit within the size limit, and a line for each of the others."""
     kept, dropped, room = [], [], MOST_BYTES
     for figure, name in zip(figures, names, strict=True):
         if figure.size <= room:
@@ -197,7 +201,7 @@ def _image(sheet: ReadSheet, row: int, column: int, side: int) -> ImageView:
 
 
 def _source(image: Image.Image) -> str:
-    """An image as a data address."""
+    """An image as a data URL."""
     buffer = io.BytesIO()
     if max(image.size) <= LOSSLESS:
         image.save(buffer, "PNG")

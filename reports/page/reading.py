@@ -1,4 +1,6 @@
-"""What the page is made of: the numbers of finished run folders, one or several side by side, and what these say of them."""
+"""Input of the page: the numbers of finished run folders, one or several side by side, and their
+settings.
+"""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +24,11 @@ from reports.tables.merging import Merged, Thing, merge
 
 @dataclass(frozen=True)
 class Found:
-    """All that the page shows. `folders` are its runs, labelled by their names on it; `records` are the numbers and times of all folders; `remarks` say how runs differ."""
+    """All that the page shows.
+
+    `folders` are its runs, labelled by their names on the page; `records` are the numbers and times
+    of all folders; `remarks` say how runs differ.
+    """
 
     folders: tuple[Run, ...]
     records: tuple[Record, ...]
@@ -34,17 +40,23 @@ class Found:
     remarks: tuple[str, ...] = ()
 
     def n_of(self, record: Record) -> int | None:
-        """The n within which a number is compared; None where it may be with any (`reports.records.metrics.comparable_n`)."""
+        """The n within which a number is compared; None if any n will do
+        (`reports.records.metrics.comparable_n`).
+        """
         return comparable_n(record, self.known)
 
     def uncertainty(self, record: Record) -> Uncertainty:
-        """Empty where it is not known; so is that of a mean over several runs."""
+        """The uncertainty of a number; empty if unknown, and for a mean over several runs."""
         return self.uncertainties.get((_run_of(record), record_key(record)), ())
 
 
 def outlying_image(found: Found, units: int, *pair: Record) -> str:
-    """The name of the image whose scores differ most from how all others' do, by the samples.csv of the one run; empty
-    where it does not say, or where its images are not as many as the units of the difference."""
+    """The image whose difference of scores is furthest from the mean difference, by the run's
+    samples.csv.
+
+    Empty if the file does not say, or if the number of its images is not that of the units of the
+    difference.
+    """
     a, b = ({} if len(found.folders) > 1 else _scores(found.folders[0], r) for r in pair)
     differences = {name: b[name] - a[name] for name in a if name in b}
     if len(differences) != units:
@@ -54,7 +66,7 @@ def outlying_image(found: Found, units: int, *pair: Record) -> str:
 
 
 def _scores(folder: Run, record: Record) -> dict[str, float]:
-    """The scores of a record's images by the names of their files; none where there are none."""
+    """The scores of a record's images by their file names; empty if there are none."""
     what = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver")
     wanted = [
         safe_cell("" if getattr(record, n) is None else str(getattr(record, n))) for n in what
@@ -68,12 +80,12 @@ def _scores(folder: Run, record: Record) -> dict[str, float]:
 
 
 def read(paths: Sequence[Path]) -> Found:
-    """Read finished run folders. Raises UserError naming the file that is not as it should be."""
+    """Read finished run folders. Raises UserError naming the file that is invalid."""
     return found_in(merge([read_run(path) for path in paths]))
 
 
 def found_in(merged: Merged) -> Found:
-    """What a page of these runs shows. Raises UserError naming the file that is not as it should be."""
+    """The input of a page of these runs. Raises UserError naming the file that is invalid."""
     known = METRICS | merged.metrics
     where = ", ".join(str(source.folder) for source in merged.sources)
     tables = all_tables(merged.records, merged.times, merged.specs, known, where)
@@ -101,7 +113,7 @@ def _run_of(record: Record) -> str:
 
 
 def _uncertainties(merged: Merged) -> Iterator[tuple[tuple[str, str], Uncertainty]]:
-    """By the run and the key that a number has among those of all runs."""
+    """Uncertainties by the run and the key that a number has among those of all runs."""
     for thing in merged.things:
         if len(thing.sources) > 1:
             continue
@@ -114,6 +126,6 @@ def _uncertainties(merged: Merged) -> Iterator[tuple[tuple[str, str], Uncertaint
 
 
 def _key_in(thing: Thing, record: Record) -> str:
-    """The key of a number in its own run, where its system has no run's name behind it."""
+    """The key of a number in its own run, in which no run's name is appended to its system."""
     plain = record.system.removesuffix(f" ({thing.name})")
     return record_key(replace(record, system=plain))

@@ -1,12 +1,12 @@
-"""The end of a run in a few lines: each benchmark's headline by system, and how much to make of it.
+"""The end of a run in a few lines: each benchmark's headline by system, and how reliable it is.
 
     reconstruction: SSIM ↑,   DiffAE         0.9963 ± 0.0003   best, within noise
     T = 100                   DDIM           0.9925 ± 0.0031   0.0038 behind, within noise
                               VQ-GAN         0.8487 ± 0.0057   0.1476 behind
                               pixels + PCA   0.9408 ± 0.0031   for reference
 
-The whole is in the tables and on the page; this is for a terminal: at most LINES lines of WIDTH columns, in which names are
-wrapped and what all numbers of a benchmark have in common is said once.
+All results are in the tables and on the page; this is for a terminal: at most LINES lines of WIDTH
+columns, in which names are wrapped and what all numbers of a benchmark have in common is said once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,14 +37,14 @@ BETTER = "better, for reference"
 
 @dataclass(frozen=True)
 class Line:
-    """A number and a word on it."""
+    """A number and a comment on it."""
 
     record: Record
     judgement: str
 
 
 def summary(found: Found) -> list[str]:
-    """The lines, without where the files are."""
+    """The lines of the summary, without the locations of the files."""
     parts = [lines for spec in _headlines(found) if (lines := _lines(spec, found))]
     absent = _not_measured(found)
     shown, hidden = _fitted(parts, LINES - FILES - len(absent), found)
@@ -55,7 +55,7 @@ def summary(found: Found) -> list[str]:
 
 
 def _headlines(found: Found) -> Iterable[TableSpec]:
-    """The first table of each benchmark that has a headline."""
+    """The first table with a headline of each benchmark."""
     seen: set[str] = set()
     for spec in sorted(found.specs, key=lambda spec: spec.order):
         records = choose(spec, found.records)
@@ -65,7 +65,9 @@ def _headlines(found: Found) -> Iterable[TableSpec]:
 
 
 def _lines(spec: TableSpec, found: Found) -> list[Line]:
-    """The headline of one benchmark: a line a system by the first metric and setting that were measured."""
+    """The headline of one benchmark: one line per system by the first metric and setting that were
+    measured.
+    """
     records = [r for r in at_largest_steps(choose(spec, found.records)) if is_measured(r)]
     metrics = with_stand_ins(spec.headline, found.known)
     metric = next((m for m in metrics if any(r.metric == m for r in records)), "")
@@ -81,7 +83,7 @@ def _lines(spec: TableSpec, found: Found) -> list[Line]:
 
 
 def _scale(held: Contest, rivals: Sequence[Record], found: Found) -> list[Line]:
-    """The best reference; one of the best system's setting where there is any."""
+    """The best reference; one with the best system's setting if there is any."""
     best = contest([replace(r, reference=False) for r in _beside(held, rivals)], found)
     if best is None:
         return []
@@ -94,7 +96,7 @@ def _beside(held: Contest, rivals: Sequence[Record]) -> list[Record]:
 
 
 def _first_settings(rivals: Sequence[Record]) -> list[Record]:
-    """Each system by its first setting, such as x_T inverted, and not by the one that flatters it."""
+    """Each system at its first setting, such as x_T inverted, rather than at its best."""
     first: dict[str, str] = {}
     return [r for r in rivals if r.setting == first.setdefault(r.system, r.setting)]
 
@@ -104,7 +106,9 @@ def _begins(record: Record, setting: str) -> bool:
 
 
 def _ranked(held: Contest, found: Found) -> list[Line]:
-    """The best first. Systems whose difference to it chance explains are not told apart from it."""
+    """Systems with the best first. Those whose difference to it may be chance are marked as within
+    noise.
+    """
     word = ALONE if not held.others else f"{BEST}, {NOISE}" if held.level else BEST
     lines = [Line(held.best, word)]
     for gap in held.others:
@@ -117,8 +121,9 @@ def _ranked(held: Contest, found: Found) -> list[Line]:
 def _fitted(
     parts: Sequence[Sequence[Line]], room: int, found: Found
 ) -> tuple[list[list[Line]], int]:
-    """As many lines as there is room for, and how many are left out: the best of each benchmark, references that are
-    better, the other systems in turns, then references."""
+    """As many lines as fit, and the number left out: the best of each benchmark, references that are
+    better, the other systems in turns, then references.
+    """
     turns = ((place, turn) for place, lines in enumerate(parts) for turn in range(len(lines)))
     chosen: list[set[int]] = [set() for _ in parts]
     for place, turn in sorted(turns, key=lambda at: (_urgency(parts[at[0]], at[1]), at)):
@@ -129,7 +134,7 @@ def _fitted(
 
 
 def _urgency(lines: Sequence[Line], turn: int) -> int:
-    """0 comes first."""
+    """The priority of a line; 0 comes first."""
     if turn and lines[turn].judgement in (BETTER, SCALE):
         return 1 if lines[turn].judgement == BETTER else len(lines) + 1
     return turn and turn + 1
@@ -140,7 +145,7 @@ def _picked(parts: Sequence[Sequence[Line]], chosen: Sequence[set[int]]) -> list
 
 
 def _block(lines: Sequence[Line], found: Found) -> list[tuple[str, str, str, str]]:
-    """The rows of a benchmark: at the left what it is and what its numbers are, beside it the systems."""
+    """The lines of a benchmark: its name and metric at the left, the systems beside them."""
     if not lines:
         return []
     what = f"{lines[0].record.benchmark}: {_what(lines, found)}"
@@ -154,7 +159,7 @@ def _block(lines: Sequence[Line], found: Found) -> list[tuple[str, str, str, str
 
 
 def _what(lines: Sequence[Line], found: Found) -> str:
-    """The metric, and the setting and T that all lines have, but for whether x_T was inverted."""
+    """The metric, and the setting and T that all lines share, except whether x_T was inverted."""
     records = [line.record for line in lines]
     parts = [heading(records[0].metric, records, found.known)]
     settings, steps = _settings(lines), _steps(lines)
@@ -164,7 +169,7 @@ def _what(lines: Sequence[Line], found: Found) -> str:
 
 
 def _who(record: Record, lines: Sequence[Line]) -> str:
-    """The system, with what tells its lines apart and is not said of all."""
+    """The system, with what distinguishes its lines."""
     several = len({line.record.system for line in lines}) < len(lines)
     setting = record.setting if several and len(_settings(lines)) > 1 else ""
     steps = f"T = {record.steps}" if record.steps is not None and len(_steps(lines)) > 1 else ""
@@ -180,8 +185,9 @@ def _steps(lines: Sequence[Line]) -> set[int]:
 
 
 def _not_measured(found: Found) -> list[str]:
-    """What could not run, once: the systems with their benchmarks, of those that are no references; the notes of the tables
-    say why."""
+    """Systems that could not run, with their benchmarks, each once and without references; the
+    notes of the tables say why.
+    """
     measured = {(r.benchmark, r.system) for r in found.records if is_measured(r)}
     references = {r.system for r in found.records if r.reference}
     absent: dict[str, list[str]] = {}

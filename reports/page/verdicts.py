@@ -1,9 +1,9 @@
-"""What each benchmark shows, in a sentence or two that a person would say.
+"""The result of each benchmark in a sentence or two.
 
     DiffAE reconstructs best: SSIM 0.9912 ± 0.0003. DDIM follows with 0.9480, 0.0432 ± 0.0021 behind.
 
-The best system by the headline of the benchmark's first table, whether chance alone could have put it there (the
-difference on the images that both share), and what could not be measured.
+The sentence names the best system by the headline of the benchmark's first table, whether the lead
+may be chance (from the difference on the images that both share), and what could not be measured.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _verdict(spec: TableSpec, records: list[Record], found: Found) -> Verdict:
 
 
 def _left_out(records: Sequence[Record]) -> list[str]:
-    """The systems of which nothing was measured; the tables' notes say why."""
+    """The systems without any measurement; the tables' notes say why."""
     measured = {record.system for record in records if is_measured(record)}
     absent = dict.fromkeys(r.system for r in records if r.system not in measured)
     return [f"Not measured: {listed(list(absent))}."] if absent else []
@@ -108,7 +108,7 @@ def _of_headline(spec: TableSpec, records: list[Record], found: Found) -> tuple[
 def _sentence(
     words: str, held: Contest, rivals: Sequence[Record], found: Found, setting: str | None
 ) -> tuple[str, str]:
-    """The best, its value, and how far the next one is."""
+    """The best system, its value, and how far behind the next one is."""
     best = held.best
     at = f" ({setting})" if setting else ""
     label = metric_label(best.metric, found.known)
@@ -136,7 +136,7 @@ def _sentence(
 
 
 def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Found) -> list[str]:
-    """Which of the other headline metrics names another best."""
+    """Which of the other headline metrics have another best system."""
     said = []
     for metric, held in others:
         if held.best.system != first.best.system and held.others:
@@ -148,7 +148,9 @@ def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Fou
 
 
 def carried(held: Contest, found: Found) -> list[str]:
-    """Where one image carries the difference to the next system: its name where it is known, and what is left."""
+    """If the difference to the next system depends on one image: its name if known, and what
+    remains without it.
+    """
     if not held.others:
         return []
     gap = held.level[-1] if held.level else held.others[0]

@@ -1,4 +1,6 @@
-"""What the page holds, laid out for its template: no HTML here, and nothing that was read is changed but into text."""
+"""The contents of the page, laid out for its template: without HTML, and with values only converted
+to text.
+"""
 
 import math
 import re
@@ -44,9 +46,9 @@ MOST_PROTOCOL_TEXT = 300  # characters of one field
 
 @dataclass(frozen=True)
 class CellView:
-    """A cell: its text, an error behind it, what it is sorted by, and the notes that it refers to.
+    """A cell: its text, an error behind it, its sort value, and the notes that it refers to.
 
-    `number` is the index of what opens from it; `kind` is name, text, value or published.
+    `number` is the index of its details; `kind` is name, text, value or published.
     """
 
     kind: str
@@ -60,7 +62,7 @@ class CellView:
 
 @dataclass(frozen=True)
 class PanelView:
-    """One HTML table. `numeric` says of each column whether it is sorted by value."""
+    """One HTML table. `numeric` says for each column whether it is sorted by value."""
 
     heading: str
     headers: tuple[str, ...]
@@ -70,7 +72,7 @@ class PanelView:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table of ours: its panels, then notes by number, how to read it, and what its numbers share."""
+    """A table: its panels, then notes by number, how to read it, and what its numbers share."""
 
     name: str
     title: str
@@ -83,7 +85,7 @@ class TableView:
 
 @dataclass
 class Section:
-    """What the page says of one benchmark."""
+    """The part of the page on one benchmark."""
 
     id: str
     benchmark: str
@@ -97,8 +99,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page. `lead` is the section whose pictures it begins with; `numbers` and `protocols` are what a number
-    opens, for the script."""
+    """The whole page. `lead` is the section whose pictures come first; `numbers` and `protocols`
+    are the details of numbers, for the script.
+    """
 
     title: str
     lede: str
@@ -136,7 +139,7 @@ def title_of(benchmark: str) -> str:
 
 
 class Numbers:
-    """What opens from the numbers of the page, each once, by index."""
+    """The details of the page's numbers, each once, by index."""
 
     def __init__(self, known: Metrics):
         self._known = known
@@ -215,7 +218,7 @@ def _sort_of_number(value: float | None) -> str:
 
 
 def _sort_of_text(text: str) -> str:
-    """What a text that is a number is sorted by."""
+    """The sort value of a text that is a number."""
     try:
         number = float(text.replace(",", ""))
     except ValueError:
@@ -236,7 +239,7 @@ def name_of(record: Record, known: Metrics) -> str:
 
 
 def _details(record: Record, known: Metrics) -> dict[str, str]:
-    """Everything that is known of a number, for its dialog; `protocol` is the id of the rest."""
+    """All details of a number, for its dialog; `protocol` is the id of its protocol."""
     interval = ""
     if record.ci_low is not None and record.ci_high is not None:
         interval = f"{record.ci_low:.6g} to {record.ci_high:.6g}"
@@ -265,7 +268,7 @@ def _details(record: Record, known: Metrics) -> dict[str, str]:
 
 
 def protocol_rows(protocol: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """The fields of a protocol as names and texts, those of a field's own by `field.name`."""
+    """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
     for name, value in sorted(protocol.items()):
         if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
-"""Whether a number may be compared with the paper's: the protocol that it was measured by against the paper's.
+"""Whether a number may be compared with the paper's: its protocol is checked against the paper's.
 
-`PROTOCOLS` says how the paper measured each of its tables, in the fields of our protocols. Names decide nothing
-but which data set is meant, and a profile decides nothing at all: 60 images in a folder called `ffhq` are not FFHQ,
-and a run of another profile compares where its fields are the paper's.
+`PROTOCOLS` says how the paper measured each of its tables, in the fields of our protocols. A name
+only decides which data set is meant, and a profile decides nothing: 60 images in a folder called
+`ffhq` are not FFHQ, and a run of another profile is comparable if its fields are the paper's.
 """
 
 import re
@@ -16,7 +16,7 @@ from reports.records.record import Record
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set of the paper: how many images it has in all, and the crops that give the paper's pixels."""
+    """A data set of the paper: its number of images, and the crops that give the paper's pixels."""
 
     images: int
     crops: tuple[str, ...] = ("center", "none")  # one and the same for square images
@@ -48,8 +48,8 @@ DATA_SET_NAMES = {
 class Protocol:
     """How the paper measured a table: on which data, with which fields of our protocols.
 
-    `data` is a data set and its image size, empty where every row of the table names its own. `unknown` says what
-    the paper leaves open: then nothing is comparable.
+    `data` is a data set and its image size, empty if every row of the table names its own.
+    `unknown` says what the paper leaves open: then nothing is comparable.
     """
 
     data: str = ""
@@ -89,7 +89,9 @@ STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 
 
 def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
-    """A data set as the paper's tables call it, e.g. "FFHQ 128"; its own name if it is none of theirs."""
+    """The name of a data set in the paper's tables, such as "FFHQ 128"; its own name if the paper
+    has no such data set.
+    """
     title = DATA_SET_NAMES.get(re.sub(r"[^a-z]", "", name.lower()), "")
     size = _transform(protocol).get("image_size")
     return f"{title} {size}" if title and size else name
@@ -98,7 +100,9 @@ def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
 def differences(
     record: Record, protocol: Mapping[str, Any], dataset: str, steps: int | None
 ) -> Iterator[str]:
-    """Each thing that parts `record`, measured by `protocol`, from the paper's number on `dataset` at T = `steps`."""
+    """The differences between `record`, measured by `protocol`, and the paper's number on `dataset`
+    at T = `steps`.
+    """
     theirs = PROTOCOLS[record.table, _kind_of_row(record)]
     if published_name(record.metric) != record.metric:
         yield "another feature network"
@@ -114,7 +118,7 @@ def differences(
 
 
 def _of_data(name: str, protocol: Mapping[str, Any], theirs: str) -> Iterator[str]:
-    """Another data set, another size, only a part of it, or other pixels."""
+    """Differences in the data: another data set, another size, only a part of it, or other pixels."""
     ours = paper_dataset(name, protocol)
     title, size = _title_and_size(theirs)
     if not title:  # an appendix, which names none
@@ -148,7 +152,9 @@ def _of_steps(ours: int | None, theirs: int | None, protocol: Mapping[str, Any])
 
 
 def _of_networks(protocol: Mapping[str, Any], part: str) -> Iterator[str]:
-    """Other weights behind the metric, another solver or another precision of the model."""
+    """Differences in the networks: other weights behind the metric, another solver or another
+    precision of the model.
+    """
     if f"{part}_weights" in protocol:
         yield f"{part} network with weights that are not the published ones"
     if protocol.get("solver") not in (None, "ddim"):
@@ -175,7 +181,7 @@ def _transform(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _title_and_size(text: str) -> tuple[str, str]:
-    """`("FFHQ", "128")` of "FFHQ 128"; no title if it is none of the paper's data sets."""
+    """`("FFHQ", "128")` of "FFHQ 128"; no title if it is not one of the paper's data sets."""
     match = re.fullmatch(rf"({'|'.join(DATA_SETS)})(?: (\d+))?", text)
     return (match[1], match[2] or "") if match else ("", "")
 

@@ -1,10 +1,11 @@
-"""What each metric is: one table, for what is measured, what is printed and what is gated alike.
+"""The table of metrics, shared by measuring, printing and the gate.
 
     METRICS["fid"]                              direction, unit, digits, margin, network, ...
-    seen_through("fid", "efficientnet-lite0")   the name of what stands in for it, seen through another network
+    seen_through("fid", "efficientnet-lite0")   the name of its stand-in that uses another network
 
-A metric is named after the network that it was computed with: without the published Inception weights nothing here
-is called FID. Benchmarks of others add rows (`benchmarks.metrics.register`), which a run folder keeps in its run.json.
+A metric is named after the network that it was computed with: without the published Inception
+weights nothing here is called FID. Plug-in benchmarks add rows (`benchmarks.metrics.register`),
+which a run folder keeps in its run.json.
 """
 
 import math
@@ -21,7 +22,9 @@ MOST_DIGITS = 12
 
 @dataclass(frozen=True)
 class Margin:
-    """A loss of this size does not matter: in the metric's unit, or as a share of the baseline's value."""
+    """A loss of up to this size does not matter: in the metric's unit, or as a fraction of the
+    baseline's value.
+    """
 
     size: float
     why: str = ""
@@ -37,15 +40,17 @@ class Margin:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number of this metric means; `direction` says which way is better (higher, lower, neither).
+    """What a number of this metric means; `direction` says which direction is better (higher,
+    lower, neither).
 
-    `label` is its heading in tables where that is not its name; `digits` are the decimals of our numbers and
-    `paper_digits` of published ones where they are others; without digits numbers have four significant ones.
-    A loss up to `margin` is none. `network` names the pretrained weights that it looks through, and `stands_in_for` the
-    metric that it replaces where only that network is at hand; `only_on` the data set that it is offered for, if it is
-    one alone. `between` says that two folders can be compared by it, as two sets of images or as pairs. What
-    `depends_on_n` is another number for other counts of images of the same kind, as a Frechet distance is: only
-    numbers of one n are compared (`comparable_n`).
+    `label` is its heading in tables if that is not its name; `digits` are the decimals of our
+    numbers and `paper_digits` those of published ones if they differ; without digits numbers have
+    four significant ones. A loss up to `margin` does not count. `network` names the pretrained
+    weights that it uses, and `stands_in_for` the metric that it replaces if only that network is
+    available; `only_on` the only data set that it is offered for, if there is just one. `between`
+    says that two folders can be compared by it, as two sets of images or as pairs. A metric that
+    `depends_on_n` changes with the count of images, as a Frechet distance does: only numbers of one
+    n are compared (`comparable_n`).
     """
 
     direction: str
@@ -229,17 +234,17 @@ SHIPPED = frozenset(METRICS)
 
 
 def alternatives(metric: str, known: Metrics = METRICS) -> tuple[str, ...]:
-    """`metric`, then what stands in for it, in the order in which it is preferred."""
+    """`metric`, then its stand-ins, in order of preference."""
     return (metric, *(name for name, row in known.items() if row.stands_in_for == metric))
 
 
 def with_stand_ins(metrics: Iterable[str], known: Metrics = METRICS) -> tuple[str, ...]:
-    """Each of `metrics`, followed by what stands in for it, each once."""
+    """Each of `metrics`, followed by its stand-ins, without duplicates."""
     return tuple(dict.fromkeys(name for metric in metrics for name in alternatives(metric, known)))
 
 
 def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
-    """`metric`, or what stands in for it and looks through `network`. Raises KeyError if nothing does."""
+    """`metric`, or its stand-in that uses `network`. Raises KeyError if there is none."""
     for name in alternatives(metric, known):
         if name in known and known[name].network == network:
             return name
@@ -247,15 +252,15 @@ def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
 
 
 def published_name(metric: str, known: Metrics = METRICS) -> str:
-    """The metric that `metric` stands in for; itself where it stands in for none."""
+    """The metric that `metric` stands in for; itself if it stands in for none."""
     return (known[metric].stands_in_for if metric in known else "") or metric
 
 
 def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
-    """The n that another number must have to be compared with this one; None where it may have any."""
+    """The n that another number must have to be compared with this one; None if any n will do."""
     return number.n if number.metric in known and known[number.metric].depends_on_n else None
 
 
 def comparing(kind: str) -> tuple[str, ...]:
-    """The metrics of ours that compare two folders of images as SETS or as PAIRS."""
+    """Our metrics that compare two folders of images, as SETS or as PAIRS."""
     return tuple(n for n, row in METRICS.items() if row.between == kind and n in SHIPPED)

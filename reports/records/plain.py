@@ -1,4 +1,6 @@
-"""Frozen dataclasses as plain data of JSON, and back again: checked field by field, for the file may be anybody's."""
+"""Convert frozen dataclasses to plain JSON data and back, checking every field: the file is
+untrusted.
+"""
 
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType
@@ -13,7 +15,9 @@ LONGEST = 100  # characters of what is wrong
 
 
 def to_plain(instance: Any) -> dict[str, Any]:
-    """The fields of a dataclass that differ from their defaults: numbers, texts, lists and objects of such."""
+    """The fields of a dataclass that differ from their defaults, as numbers, texts, lists and
+    objects of these.
+    """
     given = ((f, getattr(instance, f.name)) for f in fields(instance))
     return {
         f.name: _plain(value) for f, value in given if f.default is MISSING or value != f.default
@@ -27,7 +31,9 @@ def _plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[T], content: object) -> T:
-    """A dataclass of `kind` from what `to_plain` gave. Raises ValueError, naming the field, of anything else."""
+    """Make a dataclass of `kind` from the output of `to_plain`. Raises ValueError naming the field
+    for any other data.
+    """
     if not isinstance(content, dict):
         raise ValueError(f"not an object but {short(repr(content), 40)}")
     hints, known = get_type_hints(kind), fields(kind)  # type: ignore[arg-type]

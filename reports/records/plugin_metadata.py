@@ -1,4 +1,6 @@
-"""What a run folder says in its run.json of its metrics and tables, so that nothing else need be installed to read it."""
+"""Metrics and tables of plug-ins, kept in run.json so that a run folder can be read without the
+plug-in.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,7 +23,8 @@ def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, 
 
 
 def metrics_in(path: Path, notes: Mapping[str, Any]) -> dict[str, Metric]:
-    """The metrics that the run.json at `path`, which holds `notes`, brings. Those that ship mean what they mean here.
+    """The metrics of plug-ins in the run.json at `path`, which holds `notes`; built-in metrics keep
+    their definition.
 
     Raises UserError naming the file and what is wrong in it.
     """
@@ -41,7 +44,7 @@ def _metric(path: Path, name: str, row: object) -> Metric:
 
 
 def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
-    """The tables that it brings. Raises UserError naming the file and what is wrong in it."""
+    """The tables in a run.json. Raises UserError naming the file and what is wrong in it."""
     specs = notes.get("tables", [])
     if not isinstance(specs, list):
         raise UserError(f"{path}: tables is no list")

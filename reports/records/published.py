@@ -1,8 +1,8 @@
-"""The numbers that Preechakul et al. 2022 (Diffusion Autoencoders, CVPR) published, beside ours.
+"""The numbers that Preechakul et al. 2022 (Diffusion Autoencoders, CVPR) published.
 
-`lookup` finds the paper's value for a cell of one of its tables, named as the harness names it; `attach`
-writes it into a record together with the reasons, if any, why the two must not be compared. The reasons come
-from the protocol that the record was measured by, held against what the paper did (`reports.records.comparable`).
+`lookup` finds the paper's value for a cell of one of its tables, by the harness's names; `attach`
+writes it into a record together with the reasons, if any, why the two must not be compared. The
+reasons come from comparing the record's protocol with the paper's (`reports.records.comparable`).
 """
 
 import csv
@@ -97,9 +97,9 @@ def lookup(
     metric: str,
     dataset: str = "",
 ) -> Published | None:
-    """The paper's value for a cell named as the harness names it, or None where the paper has none.
+    """The paper's value for a cell, by the harness's names, or None if the paper has none.
 
-    `dataset` matters to Table 4 only. Where the paper gives a cell at one T alone (Tables 1 and 3:
+    `dataset` matters to Table 4 only. If the paper gives a cell at one T alone (Tables 1 and 3:
     T = 100), that value is returned whatever `steps` is: compare `Published.steps`. A stand-in
     finds the value of the metric that it stands in for, named by `Published.metric`.
     """
@@ -113,11 +113,11 @@ def lookup(
 
 
 def attach(record: R, protocol: Mapping[str, Any]) -> R:
-    """`record` with the paper's value for its cell; unchanged where the paper has none.
+    """`record` with the paper's value for its cell; unchanged if the paper has none.
 
-    `protocol` holds the fields that the record was measured by, with the `transform` and number (`dataset_images`)
-    of the data set's images. `not_comparable` becomes what parts them from the paper's, and is empty only if
-    nothing does: a field that is not there counts as another value.
+    `protocol` holds the fields that the record was measured by, with the `transform` and number
+    (`dataset_images`) of the data set's images. `not_comparable` lists the differences from the
+    paper's protocol, and is empty only if there are none: a missing field counts as another value.
     """
     data = paper_dataset(record.dataset, protocol)
     found = lookup(
@@ -165,7 +165,7 @@ def _of_dataset(table: str, found: tuple[Published, ...], dataset: str) -> list[
 
 
 def _plain(name: str) -> str:
-    """`FFHQ 128`, `ffhq-128` and `ffhq128` are one data set."""
+    """A data set's name in a canonical form: `FFHQ 128`, `ffhq-128` and `ffhq128` are equal."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 

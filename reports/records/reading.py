@@ -1,4 +1,4 @@
-"""What reports read, which may be anybody's: JSON that is refused in one line, and quoted in a few words however long it is."""
+"""Reading untrusted JSON: errors in one line, with short and harmless quotations."""
 
 import json
 import re
@@ -15,7 +15,7 @@ LARGEST_TEXT = 16 * MEBIBYTE  # some 40,000 rows; parsed, it takes thirty times 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that the JSON file `path` holds. Raises UserError naming the file if it holds none."""
+    """The object in the JSON file `path`. Raises UserError naming the file if there is none."""
     try:
         content = json.loads(read_text(path, LARGEST_TEXT))
     except RecursionError:
@@ -28,7 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def part_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object `name` of an object of JSON; empty where it has none."""
+    """The object `name` of a JSON object; empty if it has none."""
     found = content.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -40,5 +40,5 @@ def short(value: object, most: int = 80) -> str:
 
 
 def for_xml(text: str) -> str:
-    """`text` without the control characters that XML 1.0 has no way to write."""
+    """`text` without the control characters that XML 1.0 cannot represent."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -1,8 +1,8 @@
-"""Records: one number, one row.
+"""Records: one row per number.
 
-A run folder holds `records.csv` (tidy and long, one row a number), and every table is a view of it.
-A row carries what is needed to judge the number: its uncertainty, how many images stand behind it,
-the protocol that it was measured by, and the published value that it may or may not be compared with.
+A run folder holds `records.csv` (tidy and long), and every table is a view of it. A row has what is
+needed to judge the number: its uncertainty, the number of images, the protocol that it was measured
+by, and the published value that it may or may not be compared with.
 """
 
 import csv
@@ -25,11 +25,12 @@ HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 class Record:
     """One number. Empty cells mean "does not apply"; an empty `value` needs a `note` that says why.
 
-    `direction` says which way is better (`higher`, `lower` or `neither`). `protocol` is the id of an entry
-    of `protocols` in the run's `run.json`. `published` is the paper's value for the same cell of its table and
-    `not_comparable` the reason why the two must not be compared (empty: dataset and protocol agree).
-    `reference` marks a row that gives a scale, such as real images: no contender, and never the best.
-    `solver` names what took the `steps` (T), and `calls` are the network calls that they took for an image.
+    `direction` says which direction is better (`higher`, `lower` or `neither`). `protocol` is the
+    id of an entry of `protocols` in the run's `run.json`. `published` is the paper's value for the
+    same cell of its table and `not_comparable` the reason why the two must not be compared (empty:
+    data set and protocol agree). `reference` marks a row that gives a scale, such as real images:
+    it does not compete, and is never the best. `solver` names the solver that took the `steps` (T),
+    and `calls` are the network calls per image.
     """
 
     benchmark: str
@@ -72,14 +73,14 @@ _identity = attrgetter(
 
 
 def record_key(record: Record) -> str:
-    """What a record measures, whatever its value and table: the same in every run."""
+    """What a record measures, independent of its value and table: the same in every run."""
     return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write `records` to the CSV file `path`, whole or not at all.
 
-    Raises UserError if two of them are the same number: nobody could tell them apart again.
+    Raises UserError if two of them have the same key: they could not be distinguished.
     """
     file = RecordFile(path)
     for record in records:
@@ -88,7 +89,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 class RecordFile:
-    """A CSV file of records to which rows are added; it takes the place of one that was there at its first `flush`."""
+    """A CSV file of records to which rows are appended; its first `flush` replaces an existing file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -98,13 +99,15 @@ class RecordFile:
         self._writer.writerow(COLUMNS)
 
     def add(self, record: Record) -> None:
-        """Raises UserError if the number is there already: nobody could tell the two apart again."""
+        """Add a record. Raises UserError if its key is there already: the two could not be distinguished."""
         self._count += 1
         self._distinct.add(record, f"row {self._count}")
         self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
 
     def flush(self) -> None:
-        """Write what was added since: the first time the file whole, then whole rows at its end, or none of them."""
+        """Write the new rows: at the first call the whole file, later whole rows at its end or none
+        of them.
+        """
         text = self._waiting.getvalue().encode()
         if not self._begun:
             write_whole(self.path, text)
@@ -116,12 +119,12 @@ class RecordFile:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read a `records.csv`. Raises UserError, naming the file and the line that is not as it should be."""
+    """Read a `records.csv`. Raises UserError naming the file and the line that is wrong."""
     return [record for record, _ in numbered_records(path)]
 
 
 def numbered_records(path: Path) -> list[tuple[Record, str]]:
-    """The records of a `records.csv`, each with where it stands: `line 7`."""
+    """The records of a `records.csv`, each with its position: `line 7`."""
     distinct, records = Distinct(path), []
     for cells, where in read_csv(path, COLUMNS)[1:]:
         try:
@@ -133,9 +136,10 @@ def numbered_records(path: Path) -> list[tuple[Record, str]]:
 
 
 def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]:
-    """The rows of a CSV file under `header`, each with where it stands. Raises UserError naming the line.
+    """The rows of a CSV file under `header`, each with its position. Raises UserError naming the line.
 
-    A cell is one line: one that is not comes of a quote that is not closed, and holds the rows that follow.
+    A cell is one line: a longer one comes from a quote that is not closed, and holds the rows that
+    follow.
     """
     reader = csv.reader(io.StringIO(read_text(path, LARGEST_TEXT), newline=""), strict=True)
     rows: list[tuple[list[str], str]] = []
@@ -160,7 +164,7 @@ def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]
 
 
 class Distinct:
-    """The numbers of a file so far, of which none may be there twice."""
+    """The keys of a file's records, to find duplicates."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -168,7 +172,7 @@ class Distinct:
         self._tables: set[tuple[object, ...]] = set()
 
     def add(self, record: Record, where: str) -> None:
-        """Raise UserError if the number is there already; in two tables it may be, if it is the same in both."""
+        """Raise UserError if the key is there already; in another table it may be, with the same number."""
         key = _identity(record)
         other, there = self._first.setdefault(key, (record, where))
         same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
@@ -210,7 +214,7 @@ def _integer(name: str, text: str) -> int | None:
 
 
 def _float(name: str, text: str) -> float | None:
-    """A number; a value may be one that is not finite, its error and interval may not."""
+    """Parse a number; a value may be infinite or NaN, an error or interval may not."""
     if not text:
         return None
     try:

@@ -1,6 +1,8 @@
-"""What is read of a run folder, or of a baseline kept of one: records.csv, times.csv, influences.npz and run.json.
+"""Reading a run folder, or a baseline copied from one: records.csv, times.csv, influences.npz and
+run.json.
 
-A folder that is damaged, unfinished or lacks a part is refused, for what is not there cannot fail.
+A folder that is damaged, unfinished or lacks a part is refused, since a number that is missing
+cannot fail the gate.
 """
 
 import math
@@ -27,10 +29,11 @@ SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one
 
 @dataclass(frozen=True)
 class Run:
-    """What is read of a run folder. `settings` are what a person asked for, by name; `metrics` those that do not ship and
-    `specs` its tables, as the run folder describes them; `times` the numbers of the machine, `notes` its run.json.
+    """The contents of a run folder. `settings` are the user's settings by name; `metrics` those of
+    plug-ins and `specs` its tables, as the run folder describes them; `times` the numbers of the
+    machine, `notes` its run.json.
 
-    `label` is a person's own name for it, if there is one.
+    `label` is the user's name for the run, if there is one.
     """
 
     folder: Path
@@ -52,7 +55,9 @@ class Run:
 
 
 def read_notes(folder: Path) -> dict[str, Any]:
-    """The run.json of a finished run. Raises UserError, naming the file, of another schema or of a run that is not complete."""
+    """Read the run.json of a finished run. Raises UserError naming the file if its schema differs
+    or the run is not complete.
+    """
     path = folder / RUN
     notes = read_json(path)
     check_schema(path, notes)
@@ -62,14 +67,14 @@ def read_notes(folder: Path) -> dict[str, Any]:
 
 
 def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
-    """Raise UserError unless the run.json at `path`, which holds `notes`, is of this version."""
+    """Raise UserError unless the run.json at `path`, which holds `notes`, has this schema version."""
     if (found := notes.get("schema")) != SCHEMA:
         version = "of no schema" if found is None else f"of schema {short(found, 40)}"
         raise UserError(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
 
 
 def read_run(folder: Path, label: str = "") -> Run:
-    """Read a run folder, or a baseline kept of one. Raises UserError naming the file that is not as it should be."""
+    """Read a run folder, or a baseline copied from one. Raises UserError naming the file that is wrong."""
     notes = read_notes(folder)
     numbered = numbered_records(folder / RECORDS)
     if not numbered:
@@ -111,7 +116,9 @@ def _objects(path: Path, notes: Mapping[str, Any], name: str) -> dict[str, dict[
 def _check_errors(
     path: Path, records: Mapping[str, Record], uncertainties: Mapping[str, Uncertainty]
 ) -> None:
-    """Influences of another run, or none where the row has an error of theirs, are not this run's."""
+    """Raise UserError if influences do not give the standard error of their record: they belong to
+    another run.
+    """
     for key, uncertainty in uncertainties.items():
         ours, record = error(uncertainty), records.get(key)
         if (
@@ -136,10 +143,11 @@ def _check_errors(
 def read_margins(
     path: Path | None = None, measured: Collection[str] = (), brought: Metrics | None = None
 ) -> dict[str, Margin]:
-    """Margins by metric: those of the table of metrics and of what runs have `brought`, or from a CSV file.
+    """Margins by metric: those of the table of metrics and of plug-ins (`brought`), or from a CSV file.
 
-    Raises UserError naming the file and line of what is wrong, and of a metric that has neither a margin in the table
-    nor is among those `measured`: a margin of a misspelt metric would count for nothing.
+    Raises UserError naming the file and line of what is wrong, and for a metric that neither has a
+    margin in the table nor is among those `measured`: the margin of a misspelt metric would have no
+    effect.
     """
     rows = {**METRICS, **(brought or {})}
     ours = {name: row.margin for name, row in rows.items() if row.margin is not None}

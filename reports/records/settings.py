@@ -1,4 +1,4 @@
-"""What a person changed between two runs, in the words of the command line: from the settings in run.json."""
+"""Changed settings of two runs, as flags of the command line: from the settings in run.json."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,9 +10,11 @@ STEPS = ("reconstruction.steps", "cost.steps", "samples.steps")  # what --steps 
 
 
 def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Each setting that decides how a number is measured and differs, new against base, e.g. `profile smoke against quick`.
+    """Each setting that affects how a number is measured and differs, new against base, e.g.
+    `profile smoke against quick`.
 
-    What may differ between runs that are compared (systems, checkpoints, benchmarks, seed) is left out.
+    Settings that may differ between compared runs (systems, checkpoints, benchmarks, seed) are left
+    out.
     """
     a, b = base.get("profile"), new.get("profile")
     if isinstance(a, dict) and isinstance(b, dict):
@@ -23,7 +25,9 @@ def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The names if they differ, and what was set; in profiles of one name, every setting that differs."""
+    """The names of the profiles if they differ, and what --set changed; for profiles of one name,
+    every setting that differs.
+    """
     named_alike = base.get("name") == new.get("name")
     if not named_alike:
         yield f"profile {_text(new.get('name'))} against {_text(base.get('name'))}"
@@ -42,7 +46,7 @@ def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[st
 
 
 def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The flag that changes each of the settings, and its name; those that --steps changes at once are told once."""
+    """The flag and name of each changed setting; those that --steps changes together are listed once."""
     steps = [name for name in STEPS if name in names]
     told = {name for name in steps[1:] if new.get(name) == new.get(steps[0])}
     for name in sorted(set(names) - told):
@@ -50,14 +54,14 @@ def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting of a profile by "section.name"."""
+    """Every setting of a profile by `section.name`."""
     sections = part_of(profile, "sections")
     parts = {section: part_of(sections, section) for section in sections}
     return {f"{section}.{name}": part[name] for section, part in parts.items() for name in part}
 
 
 def _changed(profile: Mapping[str, Any]) -> list[str]:
-    """What --set and --steps changed."""
+    """The settings that --set and --steps changed."""
     changed = profile.get("changed")
     return [name for name in changed if isinstance(name, str)] if isinstance(changed, list) else []
 

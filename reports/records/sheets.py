@@ -1,4 +1,4 @@
-"""Sheets of pictures as they lie in a run folder: PNGs that say in their text chunk `sheet` what is where."""
+"""Picture sheets in a run folder: PNGs whose text chunk `sheet` describes their layout."""
 
 import io
 import json
@@ -18,9 +18,10 @@ LARGEST = 2**26  # bytes of a PNG
 
 @dataclass(frozen=True)
 class ReadSheet:
-    """A sheet: what is written on it, and its images, `lengths` of them in each row.
+    """A sheet: its text, and its images, `lengths` of them in each row.
 
-    `rows`, `columns` and `notes` may be empty; `about` says what made it (benchmark, system, setting, steps).
+    `rows`, `columns` and `notes` may be empty; `about` says what made it (benchmark, system,
+    setting, steps).
     """
 
     title: str
@@ -34,7 +35,7 @@ class ReadSheet:
     picture: Image.Image
 
     def cell(self, row: int, column: int) -> Image.Image:
-        """One image at its own size, not enlarged."""
+        """One image at its original size, not enlarged."""
         place, scale = self.cells, self.cells["scale"]
         left = place["left"] + column * place["step_x"]
         top = place["top"] + row * place["step_y"]
@@ -47,7 +48,7 @@ class ReadSheet:
 
 
 def read_sheet(path: Path) -> ReadSheet:
-    """Read a sheet. Raises UserError naming the file if it is none, or damaged."""
+    """Read a sheet. Raises UserError naming the file if it is not a sheet, or damaged."""
     try:
         with Image.open(io.BytesIO(read_file(path, LARGEST)), formats=["PNG"]) as file:
             picture = file.convert("RGB")  # reads the file to its end, text chunks included
@@ -60,7 +61,9 @@ def read_sheet(path: Path) -> ReadSheet:
 
 
 def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:
-    """Raises ValueError, KeyError or TypeError if what is told does not fit the picture."""
+    """Make a sheet from a picture and its description. Raises ValueError, KeyError or TypeError if
+    the two do not match.
+    """
     cells = {name: int(value) for name, value in told["cells"].items()}
     lengths = tuple(int(n) for n in told["lengths"])
     right = cells["left"] + (max(lengths) - 1) * cells["step_x"] + cells["width"] * cells["scale"]

@@ -1,4 +1,4 @@
-"""What a table shows: plain data, which a benchmark brings and a run folder keeps."""
+"""Specification of a table: plain data, which a benchmark defines and a run folder keeps."""
 
 import re
 from dataclasses import dataclass
@@ -10,15 +10,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table: which records, and which of their fields name its rows and columns.
+    """One table: its records, and which of their fields name its rows and columns.
 
-    `source` is the records' `table` (default: `name`); `settings` are the only settings shown (none given: all) but
-    `without_settings`; with `largest_steps`, each system is shown at its largest T. `metrics` orders the metrics (others
-    follow), `panels` makes a block of each, `setting_header` says what their setting is. The overview repeats the
-    metrics of `headline` whose setting begins with one of `headline_settings`. A metric's name stands for what
-    stands in for it too. Tables come by `order`, those of one order as their benchmarks do.
+    `source` is the records' `table` (default: `name`); `settings` are the only settings shown (none
+    given: all) except `without_settings`; with `largest_steps`, each system is shown at its largest
+    T. `metrics` orders the metrics (others follow), `panels` makes a block of each,
+    `setting_header` is the heading of their settings. The overview repeats the metrics of
+    `headline` whose setting begins with one of `headline_settings`. A metric's name also selects
+    its stand-ins. Tables are sorted by `order`; those with the same order follow the order of their
+    benchmarks.
 
-    Raises ValueError if no table can be made of it.
+    Raises ValueError if no table can be made from it.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""How sure a number is, kept so that two numbers can be compared on what they share.
+"""The uncertainty of a number, kept so that two numbers can be compared on the units that they
+share.
 
-A number is estimated from units that were drawn independently: images, persons, pairs, blocks of samples,
-seeds. The influence of a unit is how far it alone moved the number, scaled so that
+A number is estimated from units that were drawn independently: images, persons, pairs, blocks of
+samples, seeds. The influence of a unit is how far it alone moved the number, scaled so that
 
     variance of the number = sum over units of influence^2
 
@@ -9,9 +10,9 @@ for a mean, an AUROC (DeLong) and a jackknife alike. Two runs on the same units 
 
     variance of the difference = sum over units of (influence_new - influence_base)^2
 
-which is the paired comparison: what both share cancels. Numbers of different units are independent, and
-their variances add. Sources of error that are independent of each other (samples, reference images) are
-kept apart, each with units of its own.
+which is the paired comparison: what both share cancels. Numbers of different units are independent,
+and their variances add. Sources of error that are independent of each other (samples, reference
+images) are kept apart, each with units of its own.
 """
 
 import hashlib
@@ -38,8 +39,8 @@ Floats = NDArray[np.floating]
 class Influence:
     """The influence of each of k independent units on a number, `values` [k].
 
-    `units` says which units these are: equal only if they are the same ones in the same order. `df` is
-    the degrees of freedom of the variance, k - 1 unless said otherwise.
+    `units` identifies the units: equal only if they are the same ones in the same order. `df` is
+    the degrees of freedom of the variance, k - 1 by default.
     """
 
     units: str
@@ -87,8 +88,9 @@ def of_influences(values: ArrayLike, units: str) -> Uncertainty:
 def by_group(influence: ArrayLike, groups: ArrayLike, units: str) -> Uncertainty:
     """Influences [n] of images summed over the groups [n] that they belong to, in ascending order.
 
-    The pictures of one person are not independent, persons are. The small-sample factor becomes that of the
-    groups, so that groups of one image change nothing (Liang and Zeger, 1986; for AUROC, Obuchowski, 1997).
+    The pictures of one person are not independent, but persons are. The small-sample factor becomes
+    that of the groups, so that groups of one image change nothing (Liang and Zeger, 1986; for
+    AUROC, Obuchowski, 1997).
     """
     x = np.asarray(influence, dtype=np.float64)
     names, member = np.unique(np.asarray(groups), return_inverse=True)
@@ -100,7 +102,7 @@ def by_group(influence: ArrayLike, groups: ArrayLike, units: str) -> Uncertainty
 
 
 def units_of(kind: str, *what: object) -> str:
-    """A short name for units: equal for equal `what`."""
+    """A short identifier of units: equal for equal `what`."""
     parts = [part.tolist() if isinstance(part, np.ndarray) else part for part in what]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     return f"{kind}:{digest.hexdigest()[:16]}"
@@ -112,7 +114,7 @@ def units_of(kind: str, *what: object) -> str:
 
 @dataclass(frozen=True)
 class Error:
-    """A standard error and the degrees of freedom that it has (infinite where they are not known)."""
+    """A standard error and its degrees of freedom (infinite if unknown)."""
 
     stderr: float
     df: float
@@ -123,7 +125,9 @@ class Error:
 
 
 def t_quantile(p: float, df: float) -> float:
-    """The p-quantile of Student's t; SciPy's distribution objects give the same, a hundred times slower."""
+    """The p-quantile of Student's t; SciPy's distribution objects give the same, a hundred times
+    slower.
+    """
     return float(special.ndtri(p) if math.isinf(df) else special.stdtrit(df, p))
 
 
@@ -143,7 +147,9 @@ def error(uncertainty: Uncertainty) -> Error | None:
 
 
 def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
-    """The standard error of new - base, paired over the units that both have; None where one is unknown."""
+    """The standard error of new - base, paired over the units that both have; None where one is
+    unknown.
+    """
     if not base or not new:
         return None
     theirs = {part.units: part for part in base}
@@ -165,7 +171,9 @@ def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
 
 @dataclass(frozen=True)
 class WithoutOne:
-    """A difference without its most influential unit: the place of that among the `units`, and what is left."""
+    """A difference without its most influential unit: the position of that among the `units`, and
+    what remains.
+    """
 
     place: int
     units: str
@@ -174,20 +182,23 @@ class WithoutOne:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is beyond chance, two-sided at the 5 % level."""
+        """Whether the difference is beyond chance, two-sided at the 5 % level."""
         return abs(self.difference) > self.error.quantile(0.975)
 
 
 def carried_by_one(difference: float, base: Uncertainty, new: Uncertainty) -> WithoutOne | None:
-    """What is left of a paired difference, new - base, where one unit alone carries it; None where none does.
+    """What remains of a paired difference, new - base, that depends on one unit alone; None if it
+    does not.
 
-    One does if the difference without it is another by more than half, or no longer beyond chance at the 5 % level, and
-    chance is no better reason: the difference is beyond it with the unit or without, or the unit makes more than half of
-    the variance. With d_i the differences of k units, u_i = (d_i - d) / sqrt(k (k - 1)) their influences and V = sum u_i^2,
+    It does if removing the unit changes the difference by more than half, or takes it below the 5 %
+    level, and chance does not explain it: the difference is significant with the unit or without,
+    or the unit makes more than half of the variance. With d_i the differences of k units, u_i =
+    (d_i - d) / sqrt(k (k - 1)) their influences and V = sum u_i^2,
 
         d without i = d - u_i sqrt(k / (k - 1)),      V without i = k / (k - 2) (V - u_i^2 k / (k - 1)),
 
-    exact for means of as many images a unit, to first order else. Blocks and seeds are no units that a person could look at.
+    exact for means of equally many images per unit, otherwise to first order. Blocks and seeds are
+    not considered: a user cannot look at them.
     """
     if len(base) != 1 or not paired(base, new) or base[0].units.startswith(NO_SINGLE):
         return None
@@ -212,12 +223,12 @@ def paired(base: Uncertainty, new: Uncertainty) -> bool:
 
 
 def _sum_of_squares(values: Floats) -> float:
-    """In float64, which influences kept in float32 cannot overflow."""
+    """The sum of squares in float64, in which influences stored as float32 cannot overflow."""
     return float(np.square(values, dtype=np.float64).sum())
 
 
 def combined(parts: Sequence[tuple[float, float]]) -> Error:
-    """Independent (variance, degrees of freedom) together."""
+    """The sum of independent (variance, degrees of freedom)."""
     total = sum(variance for variance, _ in parts)
     if total == 0:
         return Error(0.0, math.inf)
@@ -243,7 +254,9 @@ def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) ->
 
 
 def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
-    """Read what `write_uncertainties` wrote. Raises UserError, naming the file if it is something else."""
+    """Read the output of `write_uncertainties`. Raises UserError naming the file if it is something
+    else.
+    """
     content = read_file(path, LARGEST_FILE)
     found: dict[str, Uncertainty] = {}
     try:
@@ -266,7 +279,7 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
 
 
 def _arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an npz file that may be anybody's, by name: it says how much it unpacks to, and no more is unpacked."""
+    """The arrays of an untrusted npz file, by name; no more is unpacked than the size that it declares."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         total = sum(member.file_size for member in archive.infolist())
     if total > LARGEST_FILE:
@@ -276,7 +289,7 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
-    """(key, units) of each array, in their order."""
+    """The (key, units) of each array, in order."""
     index = json.loads(str(arrays["index"]))
     if not isinstance(index, list):
         raise ValueError("its index is no list")

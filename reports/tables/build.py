@@ -1,10 +1,10 @@
-"""Tables, made from records and what is said of them.
+"""Tables, made from records and the specifications of tables.
 
     write_tables(records, out, title="...", context={...}, specs=specs)     as a run writes them
-    tables_of(run)                                                          of a run folder, from nothing else
+    tables_of(run)                                                          from a run folder alone
 
-Each benchmark brings the specs of its tables. Records of a table without one get a plain table; `overview` has
-the headlines of all.
+Each benchmark brings the specs of its tables. Records of a table without one get a plain table;
+`overview` has the headlines of all.
 """
 
 import re
@@ -52,10 +52,11 @@ def write_tables(
     context: Mapping[str, str],
     specs: Iterable[TableSpec] = (),
 ) -> None:
-    """Write `overview` and each table that `records` hold to `out`, as NAME.md and NAME.csv.
+    """Write `overview` and each table of `records` to `out`, as NAME.md and NAME.csv.
 
     Every Markdown file has `title` at its head and `context` (run, profile, ...) at its foot. The
-    CSV files hold the same records with plain numbers. Raises ValueError if two records claim one cell.
+    CSV files hold the same records with plain numbers. Raises ValueError if two records claim one
+    cell.
     """
     out.mkdir(parents=True, exist_ok=True)
     for table in build_tables(records, specs):
@@ -70,7 +71,9 @@ def write_table(table: Table, out: Path, title: str, context: Mapping[str, str])
 
 
 def tables_of(run: Run) -> list[Table]:
-    """The tables of a run, made from its numbers and what it says of tables and metrics. Raises UserError."""
+    """The tables of a run, made from its numbers and its definitions of tables and metrics. Raises
+    UserError.
+    """
     return all_tables(run.rows, run.times, run.specs, METRICS | run.metrics, run.folder)
 
 
@@ -81,7 +84,9 @@ def all_tables(
     known: Metrics,
     where: object,
 ) -> list[Table]:
-    """The overview, the tables of `records`, and those of `times`. Raises UserError, naming `where`, if there are none."""
+    """The overview, the tables of `records`, and those of `times`. Raises UserError, naming
+    `where`, if there are none.
+    """
     try:
         overview, *tables = build_tables(records, specs, known)
         return [overview, *tables, *build_tables(times, specs, known)[1:]]
@@ -92,9 +97,11 @@ def all_tables(
 def build_tables(
     records: Sequence[Record], specs: Iterable[TableSpec] = (), known: Metrics = METRICS
 ) -> list[Table]:
-    """The overview, then each table that `records` hold, ready for any renderer: by `specs`, plain without one.
+    """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
+    one.
 
-    `known` says what the metrics mean. Raises ValueError if two records claim one cell, or two tables one name.
+    `known` defines the metrics. Raises ValueError if two records claim one cell, or two tables one
+    name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
@@ -147,7 +154,7 @@ def _printed(panel: Panel, known: Metrics) -> "pd.DataFrame":
 
 
 def safe_cell(value: object) -> object:
-    """A spreadsheet runs text that begins like a formula; an apostrophe keeps it text.
+    """Prefix text that a spreadsheet would run as a formula with an apostrophe.
 
     A carriage return alone would end the row: the CSV writer quotes line feeds only.
     """
@@ -199,26 +206,26 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) 
 
 
 def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
-    """What the overview repeats of a table."""
+    """The records of a table that the overview repeats."""
     metrics = with_stand_ins(spec.headline, known)
     return [record for record in at_largest_steps(chosen) if _is_headline(spec, record, metrics)]
 
 
 def _is_headline(spec: TableSpec, record: Record, headline: Sequence[str]) -> bool:
-    """A row without a metric or a setting could not run at all, which is news."""
+    """Whether a record is a headline; one without a metric or a setting could not run at all, and is."""
     metric = bool(headline) and record.metric in ("", *headline)
     return metric and (not record.setting or record.setting.startswith(spec.headline_settings))
 
 
 def _difference(record: Record) -> float | None:
-    """Ours minus the published value, where the two may be compared."""
+    """Ours minus the published value, if the two may be compared."""
     if record.not_comparable or record.value is None or record.published is None:
         return None
     return record.value - record.published
 
 
 def _detectable(record: Record) -> float | None:
-    """Of one run: what several show together depends on what they share."""
+    """The detectable change of one run; that of several would depend on what they share."""
     return None if is_pooled(record) else detectable_change(record.stderr)
 
 

@@ -1,4 +1,6 @@
-"""How far systems and runs are apart, with the error of the difference: paired over the images that both share."""
+"""Differences between systems and between runs, with their errors: paired over the images that both
+share.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,7 +30,7 @@ Uncertainties = Mapping[str, Mapping[str, Uncertainty]]
 
 @dataclass(frozen=True)
 class Difference:
-    """B - A of two numbers; `how` their errors were taken together."""
+    """B - A of two numbers; `how` says whether their errors are paired."""
 
     a: Shown
     b: Shown
@@ -38,7 +40,7 @@ class Difference:
 
 
 def table_of_differences(merged: Merged) -> Table | None:
-    """The table, or None where nothing stands beside anything. Means of several runs are left out."""
+    """The table, or None if there is nothing to compare. Means of several runs are left out."""
     known = METRICS | merged.metrics
     found = list(_differences(merged, known))
     if not found:
@@ -60,7 +62,7 @@ def _differences(merged: Merged, known: Metrics) -> Iterator[Difference]:
 
 
 def _pairs(rivals: list[Shown]) -> Iterator[tuple[Shown, Shown]]:
-    """Each with the same number of an earlier run; where there is none, with the first of all."""
+    """Each number with the same one of an earlier run; if there is none, with the first of all."""
     first: dict[str, Shown] = {}
     for rival in rivals:
         twin = first.setdefault(rival.origin, rival)
@@ -94,13 +96,13 @@ def _row(d: Difference, known: Metrics) -> tuple[Label, ...]:
 
 
 def _to(error: float, number: float) -> str:
-    """`number` down to the second digit of `error`, as all numbers of a row."""
+    """`number` rounded to the second digit of `error`, like all numbers of a row."""
     last = 1 - math.floor(math.log10(error))
     return f"{number:,.{max(0, last)}f}" if last <= MOST_DECIMALS else to_error(number, error)
 
 
 def _names(d: Difference) -> tuple[str, str]:
-    """What A and B are; what both have in common is said once."""
+    """The names of A and B; what both have in common is said once."""
     a, b = _name(d.a), _name(d.b)
     return (a, b) if a != b else (f"{a} ({d.a.run})", f"{b} ({d.b.run})")
 
@@ -114,7 +116,7 @@ def _sign(value: float) -> str:
 
 
 def _record(d: Difference) -> Record:
-    """The difference as a row of the CSV file: B's, with what it is a difference to in its note."""
+    """The difference as a row of the CSV file: B's, with A in its note."""
     low, high = ((d.value + d.error.quantile(p) if d.error else None) for p in (0.025, 0.975))
     numbers = [r.n for r in (d.a, d.b) if r.n is not None]
     return replace(

@@ -1,4 +1,6 @@
-"""What stands where in a LaTeX table: columns and rows in parts that a page is wide enough for, parts in floats that it holds."""
+"""Layout of a LaTeX table: columns and rows in parts that fit the page's width, parts in floats
+that fit its height.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ NOTE_WIDTH = 150  # characters of \scriptsize in a line
 
 @dataclass(frozen=True)
 class Part:
-    """Some columns and rows of a panel, which stand as one tabular."""
+    """Some columns and rows of a panel, set as one tabular."""
 
     heading: str
     headers: tuple[str, ...]
@@ -45,7 +47,7 @@ def _parts(table: Table) -> Iterator[Part]:
 
 
 def _fitting(part: Part, known: Metrics) -> Iterator[Part]:
-    """A part, or its rows in halves, until a page holds each with its notes."""
+    """A part, or its rows divided in halves until each fits a page with its notes."""
     half = ceil(len(part.rows) / 2)
     if _height([part], known) <= LONGEST or half < FEWEST:
         yield part
@@ -55,12 +57,14 @@ def _fitting(part: Part, known: Metrics) -> Iterator[Part]:
 
 
 def _says_something(row: Sequence[Cell]) -> bool:
-    """Where columns are divided, a row may have no number among some of them: it stands with the others."""
+    """Whether a row has a number in these columns; if columns are divided, it may only have some in
+    others.
+    """
     return any(not isinstance(cell, Label) and cell.record is not None for cell in row)
 
 
 def _blocks(panel: Panel, known: Metrics) -> list[list[int]]:
-    """The columns of `panel` in blocks that a page is wide enough for, of about one width."""
+    """The columns of `panel` in blocks of similar width that fit a page."""
     width = [_width(panel, i, known) for i in range(len(panel.headers))]
     blocks = _divided(panel, width, WIDEST)
     for narrower in range(WIDEST - 4, 0, -4):
@@ -72,7 +76,8 @@ def _blocks(panel: Panel, known: Metrics) -> list[list[int]]:
 
 
 def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]:
-    """The columns, of `width`, in blocks of at most `widest` characters, each after the names of the rows.
+    """The columns, of `width`, in blocks of at most `widest` characters, each after the names of
+    the rows.
 
     A published value stays beside the measured one.
     """
@@ -87,7 +92,7 @@ def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]
 
 
 def _labels(panel: Panel) -> int:
-    """How many of the first columns only name or describe."""
+    """The number of leading columns that only name or describe."""
     flags = [
         all(isinstance(row[i], Label) for row in panel.rows) for i in range(len(panel.headers))
     ]
@@ -106,7 +111,7 @@ def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
 
 
 def _identifying(panel: Panel) -> int:
-    """How many of the first columns tell the rows apart."""
+    """The number of leading columns that identify a row."""
     labels = _labels(panel)
     for count in range(1, labels):
         if len({row[:count] for row in panel.rows}) == len(panel.rows):
@@ -120,13 +125,13 @@ def _width(panel: Panel, column: int, known: Metrics) -> int:
 
 
 def heading_lines(header: str, content: int) -> list[str]:
-    """A heading in lines hardly longer than what stands below it; an arrow stays with its word."""
+    """A heading in lines not much longer than the cells below it; an arrow stays with its word."""
     header = header.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
     return wrap(header, max(content, NARROWEST), break_long_words=False) or [""]
 
 
 def floats_of(table: Table) -> Iterator[list[Part]]:
-    """The parts of a table, as many in a float as a page holds with their notes."""
+    """The parts of a table in floats, as many in each as fit a page with their notes."""
     held: list[Part] = []
     known = table.known
     for part in _parts(table):
@@ -152,5 +157,5 @@ def note_of(cell: Cell, known: Metrics) -> str:
 
 
 def plain(cell: Cell, known: Metrics) -> str:
-    """A cell as text about as long as it is set, with its mark."""
+    """A cell as text of about its printed length, with its mark."""
     return cell_text(cell, known) + ("a" if note_of(cell, known) else "")

@@ -43,7 +43,8 @@ def escape(text: str) -> str:
 
 
 def number(text: str) -> str:
-    """A number that `reports.tables.numbers` wrote, with a minus for a hyphen and 10 to a power for `e`; else plain text.
+    """A number that `reports.tables.numbers` wrote, with a minus for a hyphen and 10 to a power for
+    `e`; else plain text.
 
     Two numbers with ± or `to` between them are numbers too.
     """

@@ -1,7 +1,7 @@
 """From records to the rows and columns of a table, before any output format.
 
 A `TableSpec` says which record fields name a row and which a column; `build` pivots records by it.
-Cells keep the records themselves, so a renderer decides only how a number looks.
+Cells keep the records themselves, so a renderer only decides how a number is formatted.
 """
 
 import math
@@ -58,8 +58,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be rendered; `records` are all that it shows, in reading order, and `known` what their metrics
-    mean. `absent` are of systems that would be a column without a number: why nothing of them was measured."""
+    """A table ready to be rendered; `records` are all that it shows, in reading order, and `known`
+    defines their metrics.
+
+    `absent` are records of systems whose column would have no number: why nothing was measured.
+    """
 
     name: str
     title: str
@@ -90,7 +93,7 @@ def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
 
 
 def at_largest_steps(records: Sequence[Record]) -> list[Record]:
-    """Each system at its largest T; one without T (a latent size) takes its system's."""
+    """Each system at its largest T; one without T (a latent size) uses its system's."""
     kept = []
     series = _group(records, ("system", "setting", "dataset", "split"))
     largest = {
@@ -124,7 +127,7 @@ def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -
 def _without_empty_columns(
     spec: TableSpec, chosen: Sequence[Record]
 ) -> tuple[list[Record], list[Record]]:
-    """The records to be laid out, and those of systems whose columns would hold no number."""
+    """The records to lay out, and those of systems whose columns would have no number."""
     if "system" not in spec.columns:
         return list(chosen), []
     measured = {r.system for r in chosen if r.value is not None}
@@ -133,13 +136,13 @@ def _without_empty_columns(
 
 
 def _by_system(spec: TableSpec) -> TableSpec:
-    """`spec` where nothing was measured at all: a row a system, with its reason."""
+    """`spec` if nothing was measured at all: one row per system, with its reason."""
     rows = (field for field in spec.rows if field != "metric")
     return replace(spec, rows=("system", *rows), columns=("metric",), panels=False)
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
-    """Those of `fields` that say something of at least one record."""
+    """Those of `fields` that are set in at least one record."""
     return [field for field in fields if any(field_text(r, field) for r in records)]
 
 
@@ -150,7 +153,7 @@ def field_text(record: Record, field: str) -> str:
 
 
 def reference_header(records: Sequence[Record], known: Metrics = METRICS) -> str:
-    """`published`, with the paper's metric where all of `records` stand in for that one."""
+    """`published`, with the paper's metric if all of `records` are stand-ins for it."""
     pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
     theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
     return "published" if theirs == ours else f"published {metric_label(theirs, known)}"
@@ -188,7 +191,9 @@ def _panel(
 
 
 def _labels(record: Record, fields: Sequence[str]) -> list[str]:
-    """What names a row; what has no T, as real images, says so where nothing else names it."""
+    """The labels of a row; a record without T, such as real images, says so if no other label
+    identifies it.
+    """
     texts = [field_text(record, field) for field in fields]
     if fields and not any(texts):
         texts[0] = _part(record, fields[0])
@@ -221,7 +226,9 @@ def _part(record: Record, field: str) -> str:
 
 
 def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
-    """The spec's, data set and split where there are several, and what else keeps cells apart."""
+    """The fields of the spec, data set and split if there are several, and whatever else is needed
+    to keep cells distinct.
+    """
     several = [f for f in ("dataset", "split") if len({getattr(r, f) for r in records} - {""}) > 1]
     rows = (*several, *spec.rows)
     for field in DISTINGUISHING:
@@ -243,7 +250,7 @@ def contests(
 def _contests(
     records: Sequence[Record], fields: Sequence[str], known: Metrics
 ) -> list[list[Record]]:
-    """Records alike in metric, data and `fields`, but for the system, that may be compared."""
+    """Records that agree in metric, data and `fields`, differ in the system, and may be compared."""
     same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
     found: dict[Key, list[Record]] = {}
     for record in filter(_competes, records):
@@ -253,7 +260,7 @@ def _contests(
 
 
 def _best(records: Sequence[Record], fields: Sequence[str], known: Metrics) -> frozenset[Record]:
-    """The best of each contest that has more than one."""
+    """The best of each contest that has more than one record."""
     several = (rivals for rivals in _contests(records, fields, known) if len(rivals) > 1)
     return frozenset(r for rivals in several for r in _winners(rivals))
 
@@ -270,7 +277,7 @@ def _winners(rivals: Sequence[Record]) -> list[Record]:
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
-    """What could not run, and so names no metric or T, stands in every column that others fill."""
+    """Records that could not run, and so have no metric or T, copied to every column that others fill."""
     cell = ("system", "dataset", "split", "setting", "steps", "solver", "calls", "metric")
     spread = list(records)
     for field in fields:
@@ -296,7 +303,7 @@ def _sort(records: Sequence[Record], fields: Sequence[str], metrics: Sequence[st
 
 
 def _ranks(values: Sequence[Any], field: str, metrics: Sequence[str]) -> dict[Any, int]:
-    """T by size, metrics as they are listed, everything else in order of appearance."""
+    """The order of values: T by size, metrics as listed, everything else by appearance."""
     distinct = list(dict.fromkeys(values))
     if field in ("steps", "calls"):
         distinct.sort(key=lambda count: -1 if count is None else count)

@@ -24,7 +24,9 @@ AGAIN = 2  # times that it runs, until the page knows its labels
 
 
 def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
-    """Write everything into `folder` and return the number of tables. Raises UserError where no table can be made."""
+    """Write all files into `folder` and return the number of tables. Raises UserError if no table
+    can be made.
+    """
     where = ", ".join(str(source.folder) for source in merged.sources)
     known = METRICS | merged.metrics
     tables = all_tables(merged.records, merged.times, merged.specs, known, where)
@@ -46,7 +48,7 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
 
 
 def heading(merged: Merged) -> tuple[str, dict[str, str]]:
-    """What stands above the tables, and the facts below them."""
+    """The text above the tables, and the facts below them."""
     datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
     profiles = _each(merged, _profile)
     found = {
@@ -60,7 +62,7 @@ def heading(merged: Merged) -> tuple[str, dict[str, str]]:
 
 
 def _profile(run: Run) -> str:
-    """The profile's name and how it was changed; empty where run.json does not say."""
+    """The profile's name and its changes; empty if run.json does not say."""
     profile = part_of(run.settings, "profile")
     limit, changed = profile.get("limit"), profile.get("changed")
     parts = [str(profile.get("name", ""))]
@@ -70,7 +72,7 @@ def _profile(run: Run) -> str:
 
 
 def _each(merged: Merged, what: Callable[[Run], str]) -> str:
-    """What is the same for all runs, or what it is for each: `A: 0, 1; B: 0`."""
+    """A value that all runs share, or the value of each: `A: 0, 1; B: 0`."""
     texts = [list(dict.fromkeys(map(what, thing.sources))) for thing in merged.things]
     if all(text == texts[0] for text in texts):
         return ", ".join(texts[0])
@@ -81,7 +83,9 @@ def _each(merged: Merged, what: Callable[[Run], str]) -> str:
 def write_latex(
     folder: Path, tables: Sequence[Table], title: str, context: Mapping[str, str]
 ) -> None:
-    """One file a table, and the document of all. The overview is none: it repeats what other tables say."""
+    """Write one file per table, and the document of all. The overview is left out: it repeats other
+    tables.
+    """
     folder.mkdir()
     names = []
     for table in tables:
@@ -95,7 +99,7 @@ def write_latex(
 
 
 def compile_latex(folder: Path) -> None:
-    """Make tables.pdf of tables.tex. Raises UserError without pdflatex, and if it fails."""
+    """Compile tables.tex to tables.pdf. Raises UserError without pdflatex, or if it fails."""
     program = shutil.which("pdflatex")
     if program is None:
         raise UserError(
@@ -118,6 +122,6 @@ def compile_latex(folder: Path) -> None:
 
 
 def _reason(log: bytes) -> str:
-    """The first error of a log, which LaTeX marks by an exclamation mark."""
+    """The first error in a log, which LaTeX marks with an exclamation mark."""
     lines = log.decode(errors="replace").splitlines()
     return next((line for line in lines if line.startswith("!")), "see its log")

@@ -76,7 +76,7 @@ def _grid(panel: Panel, notes: dict[str, int], known: Metrics) -> str:
 
 
 def is_name(panel: Panel, column: int) -> bool:
-    """Whether a column holds names, which stand at its left."""
+    """Whether a column holds names, which are left-aligned."""
     cells = [row[column] for row in panel.rows]
     return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
 
@@ -103,7 +103,7 @@ def _reference(record: Record, notes: dict[str, int], known: Metrics) -> str:
 
 
 def legend(table: Table) -> str:
-    """What bold type, ±, differences and parentheses mean, of those that `table` has, and what it could not have."""
+    """The meaning of bold type, ±, differences and parentheses, as far as `table` has them."""
     records = table.records
     parts = []
     if table.best:
@@ -132,7 +132,7 @@ def legend(table: Table) -> str:
 
 
 def _reason(record: Record) -> str:
-    """Why there is no number of a system, with its name."""
+    """Why a system has no number, with its name."""
     note = value_note(record)
     return note if note.startswith(record.system) else f"{record.system}: {note}"
 

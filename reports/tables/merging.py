@@ -1,12 +1,12 @@
-"""Several runs in one table: whose numbers they are, which of them are seeds of one thing, and which compare.
+"""Several runs in one table: labels of systems, repeated seeds, and which numbers are comparable.
 
     merge([read_run(a), read_run(b)])
 
-- Runs whose settings differ in nothing but the seed, and runs that were given one name, are one thing: their numbers become
+- Runs whose settings differ in nothing but the seed, and runs with the same given name, are one thing: their numbers become
   means with the spread between runs.
-- A system that two things have keeps its name where its numbers are the same in both, and stands once; otherwise each is
-  followed by the name of its run.
-- A number that was measured otherwise than those of the first run beside it says so in a note, and competes with none of them.
+- A system that two things have keeps its name if its numbers are the same in both, and is shown once; otherwise the name
+  of the run follows that of the system.
+- A number that was measured differently from those of the first run beside it has a note, and is ranked with none of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,9 @@ from reports.tables.run_record import Shown
 
 @dataclass(frozen=True)
 class Merged:
-    """The numbers of several runs for one set of tables; `remarks` say what a reader has to know of the runs."""
+    """The numbers of several runs for one set of tables; `remarks` are notes on the runs for the
+    reader.
+    """
 
     things: tuple[Thing, ...]
     records: tuple[Record, ...]
@@ -38,7 +40,7 @@ class Merged:
 
     @property
     def shown(self) -> list[Shown]:
-        """The records, with the run that each is of."""
+        """The records, each with its run."""
         return [
             r if isinstance(r, Shown) else shown(r, run=self.things[0].name) for r in self.records
         ]
@@ -49,7 +51,9 @@ class Merged:
 
 
 def merge(sources: Sequence[Run]) -> Merged:
-    """Put runs side by side. Raises UserError where one was given twice, or where runs of one name were not measured alike."""
+    """Put runs side by side. Raises UserError if one was given twice, or if runs of one name were
+    not measured alike.
+    """
     _check_distinct(sources)
     things, metrics = things_of(sources), _metrics(sources)
     if len(sources) == 1:
@@ -73,7 +77,7 @@ def _check_distinct(sources: Sequence[Run]) -> None:
 
 
 def _metrics(sources: Sequence[Run]) -> dict[str, Metric]:
-    """What the metrics that runs bring mean. Raises UserError if two mean different things by one name."""
+    """The metrics of plug-ins in all runs. Raises UserError if two define one name differently."""
     found: dict[str, Metric] = {}
     for source in sources:
         for name, metric in source.metrics.items():
@@ -85,7 +89,7 @@ def _metrics(sources: Sequence[Run]) -> dict[str, Metric]:
 
 
 def _remarks(things: Sequence[Thing]) -> Iterator[str]:
-    """What was set otherwise for another thing than for the first."""
+    """The settings of each other thing that differ from the first's."""
     first = things[0].sources[0].settings
     for thing in things[1:]:
         other = thing.sources[0].settings
@@ -103,7 +107,7 @@ def _remarks(things: Sequence[Thing]) -> Iterator[str]:
 def _side_by_side(
     things: Sequence[Thing], parts: Sequence[Sequence[Shown]], known: Metrics
 ) -> tuple[Shown, ...]:
-    """The records of all things, with names that tell them apart and notes on what was measured otherwise."""
+    """The records of all things, with distinct names and with notes on what was measured differently."""
     names, protocols = [t.name for t in things], [t.protocols for t in things]
     parts = list(noted(names, protocols, parts, known))
     told, seen = _told_apart(things, parts), set()
@@ -120,7 +124,7 @@ def _side_by_side(
 
 
 def _told_apart(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> set[str]:
-    """The systems that several things have, with other numbers."""
+    """The systems that several things have, with different numbers."""
     told: set[str] = set()
     first: dict[str, tuple[Thing, dict[Any, Any]]] = {}
     for thing, part in zip(things, parts, strict=True):
@@ -136,7 +140,9 @@ def _told_apart(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> se
 
 
 def _same_system(a: Thing, theirs: Mapping, b: Thing, ours: Mapping) -> bool:
-    """By its numbers; where the two have none in common, by the weights of their runs."""
+    """Whether two systems are the same, by their numbers; without common numbers, by the weights of
+    their runs.
+    """
     here, there = _measured(theirs), _measured(ours)
     if any(here[table] != there[table] for table in here.keys() & there.keys()):
         return False
@@ -149,7 +155,7 @@ def _same_system(a: Thing, theirs: Mapping, b: Thing, ours: Mapping) -> bool:
 
 
 def _measured(numbers: Mapping[tuple[str, str], tuple[object, ...]]) -> dict[str, bool]:
-    """Of each table, whether it has a number and not only reasons why there is none."""
+    """For each table, whether it has a number and not only reasons for missing ones."""
     found: dict[str, bool] = {}
     for (table, _), (value, *_) in numbers.items():
         found[table] = found.get(table, False) or value is not None

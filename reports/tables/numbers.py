@@ -1,6 +1,6 @@
-"""How numbers are written: digits by metric, errors, arrows. Plain text for every output format.
+"""Formatting of numbers: digits by metric, errors, arrows. Plain text for every output format.
 
-`known` is the table of metrics: ours, or with those that a run folder brings.
+`known` is the table of metrics: ours, or including those of plug-ins in a run folder.
 """
 
 import math
@@ -16,7 +16,7 @@ ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
 
 
 def metric_label(metric: str, known: Metrics = METRICS) -> str:
-    """The heading of `metric`: the field's spelling where there is one, else the name itself."""
+    """The heading of `metric`: its usual spelling if there is one, else the name itself."""
     if not metric:
         return "any metric"
     return (known[metric].label if metric in known else "") or metric
@@ -31,7 +31,7 @@ def heading(metric: str, records: Iterable[Record], known: Metrics = METRICS) ->
 
 
 def steps_text(record: Record) -> str:
-    """T, and what took the steps where that is not the paper's DDIM; empty where it does not apply."""
+    """T, and the solver if it is not the paper's DDIM; empty if T does not apply."""
     if record.steps is None:
         return ""
     by = "" if record.solver in ("", "ddim") else f" by {record.solver}"
@@ -39,21 +39,22 @@ def steps_text(record: Record) -> str:
 
 
 def value_text(record: Record, known: Metrics = METRICS) -> str:
-    """The value alone, `n/a` where there is none."""
+    """The value alone, `n/a` if there is none."""
     return MISSING if record.value is None else number_text(record.value, record.metric, known)
 
 
 def error_text(record: Record, known: Metrics = METRICS) -> str:
-    """` ± ` and the standard error; empty where there is none.
+    """` ± ` and the standard error; empty if there is none.
 
-    Of the mean of several runs ` ± ` and the standard deviation between them, and in brackets the standard error of one.
+    For the mean of several runs: ` ± ` and the standard deviation between them, then in brackets
+    the standard error of one.
     """
     error, within = error_texts(record, known)
     return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
 
 
 def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
-    """What stands behind ± and what in brackets, in the notation of the value."""
+    """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
         return "", ""
     errors = (record.spread, record.stderr) if is_pooled(record) else (record.stderr, None)
@@ -63,7 +64,7 @@ def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
 
 
 def published_text(record: Record, known: Metrics = METRICS) -> str:
-    """The published value with the decimals usual in the paper, more where it has more."""
+    """The published value with the paper's usual decimals, more if it has more."""
     if record.published is None:
         return ""
     digits = _published_digits(record, known)
@@ -71,7 +72,7 @@ def published_text(record: Record, known: Metrics = METRICS) -> str:
 
 
 def _published_digits(record: Record, known: Metrics) -> int | None:
-    """The decimals that the paper prints of this metric; None where this value has more."""
+    """The decimals that the paper prints for this metric; None if this value has more."""
     metric = known.get(record.published_metric or record.metric)
     digits = metric.digits_of_paper if metric else None
     if (
@@ -84,7 +85,9 @@ def _published_digits(record: Record, known: Metrics) -> int | None:
 
 
 def difference_text(record: Record, known: Metrics = METRICS) -> str:
-    """Ours minus the published value, with the paper's decimals; empty where they are two metrics or none is better."""
+    """Ours minus the published value, with the paper's decimals; empty if the metrics differ or
+    have no better direction.
+    """
     if record.published is None or record.value is None or record.direction not in ARROWS:
         return ""
     if record.published_metric not in ("", record.metric) or not math.isfinite(record.value):
@@ -94,19 +97,21 @@ def difference_text(record: Record, known: Metrics = METRICS) -> str:
 
 
 def reference_text(record: Record, known: Metrics = METRICS) -> str:
-    """The published value and the difference to it: `0.991, +0.005`, all in parentheses where it does not compare."""
+    """The published value and the difference to it: `0.991, +0.005`; in parentheses if it is not
+    comparable.
+    """
     parts = (published_text(record, known), difference_text(record, known))
     text = ", ".join(part for part in parts if part)
     return f"({text})" if text and record.not_comparable else text
 
 
 def value_note(record: Record) -> str:
-    """What a footnote says of a measured number; of one that is missing, why."""
+    """The footnote of a measured number; for a missing one, the reason."""
     return record.note or ("no reason recorded" if record.value is None else "")
 
 
 def reference_note(record: Record, known: Metrics = METRICS) -> str:
-    """Why a published number must not be compared; empty where it may be."""
+    """Why a published number must not be compared; empty if it may be."""
     if record.published is None or not record.not_comparable:
         return ""
     metric = record.published_metric or record.metric
@@ -115,12 +120,12 @@ def reference_note(record: Record, known: Metrics = METRICS) -> str:
 
 
 def footnote(notes: dict[str, int], text: str) -> int:
-    """The number of a note of a table: by order of first mention, of equal ones once."""
+    """The number of a note in a table: in the order of first mention; equal notes share one."""
     return notes.setdefault(text, len(notes) + 1)
 
 
 def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
-    """`number` with the decimals of `metric`, scientific where they would hold one digit or none.
+    """`number` with the decimals of `metric`, scientific if they would show one digit or none.
 
     A metric without digits of its own gets four significant ones, whole numbers all of theirs.
     """
@@ -136,7 +141,7 @@ def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
 
 
 def to_error(value: float, error: float) -> str:
-    """`value` down to the second digit of `error`, and two digits of its own at least."""
+    """`value` rounded to the second digit of `error`, with at least two significant digits."""
     if not math.isfinite(value) or not 0 < error < math.inf:
         return f"{value:.6g}"
     last = math.floor(math.log10(error)) - 1
@@ -156,9 +161,11 @@ def duration(seconds: float) -> str:
 
 
 def detectable_change(stderr: float | None) -> float | None:
-    """The difference of two systems that two independent runs show, at the 5 % level, in 4 of 5 cases.
+    """The difference of two systems that two independent runs detect, at the 5 % level, in 4 of 5
+    cases.
 
-    (1.96 + 0.84) sqrt(2) standard errors of one run; half of the differences of 1.96 sqrt(2) would stay unseen.
+    (1.96 + 0.84) sqrt(2) standard errors of one run; half of the differences of 1.96 sqrt(2) would
+    not be detected.
     """
     return None if stderr is None else (Z_95 + Z_80) * math.sqrt(2) * stderr
 

@@ -1,8 +1,9 @@
-"""A folder of files that is made whole or not at all, and made again; what others put there stays.
+"""An output folder that is written whole or not at all, and can be replaced; files of others in it
+stay.
 
     with made_whole(out) as folder:      files are written into `folder`, beside `out`, which becomes `out` at the end
 
-`made.json` in it has the SHA-256 of each file that was made: so it is known what may be replaced.
+Its `made.json` has the SHA-256 of each file that was made, which says what may be replaced.
 """
 
 import contextlib
@@ -25,9 +26,11 @@ NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file t
 
 @contextlib.contextmanager
 def made_whole(out: Path) -> Iterator[Path]:
-    """A folder to write into; where the block ends well its files are those of `out`, else `out` is what it was.
+    """A folder to write into; if the block succeeds, its files replace those of `out`, else `out`
+    is unchanged.
 
-    Raises UserError before the block if `out` is anybody else's, or a file of it was changed by hand.
+    Raises UserError before the block if `out` was not made by this function, or if a file of it was
+    changed by hand.
     """
     before = _made_before(out)
     parents = [path for path in out.absolute().parents if not path.exists()]
@@ -70,8 +73,10 @@ def _made_before(out: Path) -> dict[str, str]:
 def _put_in_place(
     stage: Path, out: Path, made: Mapping[str, str], before: Mapping[str, str]
 ) -> None:
-    """Where `out` has files of an earlier call, those are replaced one by one: a call that is killed between them leaves
-    a made.json that knows both."""
+    """Move the files to `out`. Those of an earlier call are replaced one by one.
+
+    A call that is killed between them leaves a made.json that knows both.
+    """
     if not before:
         os.rename(stage, out)  # in the place of an empty folder, too
         return

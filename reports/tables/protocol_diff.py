@@ -1,4 +1,4 @@
-"""Whether numbers of several runs were measured alike: by the protocols that they were measured by."""
+"""Whether numbers of several runs were measured alike, by their protocols."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,8 +33,9 @@ def noted(
     parts: Sequence[Sequence[Shown]],
     known: Metrics = METRICS,
 ) -> Iterator[list[Shown]]:
-    """The records of each thing by its name and protocols; those that were measured otherwise than the first thing's, with
-    a note and in a contest of their own."""
+    """The records of each thing, by its name and protocols; those measured differently from the
+    first thing's have a note and a contest of their own.
+    """
     indices = [_instruments(*pair, known) for pair in zip(protocols, parts, strict=True)]
     yield list(parts[0])
     for j in range(1, len(names)):
@@ -52,7 +53,7 @@ def noted(
 
 
 def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -> Instruments:
-    """How the numbers of a thing were measured, by what they stand beside."""
+    """The instruments of a thing's numbers, by what they are compared with."""
     found: Instruments = {}
     for record in part:
         if record.value is None:
@@ -66,14 +67,16 @@ def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -
 
 
 def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
-    """Of those in the same place; where there are none, of those of the same metric. A reference has no others."""
+    """The instruments in the same position; if there are none, those of the same metric. A
+    reference has no others.
+    """
     levels = LEVELS[:1] if record.reference else LEVELS
     places = (found.get(_place(record, level), []) for level in levels)
     return next((place for place in places if place), [])
 
 
 def _measured_by(record: Record, protocols: Protocols, known: Metrics) -> dict[str, str]:
-    """The instrument, and how many images it was given where numbers of unlike n do not compare."""
+    """The instrument, and the number of images if numbers of different n are not comparable."""
     n = comparable_n(record, known)
     return instrument(record, protocols) | ({} if n is None else {"n": str(n)})
 
@@ -85,7 +88,7 @@ def _place(record: Record, level: Sequence[str]) -> tuple[object, ...]:
 def instrument(
     record: Record, protocols: Protocols, without: Iterable[str] = OF_SYSTEM
 ) -> dict[str, str]:
-    """The fields of a record's protocol that must be equal where numbers are compared, as text."""
+    """The fields of a record's protocol that must be equal for a comparison, as text."""
     fields = protocols.get(record.protocol.split(", ")[0], {})
     return {k: v for k, v in _flat(fields) if k.split(".")[0] not in {*without, *FREE}}
 
@@ -99,7 +102,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _difference(ours: Mapping[str, str], beside: Iterable[Mapping[str, str]]) -> str:
-    """In which fields a number differs from the nearest one."""
+    """The fields in which a number differs from the nearest one."""
 
     def fields(theirs: Mapping[str, str]) -> list[str]:
         names = sorted(ours.keys() | theirs.keys())

@@ -1,4 +1,6 @@
-"""Which runs are one thing in a table, and the means of those that are: seeds, or trainings that were given one name."""
+"""Groups of runs that a table shows as one, and their means: several seeds, or trainings with one
+given name.
+"""
 
 import math
 import os
@@ -20,7 +22,7 @@ from reports.tables.run_record import Shown
 
 @dataclass(frozen=True)
 class Thing:
-    """What stands in a table under one name: a run, or several that are seeds of it. `name` is empty for a run alone."""
+    """A run, or several seeds of it, under one name in a table. `name` is empty for a run alone."""
 
     name: str
     sources: tuple[Run, ...]
@@ -55,7 +57,9 @@ def _one_thing(first: Run, other: Run) -> bool:
 
 
 def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A name for each group of runs: its label, else the shortest part of its first folder's path that no other has."""
+    """A name for each group of runs: its label, else the shortest part of its first folder's path
+    that is unique.
+    """
     parts = _parts_that_differ([_folder(group) for group in groups])
     names = [group[0].label or part for group, part in zip(groups, parts, strict=True)]
     for name in names:
@@ -65,7 +69,7 @@ def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _folder(group: Sequence[Run]) -> Path:
-    """The folder of a run; of several beside each other, what their names begin with."""
+    """The folder of a run; for several in one folder, the common start of their names."""
     paths = [Path(os.path.abspath(source.folder)) for source in group]
     letters = zip(*(path.name for path in paths), strict=False)
     same = "".join(c[0] for c in takewhile(lambda c: len(set(c)) == 1, letters)).rstrip("-_. ")
@@ -74,7 +78,9 @@ def _folder(group: Sequence[Run]) -> Path:
 
 
 def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
-    """Of paths that end alike (`a/run`, `b/run`) the part that tells them apart (`a`, `b`), or the shortest end that does."""
+    """The parts that differ in paths with a common end (`a`, `b` of `a/run`, `b/run`), or the
+    shortest distinct ends.
+    """
     parts = [path.relative_to(path.anchor).parts for path in paths]
     shortest = min(map(len, parts))
     for k in range(1, shortest + 1):
@@ -92,7 +98,7 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
 
 
 def pooled(thing: Thing, what: str) -> list[Shown]:
-    """The records of a thing, each once: as they are, or the means of its runs."""
+    """The records of a thing, each once: unchanged for one run, means for several."""
     by_run: list[list[Record]] = [list(getattr(source, what)) for source in thing.sources]
     if len(by_run) == 1:
         return [shown(record, run=thing.name) for record in by_run[0]]
@@ -115,7 +121,9 @@ def shown(record: Record, **more: Any) -> Shown:
 
 
 def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
-    """The mean of a number over runs; none of numbers that do not compare, being of unlike counts of images."""
+    """The mean of a number over runs; none if the numbers are not comparable because their counts
+    of images differ.
+    """
     measured = [r for r in group if r.value is not None]
     notes = [r.note for r in measured or group if r.note]
     counts = sorted({comparable_n(r, METRICS | thing.sources[0].metrics) or 0 for r in measured})
@@ -140,7 +148,9 @@ def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
 
 
 def _spread(values: Sequence[float], exact: bool) -> float | None:
-    """The standard deviation between runs; None of one run, and of a number that knows no chance (a size)."""
+    """The standard deviation between runs; None for one run, and for a number without randomness (a
+    size).
+    """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     return None if exact and len(set(values)) == 1 else stdev(values)
@@ -153,7 +163,9 @@ def _root_mean_square(errors: Iterable[float | None]) -> float | None:
 
 
 def _check_repeated(thing: Thing) -> None:
-    """The same settings and seed again give the same numbers, and a spread that says nothing."""
+    """Raise UserError for runs of equal settings and seed: their numbers are equal, and their
+    spread says nothing.
+    """
     for i, source in enumerate(thing.sources):
         for other in thing.sources[:i]:
             if source.settings and source.settings == other.settings:
@@ -164,7 +176,9 @@ def _check_repeated(thing: Thing) -> None:
 
 
 def _check_alike(thing: Thing, groups: Iterable[Sequence[Record]]) -> None:
-    """Runs that are averaged differ in nothing but what chance decides, and the model where a person says so."""
+    """Raise UserError unless averaged runs differ only in the seed, or in the model if the user
+    named them alike.
+    """
     for group in groups:
         first, *others = [r for r in group if r.value is not None] or [group[0]]
         ours = instrument(first, thing.protocols, without=("model",))

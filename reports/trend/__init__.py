@@ -1,1 +1,1 @@
-"""Headlines by commit: a file of JSON lines that only grows, and what is made of it."""
+"""Headlines by commit: an append-only file of JSON lines, and its outputs."""

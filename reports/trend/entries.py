@@ -1,7 +1,7 @@
-"""One line a run: its commit, date and version, and its headlines with their errors.
+"""One line per run: its commit, date and version, and its headlines with their errors.
 
-The file only grows. Whoever appends holds a lock on it, so that jobs which end at once lose nothing, and a line that
-is damaged is named and never skipped: what is not there cannot fall.
+The file is append-only. Appending locks it, so that jobs which end at once lose nothing. A damaged
+line is reported and never skipped: a missing number cannot fail.
 """
 
 import fcntl
@@ -34,19 +34,21 @@ COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 @dataclass(frozen=True)
 class Number(Record):
-    """A headline: what a trend needs of its record; `label` is its metric as it is printed."""
+    """A headline: the fields of its record that a trend needs; `label` is its metric as printed."""
 
     label: str = ""
 
     @property
     def series(self) -> tuple[object, ...]:
-        """What it measures, whenever."""
+        """What it measures, independent of the date."""
         return self.benchmark, self.system, self.metric, self.setting, self.steps, self.solver
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run. `id` is the same for the same numbers of the same commit; `date` is ISO 8601, with its zone."""
+    """A run. `id` is the same for the same numbers of the same commit; `date` is ISO 8601 with a
+    time zone.
+    """
 
     id: str
     commit: str
@@ -70,9 +72,10 @@ class Entry:
 
 
 def entry_of(folder: Path, commit: str = "") -> Entry:
-    """The line of a finished run; `commit` where what was measured is not this software's checkout.
+    """The entry of a finished run; `commit` is given if what was measured is not this software's
+    checkout.
 
-    Raises UserError naming the file that is not as it should be, or if the run is not complete.
+    Raises UserError naming the file that is invalid, or if the run is not complete.
     """
     run = read_run(folder)
     overview, notes = tables_of(run)[0], run.notes
@@ -110,7 +113,9 @@ def _number(r: Record, label: str) -> Number:
 
 
 def _id(entry: Entry) -> str:
-    """Without a commit nothing but its date tells a run from the next."""
+    """The id of a run. Without a commit its date is part of it, since nothing else distinguishes
+    two runs.
+    """
     parts = asdict(replace(entry, date="" if entry.commit else entry.date))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -133,7 +138,9 @@ def _date(notes: Mapping[str, Any], path: Path) -> str:
 
 
 def add(path: Path, entries: Sequence[Entry]) -> int:
-    """Append those of `entries` that `path` does not have, and return how many. Raises UserError naming a damaged line."""
+    """Append those of `entries` that `path` does not have, and return their number. Raises
+    UserError naming a damaged line.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o666), "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed

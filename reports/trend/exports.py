@@ -1,4 +1,6 @@
-"""Headlines for others: a badge by shields.io's endpoint schema, and the JSON of benchmark-action/github-action-benchmark."""
+"""Exports of headlines: a badge by shields.io's endpoint schema, and JSON for
+benchmark-action/github-action-benchmark.
+"""
 
 import json
 from typing import Any
@@ -13,7 +15,8 @@ LONGEST_BADGE = 100  # characters of its message
 
 
 def badge(entry: Entry, metric: str = "", system: str = "") -> str:
-    """One headline of a run as JSON: the first, or that of a metric and a system. Raises UserError if there is none.
+    """One headline of a run as JSON: the first, or that of a metric and a system. Raises UserError
+    if there is none.
 
     https://shields.io/badges/endpoint-badge
     """
@@ -35,9 +38,11 @@ def badge(entry: Entry, metric: str = "", system: str = "") -> str:
 
 
 def for_action(entry: Entry, direction: str) -> str:
-    """The headlines of which `direction` (higher or lower) is better, as a list of name, unit, value, range and extra.
+    """The headlines of which `direction` (higher or lower) is better, as a list of name, unit,
+    value, range and extra.
 
-    For `tool: customBiggerIsBetter` and `tool: customSmallerIsBetter`; what is neither is in none of them.
+    For `tool: customBiggerIsBetter` and `tool: customSmallerIsBetter`; metrics without a better
+    direction are in neither.
     """
     ours = [n for n in entry.numbers if n.direction == direction]
     return json.dumps([_entry_of(n, entry) for n in ours], indent=1) + "\n"
@@ -64,13 +69,13 @@ def _entry_of(number: Number, entry: Entry) -> dict[str, Any]:
 
 
 def title(number: Number) -> str:
-    """What was measured, in words that stay the same from run to run."""
+    """What was measured, in words that are the same in every run."""
     at = f"T = {number.steps}" if number.steps is not None else ""
     parts = (number.system, f"{number.label} of {number.benchmark}", number.setting, at)
     return ", ".join(part for part in parts if part)
 
 
 def value_of(number: Number) -> str:
-    """The value ± its standard error, in the digits of its metric."""
+    """The value ± its standard error, with the digits of its metric."""
     unit = f" {number.unit}" if number.unit else ""
     return f"{value_text(number)}{error_text(number)}{unit}"

@@ -1,6 +1,7 @@
-"""The page of a history: a plot of each headline by commit, with its intervals, and the numbers behind it.
+"""The page of a history: a plot of each headline by commit, with its intervals, and the numbers
+behind it.
 
-What lies along the plots is an `Axis`: `reports.trend.training` has another, of images seen.
+The horizontal axis is an `Axis`: `reports.trend.training` has another, of images seen.
 """
 
 import math
@@ -42,7 +43,9 @@ Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
 
 @dataclass(frozen=True)
 class Axis:
-    """What runs lie along: its `label`, what tables call their first two `columns` and write there, and its ticks."""
+    """The axis of runs: its `label`, the headings and contents of the first two `columns` of
+    tables, and its ticks.
+    """
 
     label: str
     columns: tuple[str, str]
@@ -52,7 +55,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Words:
-    """What a page says of itself; `caption` stands above the plots."""
+    """The texts of a page; `caption` is above the plots."""
 
     kind: str
     title: str
@@ -61,7 +64,9 @@ class Words:
 
 @dataclass(frozen=True)
 class Row:
-    """A run in a table: which it is, in two cells, and the values of each series (empty where it was not measured)."""
+    """A run in a table: its two identifying cells, and the values of each series (empty if not
+    measured).
+    """
 
     cells: tuple[str, str]
     values: tuple[str, ...]
@@ -69,7 +74,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric of a benchmark: its plot, and the newest runs with the values that it draws."""
+    """One metric of a benchmark: its plot, and the newest runs with their values."""
 
     id: str
     benchmark: str
@@ -80,7 +85,7 @@ class Figure:
 
 
 def render(entries: Sequence[Entry]) -> str:
-    """The page of `entries`, which are in order; of many, the last."""
+    """The page of `entries`, in their order; of many, only the last."""
     entries = entries[-SHOWN:]
     words = WORDS if len(entries) > 1 else replace(WORDS, caption=f"{ONE} {WORDS.caption}")
     return render_page(words, facts(entries), sections(list(enumerate(entries)), COMMITS), COMMITS)
@@ -92,13 +97,13 @@ def render_page(
     sections: Sequence[tuple[str, Sequence[Figure]]],
     axis: Axis,
 ) -> str:
-    """A page of plots as text, which stands alone."""
+    """A self-contained page of plots, as text."""
     content = {"words": words, "facts": facts, "sections": sections, "columns": axis.columns}
     return filled("trend.html.j2", "", **content)
 
 
 def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """What the runs share, for the head of the page."""
+    """The facts that the runs share, for the head of the page."""
     first, last = entries[0], entries[-1]
     span = " to ".join(dict.fromkeys(f"{one.when:%Y-%m-%d}" for one in (first, last)))
     return [
@@ -111,7 +116,7 @@ def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
 
 
 def each(values: Iterable[str]) -> str:
-    """Several values, each once."""
+    """Several values without duplicates."""
     return ", ".join(dict.fromkeys(filter(None, values))) or "not said"
 
 
@@ -126,7 +131,7 @@ Numbers = dict[int, Number]  # of one series, by the place of their run
 
 
 def sections(runs: Runs, axis: Axis, of: str = "") -> list[tuple[str, list[Figure]]]:
-    """Each benchmark with its figures; `of` stands before its name, and makes their ids other ones."""
+    """Each benchmark with its figures; `of` is a prefix of their names, and of their ids."""
     found: dict[str, list[Figure]] = {}
     for figure in figures(runs, axis, of):
         found.setdefault(figure.benchmark, []).append(figure)
@@ -134,7 +139,7 @@ def sections(runs: Runs, axis: Axis, of: str = "") -> list[tuple[str, list[Figur
 
 
 def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
-    """A benchmark's metric with its setting is a figure, a system at its T a line in it."""
+    """The figures of a benchmark: one for each metric and setting, with a line for each system and T."""
     found: dict[tuple[str, str, str], dict[tuple[object, ...], Numbers]] = {}
     for x, entry in runs:
         for n in entry.numbers:
@@ -170,8 +175,9 @@ def _title(n: Number) -> str:
 
 
 def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
-    """One system's numbers: a line where neighbours were measured by one protocol, and at one n where they depend on it;
-    broken where either changed."""
+    """One system's numbers as lines. A line breaks where the protocol changed, or the n if the
+    metric depends on it.
+    """
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""
     name = ", ".join(part for part in (newest.system, at) if part)

@@ -1,4 +1,4 @@
-"""The page of a training: the evaluations that were made while it went on, over images seen."""
+"""The page of a training: its evaluations over images seen."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ SEEN = re.compile(r"\d{1,15}")
 def evaluations(folder: Path) -> dict[str, Runs]:
     """The evaluations of a training by stage, each with the images seen, ascending.
 
-    A run is EVALUATIONS/STAGE/IMAGES in `folder`, or in a folder in it (the DDIM baseline of an autoencoder). Raises UserError
-    if there is none, or naming the file of one that is not as it should be.
+    A run is EVALUATIONS/STAGE/IMAGES in `folder`, or in a subfolder (the DDIM baseline of an
+    autoencoder). Raises UserError if there is none, or naming the file of an invalid one.
     """
     found: dict[str, list[tuple[int, Entry]]] = {}
     for path in runs_in(folder):

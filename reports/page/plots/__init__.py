@@ -1,4 +1,4 @@
-"""The plots of the page: which a benchmark's numbers can be drawn as, each only where there is something to draw."""
+"""The plots of the page, by benchmark. A plot is left out if there is nothing to draw."""
 
 from collections.abc import Callable, Iterator
 

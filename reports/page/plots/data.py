@@ -1,4 +1,4 @@
-"""What is drawn: series of points with their intervals, and how each is told from the others without colour too."""
+"""Data of plots: series of points with their intervals, distinguishable without colour."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ Z = t_quantile(0.975, math.inf)
 
 @dataclass(frozen=True)
 class Point:
-    """A measured number at `x`: its value and its 95 % interval (the value alone where none is known)."""
+    """A measured number at `x`: its value and its 95 % interval (the value alone if unknown)."""
 
     x: float
     y: float
@@ -30,7 +30,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together: `name` in the key, and the numbers of its colour, marker and dashes."""
+    """Points that belong together: `name` in the key, and the indices of its colour, marker and dashes."""
 
     name: str
     points: tuple[Point, ...]
@@ -41,7 +41,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot as it stands on the page: its picture, the key of its series, and the table that has its numbers."""
+    """A plot as shown on the page: its picture, the key of its series, and the table that has its
+    numbers.
+    """
 
     svg: Markup
     title: str
@@ -62,7 +64,7 @@ def is_drawable(record: Record) -> bool:
 
 
 def first_metric(found: Found, records: Iterable[Record], *wanted: str) -> str:
-    """The first of `wanted`, or of what stands in for them, that was measured; empty if none was."""
+    """The first of `wanted`, or of its stand-ins, that was measured; empty if none was."""
     measured = {record.metric for record in records}
     names = with_stand_ins(wanted, found.known)
     return next((name for name in names if name in measured), "")
@@ -80,7 +82,7 @@ def point(x: float, record: Record) -> Point:
 
 
 def colour_of(found: Found, system: str) -> int:
-    """The number of a system among all of the page: it has one colour in every plot."""
+    """The index of a system among all on the page: it has the same colour in every plot."""
     systems = dict.fromkeys(r.system for r in found.records if not r.reference)
     systems |= dict.fromkeys(r.system for r in found.records)
     return list(systems).index(system)
@@ -126,7 +128,7 @@ def grouped(
     key: Callable[[Record], tuple[str, ...]],
     x: Callable[[Record], float | None],
 ) -> dict[tuple[str, ...], list[Point]]:
-    """Points by the key of their record; a record without an `x` is left out."""
+    """Points grouped by the key of their record; a record without an `x` is left out."""
     groups: dict[tuple[str, ...], list[Point]] = {}
     for record in records:
         at = x(record)
@@ -136,7 +138,7 @@ def grouped(
 
 
 def are_few(series: Iterable[Series]) -> bool:
-    """Whether a table says better what these points say."""
+    """Whether the points are so few that a table shows them better."""
     return sum(len(one.points) for one in series) < FEWEST
 
 
@@ -145,7 +147,7 @@ def title_of_table(found: Found, name: str) -> str:
 
 
 def in_words(series: Iterable[Series], digits: str = ".4g") -> str:
-    """Each series from its first point to its last: what a plot shows, for who does not see it."""
+    """Each series from its first point to its last: the text alternative of a plot."""
     return "; ".join(
         f"{one.name}: {one.points[0].y:{digits}} at {one.points[0].x:g}"
         + (

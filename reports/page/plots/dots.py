@@ -1,4 +1,6 @@
-"""Numbers of systems side by side, a row each, with their 95 % intervals: attributes, classes, path length, nearness."""
+"""Dot plots of systems, one row each, with 95 % intervals: attributes, classes, path length,
+nearness.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -30,7 +32,7 @@ MEANS = ("", "mean", "prevalence-weighted mean")
 
 
 def by_attribute(found: Found) -> Iterator[Plot]:
-    """AUROC of every attribute, by how well the first system tells it."""
+    """AUROC of every attribute, sorted by that of the first system."""
     records = numbers_of(found, "section5.3_probe", lambda r: r.setting not in MEANS)
     yield from _rows(
         found, records, "section5.3_probe_attributes", "auroc", lambda r: r.setting, ordered=True
@@ -44,7 +46,7 @@ def by_class(found: Found) -> Iterator[Plot]:
 
 
 def samples(found: Found) -> Iterator[Plot]:
-    """Table 4 where all samples were drawn with one T: nothing to draw a line of."""
+    """Table 4 if all samples were drawn with one T, so that there is no line to draw."""
     records = numbers_of(found, "table4_unconditional_fid", lambda r: True)
     if len({r.steps for r in records if r.steps is not None}) > 1:
         return
@@ -52,7 +54,7 @@ def samples(found: Found) -> Iterator[Plot]:
 
 
 def path_length(found: Found) -> Iterator[Plot]:
-    """Appendix F: the trimmed mean, as it is published, and the median, which no single pair decides."""
+    """Appendix F: the published trimmed mean, and the median, which no single pair decides."""
     records = numbers_of(
         found, "appendix_f_smoothness", lambda r: r.setting in ("trimmed mean", "median")
     )
@@ -60,7 +62,7 @@ def path_length(found: Found) -> Iterator[Plot]:
 
 
 def nearest(found: Found) -> Iterator[Plot]:
-    """Appendix C: how far samples lie from the training images, over how far new images do."""
+    """Appendix C: distance of samples to the training images, divided by that of new images."""
     table = "appendix_c_memorisation"
     for metric in ("nn_ratio_inception", "nn_ratio_pixels"):
         records = numbers_of(found, table, lambda r: True)
@@ -78,7 +80,7 @@ def _rows(
 ) -> Iterator[Plot]:
     """A plot of one metric with a row for each value of `row`; `mark` is a value to compare with.
 
-    None of few points, unless there is a mark to see them beside.
+    Returns no plot for few points, unless there is a mark.
     """
     metric = first_metric(found, records, wanted)
     ours = at_largest_steps([r for r in records if r.metric == metric])
@@ -102,7 +104,9 @@ def _rows(
 
 
 def _names(records: Sequence[Record], row: Callable[[Record], str], ordered: bool) -> list[str]:
-    """The rows from top to bottom: as they come, or those of the first system's largest values first."""
+    """The rows from top to bottom: in the given order, or by the first system's values, the largest
+    first.
+    """
     names = list(dict.fromkeys(map(row, records)))
     if ordered:
         first = {row(r): r.value or 0.0 for r in records if r.system == records[0].system}

@@ -1,8 +1,9 @@
-"""Matplotlib's SVG as the page can have it: colours by class, so that they follow light, dark and print; real text; no
-style of an element's own, which the page's policy would not let count; and ids that no other plot has.
+"""Matplotlib's SVG adapted to the page: colours are classes, so that they follow light, dark and
+print; text stays text; there are no inline styles, which the page's policy forbids; and ids are
+unique on the page.
 
-Drawing uses stand-ins for colours (`INK`, `series(0)`, ...), each of which becomes a class here. Text is taken as it is:
-a `$` starts no formula.
+Drawing uses placeholder colours (`INK`, `series(0)`, ...), each of which becomes a class here. Text
+is taken literally: a `$` starts no formula.
 """
 
 import io
@@ -62,13 +63,13 @@ _numbers = itertools.count()
 
 
 def series(number: int) -> str:
-    """The stand-in for the colour of a series."""
+    """The placeholder colour of a series."""
     return f"#0000{FIRST + number:02x}"
 
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Matplotlib as the page wants it, for the time being."""
+    """A context in which Matplotlib has the page's settings."""
     from matplotlib import style
 
     with style.context(["default", SETTINGS]):
@@ -76,7 +77,7 @@ def settings() -> Iterator[None]:
 
 
 def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]) -> Markup:
-    """What `paint` draws on a figure `height` inches high, as SVG with a title and a text for who does not see it."""
+    """Draw `paint` on a figure `height` inches high, as SVG with a title and a text alternative."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -90,7 +91,9 @@ def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]
 
 
 def place(figure: "Figure", left: float, bottom: float = 0.52, top: float = 0.3) -> None:
-    """Margins in inches. Matplotlib's own layouts draw everything once more, by the widths of another font than the page's."""
+    """Set margins in inches. Matplotlib's own layouts draw everything twice, with the widths of
+    another font than the page's.
+    """
     height = figure.get_figheight()
     figure.subplots_adjust(
         left=left / WIDTH, right=1 - 0.12 / WIDTH, bottom=bottom / height, top=1 - top / height
@@ -98,7 +101,7 @@ def place(figure: "Figure", left: float, bottom: float = 0.52, top: float = 0.3)
 
 
 def plain_axes(axes: "Axes", xlabel: str, ylabel: str) -> None:
-    """Labels; that of y lies above the axis, where it reads from left to right."""
+    """Label the axes; the label of y is above the axis, where it reads from left to right."""
     axes.set_xlabel(xlabel)
     axes.set_title(ylabel, loc="left")
     axes.tick_params(length=3)
@@ -127,7 +130,7 @@ def _for_page(text: str, title: str, described: str) -> Markup:
 
 
 def _without_style(element: ElementTree.Element) -> None:
-    """Declarations become attributes, stand-ins for colours classes; the font is the page's."""
+    """Replace declarations by attributes and placeholder colours by classes; the font is the page's."""
     declared = dict(_declarations(element.attrib.pop("style", "")))
     classes = []
     for name in ("fill", "stroke"):
@@ -155,7 +158,7 @@ def _declarations(style: str) -> Iterator[tuple[str, str]]:
 
 
 def _with_own_ids(element: ElementTree.Element, prefix: str, used: set[str]) -> None:
-    """Only ids that something refers to are kept, each with the plot's prefix."""
+    """Keep only the ids that are referred to, each with the plot's prefix."""
     if (own := element.attrib.pop("id", None)) in used:
         element.set("id", f"{prefix}{own}")
     if link := element.attrib.pop(LINK, ""):

@@ -1,4 +1,4 @@
-"""What an edit keeps of the person, against its strength: a small plot for each attribute."""
+"""Identity after an edit against its strength: a small plot for each attribute."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,9 @@ Panels = dict[str, tuple[Series, ...]]
 
 
 def identity(found: Found) -> Iterator[Plot]:
-    """Appendix G: similarity of the face before and after, with what pictures of one person have for scale."""
+    """Appendix G: similarity of the face before and after, with that of two pictures of one person
+    as the scale.
+    """
     records = numbers_of(found, TABLE, lambda r: True)
     metric = first_metric(found, records, "arcface")
     ours = [r for r in records if r.metric == metric]

@@ -1,4 +1,6 @@
-"""Quality against the number of steps, network calls, the noise level, the size of the code and operations."""
+"""Quality against the number of steps, network calls, the noise level, the size of the code and
+operations.
+"""
 
 import math
 import re
@@ -32,7 +34,7 @@ TABLE1, CALLS, COST = "table1_reconstruction", "table2_by_calls", "section5.5_co
 
 
 def by_steps(found: Found) -> Iterator[Plot]:
-    """Table 2: SSIM and LPIPS (or what stands in for it) against T."""
+    """Table 2: SSIM and LPIPS (or its stand-in) against T."""
     for metric in ("ssim", "lpips"):
         yield from _against(
             found,
@@ -45,7 +47,7 @@ def by_steps(found: Found) -> Iterator[Plot]:
 
 
 def by_calls(found: Found) -> Iterator[Plot]:
-    """The same against network calls, with the solvers beside the paper's."""
+    """The same against network calls, including solvers other than the paper's."""
     for metric in ("ssim", "lpips"):
         yield from _against(
             found, "table2_by_calls", metric, "network calls an image", lambda r: r.calls,
@@ -54,7 +56,7 @@ def by_calls(found: Found) -> Iterator[Plot]:
 
 
 def samples_by_steps(found: Found) -> Iterator[Plot]:
-    """Table 4: FID (or what stands in for it) against T and against network calls, where there are several T."""
+    """Table 4: FID (or its stand-in) against T and against network calls, if there are several T."""
     for label, x in (
         ("T (steps)", lambda r: r.steps),
         ("network calls an image", lambda r: r.calls),
@@ -70,7 +72,7 @@ def samples_by_steps(found: Found) -> Iterator[Plot]:
 
 
 def by_size(found: Found) -> Iterator[Plot]:
-    """Table 1: quality against the numbers in the code."""
+    """Table 1: quality against the number of values in the code."""
     records = at_largest_steps(numbers_of(found, TABLE1, lambda r: True))
     sizes = {_row(r): r.value for r in records if r.metric == "latent_dim"}
     for wanted in ("ssim", "lpips"):
@@ -80,7 +82,7 @@ def by_size(found: Found) -> Iterator[Plot]:
 
 
 def by_cost(found: Found) -> Iterator[Plot]:
-    """Quality against operations there and back, where the run counted them."""
+    """Quality against operations of encoding and decoding, if the run counted them."""
     counted = numbers_of(found, COST, lambda r: r.metric == "gflops")
     steps = {(r.system, r.setting): r.value for r in counted if r.value is not None}
     records = numbers_of(found, TABLE1, lambda r: True) + numbers_of(found, CALLS, lambda r: True)
@@ -98,7 +100,7 @@ def _row(record: Record) -> tuple[object, ...]:
 
 
 def _operations(record: Record, gflops: dict[tuple[str, str], float]) -> float | None:
-    """Network calls times the operations of one (a single pass: one), and the semantic encoder once."""
+    """Network calls times the operations of one (a single pass: one), plus the semantic encoder once."""
     decode = gflops.get((record.system, "decode"))
     if not decode:
         return None
@@ -107,7 +109,7 @@ def _operations(record: Record, gflops: dict[tuple[str, str], float]) -> float |
 
 
 def over_t(found: Found) -> Iterator[Plot]:
-    """Figure 6: the error of the predicted image against the t that it was noised to."""
+    """Figure 6: the error of the predicted image against the t of its noise."""
     yield from _against(
         found, "figure6_denoising", "mse", "t", _noised_to, lambda r: (r.system,), log=False
     )
@@ -128,9 +130,10 @@ def _against(
     log: bool = True,
     marks: Sequence[Record] = (),
 ) -> Iterator[Plot]:
-    """A plot of one metric of `table`; none where no series has two points.
+    """A plot of one metric of `table`; none if no series has two points.
 
-    Of `marks`, which are no series: none of few points, or where fewer than two places on the axis are known.
+    With `marks`, which are single points: none if they are few, or if fewer than two positions on
+    the axis are known.
     """
     records = marks or numbers_of(found, table, lambda r: x(r) is not None)
     metric = first_metric(found, records, wanted)
@@ -165,7 +168,7 @@ def _against(
 
 
 def paint_line(axes: "Axes", line: Series) -> None:
-    """A line with its markers and the 95 % intervals of its points."""
+    """Draw a line with its markers and the 95 % intervals of its points."""
     colour = series(line.colour)
     xs, ys = [p.x for p in line.points], [p.y for p in line.points]
     below = [p.y - p.low for p in line.points]
@@ -178,8 +181,9 @@ def paint_line(axes: "Axes", line: Series) -> None:
 
 
 def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
-    """Those of ascending positive `values` whose labels leave each other room on a logarithmic axis: a label takes
-    `share` of its width. The last is kept always."""
+    """The ascending positive `values` whose labels do not overlap on a logarithmic axis: a label takes
+    `share` of its width. The last is always kept.
+    """
     apart = share * math.log10(values[-1] / values[0])
     kept: list[float] = []
     for value in reversed(values):
@@ -189,6 +193,6 @@ def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
 
 
 def _decades(values: Sequence[float]) -> list[float]:
-    """The powers of ten among ascending `values`; none where there are fewer than three."""
+    """The powers of ten among ascending `values`; none if there are fewer than three."""
     first, last = math.ceil(math.log10(values[0])), math.floor(math.log10(values[-1]))
     return [10.0**power for power in range(first, last + 1)] if last - first >= 2 else []
