@@ -94,7 +94,7 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
     files = {kind: out / f"gate.{kind}" for kind in ("xml", "md", "json")}
     flags = ["--junit", str(files["xml"]), "--page", str(files["md"]), "--json", str(files["json"])]
     theirs = f"the last run of {inputs.branch}" if inputs.baseline == ARTIFACT else inputs.baseline
-    flags += ["--names", theirs, "this run"]  # folders of the runner say nothing to a reader
+    flags += ["--names", theirs, "this run"]  # the runner's folder names mean nothing to a reader
     try:
         status = compare.main([*flags, *inputs.compare, "--", str(base), str(run)])
     except SystemExit:
@@ -110,7 +110,7 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
 
 
 # ----------------------------------------------------------------------------------------------
-# Measuring, and what it is compared with
+# Measuring, and the baseline
 
 
 def _folder(job: Job, inputs: Inputs) -> Path:
@@ -181,7 +181,7 @@ def _becomes_the_baseline(job: Job, inputs: Inputs, told: Told) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------
-# Telling
+# Reporting
 
 
 def _first(job: Job, inputs: Inputs) -> Told:

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         _report_failure(args, str(error))
         raise
-    except BrokenPipeError:  # whoever read the page has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         raise
     except Exception as error:  # a crash must not look like a regression, which is status 1
         reason = f"the gate itself failed: {type(error).__name__}: {words(error)[:200]}"
@@ -77,7 +77,7 @@ def _gate(args: argparse.Namespace) -> int:
 
 
 # ----------------------------------------------------------------------------------------------
-# Where things are written
+# Output
 
 
 def _outputs(args: argparse.Namespace) -> list[Target]:
@@ -96,7 +96,7 @@ def _report_failure(args: argparse.Namespace, reason: str) -> None:
     try:
         from reports.gate.junit import junit_of_refusal
         from reports.gate.page import refusal
-    except ImportError:  # that is what failed
+    except ImportError:  # this import is what failed
         return
     reason = " ".join(reason.split())
     nothing = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _outputs(args: argparse.Namespace) -> list[Target]:
     page = begins(b"<!DOCTYPE html>", b"diffae-bench trend")
     return [
-        Target("--file", args.file, always),  # whoever adds to it reads it first
+        Target("--file", args.file, always),  # appending reads it first
         Target("--page", args.page, page),
         Target("--badge", args.badge, json_with("schemaVersion", "label", "message")),
         *(

@@ -20,7 +20,7 @@ from reports.records.reading import short
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
-    # Imported here: pandas takes half a second, which who asks for help need not wait.
+    # Imported here: pandas takes half a second, which --help does not need.
     from reports.records.run_folder import read_run
     from reports.tables.make_files import write_files
     from reports.tables.merging import merge

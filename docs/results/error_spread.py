@@ -42,7 +42,7 @@ SETTINGS = """
     memorisation.train=200
 """
 MEANS = ("mean", "prevalence-weighted mean")
-FEWEST = 3  # replicates that a spread is taken of
+FEWEST = 3  # replicates needed for a spread
 
 
 def main() -> None:

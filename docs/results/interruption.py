@@ -31,7 +31,7 @@ class Run:
     def __init__(self, root: Path, arguments: list[str]):
         self.root, self.arguments = root, arguments
         self.launches = self.kills = self.leftovers = 0
-        self.seconds = self.startup = 0.0  # of these before it began to work
+        self.seconds = self.startup = 0.0  # of these before the first benchmark
         self.seen: dict[Path, tuple[int, int]] = {}
         self.again: set[Path] = set()
         root.mkdir(parents=True)
@@ -140,7 +140,7 @@ def main() -> None:
     for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(args.kills))):
         reached = (
             len(killed.chunks()) >= moment
-        )  # then the kill falls into the start, or soon after
+        )  # so the kill falls into the start, or soon after
         killed.launch(
             1 + k % 2, moment, rng.uniform(0, 1.5 * whole.startup if reached else LONGEST_PAUSE)
         )

@@ -89,7 +89,7 @@ FAST = "ab2-v"
 Ask = tuple[object, ...]  # of `Numbers.one`, without the system
 Row = (
     tuple[str, list[Ask]] | tuple[str, list[Ask], Ask]
-)  # its name, the numbers of a cell, and that in place of all
+)  # its name, the numbers of a cell, and a text instead of all of these
 
 
 def text(record: Record | None) -> str:

@@ -36,7 +36,7 @@ FOUND = ("seconds", "MiB")
 
 
 # ----------------------------------------------------------------------------------------------
-# What is measured
+# Measurements
 
 
 def features(n: int, seed: int, d: int = FEATURES) -> np.ndarray:
@@ -130,7 +130,7 @@ def worker(name: str, n: int) -> None:
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         work = MEASURES[name](n, Path(folder))
         before = memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         start = time.process_time()
         work()
         seconds = time.process_time() - start

@@ -41,7 +41,7 @@ def worker(args: argparse.Namespace) -> None:
     store, pictures = Store(args.worker / "store"), args.worker / "pictures"
     context = Context(dataset, profile, 0, torch.device("cpu"), store, pictures)
     system = systems.load(args.system)
-    system.sample([0], 0, 1)  # what a first call sets up is not timed
+    system.sample([0], 0, 1)  # the first call sets things up and is not timed
     context.codes.embed(torch.zeros(1, 3, 32, 32))
     distributed.barrier()
     start = time.perf_counter()

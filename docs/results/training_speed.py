@@ -50,7 +50,7 @@ from diffae.train.trainer import Training, batch_indices
 from diffae.train.types import Steps, View
 
 CLOSE = 1e-3  # of the gradient of float32: what the order of sums may change
-READ, BATCH = 512, 32  # images that are read, and in a batch of these
+READ, BATCH = 512, 32  # images that are read, and in a batch
 
 
 def noisy_images(count: int, size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from diffae.system.errors import UserError
 from reports.records.reading import short
 
 KEPT = ("records.csv", "run.json", "influences.npz")
-LARGEST = 256 << 20  # bytes of one of them
+LARGEST = 256 << 20  # bytes of one file
 
 
 def unpack(content: bytes, folder: Path) -> Path:

@@ -20,8 +20,8 @@ from typing import Any
 from diffae.system.errors import UserError
 from reports.records.reading import short
 
-ATTEMPTS, PAUSE = 3, 2.0  # of a request, and seconds before the second
-TIMEOUT, LONGEST = 20.0, 300.0  # seconds without a byte, and in all
+ATTEMPTS, PAUSE = 3, 2.0  # attempts of a request, and seconds before the second one
+TIMEOUT, LONGEST = 20.0, 300.0  # seconds without a byte, and in total
 LARGEST_ANSWER, LARGEST_FILE = 16 << 20, 512 << 20  # bytes
 PER_PAGE, MOST_PAGES = 100, 30
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -194,7 +194,7 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
         except Unanswered as error:
             if not error.passes or attempt == ATTEMPTS - 1:
                 raise
-        api.sleep(api.pause * 2**attempt)  # then look first: it may have been made all the same
+        api.sleep(api.pause * 2**attempt)  # before the next attempt look for it: it may exist already
     raise AssertionError("unreachable")
 
 

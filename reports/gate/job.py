@@ -85,7 +85,7 @@ class Job:
         return Api(url, self.get("GITHUB_TOKEN"))
 
     # ------------------------------------------------------------------------------------------
-    # Telling
+    # Output
 
     def annotate(self, level: str, text: str) -> None:
         """Print an annotation: `level` is error, warning or notice."""

@@ -33,9 +33,9 @@ from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
 WIDTH, LINES = 100, 40  # of a terminal
-ENTRY_LINES = 26  # of them, for what failed
+ENTRY_LINES = 26  # of these, for failures
 ANNOTATIONS = 10  # GitHub shows no more of one step
-TOLD, FOLDED = 20, 500  # groups in a summary, and rows behind it
+TOLD, FOLDED = 20, 500  # groups in a summary, and folded rows
 HEADERS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
 WORDS = {
     REGRESSION: "worse",
@@ -47,7 +47,7 @@ WORDS = {
     NEW: "new",
     SAME: "the same",
 }
-NEAR = 0.05  # a p below it that did not suffice is worth a word
+NEAR = 0.05  # an unresolved number with a smaller p gets a remark
 
 
 def terminal(
@@ -160,7 +160,7 @@ def change(c: Comparison) -> tuple[str, str, str]:
 
 
 # ----------------------------------------------------------------------------------------------
-# What failed
+# Failures
 
 
 def _entries(failing: Sequence[Comparison], known: Metrics) -> list[tuple[int, str]]:
@@ -188,7 +188,7 @@ def of_command(text: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# The rest, in a line each
+# Remarks, one line each
 
 
 def _status(found: Sequence[Comparison], base: str, new: str) -> str:

@@ -42,15 +42,15 @@ UNRESOLVED, CHANGED, NEW, NOT_COMPARED = "unresolved", "changed", "new", "not co
 SAME = "same"
 FAILING = (REGRESSION, MISSING)
 NO_VERDICT = (NEW, NOT_COMPARED, MISSING)  # these have no p
-# In the order of their interest to a reader.
+# Sorted by their interest to a reader.
 VERDICTS = (REGRESSION, MISSING, IMPROVEMENT, CHANGED, UNRESOLVED, NOT_COMPARED, NEW, SAME)
 
 MEANS = ("mean", "prevalence-weighted mean")
-# Protocols may differ in what only chooses the images and the noise, and in what the gate is there to judge.
+# Fields in which protocols may differ: the choice of images and noise, and the model that the gate judges.
 FREE_FIELDS = {"seed", "model"}
 
 NO_MARGIN = Margin(0.0)
-MANY = 1e5  # degrees of freedom that are as good as infinite
+MANY = 1e5  # degrees of freedom that are treated as infinite
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     found = replace(found, error=difference_error(a, b) or unpaired_error(theirs, ours))
     if found.error is not None:
         return replace(found, pairing_lost=bool(same and known and not found.paired))
-    if same:  # what is left is no chance
+    if same:  # the difference is not due to chance
         return replace(found, error=Error(0.0, math.inf), paired=True)
     return replace(
         found, verdict=NOT_COMPARED, note="another seed, and the number has no uncertainty"

@@ -11,8 +11,8 @@ from reports.records.record import Record
 from reports.tables.numbers import metric_label, number_text, steps_text, to_error
 
 LONGEST_NAME = 60  # characters of a system, setting or metric
-OTHERS = 3  # of a group, that are named after its worst
-SURE = 1e-12  # a p below it is not told to its digit
+OTHERS = 3  # members of a group that are named after its worst
+SURE = 1e-12  # a smaller p is given as a bound
 
 
 def name(record: Record) -> str:
@@ -80,7 +80,7 @@ def two_digits(size: float) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# Together
+# Groups
 
 
 def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:

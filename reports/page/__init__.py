@@ -31,7 +31,7 @@ def write(path: Path, runs: Sequence[Path]) -> None:
 
 def write_merged(path: Path, merged: Merged) -> None:
     """The same for runs that were already read and merged."""
-    # Imported here: the template engine and SciPy, which who asks for help need not wait for.
+    # Imported here: the template engine and SciPy take time, which --help does not need.
     from reports.page.html import render
     from reports.page.reading import found_in
 

@@ -22,7 +22,7 @@ from reports.tables.run_record import contest_of
 # How sure a verdict is, in a word.
 CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
-TWO_SIDED = 0.975  # the quantile of a difference that chance exceeds, either way, once in twenty
+TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _command(notes: Mapping[str, Any]) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# What a reader must know
+# Warnings
 
 
 def failures(found: Found) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ from reports.records.run_folder import Run
 from reports.records.sheets import ReadSheet, read_sheet
 
 PICTURES = "pictures"
-SHOWN = 96  # pixels: how wide a small image is shown, about
-SIDES = (192, 128, 64)  # what larger images are shrunk to, as far as room needs it
-LOSSLESS = 64  # pixels: what is larger is kept as JPEG
+SHOWN = 96  # pixels: approximate displayed width of a small image
+SIDES = (192, 128, 64)  # pixels that larger images are shrunk to, the first at which they all fit
+LOSSLESS = 64  # pixels: larger images are stored as JPEG
 QUALITY = 88
 MOST_BYTES = 8_000_000  # of all images, as text
 MOST_CELLS, MOST_SHEETS = 512, 400
@@ -28,7 +28,7 @@ OPEN = 4  # sheets of a benchmark that are not folded
 
 _Named = tuple[
     ReadSheet, str, str
-]  # a sheet, what its run is called before its title, and its file
+]  # a sheet, the run's name before its title, and its file
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ from reports.tables.layout import at_largest_steps, choose
 from reports.tables.numbers import heading, number_text
 
 LINES, WIDTH = 25, 100  # of a terminal
-FILES = 4  # of them say where the files are, and how many numbers are only there
-WHAT, SYSTEM = 28, 24  # columns that a benchmark and a name take, and are wrapped at
+FILES = 4  # of these, for the locations of files and the count of numbers left out
+WHAT, SYSTEM = 28, 24  # columns of a benchmark and of a name, which are wrapped there
 LONGEST_NAME = 3 * SYSTEM
-JOIN = "\N{NO-BREAK SPACE}"  # where no line ends
+JOIN = "\N{NO-BREAK SPACE}"  # where a line must not break
 BEST, NOISE, ALONE, SCALE = "best", "within noise", "no rival here", "for reference"
 BETTER = "better, for reference"
 

@@ -36,7 +36,7 @@ from reports.records.uncertainty import carried_by_one
 from reports.tables.layout import at_largest_steps, choose
 from reports.tables.numbers import metric_label, value_text
 
-# What the best of a table is said to do.
+# The verb for the best of a table.
 WORDS = {
     "table1_reconstruction": "reconstructs best",
     "section5.3_probe": "has the codes that tell most of the attributes",

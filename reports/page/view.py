@@ -227,7 +227,7 @@ def _sort_of_text(text: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# What opens from a number
+# Details of numbers
 
 
 def name_of(record: Record, known: Metrics) -> str:

@@ -19,7 +19,7 @@ class DataSet:
     """A data set of the paper: its number of images, and the crops that give the paper's pixels."""
 
     images: int
-    crops: tuple[str, ...] = ("center", "none")  # one and the same for square images
+    crops: tuple[str, ...] = ("center", "none")  # equal for square images
 
 
 DATA_SETS = {
@@ -29,9 +29,9 @@ DATA_SETS = {
     "Bedroom": DataSet(3_033_042),
     "CelebA": DataSet(202_599, crops=("d2c",)),
 }
-# Rows of Table 3 that are no system's: the paper's naive distance, of all images, and what has as many as a cell.
+# Rows of Table 3 that are not systems: the paper's naive distance, of all images, and two with as many images as a cell.
 NAIVE_OF_ALL, NAIVE, OF_CLASS = "naive (all images)", "naive", "real images of the class"
-OF_N = ", n = "  # follows a name where the cells of one class have several n
+OF_N = ", n = "  # follows a name if the cells of one class have several n
 # The letters of the names that readers and folders give them. A name alone proves nothing: the images are counted.
 DATA_SET_NAMES = {
     "celebahq": "CelebA-HQ",
@@ -83,7 +83,7 @@ PROTOCOLS: dict[tuple[str, str], Protocol] = {
     ("appendix_f_smoothness", ""): _SECONDHAND,
     ("appendix_g_identity", ""): _SECONDHAND,
 }
-# The network that a metric looks through, as the protocol's fields begin.
+# Prefixes of the protocol fields that describe a metric's network.
 _PARTS = {"lpips": "perceptual", "ppl": "perceptual", "fid": "feature", "arcface": "identity"}
 STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 

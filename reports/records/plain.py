@@ -11,7 +11,7 @@ from reports.records.reading import short
 
 T = TypeVar("T")
 
-LONGEST = 100  # characters of what is wrong
+LONGEST = 100  # characters quoted of a wrong value
 
 
 def to_plain(instance: Any) -> dict[str, Any]:

@@ -60,11 +60,11 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-FAST = "ab2-v"  # what a row says where `--solver fast` took its steps
+FAST = "ab2-v"  # the `solver` of rows measured with `--solver fast`
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
-LARGEST_ERROR = 1e150  # its square is a number too
+LARGEST_ERROR = 1e150  # its square is finite
 
 
 _identity = attrgetter(

@@ -23,7 +23,7 @@ from reports.records.uncertainty import Uncertainty, error, read_uncertainties
 
 RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"
 RUN, SAMPLES = "run.json", "samples.csv"
-SCHEMA = 1  # of a run folder: raised where what is in its files means something else
+SCHEMA = 1  # of a run folder: raised when the meaning of its files changes
 SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
 
 

@@ -33,7 +33,7 @@ def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[st
         yield f"profile {_text(new.get('name'))} against {_text(base.get('name'))}"
     a, b = settings_of(base), settings_of(new)
     asked = {*_changed(base), *_changed(new)}
-    if base.get("limit") != new.get("limit"):  # which changes every count: these need not be told
+    if base.get("limit") != new.get("limit"):  # which changes every count: these are not listed
         yield f"--limit {_text(new.get('limit') or 'none')} against {_text(base.get('limit') or 'none')}"
         named_alike = False
     differ = [

@@ -58,7 +58,7 @@ class Influence:
 Uncertainty = tuple[Influence, ...]
 UNKNOWN: Uncertainty = ()
 LARGEST_FILE = 512 * MEBIBYTE  # of influences, packed and unpacked
-# Kinds of units, and a number of them, of which none is told alone.
+# Kinds of units of which none is singled out, and the fewest units of which one may be.
 NO_SINGLE, FEWEST = ("blocks", "seeds"), 5
 
 
@@ -237,7 +237,7 @@ def combined(parts: Sequence[tuple[float, float]]) -> Error:
 
 
 # ----------------------------------------------------------------------------------------------
-# Beside the records: influences.npz
+# The file influences.npz
 
 
 def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) -> None:

@@ -114,7 +114,7 @@ def build_tables(
 
 def to_frame(table: Table) -> "pd.DataFrame":
     """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
-    import pandas as pd  # half a second, which who asks for help need not wait
+    import pandas as pd  # takes half a second, which --help does not need
 
     names = (*COLUMNS, *extra_columns(table.records))
     rows = [
@@ -143,7 +143,7 @@ def _printed(panel: Panel, known: Metrics) -> "pd.DataFrame":
 
     headers = list(panel.headers)
     for column in range(1, len(headers)):
-        if headers[column].startswith("published"):  # whose that is, stands on its left
+        if headers[column].startswith("published"):  # the measured value is on its left
             headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
     frame = pd.DataFrame(
         [[cell_text(cell, known) for cell in row] for row in panel.rows], columns=headers

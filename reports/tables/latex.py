@@ -63,7 +63,7 @@ def document(files: Sequence[str], title: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# How it looks
+# Layout
 
 
 def _mark(notes: dict[str, int], note: str) -> str:
@@ -159,7 +159,7 @@ def _reference(record: Record, known: Metrics) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# What is said of it
+# Captions and notes
 
 
 def _title(table: Table) -> str:

@@ -15,9 +15,9 @@ from reports.tables.numbers import reference_note, value_note
 WIDEST = 124  # characters of \footnotesize across a page
 LONGEST = 55  # its lines down a page of plain `article`
 SEPARATION = 2  # of two columns, in characters
-CAPTION, AROUND = 6, 4  # lines of a caption, and of what stands above and below a tabular
-FEWEST = 4  # rows that are worth a tabular
-NARROWEST = 11  # a column that a heading is broken for
+CAPTION, AROUND = 6, 4  # lines of a caption, and of the heading and space of a tabular
+FEWEST = 4  # rows: smaller tabulars are not divided
+NARROWEST = 11  # characters: a heading is not broken below this width
 NOTE_WIDTH = 150  # characters of \scriptsize in a line
 
 
@@ -27,7 +27,7 @@ class Part:
 
     heading: str
     headers: tuple[str, ...]
-    names: tuple[bool, ...]  # which columns are names, and stand at their left
+    names: tuple[bool, ...]  # which columns hold names, which are left-aligned
     rows: tuple[tuple[Cell, ...], ...]
 
     def notes(self, known: Metrics) -> list[str]:

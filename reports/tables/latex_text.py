@@ -29,7 +29,7 @@ ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
 }  # fmt: skip
-# The paper's own names of things, as it sets them.
+# Names of the paper, as it typesets them.
 MATHS = {"x_T": "$x_T$", "x_0": "$x_0$", "x_t": "$x_t$", "z_sem": r"$z_{\mathrm{sem}}$"}
 _MATHS = re.compile(r"(?<![A-Za-z0-9_\\])(x_T|x_0|x_t|z_sem)(?![A-Za-z0-9_])")
 _NUMBER = re.compile(r"([-+]?)(\d[\d,]*(?:\.\d+)?|\.\d+)(?:e([-+]\d+))?")

@@ -16,7 +16,7 @@ from reports.tables.numbers import error_text, heading, metric_label, reference_
 from reports.tables.run_record import contest_of
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
-# What tells records apart where a table's own keys do not, in the order in which it is tried.
+# Fields that distinguish records if a table's own keys do not, in the order in which they are tried.
 DISTINGUISHING = ("setting", "steps", "solver", "protocol")
 
 Key = tuple[object, ...]

@@ -20,7 +20,7 @@ from reports.tables.merging import Merged
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
 PAGE = "report.html"
 LONGEST_RUN = 120  # seconds of pdflatex
-AGAIN = 2  # times that it runs, until the page knows its labels
+AGAIN = 2  # runs, the second to resolve the labels
 
 
 def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:

@@ -101,7 +101,7 @@ def _remarks(things: Sequence[Thing]) -> Iterator[str]:
 
 
 # ----------------------------------------------------------------------------------------------
-# Whose numbers they are
+# Systems of several runs
 
 
 def _side_by_side(

@@ -47,7 +47,7 @@ def made_whole(out: Path) -> Iterator[Path]:
         _put_in_place(stage, out, made, before)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-        for path in parents:  # the nearest first: those that are still empty were made for nothing
+        for path in parents:  # the nearest first: those that are still empty are not needed
             with contextlib.suppress(OSError):
                 path.rmdir()
 
@@ -78,7 +78,7 @@ def _put_in_place(
     A call that is killed between them leaves a made.json that knows both.
     """
     if not before:
-        os.rename(stage, out)  # in the place of an empty folder, too
+        os.rename(stage, out)  # replaces an empty folder, too
         return
     _mark(out, {k: f"{before.get(k, '')} {made.get(k, '')}".strip() for k in {*before, *made}})
     for name in made:

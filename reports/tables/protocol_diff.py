@@ -12,7 +12,7 @@ from reports.tables.run_record import Shown
 Protocols = Mapping[str, Mapping[str, Any]]
 Instruments = dict[tuple[object, ...], list[dict[str, str]]]
 
-# Fields of protocols that say how a system works and which images and noise it was given, not how it is measured.
+# Protocol fields of the system and of its images and noise, which do not describe the measurement.
 OF_SYSTEM = frozenset(
     {"model", "solver", "grid", "top", "end", "clip", "x_T", "x_0", "run_at", "decoding_dtype"}
     | {
@@ -21,9 +21,9 @@ OF_SYSTEM = frozenset(
         for what in ("steps", "calls")
     }
 )
-MOST_FIELDS = 4  # that a note names
-FREE = frozenset(("seed", "device"))  # what chance decides, and where it ran
-# What stands beside a number: first what has its setting, else what has its metric.
+MOST_FIELDS = 4  # named in a note
+FREE = frozenset(("seed", "device"))  # randomness, and the machine
+# What a number is compared with: first the records of its setting, else those of its metric.
 LEVELS = ("table", "metric", "setting", "reference"), ("table", "metric")
 
 

@@ -53,7 +53,7 @@ def _one_thing(first: Run, other: Run) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------
-# What they are called
+# Names
 
 
 def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
@@ -94,7 +94,7 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
 
 
 # ----------------------------------------------------------------------------------------------
-# Their means
+# Means
 
 
 def pooled(thing: Thing, what: str) -> list[Shown]:

@@ -26,7 +26,7 @@ from reports.tables.build import tables_of
 
 FORMAT = 1
 LARGEST_FILE = 64 << 20  # bytes
-# What is kept of a record: as it is, and cut short.
+# Fields kept of a record: unchanged, and shortened.
 KEPT = "steps solver value stderr ci_low ci_high n direction unit protocol".split()
 NAMES = "benchmark system metric setting".split()
 COMMIT = re.compile(r"[0-9a-f]{7,64}")

@@ -37,11 +37,11 @@ from diffae.eight_bit import to_uint8
 from diffae.networks.config import AUTOENCODER
 from probes import LinearProbe, fit_lbfgs
 
-SEED = 7  # of portraits, choices, noise and crops: the figures, and so our choices, came from others
+SEED = 7  # of portraits, choices, noise and crops; our choices were made with other seeds
 PORTRAITS = 3_000
 IMAGES, SAMPLES, KEPT = 16, 128, 32  # of a round trip, new ones, and how many of these are kept
 TRAIN, REFERENCE = 1_500, 900
-ATTRIBUTE, STRENGTH = "Male", 0.3  # of edits; the first attribute where there is no such one
+ATTRIBUTE, STRENGTH = "Male", 0.3  # of edits; the first attribute if this one does not exist
 NARROWEST, CROP_SIDES = 32, (32, 48, 96, 192)
 PAPER, FAST = ("ddim", 100), ("ab2-v", 10)
 CONVERGED, SECOND = ("ab2-v", 50), ("ab2-eps", 50)  # the second shows that the first has converged
@@ -52,7 +52,7 @@ Arrays = dict[str, np.ndarray]
 
 
 # ----------------------------------------------------------------------------------------------
-# What the solvers are tried on
+# Models and images
 
 
 @dataclass(frozen=True)

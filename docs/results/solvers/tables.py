@@ -137,7 +137,7 @@ def _of_samples(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Value
     found: Values = {"fd_effnet": (own.value, _stderr(own), n)}
     base = (
         "samples-ab2-v-10" if fast_z else "samples-ddim-100"
-    )  # the same solver where only z is another
+    )  # the same solver if only z differs
     if base in cells and cells[base] != path:
         other = _frechet(load(cells[base]), real)
         found["fd_effnet gain"] = (own.value - other.value, _stderr(own, other), n)
@@ -164,7 +164,7 @@ READERS = {"trip": _of_trip, "cross": _of_crossing, "latents": _of_latents, "sam
 
 
 # ----------------------------------------------------------------------------------------------
-# Numbers, by all that names them
+# Numbers, by their full names
 
 
 STEPS = (5, 6, 8, 10, 12, 20, 50, 100)

@@ -13,8 +13,8 @@ from reports.records.uncertainty import t_quantile
 
 COLOURS = MARKERS = 8
 DASHES = 4
-LARGEST = 1e30  # of a number that is drawn
-FEWEST = 5  # points of a plot: a table says better what fewer are
+LARGEST = 1e30  # number that is drawn
+FEWEST = 5  # points of a plot: fewer are better in a table
 Z = t_quantile(0.975, math.inf)
 
 
@@ -119,7 +119,7 @@ def _one(
     name = ", ".join(part for part in key if part)
     ordered = tuple(
         sorted(dict.fromkeys(points), key=lambda p: p.x)
-    )  # a number may stand in two tables
+    )  # a number may be in two tables
     return Series(name, ordered, own % COLOURS, marker, setting % DASHES)
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEIGHT, LEFT = 3.3, 0.6  # inches; what the labels of values take
-LABEL, LABEL_OF_SIZE = 0.07, 0.13  # of the width of the axis, which the label of a tick takes
+HEIGHT, LEFT = 3.3, 0.6  # inches; space for the labels of values
+LABEL, LABEL_OF_SIZE = 0.07, 0.13  # share of the axis that the label of a tick takes
 TABLE1, CALLS, COST = "table1_reconstruction", "table2_by_calls", "section5.5_cost"
 
 
