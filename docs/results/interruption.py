@@ -138,9 +138,7 @@ def main() -> None:
     whole.launch(1)
     rng, total = random.Random(args.seed), len(whole.chunks())
     for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(args.kills))):
-        reached = (
-            len(killed.chunks()) >= moment
-        )  # so the kill falls into the start, or soon after
+        reached = len(killed.chunks()) >= moment  # so the kill falls into the start, or soon after
         killed.launch(
             1 + k % 2, moment, rng.uniform(0, 1.5 * whole.startup if reached else LONGEST_PAUSE)
         )

@@ -194,7 +194,9 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
         except Unanswered as error:
             if not error.passes or attempt == ATTEMPTS - 1:
                 raise
-        api.sleep(api.pause * 2**attempt)  # before the next attempt look for it: it may exist already
+        api.sleep(
+            api.pause * 2**attempt
+        )  # before the next attempt look for it: it may exist already
     raise AssertionError("unreachable")
 
 

@@ -26,9 +26,7 @@ MOST_BYTES = 8_000_000  # of all images, as text
 MOST_CELLS, MOST_SHEETS = 512, 400
 OPEN = 4  # sheets of a benchmark that are not folded
 
-_Named = tuple[
-    ReadSheet, str, str
-]  # a sheet, the run's name before its title, and its file
+_Named = tuple[ReadSheet, str, str]  # a sheet, the run's name before its title, and its file
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,7 @@ def _of_samples(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Value
     cell, real = load(path), load(path.with_name("reference.npz"))
     own, n = _frechet(cell, real), len(cell["features"])
     found: Values = {"fd_effnet": (own.value, _stderr(own), n)}
-    base = (
-        "samples-ab2-v-10" if fast_z else "samples-ddim-100"
-    )  # the same solver if only z differs
+    base = "samples-ab2-v-10" if fast_z else "samples-ddim-100"  # the same solver if only z differs
     if base in cells and cells[base] != path:
         other = _frechet(load(cells[base]), real)
         found["fd_effnet gain"] = (own.value - other.value, _stderr(own, other), n)
