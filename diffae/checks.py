@@ -1,4 +1,7 @@
-"""What the verbs of a model take, checked: each fault is one line that names the argument and what it must be."""
+"""Check the arguments of a model's methods.
+
+Each fault is one line that names the argument and what it must be.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +12,14 @@ from torch import Tensor
 from diffae.system.errors import UserError
 from diffae.system.validation import shown, whole
 
-# Images are in [-1, 1], and a small overshoot is none the worse; 0 to 255 is another scale.
+# Images are in [-1, 1]; a small overshoot does no harm, but 0 to 255 is another scale.
 BRIGHTEST = 2.0
 
 
 def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
-    """`t` as int64 N on the device of `x`: one whole number from 0 to count - 1, or a tensor of one an image."""
+    """`t` as int64 N on the device of `x`: one whole number from 0 to count - 1, or a tensor with
+    one per image.
+    """
     if not isinstance(t, Tensor) or t.ndim == 0:
         return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
     if t.is_floating_point() or t.dtype == torch.bool or t.shape != (len(x),):
@@ -26,7 +31,7 @@ def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
 
 
 def batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
-    """A tensor N x *shape of floating point on the device of `like`, in its dtype."""
+    """Check a floating-point tensor N x *shape and return it on the device of `like`, in its dtype."""
     text = " x ".join(map(str, ("N", *shape)))
     if not isinstance(value, Tensor) or value.shape[1:] != tuple(shape) or value.ndim == 0:
         raise UserError(f"{name} must be a tensor {text}, not {shown(value)}")
@@ -38,7 +43,7 @@ def batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def images(value: Any, size: int, like: Tensor) -> Tensor:
-    """Images N x 3 x size x size in [-1, 1], as `batch`."""
+    """Check images N x 3 x size x size in [-1, 1], as `batch` does."""
     checked = batch(value, "images", (3, size, size), like)
     if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
         raise UserError(
@@ -49,6 +54,6 @@ def images(value: Any, size: int, like: Tensor) -> Tensor:
 
 
 def as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
-    """UserError unless two batches are of one length."""
+    """Raise UserError unless two batches have the same length."""
     if len(value) != len(of):
         raise UserError(f"{name} and {others} must be as many, not {len(value)} and {len(of)}")

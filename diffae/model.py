@@ -5,12 +5,13 @@
     x_T   = model.encode_stochastic(images, z, steps=100)   # the stochastic subcode
     out   = model.decode(z, x_T, steps=100)                 # back to images in [-1, 1]
 
-The paper's DDIM is the default; `solver="fast"` takes another way with a tenth of the steps for the same quality
-(`steps=10`, see `sampling`).
+The default solver is the paper's DDIM; `solver="fast"` reaches the same quality with a tenth of the
+steps (`steps=10`, see `diffae.diffusion`).
 
-Every verb works on the batch that it is given, without gradients and in evaluation mode, and refuses in one line
-(UserError) what it cannot work on. What comes out are ordinary tensors: a network of your own may learn from them.
-The networks (`unet`, `encoder`, `latent_net`) are ordinary modules for training.
+Every method works on the batch that it is given, without gradients and in evaluation mode, and
+raises UserError (one line) for input that it cannot work on. Results are ordinary tensors, so that
+another network may be trained on them. The networks (`unet`, `encoder`, `latent_net`) are ordinary
+modules for training.
 """
 
 from collections.abc import Iterator
@@ -38,21 +39,23 @@ from diffae.networks.unet import SemanticEncoder, UNet
 from diffae.system.errors import UserError
 from diffae.system.validation import whole
 
-MOST = 1 << 31  # samples at once: what a number may be, not what a memory holds
+MOST = 1 << 31  # samples at once; a limit for the number, not for the memory
 
 
-@lru_cache(maxsize=16)  # of both schedules, on each device and in each dtype that asks
+@lru_cache(maxsize=16)  # of both schedules, for each device and dtype that is used
 def _moved(alphas: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     return alphas.to(device, dtype)
 
 
 def _beside(x: Tensor, alphas: Tensor) -> Tensor:
-    """`alphas` where `x` is, copied once: timesteps brought to the CPU at each call would wait for the GPU."""
+    """`alphas` on the device of `x`, copied once: indexing on the CPU at each call would wait for
+    the GPU.
+    """
     return _moved(alphas, x.device, x.dtype)
 
 
 class _Model(nn.Module):
-    """What both models share: a configuration, a UNet, the image schedule, and loading."""
+    """Base class of both models: configuration, UNet, the image schedule, and loading."""
 
     kind: str
     source: Path | None = None  # the folder or file that it was loaded from
@@ -67,18 +70,19 @@ class _Model(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
-        """Load a folder of ours, the authors' `last.ckpt` (its EMA weights), or a packaged model by its name.
+        """Load a folder of ours, the authors' `last.ckpt` (its EMA weights), or a packaged model by
+        its name.
 
-        Nothing in the file is executed. Raises UserError if there is no such model, if it is of another
-        kind, or if a tensor is missing, left over, misshapen or not finite; each is named.
+        Nothing in the file is executed. Raises UserError if there is no such model, if it is of
+        another kind, or if tensors are missing, left over, misshapen or not finite; each is named.
         """
         found = checkpoint.open_checkpoint(path)
-        with torch.device("meta"):  # the weights are read straight into place, never held twice
+        with torch.device("meta"):  # the weights are read in place, never held twice
             model = cls(found.config)
         checkpoint.load_weights(model, found)
         model.source = found.path
         model = model.to(device).eval().requires_grad_(False)
-        # About a fifth faster on a CPU, and what the tensor cores of a GPU compute in.
+        # About a fifth faster on a CPU, and the layout of a GPU's tensor cores.
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -94,7 +98,7 @@ class _Model(nn.Module):
         return self._like.device
 
     def _pixels(self, value: Tensor, name: str) -> Tensor:
-        """x_t or x_T, checked: N x 3 x S x S of any range."""
+        """Check x_t or x_T: N x 3 x S x S of any range."""
         size = self.image_size
         return checks.batch(value, name, (3, size, size), self._like)
 
@@ -103,11 +107,11 @@ class _Model(nn.Module):
 
     @property
     def _like(self) -> Tensor:
-        """A weight: what a batch must be on the device of."""
+        """A weight of the network; batches must be on its device."""
         return self.unet.out[2].weight  # type: ignore[union-attr, return-value]
 
     def _noise(self, x_t: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
-        """eps_theta, whichever the UNet predicts."""
+        """eps_theta, whether the UNet predicts noise or velocity."""
         output = self.unet(x_t, t, z)
         if self.config.prediction == VELOCITY:
             return noise_of_velocity(output, x_t, _beside(x_t, self.alphas)[t])
@@ -145,7 +149,7 @@ class DiffusionAutoencoder(_Model):
     ) -> Tensor:
         """x_T of images given their z_sem, by inverting the decoder (paper, Eq. 8): N x 3 x S x S.
 
-        It is to be decoded by the solver that made it.
+        It must be decoded by the same solver.
         """
         images, z = self._images(images), self._codes(z)
         checks.as_many(z, "z", images, "images")
@@ -161,14 +165,17 @@ class DiffusionAutoencoder(_Model):
     def decode_steps(
         self, z: Tensor, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
     ) -> Iterator[Step]:
-        """The decoding as a trajectory: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
+        """The decoding step by step: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
         x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
         checks.as_many(z, "z", x_T, "x_T")
         return decode_steps(self._predictor(z), x_T, self.alphas, steps, solver=solver)
 
     @torch.no_grad()
     def predict_noise(self, x_t: Tensor, t: Tensor | int, z: Tensor) -> Tensor:
-        """eps_theta(x_t, t, z_sem): one network call. `t` is one integer from 0 to 999, or one an image."""
+        """eps_theta(x_t, t, z_sem): one network call.
+
+        `t` is one integer from 0 to 999, or one per image.
+        """
         x_t, z = self._pixels(x_t, "x_t"), self._codes(z)
         checks.as_many(z, "z", x_t, "x_t")
         return self._noise(x_t, checks.timesteps_of(t, x_t, NUM_TIMESTEPS), z)
@@ -183,7 +190,10 @@ class DiffusionAutoencoder(_Model):
     def sample_latents(
         self, n_or_noise: int | Tensor, steps: int = 100, solver: str | Scheme = "ddim"
     ) -> Tensor:
-        """New z_sem (denormalised) from the latent DDIM: N x d. Takes N, or the noise N x d to start from."""
+        """New z_sem (denormalised) from the latent DDIM: N x d.
+
+        Takes N, or the noise N x d to start from.
+        """
         self._latent_net()
         if isinstance(n_or_noise, Tensor) and n_or_noise.ndim:
             noise = self._codes(n_or_noise, "noise")
@@ -211,7 +221,7 @@ class DiffusionAutoencoder(_Model):
         return lambda x_t, t: self._noise(x_t, t, z)
 
     def _latent_noise(self, z_t: Tensor, t: Tensor) -> Tensor:
-        """eps_omega, whichever the latent net predicts."""
+        """eps_omega, whether the latent net predicts noise or velocity."""
         net = self._latent_net()
         output = net(z_t, t)
         if net.config.prediction == VELOCITY:
@@ -225,7 +235,7 @@ class DiffusionAutoencoder(_Model):
 
 
 class DDIM(_Model):
-    """The baseline: the same verbs without z_sem. Its only code is x_T."""
+    """The baseline: the same methods without z_sem. Its only code is x_T."""
 
     kind = DDIM_BASELINE
 
@@ -246,13 +256,16 @@ class DDIM(_Model):
     def decode_steps(
         self, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
     ) -> Iterator[Step]:
-        """The decoding as a trajectory: each step's x_{t-1} and predicted x_0."""
+        """The decoding step by step: each step's x_{t-1} and predicted x_0."""
         return decode_steps(
             self._noise, self._pixels(x_T, "x_T"), self.alphas, steps, solver=solver
         )
 
     @torch.no_grad()
     def predict_noise(self, x_t: Tensor, t: Tensor | int) -> Tensor:
-        """eps_theta(x_t, t): one network call. `t` is one integer from 0 to 999, or one an image."""
+        """eps_theta(x_t, t): one network call.
+
+        `t` is one integer from 0 to 999, or one per image.
+        """
         x_t = self._pixels(x_t, "x_t")
         return self._noise(x_t, checks.timesteps_of(t, x_t, NUM_TIMESTEPS))

@@ -1,7 +1,8 @@
-"""Sheets of pictures: a grid of images with a caption on each row and column, as one PNG.
+"""Sheets of pictures: a grid of images with a caption for each row and column, as one PNG.
 
-The PNG is drawn for people: small images are enlarged by whole pixels, so that they stay what they are. What is on it stands
-in its text chunk `sheet` too, as JSON, with the places of the images: `reports.records.sheets.read_sheet` cuts them out again.
+Small images are enlarged by a whole factor, so that their pixels stay exact. The description of the
+sheet is also in its text chunk `sheet`, as JSON, with the positions of the images:
+`reports.records.sheets.read_sheet` cuts them out again.
 """
 
 import io
@@ -32,9 +33,10 @@ LABEL_WIDTH = 150  # of a row's caption
 class Sheet:
     """A grid of images.
 
-    `images` has a row each, n x 3 x S x S in [-1, 1]; the last may be shorter. `rows` and `columns` are their captions, and
-    `notes` a text under each image (such as its score); each may be empty. `about` says what made it: benchmark, system,
-    setting, steps, seed: plain values.
+    `images` has one batch per row, n x 3 x S x S in [-1, 1]; the last may be shorter. `rows` and
+    `columns` are their captions, and `notes` a text under each image (such as its score); each may
+    be empty. `about` says how it was made, in plain values: benchmark, system, setting, steps,
+    seed.
     """
 
     title: str
@@ -56,12 +58,12 @@ class Sheet:
 
 
 def in_rows(images: Tensor, across: int) -> list[Tensor]:
-    """Images N x 3 x S x S as rows of so many; the last may be shorter."""
+    """Split images N x 3 x S x S into rows of equal length; the last may be shorter."""
     return list(images.split(across))
 
 
 def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> None:
-    """Draw a sheet into the PNG file `path`, whole or not at all; `texts` go into its text chunks too."""
+    """Draw a sheet into the PNG file `path`, whole or not at all; `texts` are added to its text chunks."""
     picture, cells = draw(sheet)
     chunks = PngImagePlugin.PngInfo()
     for name, text in {CHUNK: _described(sheet, cells), **(texts or {})}.items():
@@ -87,8 +89,11 @@ def _described(sheet: Sheet, cells: Mapping[str, int]) -> str:
 
 
 def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
-    """The drawing, and where its images are: `left`, `top` of the first, `step_x`, `step_y` to the next, the `width` and
-    `height` of an image as it is, and the `scale` that it is drawn at."""
+    """Draw the sheet, and say where its images are.
+
+    `left` and `top` are of the first, `step_x` and `step_y` lead to the next, `width` and `height`
+    are those of an image before it is enlarged, and `scale` is the factor.
+    """
     height, width = sheet.images[0].shape[-2:]
     scale = max(1, round(SHOWN / width))
     across = max(len(row) for row in sheet.images)
@@ -125,7 +130,9 @@ def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
 
 
 def _enlarged(images: Tensor, scale: int) -> np.ndarray:
-    """Images n x 3 x H x W in [-1, 1] as uint8 n x H' x W' x 3, each pixel `scale` times as wide and high."""
+    """Images n x 3 x H x W in [-1, 1] as uint8 n x H' x W' x 3, each pixel `scale` times as wide
+    and high.
+    """
     pixels = to_uint8(images.cpu().float()).permute(0, 2, 3, 1).numpy()
     return pixels.repeat(scale, 1).repeat(scale, 2)
 
@@ -140,9 +147,9 @@ def _line(size: int) -> int:
 
 
 def _fitted(text: str, width: int) -> list[str]:
-    """`text` in lines of at most so many pixels of small letters; a word that is longer is cut."""
+    """`text` in lines of at most that many pixels of small letters; a longer word is cut."""
     font, lines = _font(SMALL), [""]
-    most = max(1, width // 7)  # letters of a line that are sure to fit
+    most = max(1, width // 7)  # letters of a line that certainly fit
     for word in (part for whole in text.split() for part in textwrap.wrap(whole, most)):
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > width:

@@ -1,1 +1,3 @@
-"""A small page on this machine: drop a picture, move sliders, see what comes back (`python -m diffae.app`)."""
+"""A small page on this machine: drop a picture, move sliders, see what comes back (`python -m
+diffae.app`).
+"""

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs gradio: pip install 'diffae-bench[app]'")
     with tempfile.TemporaryDirectory(prefix="diffae-app-") as scratch:
-        # where Gradio keeps what is dropped on the page, and serves files from; it looks as it is imported
+        # Gradio keeps uploads here and serves files from it; it is read on import
         os.environ["GRADIO_TEMP_DIR"] = scratch
         with importing():
             from diffae.app import page
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
             cli.say(f"--host {args.host}: whoever reaches this machine can use the page")
         print(f"{address} (Ctrl-C ends it)", flush=True)
         try:
-            while True:  # until the process is told to end
+            while True:  # until the process is ended by a signal
                 time.sleep(3600)
         finally:
             shown.close(verbose=False)

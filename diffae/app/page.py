@@ -1,11 +1,11 @@
-"""The page: its controls, and what moves when they do. Gradio draws it; this is all that knows Gradio."""
+"""The page: its controls and what they update. The only module that uses Gradio."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Before it is imported: it would ask its maker for its newest version, and tell them that it was started.
+# Before the import of Gradio, which would otherwise report its start and ask for its newest version.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
@@ -14,7 +14,7 @@ from diffae.app.studio import Studio
 from diffae.images.defaults import SOLVER, STEPS
 from diffae.system.errors import UserError
 
-FIRST = ("Smiling", "Male", "Young", "Eyeglasses")  # whose sliders are there from the start
+FIRST = ("Smiling", "Male", "Young", "Eyeglasses")  # their sliders are visible from the start
 SOLVERS = (SOLVER, "ddim", "ab2-v", "dpm++2m")
 INVERTED, DRAWN = "the picture's own", "drawn anew"
 STRONGEST = 0.8
@@ -26,7 +26,7 @@ metadata that a model made it."""
 
 
 def build(studio: Studio, title: str) -> gr.Blocks:
-    """The page of a studio."""
+    """Build the page of a studio."""
     names = studio.attributes
     first = [name for name in FIRST if name in names] or list(names[:4])
     with gr.Blocks(title="DiffAE", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
@@ -86,7 +86,7 @@ def build(studio: Studio, title: str) -> gr.Blocks:
 
 
 def _shown(label: str, name: str) -> gr.Image:
-    """A picture of ours, from its file, so that whoever saves it has its marks."""
+    """A picture of ours, served from its file, so that a saved copy keeps its marks."""
     return gr.Image(
         type="filepath",
         label=label,
@@ -99,7 +99,7 @@ def _shown(label: str, name: str) -> gr.Image:
 
 
 def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
-    """A slider an attribute, of which those are seen that are chosen."""
+    """One slider per attribute; only those of the chosen attributes are visible."""
     if not names:
         gr.Markdown(
             "*No classifier beside this checkpoint: no attributes to edit. See `images learn`.*"
@@ -132,7 +132,10 @@ def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
 
 
 def launch(page: gr.Blocks, host: str, port: int | None) -> str:
-    """Serve the page, in threads of its own, and return its address. Raises UserError where the port is taken."""
+    """Serve the page in background threads and return its address.
+
+    Raises UserError if the port is taken.
+    """
     fonts = ["system-ui", "sans-serif"]
     try:
         _, address, _ = page.launch(

@@ -1,4 +1,6 @@
-"""What the page shows: a picture, its code, and what an edit makes of it, as files that say how they were made."""
+"""What the page shows: a picture, its code and the edited picture, as files that record how they
+were made.
+"""
 
 import secrets
 from collections import OrderedDict
@@ -24,7 +26,10 @@ KEPT = 4  # encoded pictures, so that a slider decodes only
 
 @dataclass(frozen=True)
 class Wish:
-    """What the page's controls say. `seed` None: x_T is the picture's own, inverted; else it is drawn."""
+    """The values of the page's controls.
+
+    If `seed` is None, x_T is inverted from the picture; else it is drawn.
+    """
 
     strengths: Mapping[str, float]
     steps: int
@@ -34,7 +39,9 @@ class Wish:
 
 @dataclass(frozen=True)
 class Shown:
-    """Files to show: the picture as the model takes it, the result, and its code as two pictures; and a line of words."""
+    """Files to show: the picture as the model takes it, the result, its code as two pictures; and a
+    line of text.
+    """
 
     taken: Path
     result: Path
@@ -45,7 +52,7 @@ class Shown:
 
 @dataclass
 class Studio:
-    """A model, its classifier where it has one, and a folder that files are written to."""
+    """A model, its classifier if it has one, and the folder that files are written to."""
 
     model: DiffusionAutoencoder
     classifier: Classifier | None
@@ -55,7 +62,10 @@ class Studio:
 
     @staticmethod
     def of(ckpt: str, classifier: Path | None, device: str | None, folder: Path) -> "Studio":
-        """Of a checkpoint, with the classifier of a file, or the one beside the checkpoint, or none. Raises UserError."""
+        """Load a checkpoint, with a classifier from a file, from beside the checkpoint, or none.
+
+        Raises UserError.
+        """
         model = DiffusionAutoencoder.from_pretrained(ckpt, device or cli.default_device())
         fingerprint = fingerprint_of(model)
         settings = {"checkpoint": checkpoint_name(ckpt), "checkpoint_sha256": fingerprint}
@@ -73,11 +83,11 @@ class Studio:
     def wish(
         self, values: Sequence[float], steps: int, solver: str, seed: int | None = None
     ) -> Wish:
-        """The wish of a strength for each of `attributes`, in their order."""
+        """The wish for a strength per attribute, in the order of `attributes`."""
         return Wish(dict(zip(self.attributes, values, strict=True)), steps, solver, seed)
 
     def show(self, path: Path, wish: Wish) -> Shown:
-        """What becomes of the picture at `path`. Raises UserError if it is none."""
+        """Encode and edit the picture at `path`. Raises UserError if it is no picture."""
         transform = Transform(self.model.image_size)
         read = reading.read_one(reading.Picture(path, path.stem), transform)
         changes = {name: s for name, s in wish.strengths.items() if s}
@@ -142,8 +152,11 @@ class Studio:
 
 
 def as_map(z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Image.Image:
-    """z_sem [d] as a square of colours: white is the mean over the training images, blue below, red above (3 standard
-    deviations at most)."""
+    """z_sem [d] as a square of colours.
+
+    White is the mean over the training images, blue below, red above (3 standard deviations at
+    most).
+    """
     mean, std = moments if moments else (z.mean(), z.std())
     values = ((z - mean) / std / 3).clamp(-1, 1).cpu().numpy()
     side = int(np.ceil(np.sqrt(len(values))))

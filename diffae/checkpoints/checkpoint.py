@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with `model.safetensors` and `config.json`, or a file of the authors'.
+"""Checkpoints: a folder with `model.safetensors` and `config.json`, or a file of the authors.
 
 Nothing in either is ever executed.
 """
@@ -28,7 +28,7 @@ OFFICIAL = "last.ckpt"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
 LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
-UNREAD = torch.empty(0)  # in the place of a tensor that is not part of the model
+UNREAD = torch.empty(0)  # stands for a tensor that is not part of the model
 
 
 class Folder:
@@ -39,7 +39,7 @@ class Folder:
         self.config = read_config(path / CONFIG)
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
-        """The tensors of the file by name; those that are not `expected` are named and not read."""
+        """The tensors of the file by name. Those that are not `expected` are named but not read."""
         file = self.path / WEIGHTS
         try:
             with safe_open(file, "pt") as opened:
@@ -53,7 +53,7 @@ class Folder:
             ) from None
 
     def fingerprint(self) -> str:
-        """SHA-256 over configuration and weights: what a cached result of this model is filed under."""
+        """SHA-256 over configuration and weights: the key of cached results of this model."""
         digest = hashlib.sha256()
         for name in (CONFIG, WEIGHTS):
             with open(self.path / name, "rb") as file:
@@ -62,11 +62,12 @@ class Folder:
 
 
 def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
-    """A folder of ours, the authors' `last.ckpt` (or the folder that holds it), or a packaged name.
+    """Open a folder of ours, the authors' `last.ckpt` (or the folder that holds it), or a packaged
+    model by name.
 
-    A bare name that is that of a packaged model means the packaged model, whatever lies in the current folder;
-    `./portraits` is a folder. A `Path`, which knows no "./", is a folder where that holds a checkpoint. The
-    configuration is read, the weights are not. Raises UserError.
+    A bare name of a packaged model always means the packaged model, even if a folder of that name
+    exists; `./portraits` is the folder. A `Path`, which drops the "./", is a folder if that holds a
+    checkpoint. The configuration is read, the weights are not. Raises UserError.
     """
     place = Path(path)
     if str(path) in packaged_names() and not (isinstance(path, Path) and _holds_checkpoint(place)):
@@ -79,7 +80,7 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     if place.name in (WEIGHTS, CONFIG):
         place = place.parent
     if not place.is_dir():
-        file_size(place)  # a pipe would be waited for
+        file_size(place)  # a pipe would block
         return OfficialCheckpoint(place)
     if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
         return OfficialCheckpoint(place / OFFICIAL)
@@ -92,7 +93,7 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
 
 
 def of_hub(path: str | Path) -> str:
-    """What to do with the name of a model on the Hugging Face Hub, which is no folder here; "" if it is not like one."""
+    """Advice for a name that looks like a model on the Hugging Face Hub and is no folder here; else ""."""
     match = re.fullmatch(r"[\w-][\w.-]*/([\w-][\w.-]*)", str(path))
     if match is None:
         return ""
@@ -104,20 +105,21 @@ def _holds_checkpoint(folder: Path) -> bool:
 
 
 def trained_on(path: str | Path) -> TrainedOn | None:
-    """What a checkpoint was trained on, None where that is not recorded (as in the authors' files).
+    """What a checkpoint was trained on, or None if that is not recorded (as in the authors' files).
 
-    Takes what `open_checkpoint` takes. Raises UserError if there is no such checkpoint or its record is damaged.
+    Takes what `open_checkpoint` takes. Raises UserError if there is no such checkpoint or its
+    record is damaged.
     """
     found = open_checkpoint(path)
     return trained_on_record(found.path) if isinstance(found, Folder) else None
 
 
 def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, in memory of torch's own.
+    """Read the tensors of a safetensors file into memory that torch allocates.
 
-    How a kernel rounds may depend on how its weights are aligned, which a mapped file leaves to chance. The file
-    is opened anew after each GROUP of bytes, so that the pages of those before do not stay in memory beside
-    their copies.
+    The rounding of a kernel may depend on the alignment of its weights, which is arbitrary in a
+    mapped file. The file is opened anew after each GROUP of bytes, so that pages already read do
+    not stay in memory beside their copies.
     """
     tensors: dict[str, Tensor] = {}
     remaining = list(names)
@@ -132,7 +134,10 @@ def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
-    """Give `model` (which may be on the meta device) the weights, in float32. Strict: every fault is named."""
+    """Load weights, in float32, into `model` (which may be on the meta device).
+
+    Strict: every fault is named.
+    """
     expected = model.state_dict()
     state = found.weights(expected)
     check_state(state, expected, str(found.path))
@@ -142,7 +147,7 @@ def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
     """Raise UserError naming the tensors that are missing, left over, misshapen or not finite.
 
-    A number too large for float32 is not finite there; whole numbers are no weights.
+    A number too large for float32 counts as not finite; integer tensors are refused.
     """
     shared = state.keys() & expected.keys()
     floats = {name for name in shared if state[name].dtype in FLOATS}
@@ -163,8 +168,10 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
 def write_tensors(
     tensors: dict[str, Tensor], path: Path, notes: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file, whole or not at all, with the permissions of any new file: safetensors makes it the owner's
-    alone."""
+    """Write a safetensors file, whole or not at all, with the permissions of any new file.
+
+    (safetensors itself would make it readable by its owner only.)
+    """
     partial = path.with_name(f"{path.name}.partial")
     try:
         with open(partial, "wb") as file:

@@ -1,11 +1,12 @@
-"""The authors' checkpoints: what Lightning 1.4.5 wrote for github.com/phizaz/diffae, read without Lightning.
+"""The authors' checkpoints: files that Lightning 1.4.5 wrote for github.com/phizaz/diffae, read
+without Lightning.
 
     last.ckpt of an image model    model.*, ema_model.*, x_T; with a latent DDIM also conds_mean, conds_std
     last.ckpt of a classifier      classifier.*, ema_classifier.*, conds_mean, conds_std
 
-Everything that samples or encodes uses the EMA copy (`ema_model`), and only that copy is read. A latent
-checkpoint holds its autoencoder's weights and statistics: no other file is needed. The classifier is the
-opposite: its EMA still holds 39 % of its random start, so the raw copy is the one to use.
+Everything that samples or encodes uses the EMA copy (`ema_model`), and only that copy is read. A
+latent checkpoint contains its autoencoder's weights and statistics: no other file is needed. Of a
+classifier the raw copy is read: its EMA still holds 39 % of its random start.
 """
 
 import hashlib
@@ -42,8 +43,8 @@ Shapes = Mapping[str, torch.Size]
 def _official_name(name: str) -> str:
     """The name of one of our tensors in the authors' `last.ckpt`.
 
-    The latent net's `linear_emb` is registered twice there; of the two names the later one, `cond_layers.1`,
-    decides what their code loads.
+    The latent net's `linear_emb` is registered twice there; of the two names the later one,
+    `cond_layers.1`, decides what their code loads.
     """
     if name in ("z_mean", "z_std"):
         return name.replace("z_", "conds_")
@@ -64,12 +65,12 @@ class OfficialCheckpoint:
         self.config = infer_config({name: t.shape for name, t in self._tensors.items()}, path)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file: what a cached result of this model is filed under."""
+        """SHA-256 of the file: the key of cached results of this model."""
         with open(self.path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
-        """The tensors that we call by the names in `expected`."""
+        """The tensors of the names in `expected`, which are ours."""
         names = {name: _official_name(name) for name in expected}
         with TorchFile(self.path) as file:
             return {ours: file.read(self._tensors[theirs]) for ours, theirs in names.items()}
@@ -93,7 +94,7 @@ def _state_dict(path: Path) -> dict[str, StoredTensor]:
 
 
 def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
-    """The configuration of a state dict of the authors'.
+    """Infer the configuration from a state dict of the authors.
 
     Raises UserError naming the tensors that are missing, left over or misshapen.
     """
@@ -127,7 +128,7 @@ def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
 
 @cache
 def expected_shapes(config: ModelConfig) -> Shapes:
-    """Every tensor that a `last.ckpt` of this configuration holds, beside the raw copy and `x_T`."""
+    """Every tensor that a `last.ckpt` of this configuration holds, apart from the raw copy and `x_T`."""
     with torch.device("meta"):
         parts = nn.ModuleDict({"unet": UNet(config)})
         if config.encoder_channel_mult:
@@ -189,7 +190,7 @@ def _guess_latent(bare: Shapes, source: Path | str) -> LatentConfig | None:
 
 
 def _most_common(bare: Shapes, pattern: str, dim: int, source: Path | str) -> int:
-    """What most tensors of this name say, so that one damaged tensor does not decide."""
+    """The value that most tensors of this name imply, so that one damaged tensor does not decide."""
     named = (s for n, s in bare.items() if re.fullmatch(pattern, n))
     votes = Counter(s[dim] for s in named if len(s) > dim and s[dim] > 0)
     if not votes:
@@ -202,8 +203,10 @@ def _indices(names: Iterable[str], pattern: str) -> list[int]:
 
 
 def _blocks_per_level(bare: Shapes) -> int:
-    """Of an output level: one more than its num_res_blocks. Its last block also holds the ResBlock that
-    doubles the resolution."""
+    """Blocks of an output level: one more than its num_res_blocks.
+
+    Its last block also contains the ResBlock that doubles the resolution.
+    """
     ups = _indices(bare, r"output_blocks\.(\d{1,3})\.[12]\.in_layers\.")
     return ups[0] + 1 if ups else 3
 
@@ -223,7 +226,9 @@ def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) 
 
 
 def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
-    """From the noise of the authors' sample grids, or from where the attention at 16 x 16 stands."""
+    """The image size, from the noise of the authors' sample grids, or from the level of the
+    attention at 16 x 16.
+    """
     x_T = shapes.get("x_T")
     if x_T is not None and len(x_T) == 4 and x_T[2] == x_T[3] and x_T[3] > 0:
         return int(x_T[3])
@@ -238,10 +243,11 @@ def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
 
 @dataclass(frozen=True)
 class Classifier:
-    """Linear attribute classifiers on normalised z_sem: logits = (z - z_mean) / z_std @ weight.T + bias.
+    """Linear attribute classifiers on normalised z_sem: logits = (z - z_mean) / z_std @ weight.T +
+    bias.
 
-    `weight` is 40 x d with one row per CelebA attribute in CelebA's (alphabetical) order, `bias` 40,
-    `z_mean` and `z_std` 1 x d.
+    `weight` is 40 x d with one row per CelebA attribute in CelebA's (alphabetical) order, `bias`
+    40, `z_mean` and `z_std` 1 x d.
     """
 
     weight: Tensor
@@ -251,7 +257,8 @@ class Classifier:
 
 
 def read_classifier(path: Path) -> Classifier:
-    """The raw classifier of an `*_autoenc_cls` checkpoint (the file, or the folder of its `last.ckpt`).
+    """Read the raw classifier of an `*_autoenc_cls` checkpoint (the file, or the folder of its
+    `last.ckpt`).
 
     Raises UserError naming what is missing, left over, misshapen or not finite.
     """
@@ -286,7 +293,7 @@ class Latents:
 
 
 def read_latents(path: Path) -> Latents:
-    """A `latent.pkl`. Raises UserError naming what is missing, misshapen or not finite."""
+    """Read a `latent.pkl`. Raises UserError naming what is missing, misshapen or not finite."""
     names = ("conds", "conds_mean", "conds_std")
     with TorchFile(path) as file:
         content = file.content if isinstance(file.content, dict) else {}

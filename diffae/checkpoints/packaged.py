@@ -1,4 +1,4 @@
-"""The models that ship with the package, by name. Nothing here needs PyTorch."""
+"""The models that ship with the package, by name. This module does not need PyTorch."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ PACKAGED = Path(__file__).parents[1] / "pretrained"
 
 
 def packaged_names() -> list[str]:
-    """Models that ship with the package: names that `from_pretrained` takes."""
+    """Names of the models that ship with the package; `from_pretrained` takes them."""
     return sorted(path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}"))
 
 
 def packaged_configs() -> dict[str, ModelConfig]:
-    """What each of them is."""
+    """The configuration of each packaged model."""
     return {name: read_config(PACKAGED / name / CONFIG) for name in packaged_names()}

@@ -1,13 +1,15 @@
-"""Read what `torch.save` wrote, without running anything that is in it.
+"""Read files of `torch.save` without running anything in them.
 
-A file of torch.save is a zip archive: a pickle that describes objects, and the bytes of each storage (before
-PyTorch 1.6: five pickles, then the storages; torch_file_legacy.py). A pickle may name any function of any package to
-be called on loading. The unpickler here knows tensors, ordered dictionaries and the attributes of an
-`argparse.Namespace`, and nothing else: every other name becomes a stand-in that takes anything and does
-nothing. Tensors stay on disk until they are asked for.
+Such a file is a zip archive: a pickle that describes objects, and the bytes of each storage (before
+PyTorch 1.6: five pickles, then the storages; see torch_file_legacy.py). A pickle may name any
+function of any package to be called on loading. The unpickler here knows tensors, ordered
+dictionaries and the attributes of an `argparse.Namespace`, and nothing else: every other name
+becomes a stand-in that takes anything and does nothing. Tensors stay on disk until they are asked
+for.
 
-It is Python's own unpickler in Python: the one in C makes room for whatever number a file says that it will
-memorise, 1 GB for a file of 139 bytes. A released file of theirs takes it a tenth of a second.
+It is the unpickler of the standard library in Python: the one in C allocates as much memory as a
+file claims to memorise, 1 GB for a file of 139 bytes. A released file of the authors takes a tenth
+of a second.
 """
 
 import io
@@ -43,11 +45,11 @@ _DTYPES = {
 }
 
 
-MOST_PICKLE = 1 << 23  # bytes; what they describe may take some seventy times as much memory
+MOST_PICKLE = 1 << 23  # bytes; their content may take about seventy times as much memory
 
 
 def refuse_state(*_: Any) -> None:
-    """A pickle may set attributes of what it has built; no file of torch.save does that to a tensor."""
+    """Refuse a pickle that sets attributes of a tensor it has built, as no file of torch.save does."""
     raise pickle.UnpicklingError("it changes a tensor after building it")
 
 
@@ -77,7 +79,7 @@ class StoredTensor:
 
 
 class _StandIn:
-    """In the place of every class and function that is not needed: takes anything, does nothing."""
+    """Replaces every class and function that is not needed: takes anything, does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> "_StandIn":
         return super().__new__(cls)
@@ -94,7 +96,9 @@ class _StandIn:
 
 
 class Arguments(_StandIn):
-    """In the place of an `argparse.Namespace`: its attributes by name, with which some trainings say their settings."""
+    """Replaces an `argparse.Namespace`, in which some trainings keep their settings: its attributes
+    by name.
+    """
 
     values: dict[str, Any] = {}
 
@@ -104,7 +108,7 @@ class Arguments(_StandIn):
 
 
 class Unpickler(pickle._Unpickler):
-    # The one opcode that makes room for as much as a file says; torch.save writes none of it.
+    # The one opcode that allocates as much memory as a file asks for; torch.save never writes it.
     dispatch = {k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]}
 
     def __init__(self, data: IO[bytes]):
@@ -135,7 +139,7 @@ class Unpickler(pickle._Unpickler):
 
 
 def inert(function: Function) -> Function:
-    """A function has attributes too, its defaults among them: a pickle may not set those of `function`."""
+    """`function` for a pickle, which cannot set its attributes, such as its defaults."""
     function.__setstate__ = refuse_state  # type: ignore[attr-defined]
     return function
 
@@ -154,7 +158,9 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 @contextmanager
 def unpickling(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in the block is a UserError that names `path`: a damaged pickle can raise anything."""
+    """Turn any error in the block into a UserError that names `path`: a damaged pickle can raise
+    anything.
+    """
     try:
         yield
     except UserError:
@@ -173,7 +179,10 @@ class SavedFile(ABC):
     _last: tuple[Storage, Tensor] | None = None
 
     def read(self, tensor: StoredTensor) -> Tensor:
-        """The tensor in memory of its own, in its own dtype. Raises UserError if the file contradicts itself."""
+        """Read a tensor into memory of its own, in its own dtype.
+
+        Raises UserError if the file is inconsistent.
+        """
         storage, numel = tensor.storage, tensor.shape.numel()
         steps = zip(tensor.shape, tensor.stride, strict=True)
         last = tensor.offset + sum((n - 1) * s for n, s in steps)
@@ -182,7 +191,9 @@ class SavedFile(ABC):
             raise UserError(
                 f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
             )
-        if self._last is None or self._last[0] != storage:  # tensors of one follow each other
+        if (
+            self._last is None or self._last[0] != storage
+        ):  # tensors of one storage follow each other
             self._last = storage, self._read_storage(storage)
         return self._last[1].as_strided(tensor.shape, tensor.stride, tensor.offset).clone()
 
@@ -200,7 +211,7 @@ class SavedFile(ABC):
 
     @abstractmethod
     def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
-        """Where the bytes of a storage begin, once it is known that the file has as many."""
+        """The offset at which the bytes of a storage begin, after checking that the file has that many."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -262,7 +273,7 @@ _PIECE = 1 << 22
 
 
 def fill(target: np.ndarray, file: IO[bytes]) -> None:
-    """Read a file of as many bytes as `target` has, a piece at a time."""
+    """Read as many bytes of a file as `target` holds, piece by piece."""
     done = 0
     while piece := file.read(min(_PIECE, len(target) - done)):
         target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)

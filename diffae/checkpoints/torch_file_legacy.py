@@ -1,8 +1,9 @@
-"""Read what `torch.save` wrote before PyTorch 1.6, without running anything that is in it.
+"""Read files of `torch.save` from before PyTorch 1.6 without running anything in them.
 
-Such a file is five pickles one after another (a magic number, a protocol number, facts of the machine, the object,
-the keys of its storages), and then, in the order of the keys, each storage: a count (int64) and its numbers. Files of
-2020 are of this form (rosinality's VQ-VAE-2), and so are the tensors within NVIDIA's pickles.
+Such a file has five pickles one after another (a magic number, a protocol number, properties of the
+machine, the object, the keys of its storages), and then, in the order of the keys, each storage: a
+count (int64) and its numbers. Files of 2020 have this form (rosinality's VQ-VAE-2), and so have the
+tensors within NVIDIA's pickles.
 """
 
 import io
@@ -26,8 +27,11 @@ COUNT = 8  # bytes of a storage's count
 
 
 class LegacyTorchFile(SavedFile):
-    """A file of the old `torch.save`. `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long
-    as tensors are read. Raises UserError, naming `path`, if it is none or is damaged."""
+    """A file of the old `torch.save`.
+
+    `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long as
+    tensors are read. Raises UserError, naming `path`, if it is no such file or is damaged.
+    """
 
     def __init__(self, path: Path, stream: IO[bytes] | None = None):
         self.path = path
@@ -38,7 +42,7 @@ class LegacyTorchFile(SavedFile):
             data = io.BytesIO(self._stream.read(MOST_PICKLE))
             if _first(data) != MAGIC or Unpickler(data).load() != PROTOCOL:
                 raise UserError(f"{path}: not a checkpoint of torch.save (or cut short)")
-            Unpickler(data).load()  # facts of the machine that wrote it
+            Unpickler(data).load()  # properties of the machine that wrote it
             reader = _Unpickler(data)
             self.content = reader.load()
             keys = Unpickler(data).load()
@@ -48,7 +52,7 @@ class LegacyTorchFile(SavedFile):
             self._places = self._find(data.tell(), storages)
 
     def _find(self, start: int, storages: list[Storage]) -> dict[str, int]:
-        """Where in the stream the numbers of each storage begin."""
+        """The offset in the stream of the numbers of each storage."""
         places = {}
         for storage in storages:
             self._stream.seek(start)
@@ -70,7 +74,7 @@ class LegacyTorchFile(SavedFile):
 
 
 class _Unpickler(Unpickler):
-    """References have a sixth part here, a view into another storage, of which PyTorch has long made none."""
+    """References have a sixth part here, a view into another storage, which PyTorch no longer writes."""
 
     def __init__(self, data: IO[bytes]):
         super().__init__(data)
@@ -85,7 +89,7 @@ class _Unpickler(Unpickler):
 
 
 def open_torch_file(path: Path) -> TorchFile | LegacyTorchFile:
-    """A file of torch.save, old or new. Raises UserError if it is none."""
+    """Open a file of torch.save, old or new. Raises UserError if it is neither."""
     return LegacyTorchFile(path) if is_legacy(path) else TorchFile(path)
 
 
@@ -98,5 +102,5 @@ def _first(data: IO[bytes]) -> Any:
     """The first pickle of a file, if it has one."""
     try:
         return Unpickler(data).load()
-    except Exception:  # whatever it is, it is not the magic number
+    except Exception:  # in any case, it is not the magic number
         return None

@@ -1,4 +1,6 @@
-"""What a checkpoint was trained on: `training.json` beside its weights, so that evaluation on it is noticed."""
+"""What a checkpoint was trained on: `training.json` beside its weights, so that evaluation on
+training images is noticed.
+"""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -17,10 +19,11 @@ PORTRAITS_NOTE = "portraits.json"
 class TrainedOn:
     """The images that a training saw.
 
-    `data` is the name of the data set, `fingerprint` its content, `partition` where its split came from, `transform`
-    the way from a file to a square, `count` the number of images seen and `seed` that of the training. Portraits that were
-    generated have `portraits`, the settings of their generator, in place of a fingerprint: the first so many of
-    them are the same however many were drawn. `before` is the record of the model whose weights the training began with.
+    `data` is the name of the data set, `fingerprint` its content, `partition` the origin of its
+    split, `transform` how files become squares, `count` the number of images seen and `seed` that
+    of the training. Generated portraits have `portraits`, the settings of their generator, in place
+    of a fingerprint: the first n of them are the same however many were drawn. `before` is the
+    record of the model whose weights the training began with.
     """
 
     preset: str
@@ -38,7 +41,7 @@ class TrainedOn:
     def describe(
         preset: str, dataset: Dataset, split: str, seed: int, before: "TrainedOn | None" = None
     ) -> "TrainedOn":
-        """The record of a training on a split of `dataset`, which began with the weights of the one `before`."""
+        """The record of a training on a split of `dataset`; `before` is that of the model it began with."""
         portraits = _generator(dataset)
         return TrainedOn(
             preset,
@@ -58,7 +61,7 @@ class TrainedOn:
         return self.sight(dataset, split) is not None
 
     def sight(self, dataset: Dataset, split: str) -> "TrainedOn | None":
-        """The training that saw images of a split of `dataset`: this one, or one before it; None if neither did."""
+        """The training that saw images of a split of `dataset`: this one, an earlier one, or None."""
         if self._itself_saw(dataset, split):
             return self
         return None if self.before is None else self.before.sight(dataset, split)
@@ -71,11 +74,11 @@ class TrainedOn:
             return same and shared
         if not self.fingerprint or self.fingerprint != dataset.fingerprint:
             return False
-        # Of another split of the same images some were seen.
+        # The split differs, but the images are the same: some were seen.
         return shared or self.partition != dataset.partition_source
 
     def remark(self, dataset: Dataset, split: str) -> str:
-        """What to say beside a number that is measured on a split of `dataset`; empty where it saw none of it."""
+        """A note for a number measured on a split of `dataset`; empty if none of it was seen."""
         seen = self.sight(dataset, split)
         if seen is None:
             return ""
@@ -85,8 +88,10 @@ class TrainedOn:
 
     @property
     def decides(self) -> dict[str, Any]:
-        """What of it decides the result of a training: not what preset and data are called, nor what was `before`,
-        whose weights decide."""
+        """The part of the record that decides the result of a training.
+
+        Without the names of preset and data, and without `before`, whose weights decide.
+        """
         return {k: v for k, v in asdict(self).items() if k not in ("preset", "data", "before")}
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +99,10 @@ class TrainedOn:
 
 
 def read(folder: Path) -> TrainedOn | None:
-    """The record beside a checkpoint, None where there is none. Raises UserError if it is damaged."""
+    """Read the record beside a checkpoint; None if there is none.
+
+    Raises UserError if it is damaged.
+    """
     note = folder / NOTE
     if not note.is_file():
         return None
@@ -124,4 +132,4 @@ def _generator(dataset: Dataset) -> dict[str, Any] | None:
         found = json.loads(read_text(note))
         return {name: found[name] for name in ("version", "seed", "count")}
     except (UserError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # a file of that name that is none of ours
+        return None  # a file of that name that is not ours

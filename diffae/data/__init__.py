@@ -1,4 +1,4 @@
-"""Data sets: `open_dataset(path, image_size)` finds out the format and gives a `Dataset`.
+"""Data sets: `open_dataset(path, image_size)` detects the format and returns a `Dataset`.
 
 A format is one module with a test (does this folder look like it?) and an opener, and one line in
 `READERS`.
@@ -32,7 +32,7 @@ Opener = Callable[[Path, int, str | None, int], Dataset]
 
 
 class Reader(NamedTuple):
-    """A format: what it is called, whether a path looks like it, and how to open it."""
+    """A format: its name, whether a path looks like it, and how to open it."""
 
     title: str
     recognises: Detector
@@ -63,7 +63,7 @@ def open_dataset(
 
     `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
     or None for the format's own; `seed` makes the split where the data has none. Raises `UserError`
-    when the data is not as it should be.
+    if the data is faulty.
     """
     try:
         dataset = find_reader(Path(path)).open(Path(path), image_size, crop, seed)
@@ -75,9 +75,9 @@ def open_dataset(
 def open_for_model(
     path: str | Path, image_size: int, crop: str | None = None, model: str = "model"
 ) -> Dataset:
-    """`open_dataset` for a model of `image_size` px: `UserError` where it would see enlarged images.
+    """`open_dataset` for a model of `image_size` px: `UserError` if it would see enlarged images.
 
-    Only the first image that can be read is looked at. `model` is what a message calls the model.
+    Only the first image that can be read is checked. `model` is what a message calls the model.
     """
     dataset = open_dataset(path, image_size, crop)
     native = native_side(dataset)
@@ -90,7 +90,10 @@ def open_for_model(
 
 
 def native_side(dataset: Dataset) -> int:
-    """Pixels a side, before it is resized, of the first image that can be read. Raises UserError if none can."""
+    """Pixels a side, before resizing, of the first image that can be read.
+
+    Raises UserError if none can.
+    """
     first: UserError | None = None
     for index in range(len(dataset)):
         try:
@@ -101,7 +104,7 @@ def native_side(dataset: Dataset) -> int:
 
 
 def find_reader(path: Path) -> Reader:
-    """The format of `path`; `UserError` when it is none that is known."""
+    """The format of `path`; `UserError` if it is none that is known."""
     if not path.exists():
         raise UserError(f"{path}: no such folder or zip file")
     if path.is_dir():
@@ -115,7 +118,9 @@ def find_reader(path: Path) -> Reader:
 
 
 def refuse_closed(folder: Path) -> None:
-    """UserError for a folder that may not be listed or entered: else the first file looked for is blamed."""
+    """Raise UserError for a folder that may not be listed or entered; else a file in it would be
+    reported.
+    """
     try:
         os.listdir(folder)
         os.stat(f"{folder}/.")
@@ -126,7 +131,8 @@ def refuse_closed(folder: Path) -> None:
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     """`count` procedural portraits, drawn on first use, with 40 attributes and identities.
 
-    Several processes draw: a script that calls this needs `if __name__ == "__main__":`. Raises UserError if one dies.
+    Several processes draw: a script that calls this needs `if __name__ == "__main__":`. Raises
+    UserError if one dies.
     """
     from diffae.data import portraits
 

@@ -1,4 +1,4 @@
-"""What a data set is taken for: the lines of `python -m diffae.data check`, and a contact sheet."""
+"""The report of `python -m diffae.data check` on a data set, and a contact sheet."""
 
 import io
 import textwrap
@@ -19,13 +19,13 @@ DECODED = 256
 SHEET_SIDE = 8
 SEED = 0
 LABEL_WIDTH = 13
-NAMED = 10  # damaged images, of those that a copy is without
+NAMED = 10  # damaged images that a copy is without, at most
 LINE_WIDTH = 100
 MARK, MADE_BY = "Software", "python -m diffae.data check"
 
 
 def describe(data: Dataset, format_title: str) -> Iterator[str]:
-    """Lines of text; the first image is read on the way."""
+    """Lines of text about a data set; the first image is read for it."""
     yield row("format", format_title)
     yield row("name", data.name)
     yield row("images", str(len(data)))
@@ -40,7 +40,7 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
 
 
 def describe_content(data: Dataset) -> Iterator[str]:
-    """Lines of text, for which every file is read, unless that was done before."""
+    """Lines of text about the content, for which every file is read, unless that was done before."""
     yield row("odd files", data.survey.note or "none")
     yield row("fingerprint", data.fingerprint)
 
@@ -81,7 +81,7 @@ def describe_attributes(data: Dataset) -> str:
 
 
 def describe_identities(data: Dataset) -> str:
-    """The number of people, and of those whom a model may be trained and tested on."""
+    """The number of people, and of those who are both in the training and in the test split."""
     if data.identities is None:
         return "none"
     pairs = np.unique(np.stack([data.identities, data.partition]), axis=1)
@@ -90,18 +90,20 @@ def describe_identities(data: Dataset) -> str:
 
 
 def describe_copies(pixels: np.ndarray) -> str:
-    """How many of uint8 N x S x S x 3 repeat another: a copy may be trained and tested on."""
+    """The number of images (uint8 N x S x S x 3) that repeat another, and so may be in both
+    training and test split.
+    """
     copies = len(pixels) - len({image.tobytes() for image in pixels})
     return f"{copies} of these have the pixels of another" if copies else "none among these"
 
 
 def sample_indices(count: int) -> np.ndarray:
-    """Ascending int64: up to 256 of `count`, the same ones every time."""
+    """Up to 256 indices of `count`, int64, ascending, the same ones every time."""
     return np.sort(np.random.default_rng(SEED).permutation(count)[:DECODED])
 
 
 def contact_sheet(pixels: np.ndarray) -> Image.Image:
-    """64 of uint8 N x S x S x 3, spread over them, eight a row; white where there are fewer."""
+    """A sheet of 64 of uint8 N x S x S x 3, evenly spread, eight per row; white where there are fewer."""
     count, size = min(len(pixels), SHEET_SIDE**2), pixels.shape[1]
     rows = -(-count // SHEET_SIDE)
     cells = np.full((rows * SHEET_SIDE, size, size, 3), 255, np.uint8)
@@ -121,7 +123,7 @@ def is_sheet(path: Path) -> bool:
 
 
 def save_sheet(path: Path, pixels: np.ndarray) -> None:
-    """Write the contact sheet, marked as one, so that the next may take its place."""
+    """Write the contact sheet, marked as one, so that the next may replace it."""
     mark, content = PngInfo(), io.BytesIO()
     mark.add_text(MARK, MADE_BY)
     contact_sheet(pixels).save(content, format="PNG", pnginfo=mark)

@@ -1,7 +1,7 @@
 """`Dataset`: images by index, their labels and their split, whatever the format on disk.
 
-A reader (one module a format) builds a `Dataset` from an `ImageSource`, which knows only how to
-fetch one image. Nothing is decoded before it is asked for.
+A reader (one module for each format) builds a `Dataset` from an `ImageSource`, which only fetches
+single images. Nothing is decoded before it is asked for.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ Indices = Sequence[int] | np.ndarray
 
 
 class ImageSource(Protocol):
-    """Where the pixels come from: image files, an array, an archive."""
+    """The source of the pixels: image files, an array, an archive."""
 
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> Image.Image:
-        """Image `index` as 8-bit RGB at its own size; `UserError` when it cannot be decoded."""
+        """Image `index` as 8-bit RGB at its own size; `UserError` if it cannot be decoded."""
 
     def where(self, index: int) -> str:
         """The place of image `index`, for messages: a full path."""
 
     def files(self) -> Iterable[tuple[str, Path]]:
-        """Every file of the data set, labels included, under its name; none if `look` is cheap."""
+        """Every file of the data set, labels included, by its name; none if `look` is cheap."""
 
     def look(self) -> Survey:
-        """Read everything, labels included: the same wherever and whenever it was copied."""
+        """Read everything, labels included; the result does not depend on the machine or the copy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Dataset:
 
     `attributes` is bool N x A with the columns of `attribute_names`, `identities` int64 N,
     `partition` int8 N (0 train, 1 valid, 2 test); `partition_source` says where that comes from.
-    `left_out` says, a line each, which files lie there and are no part of it.
+    `left_out` names, one line each, files of the folder that are not part of the data set.
     """
 
     name: str
@@ -86,23 +86,23 @@ class Dataset:
         return self.transform.image_size
 
     def at(self, image_size: int) -> Dataset:
-        """The same images, each made `image_size` px from what is on disk."""
+        """The same images, each resized to `image_size` px from the original."""
         if image_size == self.image_size:
             return self
         return replace(self, transform=replace(self.transform, image_size=image_size))
 
     @cached_property
     def survey(self) -> Survey:
-        """What a look at every byte found; it is kept, and read again when a file has changed."""
+        """The survey of every byte; it is kept, and repeated when a file has changed."""
         return survey(self.source)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of names, labels and all content; path and time of change play no part."""
+        """SHA-256 of names, labels and all content, independent of path and modification time."""
         return self.survey.fingerprint
 
     def name_of(self, index: int) -> str:
-        """The name of image `index` in the data set: its path without the data set's own, or what tells it apart."""
+        """The name of image `index` in the data set: its path relative to it, or another unique name."""
         return self.source.where(index).removeprefix(str(self.root)).lstrip("/, ")
 
     def indices(self, split: str) -> np.ndarray:
@@ -114,9 +114,12 @@ class Dataset:
         return np.flatnonzero(self.partition == SPLITS[split])
 
     def images(self, indices: Indices) -> np.ndarray:
-        """uint8 B x S x S x 3. Raises TypeError for indices that are no whole numbers, such as a mask."""
+        """Images, uint8 B x S x S x 3.
+
+        Raises TypeError for indices that are no integers, such as a mask.
+        """
         size = self.image_size
-        if np.asarray(indices).dtype == np.bool_:  # which NumPy before 2.4 takes for 0 and 1
+        if np.asarray(indices).dtype == np.bool_:  # NumPy before 2.4 takes a mask for 0 and 1
             raise TypeError("indices are whole numbers, not a mask")
         pixels = [self._pixels(operator.index(i)) for i in indices]
         return np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.uint8)
@@ -147,7 +150,9 @@ def load_all(
     workers: int = 2,
     chunk: int = CHUNK,
 ) -> np.ndarray:
-    """uint8 `count` x size x size x 3, which `read` gives in parts, by threads (Pillow frees the lock)."""
+    """Images, uint8 `count` x size x size x 3, from `read`, which gives parts, in threads (Pillow
+    releases the lock).
+    """
     out = np.empty((count, size, size, 3), np.uint8)
     parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
     with (
@@ -161,9 +166,10 @@ def load_all(
 
 
 def seeded_partition(groups: np.ndarray, seed: int) -> np.ndarray:
-    """int8 N: groups in random order, 60 % of the images to train, 10 % to valid, 30 % to test.
+    """Split groups at random: 60 % of the images to train, 10 % to valid, 30 % to test; int8 N.
 
-    A group (the pictures of one person) is never divided; it goes where its middle image falls.
+    A group (the pictures of one person) is never divided; it goes to the split that its middle
+    image falls in.
     """
     _, member, count = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(count))

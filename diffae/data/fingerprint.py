@@ -1,8 +1,10 @@
-"""One look at every byte of a data set: its fingerprint, and how many files are read in a way of our own.
+"""Survey every byte of a data set: its fingerprint, and the number of files that other readers
+would read differently.
 
-The first look reads everything. What it found is kept under $DIFFAE_CACHE/fingerprints, one small file a data
-set, under the name, size, times and inode of all of its files: as long as those stay, the next look costs one
-`stat` a file. `forget` makes the next look read everything again.
+The first survey reads everything. Its result is kept under $DIFFAE_CACHE/fingerprints, one small
+file for each data set, together with name, size, times and inode of all of its files: as long as
+those do not change, the next survey costs one `stat` per file. `forget` makes the next one read
+everything again.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file, write_whole
 
-VERSION = "1"  # of what is looked at: another one makes what was kept useless
+VERSION = "1"  # of the survey: another version invalidates those that were kept
 WORKERS, CHUNK = 4, 64
 SETTLED = (
     2.0  # seconds: a file changed later than that may change again within one tick of its clock
@@ -36,7 +38,7 @@ LARGEST_NOTE = 4096  # bytes of a kept survey
 
 
 class Oddity(NamedTuple):
-    """How one image file departs from 8-bit RGB in a way that readers do not agree on."""
+    """How an image file departs from 8-bit RGB in a respect that readers treat differently."""
 
     transparent: bool = False  # an alpha channel, or one transparent colour
     deep: bool = False  # 16 bits a channel
@@ -44,7 +46,7 @@ class Oddity(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """What was seen of `images` images: `fingerprint` is a SHA-256 of all content, labels included."""
+    """The survey of `images` images: `fingerprint` is a SHA-256 of all content, labels included."""
 
     fingerprint: str
     images: int
@@ -53,22 +55,22 @@ class Survey:
 
     @property
     def note(self) -> str:
-        """What a table should say of the images; empty if there is nothing to say."""
+        """A note on the images for a table; empty if there is nothing to note."""
         return note(self.images, self.transparent, self.deep)
 
 
 class Surveyed(Protocol):
-    """What a survey needs of an `ImageSource`."""
+    """The part of an `ImageSource` that a survey needs."""
 
     def files(self) -> Iterable[tuple[str, Path]]:
-        """Every file that the data set is made of, under its name in it; none if looking is cheap."""
+        """Every file of the data set, by its name in it; none if looking is cheap."""
 
     def look(self) -> Survey:
         """Read everything."""
 
 
 def survey(source: Surveyed) -> Survey:
-    """What was kept of `source`, if its files are as they were; else a look at all of it."""
+    """The survey of `source` that was kept, if its files have not changed; else a new one."""
     before = _note_of(source)
     if before is None:
         return source.look()
@@ -81,7 +83,7 @@ def survey(source: Surveyed) -> Survey:
 
 
 def forget(source: Surveyed) -> None:
-    """Let the next survey read everything, whatever was kept."""
+    """Make the next survey read everything."""
     path = _note_of(source)
     if path is not None:
         with suppress(OSError):
@@ -89,13 +91,15 @@ def forget(source: Surveyed) -> None:
 
 
 def state_of(source: Surveyed) -> str:
-    """What changes when a file of `source` is written to, moved or replaced; of one in memory, its content."""
+    """A value that changes when a file of `source` is written to, moved or replaced; of one in
+    memory, its content.
+    """
     path = _note_of(source)
     return source.look().fingerprint if path is None else path.stem
 
 
 def note(images: int, transparent: int, deep: int) -> str:
-    """E.g. "3 of 600 images have transparency, laid on white"; empty without any."""
+    """E.g. "3 of 600 images have transparency, laid on white"; empty if none."""
     told = {
         "have transparency, laid on white": transparent,
         "have 16 bits a channel, scaled to 8": deep,
@@ -104,7 +108,7 @@ def note(images: int, transparent: int, deep: int) -> str:
 
 
 def note_of_files(paths: Iterable[Path]) -> str:
-    """The note on image files that belong to no data set; what cannot be read counts as plain."""
+    """The note on image files that belong to no data set; unreadable ones count as plain."""
     seen = [oddity(path) for path in paths]
     return note(len(seen), sum(o.transparent for o in seen), sum(o.deep for o in seen))
 
@@ -116,7 +120,7 @@ def note_of_files(paths: Iterable[Path]) -> str:
 def look_at(
     title: str, heading: Iterable[bytes], count: int, fetch: Callable[[int], tuple[bytes, bytes]]
 ) -> Survey:
-    """The survey of `count` images, of which `fetch` gives name and content, in threads."""
+    """Survey `count` images in threads; `fetch` gives name and content of each."""
     sha = hashlib.sha256()
     for part in heading:
         sha.update(_framed(part))
@@ -155,8 +159,10 @@ def _look_at_one(name: bytes, content: bytes) -> tuple[bytes, Oddity]:
 
 
 def oddity(file: io.BytesIO | Path) -> Oddity:
-    """From an image file's header, without decoding it; a damaged file is plain here and refused elsewhere."""
-    if isinstance(file, Path) and not file.is_file():  # a pipe, which would wait for a writer
+    """The oddity in an image file's header, without decoding it; a damaged file is plain here and
+    refused elsewhere.
+    """
+    if isinstance(file, Path) and not file.is_file():  # a pipe would block
         return Oddity()
     try:
         with Image.open(file, formats=FORMATS) as image:
@@ -166,7 +172,7 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
-    """Pillow says "RGB" of a coloured PNG of 16 bits, but its decoder is set to "RGB;16B"."""
+    """Whether a coloured PNG has 16 bits: Pillow says "RGB" of it, but its decoder is set to "RGB;16B"."""
     return image.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in image.tile)
 
 
@@ -175,7 +181,7 @@ def _is_deep(image: ImageFile.ImageFile) -> bool:
 
 
 def _note_of(source: Surveyed) -> Path | None:
-    """Where the survey of the files as they are now is kept; None where nothing is to be kept."""
+    """The file that keeps the survey of the files as they are now; None if nothing is to be kept."""
     states = list(_states(source))
     if not states:
         return None
@@ -206,14 +212,17 @@ def _settled(source: Surveyed) -> bool:
 
 
 def _keep(path: Path, seen: Survey) -> None:
-    """Write it whole. A cache that cannot be written costs the next look its time, and nothing else."""
+    """Write a survey, whole.
+
+    If the cache cannot be written, the next survey takes longer, and nothing else.
+    """
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, sealed(asdict(seen)))
 
 
 def _read(path: Path) -> Survey | None:
-    """What was kept, or None if it is not there, damaged or not ours."""
+    """The survey that was kept, or None if it does not exist, is damaged or not ours."""
     try:
         kept = Survey(**unsealed(read_file(path, LARGEST_NOTE)))
         return kept if re.fullmatch("[0-9a-f]{64}", kept.fingerprint) else None
@@ -227,7 +236,7 @@ def sealed(content: dict[str, Any]) -> bytes:
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """The content of `sealed`. Raises ValueError where a byte of it has changed."""
+    """The content of `sealed`. Raises ValueError if a byte of it has changed."""
     try:
         whole = json.loads(data)
         content: dict[str, Any] = whole["content"]

@@ -1,8 +1,8 @@
-"""Make a prepared copy of a data set (`prepared.py` says what it is), in processes.
+"""Make a prepared copy of a data set (`prepared.py` describes it), in several processes.
 
-Chunks of images are written to their place in one file of all pixels; the header, which makes a copy of the folder, is
-written last. A run that was killed begins anew. Where images are skipped the pixels are written once more, without
-their rows.
+Chunks of images are written to their position in one file of all pixels; the header, which makes
+the folder a copy, is written last. A run that was killed starts anew. If images are skipped, the
+pixels are written once more, without their rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from diffae.system.lock import foreign, lock_folder
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
 CHUNK, CHUNK_BYTES = 64, 1 << 24
 WORTH_PROCESSES = 4  # chunks: fewer are read before other processes have started
-PORTRAITS_NOTE = "portraits.json"  # by which a training on portraits knows them
+PORTRAITS_NOTE = "portraits.json"  # by which a training recognises portraits
 DEAD_PROCESS = (
     "prepare: a process that reads images died; make memory free or use fewer --workers, then run"
     " the same command again"
@@ -50,7 +50,9 @@ DEAD_PROCESS = (
 
 
 class Part(NamedTuple):
-    """What came of some images: how many they are, what was skipped (index: reason), how many were enlarged."""
+    """The result for some images: how many they are, what was skipped (index: reason), how many
+    were enlarged.
+    """
 
     images: int
     skipped: dict[int, str]
@@ -58,10 +60,11 @@ class Part(NamedTuple):
 
 
 def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) -> Header:
-    """Copy `data`, as it comes out of its transform, to the folder `out`; or find it copied.
+    """Copy `data`, after its transform, to the folder `out`; or find it copied.
 
-    A damaged image is skipped, or with `strict` a UserError. Raises UserError too if `out` is inside the data, holds
-    anything else or the copy of something else, if no image can be read, or if files of `data` change meanwhile.
+    A damaged image is skipped, or with `strict` a UserError. Raises UserError too if `out` is
+    inside the data, holds anything else or the copy of something else, if no image can be read, or
+    if files of `data` change meanwhile.
     """
     refuse_place(data, out)
     refuse_enlarging(data)
@@ -79,7 +82,9 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
 
 
 def refuse_place(data: Dataset, out: Path) -> None:
-    """UserError if `out` is within the data, or holds what is not a copy of ours, finished or not."""
+    """Raise UserError if `out` is within the data, or holds anything but a copy of ours, finished
+    or not.
+    """
     if isinstance(data.transform, PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
     refuse_outputs([Target("OUT", out, Path.is_dir)], [data.root])
@@ -90,7 +95,11 @@ def refuse_place(data: Dataset, out: Path) -> None:
 
 
 def refuse_enlarging(data: Dataset) -> None:
-    """UserError, as in an evaluation, if the first image that can be read is smaller than the copy's, or none can be."""
+    """Raise UserError if the first image that can be read is smaller than the copy's, or none can
+    be read.
+
+    An evaluation does the same.
+    """
     if (native := native_side(data)) < data.image_size:
         raise UserError(
             f"{data.root}: images of {native} px, and a copy of {data.image_size} px would enlarge them; "
@@ -99,8 +108,11 @@ def refuse_enlarging(data: Dataset) -> None:
 
 
 def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
-    """The header of a finished copy of `data`; UserError if `out` holds that of something else, or if `strict` and one that
-    is without damaged images."""
+    """The header of a finished copy of `data`.
+
+    Raises UserError if `out` holds the copy of something else, or, with `strict`, a copy that left
+    out damaged images.
+    """
     header = Header.read(out)
     if header.transform != asdict(data.transform) or header.state != state:
         raise UserError(
@@ -122,7 +134,7 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
 
 @dataclass(frozen=True)
 class _Job:
-    """What every process does: images of `data` into their rows of the file `rows`."""
+    """The work of each process: images of `data` into their rows of the file `rows`."""
 
     data: Dataset
     rows: Path
@@ -130,7 +142,7 @@ class _Job:
     chunk: int  # images that are read before they are written
 
     def __call__(self, start: int) -> Part:
-        """Copy the images from `start` on to the end of its chunk."""
+        """Copy the images from `start` to the end of its chunk."""
         data, side = self.data, self.data.image_size
         end = min(start + self.chunk, len(data))
         pixels = np.zeros((end - start, side, side, 3), np.uint8)
@@ -153,7 +165,7 @@ class _Job:
 
 
 def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> Part:
-    """Write all pixels, in `workers` processes. Raises UserError if the disk has no place for them."""
+    """Write all pixels, in `workers` processes. Raises UserError if the disk is full."""
     count, side = len(data), data.image_size
     needed, free = count * side**2 * 3, shutil.disk_usage(out).free
     if free < needed:
@@ -219,7 +231,7 @@ def _finish(data: Dataset, out: Path, copied: Part, state: str) -> Header:
 
 
 def refuse_changed(data: Dataset, state: str) -> None:
-    """UserError unless the data set, opened again, is of the same files, none of which was written to."""
+    """Raise UserError unless the data set, opened again, has the same files, none of them written to."""
     again = open_dataset(data.root, data.image_size, data.transform.crop)
     if state_of(again.source) != state:
         raise UserError(
@@ -229,7 +241,7 @@ def refuse_changed(data: Dataset, state: str) -> None:
 
 
 def _labels(data: Dataset, kept: np.ndarray) -> bytes:
-    """An npz of the rows `kept` of every label that there is."""
+    """An npz file of the rows `kept` of all labels."""
     columns = {name: getattr(data, name) for name in ("partition", "attributes", "identities")}
     file = io.BytesIO()
     np.savez(file, **{name: c[kept] for name, c in columns.items() if c is not None})  # type: ignore[arg-type]
@@ -237,7 +249,7 @@ def _labels(data: Dataset, kept: np.ndarray) -> bytes:
 
 
 def _write_pixels(out: Path, kept: np.ndarray) -> None:
-    """pixels.npy of the rows `kept`, on the disk when this returns."""
+    """Write pixels.npy of the rows `kept`; it is on the disk when this returns."""
     rows = open_memmap(out / ROWS, "r+")
     if len(kept) == len(rows):
         rows.flush()
@@ -252,7 +264,9 @@ def _write_pixels(out: Path, kept: np.ndarray) -> None:
 
 
 def _survey_of(data: Dataset, digests: dict[str, str], other: bool) -> Survey:
-    """The data set's own survey, or, where the copy is `other` than it, one whose fingerprint is of the copy."""
+    """The data set's own survey, or, if the copy is `other` than it, one with a fingerprint of the
+    copy.
+    """
     if not other:
         return data.survey
     parts = [b"prepared", *(digests[name].encode() for name in sorted(digests))]

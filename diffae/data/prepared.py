@@ -1,16 +1,19 @@
-"""A prepared copy of a data set: `python -m diffae.data prepare SRC OUT --size S` writes it, and this reads it.
+"""Read a prepared copy of a data set, as `python -m diffae.data prepare SRC OUT --size S` writes
+it.
 
     pixels.npy              uint8 N x S x S x 3, as `np.load(..., mmap_mode="r")` maps it
     labels.npz              partition, and attributes and identities where there are any
     names.json              the name of each image in the data set that was copied
     diffae-prepared.json    what the copy is, and the SHA-256 of the other files: written last
 
-At its own size a copy is the data set that it was made of: the same pixels to the bit, labels, split, names, transform
-and fingerprint, so the same protocol. Where images were left out it is another one, with a fingerprint of its own; and
-at a smaller size its images are resampled twice, which `describe` says.
+At its own size a copy equals its data set: the same pixels to the bit, labels, split, names,
+transform and fingerprint, so the same protocol. Where images were left out it is another data set,
+with a fingerprint of its own; and at a smaller size its images are resampled twice, which
+`describe` says.
 
-An image is fetched by one positioned read, which is as fast as a mapped page, and of a file that was cut short or lost
-under the run it is an error that can be told; a mapped one would end the process (SIGBUS).
+An image is fetched by one positioned read, which is as fast as a mapped page. If the file was cut
+short or lost during the run, the read is an error that can be reported; a mapped file would end the
+process (SIGBUS).
 """
 
 from __future__ import annotations
@@ -44,11 +47,12 @@ AGAIN = "prepare it again in another folder"
 
 @dataclass(frozen=True)
 class Header:
-    """What a copy of `of` images is: `images` of them, `side` px, by the `transform` of their data set.
+    """The header of a copy of `of` images: `images` of them, `side` px, by the `transform` of their
+    data set.
 
-    `survey` is that of the data set, or the copy's own where images were `skipped` (name: reason); `enlarged` counts
-    those that were smaller than `side`. `state` tells whether the source's files are as they were, `sha256` is that of
-    each file beside this one.
+    `survey` is that of the data set, or the copy's own where images were `skipped` (name: reason);
+    `enlarged` counts those that were smaller than `side`. `state` is that of the source's files, to
+    notice changes; `sha256` is that of each file beside this one.
     """
 
     version: int
@@ -71,7 +75,7 @@ class Header:
 
     @staticmethod
     def read(folder: Path) -> Header:
-        """Raises UserError if the file is damaged, or of another version."""
+        """Read a header. Raises UserError if the file is damaged, or of another version."""
         path = folder / HEADER
         try:
             content = unsealed(read_file(path, LARGEST_HEADER))
@@ -92,7 +96,7 @@ class Header:
 
 
 def npy_header(count: int, side: int) -> bytes:
-    """What an .npy file of uint8 count x side x side x 3 begins with."""
+    """The beginning of an .npy file of uint8 count x side x side x 3."""
     file = io.BytesIO()
     description = {"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)}
     np.lib.format.write_array_header_1_0(file, description)
@@ -104,7 +108,7 @@ def npy_header(count: int, side: int) -> bytes:
 
 
 class Descriptor:
-    """A file open for reading at any place, by any thread; closed when nothing holds it."""
+    """A file open for reading at any offset, by any thread; closed when it is no longer referenced."""
 
     def __init__(self, path: Path):
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -113,7 +117,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """An `ImageSource`: the squares of a copy. The file is opened at the first read, by each process of its own."""
+    """An `ImageSource`: the squares of a copy. Each process opens the file at its first read."""
 
     root: Path
     header: Header
@@ -150,7 +154,9 @@ class PreparedImages:
             yield name, self.root / name
 
     def look(self) -> Survey:
-        """That of the data set which was copied, once the pixels are found to be those that were written."""
+        """The survey of the data set that was copied, after checking that the pixels are those that
+        were written.
+        """
         if digest_file(self.root / PIXELS) != self.header.sha256[PIXELS]:
             raise UserError(f"{self.root / PIXELS}: not what was written there; {AGAIN}")
         return Survey(**self.header.survey)
@@ -164,7 +170,9 @@ def digest_file(path: Path) -> str:
 
 @dataclass(frozen=True)
 class PreparedTransform(Transform):
-    """What was done to the images of a copy whose side is `prepared`, and what is still to be done."""
+    """The transform of a copy whose side is `prepared`: what was done to its images, and what is
+    left to do.
+    """
 
     prepared: int = 0
 
@@ -184,7 +192,9 @@ class PreparedTransform(Transform):
         return self.prepared
 
     def describe(self) -> dict[str, str | int | bool | None]:
-        """At the copy's own size what its data set's transform says; else with the size between."""
+        """At the copy's own size the description of the data set's transform; else with the
+        intermediate size.
+        """
         told = super().describe()
         if self.image_size == self.prepared:
             del told["prepared"]
@@ -196,7 +206,9 @@ class PreparedTransform(Transform):
 
 
 def is_prepared(path: Path) -> bool:
-    """A copy that is not finished, too: else its folder would pass for one without images."""
+    """Whether `path` is a copy, finished or not: an unfinished one must not pass for a folder
+    without images.
+    """
     return any(os.path.lexists(path / name) for name in (HEADER, UNFINISHED))
 
 
@@ -206,9 +218,11 @@ def own_side(path: Path) -> int | None:
 
 
 def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Everything as in the data set that was copied, but `root`; `seed` plays no part, the split is stored.
+    """Open a copy: everything but `root` is as in the data set; `seed` is not used, the split is
+    stored.
 
-    Raises UserError for a copy that is not finished, damaged, smaller than `image_size`, or cut otherwise than `crop`.
+    Raises UserError for a copy that is not finished, damaged, smaller than `image_size`, or cut
+    otherwise than `crop`.
     """
     if not os.path.lexists(path / HEADER):
         raise UserError(f"{path}: a copy that is not finished; run its `prepare` again")
@@ -243,7 +257,7 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
 
 
 def part(path: Path, name: str, header: Header) -> bytes:
-    """A small file of the copy; UserError unless it is the one that was written."""
+    """Read a small file of the copy. Raises UserError unless it is the one that was written."""
     content = read_file(path / name, LARGEST_PART)
     if hashlib.sha256(content).hexdigest() != header.sha256[name]:
         raise UserError(f"{path / name}: not what was written there; {AGAIN}")
@@ -251,7 +265,7 @@ def part(path: Path, name: str, header: Header) -> bytes:
 
 
 def describe_skipped(skipped: dict[str, str], most: int = 3) -> tuple[str, ...]:
-    """E.g. "2 damaged images that the copy is without: a.png, b.png"; nothing without any."""
+    """E.g. "2 damaged images that the copy is without: a.png, b.png"; empty if none."""
     if not skipped:
         return ()
     names = ", ".join(list(skipped)[:most]) + (", ..." if len(skipped) > most else "")

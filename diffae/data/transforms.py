@@ -88,14 +88,14 @@ class Transform:
         return np.asarray(center_crop(image, self.image_size))
 
     def native_side(self, width: int, height: int) -> int:
-        """Pixels a side that a file of this size has for a model, before it is resized."""
+        """Pixels a side that a file of this size has for a model, before resizing."""
         if self.crop == "d2c":
             left, top, right, bottom = D2C_BOX
             return min(right - left, bottom - top)
         return max(min(width, height), self.pad_to or 0)
 
     def describe(self) -> dict[str, str | int | bool | None]:
-        """What two runs must share to see the same pixels: every field, and the resampler."""
+        """Everything that two runs must share to see the same pixels: every field, and the resampler."""
         return {**asdict(self), "resampler": "PIL", "antialias": True}
 
 
@@ -106,7 +106,7 @@ def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
 
 
 def refuse_strip(image: Image.Image, size: int, where: str) -> None:
-    """UserError if the image with its shorter side at `size` would fill the memory."""
+    """Raise UserError if the image with its shorter side at `size` would fill the memory."""
     if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
         raise UserError(
             f"{where}: {image.width} x {image.height} is too long and narrow for {size} px; "
@@ -147,7 +147,9 @@ def decode(path: Path) -> Image.Image:
 
 
 def decode_plainly(path: Path) -> Image.Image:
-    """As pytorch-fid reads: Pillow's conversion to RGB, which drops alpha, clips 16-bit grey and does not turn."""
+    """Read an image as pytorch-fid does: Pillow's conversion to RGB drops alpha, clips 16-bit grey
+    and does not turn.
+    """
     return _open(path, str(path), lambda image: image.convert("RGB"))
 
 
@@ -163,8 +165,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def _open(
     file: Path | io.BytesIO, where: str, convert: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    """What `convert` makes of an image file; `UserError` naming `where` if it cannot be decoded."""
-    if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe: it would wait
+    """The result of `convert` on an image file; `UserError` naming `where` if it cannot be decoded."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would block
         raise UserError(f"{where}: cannot read this image (not a regular file); take it out")
     try:
         with Image.open(file, formats=FORMATS) as image:
@@ -181,7 +183,7 @@ def _open(
         ) from error
 
 
-# The first bytes of what people take for pictures that Pillow would read. A box "ftyp" is ISO media.
+# The first bytes of formats that may be taken for pictures that Pillow reads. A box "ftyp" is ISO media.
 SIGNATURES = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -200,7 +202,7 @@ BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIC", b"msf1": "HEIC"}  #
 
 
 def foreign_format(file: Path | io.BytesIO) -> str | None:
-    """The format of a picture that is not read, by its first bytes; None if they say nothing."""
+    """The format of a picture that is not read, by its first bytes; None if they are not known."""
     if isinstance(file, Path):
         with file.open("rb") as opened:
             start = opened.read(16)
@@ -221,9 +223,9 @@ def reason(error: Exception) -> str:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says.
+    """The image turned by its EXIF orientation.
 
-    `ImageOps.exif_transpose` also rewrites the other tags, and fails where one of them is damaged.
+    `ImageOps.exif_transpose` also rewrites the other tags, and fails if one of them is damaged.
     """
     method = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if method is None else image.transpose(method)
@@ -240,7 +242,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def narrow(image: Image.Image) -> Image.Image:
-    """16-bit grey over 257, with alpha where one grey is transparent: Pillow clips and forgets."""
+    """16-bit grey divided by 257, with alpha if one grey is transparent.
+
+    Pillow would clip it and lose the alpha.
+    """
     wide = np.asarray(image).astype(np.int64)
     grey = np.rint(wide / 257).clip(0, 255).astype(np.uint8)
     transparent = image.info.get("transparency")

@@ -1,4 +1,5 @@
-"""Gaussian diffusion: schedules, noise, and solvers of the trajectory between an image and its noise x_T, in both directions.
+"""Gaussian diffusion: schedules, noise, and solvers of the trajectory between an image and its
+noise x_T, in both directions.
 
 gaussian.py     the schedules, and what x_t is made of
 noise.py        noise that belongs to an image

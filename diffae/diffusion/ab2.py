@@ -1,15 +1,17 @@
-"""Two-step Adams-Bashforth: second order, one call a step, explicit, and one state.
+"""Two-step Adams-Bashforth: second order, one call per step, explicit, with one state.
 
-Nodes are numbered from 0, the image (phi = 0), to T; node i from 1 on lies at the i-th timestep of the grid.
+Nodes are numbered from 0, the image (phi = 0), to T; node i from 1 on lies at the i-th timestep of
+the grid.
 
     on the velocity   x_m = cos(d) x_n + sin(d) V,   d = phi_m - phi_n,   V = cos(phi_n) E - sin(phi_n) F
     on the noise      x_m = cos(phi_m) / cos(phi_n) x_n + (sin(phi_m) - cos(phi_m) tan(phi_n)) E
     F, E              1.5 of the predicted x_0 and noise at node n, - 0.5 of those at the node before it
 
-The weights are by the number of the step, as if all steps were equal: encoder and decoder then share their leading error,
-which cancels in a round trip, and on a grid that is smooth in i the order is still two. The first is exact, as DDIM is,
-where predicted x_0 and noise do not change along the way. The second is PNDM's formula of order two (Liu et al., 2022,
-Section 3.3) without its warm-up; it is for models that are given z_sem.
+The weights use the number of the step, as if all steps were equal: encoder and decoder then have
+the same leading error, which cancels in a round trip, and on a grid that is smooth in i the order
+is still two. The first formula is exact, as DDIM is, where predicted x_0 and noise are constant
+along the trajectory. The second is PNDM's formula of order two (Liu et al., 2022, Section 3.3)
+without its warm-up; it is for models that are given z_sem.
 
 Decoding ends at a = 1, the image itself; encoding begins there, with a call at t = 0 for its noise.
 """
@@ -38,17 +40,17 @@ def _decode(denoise: Denoiser, x: Tensor, ts: list[int], move: Move) -> Iterator
 def _encode(
     denoise: Denoiser, x: Tensor, ts: list[int], move: Move, top: Move | None = None
 ) -> Iterator[Step]:
-    """`top` is the last step, if it is another; it is given F and E at the node that it goes to.
+    """Encode with the step `move`; `top`, if given, takes the last step, with F and E at its end.
 
-    A "matched top" is the inverse of the decoder's first step, in which the velocity at its far end is extrapolated. That
-    costs no further call, and is four times as near for a model without z_sem.
+    A "matched top" is the inverse of the decoder's first step, with the velocity at its far end
+    extrapolated. It costs no further call, and is four times as accurate for a model without z_sem.
     """
     phis = [0.0, *denoise.angles(ts)]
     before = None
     for i, t in enumerate([0, *ts[:-1]]):
         now = denoise(x, t)
         if i == 0:
-            now = Parts(x, now.noise)  # there, x is the image
+            now = Parts(x, now.noise)  # at that node, x is the image
         if top is not None and i == len(ts) - 1:
             x = top(x, now.ahead(before, 1.0), phis[i], phis[i + 1])
         else:

@@ -21,15 +21,15 @@ def decode(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
 def encode(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
     """The decoding run backwards.
 
-    The image counts as the state at the first timestep, and the last step's target has a = 0, so that x_T
-    is the noise predicted at the last timestep (as the authors do).
+    The image counts as the state at the first timestep, and the last step's target has a = 0, so
+    that x_T is the noise predicted at the last timestep (as the authors do).
     """
     targets = [*map(denoise.a, ts[1:]), 0.0]
     return _moves(denoise, x_0, list(zip(ts, targets, strict=True)))
 
 
 def _moves(denoise: Denoiser, x: Tensor, moves: list[tuple[int, float]]) -> Iterator[Step]:
-    """Take each move (t, a of the target), in order."""
+    """Make each move (t, a of the target), in order."""
     for t, a_next in moves:
         parts = denoise(x, t)
         x = a_next**0.5 * parts.image + (1 - a_next) ** 0.5 * parts.noise

@@ -1,4 +1,6 @@
-"""Gaussian diffusion (paper, Section 3): the schedules, and what x_t is made of. Its way back is in `sampling`.
+"""Gaussian diffusion (paper, Section 3): the schedules, and how x_t is composed.
+
+Solvers are in `solve`.
 
 x_t     = sqrt(a_t) x_0 + sqrt(1 - a_t) eps            a_t = prod_{s <= t} (1 - beta_s)
 f       = (x_t - sqrt(1 - a_t) eps_theta) / sqrt(a_t)  the predicted x_0
@@ -23,7 +25,7 @@ def constant_alphas(beta: float) -> Tensor:
 
 
 def add_noise(x_0: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
-    """Sample q(x_t | x_0) with the noise given. `a_t` has one value an image."""
+    """Sample q(x_t | x_0) with the noise given. `a_t` has one value per image."""
     a = _per_image(a_t, x_0)
     return a.sqrt() * x_0 + (1 - a).sqrt() * eps
 
@@ -35,13 +37,16 @@ def velocity(x_0: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
 
 
 def noise_of_velocity(v: Tensor, x_t: Tensor, a_t: Tensor) -> Tensor:
-    """eps = sqrt(1 - a) x_t + sqrt(a) v: what a network that predicts velocity says of the noise."""
+    """eps = sqrt(1 - a) x_t + sqrt(a) v: the noise that a predicted velocity implies."""
     a = _per_image(a_t, x_t)
     return (1 - a).sqrt() * x_t + a.sqrt() * v
 
 
 def x_0_of_noise(x_t: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
-    """f = (x_t - sqrt(1 - a) eps) / sqrt(a): the predicted x_0, not clipped. `a_t`: one value an image."""
+    """f = (x_t - sqrt(1 - a) eps) / sqrt(a): the predicted x_0, not clipped.
+
+    `a_t`: one value per image.
+    """
     a = _per_image(a_t, x_t)
     return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
 

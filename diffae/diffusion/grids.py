@@ -1,4 +1,4 @@
-"""Grids: the timesteps, ascending, at which the network is called. Whole numbers from 0 to 999."""
+"""Grids: the timesteps, ascending, at which the network is called. Integers from 0 to 999."""
 
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system.validation import whole
@@ -7,10 +7,10 @@ from diffae.system.validation import whole
 def uniform(steps: int) -> list[int]:
     """The `steps` timesteps of the paper's DDIM.
 
-    For the 62 values that the authors accept this is theirs: multiples of the smallest stride that gives
-    `steps` of them, from 0. For every other number from 1 to 1000 they are spread evenly from 0 in the
-    same way, rounded down; a single step is taken from the noisiest timestep, the only one from which
-    noise can be decoded.
+    For the 62 values that the authors accept the grid is theirs: multiples of the smallest stride
+    that gives `steps` of them, from 0. For every other number from 1 to 1000 they are spread evenly
+    from 0 in the same way, rounded down; a single step is taken from the noisiest timestep, the
+    only one from which noise can be decoded.
     """
     steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
     if steps == 1:
@@ -23,9 +23,10 @@ def uniform(steps: int) -> list[int]:
 
 
 def power(steps: int, exponent: float) -> list[int]:
-    """t_i = round(999 (i / T)^p), i = 1 .. T = `steps`, made distinct: many where there is little noise.
+    """t_i = round(999 (i / T)^p), i = 1 .. T = `steps`, made distinct; dense where there is little
+    noise.
 
-    For solvers whose trajectory ends in the image itself, which lies before the first of them.
+    For solvers whose trajectory ends in the image itself, which lies before the first timestep.
     """
     steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
     return _distinct([(i / steps) ** exponent for i in range(1, steps + 1)])
@@ -34,7 +35,7 @@ def power(steps: int, exponent: float) -> list[int]:
 def power_from_0(steps: int, exponent: float) -> list[int]:
     """t_i = round(999 (i / (T - 1))^p), i = 0 .. T - 1, made distinct.
 
-    For solvers that take the image for the state at the first of them, t = 0.
+    For solvers that take the image as the state at the first timestep, t = 0.
     """
     steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
     if steps == 1:
@@ -43,7 +44,9 @@ def power_from_0(steps: int, exponent: float) -> list[int]:
 
 
 def _distinct(shares: list[float]) -> list[int]:
-    """Timesteps at these shares of the way to the last one, each above the one before it, and room for those after it."""
+    """Timesteps at these fractions of the last one, each above the one before, leaving enough for
+    those after it.
+    """
     latest = NUM_TIMESTEPS - 1
     ts = [-1]
     for after, share in zip(reversed(range(len(shares))), shares, strict=True):

@@ -1,4 +1,6 @@
-"""Between two codes, as the authors interpolate: z_sem on a line, x_T on a great circle (paper, Section 5.2)."""
+"""Interpolation of codes as the authors do it: z_sem linearly, x_T along a great circle (paper,
+Section 5.2).
+"""
 
 import torch
 from torch import Tensor
@@ -17,10 +19,10 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle (Shoemake, 1985), over the flattened samples; used for x_T.
+    """Interpolate along the great circle (Shoemake, 1985), over the flattened samples; used for x_T.
 
     sin((1 - t) theta) / sin(theta) a + sin(t theta) / sin(theta) b, a and b [N, ...] and t [N].
-    Where a and b are parallel or opposite, theta says nothing and the sample is interpolated
+    Where a and b are parallel or opposite the formula is undefined, and the sample is interpolated
     linearly.
     """
     wide_a, wide_b, t = a.double(), b.double(), _per_sample(t, a)

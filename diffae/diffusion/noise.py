@@ -1,10 +1,11 @@
 """Noise that belongs to an image, not to a batch.
 
-The noise of image i comes from its own generator, keyed by (seed, purpose, i). Results therefore do not
-depend on batch size, number of processes or the order of work, and an interrupted run goes on exactly.
+The noise of image i comes from its own generator, keyed by (seed, purpose, i). Results therefore do
+not depend on batch size, number of processes or the order of work, and an interrupted run resumes
+exactly.
 
-The generator is Philox (Salmon et al., 2011) with a key of 128 bits. torch's own generator on the CPU takes
-the low 32 bits of a seed, of which two among 50,000 images agree with a chance of 25 %.
+The generator is Philox (Salmon et al., 2011) with a key of 128 bits. torch's own generator on the
+CPU takes the low 32 bits of a seed; among 50,000 images two share those with a probability of 25 %.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ Call = tuple[str, tuple[Any, ...]]  # a method of numpy.random.Generator and its
 
 
 class _Example:
-    """The generator of one example; `calls` are drawn at once, for those who will ask for them."""
+    """The generator of one example; `calls` are drawn in advance, as they are expected."""
 
     def __init__(self, seed: int, purpose: str, number: int, calls: Sequence[Call] = ()):
         self._source = generator(seed, purpose, number)
@@ -42,7 +43,7 @@ class _Example:
             drawn, state, value = self._ready.popleft()
             if drawn == call:
                 return value
-            self._source.bit_generator.state = state  # as if nothing had been drawn
+            self._source.bit_generator.state = state  # as if nothing were drawn ahead
             self._ready.clear()
         return self._drawn(call)
 
@@ -52,10 +53,12 @@ class _Example:
 
 
 class ExampleNoise:
-    """The noise of the examples of a batch, each from a generator of its own: (seed, purpose, number of the example).
+    """The noise of the examples of a batch, each from a generator of its own: (seed, purpose,
+    number of the example).
 
-    It is drawn as from a `numpy.random.Generator`, of which it has what losses use; the first axis is the examples.
-    However a batch is cut into parts, and whoever computes them, an example has the same noise. `asked` is what was drawn.
+    It has those methods of `numpy.random.Generator` that losses use; the first axis is the
+    examples. An example has the same noise however a batch is split, and whichever process computes
+    it. `asked` is what was drawn.
     """
 
     def __init__(self, seed: int, purpose: str, numbers: Sequence[int]):
@@ -72,7 +75,7 @@ class ExampleNoise:
         return np.array(self._draw((size,), "integers", high))
 
     def _draw(self, size: Sequence[int], name: str, *arguments: Any) -> list[Any]:
-        """For each example. Raises ValueError if another number of them is asked for."""
+        """Draw for each example. Raises ValueError if another number of examples is asked for."""
         if size[0] != len(self._examples):
             raise ValueError(f"noise of {size[0]} examples, and there are {len(self._examples)}")
         self.asked.append((name, arguments))
@@ -80,10 +83,11 @@ class ExampleNoise:
 
 
 class NoiseAhead:
-    """`ExampleNoise` that threads draw while a device computes: 0.6 ms an image of 128 px.
+    """`ExampleNoise` that threads draw while a device computes; drawing takes 0.6 ms per image of
+    128 px.
 
-    Drawn ahead is what the noise before was asked for. Whoever asks for something else waits for it, and gets the same numbers as
-    without.
+    What the previous noise was asked for is drawn ahead. Anything else is drawn when it is asked
+    for, with the same numbers.
     """
 
     def __init__(self, seed: int, purpose: str, threads: int = 4):
@@ -93,7 +97,7 @@ class NoiseAhead:
         self._coming: tuple[Sequence[int], list[Future[_Example]]] | None = None
 
     def of(self, numbers: Sequence[int], then: Sequence[int]) -> ExampleNoise:
-        """The noise of these examples; `then` are those that are asked for after them."""
+        """The noise of these examples; `then` are those of the next call."""
         if self._coming is not None and self._coming[0] == numbers:
             noise = ExampleNoise(self._seed, self._purpose, [])
             noise._examples = [future.result() for future in self._coming[1]]

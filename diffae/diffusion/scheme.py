@@ -1,7 +1,9 @@
-"""Solvers by name: what each is and what it costs. Nothing here needs PyTorch, so that a command line is read at once.
+"""Solvers by name: their methods, grids and costs.
 
-A name is `METHOD` or `METHOD:GRID`: "ddim", "ab2-v", "ab2-v:power-2.5", "ddim:power-2"; and "fast" is the one that we
-recommend where the protocol is ours.
+This module does not need PyTorch, so that a command line is read quickly.
+
+A name is `METHOD` or `METHOD:GRID`: "ddim", "ab2-v", "ab2-v:power-2.5", "ddim:power-2"; "fast" is
+the one that we recommend where the protocol need not be the paper's.
 """
 
 import re
@@ -27,10 +29,13 @@ def _one_a_step(steps: int) -> int:
 
 @dataclass(frozen=True)
 class Method:
-    """A way of taking steps. Calls are of the network, by the number of steps; `encode_calls` None: it cannot invert.
+    """A stepping method.
 
-    `from_0` says that the grid begins at t = 0, for whose state the image is taken; else the image lies before the grid's
-    first timestep. `top` is how the last step of an encoding is taken, `end` where a decoding ends.
+    Network calls are functions of the number of steps; `encode_calls` None: it cannot invert.
+
+    `from_0` says that the grid begins at t = 0 and that the image is taken as the state there; else
+    the image lies before the grid's first timestep. `top` is how the last step of an encoding is
+    taken, `end` where a decoding ends.
     """
 
     summary: str
@@ -65,7 +70,7 @@ ALIASES = {FAST: "ab2-v:power-2"}
 
 @dataclass(frozen=True)
 class Scheme:
-    """A solver: its method and its grid. `str` of it is the name that finds it again."""
+    """A solver: its method and its grid. Its `str` is a name that `find` takes."""
 
     method: str
     grid: str
@@ -80,7 +85,7 @@ class Scheme:
         return METHODS[self.method].encode_calls is not None
 
     def timesteps(self, steps: int) -> list[int]:
-        """At which timesteps the network is called in `steps` steps, ascending. Raises UserError if they are too few."""
+        """The timesteps of `steps` steps, ascending. Raises UserError if the steps are too few."""
         method = METHODS[self.method]
         if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
             raise UserError(f"solver {self}: needs at least {method.least} steps, not {steps}")
@@ -101,7 +106,7 @@ class Scheme:
         return calls(steps)
 
     def protocol(self) -> dict[str, Any]:
-        """What decides its numbers beside the number of steps, for a protocol."""
+        """The settings, apart from the number of steps, that decide its numbers, for a protocol."""
         method = METHODS[self.method]
         return {
             "solver": self.method,
@@ -128,7 +133,7 @@ def find(name: "str | Scheme") -> Scheme:
 
 
 def _grid(name: str, text: str) -> str:
-    """A grid's name in one spelling."""
+    """The canonical spelling of a grid's name."""
     if text == UNIFORM:
         return text
     found = _POWER.fullmatch(text)

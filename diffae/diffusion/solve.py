@@ -1,4 +1,4 @@
-"""A trajectory by a solver of a name, in either direction."""
+"""Trajectories in either direction, with the solver given by name."""
 
 from collections.abc import Callable, Iterator
 
@@ -35,7 +35,9 @@ def decode_steps(
     clip: bool = True,
     solver: str | Scheme = "ddim",
 ) -> Iterator[Step]:
-    """From x_T to x_0 in `steps` steps; the last one's `x` is the image. N x ... each, `alphas` of 1000 timesteps.
+    """From x_T to x_0 in `steps` steps; the last step's `x` is the image.
+
+    All are N x ...; `alphas` has 1000 timesteps.
 
     Raises UserError if there is no such solver, or if the steps are too few for it.
     """
@@ -52,8 +54,10 @@ def encode_steps(
     clip: bool = True,
     solver: str | Scheme = "ddim",
 ) -> Iterator[Step]:
-    """From x_0 to x_T in `steps` steps; the last one's `x` is x_T. Raises UserError as `decode_steps` does, and for a
-    solver that cannot invert."""
+    """From x_0 to x_T in `steps` steps; the last step's `x` is x_T.
+
+    Raises UserError as `decode_steps` does, and for a solver that cannot invert.
+    """
     scheme = find(solver)
     scheme.encode_calls(steps)  # says so where it cannot
     ts = scheme.timesteps(steps)

@@ -1,4 +1,6 @@
-"""What solvers are made of: one call of the network, angles between image and noise, and the steps that are yielded."""
+"""Building blocks of solvers: one network call, angles between image and noise, and the steps that
+are yielded.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +14,7 @@ NoisePredictor = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> eps_theta
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a trajectory: the timestep the network was called at, x after the step, predicted x_0."""
+    """One step of a trajectory: the timestep of the network call, x after the step, predicted x_0."""
 
     t: int
     x: Tensor
@@ -21,7 +23,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Parts:
-    """x_t taken apart by the network: the predicted x_0 (`image`) and the predicted noise, N x ... each.
+    """x_t split by the network: the predicted x_0 (`image`) and the predicted noise, N x ... each.
 
     x_t = cos(phi) image + sin(phi) noise,    cos(phi) = sqrt(a_t)
     """
@@ -30,7 +32,7 @@ class Parts:
     noise: Tensor
 
     def ahead(self, before: "Parts | None", by: float) -> "Parts":
-        """On the line through the ones `before` (one index ago) and these, `by` an index further."""
+        """Extrapolate linearly from the parts `before` (one index ago) and these, to `by` indices further."""
         if before is None:
             return self
         return Parts(
@@ -38,7 +40,9 @@ class Parts:
         )
 
     def velocity(self, phi: float) -> Tensor:
-        """v = cos(phi) noise - sin(phi) image: the derivative of x_t by phi (Salimans and Ho, 2022, Appendix D)."""
+        """v = cos(phi) noise - sin(phi) image: the derivative of x_t by phi (Salimans and Ho, 2022,
+        Appendix D).
+        """
         return math.cos(phi) * self.noise - math.sin(phi) * self.image
 
 
@@ -46,8 +50,8 @@ class Parts:
 class Denoiser:
     """The network as solvers call it: `predict` gives eps_theta, `alphas` is its schedule.
 
-    With `clip`, the predicted x_0 is clipped to [-1, 1] and the noise derived anew from it, as the authors do for
-    images; latents are not.
+    With `clip`, the predicted x_0 is clipped to [-1, 1] and the noise derived anew from it, as the
+    authors do for images; latents are not.
     """
 
     predict: NoisePredictor
@@ -55,7 +59,7 @@ class Denoiser:
     clip: bool
 
     def __call__(self, x: Tensor, t: int) -> Parts:
-        """One network call: x_t (N x ...) at timestep `t`, taken apart."""
+        """One network call: x_t (N x ...) at timestep `t`, split into its parts."""
         a = self.a(t)
         noise = self.predict(x, torch.full((len(x),), t, device=x.device))
         image = (x - (1 - a) ** 0.5 * noise) / a**0.5
@@ -72,7 +76,7 @@ class Denoiser:
         return [math.acos(self.a(t) ** 0.5) for t in ts]
 
     def finished(self, x: Tensor) -> Tensor:
-        """What a decoding that ends at a = 1 has come to: images are clamped to [-1, 1]."""
+        """The result of a decoding that ends at a = 1: images are clamped to [-1, 1]."""
         return x.clamp(-1, 1) if self.clip else x
 
 

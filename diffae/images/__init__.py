@@ -1,4 +1,5 @@
-"""What a person does with a model, pictures out: the verbs of `python -m diffae.images`, for a notebook.
+"""What a person does with a model, pictures out: the verbs of `python -m diffae.images`, for a
+notebook.
 
     from diffae import DiffusionAutoencoder, images
     model = DiffusionAutoencoder.from_pretrained("portraits")
@@ -6,10 +7,11 @@
     smiling = images.edit(model, x, {"Smiling": 0.3})           # the same shape and range
     images.to_pil(smiling)[0].show()
 
-`reconstruct`, `vary`, `interpolate`, `edit`, `sample` and `sample_class` take a model and tensors and give tensors;
-`encode` and `decode` are what they are made of. All take `steps` and `solver` (`diffae.diffusion`), by default the ones that
-are fast on a CPU, and their noise comes from `seed` and the picture's number alone. `Classifier` says which way an
-attribute lies; it is saved, loaded and learnt anew. `save` writes a PNG that says what it is.
+`reconstruct`, `vary`, `interpolate`, `edit`, `sample` and `sample_class` take a model and tensors
+and give tensors; `encode` and `decode` are what they are made of. All take `steps` and `solver`
+(`diffae.diffusion`), by default the ones that are fast on a CPU, and their noise comes from `seed`
+and the picture's number alone. `Classifier` says which way an attribute lies; it is saved, loaded
+and learnt anew. `save` writes a PNG that says what it is.
 """
 
 import importlib

@@ -1,8 +1,10 @@
-"""A face in a photograph, cut and turned as FFHQ's are, from five landmarks.
+"""Crop and turn a face in a photograph as FFHQ's are, from five landmarks.
 
-The recipe is that of the data set (Karras et al., 2019; `recreate_aligned_images` in NVlabs/ffhq-dataset), which the authors of
-DiffAE apply to photographs too. It needs the middle of the eyes and the corners of the mouth only. Theirs come from dlib's 68
-landmarks; here a person gives them, in CelebA's own file (`list_landmarks_celeba.txt`, for the images in the wild) or as numbers.
+The recipe is that of the data set (Karras et al., 2019; `recreate_aligned_images` in
+NVlabs/ffhq-dataset), which the authors of DiffAE apply to photographs too. It needs the centres of
+the eyes and the corners of the mouth only. Theirs come from dlib's 68 landmarks; here the user
+gives them, in CelebA's own file (`list_landmarks_celeba.txt`, for the images in the wild) or as
+numbers.
 """
 
 from pathlib import Path
@@ -22,8 +24,9 @@ OVERSAMPLED = 4  # pixels that the turned square is drawn with, a side, for each
 def square_of(points: Points) -> np.ndarray:
     """Corners [4, 2] of the face's square, in pixels: top left, bottom left, bottom right, top right.
 
-    With e the way from eye to eye and m that from the eyes' middle to the mouth's, the square's half side lies along
-    e - rot90(m), is max(2 |e|, 1.8 |m|) long, and its centre a tenth of m below the eyes.
+    With e the vector from eye to eye and m that from the middle of the eyes to that of the mouth,
+    the square's half side has the direction e - rot90(m) and the length max(2 |e|, 1.8 |m|); its
+    centre is a tenth of m below the eyes.
     """
     left_eye, right_eye, _, left_mouth, right_mouth = points.astype(np.float64)
     eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
@@ -36,9 +39,9 @@ def square_of(points: Points) -> np.ndarray:
 
 
 def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.ndarray:
-    """The face's square as uint8 size x size x 3; what lies beyond the picture repeats its edge, mirrored.
+    """The face's square as uint8 size x size x 3; beyond the picture, its edge is repeated, mirrored.
 
-    Raises UserError naming `where` for points that are no face within the picture.
+    Raises UserError naming `where` for points that do not form a face within the picture.
     """
     _check(points, image, where)
     square = square_of(points)
@@ -62,7 +65,7 @@ def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.nda
 
 
 def _beyond(square: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """How many pixels the square reaches beyond a picture: left, top, right, bottom."""
+    """Pixels by which the square reaches beyond a picture: left, top, right, bottom."""
     low, high = np.floor(square.min(0)) - 1, np.ceil(square.max(0)) + 1
     width, height = size
     left, top, right, bottom = -low[0], -low[1], high[0] - width, high[1] - height
@@ -81,7 +84,10 @@ def _check(points: Points, image: Image.Image, where: str) -> None:
 
 
 def five_points(text: str, where: str) -> Points:
-    """Ten numbers, x y of each point, between commas or blanks. Raises UserError naming `where`."""
+    """Parse ten numbers, x y of each point, separated by commas or blanks.
+
+    Raises UserError naming `where`.
+    """
     try:
         numbers = [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
@@ -92,7 +98,10 @@ def five_points(text: str, where: str) -> Points:
 
 
 def read_landmarks(path: Path) -> dict[str, Points]:
-    """Five points by file name, from a file of CelebA's form: a count, a line of names, then NAME x1 y1 ... x5 y5 (or .csv)."""
+    """Five points by file name, from a file of CelebA's form.
+
+    It has a count, a line of names, then NAME x1 y1 ... x5 y5 (or it is a .csv).
+    """
     rows = read_rows(path)
     first = next((i for i, row in enumerate(rows[:3]) if len(row) == 11 and _is_number(row[1])), 0)
     found = {}

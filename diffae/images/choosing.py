@@ -1,4 +1,4 @@
-"""Which classifier a command uses and what it changes, from its options."""
+"""Choose the classifier and the edits of a command from its options."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -30,7 +30,9 @@ FEW_PORTRAITS, PORTRAITS = (
 
 
 def classifier(args: Namespace, model: DiffusionAutoencoder, fingerprint: str) -> Classifier:
-    """The one of --classifier, of --with and --without, of a few labels (sample-class), or beside the checkpoint."""
+    """The classifier of --classifier, of --with and --without, of a few labels (sample-class), or
+    beside the checkpoint.
+    """
     if args.classifier is not None:
         found = Classifier.load(args.classifier)
         found.check(model, fingerprint, f"--classifier {args.classifier}")
@@ -57,7 +59,7 @@ def _codes(args: Namespace, model: DiffusionAutoencoder, folder: Path) -> torch.
 
 
 def _of_few(args: Namespace, model: DiffusionAutoencoder) -> Classifier:
-    """Of --shots labelled images of --data."""
+    """Learn a classifier from --shots labelled images of --data."""
     data = labelled(args, model, FEW_PORTRAITS)
     column = find_name(args.attribute, data.attribute_names)
     indices = data.indices("train")
@@ -76,7 +78,7 @@ def _of_few(args: Namespace, model: DiffusionAutoencoder) -> Classifier:
 
 
 def labelled(args: Namespace, model: DiffusionAutoencoder, portraits: int) -> Dataset:
-    """--data, which must have attributes; the portraits for the packaged model."""
+    """The data set of --data, which must have attributes; the portraits for the packaged model."""
     if args.data is not None:
         data = open_for_model(args.data, model.image_size)
     elif model.source is not None and model.source.parent == PACKAGED:
@@ -102,8 +104,10 @@ def strips(
     strip: Sequence[float] | None,
     known: Classifier,
 ) -> list[dict[str, float]]:
-    """The edits to make of each picture: one, or one for each strength of `strip`, which attributes take that have none of
-    their own."""
+    """The edits to make of each picture: one, or one for each strength of `strip`.
+
+    The strengths of `strip` apply to the attributes that have none of their own.
+    """
     named = [(known.names[known.index(name)], own) for name, own in asked]
     doubled = {name for name, _ in named if [n for n, _ in named].count(name) > 1}
     if doubled:

@@ -1,8 +1,9 @@
-"""Which way an attribute lies: linear classifiers of z_sem, kept in a file, learnt from labels, found beside a checkpoint.
+"""Directions of attributes: linear classifiers of z_sem, saved in a file, learnt from labels, or
+found beside a checkpoint.
 
-A file is safetensors: the probe's `weight` A x d, `bias` A, `mean` d and `std` d (`probes.LinearProbe`), and in its notes
-the attributes' names, the SHA-256 of the checkpoint whose z_sem they read, and how they were learnt. The authors'
-`*_autoenc_cls/last.ckpt` is read too.
+A file is safetensors: the probe's `weight` A x d, `bias` A, `mean` d and `std` d
+(`probes.LinearProbe`), and in its metadata the attributes' names, the SHA-256 of the checkpoint
+whose z_sem they read, and how they were learnt. The authors' `*_autoenc_cls/last.ckpt` is read too.
 """
 
 import json
@@ -39,7 +40,7 @@ FORM = "diffae classifier 1"
 TENSORS = ("weight", "bias", "mean", "std")
 LARGEST = 1 << 28  # bytes of a classifier's file
 LARGEST_OFFICIAL = 1 << 33
-C = 0.1  # of directions learnt from two folders: of 1e-4 to 1 the best or close to it, on 10 to 200 portraits of each
+C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or close to it, on 10 to 200 portraits of each
 AUTHORS = "the authors'"
 UNLABELLED = 10_000  # images of "PU" at most: Table 3
 
@@ -48,7 +49,8 @@ UNLABELLED = 10_000  # images of "PU" at most: Table 3
 class Classifier:
     """A linear classifier for each of A attributes, on the z_sem [N, d] of one checkpoint.
 
-    `checkpoint` is the SHA-256 of that checkpoint, empty where a file does not say; `made` is how it was learnt, in words.
+    `checkpoint` is the SHA-256 of that checkpoint, empty if a file does not say it; `made` is how
+    it was learnt, in words.
     """
 
     names: tuple[str, ...]
@@ -57,11 +59,13 @@ class Classifier:
     made: str = ""
 
     def index(self, name: str) -> int:
-        """The column of an attribute. Raises UserError."""
+        """The column of an attribute. Raises UserError if it is not known."""
         return find_name(name, self.names)
 
     def move(self, strengths: Mapping[str, float]) -> Tensor:
-        """What an edit adds to z_sem [1, d]: the sum over attributes of s sqrt(d) w / |w|, on normalised z_sem."""
+        """The change that an edit adds to z_sem [1, d]: the sum over attributes of s sqrt(d) w /
+        |w|, on normalised z_sem.
+        """
         total = torch.zeros(1, len(self.probe.mean))
         for name, strength in strengths.items():
             try:
@@ -77,7 +81,7 @@ class Classifier:
         return self.probe.logits(z.cpu())
 
     def save(self, path: Path) -> None:
-        """Write a file that `load` reads, whole or not at all. What is there is written over."""
+        """Write a file that `load` reads, whole or not at all. An existing file is replaced."""
         notes = {
             "form": FORM,
             "names": json.dumps(self.names),
@@ -91,7 +95,10 @@ class Classifier:
 
     @staticmethod
     def load(path: str | Path) -> "Classifier":
-        """A file of ours, or the authors' `last.ckpt` of a classifier. Raises UserError if it is neither or damaged."""
+        """Load a file of ours, or the authors' `last.ckpt` of a classifier.
+
+        Raises UserError if it is neither or damaged.
+        """
         place = Path(path)
         if place.is_dir():
             ours = place / NAME
@@ -99,7 +106,7 @@ class Classifier:
         return _of_authors(place) if place.suffix == ".ckpt" else _of_file(place)
 
     def check(self, model: DiffusionAutoencoder, fingerprint: str, where: Path | str) -> None:
-        """UserError unless it reads the z_sem of this checkpoint."""
+        """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
         d = len(self.probe.mean)
         if d != model.latent_dim:
             raise UserError(
@@ -113,7 +120,10 @@ class Classifier:
 
 
 def find_name(name: str, known: Sequence[str]) -> int:
-    """Where an attribute stands among those known; capitals, blanks and underscores do not matter. Raises UserError."""
+    """The position of an attribute among those known, ignoring case, blanks and underscores.
+
+    Raises UserError.
+    """
     plain = {_plain(one): i for i, one in enumerate(known)}
     if _plain(name) not in plain:
         raise UserError(f"no attribute {name!r:.60}{did_you_mean(name, known)}")
@@ -152,7 +162,10 @@ def _of_file(path: Path) -> Classifier:
 
 
 def _of_authors(path: Path) -> Classifier:
-    """Theirs says neither the attributes, which are CelebA's in its order, nor the checkpoint."""
+    """The authors' classifier.
+
+    Their file names neither the attributes, which are CelebA's in its order, nor the checkpoint.
+    """
     file_size(path, LARGEST_OFFICIAL)
     found = official.read_classifier(path)
     if len(found.weight) != len(ATTRIBUTES):
@@ -175,7 +188,7 @@ def classifier_of(model: DiffusionAutoencoder) -> Classifier:
 
 
 def beside(model: DiffusionAutoencoder) -> Path | None:
-    """The file of the classifier beside the model's checkpoint, where there is one."""
+    """The file of the classifier beside the model's checkpoint, if there is one."""
     if model.source is None:
         return None
     folder = model.source if model.source.is_dir() else model.source.parent
@@ -189,8 +202,10 @@ def beside(model: DiffusionAutoencoder) -> Path | None:
 def learn(
     model: DiffusionAutoencoder, z: Tensor, labels: np.ndarray, names: Iterable[str], seed: int = 0
 ) -> Classifier:
-    """The paper's classifier (Adam, 9,375 steps) of codes z [N, d] with attributes bool [N, A]: the harness's, which
-    `identity` edits by."""
+    """Learn the paper's classifier (Adam, 9,375 steps) from codes z [N, d] with attributes bool [N, A].
+
+    It is the one that the harness's `identity` edits by.
+    """
     probe = fit_adam_paper(z.cpu(), torch.from_numpy(labels), seed=seed)
     made = f"{len(z):,} labelled images, Adam as the authors', seed {seed}"
     return Classifier(tuple(names), probe, fingerprint_of(model), made)
@@ -199,10 +214,12 @@ def learn(
 def learn_from_two(
     model: DiffusionAutoencoder, having: Tensor, lacking: Tensor, name: str = "attribute"
 ) -> Classifier:
-    """One attribute from the z_sem [N, d] of images that have it and [M, d] of images that lack it.
+    """Learn one attribute from the z_sem [N, d] of images that have it and [M, d] of images that
+    lack it.
 
-    A logistic regression with a penalty, its direction on z_sem normalised by the model's statistics where it has any: few
-    images say little of 256 or 512 numbers, and their own moments less. Raises UserError for no images.
+    A logistic regression with a penalty, its direction on z_sem normalised by the model's
+    statistics if it has any: few images determine 256 or 512 numbers poorly, and their moments even
+    more so. Raises UserError for no images.
     """
     if not len(having) or not len(lacking):
         raise UserError(
@@ -212,7 +229,7 @@ def learn_from_two(
     labels = (torch.arange(len(z)) < len(having))[:, None]
     mean, std = _moments(model, z)
     inner = fit_lbfgs((z - mean) / std, labels, C=C)
-    # the fit normalises by its own moments; the same logits, on those of the model
+    # the fit normalises by its own moments; these are the same logits on the model's
     weight = inner.weight / torch.where(inner.std > 0, inner.std, torch.ones_like(inner.std))
     bias = inner.bias - weight @ inner.mean
     made = f"{len(having)} images with and {len(lacking)} without"
@@ -230,10 +247,14 @@ def learn_from_few(
     seed: int,
     absent: bool = False,
 ) -> Classifier:
-    """The classifier of Table 3 ("binary": `shots` images of either class; `unlabelled`, "PU": beside images of any), of which
-    the logit is that of the attribute, also where `labels` bool [N] are those of its absence (`absent`).
+    """Learn the classifier of Table 3 from a few labelled images.
 
-    `codes` gives the z_sem of positions; only those that are drawn are asked for. Raises UserError for too few.
+    "binary" takes `shots` images of either class; with `unlabelled` it is "PU", which takes the
+    positive ones and images of any class. The logit is that of the attribute, also where `labels`
+    bool [N] are those of its absence (`absent`).
+
+    `codes` gives the z_sem of positions; only those that are drawn are requested. Raises UserError
+    for too few.
     """
     try:
         if unlabelled:
@@ -255,7 +276,7 @@ def learn_from_few(
 
 
 def _moments(model: DiffusionAutoencoder, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [d] of z_sem: over the training images where the model has them."""
+    """Mean and standard deviation [d] of z_sem: over the training images if the model has them."""
     if model.latent_net is not None:
         return model.z_mean[0].cpu(), model.z_std[0].cpu()
     std, mean = torch.std_mean(z, dim=0)
@@ -276,10 +297,10 @@ def codes_of(
 
 
 def fingerprint_of(model: DiffusionAutoencoder) -> str:
-    """SHA-256 of the checkpoint that a model was loaded from; empty for a model from nowhere."""
+    """SHA-256 of the checkpoint that a model was loaded from; empty for a model that was not loaded."""
     return "" if model.source is None else _fingerprint(model.source)
 
 
-@lru_cache(maxsize=8)  # the authors' files have gigabytes
+@lru_cache(maxsize=8)  # the authors' files are gigabytes large
 def _fingerprint(path: Path) -> str:
     return checkpoint.open_checkpoint(path).fingerprint()

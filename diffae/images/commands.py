@@ -1,4 +1,7 @@
-"""What the verbs of the command make: rows of pictures, and the sheet's words. The verbs themselves are in `verbs`."""
+"""The results of each verb of the command: rows of pictures and the texts of the sheet.
+
+The functions are in `verbs`.
+"""
 
 import re
 from argparse import Namespace
@@ -29,7 +32,7 @@ INPUT = "input"
 
 @dataclass
 class Work:
-    """A verb's arguments and its model, and what was noticed on the way."""
+    """The arguments and the model of a command, and notices collected on the way."""
 
     args: Namespace
     model: DiffusionAutoencoder
@@ -63,7 +66,7 @@ class Work:
         return known
 
     def batches(self) -> Iterator[tuple[list[Read], Tensor]]:
-        """The pictures, `--batch-size` at a time, as they were read and as images on the model's device."""
+        """The pictures, `--batch-size` at a time, as read and as images on the model's device."""
         transform = Transform(self.model.image_size, self.args.crop)
         reads = reading.batches(self.pictures, transform, self.args.batch_size, self.landmarks)
         with bar(len(self.pictures), self.args.verb) as progress:
@@ -79,12 +82,12 @@ class Work:
 
 
 def bar(total: int, what: str) -> tqdm:
-    """On standard error, where that is a terminal and the work takes more than a moment."""
+    """A progress bar on standard error, if that is a terminal and the work takes more than a moment."""
     return tqdm(total=total, desc=what, unit="picture", delay=1, disable=None)
 
 
 class Words(NamedTuple):
-    """What a verb's sheet says."""
+    """The texts of a sheet."""
 
     title: str
     caption: str
@@ -96,7 +99,7 @@ def input_cell(read: Read) -> Cell:
 
 
 def made_of(read: Read, image: Image.Image, name: str = "", **about: Any) -> Cell:
-    """What was made of a picture, in a file of its name and this."""
+    """The cell of a result for a picture; its file name is the picture's with this addition."""
     source = {"source": read.picture.path.name, "cut": read.cut}
     return Cell(image, f"{read.picture.name}{name}.png", {**source, **about})
 
@@ -249,7 +252,7 @@ MAKERS: Mapping[str, Callable[[Work, Output], Words]] = {
 
 
 def notices(work: Work) -> Iterator[str]:
-    """What a person should know of how their pictures were read, a line for each kind."""
+    """Notices on how pictures were read, one line for each kind."""
     read, size = work.read, work.model.image_size
     yield from work.left_out
     cut = [one for one in read if one.was_cut]

@@ -1,10 +1,12 @@
-"""Defaults of the verbs, their command and their page; without PyTorch, so that `--help` answers at once."""
+"""Defaults of the functions, their command and their page; without PyTorch, so that `--help`
+answers at once.
+"""
 
 STEPS, SOLVER = (
     10,
     "fast",
 )  # the quality of the paper's DDIM with T = 100, in seconds on a CPU (`diffae-bench docs solvers`)
 STRENGTH = 0.3  # of an edit: the authors' in manipulate.ipynb
-POOL = 20_000  # latents that are drawn at most for a class
+POOL = 20_000  # latents that are drawn for a class, at most
 SHOTS = 50  # labelled images of each class: Table 3, "binary"
 RULES = ("threshold", "probability")

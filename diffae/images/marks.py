@@ -1,10 +1,12 @@
-"""What a picture says of itself: PNG files whose text says how they were made, and that a model made them.
+"""Marks in pictures: PNG texts that say how a file was made, and that a model made it.
 
-Each file has four texts: `Software`; `Description`, a sentence for people; `diffae`, the settings as JSON; and the XMP
-packet (`XML:com.adobe.xmp`) with IPTC's Digital Source Type, which is what platforms look for: "trainedAlgorithmicMedia" for what
-was drawn from noise alone, "compositeWithTrainedAlgorithmicMedia" for what was made from a picture (IPTC Photo Metadata
-Standard 2023.1; the vocabulary is at http://cv.iptc.org/newscodes/digitalsourcetype). Nothing of the source's own metadata,
-such as its place, is copied. It is a label and no lock: whoever saves the picture anew may lose it.
+Each file has four texts: `Software`; `Description`, a sentence to read; `diffae`, the settings as
+JSON; and the XMP packet (`XML:com.adobe.xmp`) with IPTC's Digital Source Type, which platforms look
+for: "trainedAlgorithmicMedia" for pictures drawn from noise alone,
+"compositeWithTrainedAlgorithmicMedia" for those made from a picture (IPTC Photo Metadata Standard
+2023.1; the vocabulary is at http://cv.iptc.org/newscodes/digitalsourcetype). The metadata of the
+source, such as its location, are not copied. The mark is a label, not a protection: saving the
+picture with other software may remove it.
 """
 
 import io
@@ -60,19 +62,24 @@ def png(image: Image.Image, settings: Mapping[str, Any], kind: str) -> bytes:
     """A PNG file with its texts."""
     info = PngInfo()
     for name, text in texts(settings, kind).items():
-        info.add_itxt(name, text)  # UTF-8, which a file's name needs and tEXt has not
+        info.add_itxt(name, text)  # UTF-8, needed for a file's name; tEXt does not support it
     file = io.BytesIO()
     image.save(file, format="PNG", pnginfo=info)
     return file.getvalue()
 
 
 def save(path: str | Path, image: Image.Image, settings: Mapping[str, Any], edited: bool) -> None:
-    """Write a picture that a model made as PNG, whole or not at all: `edited` from another, or drawn from noise."""
+    """Write a picture that a model made as PNG, whole or not at all: `edited` from another, or
+    drawn from noise.
+    """
     write_whole(Path(path), png(image, settings, EDITED if edited else GENERATED))
 
 
 def gif(frames: list[Image.Image], settings: Mapping[str, Any], kind: str) -> bytes:
-    """A GIF that goes there and back for ever; its comment has the settings, for the format has no place for XMP of ours."""
+    """A GIF that plays forwards and backwards in a loop.
+
+    Its comment has the settings; the XMP is left out.
+    """
     around = [*frames, *frames[-2:0:-1]]
     comment = json.dumps(
         {"description": SENTENCES[kind], **json.loads(texts(settings, kind)[SETTINGS])}
@@ -92,7 +99,7 @@ def gif(frames: list[Image.Image], settings: Mapping[str, Any], kind: str) -> by
 
 
 def read_mark(path: str | Path) -> dict[str, Any]:
-    """The settings that a picture of ours says it was made with. Raises UserError if it says none."""
+    """The settings that one of our pictures was made with. Raises UserError if it has no mark."""
     try:
         with Image.open(path, formats=("PNG", "GIF")) as image:
             image.load()

@@ -1,4 +1,4 @@
-"""The command lines of the verbs. Nothing here needs PyTorch."""
+"""The command lines of the verbs. This module does not need PyTorch."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 
 MOST = 10_000  # pictures or variations that one command makes
-ASK = "?"  # in the place of an attribute's name
+ASK = "?"  # stands for an attribute's name
 MOST_STRIP = 100  # strengths side by side
 LARGEST_STRENGTH = 100.0
 
@@ -35,7 +35,7 @@ def strength(text: str) -> float:
 
 
 def strengths(text: str) -> tuple[float, ...]:
-    """The type of --strip: strengths between commas."""
+    """The type of --strip: strengths separated by commas."""
     if text.count(",") >= MOST_STRIP:
         raise ArgumentTypeError(f"{text.count(',') + 1:,} strengths; give at most {MOST_STRIP}")
     return tuple(strength(word) for word in text.split(","))
@@ -159,7 +159,7 @@ def _class(parser: cli.Parser) -> None:
 
 @dataclass(frozen=True)
 class Verb:
-    """What a verb does, in a line; its own options; and what --out is."""
+    """A verb: its one-line help, its own options, and what --out is."""
 
     line: str
     options: tuple[Group, ...]
@@ -205,7 +205,10 @@ for example: {prog} edit me.jpg --attribute Smiling --strength 0.3 --out smiling
 
 
 def parse(verb: str, arguments: list[str]) -> Namespace:
-    """The options of a verb. Raises UserError for an unknown verb or flag, and what does not go together."""
+    """Parse the options of a verb.
+
+    Raises UserError for an unknown verb or flag, or options that exclude each other.
+    """
     if verb not in VERBS:
         raise UserError(f"unknown verb {verb!r:.40}{cli.did_you_mean(verb, VERBS)}")
     parser = cli.Parser(f"{cli.prog('diffae.images')} {verb}", VERBS[verb].line)
@@ -215,7 +218,7 @@ def parse(verb: str, arguments: list[str]) -> Namespace:
     parser.add_argument("--out", type=cli.path, required=True, help=VERBS[verb].out)
     _model(parser)
     asks = ASK in arguments or f"--attribute={ASK}" in arguments
-    if asks:  # which needs no pictures, and writes nothing
+    if asks:  # needs no pictures, and writes nothing
         for action in parser._actions:
             action.required, action.nargs = False, "*" if action.nargs == "+" else action.nargs
     args = parser.parse(arguments)

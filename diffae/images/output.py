@@ -1,4 +1,6 @@
-"""The folder that a verb makes: pictures with their marks and a contact sheet, whole or not at all."""
+"""The folder that a command makes: pictures with their marks and a contact sheet, whole or not at
+all.
+"""
 
 import os
 import secrets
@@ -33,8 +35,11 @@ class Cell:
 
 @dataclass
 class Output:
-    """A folder that is being made: `settings` are what all its pictures share, `kind` their source type, `enlarge` how
-    many pixels of a file's, a side, one of theirs is."""
+    """A folder that is being made.
+
+    `settings` are those that all its pictures share, `kind` their source type. In a file each pixel
+    is enlarged to `enlarge` pixels a side.
+    """
 
     folder: Path
     settings: dict[str, Any]
@@ -46,7 +51,10 @@ class Output:
     taken: set[str] = field(default_factory=lambda: {SHEET.casefold()})
 
     def add(self, cells: Sequence[Cell], label: str = "") -> None:
-        """A row of the sheet: what was made of one picture, or some samples. Its pictures that have a name are written."""
+        """Add a row to the sheet: results for one picture, or some samples.
+
+        Pictures that have a name are written.
+        """
         self.count += 1
         for cell in cells:
             if cell.file:
@@ -55,19 +63,19 @@ class Output:
             self.rows.append((label, cells))
 
     def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
-        """A picture that is not on the sheet."""
+        """Write a picture that is not on the sheet."""
         large = enlarged(image, self.enlarge)
         self.add_file(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
 
     def add_file(self, name: str, data: bytes, settings: Mapping[str, Any] | None = None) -> None:
-        """A file under its name, or under one with a number where that is another's, the sheet's too."""
+        """Write a file under its name, with a number added if the name is taken, for example by the sheet."""
         stem, suffix = os.path.splitext(name)
         name = unlike(stem, self.taken, suffix)
         write_whole(self.folder / name, data)
         self.files.append({"file": name, **(settings or {})})
 
     def finish(self, title: str, caption: str, columns: Sequence[str]) -> None:
-        """The contact sheet."""
+        """Write the contact sheet."""
         more = self.count - len(self.rows)
         labels = [label for label, _ in self.rows]
         notes = [[cell.note for cell in cells] for _, cells in self.rows]
@@ -84,21 +92,26 @@ class Output:
 
 
 def enlarged(image: Image.Image, by: int) -> Image.Image:
-    """Each pixel as a square of `by` pixels a side."""
+    """Enlarge each pixel to a square of `by` pixels a side."""
     size = image.width * by, image.height * by
     return image if by == 1 else image.resize(size, Image.Resampling.NEAREST)
 
 
 @contextmanager
 def making(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write in, which becomes `out` when the block ends well and else goes away."""
+    """A folder beside `out` to write in.
+
+    It becomes `out` when the block succeeds, else it is removed.
+    """
     partial = out.absolute().with_name(f".{out.absolute().name}.{secrets.token_hex(4)}.partial")
     with writing(out, "or choose another --out"):
         partial.mkdir(parents=True)
     try:
         yield partial
-        refuse_outputs([Target("--out", out, empty_folder)], ())  # for it may have been made since
+        refuse_outputs(
+            [Target("--out", out, empty_folder)], ()
+        )  # it may have been made in the meantime
         with writing(out, "or choose another --out"):
-            os.replace(partial, out)  # an empty folder may lie there
+            os.replace(partial, out)  # an empty folder may exist there
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""A person's pictures: files and folders to squares for a model, as the evaluation reads them.
+"""Read the user's pictures: files and folders become squares for a model, as in the evaluation.
 
-EXIF's turn is applied, transparency goes on white, grey and palettes become RGB (`diffae.data.transforms`). A picture is cut
-to its middle square; where the five landmarks of a face are known, to the face as FFHQ is aligned (`diffae.images.align`).
+The EXIF orientation is applied, transparency becomes white, grey and palettes become RGB
+(`diffae.data.transforms`). A picture is cut to its central square; if the five landmarks of a face
+are known, to the face as FFHQ is aligned (`diffae.images.align`).
 """
 
 import os
@@ -23,7 +24,7 @@ CENTRE, ALIGNED = "center", "aligned"
 
 @dataclass(frozen=True)
 class Picture:
-    """A file of a person's, and the name that what is made of it begins with: unique among those of a call."""
+    """A picture file, and the beginning of the names of its results: unique among those of a call."""
 
     path: Path
     name: str
@@ -31,7 +32,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Read:
-    """A picture's pixels, uint8 S x S x 3, and what was done to it: its own size, and how it was cut."""
+    """A picture's pixels, uint8 S x S x 3, with its original size and how it was cut."""
 
     picture: Picture
     pixels: np.ndarray
@@ -44,15 +45,17 @@ class Read:
 
 
 def find(paths: Sequence[str | Path]) -> list[Picture]:
-    """The pictures that files and folders hold, in their order, a folder's by name.
+    """The pictures that files and folders hold, in the order given; those of a folder by name.
 
-    Raises UserError where one is not there, is no picture's file by its suffix, or a folder holds none.
+    Raises UserError if one does not exist or has no picture's suffix, or if a folder holds none.
     """
     return look(paths)[0]
 
 
 def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
-    """As `find`, and a line for each kind of file in a folder that may have been meant and is not read."""
+    """As `find`, with a line for each kind of file in a folder that is not read although it may be
+    a picture.
+    """
     found: list[Path] = []
     left_out: list[str] = []
     for given in map(Path, paths):
@@ -74,9 +77,10 @@ def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
 
 
 def unlike(stem: str, taken: set[str], suffix: str = "") -> str:
-    """A name that is not among `taken`, to which it is added: `stem` and `suffix`, with a number between them if need be.
+    """A name that is not in `taken`, and add it: `stem` and `suffix`, with a number between them if
+    necessary.
 
-    Some disks do not tell capitals apart, so `taken` has small letters.
+    Some file systems ignore case, so `taken` is in lower case.
     """
     name, number = stem + suffix, 2
     while name.casefold() in taken:
@@ -86,7 +90,7 @@ def unlike(stem: str, taken: set[str], suffix: str = "") -> str:
 
 
 def read_one(picture: Picture, transform: Transform, points: Points | None = None) -> Read:
-    """One picture as a model takes it. Raises UserError naming the file."""
+    """Read one picture for a model. Raises UserError naming the file."""
     image = decode(picture.path)
     if points is not None:
         pixels = aligned(image, points, transform.image_size, str(picture.path))
@@ -100,7 +104,7 @@ def batches(
     size: int,
     landmarks: Mapping[str, Points] | None = None,
 ) -> Iterator[list[Read]]:
-    """`size` pictures at a time. Those that `landmarks` has by file name are aligned."""
+    """Yield `size` pictures at a time. Those whose file name is in `landmarks` are aligned."""
     known = landmarks or {}
     for start in range(0, len(pictures), size):
         chunk = pictures[start : start + size]
@@ -108,7 +112,7 @@ def batches(
 
 
 def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
-    """uint8 S x S x 3 each to float32 N x 3 x S x S in [-1, 1]."""
+    """Images, uint8 S x S x 3 each, as float32 N x 3 x S x S in [-1, 1]."""
     stacked = torch.from_numpy(np.stack(pixels))
     return stacked.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
@@ -119,10 +123,11 @@ def read(
     crop: str = CENTRE,
     landmarks: Mapping[str, Points] | None = None,
 ) -> Tensor:
-    """Files and folders of images as a model of `image_size` px takes them: N x 3 x S x S in [-1, 1].
+    """Read files and folders of images for a model of `image_size` px: N x 3 x S x S in [-1, 1].
 
-    `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square); `landmarks` has five points of a face by
-    file name (`align.read_landmarks`). Raises UserError naming a file that cannot be read.
+    `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square);
+    `landmarks` has five points of a face by file name (`align.read_landmarks`). Raises UserError
+    naming a file that cannot be read.
     """
     found = find([paths] if isinstance(paths, str | Path) else paths)
     [reads] = batches(found, Transform(image_size, crop), len(found), landmarks)

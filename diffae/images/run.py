@@ -1,4 +1,4 @@
-"""A verb from its options to its folder."""
+"""Run a command, from its options to its folder."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,7 +23,10 @@ def load(args: Namespace) -> DiffusionAutoencoder:
 
 
 def _refuse_outputs(args: Namespace) -> None:
-    """Of what a command reads the checkpoint is left out: a classifier may be written beside it."""
+    """Check the outputs.
+
+    The checkpoint is not among the inputs: a classifier may be written beside it.
+    """
     known = vars(args)
     names = ("landmarks", "classifier", "having", "lacking", "data")
     read = [*known.get("pictures", ()), *map(known.get, names)]
@@ -32,7 +35,9 @@ def _refuse_outputs(args: Namespace) -> None:
 
 
 def attributes(args: Namespace) -> Sequence[str]:
-    """The names that --attribute takes: of --classifier, of --data, or of the checkpoint's own classifier."""
+    """The names that --attribute takes: of --classifier, of --data, or of the checkpoint's own
+    classifier.
+    """
     if args.classifier is not None:
         return Classifier.load(args.classifier).names
     model = load(args)
@@ -42,7 +47,10 @@ def attributes(args: Namespace) -> Sequence[str]:
 
 
 def make(args: Namespace) -> dict[str, Any]:
-    """Make the folder of a verb, and say what is in it. Raises UserError, and leaves nothing."""
+    """Make the folder of a command, and print what is in it.
+
+    Raises UserError, and then leaves nothing.
+    """
     _refuse_outputs(args)
     model = load(args)
     if args.verb in ("sample", "sample-class") and model.latent_net is None:
@@ -52,7 +60,7 @@ def make(args: Namespace) -> dict[str, Any]:
         )
     work = commands.Work(args, model, fingerprint_of(model))
     if hasattr(args, "pictures"):
-        _ = work.pictures, work.landmarks  # wrong names are said before anything is computed
+        _ = work.pictures, work.landmarks  # wrong names are reported before anything is computed
     settings = {
         "verb": args.verb,
         "checkpoint": checkpoint_name(args.ckpt),
@@ -79,13 +87,13 @@ def make(args: Namespace) -> dict[str, Any]:
 
 
 def checkpoint_name(ckpt: str) -> str:
-    """The name of a checkpoint, for pictures: not where it lies on this machine."""
+    """The name of a checkpoint for the marks of pictures, without its path on this machine."""
     place = Path(ckpt)
     return place.parent.name if place.name == OFFICIAL and place.parent.name else place.name
 
 
 def learn(args: Namespace) -> dict[str, Any]:
-    """Write the classifier of a checkpoint, and say how well it tells the test images apart."""
+    """Write the classifier of a checkpoint, and print its scores on the test images."""
     _refuse_outputs(args)
     model = load(args)
     data = choosing.labelled(args, model, choosing.PORTRAITS)
@@ -114,7 +122,7 @@ def learn(args: Namespace) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """The result in a line for people."""
+    """The result in one line of text."""
     if result["verb"] == "learn":
         of = f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}"
         scores = list(result["auroc"].values())

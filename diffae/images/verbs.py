@@ -1,7 +1,8 @@
-"""The verbs: a model and tensors in, tensors out.
+"""The functions of this package: a model and tensors in, tensors out.
 
-Images are N x 3 x S x S in [-1, 1] on the model's device, z_sem N x d. What a verb draws comes from (`seed`, number), as
-in the benchmarks: sample 3 is the same picture however many are drawn, and the harness's sample 3 too.
+Images are N x 3 x S x S in [-1, 1] on the model's device, z_sem N x d. Random numbers come from
+(`seed`, number), as in the benchmarks: sample 3 is the same picture however many are drawn, and
+equals the harness's sample 3.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,9 @@ class Code(NamedTuple):
 def encode(
     model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
 ) -> Code:
-    """Both codes of images, x_T by inverting the decoder: to be decoded by the solver that made it."""
+    """Both codes of images; x_T by inverting the decoder, so that it must be decoded by the same
+    solver.
+    """
     z = model.encode(images)
     return Code(z, model.encode_stochastic(images, z, steps, solver))
 
@@ -49,7 +52,7 @@ def decode(
 
 
 def random_x_T(model: DiffusionAutoencoder, indices: Sequence[int], seed: int) -> Tensor:
-    """x_T from N(0, I): that of each of `indices` [len, 3, S, S]."""
+    """x_T from N(0, I), one for each of `indices`: [len, 3, S, S]."""
     size = model.image_size
     return noise.normal(seed, "x_T", indices, (3, size, size)).to(model.device)
 
@@ -57,7 +60,7 @@ def random_x_T(model: DiffusionAutoencoder, indices: Sequence[int], seed: int) -
 def reconstruct(
     model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
 ) -> Tensor:
-    """Images through both codes and back."""
+    """Encode images to both codes and decode them."""
     return decode(model, encode(model, images, steps, solver), steps, solver)
 
 
@@ -69,9 +72,10 @@ def vary(
     steps: int = STEPS,
     solver: str = SOLVER,
 ) -> Tensor:
-    """`count` variations of each image, [N, count, 3, S, S]: its z_sem with x_T drawn anew (paper, Fig. 3).
+    """`count` variations of each image, [N, count, 3, S, S]: its z_sem with a new random x_T
+    (paper, Fig. 3).
 
-    Variation k has the same x_T whatever the image.
+    Variation k has the same x_T for every image.
     """
     count = whole(count, "count", 1, MOST)
     z, x_T = model.encode(images), random_x_T(model, range(count), seed)
@@ -87,9 +91,10 @@ def interpolate(
     steps: int = STEPS,
     solver: str = SOLVER,
 ) -> Tensor:
-    """From image `a` to image `b` [1, 3, S, S] each: [points, 3, S, S], z_sem on a line, x_T on a great circle (Fig. 4).
+    """From image `a` to image `b` [1, 3, S, S] each: [points, 3, S, S] (Fig. 4).
 
-    The first and the last are the reconstructions of the two.
+    z_sem is interpolated linearly, x_T along a great circle. The first and the last are the
+    reconstructions of the two.
     """
     points = whole(points, "points", 2, MOST)
     if len(a) != 1 or len(b) != 1:
@@ -104,7 +109,9 @@ def interpolate(
 
 
 def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) -> Code:
-    """The code along the attributes' directions: each by strength s, z + s sqrt(d) w / |w| on normalised z."""
+    """The code moved along the attributes' directions, each by its strength s: z + s sqrt(d) w /
+    |w| on normalised z.
+    """
     return Code(code.z + classifier.move(strengths).to(code.z.device), code.x_T)
 
 
@@ -118,9 +125,10 @@ def edit(
 ) -> Tensor:
     """Images with attributes changed, such as {"Smiling": 0.3, "Male": -0.2} (paper, Section 5.1).
 
-    A strength is the authors': positive is towards the attribute, 0.3 is an edit that is seen, beyond 1 pictures fall
-    apart; 0 for all is the reconstruction. Without a `classifier` the one beside the checkpoint is used (the packaged model has
-    one). Raises UserError if there is none, or none for an attribute.
+    Strengths are the authors': positive is towards the attribute, 0.3 is a visible edit, beyond 1
+    pictures lose their quality; 0 for all is the reconstruction. Without a `classifier` the one
+    beside the checkpoint is used (the packaged model has one). Raises UserError if there is none,
+    or none for an attribute.
     """
     classifier = classifier or classifier_of(model)
     code = encode(model, images, steps, solver)
@@ -135,7 +143,9 @@ def sample(
     solver: str = SOLVER,
     first: int = 0,
 ) -> Tensor:
-    """New images [count, 3, S, S], from number `first` on: z_sem from the latent DDIM, x_T from N(0, I) (Section 4)."""
+    """New images [count, 3, S, S], from number `first` on: z_sem from the latent DDIM, x_T from
+    N(0, I) (Section 4).
+    """
     indices = range(first, first + whole(count, "count", 1, MOST))
     z = _latents(model, indices, seed, steps, solver)
     return decode(model, Code(z, random_x_T(model, indices, seed)), steps, solver)
@@ -151,8 +161,8 @@ def _latents(
 class Accepted(NamedTuple):
     """Samples that a classifier accepted: K of `tried` that were drawn.
 
-    `images` [K, 3, S, S], their `numbers` among all samples of the seed, and `probability` [K], the classifier's, of the
-    wanted class.
+    `images` [K, 3, S, S], their `numbers` among all samples of the seed, and the classifier's
+    `probability` [K] of the wanted class.
     """
 
     images: Tensor
@@ -173,10 +183,12 @@ def sample_class(
     steps: int = STEPS,
     solver: str = SOLVER,
 ) -> Accepted:
-    """New images of a class, by rejection (paper, Section 5.4): samples are drawn until `count` are accepted, or `pool` drawn.
+    """New images of a class, by rejection (paper, Section 5.4): samples are drawn until `count` are
+    accepted, or `pool` drawn.
 
-    With p the classifier's probability that a latent has the attribute (`present`; else that it has not), rule
-    "threshold" accepts p > 0.5 (the authors' code), "probability" accepts with probability p (the paper's text).
+    With p the classifier's probability that a latent has the attribute (`present`; else that it has
+    not), rule "threshold" accepts p > 0.5 (the authors' code), "probability" accepts with
+    probability p (the paper's text).
     """
     count, column = whole(count, "count", 1, MOST), classifier.index(attribute)
     sign = 1 if present else -1

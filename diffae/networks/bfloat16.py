@@ -1,7 +1,7 @@
-"""Whether a device multiplies bfloat16, or would only pretend to.
+"""Whether a device multiplies bfloat16 natively.
 
-Without such instructions every number is unpacked and rounded again, and a network takes several times as long as in
-float32: five times as long on a processor held to AVX2.
+Without such instructions every number is unpacked and rounded again, and a network is several times
+slower than in float32: five times on a processor restricted to AVX2.
 """
 
 import os
@@ -12,13 +12,18 @@ import torch
 # What oneDNN multiplies bfloat16 with, matrices (AMX, which makes it faster than float32) before vectors: x86 since Sapphire
 # Rapids, and since Cooper Lake and Zen 4; ARM since Neoverse V1.
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
-LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # read by oneDNN itself, the first that is set
-# Their values that leave it none of these, in any case of letters (oneDNN 3.x, `cpu_isa_hints`).
+LIMITS = (
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+)  # oneDNN reads these itself, the first that is set
+# Their values that exclude all of these, in any case of letters (oneDNN 3.x, `cpu_isa_hints`).
 TOO_LOW = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni")
 
 
 def support(device: str) -> tuple[bool, str]:
-    """Whether "cpu", "cuda" or "cuda:N" multiplies bfloat16, and why, in words. No other device is known to."""
+    """Whether "cpu", "cuda" or "cuda:N" multiplies bfloat16, and why, in words; False for any other
+    device.
+    """
     kind = torch.device(device).type
     if kind not in ("cpu", "cuda"):
         return False, f"{kind} is not known to multiply it"
@@ -35,7 +40,7 @@ def support(device: str) -> tuple[bool, str]:
 
 
 def capabilities() -> set[str]:
-    """What the processor can do, by the names of Linux and torch."""
+    """The capabilities of the processor, by the names of Linux and torch."""
     known = getattr(torch.cpu, "get_capabilities", None)  # torch >= 2.10
     if known is not None:
         return {name for name, value in known().items() if value is True}
@@ -56,7 +61,9 @@ def named_in(cpuinfo: str) -> set[str]:
 
 
 def limited_by(environment: Mapping[str, str]) -> str:
-    """The setting, "NAME=VALUE", that keeps oneDNN to instructions without bfloat16; nothing if none does."""
+    """The setting, "NAME=VALUE", that restricts oneDNN to instructions without bfloat16; empty if
+    none does.
+    """
     for name in LIMITS:
         if value := environment.get(name):
             return f"{name}={value}" if value.lower() in TOO_LOW else ""

@@ -1,7 +1,7 @@
-"""Architectures: what a network is made of, and the configurations that the authors released.
+"""Architectures: the settings of networks, and the configurations that the authors released.
 
-A `ModelConfig` is all that is needed to build a model; it is saved as `config.json` beside the weights. Nothing here
-needs PyTorch, so that a command can look at a checkpoint without waiting for it.
+A `ModelConfig` is all that is needed to build a model; it is saved as `config.json` beside the
+weights. This module does not need PyTorch, so that a command can inspect a checkpoint quickly.
 """
 
 import json
@@ -16,7 +16,7 @@ NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
 AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
 EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
 
-# What each number may be: a file from a stranger must not ask for a network that fills the memory.
+# The range of each number: an untrusted file must not ask for a network that fills the memory.
 DEEPEST, WIDEST = 12, 1 << 16
 RANGES = {
     "image_size": (1, 4096),
@@ -37,7 +37,7 @@ RANGES = {
 
 
 def _check(config: Any) -> None:
-    """UserError unless each number of a configuration has its type and lies in its range, and its prediction is one."""
+    """Raise UserError unless each number has its type and range, and `prediction` is a known one."""
     if config.prediction not in (EPSILON, VELOCITY):
         raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
     for field in fields(config):
@@ -57,7 +57,9 @@ def _check(config: Any) -> None:
 
 
 def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
-    """UserError naming what of `data` is no field of a configuration, or what it lacks."""
+    """Raise UserError naming the keys of `data` that are no fields of a configuration, or the
+    fields that it lacks.
+    """
     known = {field.name: field for field in fields(kind)}
     if unknown := sorted(set(data) - set(known)):
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
@@ -87,13 +89,13 @@ class LatentConfig:
 class ModelConfig:
     """A diffusion autoencoder, or the DDIM baseline: the same UNet without encoder and z_sem.
 
-    `channel_mult` and `encoder_channel_mult` list one factor of `model_channels` per resolution, from
-    `image_size` downwards, each half as large as the one before. `embed_channels` is the width of the
-    time embedding, `z_channels` the size of z_sem. `latent` is None without a latent DDIM.
+    `channel_mult` and `encoder_channel_mult` list one factor of `model_channels` per resolution,
+    from `image_size` downwards, each half as large as the one before. `embed_channels` is the width
+    of the time embedding, `z_channels` the size of z_sem. `latent` is None without a latent DDIM.
 
-    `prediction` says whether the UNet's output is the noise itself, as in the paper, or the velocity
-    sqrt(a) eps - sqrt(1 - a) x_0 from which the noise follows (Salimans and Ho, 2022). The latter learns
-    what x_0 is at high noise much sooner, which is what a short training needs.
+    `prediction` says whether the UNet's output is the noise itself, as in the paper, or the
+    velocity sqrt(a) eps - sqrt(1 - a) x_0 from which the noise follows (Salimans and Ho, 2022). The
+    latter learns what x_0 is at high noise much sooner, which is what a short training needs.
     """
 
     kind: str
@@ -140,7 +142,10 @@ class ModelConfig:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "ModelConfig":
-        """The inverse of `to_json`. Raises UserError naming a field that is unknown, missing or wrong."""
+        """The inverse of `to_json`.
+
+        Raises UserError naming a field that is unknown, missing or wrong.
+        """
         _check_names(ModelConfig, data, "")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in data.items()

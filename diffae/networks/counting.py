@@ -1,4 +1,4 @@
-"""Operations of a computation, as PyTorch counts them."""
+"""Count the operations of a computation with PyTorch's counter."""
 
 from collections.abc import Callable
 
@@ -17,5 +17,7 @@ def flops(work: Callable[[], object]) -> int:
 
 
 def _of_attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
-    """The fused attention of a CPU, the one kernel of them that PyTorch's counter does not know."""
+    """Operations of the CPU's fused attention, the one attention kernel that PyTorch's counter does
+    not know.
+    """
     return sdpa_flop_count(query, key, value)

@@ -21,7 +21,7 @@ class _Layer(nn.Module):
             for linear in (self.linear, self.linear_emb):
                 if (
                     linear.weight.is_meta
-                ):  # weights are to be loaded; this would import PyTorch's compiler
+                ):  # weights will be loaded; initialising would import PyTorch's compiler
                     continue
                 nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
 

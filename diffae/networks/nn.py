@@ -1,6 +1,7 @@
 """Building blocks of the UNet and of the semantic encoder (paper, Section 3 and Appendix A).
 
-Modules and parameters carry the names of the authors' checkpoints, so that their weights load as they are.
+Modules and parameters carry the names of the authors' checkpoints, so that their weights load as
+they are.
 """
 
 import math
@@ -36,9 +37,11 @@ class GroupNorm(nn.GroupNorm):
 
 
 def _sums_in_float32(x: Tensor) -> bool:
-    """Whether PyTorch's kernel computes bfloat16 in float32 by itself, and faster than two casts around it.
+    """Whether PyTorch's kernel accumulates bfloat16 in float32 by itself, faster than with a cast
+    before and after.
 
-    On the CPU it does, except channels last below 1,024 pixels, where it is five times slower than with the casts.
+    On the CPU it does, except for channels last below 1,024 pixels, where it is five times slower
+    than with the casts.
     """
     if x.dtype != torch.bfloat16 or x.device.type != "cpu":
         return False
@@ -46,17 +49,17 @@ def _sums_in_float32(x: Tensor) -> bool:
 
 
 class SiLU(nn.SiLU):
-    """SiLU of what nobody else reads: in place where no gradient is recorded."""
+    """SiLU of a tensor that is not used elsewhere: in place where no gradient is recorded."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, inplace=not input.requires_grad)
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose mask belongs to an example, where `keys` has a number for each of them.
+    """Dropout whose mask belongs to an example, if `keys` has a number for each of them.
 
-    Its mask is then the same in whatever company an example is, and when the block is computed again for its gradient.
-    Without `keys` it is PyTorch's.
+    The mask is then the same in any batch, and when the block is recomputed for its gradient.
+    Without `keys` it is PyTorch's dropout.
     """
 
     keys: Sequence[int] | None = None
@@ -72,15 +75,15 @@ class Dropout(nn.Dropout):
 
 
 def _scaled(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """scale h + shift, in the memory of `h`, which nobody else reads, where no gradient is recorded."""
+    """scale h + shift, written into `h`, which is not used elsewhere, where no gradient is recorded."""
     recorded = h.requires_grad or scale.requires_grad or shift.requires_grad
-    # The compiler does without `out`, and plans memory itself.
+    # The compiler does not support `out`, and plans memory itself.
     apart = recorded or torch.compiler.is_compiling()
     return torch.addcmul(shift, h, scale, out=None if apart else h)
 
 
 def _sum(x: Tensor, h: Tensor) -> Tensor:
-    """x + h, in the memory of `h`, which nobody else reads, where no gradient is recorded."""
+    """x + h, written into `h`, which is not used elsewhere, where no gradient is recorded."""
     return x + h if x.requires_grad or h.requires_grad else h.add_(x)
 
 
@@ -100,10 +103,11 @@ def resample(x: Tensor, direction: str | None) -> Tensor:
 
 
 def enlarged_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """`conv` (3 x 3) of `x` resampled up, without resampling it: 16 products for the four pixels instead of 36.
+    """`conv` (3 x 3) of upsampled `x`, without upsampling it: 16 products for the four pixels
+    instead of 36.
 
-    Those four pixels are equal, so the weights that fall on them are summed first: the 3 x 3 kernel becomes one of
-    4 x 4, and the whole a transposed convolution, which wants it mirrored.
+    The four pixels are equal, so the weights that apply to them are summed first: the 3 x 3 kernel
+    becomes one of 4 x 4, and the whole a transposed convolution, for which the kernel is mirrored.
     """
     kernel = F.avg_pool2d(conv.weight.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)
     # Turned as a matrix, which for channels last is seven times faster than as O x I x 4 x 4.
@@ -117,7 +121,8 @@ class ResBlock(nn.Module):
 
     AdaGN(h, t, z) = (1 + z_s) ((1 + t_s) GroupNorm(h) + t_b)      (paper, Eq. 7, with the authors' "1 +")
 
-    Without `embed_channels` (the semantic encoder) only the first half remains: norm, SiLU, convolution.
+    Without `embed_channels` (the semantic encoder) only the first half remains: norm, SiLU,
+    convolution.
     """
 
     def __init__(
@@ -191,13 +196,17 @@ class AttentionBlock(nn.Module):
 
 
 def _each(conv: nn.Conv1d, tokens: Tensor) -> Tensor:
-    """A convolution of kernel size 1 on tokens, N x L x C. Fused attention wants its channels side by side."""
+    """Apply a convolution of kernel size 1 to tokens, N x L x C. Fused attention needs contiguous
+    channels.
+    """
     return F.linear(tokens, conv.weight.squeeze(-1), conv.bias)
 
 
 @contextmanager
 def evaluating(module: nn.Module | None) -> Iterator[None]:
-    """Within the block, `module` and all in it are in evaluation mode; afterwards each is what it was."""
+    """Within the block, `module` and its submodules are in evaluation mode; afterwards each mode is
+    restored.
+    """
     training = [] if module is None else [part for part in module.modules() if part.training]
     try:
         for part in training:

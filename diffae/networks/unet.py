@@ -18,9 +18,10 @@ from diffae.networks.nn import (
 
 
 class Stage(nn.Sequential):
-    """Blocks in sequence, of which the residual ones take the conditions.
+    """Blocks in sequence; the residual ones take the conditions.
 
-    Where `recomputes` is set, training keeps the input only, and computes all between anew for the gradient.
+    Where `recomputes` is set, training keeps only the input and recomputes everything else for the
+    gradient.
     """
 
     recomputes = False
@@ -37,8 +38,10 @@ class Stage(nn.Sequential):
 
 
 def recompute(network: nn.Module, stages: bool = True) -> None:
-    """Have all stages of `network` recompute in training (gradient checkpointing), or none of them: less memory, a third
-    more time, the same gradients."""
+    """Switch gradient checkpointing on or off for all stages of `network`.
+
+    It needs less memory and a third more time, and gives the same gradients.
+    """
     for module in network.modules():
         if isinstance(module, Stage):
             module.recomputes = stages
@@ -104,7 +107,7 @@ class _Builder:
 
 
 class _TimeEmbedding(nn.Module):
-    """The authors keep the autoencoder's time MLP one module deeper than the baseline's."""
+    """The time MLP. The authors keep the autoencoder's one module deeper than the baseline's."""
 
     def __init__(self, mlp: nn.Sequential):
         super().__init__()

@@ -1,1 +1,4 @@
-"""Files, command lines, errors, settings, locks and processes: what every package uses. Nothing here imports PyTorch at once."""
+"""Files, command lines, errors, settings, locks and processes: used by every package.
+
+PyTorch is imported only when needed.
+"""

@@ -1,7 +1,9 @@
-"""glibc's allocator, told to keep what is freed: every layer of a network frees and asks for the same tens of megabytes, and
-memory that goes back to the system between two layers is cleared by it again. `diffae-bench docs scale` says what that is worth.
+"""Make glibc's allocator keep freed memory.
 
-Only a command does so, never a library in somebody else's process; where there is no glibc, nothing happens.
+Every layer of a network frees and allocates the same tens of megabytes; memory that is returned to
+the system between two layers has to be cleared by it again. `diffae-bench docs scale` says how much
+this saves. Only commands do so, never a library in another program's process; without glibc nothing
+happens.
 """
 
 import ctypes
@@ -13,14 +15,14 @@ _KEPT = (1 << 31) - 1  # bytes at the end of the heap
 
 
 def keep_freed_memory() -> None:
-    """From now on, this process keeps up to 2 GiB of what it frees."""
+    """From now on, this process keeps up to 2 GiB of freed memory."""
     if (libc := _glibc()) is not None:
         libc.mallopt(_MMAP_THRESHOLD, _LARGEST_OF_HEAP)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back() -> None:
-    """Give what is freed back to the system now, so that what this process holds is what it needs."""
+    """Return freed memory to the system now, so that this process holds only what it needs."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 

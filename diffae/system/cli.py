@@ -1,4 +1,4 @@
-"""What every command line of the project shares: strict flags, one line an error, exit status 2."""
+"""Common parts of the command lines: strict flags, one line per error, exit status 2."""
 
 import argparse
 import difflib
@@ -25,7 +25,9 @@ MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that accepts no abbreviations and answers an unknown flag with the nearest one."""
+    """An argument parser that accepts no abbreviations and answers an unknown flag with the nearest
+    known one.
+    """
 
     def __init__(self, prog: str, description: str | None):
         super().__init__(
@@ -38,7 +40,10 @@ class Parser(argparse.ArgumentParser):
     def parse(
         self, arguments: list[str] | None = None, intermixed: bool = False
     ) -> argparse.Namespace:
-        """With `intermixed`, words without a flag may stand anywhere, and there may be none."""
+        """Parse a command line.
+
+        With `intermixed`, words without a flag may be anywhere, and may be absent.
+        """
         read = self.parse_known_intermixed_args if intermixed else self.parse_known_args
         known, unknown = read(arguments)
         if unknown:
@@ -51,12 +56,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def prog(module: str) -> str:
-    """What the command of `module` is called in its usage: `diffae-bench NAME` where it was called so."""
+    """The name of `module`'s command in its usage: `diffae-bench NAME` if it was called so."""
     return sys.argv[0] if sys.argv[0].startswith("diffae-bench ") else f"python -m {module}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near; of many the nearest few."""
+    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near.
+
+    Of a long list only the nearest few are named.
+    """
     known, word = list(known), word.split("=")[0]
     if near := difflib.get_close_matches(word, known, n=1):
         return f"; did you mean {near[0]}?"
@@ -67,7 +75,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def whole_number(text: str) -> int:
-    """A number such as "-20" that a person typed. Raises ValueError with the reason."""
+    """An integer such as "-20" that a user typed. Raises ValueError with the reason."""
     match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
     if match is None:
         raise ValueError(
@@ -79,7 +87,7 @@ def whole_number(text: str) -> int:
 
 
 def between(least: int, most: float = math.inf) -> Callable[[str], int]:
-    """The type of a flag that takes a whole number in this range."""
+    """The type of a flag that takes an integer in this range."""
 
     def typed(text: str) -> int:
         try:
@@ -99,7 +107,9 @@ positive, natural = between(1), between(0)  # natural: from zero, such as a seed
 
 
 def path(text: str) -> Path:
-    """The type of a flag that takes a path: an empty one would be the current folder."""
+    """The type of a flag that takes a path; an empty one is refused, since it would be the current
+    folder.
+    """
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path (. is the current folder)")
     return Path(text)
@@ -113,18 +123,18 @@ def word(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print on standard error, once however many processes there are; what it does not take is not missed."""
+    """Print on standard error, in one process only; a stream that takes no more is ignored."""
     if distributed.is_main():
         _complain(text)
 
 
 def bar_is_seen() -> bool:
-    """Whether standard error is a terminal, or a notebook's, which says that it is none."""
+    """Whether standard error is a terminal, or a notebook's output, which does not say that it is one."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def plain(number: float, digits: int) -> str:
-    """`number` with so many digits at least, never as a power of ten: 0.012, 9.9, 494,321."""
+    """`number` with at least that many digits, never as a power of ten: 0.012, 9.9, 494,321."""
     if not number or not math.isfinite(number):
         return f"{number:g}"
     decimals = digits - 1 - math.floor(math.log10(abs(number)))
@@ -146,7 +156,7 @@ def device(text: str) -> str:
 
 
 def default_device() -> str:
-    """What --device is where it is not given: a GPU if there is one."""
+    """The device if --device is not given: a GPU if there is one."""
     with importing():
         import torch
 
@@ -154,7 +164,7 @@ def default_device() -> str:
 
 
 def shortened(text: str) -> str:
-    """`text` with words that nobody would read, such as a number of 5,000 digits, cut in their middle."""
+    """`text` with words that are too long to read, such as a number of 5,000 digits, cut in the middle."""
     return re.sub(
         rf"\S{{{LONGEST_WORD + 1},}}",
         lambda word: f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}",
@@ -163,7 +173,7 @@ def shortened(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` on one line and harmless to a terminal: what cannot be printed becomes an escape."""
+    """`text` on one line and safe for a terminal: unprintable characters become escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -172,20 +182,21 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command, and end it: the one place where an exit status is made.
+    """Run a command and exit. Every exit status is decided here.
 
-    0 or what the command returned; 2 and one line on standard error for an error; 130 for Ctrl-C, 143 for SIGTERM,
-    141 for a reader of standard output that has gone. Both signals count in a background job too, where a shell has
-    Ctrl-C ignored. Of several processes the first to fail prints its line, and the others end quietly.
+    It is 0 or what the command returned; 2, with one line on standard error, for an error; 130 for
+    Ctrl-C, 143 for SIGTERM, 141 if the reader of standard output has gone. Both signals count in a
+    background job too, where a shell ignores Ctrl-C. Of several processes the first to fail prints
+    its line, and the others end quietly.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
-    warnings.filterwarnings("ignore", module="PIL")  # what is wrong with an image is said by us
+    warnings.filterwarnings("ignore", module="PIL")  # problems with images are reported by us
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:
         status = main() or 0
-        sys.stdout.flush()  # here a full disk can still be told of
+        sys.stdout.flush()  # a full disk can still be reported here
     except UserError as error:
         status = _give_up(2, f"error: {error}")
     except Terminated:
@@ -217,12 +228,15 @@ def _give_up(status: int, line: str) -> int:
 def _complain(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
-    except OSError:  # a full disk, a closed terminal: the exit status must do
+    except OSError:  # a full disk, a closed terminal: only the exit status is left
         _let_go(sys.stderr)
 
 
 def _let_go(stream: TextIO) -> None:
-    """Flush a standard stream; one that takes no more leads nowhere from now on, or Python would end with 120."""
+    """Flush a standard stream.
+
+    If it takes no more, redirect it to nowhere, or Python would exit with 120.
+    """
     try:
         stream.flush()
     except (OSError, ValueError):

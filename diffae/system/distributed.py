@@ -1,8 +1,11 @@
-"""The one place that knows about several processes: those that torchrun starts, and helpers of one's own (`mapped`).
+"""Several processes: those that torchrun starts, and helper processes (`mapped`).
 
-Under torchrun work is divided by index and results meet as files, so all that is needed is a rank, a world and a
-barrier. They use the key-value store that torchrun keeps and exchange no tensors: a process that ends leaves nobody
-hanging in a collective, on CPU and GPU alike. Without torchrun there is one process, and every function answers at once.
+No other module deals with them.
+
+Under torchrun work is divided by index and results are exchanged as files, so that only a rank, a
+world size and a barrier are needed. They use torchrun's key-value store and exchange no tensors: a
+process that ends leaves no other hanging in a collective, on CPU and GPU alike. Without torchrun
+there is one process, and every function returns at once.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ U = TypeVar("U")
 
 
 class Stopped(Exception):
-    """Another process of this run has failed and said why."""
+    """Another process of this run has failed and reported why."""
 
 
 @dataclass
@@ -58,7 +61,8 @@ _group: _Group | None = None
 def init() -> None:
     """Join the processes that torchrun describes in the environment, if there are any.
 
-    Raises UserError if the description makes no sense, or if they do not come within $DIFFAE_RENDEZVOUS_SECONDS.
+    Raises UserError if the description makes no sense, or if they do not come within
+    $DIFFAE_RENDEZVOUS_SECONDS.
     """
     global _group
     world = _number("WORLD_SIZE", 1, default=1)
@@ -81,7 +85,7 @@ def init() -> None:
 
 
 def _number(name: str, least: int, default: int | None = None) -> int:
-    """A whole number from the environment."""
+    """An integer from the environment."""
     text = os.environ.get(name, "" if default is None else str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         given = f"{name}={text}" if name in os.environ else f"{name} is not set"
@@ -92,7 +96,9 @@ def _number(name: str, least: int, default: int | None = None) -> int:
 
 
 def _within(seconds: int, join: Callable[[], _Group], who: str) -> _Group:
-    """What `join` returns. It waits where no signal reaches it, so that is done by a thread, and here in naps."""
+    """The result of `join`, which runs in a thread: it waits without handling signals, and this
+    thread handles them.
+    """
     joined: list[_Group] = []
     failed: list[Exception] = []
 
@@ -134,14 +140,14 @@ def barrier() -> None:
         arrived = _group.store.add(name, 1)
     while arrived < _group.world:
         check()
-        time.sleep(nap)  # in Python, so that a signal is obeyed at once
+        time.sleep(nap)  # in Python, so that a signal is handled at once
         nap = min(2 * nap, LONGEST_NAP)
         with _launcher_alive():
             arrived = _group.store.add(name, 0)
 
 
 def process_group(device: torch.device) -> None:
-    """PyTorch's own process group of these processes, for what exchanges tensors: nccl between GPUs, else gloo."""
+    """PyTorch's process group of these processes, for exchanging tensors: nccl between GPUs, else gloo."""
     import torch.distributed as dist
 
     if _group is None or dist.is_initialized():
@@ -152,7 +158,7 @@ def process_group(device: torch.device) -> None:
 
 
 def agree(trouble: str | None) -> str | None:
-    """A barrier at which all processes learn of a trouble that one of them had and that must stop none of them."""
+    """A barrier that shares one process's trouble with all of them; it must stop none of them."""
     if _group is None:
         return trouble
     name = f"trouble {_group.barriers + 1}"
@@ -165,7 +171,10 @@ def agree(trouble: str | None) -> str | None:
 
 
 def check() -> None:
-    """Raise Stopped if another process has failed: to be called now and then in long work."""
+    """Raise Stopped if another process has failed.
+
+    To be called from time to time during long work.
+    """
     if _group is not None:
         with _launcher_alive():
             failed = _group.store.check([FAILED])
@@ -177,12 +186,15 @@ def check() -> None:
 def _launcher_alive() -> Iterator[None]:
     try:
         yield
-    except RuntimeError:  # what the store raises when nobody answers
+    except RuntimeError:  # raised by the store if the connection is lost
         raise UserError("the launcher has ended; run the same command again to go on") from None
 
 
 def fail() -> bool:
-    """Stop the others at their next barrier. True for the first to do so: its reason is worth printing."""
+    """Stop the others at their next barrier.
+
+    True for the first to do so: its reason is worth printing.
+    """
     if _group is None:
         return True
     try:
@@ -193,7 +205,7 @@ def fail() -> bool:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Let the first process through the block before the others, so that they find what it made."""
+    """Let the first process run the block before the others, so that they find its results."""
     if not is_main():
         barrier()
     yield
@@ -216,10 +228,11 @@ HELP = (
 def mapped(
     function: Callable[[T], U], items: Iterable[T], workers: int, died: str
 ) -> Iterator[Iterator[U]]:
-    """`map(function, items)` by `workers` helper processes, or here where that is 1.
+    """`map(function, items)` in `workers` helper processes, or in this one if that is 1.
 
-    The function is one that an import finds, as pickle wants it; what it raises is raised here. A helper that dies is
-    UserError(died). No signal reaches the helpers: each ends when it is asked no more, or when this process has ended.
+    The function must be importable, as pickle requires; what it raises is raised here. If a helper
+    dies, UserError(died) is raised. Signals do not reach the helpers: each ends when it gets no
+    more work, or when this process has ended.
     """
     if workers == 1:
         yield map(function, items)
@@ -247,7 +260,7 @@ def mapped(
 
 
 class _Helper:
-    """A process that is told a function, and then calls it with what it is sent."""
+    """A process that receives a function, and then calls it with each item that it is sent."""
 
     def __init__(self, function: Callable[[Any], Any]):
         pipe = subprocess.PIPE
@@ -258,8 +271,10 @@ class _Helper:
         self._first = pickle.dumps(function)
 
     def answer(self, item: object) -> tuple[object, Exception | None]:
-        """What the function makes of `item`, and what it raises. Raises OSError, EOFError or UnpicklingError if the
-        process has died."""
+        """The function's result for `item`; what the function raises is raised here.
+
+        Raises OSError, EOFError or UnpicklingError if the process has died.
+        """
         self._tell.write(self._first + pickle.dumps(item))
         self._tell.flush()
         self._first = b""
@@ -276,9 +291,9 @@ class _Helper:
 
 
 def _help() -> None:
-    """All that a helper does."""
+    """The whole program of a helper."""
     told, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the function prints is no answer
+    os.dup2(2, 1)  # output of the function is not part of the answer
     with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):  # the parent has ended
         function = pickle.load(told)
         while True:

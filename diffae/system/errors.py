@@ -1,4 +1,4 @@
-"""The exceptions that a person at the command line is meant to read."""
+"""Exceptions whose message is meant for the user at the command line."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,16 +11,16 @@ class UserError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: like Ctrl-C, with the exit status that a batch system expects (143)."""
+    """SIGTERM was received: handled as Ctrl-C, with the exit status that a batch system expects (143)."""
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, or its kind where it says nothing, or raises when it is asked."""
+    """The message of an exception, or its type if the message is empty or cannot be read."""
     return words(error) or type(error).__name__
 
 
 def words(error: BaseException) -> str:
-    """The text of an exception of anybody's on one line; empty where it raises when it is asked."""
+    """The message of any exception on one line; empty if reading it raises."""
     try:
         return " ".join(str(error).split())
     except Exception:
@@ -28,7 +28,10 @@ def words(error: BaseException) -> str:
 
 
 def name_all(faults: Mapping[str, Sequence[str]], most: int = 10) -> str:
-    """Faulty names by the kind of fault, as one line: "missing: a, b; left over: c". Empty if there are none."""
+    """Faulty names by the kind of fault, as one line: "missing: a, b; left over: c".
+
+    Empty if there are none.
+    """
     texts = []
     for kind, names in faults.items():
         more = f" and {len(names) - most} more" if len(names) > most else ""

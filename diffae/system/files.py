@@ -1,7 +1,8 @@
-"""Files from outside, read with suspicion; and ours, written whole or not at all, and never over another's.
+"""Read files from outside with suspicion; write ours whole or not at all, and never over other
+files.
 
-Whatever a person gives the path of may be a pipe that nobody writes to, a device without end, or a file of
-terabytes: `read_file` looks at what it is and how large before it opens it.
+A path from a user may be a pipe without a writer, an endless device, or a file of terabytes:
+`read_file` checks type and size before it opens it.
 """
 
 import errno
@@ -19,7 +20,7 @@ from typing import Any
 
 from diffae.system.errors import UserError
 
-# What a disk may answer, and what to do about it.
+# Errors of a disk, and what to do about them.
 REFUSALS = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
@@ -33,19 +34,20 @@ REFUSALS = {
     errno.ELOOP: "give a folder",
     errno.ENAMETOOLONG: "give a shorter name",
 }
-# What means the same only where something is being written.
+# Errors that mean the same only while writing.
 UNMADE = {errno.ENOENT: "give a folder that can be made"}
 
 
-MOST = 2**26  # bytes of a text that a person may have written: labels, notes
+MOST = 2**26  # bytes of a text file: labels, notes
 MOST_SETTINGS = 2**20  # bytes of a profile or a command line
 
 
 def file_size(path: Path, most: int | None = None) -> int:
     """Bytes of the regular file at `path`; links are followed.
 
-    Raises UserError, and opens nothing, if it is a pipe, folder or device, is not there, may not be looked at, or
-    holds more than `most` bytes. To be called before anything opens a file from outside.
+    Raises UserError, and opens nothing, if it is a pipe, folder or device, does not exist, is not
+    accessible, or holds more than `most` bytes. To be called before anything opens a file from
+    outside.
     """
     try:
         status = os.stat(path)
@@ -61,7 +63,10 @@ def file_size(path: Path, most: int | None = None) -> int:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes. Raises UserError as `file_size` does."""
+    """The content of a regular file of at most `most` bytes.
+
+    Raises UserError as `file_size` does.
+    """
     file_size(path, most)
     try:
         with open(path, "rb", opener=_without_waiting) as file:
@@ -74,7 +79,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST) -> str:
-    """The text of a regular file, UTF-8 with or without a byte order mark, its line ends as they are."""
+    """The text of a regular file, UTF-8 with or without a byte order mark, its line ends unchanged."""
     try:
         return read_file(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -93,7 +98,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file that may have become a pipe since it was looked at."""
+    """Open a file that may have become a pipe since it was checked."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
@@ -107,7 +112,7 @@ def _kind(mode: int) -> str:
 
 
 def amount(size: int) -> str:
-    """A number of bytes for a person, such as "3.2 GB", in the largest unit of which there is one."""
+    """A number of bytes as text, such as "3.2 GB", in the largest unit of which there is at least one."""
     for unit, count in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= count:
             return f"{size / count:.1f} {unit}"
@@ -115,7 +120,9 @@ def amount(size: int) -> str:
 
 
 def cache_root() -> Path:
-    """Where work is kept between runs: $DIFFAE_CACHE, or ~/.cache/diffae where that is unset or empty."""
+    """The folder of the cache between runs: $DIFFAE_CACHE, or ~/.cache/diffae if that is unset or
+    empty.
+    """
     folder = os.environ.get("DIFFAE_CACHE") or "~/.cache/diffae"
     try:
         return Path(folder).expanduser()
@@ -127,7 +134,7 @@ PARTIAL = re.compile(r".+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write `path`, so that whoever looks finds all of it or nothing, even if two write it at once."""
+    """Write `path` so that a reader finds all of it or nothing, even if two processes write at once."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         partial.write_bytes(data)
@@ -139,7 +146,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add `content` to the file `path`; where the disk takes a part of it only, the file becomes what it was."""
+    """Add `content` to the file `path`; if the disk takes only a part of it, the file is restored."""
     with open(path, "ab", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size
         try:
@@ -152,13 +159,13 @@ def append(path: Path, content: bytes) -> None:
 
 
 def is_partial(path: Path) -> bool:
-    """Whether `path` is what `write_whole` leaves behind when it is killed: nobody else's, to judge by its name."""
+    """Whether `path` is, by its name, a file that `write_whole` leaves behind when it is killed."""
     return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 @contextmanager
 def writing(folder: Path, otherwise: str) -> Iterator[None]:
-    """Turn a disk's refusal within the block into a UserError that names `folder` and the way out."""
+    """Turn a disk error within the block into a UserError that names `folder` and the remedy."""
     try:
         yield
     except OSError as error:
@@ -168,7 +175,7 @@ def writing(folder: Path, otherwise: str) -> Iterator[None]:
 
 
 def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
-    """A disk's refusal in one line."""
+    """A disk error in one line."""
     remedy = " ".join(filter(None, [(REFUSALS | UNMADE)[error.errno or 0], otherwise]))
     return f"{folder}: {error.strerror}; {remedy}, then run the same command again to go on"
 
@@ -178,26 +185,27 @@ def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
 
 
 def never(path: Path) -> bool:
-    """Of an output that takes the place of nothing."""
+    """For an output that replaces nothing."""
     return False
 
 
 def always(path: Path) -> bool:
-    """Of an output that is added to, or whose command looks for itself at what is there."""
+    """For an output that is added to, or whose command checks by itself what is there."""
     return True
 
 
 def empty_folder(path: Path) -> bool:
-    """Of a folder that is made whole."""
+    """For a folder that is made whole."""
     return path.is_dir() and not any(path.iterdir())
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file or folder that a command is to write, by the flag that names it; without a path it is not written.
+    """A file or folder that a command is to write, by the flag that names it; without a path it is
+    not written.
 
-    `replaces` says of what is at `path` already, and is neither an empty file nor a device, whether it is of the format that the
-    command writes.
+    `replaces` tells whether an existing file at `path`, neither empty nor a device, has the format
+    that the command writes.
     """
 
     flag: str
@@ -206,10 +214,11 @@ class Target:
 
 
 def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None]) -> None:
-    """UserError unless each output has a place of its own, in which nothing else is lost.
+    """Raise UserError unless each output has a path of its own, where nothing else is lost.
 
-    By path, link or inode it is none of the `inputs` (files, and folders that stay as they are), lies in none and has none in it;
-    it is no other output either; and what is there is of its own format. Called by every command before it works.
+    By path, link or inode it must be none of the `inputs` (files, and folders that must not
+    change), nor lie in one or contain one; the same holds between outputs; and a file that exists
+    must have its format. Called by every command before it works.
     """
     read = [(Path(path), f"{path}, which stays as it is") for path in inputs if path is not None]
     for target in outputs:
@@ -227,7 +236,7 @@ def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None
 
 
 def _meets(path: Path, other: Path) -> str:
-    """How `path` is, lies in or holds `other`; "" where it does not."""
+    """How `path` relates to `other`: is, lies in or holds it; "" if none of these."""
     a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
     if a == b or _is_a_name_of(a, [b]):
         return "is"
@@ -249,7 +258,10 @@ def _is_a_name_of(path: Path, others: Iterable[Path]) -> bool:
 
 
 def _holds_something(path: Path) -> bool:
-    """Whether what is at `path` could be lost, or be in the way: not where nothing is, nor an empty file, a pipe or a terminal."""
+    """Whether what is at `path` could be lost, or be an obstacle.
+
+    False for nothing, an empty file, a pipe or a terminal.
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -258,7 +270,7 @@ def _holds_something(path: Path) -> bool:
 
 
 def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
-    """Whether a file begins with `start` and has `holding` in it."""
+    """Whether a file begins with `start` and contains `holding` in it."""
 
     def does(path: Path) -> bool:
         try:
@@ -271,7 +283,7 @@ def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:
 
 
 def json_with(*keys: str) -> Callable[[Path], bool]:
-    """Whether a file is an object of JSON with these keys, or a list of such objects."""
+    """Whether a file is a JSON object with these keys, or a list of such objects."""
 
     def does(path: Path) -> bool:
         try:

@@ -1,4 +1,7 @@
-"""A folder belongs to one process at a time; a file that somebody else calls "lock" is theirs."""
+"""Locks: a folder is used by one process at a time.
+
+A file called "lock" that is not ours is left alone.
+"""
 
 import fcntl
 import os
@@ -15,7 +18,7 @@ LOCK = "lock"  # an empty file
 def lock_folder(folder: Path, doing: str) -> IO[str]:
     """Lock `folder` while the file returned is open. Raises UserError if another process has it.
 
-    The system releases the lock when the process ends, however it ends.
+    The system releases the lock when the process ends, in whatever manner.
     """
     with writing(folder, "or choose another folder"):
         lock = open_lock(folder / LOCK)
@@ -31,7 +34,9 @@ def lock_folder(folder: Path, doing: str) -> IO[str]:
 
 
 def open_lock(path: Path) -> IO[str]:
-    """The file to lock, made if it is not there. Nothing is ever written to it, and no link is followed.
+    """Open the file to lock, creating it if necessary.
+
+    Nothing is ever written to it, and no link is followed.
 
     Raises UserError if it is a link, a pipe, a folder or a device.
     """
@@ -42,7 +47,7 @@ def open_lock(path: Path) -> IO[str]:
 
 
 def foreign(folder: Path) -> bool:
-    """Whether `folder` holds more than a process leaves behind that was killed before it had begun."""
+    """Whether `folder` holds more than a process leaves behind that was killed at its start."""
     return not all(is_partial(path) or _is_lock(path) for path in folder.iterdir())
 
 

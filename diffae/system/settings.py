@@ -1,4 +1,4 @@
-"""Typed settings: how what a person writes, or a file holds, becomes the value of a dataclass's field.
+"""Typed settings: values from a user or a file, converted to the types of a dataclass's fields.
 
 typed("2e-4", float)                     # 0.0002
 typed("1,2,2", tuple[int, ...])          # (1, 2, 2)
@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from diffae.system.cli import did_you_mean, whole_number
 
-LARGEST = 10**9  # of whole numbers that are given where a setting is a number with a point
+LARGEST = 10**9  # of integers that are given for a float setting
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """The least and the largest number that a setting can be."""
+    """The smallest and the largest value of a setting."""
 
     least: float
     largest: float
@@ -31,7 +31,7 @@ class Range:
 
 
 def settings_of(kind: type) -> Mapping[str, Any]:
-    """The types of the fields of a dataclass, by name, with what they are annotated with."""
+    """The types of a dataclass's fields, by name, with their annotations."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 
@@ -45,7 +45,10 @@ def can_be_set(hint: Any) -> bool:
 
 
 def typed(text: str, hint: Any) -> Any:
-    """What a person typed as a setting: lists are separated by commas. Raises ValueError with the reason."""
+    """A setting from the text that a user typed: lists are separated by commas.
+
+    Raises ValueError with the reason.
+    """
     plain = plain_type(hint)
     if get_origin(plain) is not tuple:
         return checked(_one(text, plain), hint)
@@ -67,7 +70,7 @@ def _one(text: str, plain: Any) -> Any:
 
 
 def checked(value: Any, hint: Any) -> Any:
-    """`value`, of a file or of Python, as a setting. Raises ValueError with the reason."""
+    """`value`, from a file or from Python, as a setting. Raises ValueError with the reason."""
     plain = plain_type(hint)
     if get_origin(plain) is tuple:
         if not isinstance(value, list | tuple) or not value:
@@ -84,13 +87,13 @@ def checked(value: Any, hint: Any) -> Any:
     if plain is float and not math.isfinite(value):
         raise ValueError("must be a finite number")
     for mark in getattr(hint, "__metadata__", ()):
-        if hasattr(mark, "refuse"):  # of anybody's, as Range has it
+        if hasattr(mark, "refuse"):  # any class with `refuse`, such as Range
             mark.refuse(value)
     return value
 
 
 def check(settings: Any) -> None:
-    """Raises ValueError, with the name of the field, unless each of a dataclass is what its type says."""
+    """Raise ValueError, with the field's name, unless each field of a dataclass has its type."""
     for name, hint in settings_of(type(settings)).items():
         try:
             checked(getattr(settings, name), hint)
@@ -99,5 +102,5 @@ def check(settings: Any) -> None:
 
 
 def plain_type(hint: Any) -> Any:
-    """A type without what it is annotated with."""
+    """A type without its annotations."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint

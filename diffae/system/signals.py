@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM while modules are imported, which takes seconds: one line, and the end.
+"""Ctrl-C and SIGTERM while modules are imported, which takes seconds: print one line and exit.
 
-A KeyboardInterrupt in the middle of an import may come out of it as any other error, or nowhere.
+A KeyboardInterrupt during an import may surface as any other error, or be lost.
 """
 
 import os
@@ -14,14 +14,14 @@ INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 def quit_on_signals() -> None:
-    """For the imports at the head of a command's module; `cli.run` takes over."""
+    """For the imports at the top of a command's module; `cli.run` takes over."""
     for number in INTERRUPTED:
         signal.signal(number, _quit)
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """For a block in which a command imports what only it needs."""
+    """For a block in which a command imports modules that only it needs."""
     before = {number: signal.getsignal(number) for number in INTERRUPTED}
     quit_on_signals()
     try:

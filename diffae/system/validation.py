@@ -1,4 +1,7 @@
-"""Whole numbers that a caller gives, checked; without PyTorch, so that a command line is read at once."""
+"""Check integers from a caller.
+
+This module does not need PyTorch, so that a command line is read quickly.
+"""
 
 import operator
 from typing import Any
@@ -7,7 +10,7 @@ from diffae.system.errors import UserError
 
 
 def whole(value: Any, name: str, low: int, high: int) -> int:
-    """A whole number from `low` to `high`: a Python or numpy integer, or a tensor of one."""
+    """An integer from `low` to `high`: a Python or numpy integer, or a tensor of one."""
     try:
         number = operator.index(value)
     except (TypeError, ValueError):
@@ -18,8 +21,8 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
 
 
 def shown(value: Any) -> str:
-    """A value in an error message: the shape of a tensor, anything else cut short."""
-    is_tensor = hasattr(value, "is_floating_point")  # and no array of numpy
+    """A value in an error message: the shape of a tensor, anything else shortened."""
+    is_tensor = hasattr(value, "is_floating_point")  # but not a numpy array
     if is_tensor and value.ndim:
         return f"a tensor {' x '.join(map(str, value.shape))} of {value.dtype}"
     number = value.item() if is_tensor else value

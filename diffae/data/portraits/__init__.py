@@ -1,7 +1,8 @@
 """Procedural portraits: faces drawn as SVG that stand in for CelebA where there is no data at all.
 
-All 40 CelebA attributes exist and can be seen; an identity is a set of geometry and colour parameters with
-several pictures; everything is a function of (seed, index). Written to disk they have CelebA's own layout.
+All 40 CelebA attributes exist and can be seen; an identity is a set of geometry and colour
+parameters with several pictures; everything is a function of (seed, index). Written to disk they
+have CelebA's own layout.
 """
 
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait, with_attribute

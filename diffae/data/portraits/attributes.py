@@ -1,7 +1,8 @@
-"""Who is drawn and how: 40 attributes, an identity's parameters and a picture's, all drawn from seeds.
+"""The parameters of portraits: 40 attributes, those of an identity and those of a picture, all
+drawn from seeds.
 
-Prevalences and correlations follow CelebA roughly; rare attributes are made more frequent, so that small
-test splits hold both classes.
+Prevalences and correlations follow CelebA roughly; rare attributes are made more frequent, so that
+small test splits hold both classes.
 """
 
 import hashlib
@@ -43,7 +44,7 @@ Scene = namedtuple(
 
 @dataclass(frozen=True)
 class Portrait:
-    """All that decides a picture."""
+    """Everything that decides a picture."""
 
     identity: int
     partition: int
@@ -67,7 +68,7 @@ def portrait(seed: int, index: int) -> Portrait:
 
 
 def partition(seed: int, identity: int) -> int:
-    """Train (60 %), valid (10 %) or test (30 %): an identity is never on two sides."""
+    """Train (60 %), valid (10 %) or test (30 %): an identity is in one split only."""
     digest = hashlib.sha256(f"{seed}/{identity}".encode()).digest()
     share = int.from_bytes(digest[:8], "little") / 2**64
     return next(part for limit, part in _SHARES if share < limit)
@@ -141,7 +142,7 @@ def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, boo
         "Wearing_Necklace": chance(0.03 if male else 0.24),
         "Wearing_Necktie": chance(0.18 if male else 0.01),
     }
-    if hat:  # what a hat covers is not labelled
+    if hat:  # attributes under a hat are not labelled
         result["Receding_Hairline"] = False
     return result
 
@@ -151,7 +152,7 @@ def _ordered(attributes: dict[str, bool]) -> dict[str, bool]:
 
 
 def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
-    """The same portrait with one attribute switched, and no others but those that it rules out.
+    """The same portrait with one attribute switched; others change only if it excludes them.
 
     Raises KeyError if there is no such attribute.
     """

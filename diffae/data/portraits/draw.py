@@ -1,4 +1,4 @@
-"""The drawing: one small function a part, from back to front."""
+"""The drawing: one small function per part, from back to front."""
 
 from collections.abc import Iterator
 

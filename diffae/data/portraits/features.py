@@ -1,4 +1,4 @@
-"""Parts of the face and what is worn: each function draws one, and the attributes that show in it."""
+"""Parts of the face and accessories: each function draws one, with the attributes that show in it."""
 
 from diffae.data.portraits.attributes import Portrait
 from diffae.data.portraits.geometry import Face

@@ -1,4 +1,4 @@
-"""Where everything is: the measures of a face, in units of a drawing of 200 x 200."""
+"""The geometry of a face: positions and sizes, in units of a drawing of 200 x 200."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ CENTRE = 100.0
 
 @dataclass(frozen=True)
 class Face:
-    """Measures of a face that looks straight ahead; `yaw` is how far its features are moved sideways."""
+    """Measures of a face that looks straight ahead; `yaw` is the sideways shift of its features."""
 
     top: float
     chin: float

@@ -1,4 +1,4 @@
-"""Hair behind and before the face, beards, and hats."""
+"""Hair behind and in front of the face, beards, and hats."""
 
 from diffae.data.portraits.attributes import Portrait
 from diffae.data.portraits.geometry import Face
@@ -10,7 +10,7 @@ def _long(portrait: Portrait) -> bool:
 
 
 def back_hair(portrait: Portrait, face: Face) -> str:
-    """What falls behind the head: long for women, with a straight, wavy or round edge."""
+    """The hair behind the head: long for women, with a straight, wavy or round edge."""
     if not _long(portrait):
         return ""
     a, look = portrait.attributes, portrait.look

@@ -1,4 +1,4 @@
-"""Colours of a portrait: continua within classes, so that no class is a single colour."""
+"""Colours of a portrait: a range for each class, so that no class is a single colour."""
 
 import colorsys
 
@@ -17,7 +17,7 @@ IRIS = ("#3d2a1d", "#6b4a2b", "#5a7d4a", "#3f7ea6", "#5f6f80")
 
 
 def mix(a: str, b: str, share: float) -> str:
-    """The colour `share` of the way from `a` to `b`."""
+    """The colour at the fraction `share` between `a` and `b`."""
     pairs = zip(_channels(a), _channels(b), strict=True)
     return "#" + "".join(f"{round(x + (y - x) * share):02x}" for x, y in pairs)
 
@@ -31,7 +31,7 @@ def lighter(colour: str, share: float) -> str:
 
 
 def along(colours: tuple[str, ...], share: float) -> str:
-    """The colour at `share` (0 to 1) of a row of colours."""
+    """The colour at `share` (0 to 1) along a sequence of colours."""
     place = min(share, 0.9999) * (len(colours) - 1)
     i = int(place)
     return mix(colours[i], colours[i + 1], place - i)

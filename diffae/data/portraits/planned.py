@@ -1,4 +1,4 @@
-"""Portraits that are not drawn: their labels alone, for whoever only wants to count."""
+"""Portraits that are not drawn: labels only, for commands that only count."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from diffae.system.errors import UserError
 
 
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
-    """The data set that `open_portraits` would draw and open. Asked for a picture, it raises UserError."""
+    """The data set that `open_portraits` would draw and open. Reading an image raises UserError."""
     portraits = [portrait(seed, index) for index in range(count)]
     return Dataset(
         name="portraits",
@@ -31,7 +31,7 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
 
 @dataclass(frozen=True)
 class _Undrawn:
-    """Images that are not there."""
+    """Images that do not exist."""
 
     count: int
 

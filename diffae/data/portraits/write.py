@@ -54,8 +54,9 @@ def write_dataset(
 ) -> None:
     """Write portraits 0..count-1 as `size` px PNGs with CelebA's label files.
 
-    The label files come last, so that a set that was not finished does not pass for one; run again, it is
-    finished without drawing twice. Raises UserError, and writes nothing, if `out` holds anything else.
+    The label files come last, so that an unfinished set is not taken for a finished one; run again,
+    it is finished without drawing twice. Raises UserError, and writes nothing, if `out` holds
+    anything else.
     """
     if not 1 <= count <= LARGEST_COUNT:
         raise UserError(f"portraits: count must be 1 to {LARGEST_COUNT:,}, not {count:,}")
@@ -82,7 +83,9 @@ def write_dataset(
 
 
 def ensure(count: int, size: int, seed: int = 0) -> Path:
-    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn if it is not there."""
+    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn if it does not
+    exist.
+    """
     out = cache_root() / "data" / f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
     if not (out / ATTRIBUTE_FILE).exists():
         write_dataset(out, count, size, seed)
@@ -122,7 +125,7 @@ def _settings_in(note: Path) -> object:
 
 
 def _sweep(images: Path) -> None:
-    """Remove what killed processes left half written, long ago: others may be drawing here now."""
+    """Remove old incomplete files of killed processes; recent ones may belong to others that draw now."""
     for leftover in filter(is_partial, images.glob("*.partial")):
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > LEFT_FOR_GOOD:

@@ -1,1 +1,1 @@
-"""One module for each format of data sets, and what several formats share."""
+"""One module for each format of data sets, and modules that several formats share."""

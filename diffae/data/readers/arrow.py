@@ -1,4 +1,5 @@
-"""Tables with a column of images: parquet files, and what `save_to_disk` of Hugging Face's `datasets` writes.
+"""Tables with a column of images: parquet files, and folders that `save_to_disk` of Hugging Face's
+`datasets` writes.
 
     photos/dataset_dict.json                       {"splits": ["train", "test"]}, or without it one split:
     photos/train/state.json                        which files, in their order
@@ -6,8 +7,8 @@
 
     photos/data/train-00000-of-00002.parquet       or in the folder itself, or one file
 
-A column of images is one of structs with `bytes`, as `datasets` has it, or of bytes. `datasets` itself is not needed:
-pyarrow reads both. Columns of classes and of yes and no are attributes.
+A column of images holds structs with `bytes`, as `datasets` has it, or bytes. `datasets` itself is
+not needed: pyarrow reads both. Columns of classes and of booleans are attributes.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TableImages(EncodedImages):
-    """The rows of a column, files in their order. Files are opened by each process of its own."""
+    """The rows of a column, files in their order. Each process opens the files itself."""
 
     root: Path
     pieces: tuple[Piece, ...]
@@ -121,7 +122,9 @@ class TableImages(EncodedImages):
 
 
 class Tables:
-    """The bytes of images as one process has them: arrow files mapped, and the last few row groups of parquet."""
+    """The bytes of images in one process: arrow files are mapped, and the last few row groups of
+    parquet are kept.
+    """
 
     def __init__(self, column: str):
         self.column = column
@@ -148,7 +151,7 @@ class Tables:
             return self._groups[piece]
 
     def _most(self) -> int:
-        """How many of the groups that are there may stay."""
+        """How many row groups may be kept."""
         held = sum(group.nbytes for group in self._groups.values())
         return KEPT if held <= LARGEST_GROUP else 1
 
@@ -198,14 +201,14 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def refuse_doubles(path: Path, names: list[str]) -> None:
-    """UserError for a name that comes twice, since its images would, and in two splits."""
+    """Raise UserError for a name that occurs twice: its images would too, and in two splits."""
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise UserError(f"{path}: names {name} {count} times; copy the folder again")
 
 
 def plain(name: object) -> bool:
-    """Whether it is a name in a folder, and leads nowhere else."""
+    """Whether this is a plain file name, which does not lead to another folder."""
     return (
         isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
     )
@@ -228,7 +231,7 @@ def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Da
 def open_tables(
     path: Path, files: list[Path], image_size: int, crop: str | None, seed: int
 ) -> Dataset:
-    """Every row of the files; the split is that of their names, else by image with `seed`."""
+    """Open all rows of the files; the split is that of their names, else seeded by image."""
     pieces, counts, length = [], [], 0
     schemas = []
     for file in files:
@@ -263,7 +266,7 @@ def open_tables(
 
 
 def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
-    """What `datasets` says of each column; nothing in files of others."""
+    """The features that `datasets` records for each column; empty for other files."""
     try:
         found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: feature for name, feature in found.items() if isinstance(feature, dict)}
@@ -272,7 +275,7 @@ def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
 
 
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
-    """The column of images: the only one, or the one that is called so."""
+    """The column of images: the only one, or the one with a usual name."""
     found = [field.name for field in schema if holds_bytes(field.type)]
     called = [name for name in PREFERRED if name in found]
     if not found:
@@ -287,7 +290,7 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
 def read_attributes(
     files: list[Path], schema: pyarrow.Schema
 ) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
-    """Names, bool N x A and what was left out, of the columns of classes and of yes and no."""
+    """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
     features = features_of(schema)
     classes = [f.name for f in schema if is_class(f, features)]
     names: list[str] = []
@@ -323,7 +326,7 @@ def read_attributes(
 
 
 def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
-    """Whether a column of whole numbers is one of classes, by what `datasets` says of it or by its name."""
+    """Whether a column of integers is one of classes, by what `datasets` records or by its name."""
     if not str(field.type).startswith(("int", "uint")):
         return False
     named = field.name.lower() in ("label", "labels", "class", "cls")
@@ -331,7 +334,7 @@ def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
 
 
 def read_column(files: list[Path], name: str) -> np.ndarray:
-    """int64 N of whole numbers or of yes (1) and no; -1 where there is no value, or one that does not fit."""
+    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing or does not fit."""
     import pyarrow.compute
 
     parts = []

@@ -1,7 +1,9 @@
-"""Arrow streams and parquet files as pyarrow reads them, once it is known that they are whole and of bounded memory.
+"""Read Arrow streams and parquet files with pyarrow, after checking that they are whole and need
+bounded memory.
 
-What a file unpacks to may be any multiple of its size, and pyarrow allocates it before it is looked at. So streams must
-not be compressed, row groups say how large they are, and a value that comes again is held once.
+A file may unpack to any multiple of its size, and pyarrow allocates that before it can be checked.
+So streams must not be compressed, row groups must declare their size, and a repeated value is held
+once.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 @contextmanager
 def reading(path: Path) -> Iterator[Any]:
-    """pyarrow; whatever it finds wrong in the block is a UserError that names `path`."""
+    """pyarrow; any error of it within the block becomes a UserError that names `path`."""
     try:
         import pyarrow.parquet  # the package itself, too
     except ImportError as error:
@@ -41,7 +43,7 @@ def reading(path: Path) -> Iterator[Any]:
 
 
 def read_arrow(path: Path) -> pyarrow.Table:
-    """An Arrow stream, mapped; every offset in it is looked at, for a wrong one would end the process."""
+    """An Arrow stream, mapped; every offset in it is checked, since a wrong one would end the process."""
     file_size(path)
     with reading(path) as pa:
         file = pa.memory_map(str(path))
@@ -53,7 +55,10 @@ def read_arrow(path: Path) -> pyarrow.Table:
 
 
 def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
-    """UserError if a stream has no mark of its end, or is compressed, and so may hold any amount of memory."""
+    """Raise UserError if a stream has no end mark or is compressed.
+
+    A compressed one may need any amount of memory.
+    """
     end = 0
     for message in pa.ipc.MessageReader.open_stream(file):
         if is_compressed(message):
@@ -61,18 +66,21 @@ def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
         end = file.tell()
     file.seek(end)
     mark = file.read(len(STREAM_END))
-    if mark != STREAM_END and mark[:4] != bytes(4):  # the second is of files before Arrow 0.15
+    if mark != STREAM_END and mark[:4] != bytes(4):  # the second is that of files before Arrow 0.15
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
 
 
 def is_compressed(message: pyarrow.Message) -> bool:
-    """By the FlatBuffers of a message: the header is its third field, and BodyCompression the fourth of a record batch."""
+    """Whether a message is compressed, by its FlatBuffers.
+
+    The header is its third field, and BodyCompression the fourth of a record batch.
+    """
     content = message.metadata.to_pybytes()
     if message.type not in ("record batch", "dictionary"):
         return False
 
     def field(table: int, number: int) -> int | None:
-        """Where the value of a field begins; None where it is left out."""
+        """The offset at which the value of a field begins; None if it is left out."""
         fields = table - int.from_bytes(content[table : table + 4], "little", signed=True)
         size, place = (
             int.from_bytes(content[p : p + 2], "little") for p in (fields, fields + 4 + 2 * number)
@@ -80,7 +88,7 @@ def is_compressed(message: pyarrow.Message) -> bool:
         return table + place if 4 + 2 * number < size and place else None
 
     def within(place: int | None) -> int:
-        """The table that a field points to."""
+        """The offset of the table that a field points to."""
         if place is None:
             raise ValueError("a message without a header")
         return place + int.from_bytes(content[place : place + 4], "little")
@@ -92,7 +100,7 @@ def is_compressed(message: pyarrow.Message) -> bool:
 
 
 def holds_bytes(kind: pyarrow.DataType) -> bool:
-    """Of the type of an image: bytes, or a struct that has them."""
+    """Whether the type of a column of images is bytes, or a struct that has them."""
     if str(kind).startswith("struct<"):
         found = [
             kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
@@ -106,7 +114,7 @@ def is_bytes(kind: pyarrow.DataType) -> bool:
 
 
 def leaf_of(field: pyarrow.Field) -> str:
-    """Where the bytes of a column of images are: what else a struct has is not read, whatever it is."""
+    """The path to the bytes of a column of images; other fields of a struct are not read."""
     return field.name if is_bytes(field.type) else f"{field.name}.bytes"
 
 
@@ -121,7 +129,10 @@ def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
 
 
 def read_group(path: Path, number: int, column: str) -> pyarrow.ChunkedArray:
-    """The bytes of the images of a row group. A value that comes again is held once, as it is in the file."""
+    """The bytes of the images of a row group.
+
+    A repeated value is held once, as it is in the file.
+    """
     with reading(path) as pa:
         with pa.parquet.ParquetFile(path) as file:
             metadata, leaf = file.metadata, leaf_of(file.schema_arrow.field(column))
@@ -137,7 +148,10 @@ def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
 
 
 def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
-    """The schema of a file and the rows of each of its pieces. UserError if there are more than the file can hold images."""
+    """The schema of a file and the rows of each of its pieces.
+
+    Raises UserError if there are more rows than the file can hold images.
+    """
     size = file_size(path)
     with reading(path) as pa:
         if path.suffix == ".arrow":
@@ -158,7 +172,10 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
 def group_rows(
     path: Path, schema: pyarrow.Schema, metadata: pyarrow.parquet.FileMetaData
 ) -> list[int]:
-    """The rows of each row group. UserError if the images of one are too large to be read at once, by what it says of itself."""
+    """The rows of each row group.
+
+    Raises UserError if the images of one, by its declared size, are too large to be read at once.
+    """
     leaves = {leaf_of(field) for field in schema if holds_bytes(field.type)}
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     for number, group in enumerate(groups):

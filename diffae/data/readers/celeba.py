@@ -46,9 +46,9 @@ def is_celeba(path: Path) -> bool:
 
 
 def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Crop "d2c" unless told otherwise where the images are 178 x 218, else "center".
+    """Open CelebA's layout. Crop "d2c" by default where the images are 178 x 218, else "center".
 
-    It is named "celeba" when it has as many images as CelebA, else after the folder.
+    It is named "celeba" if it has as many images as CelebA, else after the folder.
     """
     labels = read_celeba_labels(path, seed)
     folder = path / IMAGE_FOLDER

@@ -43,13 +43,18 @@ CELEBAHQ_IMAGES = 30_000
 
 
 def is_celebahq(path: Path) -> bool:
-    """Not where CelebA's own images lie: its label files may be copied from one to the other."""
+    """Whether this is CelebA-HQ. Not if it has CelebA's own images: label files may be copied from
+    one to the other.
+    """
     own = (path / IMAGE_FOLDER).is_dir() or find_label_file(path, ATTRIBUTE_FILE) is not None
     return own and not (is_celeba(path) and (path / celeba.IMAGE_FOLDER).is_dir())
 
 
 def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Crop "center": the images are square. Named "celeba-hq" when all 30,000 are there."""
+    """Open CelebA-HQ. Crop "center": the images are square.
+
+    Named "celeba-hq" if all 30,000 are there.
+    """
     if find_label_file(path, ATTRIBUTE_FILE) is None:
         raise UserError(
             f"{path / ATTRIBUTE_FILE}: no such file; to do without attributes, give {IMAGE_FOLDER}"
@@ -88,7 +93,7 @@ def read_celebahq_labels(folder: Path, seed: int) -> Labels:
 def read_through(
     originals: list[str] | None, folder: Path, file: str, allowed: tuple[int, ...] | None = None
 ) -> np.ndarray | None:
-    """int64 N: what a file of CelebA says of each original; None without file or originals."""
+    """The value, int64 N, of each original in a file of CelebA; None without file or originals."""
     path = find_label_file(folder, file)
     if originals is None or path is None:
         return None
@@ -109,7 +114,7 @@ def read_originals(path: Path, names: list[str]) -> list[str] | None:
 
 
 def read_mapping(path: Path) -> dict[str, str]:
-    """Index in CelebA-HQ, as text, to CelebA's file name; neither occurs twice."""
+    """CelebA's file name by index in CelebA-HQ, as text; neither occurs twice."""
     mapping: dict[str, str] = {}
     seen: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), start=1):

@@ -1,6 +1,6 @@
 """A folder of image files, without labels: FFHQ as PNG, LSUN exported, or one's own pictures.
 
-What this software writes is no data: run folders with their pictures, and the cache, are left out.
+Output of this software is not data: run folders with their pictures, and the cache, are left out.
 """
 
 import os
@@ -62,7 +62,9 @@ def is_image_folder(path: Path) -> bool:
 
 
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Every image below `path`, sorted by relative path; split by folders called train and test, else by image with `seed`."""
+    """Open all images below `path`, sorted by relative path; split by folders called train and
+    test, else seeded by image.
+    """
     found = find_images(path)
     if not found.names:
         raise UserError(nothing_in(path, "folder", found.left_out))
@@ -83,7 +85,7 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The images below a folder, by relative path, sorted; and what was left out, a line each."""
+    """The images below a folder, by relative path, sorted; and what was left out, one line each."""
 
     names: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -119,7 +121,7 @@ def suffix_of(name: str) -> str:
 
 
 def unread(suffixes: Iterable[str]) -> tuple[str, ...]:
-    """E.g. "12 files of formats that are not read: tiff 10, gif 2"; nothing without any."""
+    """E.g. "12 files of formats that are not read: tiff 10, gif 2"; empty if none."""
     counts = Counter(UNREAD[suffix] for suffix in suffixes if suffix in UNREAD)
     each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     files = (
@@ -139,7 +141,7 @@ def is_run_folder(files: Iterable[str]) -> bool:
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Each folder below `root` once, with its files; links are followed, loops of links end.
 
-    Not the insides of run folders, nor the cache, unless `root` is within it.
+    Run folders and the cache are not entered, unless `root` is within one.
     """
     seen = {identity_of(path) for path in [cache_root()] if path.is_dir()} - {identity_of(root)}
     for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):

@@ -52,11 +52,11 @@ class IdxImages:
         return f"{self.root}, image {index}"
 
     def files(self) -> list[tuple[str, Path]]:
-        """None: all of it is in memory already."""
+        """None: everything is in memory already."""
         return []
 
     def look(self) -> Survey:
-        """Every byte of images and labels, decompressed: gzipped or plain makes no difference."""
+        """Every byte of images and labels, decompressed, so that gzipped and plain files are equal."""
         shape = str(self.pixels.shape).encode()
         parts = [shape, self.pixels.tobytes(), self.labels.tobytes()]
         return Survey(digest_parts(parts), len(self))
@@ -67,10 +67,11 @@ def is_idx(path: Path) -> bool:
 
 
 def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Ten classes as ten attributes; the last tenth of the train file is valid, t10k is test.
+    """Open a folder of IDX files: ten classes as ten attributes; the last tenth of train is valid,
+    t10k is test.
 
     28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from
-    there to any other size (but `image_size` 28 gives them untouched). `seed` plays no part.
+    there to any other size (but `image_size` 28 gives them untouched). `seed` is not used.
     """
     pixels, labels, sizes = read_both(path)
     fashion = "fashion" in path.resolve().name.lower()
@@ -95,7 +96,7 @@ def split_by_file(train: int, test: int) -> np.ndarray:
 
 
 def read_both(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """uint8 N x H x W images and N labels, those of train then those of t10k, and both lengths."""
+    """Images, uint8 N x H x W, and N labels, those of train then those of t10k, and both lengths."""
     train, train_labels = read_labelled(folder, "train")
     test, test_labels = read_labelled(folder, "t10k")
     if train.shape[1:] != test.shape[1:]:
@@ -105,7 +106,7 @@ def read_both(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 
 
 def read_labelled(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 N x H x W images and N labels of "train" or "t10k"."""
+    """Images, uint8 N x H x W, and N labels of "train" or "t10k"."""
     images = read_idx(find_idx(folder, f"{part}-images-idx3-ubyte"), dimensions=3)
     path = find_idx(folder, f"{part}-labels-idx1-ubyte")
     labels = read_idx(path, dimensions=1)
@@ -126,7 +127,7 @@ def find_idx(folder: Path, name: str) -> Path:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """The uint8 array of an IDX file of so many dimensions; `UserError` when it is damaged."""
+    """The uint8 array of an IDX file with that many dimensions; `UserError` if it is damaged."""
     try:
         with open_maybe_gzip(path) as file:
             shape = read_shape(file, path, dimensions)
@@ -156,8 +157,8 @@ def read_shape(file: ByteFile, path: Path, dimensions: int) -> tuple[int, ...]:
 
 
 def open_maybe_gzip(path: Path) -> ByteFile:
-    """Told apart by content: browsers unpack files and leave `.gz` in the name."""
-    file_size(path)  # a pipe would be waited for
+    """Open a file, gzipped or not by its content: browsers unpack files and leave `.gz` in the name."""
+    file_size(path)  # a pipe would block
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     return gzip.open(path) if zipped else path.open("rb")

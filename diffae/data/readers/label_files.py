@@ -1,7 +1,7 @@
-"""Label files of CelebA and of what descends from it: attributes, one number an image, names.
+"""Label files of CelebA and of data sets derived from it: attributes, one number per image, names.
 
-A file has fields between blanks, as its authors publish it, or between commas and under a header, as
-Kaggle does (`list_attr_celeba.csv`). Every reader here answers a damaged file, or one that is no file,
+Fields are separated by blanks, as its authors publish it, or by commas and under a header, as on
+Kaggle (`list_attr_celeba.csv`). Every reader here answers a damaged file, or one that is no file,
 with a `UserError` that names it and the line.
 """
 
@@ -21,8 +21,11 @@ LONGEST_NUMBER = 18  # digits: less than 2^63
 
 
 class Labels(NamedTuple):
-    """What the label files say of N images: their `names` as the attribute file lists them, the files that were read, and
-    those `fields` of `Dataset` that are labels."""
+    """The labels of N images.
+
+    Their `names` as the attribute file lists them, the files that were read, and those `fields` of
+    `Dataset` that are labels.
+    """
 
     names: list[str]
     files: tuple[Path, ...]
@@ -30,7 +33,7 @@ class Labels(NamedTuple):
 
 
 def honest_name(known: str, complete: bool, folder: str) -> str:
-    """`known` for the whole data set, else the folder's name, which may not be `known` either.
+    """`known` for the whole data set, else the folder's name, which must not be `known` either.
 
     A subset, or another data set in the same layout, must not pass for the real one in a table.
     """
@@ -42,7 +45,8 @@ def honest_name(known: str, complete: bool, folder: str) -> str:
 def find_label_file(folder: Path, name: str) -> Path | None:
     """The file `name` of `folder`, or that of the same name as .csv; None without either.
 
-    Whatever has the name counts, a link to nothing too: who put it there does not want to do without.
+    Anything with the name counts, even a broken link: it is an error then, since the labels are
+    wanted.
     """
     forms = [folder / name, (folder / name).with_suffix(".csv")]
     there = [path for path in forms if os.path.lexists(path)]
@@ -52,7 +56,9 @@ def find_label_file(folder: Path, name: str) -> Path | None:
 
 
 def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
-    """Image names (N), and as fields of `Dataset` attribute names (A) and bool N x A, of an attribute file."""
+    """Image names (N), and as fields of `Dataset` attribute names (A) and bool N x A, of an
+    attribute file.
+    """
     rows = read_rows(path)
     count, attribute_names, first = read_header(path, rows)
     if len(rows) - first != count:
@@ -93,14 +99,14 @@ def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...]
 
 
 def whole_number(text: str, where: str) -> int:
-    """The number of decimal digits; `UserError` where int64 cannot hold it."""
+    """The number of decimal digits; `UserError` if int64 cannot hold it."""
     if len(text.strip()) > LONGEST_NUMBER:
         raise UserError(f"{where}: {text.strip():.20}... is too large a number")
     return int(text)
 
 
 def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str, int]:
-    """A file of "name number" rows; in a .csv file under a line that names the columns."""
+    """Read a file of "name number" rows; a .csv file has a header."""
     rows = read_rows(path)
     first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
     numbers = []
@@ -117,13 +123,13 @@ def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str
 
 
 def pick(numbers: dict[str, int], names: Sequence[str], path: Path) -> np.ndarray:
-    """int64 N: the number of each of `names`, of the rows of `path`."""
+    """The number, int64 N, of each of `names`, from the rows of `path`."""
     refuse_difference(path, "has no row for", set(names) - set(numbers))
     return np.array([numbers[name] for name in names], np.int64)
 
 
 def files_of(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """Those of the label files `names` that `folder` has, in whichever form."""
+    """The label files among `names` that `folder` has, in either form."""
     return tuple(path for name in names if (path := find_label_file(folder, name)))
 
 
@@ -148,7 +154,7 @@ def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file without the empty ones at its end, whatever the line ends."""
+    """Lines of a text file without the empty ones at its end, with any line ends."""
     lines = read_text(path).splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
@@ -156,7 +162,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The fields of each line, at least one: between commas in a .csv file, else between blanks."""
+    """The fields of each line, at least one: separated by commas in a .csv file, else by blanks."""
     lines = read_lines(path)
     if is_csv(path):
         return [[field.strip().strip('"') for field in line.split(",")] for line in lines]

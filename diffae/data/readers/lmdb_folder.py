@@ -1,4 +1,5 @@
-"""The LMDB files that the authors of DiffAE publish: FFHQ, CelebA, CelebA-HQ, LSUN horse and bedroom.
+"""The LMDB files that the authors of DiffAE publish: FFHQ, CelebA, CelebA-HQ, LSUN horse and
+bedroom.
 
     ffhq256.lmdb/data.mdb       "256-00000" to the bytes of an image file, "length" to a number
 
@@ -69,7 +70,7 @@ class LmdbImages(EncodedImages):
         return f"{self.resolution}-{index:0{self.digits}}"
 
     def content(self, index: int) -> bytes:
-        """The image file; every call has a transaction of its own, so threads may call it."""
+        """The bytes of the image file; every call has a transaction of its own, so threads may call it."""
         content = get(self.root, self.key(index))
         if content is None:
             raise UserError(
@@ -92,9 +93,11 @@ def is_lmdb(path: Path) -> bool:
 
 
 def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Crop "d2c" for CelebA at its original 178 x 218, else "center", unless told otherwise.
+    """Open an LMDB folder.
 
-    Named "celeba" or "celeba-hq" when label files say so, else after the folder, without `.lmdb`.
+    Crop "d2c" by default for CelebA at its original 178 x 218, else "center".
+
+    Named "celeba" or "celeba-hq" if label files say so, else after the folder, without `.lmdb`.
     """
     source = find_images(path)
     name = path.resolve().name.removesuffix(".lmdb")
@@ -114,7 +117,7 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
 
 
 def find_images(root: Path) -> LmdbImages:
-    """The images of the largest size in the file; `UserError` when their number is not known."""
+    """The images of the largest size in the file; `UserError` if their number is not known."""
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > LONGEST_NUMBER or not int(length):
         raise UserError(
@@ -133,7 +136,7 @@ def find_images(root: Path) -> LmdbImages:
 
 
 def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
-    """Size and digits of the first key of each size, without a walk over every key."""
+    """Size and digits of the first key of each size, without reading every key."""
     with reading(root, "the keys") as transaction:
         cursor = transaction.cursor()
         found = cursor.first()
@@ -147,7 +150,9 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
-    """Name, whether that is all of it, and labels, from a file in `folder` that lists `count`."""
+    """Labels from a file in `folder` that lists `count` images, with the data set's name and
+    whether it is complete.
+    """
     for file, read, name, images in (
         (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
         (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
@@ -178,7 +183,7 @@ def get(root: Path, key: str) -> bytes | None:
 
 @contextmanager
 def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
-    """A transaction; whatever the library finds wrong within the block is a UserError that names `what`."""
+    """A transaction; any error of the library within the block becomes a UserError that names `what`."""
     lmdb = import_lmdb(root)
     try:
         with environment(root).begin() as transaction:
@@ -194,7 +199,9 @@ def environment(root: Path) -> "lmdb.Environment":
 
 @cache
 def _open_once(root: Path) -> "lmdb.Environment":
-    """LMDB refuses to open a file twice in one process; nothing is cached when this raises."""
+    """Open a file once, since LMDB refuses to open it twice in one process; nothing is cached when
+    this raises.
+    """
     refuse_cut_short(root / DATA_FILE)
     lmdb = import_lmdb(root)
     try:
@@ -204,9 +211,11 @@ def _open_once(root: Path) -> "lmdb.Environment":
 
 
 def refuse_cut_short(path: Path) -> None:
-    """UserError unless the file is as long as the newer of its two meta pages says: the library maps it, and would end the
-    process (SIGBUS) where it is shorter."""
-    size = file_size(path)  # a pipe would be waited for
+    """Raise UserError unless the file is as long as the newer of its two meta pages says.
+
+    The library maps it, and would end the process (SIGBUS) if it is shorter.
+    """
+    size = file_size(path)  # a pipe would block
     try:
         with path.open("rb") as file:
             first = META.unpack(file.read(META.size))

@@ -1,4 +1,4 @@
-"""What formats of shards share: where they lie, and classes as attributes."""
+"""Shared by formats of shards: where the files are, and classes as attributes."""
 
 import os
 from collections import Counter
@@ -16,7 +16,9 @@ MOST_CLASSES = 1000
 
 
 def find_shards(path: Path, suffix: str) -> list[Path]:
-    """The files of that suffix in `path` or in `data`, `train`, `test`, ... below it, sorted; or `path` itself."""
+    """The files of that suffix in `path` or in `data`, `train`, `test`, ... below it, sorted; or
+    `path` itself.
+    """
     if path.is_file():
         return [path]
     below = [entry for entry in path.iterdir() if entry.name.lower() in FOLDERS and entry.is_dir()]
@@ -24,12 +26,14 @@ def find_shards(path: Path, suffix: str) -> list[Path]:
 
 
 def name_in(path: Path, root: Path) -> str:
-    """What a shard of the data set at `root` is called in it."""
+    """The name of a shard in the data set at `root`."""
     return path.name if path == root else path.relative_to(root).as_posix()
 
 
 def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
-    """Whether a folder is one of such shards: they hold no fewer images than lie beside them, such as a banner."""
+    """Whether a folder is one of such shards: they hold at least as many images as lie beside them,
+    such as a banner.
+    """
     if not path.is_dir():
         return False
     shards, beside = find_shards(path, suffix), images_beside(path)
@@ -39,13 +43,13 @@ def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
 
 
 def images_beside(path: Path) -> int:
-    """The number of image files in a folder of shards itself, which are no part of the data set."""
+    """The number of image files in a folder of shards itself, which are not part of the data set."""
     names = os.listdir(path) if path.is_dir() else []
     return sum(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
 
 
 def describe_beside(path: Path) -> tuple[str, ...]:
-    """E.g. "1 image file beside the files that hold the images"; nothing without any."""
+    """E.g. "1 image file beside the files that hold the images"; empty if none."""
     count = images_beside(path)
     files = "1 image file" if count == 1 else f"{count:,} image files"
     return (f"{files} beside the files that hold the images",) if count else ()
@@ -54,9 +58,9 @@ def describe_beside(path: Path) -> tuple[str, ...]:
 def classes_as_attributes(
     labels: np.ndarray, names: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """A name each and bool N x classes, of int64 N; None where they are no classes, from 0 to 999, of all images.
+    """Names, and bool N x classes, of int64 N; None unless all images have a class from 0 to 999.
 
-    Classes of one name are told apart by their numbers.
+    Classes of the same name are distinguished by their numbers.
     """
     if not len(labels) or labels.min() < 0 or len(names) > MOST_CLASSES:
         return None

@@ -1,4 +1,6 @@
-"""What readers of image files share: how an image is read and looked at, and a data set whose images have no labels of a known layout."""
+"""Shared by readers of image files: reading and surveying images, and data sets without labels of a
+known layout.
+"""
 
 import io
 from abc import ABC, abstractmethod
@@ -43,11 +45,11 @@ class EncodedImages(ABC):
         """The bytes of the image file."""
 
     def name(self, index: int) -> bytes:
-        """What the fingerprint has of image `index` beside its bytes."""
+        """The part of the fingerprint for image `index` besides its bytes."""
         return b""
 
     def heading(self) -> Iterator[bytes]:
-        """What the fingerprint begins with: name and content of each label file."""
+        """The beginning of the fingerprint: name and content of each label file."""
         for path in self.label_files:
             yield path.name.encode()
             yield read_file(path, MOST)
@@ -56,7 +58,7 @@ class EncodedImages(ABC):
         return decode_bytes(self.content(index), self.where(index))
 
     def look(self) -> Survey:
-        """Names and bytes of all images, and the label files, however they are stored."""
+        """Survey names and bytes of all images, and the label files, however they are stored."""
         return look_at(self.root.name, self.heading(), len(self), self._named_content)
 
     def _named_content(self, index: int) -> tuple[bytes, bytes]:
@@ -71,7 +73,9 @@ def unlabelled(
     split: tuple[np.ndarray, str],
     **more: Any,
 ) -> Dataset:
-    """The data set of `source`, named after `path`, with the partition and its source, and `more` fields of `Dataset`."""
+    """The data set of `source`, named after `path`, with the partition and its source, and `more`
+    fields of `Dataset`.
+    """
     partition, partition_source = split
     return Dataset(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
@@ -85,9 +89,10 @@ def unlabelled(
 
 
 def crop_without_labels(path: Path, source: EncodedImages) -> str:
-    """The crop of unlabelled images: UserError if some of a few are as large as CelebA's, for which it is "d2c".
+    """The crop of unlabelled images. Raises UserError if some of a sample have CelebA's size.
 
-    With its attribute file the same images would be cut otherwise, and every number would move.
+    With CelebA's attribute file the same images would be cut otherwise ("d2c"), and every number
+    would differ.
     """
     some = np.linspace(0, len(source) - 1, 8).round().astype(int).tolist()
     if ALIGNED_CELEBA not in (_size_of(source, index) for index in sorted(set(some))):
@@ -102,7 +107,7 @@ def crop_without_labels(path: Path, source: EncodedImages) -> str:
 
 
 def _size_of(source: EncodedImages, index: int) -> tuple[int, int] | None:
-    """Width and height by an image's header; None of a damaged one, which `read` will say."""
+    """Width and height by an image's header; None for a damaged one, which `read` will report."""
     try:
         with Image.open(io.BytesIO(source.content(index)), formats=FORMATS) as image:
             return image.size

@@ -1,4 +1,4 @@
-"""Splits that names say: of shards by their own name or their folder's, of images by the folders that they lie in."""
+"""Splits by name: of shards by their own name or their folder's, of images by their folders."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(NAMES)})(?=[-_.]|$)", re.IGNORECASE)
 
 
 def split_of(path: Path) -> int | None:
-    """By the file's own name, such as train-00000-of-00002.parquet, or else by its folder's; None without."""
+    """The split in the file's own name, such as train-00000-of-00002.parquet, or else in its
+    folder's; None without.
+    """
     for name in (path.name, path.parent.name):
         if found := SPLIT.search(name):
             return NAMES[found[1].lower()]
@@ -24,7 +26,9 @@ def split_of(path: Path) -> int | None:
 
 
 def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, str]:
-    """As `partition_of`, of images by relative path: the outermost folder that is called like a split says which it is."""
+    """As `partition_of`, for images by relative path: the outermost folder with the name of a split
+    decides.
+    """
     splits = []
     for name in names:
         folders = PurePosixPath(name).parts[:-1]
@@ -35,10 +39,12 @@ def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, s
 def partition_of(
     splits: Sequence[int | None], counts: Sequence[int], seed: int
 ) -> tuple[np.ndarray, str]:
-    """int8 of all images and its source, of parts of so many images, each of a split.
+    """The partition (int8) of all images and its source, from parts with a number of images and a
+    split each.
 
-    Where a part has none, or all have the same, it is seeded by image. Train without a valid split gives its last
-    tenth for it; without a test split the valid one is test. A part without images says nothing.
+    If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
+    becomes test; without a valid split, the last tenth of train becomes valid. A part without
+    images does not count.
     """
     of_each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
     known = set(of_each)
@@ -57,8 +63,10 @@ def partition_of(
 
 
 def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> tuple[np.ndarray, str]:
-    """A seeded partition of so many images, all of a person in one split where they are known, and its source, such as
-    "seeded by identity 60/10/30, seed 0"."""
+    """A seeded partition and its source, such as "seeded by identity 60/10/30, seed 0".
+
+    All images of a person are in one split where identities are known.
+    """
     groups, unit = (np.arange(count), "image") if identities is None else (identities, "identity")
     shares = "/".join(f"{100 * fraction:.0f}" for fraction in SEEDED_FRACTIONS)
     return seeded_partition(groups, seed), f"seeded by {unit} {shares}, seed {seed}"

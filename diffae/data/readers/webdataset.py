@@ -1,10 +1,10 @@
-"""WebDataset shards: tar files in which files of one name and several suffixes are one sample.
+"""WebDataset shards: tar files in which files of one name and several suffixes form one sample.
 
     faces/train-000000.tar      0001.jpg  0001.cls  0002.jpg  0002.cls  ...
 
-The tar files are indexed by their headers and images are read by place, in any order. A sample has one image (jpg, jpeg,
-png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class. Other files are not read; a link is the
-file of the same tar file that it leads to.
+The tar files are indexed by their headers and images are read by offset, in any order. A sample has
+one image (jpg, jpeg, png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class.
+Other files are not read; a link stands for the file of the same tar file that it points to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LARGEST_NOTE, MOST_LINKS = 1 << 20, 40  # bytes of a name; links on the way to a
 
 
 class Entry(NamedTuple):
-    """A file in a shard: its name, and where its bytes are."""
+    """A file in a shard: its name, and the position of its bytes."""
 
     shard: int
     name: str
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What the files of a sample share: the name up to the first dot that follows the folders."""
+        """The common part of a sample's file names: up to the first dot after the folders."""
         folder, slash, name = self.name.rpartition("/")
         return folder + slash + name.partition(".")[0]
 
@@ -76,7 +76,10 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardImages(EncodedImages):
-    """The images of tar files in their order. A file is opened for each read, so any process may."""
+    """The images of tar files in their order.
+
+    A file is opened for each read, so any process may read.
+    """
 
     root: Path
     shards: tuple[Path, ...]
@@ -121,7 +124,10 @@ def is_webdataset(path: Path) -> bool:
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Classes are attributes where every sample has one; the split is the shards', else by image with `seed`."""
+    """Open shards. Classes become attributes if every sample has one.
+
+    The split is that of the shards, else seeded by image.
+    """
     shards = tuple(find_shards(path, ".tar"))
     indexed = [read_index(shard, number) for number, shard in enumerate(shards)]
     parts = [
@@ -162,7 +168,7 @@ def left_out(without: int, lost: int, labels: np.ndarray) -> Iterator[str]:
 
 
 def refuse_twins(shards: tuple[Path, ...], samples: tuple[Sample, ...]) -> None:
-    """Names may come again in another shard, but not in the same: which would be meant?"""
+    """Refuse a name that occurs twice in one shard, which is ambiguous; in several shards it may."""
     [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
     if count > 1:
         raise UserError(
@@ -184,9 +190,9 @@ def read_samples(path: Path, entries: list[Entry]) -> Iterator[Sample | None]:
 
 
 def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
-    """The files of a tar file that are not hidden, and how many images lead to none.
+    """The files of a tar file that are not hidden, and how many links to images point nowhere.
 
-    A link has the bytes of the file that it leads to.
+    A link has the bytes of the file that it points to.
     """
     found, links = [], {}
     for member in read_members(path):
@@ -207,7 +213,7 @@ def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
 def follow(
     name: str, links: dict[str, str], files: dict[str, tuple[int, int]]
 ) -> tuple[int, int] | None:
-    """Start and size of the file that a link leads to, through other links; None where it leads to none."""
+    """Start and size of the file that a link points to, through other links; None if it points to none."""
     for _ in range(MOST_LINKS):
         name = normpath(name)
         if name in files or name not in links:
@@ -243,7 +249,7 @@ def number_of(text: bytes) -> int | None:
 
 
 def label_in(text: bytes) -> int | None:
-    """The whole number that JSON is, or has under "label"; None if it is anything else, which is no fault."""
+    """The integer that JSON is, or has under "label"; None for anything else, which is no error."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -257,7 +263,7 @@ def label_in(text: bytes) -> int | None:
 
 
 class _Headers(io.FileIO):
-    """A tar file of which headers are read, and no more at once than one may have: it may say anything."""
+    """A tar file of which only headers are read, with a limit on their size."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= LARGEST_NOTE:
@@ -268,8 +274,8 @@ class _Headers(io.FileIO):
 def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar file by their headers.
 
-    Raises UserError unless all that the headers speak of lies in the file, and a mark of its end follows: Python's
-    reader takes a file that was cut between two entries for a whole one.
+    Raises UserError unless everything that the headers describe lies in the file, and an end mark
+    follows: Python's reader takes a file that was cut between two entries for a whole one.
     """
     end = file_size(path)
     try:

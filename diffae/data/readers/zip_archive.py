@@ -37,7 +37,7 @@ _READING_ERRORS = (
 
 
 class _Own(NamedTuple):
-    """The zip file as one process has it open, and whose turn it is there."""
+    """The zip file as one process has it open, and the lock of its threads."""
 
     process: int
     archive: zipfile.ZipFile
@@ -67,7 +67,7 @@ class ZipImages(EncodedImages):
         return self.__dict__ | {"_own": None}
 
     def _opened(self) -> _Own:
-        """This process's own: a forked one would share the place in the file with others."""
+        """This process's own file: a forked one would share its position in the file with others."""
         if self._own is None or self._own.process != os.getpid():
             self._own = _Own.open(self.root)
         return self._own
@@ -82,7 +82,7 @@ class ZipImages(EncodedImages):
         return self.entries[index].filename.encode(errors="surrogateescape")
 
     def content(self, index: int) -> bytes:
-        """The image file; zipfile checks its CRC. One thread reads while the others decode."""
+        """The bytes of the image file; zipfile checks its CRC. One thread reads while the others decode."""
         entry = self.entries[index]
         if entry.file_size > LARGEST_IMAGE:
             raise UserError(
@@ -107,7 +107,7 @@ def is_zip(path: Path) -> bool:
 
 
 def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Every image in the zip file, named after it; split as a folder of images."""
+    """Open every image in the zip file, named after it; split as a folder of images."""
     source = ZipImages(path)
     if not source.entries:
         raise UserError(nothing_in(path, "zip file", source.left_out))
@@ -130,5 +130,5 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def is_hidden(name: str) -> bool:
-    """Hidden files are left out, and macOS's doubles of every file, as in a folder."""
+    """Whether a file is left out, as in a folder: hidden files, and macOS's double of every file."""
     return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
