@@ -166,7 +166,7 @@ def _parser() -> cli.Parser:
 
 
 def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
-    """Raises UserError if the flags contradict each other, or are not for this preset."""
+    """Raise UserError if the flags contradict each other, or do not apply to this preset."""
     evaluation = ("evaluate_every", "evaluate", "evaluate_profile", "evaluate_data")
     for name in ("init", "stages", "dry_run", "sheet_every", *evaluation):
         flag = f"--{name.replace('_', '-')}"
@@ -184,7 +184,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """What goes to one folder: a preset, its record, which of its stages are trained now, and its callbacks."""
+    """The content of one folder: a preset, its record, the stages that are trained now, and their callbacks."""
 
     preset: AnyPreset
     note: Note
@@ -199,10 +199,10 @@ def _train(
     out: Path,
     args: argparse.Namespace,
 ) -> None:
-    """Train `stages` of `preset` in `out` as the command line says, and print the folder."""
+    """Train `stages` of `preset` in `out` by the options, and print the folder."""
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
-        _ = data.survey  # while the others wait: they find what this one kept
+        _ = data.survey  # while the others wait; they find what this process kept
     indices = data.indices(preset.split)
     if not len(indices):
         raise UserError(
@@ -279,7 +279,7 @@ def _train_part(
 
 
 def _say_if_changed(data: Dataset, before: str) -> None:
-    """Say so if files of the data are not as they were when the training began, which is what its record describes."""
+    """Print a notice if files of the data have changed since the training began: its record describes those."""
     try:
         changed = state_of(data.source) != before
     except UserError:  # a file is gone

@@ -1,4 +1,6 @@
-"""`--stages`: what of a preset is trained now, and the DDIM baseline that belongs to an autoencoder."""
+"""`--stages`: the stages of a preset that are trained now, and the DDIM baseline that belongs to an
+autoencoder.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -19,7 +21,9 @@ BASELINE_FOLDER = "ddim"  # in the folder of its autoencoder
 
 
 def stages_of(preset: AnyPreset) -> tuple[str, ...]:
-    """What can be trained of a preset, in order; of one of another system nothing can be chosen."""
+    """The stages of a preset that can be trained, in order; for presets of other systems none can
+    be chosen.
+    """
     if not isinstance(preset, Preset):
         return ()
     if preset.model.kind != AUTOENCODER_KIND:
@@ -28,13 +32,16 @@ def stages_of(preset: AnyPreset) -> tuple[str, ...]:
 
 
 def own_stages(preset: AnyPreset) -> tuple[str, ...]:
-    """What goes to the folder of the preset itself, and is trained where nothing is chosen."""
+    """The stages that are written to the preset's own folder, and trained by default."""
     found = stages_of(preset)
     return tuple(stage for stage in found if stage != BASELINE or len(found) == 1)
 
 
 def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
-    """The stages that `--stages` names, in the order in which they are trained. Raises UserError for others."""
+    """The stages that `--stages` names, in the order in which they are trained.
+
+    Raises UserError for others.
+    """
     if text is None:
         return own_stages(preset)
     there = stages_of(preset)
@@ -50,8 +57,8 @@ def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
 def baseline_of(preset: Preset) -> Preset:
     """The DDIM baseline of an autoencoder: the same UNet without encoder and z_sem.
 
-    Its schedule is that of the preset of the same name and -ddim, where there is one, else the autoencoder's; what of
-    the autoencoder's was changed by --set is changed in it too.
+    Its schedule is that of the preset of the same name and -ddim, if there is one, else the
+    autoencoder's; changes of the autoencoder by --set apply to it too.
     """
     named = PRESETS.get(f"{preset.name}-ddim", preset)
     before = asdict(PRESETS.get(preset.name, preset).image)
@@ -71,7 +78,7 @@ def baseline_of(preset: Preset) -> Preset:
 
 
 def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:
-    """`init` for these stages of `preset`: kept as it is where they train the latent DDIM and no autoencoder.
+    """`init` for these stages of `preset`; its networks are kept if only the latent DDIM is trained.
 
     Raises UserError if it is of no use to them, or if its weights do not fit.
     """
@@ -85,7 +92,7 @@ def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:
 
 
 def refuse_unfinished(preset: AnyPreset, stages: Sequence[str], out: Path) -> None:
-    """Raises UserError if a latent DDIM is to be trained on an autoencoder that has not been."""
+    """Raise UserError if a latent DDIM is to be trained on an autoencoder that is not finished."""
     if LATENT not in stages or AUTOENCODER in stages or not isinstance(preset, Preset):
         return
     step, of = state.reached(state_path(out, IMAGE)), preset.image.steps

@@ -1,11 +1,15 @@
-"""`--dry-run`: what a training would take: parameters, operations, memory, hours, disk. Nothing is trained or written.
+"""`--dry-run`: an estimate of a training: parameters, operations, memory, hours, disk.
 
-Operations and bytes are counted on tensors without numbers (PyTorch's FakeTensorMode), so that a network of any size takes seconds, as a
-CPU's kernels would compute and keep. What autograd keeps is counted for one example and for two: it grows by the difference with every
-further example; the rest (copies of the weights in bfloat16) is paid once. What kernels take while they run is not in it.
+Nothing is trained or written.
 
-Hours come from a short timing of forward, backward and optimiser on this device, or, with `--tflops`, from the operations
-that a device keeps up. Reading images and what processes tell each other are not in them.
+Operations and bytes are counted on tensors without numbers (PyTorch's FakeTensorMode), so that a
+network of any size takes seconds, as a CPU's kernels would compute and keep. What autograd keeps is
+counted for one example and for two: the difference is added for every further example; the rest
+(copies of the weights in bfloat16) counts once. The workspace of kernels is not included.
+
+Hours come from a short timing of forward, backward and optimiser on this device, or, with
+`--tflops`, from the operations that a device sustains. Reading images and communication between
+processes are not included.
 """
 
 import os
@@ -33,7 +37,7 @@ from diffae.train.types import DTYPES, Schedule, Steps
 
 GB = 1e9
 STORED = 4  # copies of each weight, float32, that a state on disk holds
-COPIES = 5  # that a device holds: the weight, its gradient, Adam's two moments, its moving average
+COPIES = 5  # held by a device: the weight, its gradient, Adam's two moments, its moving average
 FORWARD_AND_BACKWARD = 3  # times the operations of forward alone
 LONG_ENOUGH = 0.1  # seconds of a pass that is timed
 PARTS = (64, 32, 16, 8, 4, 2, 1)  # examples at once that are considered
@@ -53,7 +57,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one stage: the operations of a step for one example, and what it keeps, with activations kept or recomputed."""
+    """The costs of one stage.
+
+    The operations of a step for one example, and the bytes it keeps, with activations kept or
+    recomputed.
+    """
 
     name: str
     schedule: Schedule
@@ -64,16 +72,19 @@ class Costs:
 
     @property
     def weights(self) -> int:
-        """Bytes that a device holds whatever the batch: weights, gradient, Adam, moving average."""
+        """Bytes that a device holds for any batch: weights, gradient, Adam, moving average."""
         return COPIES * 4 * self.parameters
 
     def bytes(self, examples: int, again: bool) -> int:
-        """What a device holds when it computes so many examples at once."""
+        """Bytes that a device holds when it computes that many examples at once."""
         return self.weights + (self.recomputed if again else self.kept).of(examples)
 
 
 def counted(preset: Preset, precision: str, asked: Collection[str] | None = None) -> list[Costs]:
-    """The costs of the stages of a preset that are `asked` for (see `plan`). Nothing is computed."""
+    """The costs of the stages of a preset that are `asked` for (see `plan`).
+
+    Nothing is computed.
+    """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     found = list(plan(preset, "cpu", asked))
     for stage in found:
@@ -83,9 +94,9 @@ def counted(preset: Preset, precision: str, asked: Collection[str] | None = None
 
 
 def plan(preset: Preset, device: str, asked: Collection[str] | None = None) -> Iterator[Stage]:
-    """The stages of a preset, with weights as a training begins with them, on grey images.
+    """The stages of a preset, with weights as at the start of a training, on grey images.
 
-    `asked` are stages as in `chain`; None: those that are trained where nothing is chosen.
+    `asked` are stages as in `chain`; None: those that are trained by default.
     """
     own = chain.own_stages(preset)
     asked = own if asked is None else asked
@@ -107,7 +118,7 @@ def _all(preset: Preset, device: str) -> Iterator[Stage]:
 
 
 class _Grey(Images):
-    """Images that need no data."""
+    """Grey images, which need no data."""
 
     def __init__(self, size: int, device: str):
         super().__init__(np.zeros((1, size, size, 3), np.uint8), False, device)
@@ -119,7 +130,7 @@ class _Grey(Images):
 
 
 def loss_of(stage: Stage, examples: int, precision: str) -> Tensor:
-    """The mean loss of a stage over so many examples, as a training in `precision` computes it."""
+    """The mean loss of a stage over that many examples, as a training in `precision` computes it."""
     stage.network.train()
     device = next(stage.network.parameters()).device
     dtype = DTYPES.get(precision) if stage.schedule.bfloat16 else None
@@ -137,7 +148,7 @@ def _counted(stage: Stage, precision: str) -> Costs:
 
 
 def _kept(stage: Stage, precision: str, again: bool) -> Kept:
-    """What a step keeps; `again` with activations that are computed again."""
+    """The bytes that a step keeps; with `again`, activations are recomputed."""
     recompute(stage.network, again)
     one, two = (
         activation_bytes(stage.network, lambda n=n: loss_of(stage, n, precision))  # type: ignore[misc]
@@ -158,10 +169,11 @@ def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
 
 
 def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
-    """Bytes of the tensors that the graph of `loss()` keeps, each storage once, without the weights of `network`.
+    """Bytes of the tensors that the graph of `loss()` keeps, each storage once, without the weights
+    of `network`.
 
-    Of a scalar loss of one batch. What a kernel takes besides, while it runs, is not in it. Tensors without numbers
-    (`torch._subclasses.FakeTensorMode`) count as real ones would.
+    For a scalar loss of one batch. The workspace of kernels is not included. Tensors without
+    numbers (`torch._subclasses.FakeTensorMode`) count as real ones would.
     """
     weights = {_identity(p) for p in (*network.parameters(), *network.buffers())}
     kept: dict[int, int] = {}
@@ -178,12 +190,15 @@ def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
 
 
 def _identity(tensor: Tensor) -> int:
-    """Of a tensor's storage, also where it has no address."""
+    """The identity of a tensor's storage, also if it has no address."""
     return tensor.untyped_storage()._cdata
 
 
 def seconds(stage: Stage, part: int, precision: str) -> tuple[float, float]:
-    """Of forward and backward of one example, where at most `part` are computed at once, and of a step of Adam."""
+    """Seconds of forward and backward of one example, and of a step of Adam.
+
+    At most `part` examples are computed at once.
+    """
     optimiser = torch.optim.AdamW(stage.network.parameters(), lr=0.0, fused=True)
     device = next(stage.network.parameters()).device
 
@@ -218,7 +233,8 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
 class How:
     """The devices of a training, and how its steps would be taken.
 
-    `tflops`: 10^12 operations a second that one device keeps up; None: it is timed here, on `device`.
+    `tflops`: 10^12 operations per second that one device sustains; None: it is timed here, on
+    `device`.
     """
 
     device: str
@@ -232,7 +248,7 @@ class How:
         return max(schedule.batch_size // self.devices, 1)
 
     def parts(self, schedule: Schedule) -> list[int]:
-        """Examples that it may compute at once, the most first."""
+        """Numbers of examples that it may compute at once, largest first."""
         share = self.share(schedule)
         if self.steps.micro_batch is not None:
             return [min(self.steps.micro_batch, share)]
@@ -240,7 +256,9 @@ class How:
 
 
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
-    """What the stages of `preset` that are `asked` for (see `plan`) would take on so many images (0: not known)."""
+    """The estimate for the stages of `preset` that are `asked` for (see `plan`), on that many
+    images (0: not known).
+    """
     found = counted(preset, how.precision, asked)
     where = f"{how.device} of this machine" if how.tflops is None else "device of another machine"
     lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]
@@ -254,7 +272,7 @@ def report(preset: Preset, images: int, how: How, asked: Collection[str] | None 
 def _rates(
     preset: Preset, found: Sequence[Costs], how: How, asked: Collection[str] | None
 ) -> Iterator[float]:
-    """Examples a second of each stage."""
+    """Examples per second of each stage."""
     if how.tflops is not None:
         yield from (how.devices * how.tflops * 1e12 / costs.flops for costs in found)
         return
@@ -283,7 +301,7 @@ def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
 
 
 def _basis(how: How) -> str:
-    """What the hours rest on."""
+    """The basis of the hours, in words."""
     if how.tflops is not None:
         return f"as if each device kept up {how.tflops} TFLOP/s; steps that are too short for that take longer"
     threads = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
@@ -307,7 +325,7 @@ def _memory(found: Sequence[Costs], how: How) -> str:
 
 
 def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
-    """For each stage the largest parts of a batch that this device has memory for."""
+    """For each stage the largest parts of a batch that fit into this device's memory."""
     there = _memory_of(how.device)
     for c in found:
         parts, ways = how.parts(c.schedule), []
@@ -323,7 +341,7 @@ def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
 
 
 def _memory_of(device: str) -> int:
-    """Bytes of a device, or of this machine."""
+    """Bytes of memory of a device, or of this machine."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

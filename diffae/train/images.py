@@ -1,4 +1,4 @@
-"""Training images: where they come from, and how the next of them are read while a step is computed."""
+"""Training images: their source, and reading the next of them while a step is computed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ from diffae.system.errors import UserError
 
 IN_MEMORY = (
     2**28
-)  # bytes of pixels that are read once and kept; what is more is read again in every epoch
+)  # bytes of pixels that are read once and kept; larger sets are read again in every epoch
 AHEAD = 4  # batches that each worker reads ahead
-MOST_DAMAGED = 100  # images in a row: what is more is no damaged image, but a disk that is gone
+MOST_DAMAGED = 100  # images in a row: more are no damaged images, but a lost disk
 
 
 class Source(Protocol):
@@ -48,7 +48,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Images of a data set that are read when they are needed; `order` are those to train on."""
+    """Images of a data set that are read when they are needed; `order` lists those to train on."""
 
     dataset: Dataset
     order: np.ndarray
@@ -61,10 +61,10 @@ class OnDisk:
 
 
 class Skipping:
-    """Images of which one that cannot be read is no error: the next that can be stands in for it.
+    """Images of which an unreadable one is no error: the next readable one replaces it.
 
-    Which that is depends on the files alone, so that a training that goes on, in whatever processes, sees the same.
-    `damaged` are those that were met: what is wrong, by position.
+    The replacement depends on the files alone, so that a resumed training, in any number of
+    processes, sees the same. `damaged` has the errors of those found so far, by position.
     """
 
     def __init__(self, source: Source, damaged: dict[int, str]):
@@ -92,7 +92,7 @@ class Skipping:
         )
 
     def tell(self, met: Mapping[int, str]) -> None:
-        """Take note of what was met, here or by a worker, and say what is new."""
+        """Record damaged images that were found, here or by a worker, and print the new ones."""
         self.damaged.update(met)
         for index in sorted(met.keys() - self._told):
             say(f"skipped: {met[index]}")
@@ -100,9 +100,9 @@ class Skipping:
 
 
 def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | None = None) -> Source:
-    """Images to train on: in memory if they take at most IN_MEMORY, else read from where they are.
+    """Images to train on: in memory if they take at most IN_MEMORY, else read from disk.
 
-    One that cannot be read is a UserError; with `damaged`, which takes note of it, another stands in for it.
+    An unreadable one is a UserError; with `damaged`, in which it is recorded, another replaces it.
     """
     size, count = dataset.image_size, len(order)
     source: Source = OnDisk(dataset, order)
@@ -117,7 +117,9 @@ def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | Non
 
 
 class Images:
-    """Training images, handed out as batches in [-1, 1]: N x 3 x S x S. `workers` are processes that read ahead."""
+    """Training images, in batches in [-1, 1]: N x 3 x S x S. `workers` is the number of processes
+    that read ahead.
+    """
 
     def __init__(self, images: np.ndarray | Source, flip: bool, device: str, workers: int = 0):
         self.source: Source = Memory(images) if isinstance(images, np.ndarray) else images
@@ -129,7 +131,7 @@ class Images:
         return len(self.source)
 
     def batch(self, indices: Tensor, noise: Noise | None = None) -> Tensor:
-        """The images of these positions, half of them mirrored where `flip` asks for it and noise is given."""
+        """The images of these positions, half of them mirrored if `flip` is set and noise is given."""
         pixels = self._pixels(indices).to(self.device, non_blocking=True)
         x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
         if self.flip and noise is not None:
@@ -148,7 +150,7 @@ class Images:
         return read.pixels
 
     def _next(self) -> "_Read":
-        """What the workers have read next. Raises UserError if one of them has died."""
+        """The next result of the workers. Raises UserError if one of them has died."""
         assert self._coming is not None
         try:
             return next(self._coming)
@@ -160,7 +162,7 @@ class Images:
 
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
-        """Within it workers read what `batch` will be asked for, in this order."""
+        """Within the block workers read what `batch` will be asked for, in this order."""
         if not self.workers:
             yield
             return
@@ -180,7 +182,9 @@ class Images:
 
 
 class _Read(NamedTuple):
-    """What reading came to: pixels of these positions, or the error that a person is to see; and what was damaged so far."""
+    """The result of reading: pixels of these positions, or the error to report; and the damage
+    found so far.
+    """
 
     indices: Tensor
     pixels: Tensor | UserError
@@ -196,7 +200,7 @@ def _read(source: Source, indices: Tensor) -> _Read:
 
 
 class _Reading(TorchDataset[Any]):
-    """What a worker does: positions of a batch in, what was read out."""
+    """The work of a worker: positions of a batch in, its images out."""
 
     def __init__(self, source: Source):
         self.source = source

@@ -1,7 +1,7 @@
-"""`--init CHECKPOINT`: a trained model is the start of another, or the autoencoder that a new latent DDIM is trained on.
+"""`--init CHECKPOINT`: start from a trained model, or train a new latent DDIM on its autoencoder.
 
-Encoder and UNet come from the checkpoint, and so does what they are made of. The latent DDIM is the preset's and always begins
-anew: it learns z_sem as normalised over the images of this training.
+Encoder and UNet come from the checkpoint, with their settings. The latent DDIM is the preset's and
+always starts from scratch: it learns z_sem as normalised over the images of this training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,20 @@ from diffae.networks.config import AUTOENCODER, ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.presets import Preset
 
-PARTS = ("unet.", "encoder.")  # what goes over, by the names of its tensors
+PARTS = ("unet.", "encoder.")  # what is taken over, by the names of its tensors
 MEANING = (
     "prediction",
     "norm_groups",
-)  # of the model: no shape tells them, and weights are nothing without them
+)  # of the model: shapes do not show them, and the weights depend on them
 MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
 class Init:
-    """A checkpoint: as it was given, opened, the hash of its content, and the images that it was trained on.
+    """A checkpoint: its path as given, opened, the hash of its content, and the images that it was
+    trained on.
 
-    `kept` says that its encoder and UNet stay as they are.
+    `kept` says that its encoder and UNet are not trained further.
     """
 
     given: str
@@ -42,14 +43,14 @@ class Init:
 
     @staticmethod
     def open(given: str) -> "Init":
-        """Whatever `from_pretrained` takes. Raises UserError where that would."""
+        """Open whatever `from_pretrained` takes. Raises UserError as that does."""
         found = checkpoint.open_checkpoint(given)
         return Init(given, found, found.fingerprint(), checkpoint.trained_on(given))
 
     def adapt(self, preset: Preset) -> Preset:
-        """`preset` for the model of the checkpoint; a start for its encoder is not needed.
+        """`preset` with the model of the checkpoint, and without a start for its encoder.
 
-        Raises UserError if they are of two kinds.
+        Raises UserError if one is an autoencoder and the other a baseline.
         """
         theirs, ours = self.found.config.kind, preset.model.kind
         if theirs != ours:
@@ -60,7 +61,9 @@ class Init:
         return replace(preset, model=model, encoder=None)
 
     def refuse_misfit(self, preset: Preset) -> None:
-        """Raises UserError, naming settings and tensors, if the checkpoint's weights are none of the preset's model."""
+        """Raise UserError, naming settings and tensors, if the checkpoint's weights do not fit the
+        preset's model.
+        """
         settings = self._other_settings(preset.model)
         meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
         if meant:
@@ -75,7 +78,7 @@ class Init:
             )
 
     def _other_settings(self, model: ModelConfig) -> dict[str, str]:
-        """What of the networks that go over is not as in the checkpoint, by name, in words."""
+        """Settings of the networks taken over that differ from the checkpoint's, by name, in words."""
         theirs, ours = self.found.config.to_json(), model.to_json()
         return {
             name: f"model.{name} is {value} there and {ours[name]} here"
@@ -84,7 +87,7 @@ class Init:
         }
 
     def give(self, model: DiffusionAutoencoder | DDIM) -> None:
-        """Put the checkpoint's weights, in float32, into the model's encoder and UNet."""
+        """Copy the checkpoint's weights, in float32, into the model's encoder and UNet."""
         expected = {name: t for name, t in model.state_dict().items() if name.startswith(PARTS)}
         found = self.found.weights(expected)
         state = {name: found[name] for name in expected if name in found}
@@ -93,7 +96,7 @@ class Init:
 
     @property
     def decides(self) -> dict[str, Any]:
-        """What of it decides the result of a training: not where it lies."""
+        """The part of it that decides the result of a training: not its path."""
         return {"sha256": self.sha256, "kept": self.kept}
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""`training.json`: what a folder's training is, for people, for going on, and for who evaluates the result."""
+"""`training.json`: the record of a folder's training, for reading, for resuming, and for evaluating
+the result.
+"""
 
 import json
 from collections.abc import Sequence
@@ -18,9 +20,9 @@ from diffae.train.types import Outcome
 
 @dataclass(frozen=True)
 class Note:
-    """What decides the result of the training in `out`, and what is told beside it.
+    """What decides the result of the training in `out`, and further information.
 
-    Which stages are trained now is no part of it: a folder's stages may be trained one after the other.
+    The choice of stages is not part of it: a folder's stages may be trained one after the other.
     """
 
     out: Path
@@ -35,12 +37,12 @@ class Note:
 
     @property
     def identity(self) -> str:
-        """What decides the result: not the wording of a preset, nor the name of the data."""
+        """Everything that decides the result: not the wording of a preset, nor the name of the data."""
         begun = {} if self.init is None else {"init": self.init.decides}
         return identity_of(trained_on=self.trained_on.decides, settings=self.decides, **begun)
 
     def claim(self) -> IO[str]:
-        """Make the folder this training's, locked while the file returned is open.
+        """Claim the folder for this training; it is locked while the file returned is open.
 
         Raises UserError if it holds something else, or if another process is training in it.
         """
@@ -57,13 +59,16 @@ class Note:
         return lock
 
     def ended(self, outcomes: dict[str, Outcome], damaged: Sequence[str] = ()) -> None:
-        """Keep how each stage went, beside what is known of those that were trained before, and which images were skipped."""
+        """Add the outcome of each stage to those of stages trained earlier, and which images were skipped."""
         before = (self._known() or {}).get("stages") or {}
         stages = before | {name: asdict(outcome) for name, outcome in outcomes.items()}
         self._write(stages or None, damaged)
 
     def _known(self) -> dict[str, Any] | None:
-        """What stands there; None if nothing does. Raises UserError if it is of another training, or damaged."""
+        """The record in the folder; None if there is none.
+
+        Raises UserError if it is of another training, or damaged.
+        """
         if not self.path.is_file():
             return None
         try:
@@ -78,13 +83,13 @@ class Note:
         return content
 
     def _why_another(self, theirs: dict[str, Any]) -> str:
-        """What makes the training that stands there another one, and what to do."""
+        """How the training in the folder differs from this one, and what to do."""
         ours = json.loads(json.dumps(self._content(None)))
         lines = differences(theirs.get("settings"), ours["settings"])
         lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
         decides = self.trained_on.decides.keys()
         there, here = ({n: of["trained_on"].get(n) for n in decides} for of in (theirs, ours))
-        hidden = {"fingerprint": ""}  # 64 digits, which tell nobody anything
+        hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
         data = differences(there | hidden, here | hidden)
         if not data and there != here:
             data = ["others in content or name"]
@@ -115,7 +120,7 @@ class Note:
 
 
 def _start(init: dict[str, Any] | None) -> str:
-    """What of --init a person is told."""
+    """The part of --init to report to the user."""
     if init is None:
         return "nothing"
     kept = ", whose autoencoder is kept," if init["kept"] else ""

@@ -1,7 +1,8 @@
-"""`--set NAME=VALUE`: a preset with other settings, typed by its dataclasses and checked by them.
+"""`--set NAME=VALUE`: a preset with other settings, typed and checked by its dataclasses.
 
-A name is that of training.json's `settings`, such as image.batch_size or model.latent.num_layers. What stands before
-its last point may be left out where only one setting is so called: z_channels is model.z_channels, the one size of z.
+A name is that of training.json's `settings`, such as image.batch_size or model.latent.num_layers.
+The part before its last dot may be left out if only one setting has that name: z_channels is
+model.z_channels, the one size of z.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,8 @@ from diffae.system.errors import UserError
 from diffae.system.settings import can_be_set, settings_of, typed
 from diffae.train.preset_registry import AnyPreset
 
-NONE = "none"  # of a stage: leave it out
-UNSET = frozenset({"model.kind"})  # another kind is another preset
+NONE = "none"  # value of a stage: leave it out
+UNSET = frozenset({"model.kind"})  # another kind would be another preset
 
 T = TypeVar("T")
 
@@ -22,7 +23,8 @@ T = TypeVar("T")
 def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
     """`preset` with each of `texts`, NAME=VALUE; of two for one setting the later counts.
 
-    STAGE=none leaves out a stage that can be. Raises UserError naming what is unknown or cannot be.
+    STAGE=none leaves out an optional stage. Raises UserError naming an unknown setting or an
+    invalid value.
     """
     given = [_split(text) for text in texts]
     for name, value in given:
@@ -56,7 +58,7 @@ def settings(preset: AnyPreset) -> dict[str, Any]:
 
 
 def differences(theirs: object, ours: object, name: str = "") -> list[str]:
-    """What of two settings, as JSON has them, differs: "image.batch_size is 64 there and 32 here"."""
+    """The differences between two settings, as in JSON: "image.batch_size is 64 there and 32 here"."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         names = dict.fromkeys((*theirs, *ours))
         pairs = [(theirs.get(n), ours.get(n), f"{name}.{n}".lstrip(".")) for n in names]
@@ -72,7 +74,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _leaves(value: object, hint: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The settings within one: of a dataclass its fields, of a dict its values; what is absent has none."""
+    """The settings within one: of a dataclass its fields, of a dict its values; None has none."""
     if is_dataclass(value):
         for field, of in settings_of(type(value)).items():
             yield from _leaves(getattr(value, field), of, f"{name}.{field}")
@@ -84,7 +86,10 @@ def _leaves(value: object, hint: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _found(preset: AnyPreset, name: str, value: str, known: Mapping[str, Any]) -> str:
-    """The whole name of a setting. Raises UserError, with the nearest, if there is none or more than one."""
+    """The full name of a setting.
+
+    Raises UserError, with the nearest, if there is none or more than one.
+    """
     if name in known:
         return name
     places = [full for full in known if full.endswith(f".{name}")]
@@ -100,7 +105,7 @@ def _found(preset: AnyPreset, name: str, value: str, known: Mapping[str, Any]) -
 
 
 def _rebuilt(value: T, values: Mapping[str, Any], name: str) -> T:
-    """`value` with new leaves, all at once: each dataclass checks itself when everything in it is in place."""
+    """`value` with new leaves, all at once: each dataclass checks itself when it is complete."""
     inside = {n: v for n, v in values.items() if not name or n == name or n.startswith(f"{name}.")}
     if not inside or name in inside:
         return inside.get(name, value)  # type: ignore[return-value]

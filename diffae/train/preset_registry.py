@@ -1,7 +1,9 @@
-"""What of the harness a training uses, by name: presets of other systems than DiffAE and DDIM, and the options of an evaluation.
+"""Parts of the harness that a training uses, by name: presets of other systems, and the options of
+an evaluation.
 
-This package knows nothing of the harness (`benchmarks`): an entry is "module:attribute", imported when it is asked for.
-Command, data, state and resume of those presets are the same as of all.
+This package does not import the harness (`benchmarks`): an entry is "module:attribute", imported
+when it is needed. Command, data, state and resume are the same for these presets as for DiffAE's
+and DDIM's.
 """
 
 from pathlib import Path
@@ -51,7 +53,7 @@ AnyPreset = Preset | OtherPreset
 
 
 class RegisteredPreset(NamedTuple):
-    """Where a preset is ("module:attribute"), and what it says of itself in one line."""
+    """The location of a preset ("module:attribute") and its one-line description."""
 
     target: str
     line: str

@@ -1,9 +1,10 @@
-"""Presets: everything that decides how a model is trained, in one table with what to expect of it.
+"""Presets: everything that decides how a model is trained, in one table with the expected results.
 
-Settings that the paper fixes (Appendix A) are kept: Adam, a mean squared error, uniform timesteps, gradient
-norm clipped to 1, L1 for the latent DDIM. The small presets differ where two CPU cores demand it: velocity
-instead of noise prediction, a higher learning rate that decays, an EMA that warms up, and a second loss
-that teaches the encoder without noise, first alone (`encoder`) and then along (`pixel_weight`).
+Settings that the paper fixes (Appendix A) are kept: Adam, a mean squared error, uniform timesteps,
+gradient norm clipped to 1, L1 for the latent DDIM. The small presets differ where two CPU cores
+require it: velocity instead of noise prediction, a higher learning rate that decays, an EMA that
+warms up, and a second loss that teaches the encoder without noise, first alone (`encoder`) and then
+along with the first (`pixel_weight`).
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -26,15 +27,15 @@ from diffae.train.types import MOST, Schedule
 class Preset:
     """One model: its architecture, its data, and the schedules of its networks.
 
-    `encoder` gives the semantic encoder a start by `stages.PixelDecoder` alone, and `pixel_weight` keeps that
-    decoder's loss beside the diffusion loss; the paper has neither. `image` trains encoder and UNet (or the
-    baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
+    `encoder` gives the semantic encoder a start by `stages.PixelDecoder` alone, and `pixel_weight`
+    keeps that decoder's loss beside the diffusion loss; the paper has neither. `image` trains
+    encoder and UNet (or the baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
 
-    `portraits` is the number of procedural portraits to train on when no `--data` is given; 0 means that
-    the preset is meant for `data_hint` and `--data` is required. `split` is the part of the data to train on:
-    "all" for data sets that have no split of their own, as the authors do. `dtype` is that of the weights
-    that are written. `epochs` sizes a training to its images: encoder and autoencoder see each at most so often
-    (0: however often `samples` say).
+    `portraits` is the number of procedural portraits to train on if no `--data` is given; 0 means
+    that the preset is meant for `data_hint` and `--data` is required. `split` is the part of the
+    data to train on: "all" for data sets that have no split of their own, as the authors do.
+    `dtype` is that of the weights that are written. `epochs` adapts a training to its images:
+    encoder and autoencoder see each of them at most that often (0: as often as `samples` say).
     """
 
     name: str
@@ -70,11 +71,13 @@ class Preset:
 
     @property
     def decides(self) -> dict[str, Any]:
-        """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
+        """The settings that decide the result, apart from data, seed and precision; the others are
+        descriptions.
+        """
         return {name: value for name, value in asdict(self).items() if name in self.deciding}
 
     def sized(self, count: int) -> "Preset":
-        """The same for `count` training images: what `epochs` of them are, where `samples` are more."""
+        """The same for `count` training images: `samples` are at most `epochs` of them."""
         if not self.epochs:
             return self
         most = self.epochs * count
@@ -82,7 +85,9 @@ class Preset:
         return replace(self, encoder=encoder, image=self.image.at_most(most))
 
     def without(self, stage: str) -> "Preset":
-        """The same without one of the `optional` stages, and without the network that only it trains."""
+        """The same without one of the `optional` stages, and without the network that only this
+        stage trains.
+        """
         if stage == "latent":
             return replace(self, latent=None, model=replace(self.model, latent=None))
         return replace(self, encoder=None)
@@ -130,7 +135,7 @@ _LATENT = Schedule(
 _ENCODER = replace(_IMAGE, samples=240_000)
 _PIXEL_WEIGHT = 4.0
 
-# Few images are seen few times: smaller batches take more steps of them.
+# Few images, each seen few times: smaller batches give more steps.
 _FEW = replace(_IMAGE, samples=20_000, batch_size=16, learning_rate=6e-4, warmup_samples=2_000)
 
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)

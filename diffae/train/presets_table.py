@@ -47,7 +47,7 @@ def page(costs: str | None = None) -> str:
 def costs_table(presets: list[Preset]) -> str:
     rows = []
     for preset in presets:
-        # the last on images, which is the autoencoder or the baseline
+        # the last image stage, which is the autoencoder or the baseline
         image = [c for c in counted(preset, "bfloat16") if c.name not in (ENCODER, LATENT)][-1]
         row = [f"`{preset.name}`", f"{image.parameters:,}", f"{image.flops / 1e9:,.1f}"]
         each = [f"{kept.each / 1e9:.3f}" for kept in (image.kept, image.recomputed)]

@@ -1,7 +1,8 @@
-"""A step that several processes share, and that each may take in parts: who computes what, and what they agree on.
+"""Share a step among processes, and split it into parts.
 
-Gradients are averaged by PyTorch's DistributedDataParallel. A batch is as large as the preset says whatever the number of
-processes: each takes an equal share of it, in parts of at most `micro_batch` examples, whose gradients are added up.
+Gradients are averaged by PyTorch's DistributedDataParallel. A batch is as large as the preset says
+for any number of processes: each takes an equal share of it, in parts of at most `micro_batch`
+examples, whose gradients are added up.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from diffae.system.errors import UserError
 
 
 class _Step(nn.Module):
-    """A loss as the forward pass of a module, which is what DistributedDataParallel knows."""
+    """A loss as the forward pass of a module, as DistributedDataParallel requires."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -29,9 +30,9 @@ class _Step(nn.Module):
 
 
 class Sharing:
-    """How one network's batches are shared out among the processes of this training.
+    """How one network's batches are divided among the processes of this training.
 
-    Raises UserError if a batch cannot be divided equally: the mean of means would be another one.
+    Raises UserError if a batch cannot be divided equally: the mean of means would not be its mean.
     """
 
     def __init__(self, network: nn.Module, batch_size: int, micro_batch: int | None = None):
@@ -59,7 +60,7 @@ class Sharing:
             yield slice(first + start, first + min(start + self.part, self.share))
 
     def weight(self, part: slice) -> float:
-        """What the mean over a part counts for in the mean over this process's share."""
+        """The weight of a part's mean in the mean over this process's share."""
         return (part.stop - part.start) / self.share
 
     def is_last(self, part: slice) -> bool:
@@ -69,7 +70,7 @@ class Sharing:
         return self._step(loss)
 
     def adding(self, part: slice) -> AbstractContextManager[Any]:
-        """Within it gradients are added up; those of the last part are averaged over the processes."""
+        """Within the block gradients are added up; those of the last part are averaged over the processes."""
         if self.world == 1 or self.is_last(part):
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)
@@ -84,12 +85,14 @@ class Sharing:
         return float(total) / self.world
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any of the processes."""
+        """Whether it is true in any of the processes."""
         return self.mean(torch.tensor(float(here), device=self._device)) > 0
 
 
 def gathered(own: Tensor, count: int) -> Tensor:
-    """Rows that the processes computed in turns (process r those of r, r + world, ...), in their order: count x ..."""
+    """Rows that the processes computed in turns (process r those of r, r + world, ...), in order:
+    count x ...
+    """
     world = distributed.world()
     if world == 1:
         return own
@@ -102,7 +105,7 @@ def gathered(own: Tensor, count: int) -> Tensor:
 
 
 def union(own: dict[int, str]) -> dict[int, str]:
-    """What any of the processes has under a number."""
+    """The union of all processes' dictionaries, by number."""
     world = distributed.world()
     if world == 1:
         return own

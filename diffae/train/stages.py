@@ -1,4 +1,6 @@
-"""From images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all images, the latent DDIM."""
+"""The stages from images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all
+images, the latent DDIM.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,13 +33,16 @@ from diffae.train.trainer import fit, needing_memory
 from diffae.train.types import Loss, Outcome, Pictures, Run, Schedule, View
 
 ENCODING_BATCH = 256
-ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # as the states of a training are called
+ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # the file names of a training's states
 CODES = "training-codes.safetensors"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What trains together: a network by a schedule and a loss; `shows` and `exported` are what can be seen of it, see `View`."""
+    """A network with its schedule and its loss, trained together.
+
+    `shows` and `exported` are what can be seen of it, see `View`.
+    """
 
     name: str
     title: str
@@ -57,10 +62,12 @@ def train(
     init: Init | None = None,
     latent: bool = True,
 ) -> dict[str, Outcome]:
-    """Train what `preset` asks for on `images` (uint8 N x S x S x 3, or where they come from) and export it to `out`.
+    """Train the stages of `preset` on `images` and export the model to `out`.
 
-    `init` has the weights that the networks begin with; `latent` says whether the latent DDIM is trained now, where the
-    preset has one. Returns how each stage went. Raises UserError if there are too few images for the latent DDIM.
+    `images` are uint8 N x S x S x 3, or the source that they are read from. `init` has the weights
+    that the networks begin with; `latent` says whether the latent DDIM is trained now, if the
+    preset has one. Returns the outcome of each stage. Raises UserError if there are too few images
+    for the latent DDIM.
     """
     data = Images(images, preset.flip, device, run.workers)
     outcomes = {}
@@ -101,7 +108,7 @@ def train(
         exported: DiffusionAutoencoder | DDIM | None = model
     elif isinstance(model, DDIM):
         exported = model
-    else:  # without a latent DDIM, unless one that was trained before is there
+    else:  # without a latent DDIM, unless one was trained before
         exported = None if (out / WEIGHTS).exists() else without_latent(model)
     if exported is not None and distributed.is_main():
         _write(exported, preset, out)
@@ -112,7 +119,9 @@ def train(
 def image_stages(
     preset: Preset, model: DiffusionAutoencoder | DDIM, data: Images
 ) -> Iterator[Stage]:
-    """What is trained on images, in order: a start for the encoder and the autoencoder, or the baseline."""
+    """The stages trained on images, in order: a start for the encoder and the autoencoder, or the
+    baseline.
+    """
     if isinstance(model, DDIM):
         loss, shows = baseline_loss(model, data), partial(sheets.of_baseline, model)
         _channels_last(model.unet)
@@ -141,7 +150,7 @@ def image_stages(
 
 
 def latent_stage(schedule: Schedule, model: DiffusionAutoencoder, z: Tensor) -> Stage:
-    """The latent DDIM on z_sem of the training images, N x d, by whose moments `model` normalises."""
+    """The latent DDIM on z_sem of the training images, N x d, with whose moments `model` normalises."""
     assert model.latent_net is not None
     loss = latent_loss(model, model.normalise(z))
     shows = partial(sheets.of_latent, model)
@@ -149,12 +158,14 @@ def latent_stage(schedule: Schedule, model: DiffusionAutoencoder, z: Tensor) -> 
 
 
 def state_path(out: Path, name: str) -> Path:
-    """Where the stage `name` of the training in `out` keeps its state."""
+    """The file in which the stage `name` of the training in `out` keeps its state."""
     return out / f"training-{name}.safetensors"
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
-    """The same encoder and UNet as a model that has no latent DDIM: one that is not trained is no part of a checkpoint."""
+    """The same encoder and UNet as a model without a latent DDIM, so that an untrained one is not
+    exported.
+    """
     with torch.device("meta"):
         found = DiffusionAutoencoder(replace(model.config, latent=None))
     found.unet, found.encoder = model.unet, model.encoder
@@ -162,9 +173,10 @@ def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
 
 
 def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
-    """Mean and standard deviation of z_sem (N x d) over the training images, for `normalise`.
+    """Set mean and standard deviation of z_sem (N x d) over the training images, for `normalise`.
 
-    Raises UserError if a number of z_sem is the same for all images: nothing could be divided by its deviation.
+    Raises UserError if a number of z_sem is the same for all images: its deviation would be a zero
+    divisor.
     """
     std = z.std(0, keepdim=True)
     if not (std > 0).all():
@@ -177,7 +189,7 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
 
 
 def _write(model: DiffusionAutoencoder | DDIM, preset: Preset, folder: Path) -> None:
-    """Export `model` as it is now, in the dtype that is the preset's."""
+    """Export `model` as it is now, in the preset's dtype."""
     model.save_pretrained(folder, getattr(torch, preset.dtype))
 
 
@@ -191,7 +203,7 @@ def _channels_last(network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Noised:
-    """Examples at random timesteps, and what a network should say of them."""
+    """Examples at random timesteps, and the target of the network's output."""
 
     x_t: Tensor
     t: Tensor
@@ -211,7 +223,7 @@ def autoencoder_loss(
 ) -> Loss:
     """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity).
 
-    Unless `pixel_weight` is 0, as in the paper, that much of the `pixel_loss` is added.
+    If `pixel_weight` is not 0 (it is 0 in the paper), the `pixel_loss` is added with that weight.
     """
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
@@ -237,11 +249,11 @@ def pixel_loss(model: DiffusionAutoencoder, data: Images, pixels: nn.Module) -> 
 
 
 class PixelDecoder(nn.Sequential):
-    """A small decoder from z_sem straight to pixels, trained along and thrown away.
+    """A small decoder from z_sem straight to pixels, trained along with the model and then discarded.
 
     The diffusion loss teaches the encoder through the noise of x_t, which takes the paper's tens of
-    millions of images. The squared error of this decoder reaches the encoder without noise, so that a
-    few hundred thousand images put the same content into z_sem.
+    millions of images. The squared error of this decoder reaches the encoder without noise, so that
+    a few hundred thousand images put the same content into z_sem.
     """
 
     def __init__(self, config: ModelConfig, channels: int = 64):
@@ -285,7 +297,7 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
 
 
 def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Tensor:
-    """z_sem of all images, encoded once: a run that goes on reads them."""
+    """z_sem of all images, encoded once: a run that is resumed reads them."""
     path = out / CODES
     if (known := _read_codes(path, run.identity, len(data))) is not None:
         return known.to(data.device)
@@ -301,7 +313,10 @@ def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Te
 
 
 def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_BATCH) -> Tensor:
-    """z_sem of every training image, without flips, in float32: N x d. Processes take images in turns."""
+    """z_sem of every training image, without flips, in float32: N x d.
+
+    The images are shared among processes.
+    """
     model.eval()
     own = torch.arange(distributed.rank(), len(data), distributed.world()).split(batch)
     hidden = None if distributed.is_main() else True
@@ -312,7 +327,9 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
-    """Codes that a run before this one has kept; None if there are none, or none that are whole and of this training."""
+    """Codes that an earlier run kept; None if there are none, or none that are whole and of this
+    training.
+    """
     try:
         with safe_open(path, "pt") as file:
             z = file.get_tensor("z")

@@ -1,6 +1,7 @@
-"""The state of a training on disk: safetensors, written whole or not at all, the last two of them kept.
+"""The state of a training on disk: safetensors, written whole or not at all; the last two are kept.
 
-A state that does not read or is not what was written, because a disk or a copy has damaged it, gives way to the one before.
+If the newest state is unreadable or not what was written, because a disk or a copy has damaged it,
+the previous one is used.
 """
 
 import hashlib
@@ -24,7 +25,9 @@ PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, 
 
 @dataclass(frozen=True)
 class State:
-    """What a file holds: tensors by name, how far the training was, and how long it took to come there."""
+    """The content of a file: tensors by name, how far the training was, and how long it took to get
+    there.
+    """
 
     tensors: dict[str, Tensor]
     step: int
@@ -38,8 +41,11 @@ class _Damaged(Exception):
 
 
 def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
-    """Make `state` the newest, and what was the newest the previous one; `keep` of them stay. Raises UserError if the
-    disk refuses."""
+    """Save `state` as the newest, and keep the newest so far as the previous one, `keep` of them in
+    all.
+
+    Raises UserError if the disk refuses.
+    """
     notes = {
         "step": str(state.step),
         "skipped": str(state.skipped),
@@ -65,7 +71,7 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
 def load(path: Path, identity: str) -> State | None:
     """The newest state that is whole, or None if there is none.
 
-    Raises UserError if it belongs to another training, or if all that is there is damaged.
+    Raises UserError if it belongs to another training, or if all states are damaged.
     """
     found = [path] if path.exists() else []
     for age in count(1):
@@ -85,7 +91,7 @@ def load(path: Path, identity: str) -> State | None:
 
 
 def reached(path: Path) -> int:
-    """The step of the newest state, 0 if there is none that says it; the tensors are not read."""
+    """The step of the newest state, 0 if there is none that can be read; the tensors are not read."""
     for place in (path, previous(path)):
         try:
             with safe_open(place, "pt") as file:
@@ -96,13 +102,15 @@ def reached(path: Path) -> int:
 
 
 def previous(path: Path, age: int = 1) -> Path:
-    """Where the state `age` before that of `path` is."""
+    """The path of the state that is `age` older than that of `path`."""
     ending = "" if age == 0 else PREVIOUS if age == 1 else f"{PREVIOUS}-{age}"
     return path.with_name(path.name + ending)
 
 
 def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
-    """SHA-256 of a state: a weight of which a bit has changed is a weight as well, and safetensors does not see it."""
+    """SHA-256 of a state: a weight with a changed bit is still a weight, and safetensors does not
+    notice it.
+    """
     sha = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,9 +1,10 @@
 """The training loop: one network, one schedule, exact resume.
 
-A step is a function of the weights, the optimiser's state and (seed, step) alone: which examples it sees,
-its noise and its dropout all come from generators seeded by these two. So a run that is killed and started
-again goes on as if nothing had happened. Where noise and dropout are drawn by example, it is a function of no more than
-these whoever computes it: another number of processes, or of parts, changes the sum's rounding alone.
+A step is a function of the weights, the optimiser's state and (seed, step) alone: which examples it
+sees, its noise and its dropout all come from generators seeded by these two. So a run that is
+killed and started again continues as if it had not been interrupted. If noise and dropout are drawn
+by example, the number of processes and of parts makes no difference either, except for the rounding
+of sums.
 """
 
 import hashlib
@@ -49,7 +50,7 @@ from diffae.train.types import (
 )
 
 SAVE_EVERY_SECONDS = 120.0
-SAVING = 0.02  # of the time, at most: a state of gigabytes is saved less often
+SAVING = 0.02  # of the time, at most: a large state is saved less often
 PATIENCE = 100  # steps in a row without a finite gradient before a training gives up
 # Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
@@ -81,8 +82,10 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def choose_precision(asked: str, device: str) -> tuple[str, str]:
-    """The precision of a training and why, in words: bfloat16 where it is faster, else float32. Raises UserError for float16
-    where there is no GPU: the processor computes it many times slower."""
+    """The precision of a training and why, in words: bfloat16 where it is faster, else float32.
+
+    Raises UserError for float16 without a GPU: the processor computes it many times slower.
+    """
     if asked == FLOAT16 and not device.startswith("cuda"):
         raise UserError("--precision float16: is for GPUs; take bfloat16 or float32")
     if asked != AUTO:
@@ -97,10 +100,11 @@ def choose_precision(asked: str, device: str) -> tuple[str, str]:
 class Training:
     """Weights, their exponential moving average, and Adam's state, at some step.
 
-    `skipped` counts the steps that were not taken because loss or gradient were not finite, `in_a_row` the
-    latest of them. `precision` is "bfloat16" (autocast) or "float32"; `precisions` says what it was before. Buffers
-    that a network learns (statistics of batch norms, codebooks of moving averages) are part of its state; `seconds`
-    is what the steps have taken, `norm` the norm of the latest gradient before it is clipped.
+    `skipped` counts the steps that were not taken because loss or gradient were not finite,
+    `in_a_row` the latest of them. `precision` is "bfloat16" (autocast) or "float32"; `precisions`
+    lists the earlier ones. Buffers that a network learns (statistics of batch norms, codebooks of
+    moving averages) are part of its state; `seconds` is the time of the steps so far, `norm` the
+    norm of the latest gradient before it is clipped.
     """
 
     def __init__(
@@ -137,7 +141,7 @@ class Training:
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
         device = self.parameters[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
-        # Where a device computes, the processor is free to draw the noise of the next step.
+        # While a GPU computes, the processor can draw the noise of the next step.
         ahead = steps.by_example and device == "cuda"
         self._noise_ahead = NoiseAhead(seed, "training") if ahead else None
 
@@ -147,12 +151,14 @@ class Training:
         return self.step * self.schedule.batch_size
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
-        """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1, unless `adam` says so) and return its loss.
+        """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1, unless `adam` says
+        so) and return its loss.
 
-        A step whose loss or gradient is not finite would destroy the weights: it is counted, not taken.
+        A step whose loss or gradient is not finite would destroy the weights: it is counted, not
+        taken.
         """
         begun = time.monotonic()
-        # For dropout: torch takes 32 bits of it, so that consecutive numbers are the ones that never meet.
+        # For dropout: torch takes 32 bits of it, in which consecutive numbers never collide.
         torch.manual_seed(self._dropout_seed + self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step)
@@ -174,7 +180,9 @@ class Training:
         return value
 
     def _gradients(self, loss_of: Loss, indices: Tensor) -> Tensor:
-        """Leave the gradient of the batch's mean loss in the weights; returns the mean loss of this process's share."""
+        """Set the weights' gradient to that of the batch's mean loss; returns the mean loss of this
+        process's share.
+        """
         total = torch.zeros((), device=self.parameters[0].device)
         dtype = DTYPES.get(self.precision)
         parts = list(self.sharing.parts())
@@ -208,7 +216,7 @@ class Training:
         return self._noise_ahead.of(examples, then)
 
     def _examples(self, step: int, part: slice) -> range:
-        """The numbers of a step's examples in the whole training."""
+        """The numbers of a step's examples within the whole training."""
         first = step * self.schedule.batch_size
         return range(first + part.start, first + part.stop)
 
@@ -223,7 +231,10 @@ class Training:
     # The state on disk
 
     def save(self, path: Path, identity: str) -> None:
-        """Keep the state in `path`, and the one before beside it. Weights that are not finite are not kept."""
+        """Save the state in `path`, and keep the previous one beside it.
+
+        Non-finite weights are not saved.
+        """
         tensors: dict[str, Tensor] = {}
         for name, parameter, ema in zip(self.names, self.parameters, self.ema, strict=True):
             if not torch.isfinite(parameter).all():
@@ -241,7 +252,10 @@ class Training:
         state.save(path, now, identity, self.steps.keep)
 
     def load(self, path: Path, identity: str) -> None:
-        """Go on from `path`, if it is there. Raises UserError if it belongs to another training or is damaged."""
+        """Resume from `path`, if it exists.
+
+        Raises UserError if it belongs to another training or is damaged.
+        """
         found = state.load(path, identity)
         if found is None:
             return
@@ -269,13 +283,16 @@ class Training:
 
     @torch.no_grad()
     def use_ema(self) -> None:
-        """Replace the network's weights by their moving average: what is exported and evaluated."""
+        """Replace the network's weights by their moving average, which is exported and evaluated."""
         for parameter, ema in zip(self.parameters, self.ema, strict=True):
             parameter.copy_(ema)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within it the network has the moving average of its weights, in evaluation mode; afterwards it is as it was."""
+        """Within the block the network has the moving average of its weights, in evaluation mode.
+
+        Afterwards weights and mode are restored.
+        """
         self._swap()
         try:
             with evaluating(self.network):
@@ -304,11 +321,12 @@ def fit(
     reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
     view: View = UNSEEN,
 ) -> Training:
-    """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between runs.
+    """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between
+    runs.
 
-    The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the network holds the
-    moving average of its weights. `by_example` as in `Steps`; `reading` is told what the steps to come will ask for, and
-    `view` is what can be seen meanwhile.
+    The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the
+    network holds the moving average of its weights. `by_example` as in `Steps`; `reading` receives
+    the examples of the coming steps, and `view` shows the model meanwhile.
     """
     precision = run.precision if schedule.bfloat16 else FLOAT32
     steps = replace(run.steps, by_example=by_example)
@@ -363,20 +381,20 @@ def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:
 
 @contextmanager
 def _kept(training: Training, path: Path, run: Run) -> Iterator[None]:
-    """Where images cannot be read, or another process has failed, what was learned up to then is saved."""
+    """If images cannot be read, or another process has failed, save what was learned up to then."""
     begun = training.step
     try:
         yield
     except TooLittleMemory:
         raise
-    except (UserError, RuntimeError):  # RuntimeError: of a collective whose other end is gone
+    except (UserError, RuntimeError):  # RuntimeError: from a collective with a lost process
         if training.step > begun and training.in_a_row == 0:
             _save(training, path, run)
         distributed.check()
         raise
 
 
-# What a RuntimeError says where PyTorch's allocator on a CPU, oneDNN or cuBLAS got no memory.
+# The text of a RuntimeError when PyTorch's allocator on a CPU, oneDNN or cuBLAS gets no memory.
 REFUSED = (
     "can't allocate memory",
     "not enough memory",
@@ -387,12 +405,14 @@ REFUSED = (
 
 
 class TooLittleMemory(UserError):
-    """Memory ran out, perhaps within an update of the weights: what is in memory is not to be saved."""
+    """Memory ran out, perhaps within an update of the weights, so that the state in memory must not
+    be saved.
+    """
 
 
 @contextmanager
 def needing_memory(what: str, remedy: str) -> Iterator[None]:
-    """Raise TooLittleMemory, saying what needed it and what to do, where the memory within does not suffice."""
+    """Raise TooLittleMemory, saying what needed memory and what to do, if the block runs out of it."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -403,7 +423,10 @@ def needing_memory(what: str, remedy: str) -> Iterator[None]:
 
 
 def _save(training: Training, path: Path, run: Run) -> float:
-    """Keep the state, once for all processes, which have the same. Returns the seconds that it took."""
+    """Save the state, once for all processes, which have the same.
+
+    Returns the seconds that it took.
+    """
     begun = time.monotonic()
     for callback in run.callbacks:
         callback.saves()
@@ -423,9 +446,10 @@ def _check_patience(training: Training, title: str, loss: float) -> None:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[Callable[[], int]]:
-    """Note Ctrl-C and SIGTERM instead of obeying them, so that no step is cut in two.
+    """Record Ctrl-C and SIGTERM instead of handling them, so that no step is interrupted.
 
-    Gives a function that says which came first, or 0. Outside of the main thread nothing can be noted.
+    Yields a function that returns the first signal, or 0. Outside of the main thread none can be
+    recorded.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -441,5 +465,5 @@ def interrupts_deferred() -> Iterator[Callable[[], int]]:
 
 
 def identity_of(**settings: object) -> str:
-    """A hash of what makes two trainings the same, kept in their states: all that decides the result."""
+    """A hash of everything that decides the result of a training, kept in its states."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

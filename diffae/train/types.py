@@ -1,4 +1,4 @@
-"""What a training is made of, as its modules tell each other: schedule, steps, run, outcome, callback."""
+"""Types that the modules of a training share: schedule, steps, run, outcome, callback."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -16,15 +16,15 @@ from diffae.system.settings import Range, check
 Loss = Callable[[Tensor, Any], Tensor]
 AUTO, BFLOAT16, FLOAT16, FLOAT32 = "auto", "bfloat16", "float16", "float32"
 DTYPES = {BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}  # of autocast
-MOST = 10**12  # examples: what a number may be, not what anyone has trained
+MOST = 10**12  # examples; a limit for the number, far beyond any training
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How one network is optimised. `samples` counts training examples, batch by batch.
 
-    The rate rises through `warmup_samples`, then stays or falls by a cosine to zero at the end. Raises UserError where a
-    value cannot be.
+    The rate rises through `warmup_samples`, then stays or falls by a cosine to zero at the end.
+    Raises UserError for an invalid value.
     """
 
     samples: Annotated[int, Range(1, MOST)]
@@ -50,7 +50,7 @@ class Schedule:
         return self.samples // self.batch_size
 
     def at_most(self, samples: int) -> "Schedule":
-        """The same with no more examples than these, but for one batch; the warm-up shrinks with them."""
+        """The same with at most this many examples, but at least one batch; the warm-up shrinks with them."""
         samples = max(min(self.samples, samples), self.batch_size)
         return replace(
             self, samples=samples, warmup_samples=self.warmup_samples * samples // self.samples
@@ -59,9 +59,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Steps:
-    """How a step is taken, which decides nothing but its rounding: in parts of so many examples (None: at once), and with
-    activations that are computed again for the gradient. `by_example` is for losses that are means over
-    examples: noise and dropout are drawn for each of them, so that a batch can be shared and cut. `keep` is how many states stay.
+    """How a step is computed, which affects only its rounding.
+
+    In parts of so many examples (None: at once), and with activations that are recomputed for the
+    gradient. `by_example` is for losses that are means over examples: noise and dropout are drawn
+    for each of them, so that a batch can be divided. `keep` is the number of states that are kept.
     """
 
     micro_batch: int | None = None
@@ -72,14 +74,16 @@ class Steps:
 
 @dataclass(frozen=True)
 class Adam:
-    """What of the optimiser is not in a schedule: the decay of its moments, and the largest norm of a gradient."""
+    """Settings of the optimiser that are not in a schedule: the decay of its moments, and the
+    largest gradient norm.
+    """
 
     betas: tuple[float, float] = (0.9, 0.999)
     largest_norm: float = 1.0
 
 
 class TrainingStatus(Protocol):
-    """What a `trainer.Training` says of itself to callbacks."""
+    """The properties of a `trainer.Training` that callbacks may use."""
 
     schedule: Schedule
     step: int
@@ -93,12 +97,14 @@ class TrainingStatus(Protocol):
         """Examples of the steps so far."""
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Within it the network has the moving average of its weights, in evaluation mode."""
+        """Within the block the network has the moving average of its weights, in evaluation mode."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage went: the precision of its steps, how many were not taken, examples seen, and seconds of steps."""
+    """The outcome of a stage: precision of its steps, how many were not taken, examples seen, and
+    seconds of steps.
+    """
 
     precision: str
     skipped: int
@@ -116,10 +122,11 @@ Pictures = dict[str, Tensor]  # rows of a sheet, n x 3 x S x S in [-1, 1], by th
 
 @dataclass(frozen=True)
 class View:
-    """What of a stage can be looked at besides its numbers.
+    """What can be seen of a stage besides its numbers.
 
-    `pictures` shows what the model makes of images n x 3 x S x S in [-1, 1]. `export` writes it to a folder as a checkpoint that
-    can be evaluated; both take the weights as they are when they are called. None: there is nothing to see of that kind.
+    `pictures` shows the model's output for images n x 3 x S x S in [-1, 1]. `export` writes it to a
+    folder as a checkpoint that can be evaluated; both use the weights at the time of the call.
+    None: there is nothing of that kind to see.
     """
 
     stage: str = ""
@@ -131,28 +138,37 @@ UNSEEN = View()
 
 
 class Callback:
-    """Told of a stage, in every process of the training. This one does nothing."""
+    """Base class, called at the events of a stage, in every process of the training.
+
+    Its methods do nothing.
+    """
 
     def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        """The stage begins or goes on, or is over already. `stop` says whether a signal asks the training to end."""
+        """The stage begins, resumes or has ended already.
+
+        `stop` says whether a signal asks the training to end.
+        """
 
     def step(self, loss: float) -> None:
         """A step was computed, and taken if it was finite."""
 
     def saves(self) -> None:
-        """The state is written next: what was told so far will not be told again."""
+        """The state is written next: events so far will not be repeated."""
 
     def ends(self) -> None:
         """All steps of the stage are taken."""
 
     def close(self) -> None:
-        """The training is over, or gives up."""
+        """The training has ended or failed."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the stages of a training share: its seed, its identity (see `identity_of`), its precision, how its steps are
-    taken, the processes that read images ahead, and its callbacks."""
+    """Common settings of the stages of a training.
+
+    Its seed, its identity (see `identity_of`), its precision, how its steps are taken, the
+    processes that read images ahead, and its callbacks.
+    """
 
     seed: int
     identity: str

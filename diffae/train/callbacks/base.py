@@ -1,6 +1,9 @@
-"""Callbacks: what is told how a stage of a training goes, so that a person can see it. Nothing of it changes a weight.
+"""Callbacks follow the progress of a training's stages and show it to the user.
 
-`curves` writes numbers for TensorBoard and Weights & Biases, `sheets` draws pictures, `evaluations` has the model measured.
+They change no weights.
+
+`curves` writes numbers for TensorBoard and Weights & Biases, `sheets` draws pictures, `evaluations`
+has the model measured.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,16 +12,16 @@ from pathlib import Path
 from diffae.system import distributed
 from diffae.train.types import Callback, TrainingStatus, View
 
-PER_STAGE = 10  # times, where nobody says how often
+PER_STAGE = 10  # times, by default
 
 
 class Periodic(Callback):
-    """Makes `folder`/STAGE/IMAGES after every so many images and at the end of a stage, once for all processes.
+    """Makes `folder`/STAGE/IMAGES at intervals and at the end of a stage, once for all processes.
 
-    `every` is by stage. What is there already is not made again.
+    `every` is the interval in images, by stage. Existing results are not made again.
     """
 
-    ending = ""  # of the name of what is made
+    ending = ""  # of a result's name
 
     def __init__(self, folder: Path, every: Mapping[str, int] | None):
         self._folder, self._every = folder, every
@@ -37,7 +40,7 @@ class Periodic(Callback):
         path = self._folder / stage / f"{training.seen:012}{self.ending}"
         if distributed.is_main() and not path.exists():
             self._make(path)
-        distributed.barrier()  # the others wait here, where no collective of theirs runs out of time
+        distributed.barrier()  # the others wait here, so that none of their collectives times out
 
     def _spacing(self) -> int:
         if self._every is None:
@@ -45,7 +48,7 @@ class Periodic(Callback):
         return self._every[self._view.stage]
 
     def _sees(self) -> bool:
-        """Whether there is anything to be made of this stage."""
+        """Whether there is anything to make for this stage."""
         raise NotImplementedError
 
     def _make(self, path: Path) -> None:
@@ -53,7 +56,7 @@ class Periodic(Callback):
 
 
 def is_due(training: TrainingStatus, images: int) -> bool:
-    """Whether the last step has made another `images` seen full, or ended the stage."""
+    """Whether the last step completed another `images` seen, or ended the stage."""
     seen, batch = training.seen, training.schedule.batch_size
     if not training.step:
         return False

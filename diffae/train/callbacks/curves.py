@@ -1,7 +1,7 @@
 """The numbers of a training over images seen, for TensorBoard and Weights & Biases.
 
-A point is drawn every few steps, the same ones in every run of a preset, and is the mean of the steps since the last (of those
-that a run that goes on has taken itself).
+A point is written every few steps, at the same ones in every run of a preset, and is the mean of
+the steps since the last point. A resumed run averages only the steps that it has taken itself.
 """
 
 import importlib
@@ -28,9 +28,10 @@ SHEET = "sheet"
 
 
 class Curves(Callback):
-    """Loss, learning rate, norm of the gradient before it is clipped, images a second of the steps, and steps not taken.
+    """Loss, learning rate, gradient norm before clipping, images per second of the steps, and steps
+    not taken.
 
-    Where they go says a subclass: `scalars` and `picture`.
+    Subclasses write them, in `scalars` and `picture`.
     """
 
     _training: TrainingStatus
@@ -52,11 +53,11 @@ class Curves(Callback):
             self._forget(training)
 
     def scalars(self, seen: int, values: Mapping[str, float]) -> None:
-        """A point after so many images of the stage."""
+        """Write a point after that many images of the stage."""
         raise NotImplementedError
 
     def picture(self, path: Path) -> None:
-        """A sheet was drawn."""
+        """Write a sheet."""
         raise NotImplementedError
 
     def ends(self) -> None:
@@ -68,7 +69,7 @@ class Curves(Callback):
         self._last = training.seen, training.seconds
 
     def _values(self, training: TrainingStatus) -> dict[str, float]:
-        """A point; what is not finite is in no mean, and left out where nothing is."""
+        """The values of a point; non-finite ones are left out of the means, and a mean of none is left out."""
         means = {"loss": self._losses, "gradient norm": self._norms}
         finite = {name: [v for v in values if math.isfinite(v)] for name, values in means.items()}
         seen, seconds = self._last
@@ -81,9 +82,10 @@ class Curves(Callback):
 
 
 class TensorBoard(Curves):
-    """Event files in a folder for each stage, which TensorBoard shows as runs of their own.
+    """Event files in a folder for each stage, which TensorBoard shows as separate runs.
 
-    What another run has written beyond where this one goes on is marked as void (`purge_step`).
+    Points that another run has written beyond the start of this one are marked as void
+    (`purge_step`).
     """
 
     def __init__(self, folder: Path):
@@ -117,7 +119,7 @@ class TensorBoard(Curves):
         self._writer = None
 
     def _open(self) -> "SummaryWriter":
-        """The stage's file; a stage that was over before this run began gets none."""
+        """The stage's file; a stage that ended before this run began gets none."""
         if self._writer is None:
             place = str(self._folder / self._stage)
             self._writer = self._summary(place, purge_step=self._begun + 1)
@@ -125,9 +127,11 @@ class TensorBoard(Curves):
 
 
 class WeightsAndBiases(Curves):
-    """One run of a project, which a training that goes on takes up again; what it has already is not logged twice.
+    """One run of a project, which a resumed training continues; points that it has already are not
+    logged twice.
 
-    `config` is what the training is. With WANDB_MODE=offline it is kept in `folder`, for `wandb sync`.
+    `config` describes the training. With WANDB_MODE=offline it is kept in `folder`, for `wandb
+    sync`.
     """
 
     def __init__(self, project: str, folder: Path, name: str, config: Mapping[str, Any]):
@@ -136,7 +140,7 @@ class WeightsAndBiases(Curves):
         self._run: Any = None
 
     def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        """Raises UserError where the service refuses."""
+        """Begin a stage. Raises UserError if the service refuses."""
         super().begins(training, view, stop)
         if self._run is None:
             self._run = self._open()
@@ -173,7 +177,10 @@ class WeightsAndBiases(Curves):
 
 
 def needed(module: str, flag: str, package: str) -> Any:
-    """A module that is no requirement. Raises UserError, naming the flag and what to install, if it is not there."""
+    """Import an optional module.
+
+    Raises UserError, naming the flag and what to install, if it is missing.
+    """
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -181,7 +188,7 @@ def needed(module: str, flag: str, package: str) -> Any:
 
 
 def _kept_id(path: Path) -> str:
-    """The run's name at the service, the same whenever the training goes on in its folder."""
+    """The run's id at the service, the same whenever the training is resumed in its folder."""
     if not path.is_file():
         write_whole(path, secrets.token_hex(8).encode())
     return read_text(path).strip()

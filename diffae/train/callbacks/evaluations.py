@@ -1,7 +1,9 @@
-"""Small evaluations of a training by the harness, every so often: DIR/evaluations/STAGE/IMAGES is a run folder each.
+"""Small evaluations of a training by the harness at intervals: each DIR/evaluations/STAGE/IMAGES is
+a run folder.
 
-The moving average of the weights is exported and measured by `python -m benchmarks.run` in a process of its own, which this package
-knows by name only. What happens to that process does not happen to the training, which waits for it.
+The moving average of the weights is exported and measured by `python -m benchmarks.run` in a
+process of its own, which this package knows by name only. A failure of that process does not affect
+the training, which waits for it.
 """
 
 import json
@@ -24,22 +26,28 @@ from diffae.train.preset_registry import EVALUATION_OPTIONS
 from diffae.train.stages import LATENT
 
 COMMAND = "benchmarks.run"
-SAMPLED = ("unconditional", "memorisation")  # of the tasks, what the latent DDIM decides
+SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
 NAP = 0.1  # seconds between two looks at the process
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # of torchrun: the process stands alone
+LAUNCHER = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+)  # of torchrun, from which the process is independent
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """What is measured: benchmarks by name, of a system, on the data of `flags` (--data, --profile and so on)."""
+    """The measurement: benchmarks by name, of a system, on the data of `flags` (--data, --profile
+    and so on).
+    """
 
     tasks: tuple[str, ...]
     system: str
     flags: tuple[str, ...]
 
     def of(self, stage: str) -> tuple[str, ...]:
-        """The benchmarks that a stage changes: the latent DDIM changes nothing but samples."""
+        """The benchmarks that a stage changes: the latent DDIM changes only samples."""
         return tuple(t for t in self.tasks if t in SAMPLED) if stage == LATENT else self.tasks
 
     def arguments(self, tasks: Sequence[str], checkpoint: Path, out: Path) -> list[str]:
@@ -47,7 +55,7 @@ class Measuring:
         return [*tasks, *given, *self.flags, "--out", str(out)]
 
     def check(self) -> None:
-        """Raises UserError where the command would refuse its arguments."""
+        """Raise UserError if the command would refuse its arguments."""
         parse = resolve_name(EVALUATION_OPTIONS)
         try:
             parse(self.arguments(self.tasks, Path(CHECKPOINT), Path(RUN)), None)
@@ -56,10 +64,11 @@ class Measuring:
 
 
 class Evaluations(Periodic):
-    """Measures what `View.export` writes, after every so many images (`every`, by stage) and at the end of a stage.
+    """Measures what `View.export` writes, after every `every` images (by stage) and at the end of a
+    stage.
 
-    `note` is the record of the training, so that images which it has seen are known to the harness. Raises UserError if
-    `measuring` cannot be.
+    `note` is the record of the training, so that the harness knows which images it has seen. Raises
+    UserError if the command would refuse `measuring`.
     """
 
     def __init__(self, folder: Path, note: Path, every: Mapping[str, int], measuring: Measuring):
@@ -71,7 +80,7 @@ class Evaluations(Periodic):
         return self._view.export is not None and bool(self._measuring.of(self._view.stage))
 
     def _make(self, path: Path) -> None:
-        """Run the command on the averaged model, and keep its folder in `path` where it came to its end."""
+        """Run the command on the averaged model, and keep its folder in `path` if the run was completed."""
         path.parent.mkdir(parents=True, exist_ok=True)
         for killed in path.parent.glob(f"{PARTIAL}*"):
             shutil.rmtree(killed, ignore_errors=True)
@@ -120,7 +129,7 @@ class Evaluations(Periodic):
 
 
 def _complete(path: Path) -> bool:
-    """Whether a run.json is of a run that came to its end."""
+    """Whether a run.json is of a completed run."""
     try:
         return json.loads(path.read_text())["complete"] is True
     except (OSError, ValueError, KeyError):

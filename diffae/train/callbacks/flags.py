@@ -1,4 +1,6 @@
-"""The flags of `python -m diffae.train` that say how a training is watched, and what they ask for."""
+"""The flags of `python -m diffae.train` for watching a training, and the callbacks that they
+select.
+"""
 
 import argparse
 from pathlib import Path
@@ -23,7 +25,7 @@ from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.types import Callback
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
-TASK, PROFILE = "reconstruction", "smoke"  # where nobody says what is measured, and how much
+TASK, PROFILE = "reconstruction", "smoke"  # the default benchmarks and profile
 
 
 def add(parser: cli.Parser) -> None:
@@ -73,16 +75,17 @@ def add(parser: cli.Parser) -> None:
 
 
 def _tasks(text: str) -> tuple[str, ...]:
-    """The type of --evaluate: names between commas."""
+    """The type of --evaluate: names separated by commas."""
     return tuple(cli.word(word.strip()) for word in text.split(","))
 
 
 def callbacks_of(
     args: argparse.Namespace, preset: AnyPreset, out: Path, data: Dataset, trained_on: TrainedOn
 ) -> list[Callback]:
-    """What the flags ask for, of a training on a part of `data` in a folder `out`; nothing is written before it begins.
+    """The callbacks that the flags select, for a training on a part of `data` in a folder `out`.
 
-    Raises UserError where a package is not there, or where nothing is held out to evaluate on.
+    Nothing is written before the training begins. Raises UserError if a package is missing, or if
+    no data are held out to evaluate on.
     """
     curves: list[Curves] = []
     if distributed.is_main():
@@ -93,7 +96,7 @@ def callbacks_of(
     callbacks: list[Callback] = [*curves]
     if args.sheet_every != 0:
         indices, whose = _looked_at(data, trained_on)
-        shown = Skipping(OnDisk(data, indices), {})  # a damaged one is for the training to tell of
+        shown = Skipping(OnDisk(data, indices), {})  # a damaged one is reported by the training
 
         def images() -> Tensor:
             pixels = shown.images(range(len(shown)))
@@ -110,7 +113,10 @@ def callbacks_of(
 
 
 def _by_stage(preset: AnyPreset, images: int) -> dict[str, int]:
-    """Every so many images; the latent DDIM, whose examples are codes and many more, is looked at as often as the images."""
+    """The interval in images, by stage.
+
+    The latent DDIM, whose examples are codes and many more, is shown as often as the image stages.
+    """
     assert isinstance(preset, Preset)
     of_latent = preset.image if preset.latent is None else preset.latent
     latent = max(1, images * of_latent.samples // preset.image.samples)
@@ -120,7 +126,10 @@ def _by_stage(preset: AnyPreset, images: int) -> dict[str, int]:
 def _held_out(
     args: argparse.Namespace, data: Dataset, preset: AnyPreset, trained_on: TrainedOn
 ) -> Path | None:
-    """The data to evaluate on, None for the portraits. Raises UserError if the training sees their test split."""
+    """The data to evaluate on, None for the portraits.
+
+    Raises UserError if the training sees their test split.
+    """
     if args.evaluate_data is not None:
         data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
     if not len(data.indices("test")) or trained_on.saw(data, "test"):
@@ -141,7 +150,7 @@ def _measuring(args: argparse.Namespace, preset: AnyPreset, data: Path | None) -
 
 
 def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:
-    """The images of the sheets and what is said of them: held-out ones, where the training leaves some."""
+    """The images of the sheets and their description: held-out ones, if the training leaves some."""
     held_out = data.indices("test")
     if len(held_out) and not trained_on.saw(data, "test"):
         return _spread(held_out), "Held-out images"
@@ -149,6 +158,6 @@ def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:
 
 
 def _spread(indices: np.ndarray) -> np.ndarray:
-    """COUNT of them from first to last: neighbours may be of one person."""
+    """COUNT of them, evenly spread, since neighbours may be of one person."""
     places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices)))
     return indices[places.astype(int)]

@@ -1,4 +1,7 @@
-"""How far a stage is: a bar on a terminal, elsewhere a line now and then. Only the main process says it."""
+"""The progress of a stage: a bar on a terminal, else a line from time to time.
+
+Only the main process prints it.
+"""
 
 import sys
 import time
@@ -14,7 +17,9 @@ LINE_SECONDS = 60.0  # between two lines where there is no terminal
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Loss, examples a second and the time left of one stage; `seen` examples were there when it began or went on."""
+    """Loss, examples per second and the time left of one stage; `seen` examples were done when it
+    began or resumed.
+    """
 
     def __init__(self, schedule: Schedule, seen: int, title: str):
         self.total = schedule.steps * schedule.batch_size
@@ -35,7 +40,9 @@ class Progress(AbstractContextManager["Progress"]):
         self._bar.close()
 
     def step(self, seen: int, loss: float, skipped: int) -> None:
-        """So many examples were seen; `loss` is the average of late, `skipped` counts steps that were not taken."""
+        """Report that many further examples; `loss` is a recent average, `skipped` counts steps
+        that were not taken.
+        """
         self._bar.set_postfix(loss=f"{loss:.4f}", skipped=skipped, refresh=False)
         self._bar.update(seen - self._bar.n)
         now = time.monotonic()

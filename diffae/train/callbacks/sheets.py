@@ -1,7 +1,8 @@
-"""Sheets of a training: what the model makes of the same images and the same noise, every so often.
+"""Sheets of a training: the model's output for the same images and the same noise, at intervals.
 
-DIR/sheets/STAGE/IMAGES.png, of the moving average of the weights after so many images. Sheets of different times compare, cell by
-cell. Ten steps of the solver "fast", there and back (`diffae-bench docs solvers`).
+DIR/sheets/STAGE/IMAGES.png shows the moving average of the weights after that many images. Sheets
+of different times can be compared cell by cell. Ten steps of the solver "fast" in either direction
+(`diffae-bench docs solvers`).
 """
 
 import time
@@ -22,15 +23,16 @@ from diffae.train.types import Pictures, TrainingStatus, View
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
-SHARE = 0.02  # of a stage's time that these may take; the last is drawn always
+SHARE = 0.02  # of a stage's time that these may take; the last is always drawn
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
 
 
 class Sheets(Periodic):
     """Draws what `View.pictures` shows of `images` into `folder`.
 
-    Without `every` PER_STAGE times, as long as they take no more than SHARE of the time. `images` are read when they are needed:
-    n x 3 x S x S in [-1, 1], and `whose` says which they are. `curves` get each sheet too.
+    Without `every` it draws PER_STAGE times, as long as that takes no more than SHARE of the time.
+    `images` are read when they are needed: n x 3 x S x S in [-1, 1], and `whose` says which they
+    are. `curves` get each sheet too.
     """
 
     ending = ".png"
@@ -103,14 +105,14 @@ def _caption(rows: Pictures, whose: str) -> str:
 
 
 def of_pixels(encoder: nn.Module, pixels: nn.Module, images: Tensor) -> Pictures:
-    """The encoder's start: each image, and what the decoder that is thrown away makes of its z_sem."""
+    """The encoder's start: each image, and what the discarded decoder makes of its z_sem."""
     with torch.no_grad(), evaluating(encoder), evaluating(pixels):
         found = pixels(encoder(_beside(pixels, images))).float()
     return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
 
 
 def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Each image, what is decoded of z_sem and the inverted x_T, and of z_sem and a random x_T."""
+    """Each image, its decoding from z_sem and the inverted x_T, and from z_sem and a random x_T."""
     x_0 = _beside(model, images)
     with evaluating(model):
         z = model.encode(x_0)
@@ -121,7 +123,7 @@ def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
 
 
 def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Two rows of samples: new z_sem, and the noise x_T that of_autoencoder has too."""
+    """Two rows of samples: new z_sem, with the same noise x_T as in `of_autoencoder`."""
     noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
     x_T = _noise(_beside(model, images))
     with evaluating(model):
@@ -131,7 +133,7 @@ def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
 
 
 def of_baseline(model: DDIM, images: Tensor) -> Pictures:
-    """Each image, what is decoded of its inverted x_T, and samples."""
+    """Each image, its decoding from the inverted x_T, and samples."""
     x_0 = _beside(model, images)
     with evaluating(model):
         x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
@@ -145,5 +147,5 @@ def _beside(network: nn.Module, values: Tensor) -> Tensor:
 
 
 def _noise(images: Tensor) -> Tensor:
-    """The same x_T always, n x 3 x S x S."""
+    """x_T, n x 3 x S x S, the same in every call."""
     return normal(0, "sheet", range(len(images)), images.shape[1:]).to(images.device)
