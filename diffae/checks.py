@@ -17,9 +17,7 @@ BRIGHTEST = 2.0
 
 
 def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
-    """`t` as int64 N on the device of `x`: one whole number from 0 to count - 1, or a tensor with
-    one per image.
-    """
+    """`t` as int64 N on the device of `x`: one integer from 0 to count - 1, or one per image."""
     if not isinstance(t, Tensor) or t.ndim == 0:
         return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
     if t.is_floating_point() or t.dtype == torch.bool or t.shape != (len(x),):

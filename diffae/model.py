@@ -48,9 +48,7 @@ def _moved(alphas: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def _beside(x: Tensor, alphas: Tensor) -> Tensor:
-    """`alphas` on the device of `x`, copied once: indexing on the CPU at each call would wait for
-    the GPU.
-    """
+    """`alphas` on the device of `x`, copied once: indexing on the CPU each time would wait for the GPU."""
     return _moved(alphas, x.device, x.dtype)
 
 

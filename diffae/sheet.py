@@ -63,7 +63,10 @@ def in_rows(images: Tensor, across: int) -> list[Tensor]:
 
 
 def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> None:
-    """Draw a sheet into the PNG file `path`, whole or not at all; `texts` are added to its text chunks."""
+    """Draw a sheet into the PNG file `path`, whole or not at all.
+
+    `texts` are added to its text chunks.
+    """
     picture, cells = draw(sheet)
     chunks = PngImagePlugin.PngInfo()
     for name, text in {CHUNK: _described(sheet, cells), **(texts or {})}.items():
@@ -130,9 +133,7 @@ def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
 
 
 def _enlarged(images: Tensor, scale: int) -> np.ndarray:
-    """Images n x 3 x H x W in [-1, 1] as uint8 n x H' x W' x 3, each pixel `scale` times as wide
-    and high.
-    """
+    """Images n x 3 x H x W in [-1, 1] as uint8 n x H' x W' x 3, each pixel enlarged `scale` times."""
     pixels = to_uint8(images.cpu().float()).permute(0, 2, 3, 1).numpy()
     return pixels.repeat(scale, 1).repeat(scale, 2)
 

@@ -1,3 +1,1 @@
-"""A small page on this machine: drop a picture, move sliders, see what comes back (`python -m
-diffae.app`).
-"""
+"""A page on this machine to edit pictures with a model (`python -m diffae.app`)."""

@@ -1,5 +1,6 @@
-"""What the page shows: a picture, its code and the edited picture, as files that record how they
-were made.
+"""What the page shows: a picture, its code and the edited picture.
+
+They are files that record how they were made.
 """
 
 import secrets
@@ -39,8 +40,8 @@ class Wish:
 
 @dataclass(frozen=True)
 class Shown:
-    """Files to show: the picture as the model takes it, the result, its code as two pictures; and a
-    line of text.
+    """Files to show (the picture as the model takes it, the result, two pictures of its code), and
+    a text.
     """
 
     taken: Path

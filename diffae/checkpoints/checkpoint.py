@@ -62,8 +62,8 @@ class Folder:
 
 
 def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
-    """Open a folder of ours, the authors' `last.ckpt` (or the folder that holds it), or a packaged
-    model by name.
+    """Open a checkpoint: a folder of ours, the authors' `last.ckpt` (or its folder), or a packaged
+    name.
 
     A bare name of a packaged model always means the packaged model, even if a folder of that name
     exists; `./portraits` is the folder. A `Path`, which drops the "./", is a folder if that holds a

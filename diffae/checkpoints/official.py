@@ -1,5 +1,4 @@
-"""The authors' checkpoints: files that Lightning 1.4.5 wrote for github.com/phizaz/diffae, read
-without Lightning.
+"""The authors' checkpoints, written by Lightning 1.4.5 (github.com/phizaz/diffae), read without it.
 
     last.ckpt of an image model    model.*, ema_model.*, x_T; with a latent DDIM also conds_mean, conds_std
     last.ckpt of a classifier      classifier.*, ema_classifier.*, conds_mean, conds_std
@@ -226,9 +225,7 @@ def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) 
 
 
 def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
-    """The image size, from the noise of the authors' sample grids, or from the level of the
-    attention at 16 x 16.
-    """
+    """The image size, from the authors' sample noise (x_T), or from the level of the 16 x 16 attention."""
     x_T = shapes.get("x_T")
     if x_T is not None and len(x_T) == 4 and x_T[2] == x_T[3] and x_T[3] > 0:
         return int(x_T[3])
@@ -257,8 +254,7 @@ class Classifier:
 
 
 def read_classifier(path: Path) -> Classifier:
-    """Read the raw classifier of an `*_autoenc_cls` checkpoint (the file, or the folder of its
-    `last.ckpt`).
+    """Read the raw classifier of an `*_autoenc_cls` checkpoint (`last.ckpt` or its folder).
 
     Raises UserError naming what is missing, left over, misshapen or not finite.
     """
@@ -285,7 +281,10 @@ def read_classifier(path: Path) -> Classifier:
 
 @dataclass(frozen=True)
 class Latents:
-    """z_sem of the authors' training images: `z` N x d, not normalised; `z_mean` and `z_std` 1 x d."""
+    """z_sem of the authors' training images: `z` N x d, not normalised.
+
+    `z_mean` and `z_std` 1 x d.
+    """
 
     z: Tensor
     z_mean: Tensor

@@ -96,9 +96,7 @@ class _StandIn:
 
 
 class Arguments(_StandIn):
-    """Replaces an `argparse.Namespace`, in which some trainings keep their settings: its attributes
-    by name.
-    """
+    """Replaces an `argparse.Namespace` of a training's settings: its attributes by name."""
 
     values: dict[str, Any] = {}
 
@@ -158,8 +156,9 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 @contextmanager
 def unpickling(path: Path) -> Iterator[None]:
-    """Turn any error in the block into a UserError that names `path`: a damaged pickle can raise
-    anything.
+    """Turn any error in the block into a UserError that names `path`.
+
+    A damaged pickle can raise anything.
     """
     try:
         yield
@@ -172,7 +171,10 @@ def unpickling(path: Path) -> Iterator[None]:
 
 
 class SavedFile(ABC):
-    """A file of `torch.save` opened for reading; `content` is its object, with tensors still on disk."""
+    """A file of `torch.save` opened for reading.
+
+    `content` is its object, with tensors still on disk.
+    """
 
     path: Path
     content: Any

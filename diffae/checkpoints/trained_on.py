@@ -1,5 +1,6 @@
-"""What a checkpoint was trained on: `training.json` beside its weights, so that evaluation on
-training images is noticed.
+"""What a checkpoint was trained on: `training.json` beside its weights.
+
+It lets an evaluation on training images be noticed.
 """
 
 import json
@@ -41,7 +42,10 @@ class TrainedOn:
     def describe(
         preset: str, dataset: Dataset, split: str, seed: int, before: "TrainedOn | None" = None
     ) -> "TrainedOn":
-        """The record of a training on a split of `dataset`; `before` is that of the model it began with."""
+        """The record of a training on a split of `dataset`.
+
+        `before` is that of the model it began with.
+        """
         portraits = _generator(dataset)
         return TrainedOn(
             preset,

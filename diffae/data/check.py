@@ -90,8 +90,9 @@ def describe_identities(data: Dataset) -> str:
 
 
 def describe_copies(pixels: np.ndarray) -> str:
-    """The number of images (uint8 N x S x S x 3) that repeat another, and so may be in both
-    training and test split.
+    """The number of images (uint8 N x S x S x 3) that repeat another.
+
+    A copy may be in both the training and the test split.
     """
     copies = len(pixels) - len({image.tobytes() for image in pixels})
     return f"{copies} of these have the pixels of another" if copies else "none among these"
@@ -103,7 +104,10 @@ def sample_indices(count: int) -> np.ndarray:
 
 
 def contact_sheet(pixels: np.ndarray) -> Image.Image:
-    """A sheet of 64 of uint8 N x S x S x 3, evenly spread, eight per row; white where there are fewer."""
+    """A sheet of 64 of uint8 N x S x S x 3, evenly spread, eight per row.
+
+    White where there are fewer.
+    """
     count, size = min(len(pixels), SHEET_SIDE**2), pixels.shape[1]
     rows = -(-count // SHEET_SIDE)
     cells = np.full((rows * SHEET_SIDE, size, size, 3), 255, np.uint8)

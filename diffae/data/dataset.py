@@ -48,7 +48,10 @@ class ImageSource(Protocol):
         """Every file of the data set, labels included, by its name; none if `look` is cheap."""
 
     def look(self) -> Survey:
-        """Read everything, labels included; the result does not depend on the machine or the copy."""
+        """Read everything, labels included.
+
+        The result does not depend on the machine or the copy.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +153,9 @@ def load_all(
     workers: int = 2,
     chunk: int = CHUNK,
 ) -> np.ndarray:
-    """Images, uint8 `count` x size x size x 3, from `read`, which gives parts, in threads (Pillow
-    releases the lock).
+    """Images, uint8 `count` x size x size x 3, which `read` gives in parts.
+
+    They are read in threads, since Pillow releases the lock.
     """
     out = np.empty((count, size, size, 3), np.uint8)
     parts = [slice(start, start + chunk) for start in range(0, count, chunk)]

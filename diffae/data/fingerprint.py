@@ -1,5 +1,5 @@
-"""Survey every byte of a data set: its fingerprint, and the number of files that other readers
-would read differently.
+"""Survey every byte of a data set: its fingerprint, and how many files other readers read
+differently.
 
 The first survey reads everything. Its result is kept under $DIFFAE_CACHE/fingerprints, one small
 file for each data set, together with name, size, times and inode of all of its files: as long as
@@ -91,8 +91,9 @@ def forget(source: Surveyed) -> None:
 
 
 def state_of(source: Surveyed) -> str:
-    """A value that changes when a file of `source` is written to, moved or replaced; of one in
-    memory, its content.
+    """A value that changes when a file of `source` is written to, moved or replaced.
+
+    For a source in memory it is its content.
     """
     path = _note_of(source)
     return source.look().fingerprint if path is None else path.stem
@@ -159,8 +160,9 @@ def _look_at_one(name: bytes, content: bytes) -> tuple[bytes, Oddity]:
 
 
 def oddity(file: io.BytesIO | Path) -> Oddity:
-    """The oddity in an image file's header, without decoding it; a damaged file is plain here and
-    refused elsewhere.
+    """The oddity in an image file's header, without decoding it.
+
+    A damaged file is plain here and refused elsewhere.
     """
     if isinstance(file, Path) and not file.is_file():  # a pipe would block
         return Oddity()
@@ -181,7 +183,10 @@ def _is_deep(image: ImageFile.ImageFile) -> bool:
 
 
 def _note_of(source: Surveyed) -> Path | None:
-    """The file that keeps the survey of the files as they are now; None if nothing is to be kept."""
+    """The file that keeps the survey of the files as they are now.
+
+    None if nothing is to be kept.
+    """
     states = list(_states(source))
     if not states:
         return None

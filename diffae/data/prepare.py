@@ -50,8 +50,8 @@ DEAD_PROCESS = (
 
 
 class Part(NamedTuple):
-    """The result for some images: how many they are, what was skipped (index: reason), how many
-    were enlarged.
+    """The result for some images: their number, those skipped (index: reason), and how many were
+    enlarged.
     """
 
     images: int
@@ -95,8 +95,7 @@ def refuse_place(data: Dataset, out: Path) -> None:
 
 
 def refuse_enlarging(data: Dataset) -> None:
-    """Raise UserError if the first image that can be read is smaller than the copy's, or none can
-    be read.
+    """Raise UserError if the first readable image is smaller than the copy's, or none is readable.
 
     An evaluation does the same.
     """

@@ -108,7 +108,10 @@ def npy_header(count: int, side: int) -> bytes:
 
 
 class Descriptor:
-    """A file open for reading at any offset, by any thread; closed when it is no longer referenced."""
+    """A file open for reading at any offset, by any thread.
+
+    It is closed when it is no longer referenced.
+    """
 
     def __init__(self, path: Path):
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -154,9 +157,7 @@ class PreparedImages:
             yield name, self.root / name
 
     def look(self) -> Survey:
-        """The survey of the data set that was copied, after checking that the pixels are those that
-        were written.
-        """
+        """The survey of the data set that was copied, after checking the pixels against their SHA-256."""
         if digest_file(self.root / PIXELS) != self.header.sha256[PIXELS]:
             raise UserError(f"{self.root / PIXELS}: not what was written there; {AGAIN}")
         return Survey(**self.header.survey)
@@ -170,8 +171,9 @@ def digest_file(path: Path) -> str:
 
 @dataclass(frozen=True)
 class PreparedTransform(Transform):
-    """The transform of a copy whose side is `prepared`: what was done to its images, and what is
-    left to do.
+    """The transform of a copy whose side is `prepared`.
+
+    It says what was done to its images, and does what is left to do.
     """
 
     prepared: int = 0
@@ -192,9 +194,7 @@ class PreparedTransform(Transform):
         return self.prepared
 
     def describe(self) -> dict[str, str | int | bool | None]:
-        """At the copy's own size the description of the data set's transform; else with the
-        intermediate size.
-        """
+        """The description of the data set's transform, with the size of the copy if it is another."""
         told = super().describe()
         if self.image_size == self.prepared:
             del told["prepared"]
@@ -206,8 +206,9 @@ class PreparedTransform(Transform):
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether `path` is a copy, finished or not: an unfinished one must not pass for a folder
-    without images.
+    """Whether `path` is a copy, finished or not.
+
+    An unfinished one must not pass for a folder without images.
     """
     return any(os.path.lexists(path / name) for name in (HEADER, UNFINISHED))
 
@@ -218,8 +219,9 @@ def own_side(path: Path) -> int | None:
 
 
 def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open a copy: everything but `root` is as in the data set; `seed` is not used, the split is
-    stored.
+    """Open a copy: everything but `root` is as in the data set.
+
+    `seed` is not used, the split is stored.
 
     Raises UserError for a copy that is not finished, damaged, smaller than `image_size`, or cut
     otherwise than `crop`.

@@ -147,8 +147,9 @@ def decode(path: Path) -> Image.Image:
 
 
 def decode_plainly(path: Path) -> Image.Image:
-    """Read an image as pytorch-fid does: Pillow's conversion to RGB drops alpha, clips 16-bit grey
-    and does not turn.
+    """Read an image as pytorch-fid does, with Pillow's conversion to RGB.
+
+    It drops alpha, clips 16-bit grey and does not turn.
     """
     return _open(path, str(path), lambda image: image.convert("RGB"))
 
@@ -165,7 +166,10 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def _open(
     file: Path | io.BytesIO, where: str, convert: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    """The result of `convert` on an image file; `UserError` naming `where` if it cannot be decoded."""
+    """The result of `convert` on an image file.
+
+    `UserError` naming `where` if it cannot be decoded.
+    """
     if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would block
         raise UserError(f"{where}: cannot read this image (not a regular file); take it out")
     try:

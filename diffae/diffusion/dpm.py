@@ -1,12 +1,13 @@
-"""DPM-Solver++(2M) (Lu et al., 2022, Algorithm 2), in both directions: second order in the log-SNR,
-one call per step.
+"""DPM-Solver++(2M) (Lu et al., 2022, Algorithm 2), in both directions.
+
+Second order in the log-SNR, one call per step:
 
     lambda  = log(cos(phi) / sin(phi))                                           half the log of the signal-to-noise ratio
     x_m     = sin(phi_m) / sin(phi_n) x_n - cos(phi_m) (exp(-h) - 1) D           h = lambda_m - lambda_n
     D       = f_n + (f_n - f_before) h / (2 h_before)                            f: the predicted x_0
 
-Decoding ends with the predicted x_0 of the last call. Encoding takes the image as the state at t =
-0, where lambda is finite, and ends at the last timestep, so that it needs one call less.
+Decoding ends with the predicted x_0 of the last call. Encoding takes the image as the state at
+t = 0, where lambda is finite, and ends at the last timestep, so that it needs one call less.
 """
 
 import math

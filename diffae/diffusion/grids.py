@@ -23,10 +23,10 @@ def uniform(steps: int) -> list[int]:
 
 
 def power(steps: int, exponent: float) -> list[int]:
-    """t_i = round(999 (i / T)^p), i = 1 .. T = `steps`, made distinct; dense where there is little
-    noise.
+    """t_i = round(999 (i / T)^p), i = 1 .. T = `steps`, made distinct.
 
-    For solvers whose trajectory ends in the image itself, which lies before the first timestep.
+    They are dense where there is little noise. For solvers whose trajectory ends in the image
+    itself, which lies before the first timestep.
     """
     steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
     return _distinct([(i / steps) ** exponent for i in range(1, steps + 1)])
@@ -44,8 +44,9 @@ def power_from_0(steps: int, exponent: float) -> list[int]:
 
 
 def _distinct(shares: list[float]) -> list[int]:
-    """Timesteps at these fractions of the last one, each above the one before, leaving enough for
-    those after it.
+    """Timesteps at these fractions of the last one, made distinct.
+
+    Each is above the one before, and leaves enough for those after it.
     """
     latest = NUM_TIMESTEPS - 1
     ts = [-1]

@@ -1,9 +1,9 @@
-"""Heun's method as Karras et al. (2022, Algorithm 1) sample with it: second order, two calls per
-step except the last.
+"""Heun's method as Karras et al. (2022, Algorithm 1) sample with it: second order.
 
-It acts on x / cos(phi), whose derivative with respect to sigma = tan(phi) is the noise. Each step
-is Euler's (DDIM's), then repeated with the mean of the noise at both ends; the last one, to the
-image, stays Euler's. No inverse has been published that we know of, so it decodes only.
+It takes two calls per step except the last. It acts on x / cos(phi), whose derivative with respect
+to sigma = tan(phi) is the noise. Each step is Euler's (DDIM's), then repeated with the mean of the
+noise at both ends; the last one, to the image, stays Euler's. No inverse has been published that we
+know of, so it decodes only.
 """
 
 import math

@@ -1,13 +1,13 @@
-"""The inverse of a DDIM step in one call: backward Euler on the angle phi, with a predictor in
-place of an iteration.
+"""The inverse of a DDIM step in one call: backward Euler on the angle phi, with a predictor.
 
 A DDIM step from node n to n - 1 is x_{n-1} = cos(d) x_n - sin(d) v_n, so that its inverse is
 
     x_n = (x_{n-1} + sin(d) v_n) / cos(d),       d = phi_n - phi_{n-1}
 
-in which v_n is unknown: x_n is first predicted from the predicted x_0 and noise of the nodes before
-it, extrapolated linearly; the network is called there, and the step is repeated with its output.
-The image counts as the state at t = 0. Decoding is DDIM's on the same grid.
+in which v_n is unknown. Instead of iterating, x_n is first predicted from the predicted x_0 and
+noise of the nodes before it, extrapolated linearly; the network is called there, and the step is
+repeated with its output. The image counts as the state at t = 0. Decoding is DDIM's on the same
+grid.
 """
 
 import math

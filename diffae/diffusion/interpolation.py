@@ -1,6 +1,4 @@
-"""Interpolation of codes as the authors do it: z_sem linearly, x_T along a great circle (paper,
-Section 5.2).
-"""
+"""Interpolation of codes as in the paper (Section 5.2): z_sem linearly, x_T along a great circle."""
 
 import torch
 from torch import Tensor

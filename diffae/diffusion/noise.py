@@ -53,8 +53,7 @@ class _Example:
 
 
 class ExampleNoise:
-    """The noise of the examples of a batch, each from a generator of its own: (seed, purpose,
-    number of the example).
+    """The noise of the examples of a batch, each from its own generator: (seed, purpose, its number).
 
     It has those methods of `numpy.random.Generator` that losses use; the first axis is the
     examples. An example has the same noise however a batch is split, and whichever process computes
@@ -83,8 +82,9 @@ class ExampleNoise:
 
 
 class NoiseAhead:
-    """`ExampleNoise` that threads draw while a device computes; drawing takes 0.6 ms per image of
-    128 px.
+    """`ExampleNoise` that threads draw while a device computes.
+
+    Drawing takes 0.6 ms per image of 128 px.
 
     What the previous noise was asked for is drawn ahead. Anything else is drawn when it is asked
     for, with the same numbers.

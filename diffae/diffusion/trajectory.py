@@ -1,6 +1,4 @@
-"""Building blocks of solvers: one network call, angles between image and noise, and the steps that
-are yielded.
-"""
+"""Building blocks of solvers: one network call, angles between image and noise, and steps."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -40,9 +38,7 @@ class Parts:
         )
 
     def velocity(self, phi: float) -> Tensor:
-        """v = cos(phi) noise - sin(phi) image: the derivative of x_t by phi (Salimans and Ho, 2022,
-        Appendix D).
-        """
+        """v = cos(phi) noise - sin(phi) image: dx_t / dphi (Salimans and Ho, 2022, Appendix D)."""
         return math.cos(phi) * self.noise - math.sin(phi) * self.image
 
 

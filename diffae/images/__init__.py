@@ -1,5 +1,4 @@
-"""What a person does with a model, pictures out: the verbs of `python -m diffae.images`, for a
-notebook.
+"""The functions behind the verbs of `python -m diffae.images`, for a notebook.
 
     from diffae import DiffusionAutoencoder, images
     model = DiffusionAutoencoder.from_pretrained("portraits")
@@ -8,10 +7,10 @@ notebook.
     images.to_pil(smiling)[0].show()
 
 `reconstruct`, `vary`, `interpolate`, `edit`, `sample` and `sample_class` take a model and tensors
-and give tensors; `encode` and `decode` are what they are made of. All take `steps` and `solver`
-(`diffae.diffusion`), by default the ones that are fast on a CPU, and their noise comes from `seed`
-and the picture's number alone. `Classifier` says which way an attribute lies; it is saved, loaded
-and learnt anew. `save` writes a PNG that says what it is.
+and return tensors; they are built on `encode` and `decode`. All take `steps` and `solver`
+(`diffae.diffusion`), by default the ones that are fast on a CPU, and their noise depends on `seed`
+and the picture's number alone. `Classifier` has the direction of an attribute; it can be saved,
+loaded and learnt. `save` writes a PNG that is marked as made by a model.
 """
 
 import importlib

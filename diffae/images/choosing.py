@@ -30,8 +30,9 @@ FEW_PORTRAITS, PORTRAITS = (
 
 
 def classifier(args: Namespace, model: DiffusionAutoencoder, fingerprint: str) -> Classifier:
-    """The classifier of --classifier, of --with and --without, of a few labels (sample-class), or
-    beside the checkpoint.
+    """The classifier of the options, or the one beside the checkpoint.
+
+    Options are --classifier, --with and --without, and a few labels (sample-class).
     """
     if args.classifier is not None:
         found = Classifier.load(args.classifier)

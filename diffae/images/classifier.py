@@ -1,9 +1,9 @@
-"""Directions of attributes: linear classifiers of z_sem, saved in a file, learnt from labels, or
-found beside a checkpoint.
+"""Directions of attributes: linear classifiers of z_sem.
 
-A file is safetensors: the probe's `weight` A x d, `bias` A, `mean` d and `std` d
-(`probes.LinearProbe`), and in its metadata the attributes' names, the SHA-256 of the checkpoint
-whose z_sem they read, and how they were learnt. The authors' `*_autoenc_cls/last.ckpt` is read too.
+They are saved in a file, learnt from labels, or found beside a checkpoint. A file is safetensors:
+the probe's `weight` A x d, `bias` A, `mean` d and `std` d (`probes.LinearProbe`), and in its
+metadata the attributes' names, the SHA-256 of the checkpoint whose z_sem they read, and how they
+were learnt. The authors' `*_autoenc_cls/last.ckpt` is read too.
 """
 
 import json
@@ -63,8 +63,9 @@ class Classifier:
         return find_name(name, self.names)
 
     def move(self, strengths: Mapping[str, float]) -> Tensor:
-        """The change that an edit adds to z_sem [1, d]: the sum over attributes of s sqrt(d) w /
-        |w|, on normalised z_sem.
+        """The change that an edit adds to z_sem [1, d].
+
+        It is the sum over attributes of s sqrt(d) w / |w|, on normalised z_sem.
         """
         total = torch.zeros(1, len(self.probe.mean))
         for name, strength in strengths.items():
@@ -297,7 +298,10 @@ def codes_of(
 
 
 def fingerprint_of(model: DiffusionAutoencoder) -> str:
-    """SHA-256 of the checkpoint that a model was loaded from; empty for a model that was not loaded."""
+    """SHA-256 of the checkpoint that a model was loaded from.
+
+    Empty for a model that was not loaded.
+    """
     return "" if model.source is None else _fingerprint(model.source)
 
 

@@ -1,5 +1,6 @@
-"""Defaults of the functions, their command and their page; without PyTorch, so that `--help`
-answers at once.
+"""Defaults of the functions, their command and their page.
+
+This module does not need PyTorch, so that `--help` answers at once.
 """
 
 STEPS, SOLVER = (

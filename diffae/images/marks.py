@@ -69,8 +69,9 @@ def png(image: Image.Image, settings: Mapping[str, Any], kind: str) -> bytes:
 
 
 def save(path: str | Path, image: Image.Image, settings: Mapping[str, Any], edited: bool) -> None:
-    """Write a picture that a model made as PNG, whole or not at all: `edited` from another, or
-    drawn from noise.
+    """Write a picture that a model made as PNG, whole or not at all.
+
+    It was `edited` from another, or drawn from noise.
     """
     write_whole(Path(path), png(image, settings, EDITED if edited else GENERATED))
 

@@ -58,7 +58,7 @@ def attribute(text: str) -> tuple[str, float | None]:
 
 
 # ----------------------------------------------------------------------------------------------
-# What several verbs share
+# Options of several verbs
 
 
 def _model(parser: cli.Parser) -> None:

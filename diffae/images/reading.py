@@ -53,9 +53,7 @@ def find(paths: Sequence[str | Path]) -> list[Picture]:
 
 
 def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
-    """As `find`, with a line for each kind of file in a folder that is not read although it may be
-    a picture.
-    """
+    """As `find`, with a line for each kind of file in a folder that may be a picture but is not read."""
     found: list[Path] = []
     left_out: list[str] = []
     for given in map(Path, paths):
@@ -77,10 +75,10 @@ def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
 
 
 def unlike(stem: str, taken: set[str], suffix: str = "") -> str:
-    """A name that is not in `taken`, and add it: `stem` and `suffix`, with a number between them if
-    necessary.
+    """Find a name that is not in `taken`, and add it.
 
-    Some file systems ignore case, so `taken` is in lower case.
+    It is `stem` and `suffix`, with a number between them if necessary. Some file systems ignore
+    case, so `taken` is in lower case.
     """
     name, number = stem + suffix, 2
     while name.casefold() in taken:

@@ -37,8 +37,9 @@ class Code(NamedTuple):
 def encode(
     model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
 ) -> Code:
-    """Both codes of images; x_T by inverting the decoder, so that it must be decoded by the same
-    solver.
+    """Both codes of images.
+
+    x_T is found by inverting the decoder, so that it must be decoded by the same solver.
     """
     z = model.encode(images)
     return Code(z, model.encode_stochastic(images, z, steps, solver))
@@ -72,10 +73,9 @@ def vary(
     steps: int = STEPS,
     solver: str = SOLVER,
 ) -> Tensor:
-    """`count` variations of each image, [N, count, 3, S, S]: its z_sem with a new random x_T
-    (paper, Fig. 3).
+    """`count` variations of each image, [N, count, 3, S, S] (paper, Fig. 3).
 
-    Variation k has the same x_T for every image.
+    They have its z_sem, and a new random x_T; variation k has the same x_T for every image.
     """
     count = whole(count, "count", 1, MOST)
     z, x_T = model.encode(images), random_x_T(model, range(count), seed)
@@ -109,8 +109,9 @@ def interpolate(
 
 
 def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) -> Code:
-    """The code moved along the attributes' directions, each by its strength s: z + s sqrt(d) w /
-    |w| on normalised z.
+    """The code moved along the attributes' directions, each by its strength s.
+
+    That is z + s sqrt(d) w / |w| on normalised z.
     """
     return Code(code.z + classifier.move(strengths).to(code.z.device), code.x_T)
 
@@ -143,8 +144,9 @@ def sample(
     solver: str = SOLVER,
     first: int = 0,
 ) -> Tensor:
-    """New images [count, 3, S, S], from number `first` on: z_sem from the latent DDIM, x_T from
-    N(0, I) (Section 4).
+    """New images [count, 3, S, S], from number `first` on (Section 4).
+
+    z_sem comes from the latent DDIM, x_T from N(0, I).
     """
     indices = range(first, first + whole(count, "count", 1, MOST))
     z = _latents(model, indices, seed, steps, solver)
@@ -183,12 +185,12 @@ def sample_class(
     steps: int = STEPS,
     solver: str = SOLVER,
 ) -> Accepted:
-    """New images of a class, by rejection (paper, Section 5.4): samples are drawn until `count` are
-    accepted, or `pool` drawn.
+    """New images of a class, by rejection (paper, Section 5.4).
 
-    With p the classifier's probability that a latent has the attribute (`present`; else that it has
-    not), rule "threshold" accepts p > 0.5 (the authors' code), "probability" accepts with
-    probability p (the paper's text).
+    Samples are drawn until `count` are accepted, or `pool` drawn. With p the classifier's
+    probability that a latent has the attribute (`present`; else that it has not), rule "threshold"
+    accepts p > 0.5 (the authors' code), "probability" accepts with probability p (the paper's
+    text).
     """
     count, column = whole(count, "count", 1, MOST), classifier.index(attribute)
     sign = 1 if present else -1

@@ -21,8 +21,9 @@ TOO_LOW = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "a
 
 
 def support(device: str) -> tuple[bool, str]:
-    """Whether "cpu", "cuda" or "cuda:N" multiplies bfloat16, and why, in words; False for any other
-    device.
+    """Whether "cpu", "cuda" or "cuda:N" multiplies bfloat16, and why, in words.
+
+    False for any other device.
     """
     kind = torch.device(device).type
     if kind not in ("cpu", "cuda"):
@@ -61,8 +62,9 @@ def named_in(cpuinfo: str) -> set[str]:
 
 
 def limited_by(environment: Mapping[str, str]) -> str:
-    """The setting, "NAME=VALUE", that restricts oneDNN to instructions without bfloat16; empty if
-    none does.
+    """The setting, "NAME=VALUE", that keeps oneDNN from bfloat16 instructions.
+
+    Empty if none does.
     """
     for name in LIMITS:
         if value := environment.get(name):

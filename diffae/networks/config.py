@@ -57,9 +57,7 @@ def _check(config: Any) -> None:
 
 
 def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
-    """Raise UserError naming the keys of `data` that are no fields of a configuration, or the
-    fields that it lacks.
-    """
+    """Raise UserError naming unknown or missing fields of a configuration."""
     known = {field.name: field for field in fields(kind)}
     if unknown := sorted(set(data) - set(known)):
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""

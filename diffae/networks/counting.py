@@ -17,7 +17,5 @@ def flops(work: Callable[[], object]) -> int:
 
 
 def _of_attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
-    """Operations of the CPU's fused attention, the one attention kernel that PyTorch's counter does
-    not know.
-    """
+    """Operations of the CPU's fused attention, which PyTorch's counter does not know."""
     return sdpa_flop_count(query, key, value)

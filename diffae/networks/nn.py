@@ -37,8 +37,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 def _sums_in_float32(x: Tensor) -> bool:
-    """Whether PyTorch's kernel accumulates bfloat16 in float32 by itself, faster than with a cast
-    before and after.
+    """Whether PyTorch's kernel accumulates bfloat16 in float32, faster than with casts around it.
 
     On the CPU it does, except for channels last below 1,024 pixels, where it is five times slower
     than with the casts.
@@ -103,8 +102,7 @@ def resample(x: Tensor, direction: str | None) -> Tensor:
 
 
 def enlarged_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """`conv` (3 x 3) of upsampled `x`, without upsampling it: 16 products for the four pixels
-    instead of 36.
+    """`conv` (3 x 3) of upsampled `x`, without upsampling: 16 products for four pixels instead of 36.
 
     The four pixels are equal, so the weights that apply to them are summed first: the 3 x 3 kernel
     becomes one of 4 x 4, and the whole a transposed convolution, for which the kernel is mirrored.
@@ -204,8 +202,9 @@ def _each(conv: nn.Conv1d, tokens: Tensor) -> Tensor:
 
 @contextmanager
 def evaluating(module: nn.Module | None) -> Iterator[None]:
-    """Within the block, `module` and its submodules are in evaluation mode; afterwards each mode is
-    restored.
+    """Within the block, `module` and its submodules are in evaluation mode.
+
+    Afterwards each mode is restored.
     """
     training = [] if module is None else [part for part in module.modules() if part.training]
     try:

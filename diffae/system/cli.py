@@ -25,8 +25,9 @@ MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that accepts no abbreviations and answers an unknown flag with the nearest
-    known one.
+    """An argument parser that accepts no abbreviations.
+
+    It answers an unknown flag with the nearest known one.
     """
 
     def __init__(self, prog: str, description: str | None):
@@ -107,9 +108,7 @@ positive, natural = between(1), between(0)  # natural: from zero, such as a seed
 
 
 def path(text: str) -> Path:
-    """The type of a flag that takes a path; an empty one is refused, since it would be the current
-    folder.
-    """
+    """The type of a flag that takes a path, which must not be empty: that would be the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path (. is the current folder)")
     return Path(text)

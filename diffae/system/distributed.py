@@ -96,8 +96,9 @@ def _number(name: str, least: int, default: int | None = None) -> int:
 
 
 def _within(seconds: int, join: Callable[[], _Group], who: str) -> _Group:
-    """The result of `join`, which runs in a thread: it waits without handling signals, and this
-    thread handles them.
+    """The result of `join`, which waits in a thread.
+
+    It cannot handle signals while it waits; this thread does.
     """
     joined: list[_Group] = []
     failed: list[Exception] = []

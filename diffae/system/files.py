@@ -1,5 +1,6 @@
-"""Read files from outside with suspicion; write ours whole or not at all, and never over other
-files.
+"""Read files from outside with suspicion.
+
+Write ours whole or not at all, and never over other files.
 
 A path from a user may be a pipe without a writer, an endless device, or a file of terabytes:
 `read_file` checks type and size before it opens it.
@@ -146,7 +147,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add `content` to the file `path`; if the disk takes only a part of it, the file is restored."""
+    """Add `content` to the file `path`.
+
+    If the disk takes only a part of it, the file is restored.
+    """
     with open(path, "ab", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size
         try:
@@ -181,7 +185,7 @@ def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# What a command may write over
+# Outputs, and what they may replace
 
 
 def never(path: Path) -> bool:
@@ -201,8 +205,9 @@ def empty_folder(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Target:
-    """A file or folder that a command is to write, by the flag that names it; without a path it is
-    not written.
+    """A file or folder that a command is to write, by the flag that names it.
+
+    Without a path it is not written.
 
     `replaces` tells whether an existing file at `path`, neither empty nor a device, has the format
     that the command writes.

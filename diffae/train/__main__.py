@@ -184,7 +184,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """The content of one folder: a preset, its record, the stages that are trained now, and their callbacks."""
+    """The content of one folder: a preset, its record, the stages trained now, and their callbacks."""
 
     preset: AnyPreset
     note: Note
@@ -279,7 +279,7 @@ def _train_part(
 
 
 def _say_if_changed(data: Dataset, before: str) -> None:
-    """Print a notice if files of the data have changed since the training began: its record describes those."""
+    """Print a notice if files of the data have changed since the training began and was recorded."""
     try:
         changed = state_of(data.source) != before
     except UserError:  # a file is gone

@@ -1,6 +1,4 @@
-"""`--stages`: the stages of a preset that are trained now, and the DDIM baseline that belongs to an
-autoencoder.
-"""
+"""`--stages`: the stages of a preset that are trained now, and the DDIM baseline of an autoencoder."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -21,8 +19,9 @@ BASELINE_FOLDER = "ddim"  # in the folder of its autoencoder
 
 
 def stages_of(preset: AnyPreset) -> tuple[str, ...]:
-    """The stages of a preset that can be trained, in order; for presets of other systems none can
-    be chosen.
+    """The stages of a preset that can be trained, in order.
+
+    For presets of other systems none can be chosen.
     """
     if not isinstance(preset, Preset):
         return ()

@@ -169,11 +169,10 @@ def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
 
 
 def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
-    """Bytes of the tensors that the graph of `loss()` keeps, each storage once, without the weights
-    of `network`.
+    """Bytes of the tensors that the graph of `loss()` keeps, without the weights of `network`.
 
-    For a scalar loss of one batch. The workspace of kernels is not included. Tensors without
-    numbers (`torch._subclasses.FakeTensorMode`) count as real ones would.
+    Each storage counts once. For a scalar loss of one batch. The workspace of kernels is not
+    included. Tensors without numbers (`torch._subclasses.FakeTensorMode`) count as real ones would.
     """
     weights = {_identity(p) for p in (*network.parameters(), *network.buffers())}
     kept: dict[int, int] = {}
@@ -226,7 +225,7 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 # ----------------------------------------------------------------------------------------------
-# What is said of it
+# The report
 
 
 @dataclass(frozen=True)
@@ -256,9 +255,7 @@ class How:
 
 
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
-    """The estimate for the stages of `preset` that are `asked` for (see `plan`), on that many
-    images (0: not known).
-    """
+    """The estimate for the stages of `preset` that are `asked` for, on that many images (0: not known)."""
     found = counted(preset, how.precision, asked)
     where = f"{how.device} of this machine" if how.tflops is None else "device of another machine"
     lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]

@@ -117,8 +117,9 @@ def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | Non
 
 
 class Images:
-    """Training images, in batches in [-1, 1]: N x 3 x S x S. `workers` is the number of processes
-    that read ahead.
+    """Training images, in batches in [-1, 1]: N x 3 x S x S.
+
+    `workers` is the number of processes that read ahead.
     """
 
     def __init__(self, images: np.ndarray | Source, flip: bool, device: str, workers: int = 0):

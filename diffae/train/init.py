@@ -29,8 +29,7 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Init:
-    """A checkpoint: its path as given, opened, the hash of its content, and the images that it was
-    trained on.
+    """A checkpoint: its path as given, opened, its hash, and the images that it was trained on.
 
     `kept` says that its encoder and UNet are not trained further.
     """
@@ -61,9 +60,7 @@ class Init:
         return replace(preset, model=model, encoder=None)
 
     def refuse_misfit(self, preset: Preset) -> None:
-        """Raise UserError, naming settings and tensors, if the checkpoint's weights do not fit the
-        preset's model.
-        """
+        """Raise UserError, naming settings and tensors, if the weights do not fit the preset's model."""
         settings = self._other_settings(preset.model)
         meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
         if meant:

@@ -1,6 +1,4 @@
-"""`training.json`: the record of a folder's training, for reading, for resuming, and for evaluating
-the result.
-"""
+"""`training.json`: the record of a folder's training, for the reader, to resume, and to evaluate."""
 
 import json
 from collections.abc import Sequence

@@ -71,8 +71,9 @@ class Preset:
 
     @property
     def decides(self) -> dict[str, Any]:
-        """The settings that decide the result, apart from data, seed and precision; the others are
-        descriptions.
+        """The settings that decide the result, apart from data, seed and precision.
+
+        The others are descriptions.
         """
         return {name: value for name, value in asdict(self).items() if name in self.deciding}
 

@@ -70,7 +70,10 @@ class Sharing:
         return self._step(loss)
 
     def adding(self, part: slice) -> AbstractContextManager[Any]:
-        """Within the block gradients are added up; those of the last part are averaged over the processes."""
+        """Within the block gradients are added up.
+
+        Those of the last part are averaged over the processes.
+        """
         if self.world == 1 or self.is_last(part):
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)

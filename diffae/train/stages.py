@@ -1,6 +1,4 @@
-"""The stages from images to a checkpoint: a start for the encoder, the autoencoder, z_sem of all
-images, the latent DDIM.
-"""
+"""The stages of a training: a start for the encoder, the autoencoder, all z_sem, the latent DDIM."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -327,8 +325,9 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
-    """Codes that an earlier run kept; None if there are none, or none that are whole and of this
-    training.
+    """Codes that an earlier run kept.
+
+    None if there are none, or none that are whole and of this training.
     """
     try:
         with safe_open(path, "pt") as file:

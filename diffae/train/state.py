@@ -91,7 +91,10 @@ def load(path: Path, identity: str) -> State | None:
 
 
 def reached(path: Path) -> int:
-    """The step of the newest state, 0 if there is none that can be read; the tensors are not read."""
+    """The step of the newest state, 0 if there is none that can be read.
+
+    The tensors are not read.
+    """
     for place in (path, previous(path)):
         try:
             with safe_open(place, "pt") as file:
@@ -108,8 +111,9 @@ def previous(path: Path, age: int = 1) -> Path:
 
 
 def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
-    """SHA-256 of a state: a weight with a changed bit is still a weight, and safetensors does not
-    notice it.
+    """SHA-256 of a state.
+
+    A weight with a changed bit is still a weight, and safetensors does not notice it.
     """
     sha = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):

@@ -151,11 +151,10 @@ class Training:
         return self.step * self.schedule.batch_size
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
-        """Take one step (paper, Appendix A: Adam, gradient norm clipped to 1, unless `adam` says
-        so) and return its loss.
+        """Take one step (paper, Appendix A) and return its loss.
 
-        A step whose loss or gradient is not finite would destroy the weights: it is counted, not
-        taken.
+        Adam, gradient norm clipped to 1, unless `adam` says so. A step whose loss or gradient is
+        not finite would destroy the weights: it is counted, not taken.
         """
         begun = time.monotonic()
         # For dropout: torch takes 32 bits of it, in which consecutive numbers never collide.
@@ -180,8 +179,9 @@ class Training:
         return value
 
     def _gradients(self, loss_of: Loss, indices: Tensor) -> Tensor:
-        """Set the weights' gradient to that of the batch's mean loss; returns the mean loss of this
-        process's share.
+        """Set the weights' gradient to that of the batch's mean loss.
+
+        Returns the mean loss of this process's share.
         """
         total = torch.zeros((), device=self.parameters[0].device)
         dtype = DTYPES.get(self.precision)
@@ -321,8 +321,9 @@ def fit(
     reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
     view: View = UNSEEN,
 ) -> Training:
-    """Train `network` to the end of `schedule` on `count` examples; `path` keeps the state between
-    runs.
+    """Train `network` to the end of `schedule` on `count` examples.
+
+    `path` keeps the state between runs.
 
     The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the
     network holds the moving average of its weights. `by_example` as in `Steps`; `reading` receives
@@ -405,9 +406,7 @@ REFUSED = (
 
 
 class TooLittleMemory(UserError):
-    """Memory ran out, perhaps within an update of the weights, so that the state in memory must not
-    be saved.
-    """
+    """Memory ran out, perhaps while weights were updated, so that they must not be saved."""
 
 
 @contextmanager

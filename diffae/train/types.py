@@ -50,7 +50,10 @@ class Schedule:
         return self.samples // self.batch_size
 
     def at_most(self, samples: int) -> "Schedule":
-        """The same with at most this many examples, but at least one batch; the warm-up shrinks with them."""
+        """The same with at most this many examples, but at least one batch.
+
+        The warm-up shrinks with them.
+        """
         samples = max(min(self.samples, samples), self.batch_size)
         return replace(
             self, samples=samples, warmup_samples=self.warmup_samples * samples // self.samples
@@ -74,9 +77,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Adam:
-    """Settings of the optimiser that are not in a schedule: the decay of its moments, and the
-    largest gradient norm.
-    """
+    """Settings of the optimiser beside the schedule: decay of its moments, largest gradient norm."""
 
     betas: tuple[float, float] = (0.9, 0.999)
     largest_norm: float = 1.0
@@ -102,9 +103,7 @@ class TrainingStatus(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a stage: precision of its steps, how many were not taken, examples seen, and
-    seconds of steps.
-    """
+    """The outcome of a stage: precision, steps not taken, examples seen, and seconds of steps."""
 
     precision: str
     skipped: int

@@ -1,5 +1,4 @@
-"""The parameters of portraits: 40 attributes, those of an identity and those of a picture, all
-drawn from seeds.
+"""The parameters of portraits: 40 attributes, an identity's and a picture's, all drawn from seeds.
 
 Prevalences and correlations follow CelebA roughly; rare attributes are made more frequent, so that
 small test splits hold both classes.

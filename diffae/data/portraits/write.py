@@ -125,7 +125,10 @@ def _settings_in(note: Path) -> object:
 
 
 def _sweep(images: Path) -> None:
-    """Remove old incomplete files of killed processes; recent ones may belong to others that draw now."""
+    """Remove old incomplete files of killed processes.
+
+    Recent ones may belong to others that draw now.
+    """
     for leftover in filter(is_partial, images.glob("*.partial")):
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > LEFT_FOR_GOOD:

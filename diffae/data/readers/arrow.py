@@ -1,5 +1,4 @@
-"""Tables with a column of images: parquet files, and folders that `save_to_disk` of Hugging Face's
-`datasets` writes.
+"""Tables with a column of images: parquet files, and folders of Hugging Face's `save_to_disk`.
 
     photos/dataset_dict.json                       {"splits": ["train", "test"]}, or without it one split:
     photos/train/state.json                        which files, in their order
@@ -122,9 +121,7 @@ class TableImages(EncodedImages):
 
 
 class Tables:
-    """The bytes of images in one process: arrow files are mapped, and the last few row groups of
-    parquet are kept.
-    """
+    """The bytes of images in one process: mapped arrow files, and the last few row groups of parquet."""
 
     def __init__(self, column: str):
         self.column = column

@@ -1,5 +1,4 @@
-"""Read Arrow streams and parquet files with pyarrow, after checking that they are whole and need
-bounded memory.
+"""Read Arrow streams and parquet files with pyarrow, if they are whole and need bounded memory.
 
 A file may unpack to any multiple of its size, and pyarrow allocates that before it can be checked.
 So streams must not be compressed, row groups must declare their size, and a repeated value is held
@@ -43,7 +42,10 @@ def reading(path: Path) -> Iterator[Any]:
 
 
 def read_arrow(path: Path) -> pyarrow.Table:
-    """An Arrow stream, mapped; every offset in it is checked, since a wrong one would end the process."""
+    """An Arrow stream, mapped.
+
+    Every offset in it is checked, since a wrong one would end the process.
+    """
     file_size(path)
     with reading(path) as pa:
         file = pa.memory_map(str(path))

@@ -43,8 +43,9 @@ CELEBAHQ_IMAGES = 30_000
 
 
 def is_celebahq(path: Path) -> bool:
-    """Whether this is CelebA-HQ. Not if it has CelebA's own images: label files may be copied from
-    one to the other.
+    """Whether this is CelebA-HQ.
+
+    It is not if it has CelebA's own images: label files may be copied from one to the other.
     """
     own = (path / IMAGE_FOLDER).is_dir() or find_label_file(path, ATTRIBUTE_FILE) is not None
     return own and not (is_celeba(path) and (path / celeba.IMAGE_FOLDER).is_dir())

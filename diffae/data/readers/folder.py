@@ -62,8 +62,9 @@ def is_image_folder(path: Path) -> bool:
 
 
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open all images below `path`, sorted by relative path; split by folders called train and
-    test, else seeded by image.
+    """Open all images below `path`, sorted by relative path.
+
+    The split is that of folders called train and test, else seeded by image.
     """
     found = find_images(path)
     if not found.names:

@@ -67,8 +67,9 @@ def is_idx(path: Path) -> bool:
 
 
 def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
-    """Open a folder of IDX files: ten classes as ten attributes; the last tenth of train is valid,
-    t10k is test.
+    """Open a folder of IDX files: ten classes as ten attributes.
+
+    The last tenth of train is valid, t10k is test.
 
     28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from
     there to any other size (but `image_size` 28 gives them untouched). `seed` is not used.

@@ -70,7 +70,10 @@ class LmdbImages(EncodedImages):
         return f"{self.resolution}-{index:0{self.digits}}"
 
     def content(self, index: int) -> bytes:
-        """The bytes of the image file; every call has a transaction of its own, so threads may call it."""
+        """The bytes of the image file.
+
+        Every call has a transaction of its own, so threads may call it.
+        """
         content = get(self.root, self.key(index))
         if content is None:
             raise UserError(
@@ -150,8 +153,9 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
-    """Labels from a file in `folder` that lists `count` images, with the data set's name and
-    whether it is complete.
+    """Labels from a file in `folder` that lists `count` images.
+
+    With the data set's name, and whether it is complete.
     """
     for file, read, name, images in (
         (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
@@ -183,7 +187,10 @@ def get(root: Path, key: str) -> bytes | None:
 
 @contextmanager
 def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
-    """A transaction; any error of the library within the block becomes a UserError that names `what`."""
+    """A transaction.
+
+    Any error of the library within the block becomes a UserError that names `what`.
+    """
     lmdb = import_lmdb(root)
     try:
         with environment(root).begin() as transaction:
@@ -199,8 +206,9 @@ def environment(root: Path) -> "lmdb.Environment":
 
 @cache
 def _open_once(root: Path) -> "lmdb.Environment":
-    """Open a file once, since LMDB refuses to open it twice in one process; nothing is cached when
-    this raises.
+    """Open a file once, since LMDB refuses to open it twice in one process.
+
+    Nothing is cached when this raises.
     """
     refuse_cut_short(root / DATA_FILE)
     lmdb = import_lmdb(root)

@@ -31,8 +31,9 @@ def name_in(path: Path, root: Path) -> str:
 
 
 def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
-    """Whether a folder is one of such shards: they hold at least as many images as lie beside them,
-    such as a banner.
+    """Whether a folder is one of such shards.
+
+    They hold at least as many images as lie beside them, such as a banner.
     """
     if not path.is_dir():
         return False

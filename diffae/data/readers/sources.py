@@ -1,6 +1,4 @@
-"""Shared by readers of image files: reading and surveying images, and data sets without labels of a
-known layout.
-"""
+"""Shared by readers of image files: reading, surveying, and data sets without known labels."""
 
 import io
 from abc import ABC, abstractmethod
@@ -73,8 +71,9 @@ def unlabelled(
     split: tuple[np.ndarray, str],
     **more: Any,
 ) -> Dataset:
-    """The data set of `source`, named after `path`, with the partition and its source, and `more`
-    fields of `Dataset`.
+    """The data set of `source`, named after `path`.
+
+    It has the partition and its source, and `more` fields of `Dataset`.
     """
     partition, partition_source = split
     return Dataset(

@@ -16,8 +16,9 @@ SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(NAMES)})(?=[-_.]|$)", re.IGNORECASE)
 
 
 def split_of(path: Path) -> int | None:
-    """The split in the file's own name, such as train-00000-of-00002.parquet, or else in its
-    folder's; None without.
+    """The split in a file's own name, or else in its folder's; None without.
+
+    A name is such as train-00000-of-00002.parquet.
     """
     for name in (path.name, path.parent.name):
         if found := SPLIT.search(name):
@@ -26,8 +27,9 @@ def split_of(path: Path) -> int | None:
 
 
 def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, str]:
-    """As `partition_of`, for images by relative path: the outermost folder with the name of a split
-    decides.
+    """As `partition_of`, for images by relative path.
+
+    The outermost folder with the name of a split decides.
     """
     splits = []
     for name in names:
@@ -39,8 +41,7 @@ def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, s
 def partition_of(
     splits: Sequence[int | None], counts: Sequence[int], seed: int
 ) -> tuple[np.ndarray, str]:
-    """The partition (int8) of all images and its source, from parts with a number of images and a
-    split each.
+    """The partition (int8) of all images, and its source; each part has a number of images and a split.
 
     If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
     becomes test; without a valid split, the last tenth of train becomes valid. A part without

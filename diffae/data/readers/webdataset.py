@@ -168,7 +168,10 @@ def left_out(without: int, lost: int, labels: np.ndarray) -> Iterator[str]:
 
 
 def refuse_twins(shards: tuple[Path, ...], samples: tuple[Sample, ...]) -> None:
-    """Refuse a name that occurs twice in one shard, which is ambiguous; in several shards it may."""
+    """Refuse a name that occurs twice in one shard, which is ambiguous.
+
+    In different shards it is allowed.
+    """
     [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
     if count > 1:
         raise UserError(
@@ -213,7 +216,10 @@ def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
 def follow(
     name: str, links: dict[str, str], files: dict[str, tuple[int, int]]
 ) -> tuple[int, int] | None:
-    """Start and size of the file that a link points to, through other links; None if it points to none."""
+    """Start and size of the file that a link points to, through other links.
+
+    None if it points to none.
+    """
     for _ in range(MOST_LINKS):
         name = normpath(name)
         if name in files or name not in links:

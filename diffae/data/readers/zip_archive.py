@@ -49,7 +49,10 @@ class _Own(NamedTuple):
 
 
 class ZipImages(EncodedImages):
-    """The images of a zip file, sorted by name, read in memory; each process opens the file itself."""
+    """The images of a zip file, sorted by name, read in memory.
+
+    Each process opens the file itself.
+    """
 
     def __init__(self, path: Path):
         self.root = path
@@ -82,7 +85,10 @@ class ZipImages(EncodedImages):
         return self.entries[index].filename.encode(errors="surrogateescape")
 
     def content(self, index: int) -> bytes:
-        """The bytes of the image file; zipfile checks its CRC. One thread reads while the others decode."""
+        """The bytes of the image file, with its CRC checked by zipfile.
+
+        One thread reads while the others decode.
+        """
         entry = self.entries[index]
         if entry.file_size > LARGEST_IMAGE:
             raise UserError(

@@ -28,8 +28,7 @@ SHEET = "sheet"
 
 
 class Curves(Callback):
-    """Loss, learning rate, gradient norm before clipping, images per second of the steps, and steps
-    not taken.
+    """Curves: loss, learning rate, gradient norm before clipping, images per second, steps not taken.
 
     Subclasses write them, in `scalars` and `picture`.
     """
@@ -69,7 +68,10 @@ class Curves(Callback):
         self._last = training.seen, training.seconds
 
     def _values(self, training: TrainingStatus) -> dict[str, float]:
-        """The values of a point; non-finite ones are left out of the means, and a mean of none is left out."""
+        """The values of a point.
+
+        Non-finite ones are left out of the means, and a mean of none is left out.
+        """
         means = {"loss": self._losses, "gradient norm": self._norms}
         finite = {name: [v for v in values if math.isfinite(v)] for name, values in means.items()}
         seen, seconds = self._last
@@ -127,8 +129,9 @@ class TensorBoard(Curves):
 
 
 class WeightsAndBiases(Curves):
-    """One run of a project, which a resumed training continues; points that it has already are not
-    logged twice.
+    """One run of a project, which a resumed training continues.
+
+    Points that it has already are not logged twice.
 
     `config` describes the training. With WANDB_MODE=offline it is kept in `folder`, for `wandb
     sync`.

@@ -1,9 +1,8 @@
-"""Small evaluations of a training by the harness at intervals: each DIR/evaluations/STAGE/IMAGES is
-a run folder.
+"""Small evaluations of a training by the harness, at intervals.
 
-The moving average of the weights is exported and measured by `python -m benchmarks.run` in a
-process of its own, which this package knows by name only. A failure of that process does not affect
-the training, which waits for it.
+Each DIR/evaluations/STAGE/IMAGES is a run folder. The moving average of the weights is exported and
+measured by `python -m benchmarks.run` in a process of its own, which this package knows by name
+only. A failure of that process does not affect the training, which waits for it.
 """
 
 import json
@@ -38,9 +37,7 @@ LAUNCHER = (
 
 @dataclass(frozen=True)
 class Measuring:
-    """The measurement: benchmarks by name, of a system, on the data of `flags` (--data, --profile
-    and so on).
-    """
+    """The measurement: benchmarks by name, of a system, on the data of `flags` (--data and so on)."""
 
     tasks: tuple[str, ...]
     system: str

@@ -17,8 +17,9 @@ LINE_SECONDS = 60.0  # between two lines where there is no terminal
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Loss, examples per second and the time left of one stage; `seen` examples were done when it
-    began or resumed.
+    """Loss, examples per second and the time left of one stage.
+
+    `seen` examples were done when it began or resumed.
     """
 
     def __init__(self, schedule: Schedule, seen: int, title: str):
@@ -40,8 +41,9 @@ class Progress(AbstractContextManager["Progress"]):
         self._bar.close()
 
     def step(self, seen: int, loss: float, skipped: int) -> None:
-        """Report that many further examples; `loss` is a recent average, `skipped` counts steps
-        that were not taken.
+        """Report that many further examples.
+
+        `loss` is a recent average, `skipped` counts steps that were not taken.
         """
         self._bar.set_postfix(loss=f"{loss:.4f}", skipped=skipped, refresh=False)
         self._bar.update(seen - self._bar.n)
