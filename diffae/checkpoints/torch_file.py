@@ -193,9 +193,7 @@ class SavedFile(ABC):
             raise UserError(
                 f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
             )
-        if (
-            self._last is None or self._last[0] != storage
-        ):  # tensors of one storage follow each other
+        if self._last is None or self._last[0] != storage:  # those of one come in a row
             self._last = storage, self._read_storage(storage)
         return self._last[1].as_strided(tensor.shape, tensor.stride, tensor.offset).clone()
 

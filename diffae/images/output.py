@@ -108,9 +108,7 @@ def making(out: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
     try:
         yield partial
-        refuse_outputs(
-            [Target("--out", out, empty_folder)], ()
-        )  # it may have been made in the meantime
+        refuse_outputs([Target("--out", out, empty_folder)], ())  # it may exist by now
         with writing(out, "or choose another --out"):
             os.replace(partial, out)  # an empty folder may exist there
     finally:

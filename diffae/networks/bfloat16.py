@@ -12,10 +12,7 @@ import torch
 # What oneDNN multiplies bfloat16 with, matrices (AMX, which makes it faster than float32) before vectors: x86 since Sapphire
 # Rapids, and since Cooper Lake and Zen 4; ARM since Neoverse V1.
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
-LIMITS = (
-    "ONEDNN_MAX_CPU_ISA",
-    "DNNL_MAX_CPU_ISA",
-)  # oneDNN reads these itself, the first that is set
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # oneDNN reads the first that is set
 # Their values that exclude all of these, in any case of letters (oneDNN 3.x, `cpu_isa_hints`).
 TOO_LOW = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni")
 

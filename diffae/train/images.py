@@ -17,9 +17,7 @@ from diffae.diffusion.noise import Noise, uniforms
 from diffae.system.cli import say
 from diffae.system.errors import UserError
 
-IN_MEMORY = (
-    2**28
-)  # bytes of pixels that are read once and kept; larger sets are read again in every epoch
+IN_MEMORY = 2**28  # bytes of pixels that are read once and kept; larger sets in every epoch
 AHEAD = 4  # batches that each worker reads ahead
 MOST_DAMAGED = 100  # images in a row: more are no damaged images, but a lost disk
 

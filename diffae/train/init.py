@@ -20,10 +20,7 @@ from diffae.system.errors import UserError
 from diffae.train.presets import Preset
 
 PARTS = ("unet.", "encoder.")  # what is taken over, by the names of its tensors
-MEANING = (
-    "prediction",
-    "norm_groups",
-)  # of the model: shapes do not show them, and the weights depend on them
+MEANING = ("prediction", "norm_groups")  # of the model: they change results, but no shape
 MOST_NAMED = 3
 
 

@@ -28,11 +28,7 @@ COMMAND = "benchmarks.run"
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
 NAP = 0.1  # seconds between two looks at the process
-LAUNCHER = (
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-)  # of torchrun, from which the process is independent
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # of torchrun: the process is independent
 
 
 @dataclass(frozen=True)
