@@ -68,8 +68,7 @@ class _Model(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
-        """Load a folder of ours, the authors' `last.ckpt` (its EMA weights), or a packaged model by
-        its name.
+        """Load a folder of ours, the authors' `last.ckpt` (its EMA weights), or a packaged model.
 
         Nothing in the file is executed. Raises UserError if there is no such model, if it is of
         another kind, or if tensors are missing, left over, misshapen or not finite; each is named.

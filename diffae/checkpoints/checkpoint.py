@@ -62,8 +62,7 @@ class Folder:
 
 
 def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
-    """Open a checkpoint: a folder of ours, the authors' `last.ckpt` (or its folder), or a packaged
-    name.
+    """Open a checkpoint: our folder, the authors' `last.ckpt` (or its folder), or a packaged name.
 
     A bare name of a packaged model always means the packaged model, even if a folder of that name
     exists; `./portraits` is the folder. A `Path`, which drops the "./", is a folder if that holds a
@@ -93,7 +92,7 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
 
 
 def of_hub(path: str | Path) -> str:
-    """Advice for a name that looks like a model on the Hugging Face Hub and is no folder here; else ""."""
+    """Advice for a name that looks like one of the Hugging Face Hub and is no folder here; else ""."""
     match = re.fullmatch(r"[\w-][\w.-]*/([\w-][\w.-]*)", str(path))
     if match is None:
         return ""

@@ -127,7 +127,7 @@ def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
 
 @cache
 def expected_shapes(config: ModelConfig) -> Shapes:
-    """Every tensor that a `last.ckpt` of this configuration holds, apart from the raw copy and `x_T`."""
+    """Every tensor of a `last.ckpt` of this configuration, apart from the raw copy and `x_T`."""
     with torch.device("meta"):
         parts = nn.ModuleDict({"unet": UNet(config)})
         if config.encoder_channel_mult:
@@ -225,7 +225,7 @@ def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) 
 
 
 def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
-    """The image size, from the authors' sample noise (x_T), or from the level of the 16 x 16 attention."""
+    """The image size, from the authors' sample noise (x_T) or the level of the 16 x 16 attention."""
     x_T = shapes.get("x_T")
     if x_T is not None and len(x_T) == 4 and x_T[2] == x_T[3] and x_T[3] > 0:
         return int(x_T[3])
@@ -240,11 +240,10 @@ def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
 
 @dataclass(frozen=True)
 class Classifier:
-    """Linear attribute classifiers on normalised z_sem: logits = (z - z_mean) / z_std @ weight.T +
-    bias.
+    """Linear attribute classifiers on normalised z_sem.
 
-    `weight` is 40 x d with one row per CelebA attribute in CelebA's (alphabetical) order, `bias`
-    40, `z_mean` and `z_std` 1 x d.
+    logits = (z - z_mean) / z_std @ weight.T + bias; `weight` is 40 x d with one row per CelebA
+    attribute in CelebA's (alphabetical) order, `bias` 40, `z_mean` and `z_std` 1 x d.
     """
 
     weight: Tensor

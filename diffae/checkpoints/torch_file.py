@@ -211,7 +211,7 @@ class SavedFile(ABC):
 
     @abstractmethod
     def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
-        """The offset at which the bytes of a storage begin, after checking that the file has that many."""
+        """The offset of the bytes of a storage, after checking that the file has that many."""
 
     @abstractmethod
     def close(self) -> None: ...

@@ -61,7 +61,7 @@ class TrainedOn:
         )
 
     def saw(self, dataset: Dataset, split: str) -> bool:
-        """Whether images of a split of `dataset` were among those of the training, as far as is recorded."""
+        """Whether the training saw images of a split of `dataset`, as far as is recorded."""
         return self.sight(dataset, split) is not None
 
     def sight(self, dataset: Dataset, split: str) -> "TrainedOn | None":

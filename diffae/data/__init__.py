@@ -118,8 +118,9 @@ def find_reader(path: Path) -> Reader:
 
 
 def refuse_closed(folder: Path) -> None:
-    """Raise UserError for a folder that may not be listed or entered; else a file in it would be
-    reported.
+    """Raise UserError for a folder that may not be listed or entered.
+
+    Otherwise the first file looked for in it would be reported.
     """
     try:
         os.listdir(folder)

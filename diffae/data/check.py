@@ -81,7 +81,7 @@ def describe_attributes(data: Dataset) -> str:
 
 
 def describe_identities(data: Dataset) -> str:
-    """The number of people, and of those who are both in the training and in the test split."""
+    """The number of people, and of those who are in more than one split."""
     if data.identities is None:
         return "none"
     pairs = np.unique(np.stack([data.identities, data.partition]), axis=1)

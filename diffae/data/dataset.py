@@ -105,7 +105,7 @@ class Dataset:
         return self.survey.fingerprint
 
     def name_of(self, index: int) -> str:
-        """The name of image `index` in the data set: its path relative to it, or another unique name."""
+        """The name of image `index` in the data set: its relative path, or another unique name."""
         return self.source.where(index).removeprefix(str(self.root)).lstrip("/, ")
 
     def indices(self, split: str) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""Survey every byte of a data set: its fingerprint, and how many files other readers read
-differently.
+"""Survey every byte of a data set: its fingerprint, and images that other readers read differently.
 
 The first survey reads everything. Its result is kept under $DIFFAE_CACHE/fingerprints, one small
 file for each data set, together with name, size, times and inode of all of its files: as long as
@@ -174,7 +173,10 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether a coloured PNG has 16 bits: Pillow says "RGB" of it, but its decoder is set to "RGB;16B"."""
+    """Whether a coloured PNG has 16 bits.
+
+    Pillow says "RGB" of it, but its decoder is set to "RGB;16B".
+    """
     return image.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in image.tile)
 
 

@@ -50,9 +50,7 @@ DEAD_PROCESS = (
 
 
 class Part(NamedTuple):
-    """The result for some images: their number, those skipped (index: reason), and how many were
-    enlarged.
-    """
+    """The result for some images: how many, which were skipped (index: reason), how many enlarged."""
 
     images: int
     skipped: dict[int, str]
@@ -82,9 +80,7 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
 
 
 def refuse_place(data: Dataset, out: Path) -> None:
-    """Raise UserError if `out` is within the data, or holds anything but a copy of ours, finished
-    or not.
-    """
+    """Raise UserError if `out` is within the data, or holds anything but a copy of ours."""
     if isinstance(data.transform, PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
     refuse_outputs([Target("OUT", out, Path.is_dir)], [data.root])
@@ -230,7 +226,7 @@ def _finish(data: Dataset, out: Path, copied: Part, state: str) -> Header:
 
 
 def refuse_changed(data: Dataset, state: str) -> None:
-    """Raise UserError unless the data set, opened again, has the same files, none of them written to."""
+    """Raise UserError unless the data set, opened again, has the same, unchanged files."""
     again = open_dataset(data.root, data.image_size, data.transform.crop)
     if state_of(again.source) != state:
         raise UserError(
@@ -263,9 +259,7 @@ def _write_pixels(out: Path, kept: np.ndarray) -> None:
 
 
 def _survey_of(data: Dataset, digests: dict[str, str], other: bool) -> Survey:
-    """The data set's own survey, or, if the copy is `other` than it, one with a fingerprint of the
-    copy.
-    """
+    """The data set's own survey, or one with a fingerprint of the copy if that is `other` than it."""
     if not other:
         return data.survey
     parts = [b"prepared", *(digests[name].encode() for name in sorted(digests))]

@@ -1,5 +1,4 @@
-"""Read a prepared copy of a data set, as `python -m diffae.data prepare SRC OUT --size S` writes
-it.
+"""Read a prepared copy of a data set, as `python -m diffae.data prepare` writes it.
 
     pixels.npy              uint8 N x S x S x 3, as `np.load(..., mmap_mode="r")` maps it
     labels.npz              partition, and attributes and identities where there are any
@@ -47,8 +46,7 @@ AGAIN = "prepare it again in another folder"
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a copy of `of` images: `images` of them, `side` px, by the `transform` of their
-    data set.
+    """The header of a copy: `images` of `of` images, `side` px, by the `transform` of their data set.
 
     `survey` is that of the data set, or the copy's own where images were `skipped` (name: reason);
     `enlarged` counts those that were smaller than `side`. `state` is that of the source's files, to
@@ -157,7 +155,7 @@ class PreparedImages:
             yield name, self.root / name
 
     def look(self) -> Survey:
-        """The survey of the data set that was copied, after checking the pixels against their SHA-256."""
+        """The survey of the data set that was copied, after checking the pixels' SHA-256."""
         if digest_file(self.root / PIXELS) != self.header.sha256[PIXELS]:
             raise UserError(f"{self.root / PIXELS}: not what was written there; {AGAIN}")
         return Survey(**self.header.survey)
@@ -194,7 +192,7 @@ class PreparedTransform(Transform):
         return self.prepared
 
     def describe(self) -> dict[str, str | int | bool | None]:
-        """The description of the data set's transform, with the size of the copy if it is another."""
+        """The description of the data set's transform, with the copy's size if it is another."""
         told = super().describe()
         if self.image_size == self.prepared:
             del told["prepared"]

@@ -53,7 +53,7 @@ class _Example:
 
 
 class ExampleNoise:
-    """The noise of the examples of a batch, each from its own generator: (seed, purpose, its number).
+    """The noise of a batch's examples, each from its own generator: (seed, purpose, its number).
 
     It has those methods of `numpy.random.Generator` that losses use; the first axis is the
     examples. An example has the same noise however a batch is split, and whichever process computes

@@ -203,9 +203,9 @@ def beside(model: DiffusionAutoencoder) -> Path | None:
 def learn(
     model: DiffusionAutoencoder, z: Tensor, labels: np.ndarray, names: Iterable[str], seed: int = 0
 ) -> Classifier:
-    """Learn the paper's classifier (Adam, 9,375 steps) from codes z [N, d] with attributes bool [N, A].
+    """Learn the paper's classifier from codes z [N, d] with attributes bool [N, A].
 
-    It is the one that the harness's `identity` edits by.
+    It takes 9,375 steps of Adam, and is the one that the harness's `identity` edits by.
     """
     probe = fit_adam_paper(z.cpu(), torch.from_numpy(labels), seed=seed)
     made = f"{len(z):,} labelled images, Adam as the authors', seed {seed}"

@@ -1,6 +1,4 @@
-"""The folder that a command makes: pictures with their marks and a contact sheet, whole or not at
-all.
-"""
+"""The folder of a command: pictures with their marks and a contact sheet, whole or not at all."""
 
 import os
 import secrets
@@ -68,7 +66,7 @@ class Output:
         self.add_file(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
 
     def add_file(self, name: str, data: bytes, settings: Mapping[str, Any] | None = None) -> None:
-        """Write a file under its name, with a number added if the name is taken, for example by the sheet."""
+        """Write a file under its name, with a number added if the name is taken."""
         stem, suffix = os.path.splitext(name)
         name = unlike(stem, self.taken, suffix)
         write_whole(self.folder / name, data)

@@ -53,7 +53,7 @@ def find(paths: Sequence[str | Path]) -> list[Picture]:
 
 
 def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
-    """As `find`, with a line for each kind of file in a folder that may be a picture but is not read."""
+    """As `find`, with a line for each kind of file that may be a picture but is not read."""
     found: list[Path] = []
     left_out: list[str] = []
     for given in map(Path, paths):

@@ -35,9 +35,7 @@ def _refuse_outputs(args: Namespace) -> None:
 
 
 def attributes(args: Namespace) -> Sequence[str]:
-    """The names that --attribute takes: of --classifier, of --data, or of the checkpoint's own
-    classifier.
-    """
+    """The names that --attribute takes: of --classifier, --data, or the checkpoint's own classifier."""
     if args.classifier is not None:
         return Classifier.load(args.classifier).names
     model = load(args)

@@ -194,8 +194,9 @@ class AttentionBlock(nn.Module):
 
 
 def _each(conv: nn.Conv1d, tokens: Tensor) -> Tensor:
-    """Apply a convolution of kernel size 1 to tokens, N x L x C. Fused attention needs contiguous
-    channels.
+    """Apply a convolution of kernel size 1 to tokens, N x L x C.
+
+    Fused attention needs contiguous channels.
     """
     return F.linear(tokens, conv.weight.squeeze(-1), conv.bias)
 

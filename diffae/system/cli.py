@@ -108,7 +108,7 @@ positive, natural = between(1), between(0)  # natural: from zero, such as a seed
 
 
 def path(text: str) -> Path:
-    """The type of a flag that takes a path, which must not be empty: that would be the current folder."""
+    """The type of a flag that takes a path; an empty one would be the current folder, and is refused."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path (. is the current folder)")
     return Path(text)
@@ -128,7 +128,7 @@ def say(text: str) -> None:
 
 
 def bar_is_seen() -> bool:
-    """Whether standard error is a terminal, or a notebook's output, which does not say that it is one."""
+    """Whether a progress bar is shown: on a terminal, and in a notebook, which is no terminal."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
@@ -163,7 +163,7 @@ def default_device() -> str:
 
 
 def shortened(text: str) -> str:
-    """`text` with words that are too long to read, such as a number of 5,000 digits, cut in the middle."""
+    """`text` with overlong words, such as a number of 5,000 digits, cut in the middle."""
     return re.sub(
         rf"\S{{{LONGEST_WORD + 1},}}",
         lambda word: f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}",

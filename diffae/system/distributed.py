@@ -148,7 +148,7 @@ def barrier() -> None:
 
 
 def process_group(device: torch.device) -> None:
-    """PyTorch's process group of these processes, for exchanging tensors: nccl between GPUs, else gloo."""
+    """PyTorch's process group of these processes, to exchange tensors: nccl between GPUs, else gloo."""
     import torch.distributed as dist
 
     if _group is None or dist.is_initialized():

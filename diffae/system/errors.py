@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received: handled as Ctrl-C, with the exit status that a batch system expects (143)."""
+    """SIGTERM was received: as Ctrl-C, with the exit status that a batch system expects (143)."""
 
 
 def reason(error: BaseException) -> str:

@@ -1,6 +1,4 @@
-"""Read files from outside with suspicion.
-
-Write ours whole or not at all, and never over other files.
+"""Read files from outside with suspicion, and write ours whole, never over other files.
 
 A path from a user may be a pipe without a writer, an endless device, or a file of terabytes:
 `read_file` checks type and size before it opens it.
@@ -113,7 +111,7 @@ def _kind(mode: int) -> str:
 
 
 def amount(size: int) -> str:
-    """A number of bytes as text, such as "3.2 GB", in the largest unit of which there is at least one."""
+    """A number of bytes as text, such as "3.2 GB", in the largest unit that does not exceed it."""
     for unit, count in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= count:
             return f"{size / count:.1f} {unit}"
@@ -121,9 +119,7 @@ def amount(size: int) -> str:
 
 
 def cache_root() -> Path:
-    """The folder of the cache between runs: $DIFFAE_CACHE, or ~/.cache/diffae if that is unset or
-    empty.
-    """
+    """The folder of the cache: $DIFFAE_CACHE, or ~/.cache/diffae if that is unset or empty."""
     folder = os.environ.get("DIFFAE_CACHE") or "~/.cache/diffae"
     try:
         return Path(folder).expanduser()

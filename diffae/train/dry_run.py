@@ -255,7 +255,7 @@ class How:
 
 
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
-    """The estimate for the stages of `preset` that are `asked` for, on that many images (0: not known)."""
+    """The estimate for the `asked` stages of `preset`, on that many images (0: not known)."""
     found = counted(preset, how.precision, asked)
     where = f"{how.device} of this machine" if how.tflops is None else "device of another machine"
     lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]

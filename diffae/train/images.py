@@ -181,9 +181,7 @@ class Images:
 
 
 class _Read(NamedTuple):
-    """The result of reading: pixels of these positions, or the error to report; and the damage
-    found so far.
-    """
+    """The result of reading: pixels of these positions, or the error to report; and damage so far."""
 
     indices: Tensor
     pixels: Tensor | UserError

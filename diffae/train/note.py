@@ -57,7 +57,7 @@ class Note:
         return lock
 
     def ended(self, outcomes: dict[str, Outcome], damaged: Sequence[str] = ()) -> None:
-        """Add the outcome of each stage to those of stages trained earlier, and which images were skipped."""
+        """Add the outcome of each stage to those trained earlier, and which images were skipped."""
         before = (self._known() or {}).get("stages") or {}
         stages = before | {name: asdict(outcome) for name, outcome in outcomes.items()}
         self._write(stages or None, damaged)

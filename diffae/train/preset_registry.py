@@ -1,5 +1,4 @@
-"""Parts of the harness that a training uses: presets of other systems, and options of an
-evaluation.
+"""Parts of the harness that a training uses: presets of other systems, options of an evaluation.
 
 This package does not import the harness (`benchmarks`): an entry is "module:attribute", imported
 when it is needed. Command, data, state and resume are the same for these presets as for DiffAE's

@@ -86,9 +86,7 @@ class Preset:
         return replace(self, encoder=encoder, image=self.image.at_most(most))
 
     def without(self, stage: str) -> "Preset":
-        """The same without one of the `optional` stages, and without the network that only this
-        stage trains.
-        """
+        """The same without one of the `optional` stages, and without the network that only it trains."""
         if stage == "latent":
             return replace(self, latent=None, model=replace(self.model, latent=None))
         return replace(self, encoder=None)

@@ -93,8 +93,9 @@ class Sharing:
 
 
 def gathered(own: Tensor, count: int) -> Tensor:
-    """Rows that the processes computed in turns (process r those of r, r + world, ...), in order:
-    count x ...
+    """Rows that the processes computed in turns, in order: count x ...
+
+    Process r has those of r, r + world, ...
     """
     world = distributed.world()
     if world == 1:

@@ -117,9 +117,7 @@ def train(
 def image_stages(
     preset: Preset, model: DiffusionAutoencoder | DDIM, data: Images
 ) -> Iterator[Stage]:
-    """The stages trained on images, in order: a start for the encoder and the autoencoder, or the
-    baseline.
-    """
+    """The stages trained on images, in order: encoder's start and autoencoder, or the baseline."""
     if isinstance(model, DDIM):
         loss, shows = baseline_loss(model, data), partial(sheets.of_baseline, model)
         _channels_last(model.unet)
@@ -148,7 +146,7 @@ def image_stages(
 
 
 def latent_stage(schedule: Schedule, model: DiffusionAutoencoder, z: Tensor) -> Stage:
-    """The latent DDIM on z_sem of the training images, N x d, with whose moments `model` normalises."""
+    """The latent DDIM on z_sem of the training images, N x d; `model` normalises by their moments."""
     assert model.latent_net is not None
     loss = latent_loss(model, model.normalise(z))
     shows = partial(sheets.of_latent, model)
@@ -161,8 +159,9 @@ def state_path(out: Path, name: str) -> Path:
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
-    """The same encoder and UNet as a model without a latent DDIM, so that an untrained one is not
-    exported.
+    """The same encoder and UNet as a model without a latent DDIM.
+
+    An untrained one is not exported.
     """
     with torch.device("meta"):
         found = DiffusionAutoencoder(replace(model.config, latent=None))
@@ -247,7 +246,7 @@ def pixel_loss(model: DiffusionAutoencoder, data: Images, pixels: nn.Module) -> 
 
 
 class PixelDecoder(nn.Sequential):
-    """A small decoder from z_sem straight to pixels, trained along with the model and then discarded.
+    """A small decoder from z_sem straight to pixels, trained with the model and then discarded.
 
     The diffusion loss teaches the encoder through the noise of x_t, which takes the paper's tens of
     millions of images. The squared error of this decoder reaches the encoder without noise, so that

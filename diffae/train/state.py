@@ -25,9 +25,7 @@ PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, 
 
 @dataclass(frozen=True)
 class State:
-    """The content of a file: tensors by name, how far the training was, and how long it took to get
-    there.
-    """
+    """The content of a file: tensors by name, the progress of the training, and its duration."""
 
     tensors: dict[str, Tensor]
     step: int
@@ -41,8 +39,7 @@ class _Damaged(Exception):
 
 
 def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
-    """Save `state` as the newest, and keep the newest so far as the previous one, `keep` of them in
-    all.
+    """Save `state` as the newest, and keep the older ones, `keep` in all.
 
     Raises UserError if the disk refuses.
     """

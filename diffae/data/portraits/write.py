@@ -83,8 +83,9 @@ def write_dataset(
 
 
 def ensure(count: int, size: int, seed: int = 0) -> Path:
-    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae, drawn if it does not
-    exist.
+    """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae.
+
+    They are drawn if it does not exist.
     """
     out = cache_root() / "data" / f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
     if not (out / ATTRIBUTE_FILE).exists():

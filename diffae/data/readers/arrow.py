@@ -121,7 +121,7 @@ class TableImages(EncodedImages):
 
 
 class Tables:
-    """The bytes of images in one process: mapped arrow files, and the last few row groups of parquet."""
+    """The bytes of images in one process: mapped arrow files, and a few row groups of parquet."""
 
     def __init__(self, column: str):
         self.column = column

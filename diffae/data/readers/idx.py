@@ -158,7 +158,10 @@ def read_shape(file: ByteFile, path: Path, dimensions: int) -> tuple[int, ...]:
 
 
 def open_maybe_gzip(path: Path) -> ByteFile:
-    """Open a file, gzipped or not by its content: browsers unpack files and leave `.gz` in the name."""
+    """Open a file, gzipped or not by its content.
+
+    Browsers unpack files and leave `.gz` in the name.
+    """
     file_size(path)  # a pipe would block
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"

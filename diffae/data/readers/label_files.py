@@ -56,8 +56,9 @@ def find_label_file(folder: Path, name: str) -> Path | None:
 
 
 def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
-    """Image names (N), and as fields of `Dataset` attribute names (A) and bool N x A, of an
-    attribute file.
+    """Image names (N) of an attribute file, and its labels as fields of `Dataset`.
+
+    They are attribute names (A) and bool N x A.
     """
     rows = read_rows(path)
     count, attribute_names, first = read_header(path, rows)

@@ -1,5 +1,4 @@
-"""The LMDB files that the authors of DiffAE publish: FFHQ, CelebA, CelebA-HQ, LSUN horse and
-bedroom.
+"""The LMDB files of DiffAE's authors: FFHQ, CelebA, CelebA-HQ, LSUN horse and bedroom.
 
     ffhq256.lmdb/data.mdb       "256-00000" to the bytes of an image file, "length" to a number
 

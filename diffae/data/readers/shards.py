@@ -16,9 +16,7 @@ MOST_CLASSES = 1000
 
 
 def find_shards(path: Path, suffix: str) -> list[Path]:
-    """The files of that suffix in `path` or in `data`, `train`, `test`, ... below it, sorted; or
-    `path` itself.
-    """
+    """The files of that suffix in `path` or in `data`, `train`, ... below it, sorted; or `path` itself."""
     if path.is_file():
         return [path]
     below = [entry for entry in path.iterdir() if entry.name.lower() in FOLDERS and entry.is_dir()]

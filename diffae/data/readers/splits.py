@@ -41,7 +41,7 @@ def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, s
 def partition_of(
     splits: Sequence[int | None], counts: Sequence[int], seed: int
 ) -> tuple[np.ndarray, str]:
-    """The partition (int8) of all images, and its source; each part has a number of images and a split.
+    """The partition (int8) of all images and its source, from the number and split of each part.
 
     If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
     becomes test; without a valid split, the last tenth of train becomes valid. A part without

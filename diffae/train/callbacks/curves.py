@@ -28,7 +28,7 @@ SHEET = "sheet"
 
 
 class Curves(Callback):
-    """Curves: loss, learning rate, gradient norm before clipping, images per second, steps not taken.
+    """Curves of loss, learning rate, gradient norm before clipping, images per second, skipped steps.
 
     Subclasses write them, in `scalars` and `picture`.
     """

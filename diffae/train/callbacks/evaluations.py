@@ -57,8 +57,7 @@ class Measuring:
 
 
 class Evaluations(Periodic):
-    """Measures what `View.export` writes, after every `every` images (by stage) and at the end of a
-    stage.
+    """Measures what `View.export` writes, every `every` images (by stage) and at the end of a stage.
 
     `note` is the record of the training, so that the harness knows which images it has seen. Raises
     UserError if the command would refuse `measuring`.
@@ -73,7 +72,7 @@ class Evaluations(Periodic):
         return self._view.export is not None and bool(self._measuring.of(self._view.stage))
 
     def _make(self, path: Path) -> None:
-        """Run the command on the averaged model, and keep its folder in `path` if the run was completed."""
+        """Run the command on the averaged model, and keep its folder in `path` if it was completed."""
         path.parent.mkdir(parents=True, exist_ok=True)
         for killed in path.parent.glob(f"{PARTIAL}*"):
             shutil.rmtree(killed, ignore_errors=True)

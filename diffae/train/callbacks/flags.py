@@ -1,6 +1,4 @@
-"""The flags of `python -m diffae.train` for watching a training, and the callbacks that they
-select.
-"""
+"""The flags of `python -m diffae.train` for watching a training, and the callbacks they select."""
 
 import argparse
 from pathlib import Path
