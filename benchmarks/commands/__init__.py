@@ -1,3 +1,1 @@
-"""The commands: options, `list`, `doctor`, `docs`, `--dry-run`, and the training of a metric
-network.
-"""
+"""The commands: options, `list`, `doctor`, `docs`, `--dry-run`, training of a metric network."""

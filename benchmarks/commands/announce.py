@@ -25,9 +25,7 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
 
 
 def _networks(context: Context) -> str:
-    """The metric networks that are available, by the names of their metrics, and what each stand-in
-    replaces.
-    """
+    """The available metric networks by their metrics, and the metric that each stand-in replaces."""
     names = [context.networks.perceptual.metric_name, context.networks.features.metric_name]
     try:
         names.append(context.networks.face.metric_name)

@@ -30,8 +30,9 @@ REPEATED = ("ckpt", "set")
 
 
 def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[str, list[str]]]:
-    """The benchmarks that the file names, and for each of its other keys the arguments of the
-    command line.
+    """The benchmarks that the file names, and the arguments of its other keys.
+
+    The arguments are those of the command line, by key.
     """
     try:
         content = read_toml(path)

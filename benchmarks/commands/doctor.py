@@ -78,8 +78,9 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
 
 
 def at_hand(metric: str, folder: Path | None) -> str:
-    """`metric`, or its stand-in, depending on which weights are present; an empty string if neither
-    can be had.
+    """`metric`, or its stand-in, depending on which weights are present.
+
+    An empty string if neither can be measured.
     """
     return next((name for name in alternatives(metric) if _is_here(name, folder)), "")
 

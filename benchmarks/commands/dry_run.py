@@ -113,8 +113,9 @@ def _about(context: Context) -> list[str]:
 def collect(
     context: Context, names: tuple[str, ...], systems: list[System]
 ) -> tuple[list[tuple[str, str, Work]], list[tuple[str, str, str]]]:
-    """The work of all benchmarks and systems, with shared work counted once; and what cannot run,
-    with the reason.
+    """The work of all benchmarks and systems, with shared work counted once.
+
+    Also what cannot run, with the reason.
     """
     planned: list[tuple[str, str, Work]] = [
         ("precision", system.title, work)

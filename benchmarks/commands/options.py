@@ -1,5 +1,6 @@
-"""The options of `python -m benchmarks.run`: read and checked, as far as possible without importing
-PyTorch.
+"""The options of `python -m benchmarks.run`.
+
+They are read and checked, as far as possible without importing PyTorch.
 """
 
 import argparse
@@ -229,8 +230,9 @@ def _system_of(key: str) -> str:
 
 
 def _checkpoint(text: str) -> tuple[str, str]:
-    """Parse `SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or the `PATH` of a checkpoint whose kind shows the
-    system.
+    """Parse `SYSTEM=PATH`, `SYSTEM:TITLE=PATH`, or `PATH`.
+
+    In a `PATH` alone the kind of the checkpoint shows the system.
     """
     name, separator, path = text.partition("=")
     system, colon, title = name.partition(":")

@@ -25,8 +25,9 @@ def print_page(arguments: list[str]) -> None:
 
 
 def pages() -> dict[str, Path]:
-    """The file of every page by its name: `solvers` is docs/solvers.md, `results/small`
-    docs/results/small/README.md.
+    """The file of every page by its name.
+
+    `solvers` is docs/solvers.md, `results/small` docs/results/small/README.md.
     """
     folder = INSTALLED if INSTALLED.is_dir() else CHECKOUT
     files = {path.relative_to(folder).with_suffix(""): path for path in folder.rglob("*.md")}

@@ -1,8 +1,8 @@
-"""Progress of a run: a bar over all benchmarks with the time left, or without a terminal one line
-per benchmark.
+"""Progress of a run: a bar over all benchmarks with the time left.
 
-The time left is estimated from the plan that --dry-run prints: network calls weighted by their
-cost. Stored results are passed at once, so a resumed run ends sooner than estimated.
+Without a terminal it is one line per benchmark. The time left is estimated from the plan that
+--dry-run prints: network calls weighted by their cost. Stored results are passed at once, so a
+resumed run ends sooner than estimated.
 """
 
 import sys

@@ -1,6 +1,4 @@
-"""The run itself: open systems and data, measure every benchmark, and fill the run folder; or only
-plan it.
-"""
+"""A run: open systems and data, measure every benchmark, fill the run folder; or only plan it."""
 
 from contextlib import nullcontext
 from dataclasses import replace

@@ -56,8 +56,9 @@ def _synchronize(device: torch.device) -> None:
 
 
 def peak_memory(work: Work, device: torch.device) -> float:
-    """Peak MiB during `work`: allocated on a GPU, else resident in the whole process (Linux; nan
-    elsewhere).
+    """Peak MiB during `work`.
+
+    Allocated on a GPU, else resident in the whole process (Linux; nan elsewhere).
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

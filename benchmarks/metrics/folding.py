@@ -1,5 +1,6 @@
-"""Folding batch norms into the convolutions before them: the same function in fewer passes over
-memory.
+"""Folding of batch norms into the convolutions before them.
+
+The function stays the same, in fewer passes over memory.
 """
 
 from itertools import pairwise
@@ -9,12 +10,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def without_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold each batch norm of `network` into the convolution registered before it; freeze it in
-    evaluation mode.
+    """Fold each batch norm of `network` into the convolution registered before it.
 
-    `network` itself is changed. That a norm is applied to what is registered before it holds for
-    Inception-v3 and for timm's EfficientNets (a test compares their features). Folding is done in
-    float64 and rounded once.
+    `network` itself is changed and frozen in evaluation mode. That a norm is applied to what is
+    registered before it holds for Inception-v3 and for timm's EfficientNets (a test compares their
+    features). Folding is done in float64 and rounded once.
     """
     network.eval().requires_grad_(False).double()
     for module in list(network.modules()):

@@ -1,5 +1,4 @@
-"""The Frechet distance between two sets of features, and the influence of each block of either on
-it.
+"""The jackknife of a Frechet distance: the influence of each block of either side on it.
 
 A delete-a-block jackknife (Efron and Stein, 1981): the distance is computed again without each
 block of the samples, and without each block of the reference. A bootstrap would repeat images,
@@ -34,9 +33,7 @@ BLOCKS = 20
 
 @dataclass(frozen=True)
 class Jackknife:
-    """A distance, its values [BLOCKS] without each block of one side and of the other, and the
-    blocks' shares.
-    """
+    """A distance, its values [BLOCKS] without each block of either side, and the blocks' shares."""
 
     value: float
     without_samples: NDArray[np.float64]
@@ -71,8 +68,9 @@ def influences(value: float, without: NDArray, shares: NDArray) -> NDArray[np.fl
 
 
 def blocks_of(count: int) -> NDArray[np.int64]:
-    """The blocks of `count` positions, dealt in turn: the first few positions are spread over all
-    blocks.
+    """The blocks of `count` positions, dealt in turn.
+
+    So any first few positions are spread over all blocks.
     """
     return np.arange(count) % BLOCKS
 
@@ -137,8 +135,9 @@ class Side:
 def jackknife(
     samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
 ) -> Jackknife:
-    """The Frechet distance of features [n, d] and [m, d], whose rows lie in the blocks [n] and [m]
-    given.
+    """The Frechet distance of features [n, d] and [m, d].
+
+    Their rows lie in the given blocks [n] and [m].
     """
     return between(Side.of(samples, sample_blocks), Side.of(reference, reference_blocks))
 
@@ -169,8 +168,9 @@ def _left_out_of_small(small: Side, large: Side, seen: "_Seen", value: float) ->
 
 
 def _left_out(side: Side, value: float, without: Callable[[NDArray], float]) -> NDArray[np.float64]:
-    """`without` called with the rows of each block; `value` for an empty block, nan if fewer than
-    two rows remain.
+    """`without` called with the rows of each block.
+
+    `value` for an empty block, nan if fewer than two rows remain.
     """
     return np.array(
         [
@@ -234,8 +234,9 @@ class _Seen:
         return replace(self, by=rest, gram=gram)
 
     def distance(self) -> float:
-        """The distance, from as many eigenvalues as the rank allows: the others are rounding noise,
-        whose root is not taken.
+        """The distance, from as many eigenvalues as the rank allows.
+
+        The others are rounding noise, whose root is not taken.
         """
         n, m = self.by.count, self.side.count
         rank = min(n - 1, m - 1, len(self.side.mean))

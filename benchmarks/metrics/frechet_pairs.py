@@ -1,5 +1,4 @@
-"""The Frechet distance between images and their reconstructions, and the influence of each block of
-images on it.
+"""The Frechet distance between images and their reconstructions, with a jackknife.
 
 Both sides come from the same images, so a block is left out of both at once. Leaving it out of one
 side alone would raise the distance even of unchanged images.
@@ -34,11 +33,10 @@ class PairedJackknife:
 
 
 def paired_jackknife(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> PairedJackknife:
-    """The distance between features [n, d] of images and of their originals, row by row, with the
-    block [n] of each.
+    """The distance between features [n, d] of images and of their originals, row by row.
 
-    A value is nan if fewer than two images remain without the block. Raises UserError if there are
-    fewer than two.
+    The rows lie in the blocks [n]. A value is nan if fewer than two images remain without the
+    block. Raises UserError if there are fewer than two.
     """
     if len(made) < 2:
         raise UserError("a Frechet distance needs at least two images on each side")

@@ -11,12 +11,11 @@ ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors compared at once
 def nearest(
     queries: np.ndarray, corpus: np.ndarray, device: torch.device | str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each query the Euclidean distance (float64 [N]) and index (int64 [N]) of its nearest
-    vector in `corpus`.
+    """For each query the distance and index of its nearest vector in `corpus`.
 
-    Takes N x d and M x d of any number type. The search multiplies matrices in float32, block by
-    block, on centred vectors. The distance of the pair found is computed again in float64, so that
-    a copy is at distance 0.
+    Takes N x d and M x d of any number type; returns Euclidean distances (float64 [N]) and indices
+    (int64 [N]). The search multiplies matrices in float32, block by block, on centred vectors. The
+    distance of the pair found is computed again in float64, so that a copy is at distance 0.
     """
     centre = corpus.mean(0, dtype=np.float64).astype(np.float32)
     best = torch.full((len(queries),), torch.inf, device=device)
@@ -64,8 +63,9 @@ def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | No
 def ratio_and_stderr(
     above: tuple[float, float | None], below: tuple[float, float | None]
 ) -> tuple[float | None, float | None]:
-    """The ratio of two independent numbers, each with its standard error (delta method); None if
-    the second is zero.
+    """The ratio of two independent numbers, each with its standard error (delta method).
+
+    None if the second is zero.
     """
     (a, error_a), (b, error_b) = above, below
     if not b:

@@ -1,5 +1,6 @@
-"""The metric networks of a run: the published ones if their weights are present, else stand-ins
-under their own names.
+"""The metric networks of a run.
+
+They are the published ones if their weights are present, else stand-ins under their own names.
 """
 
 from collections.abc import Callable
@@ -40,8 +41,9 @@ class MetricNetworks:
     batches: Batches = field(default_factory=Batches)
 
     def _first(self, choices: dict[str, Callable[[Path, torch.device], N]]) -> N:
-        """Make the network of the first of `choices` whose weights are present; the last of them
-        ship with the package.
+        """Make the network of the first of `choices` whose weights are present.
+
+        The weights of the last ship with the package.
         """
         there = (name for name in choices if weights.find(name, self.weights_dir) is not None)
         name = next(there, list(choices)[-1])

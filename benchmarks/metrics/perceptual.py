@@ -102,8 +102,9 @@ lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
 
 
 def _load_trunk(trunk: nn.Module, path: Path, network: str) -> None:
-    """Load torchvision's weights ("features.0.weight") into lpips's trunk ("slice1.0.weight"),
-    without the classifier.
+    """Load torchvision's weights into lpips's trunk, without the classifier.
+
+    torchvision's "features.0.weight" is "slice1.0.weight" there.
     """
     state = weights.read_state(path)
     try:
@@ -135,8 +136,9 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
-    """The stand-in of LPIPS, with the EfficientNet-lite0 of the file `path`: images are compared at
-    128 px.
+    """The stand-in of LPIPS, with the EfficientNet-lite0 of the file `path`.
+
+    Images are compared at 128 px.
     """
     network = without_batch_norms(effnet_lite0(path))
     module = _EffNetDistance(network).eval().requires_grad_(False).to(device)

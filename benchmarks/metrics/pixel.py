@@ -1,5 +1,6 @@
-"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2; and the clamping that all
-metrics share.
+"""Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2.
+
+Also the clamping that all metrics share.
 """
 
 import torch

@@ -20,10 +20,10 @@ from diffae.system.errors import UserError
 
 @dataclass(frozen=True)
 class Weight:
-    """A file of pretrained weights; the table of metrics names the weights of each metric
-    (`Metric.network`).
+    """A file of pretrained weights.
 
-    `sha256` is that of the published file. `package` names an installable package that holds it.
+    The table of metrics names the weights of each metric (`Metric.network`). `sha256` is that of
+    the published file. `package` names an installable package that holds it.
     """
 
     name: str
@@ -150,8 +150,9 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def unpublished(part: str, digest: str) -> dict[str, str]:
-    """A field of the protocol for weights that only --allow-unknown-weights accepts; none for
-    published ones.
+    """A field of the protocol for weights that only --allow-unknown-weights accepts.
+
+    There is none for published ones.
     """
     if digest in {weight.sha256 for weight in KNOWN.values()}:
         return {}

@@ -1,12 +1,12 @@
 """Systems: models behind one protocol.
 
-    systems.load("diffae", path)                        a registered one, ready to use
-    systems.load("my_vae:MyVAE", path)                  one that is found where it is written, package.module:factory
+    systems.load("diffae", path)                        a registered system, ready to use
+    systems.load("my_vae:MyVAE", path)                  a class or function by its address, package.module:factory
     systems.load("timm:resnet50", path)                 an encoder of timm
-    systems.as_system(thing)                            of a name, a path, a `System`, or a model in memory
-    systems.wrap(model, image_size=64, title="Mine")    of any object with `encode` and `decode`
+    systems.as_system(thing)                            from a name, a path, a `System`, or a model in memory
+    systems.wrap(model, image_size=64, title="Mine")    from any object with `encode` and `decode`
 
-`base.py` says what a system is.
+`protocol/base.py` defines what a system is.
 """
 
 import importlib
@@ -44,7 +44,7 @@ __all__ = [
     "wrap",
 ]
 
-# Of these, what needs PyTorch, by the module that has it: imported when it is used.
+# Names that need PyTorch, by their modules, which are imported on use.
 LAZY = {
     "Code": "benchmarks.systems.protocol.base",
     "Part": "benchmarks.systems.protocol.parts",

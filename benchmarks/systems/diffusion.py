@@ -18,7 +18,7 @@ from diffae.diffusion.scheme import Scheme, find
 
 
 class _Diffusion(System):
-    """What both have: steps by a solver of any name, the paper's DDIM unless another is asked for."""
+    """Common base: steps by a solver of any name, by default the paper's DDIM."""
 
     iterative = computes_in_float64 = True
     solver: Scheme = find("ddim")
@@ -33,11 +33,11 @@ class _Diffusion(System):
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
-        """The system of a model that is at hand: the model itself, no copy."""
+        """The system of a model in memory: the model itself, no copy."""
         system = cls.__new__(cls)
         system._hold(model, model.device)
         system.fingerprint, system.live = "live", model
-        # a round trip through float64 leaves only such a model what it was
+        # only such a model is unchanged by a conversion to float64 and back
         system.computes_in_float64 = all(p.dtype == torch.float32 for p in model.parameters())
         return system
 
@@ -47,7 +47,10 @@ class _Diffusion(System):
         self.latent_dim = self.semantic_dim + 3 * self.image_size**2
 
     def describe(self) -> Mapping[str, Any]:
-        """Where a network may depart from the paper's: it predicts the noise (epsilon) and has 32 groups a norm."""
+        """How a network differs from the paper's.
+
+        The paper's predicts the noise (epsilon) and has 32 groups per norm.
+        """
         config = self.model.config
         return {"prediction": config.prediction, "norm_groups": config.norm_groups}
 
@@ -57,7 +60,7 @@ class _Diffusion(System):
         return system
 
     def _z(self, semantic: Semantic | None) -> list[Tensor]:
-        """What the model's methods are given of the semantic code: nothing where it has none."""
+        """The semantic code as arguments of the model's methods: none if there is no such code."""
         return [needed(semantic, "z_sem").to(self.device)] if self.semantic_dim else []
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:

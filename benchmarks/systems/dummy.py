@@ -74,7 +74,7 @@ class ColourMap(_Dummy):
         return enlarged(needed(code.semantic, "map"), 4).clamp(-1, 1)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        """Around mid-grey, of half the range as standard deviation."""
+        """Samples around mid-grey, with half the range as standard deviation."""
         return 0.5 * noise.normal(seed, "dummy map", indices, (3, 8, 8))
 
 
@@ -128,7 +128,7 @@ class GreyLevels(_Dummy):
         return needed(code.semantic, "tokens") / 7.5 - 1
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        """Around mid-grey."""
+        """Samples around mid-grey."""
         return self.encode_semantic(0.5 * noise.normal(seed, "dummy", indices, (3, SIZE, SIZE)))
 
 
@@ -170,6 +170,6 @@ class RandomCode(_Dummy):
     latent_dim = CODE_DIM
 
     def encode_semantic(self, images: Tensor) -> Tensor:
-        """Noise seeded by the image's own pixels, so that it is the same every time."""
+        """Noise seeded by the image's own pixels, so that it is the same at every call."""
         seeds = [int(image.double().mul(127.5).round().abs().sum()) for image in images]
         return noise.normal(0, "dummy", seeds, (CODE_DIM,))

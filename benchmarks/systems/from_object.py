@@ -1,4 +1,4 @@
-"""Systems of what is at hand: a name, a path, a model in memory, or any object with `encode` and `decode`."""
+"""Systems from a name, a path, a model in memory, or any object with `encode` and `decode`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -37,10 +37,13 @@ LARGEST_SIDE = 1 << 14  # of an image
 def as_system(
     thing: object, device: str | torch.device = "cpu", title: str | None = None
 ) -> System:
-    """The system that `thing` is or stands for, checked; `title` in tables, by default its own. `thing` stays as it is.
+    """The system for `thing`, checked; `title` is its title in tables, by default its own.
 
-    A registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a checkpoint, a `System`, a model
-    of `diffae`, or an object with `encode` and `decode` that has an `image_size` (else see `wrap`). Raises UserError.
+    `thing` is not changed.
+
+    `thing` is a registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a
+    checkpoint, a `System`, a model of `diffae`, or an object with `encode` and `decode` that has an
+    `image_size` (else see `wrap`). Raises UserError.
     """
     if title is not None:
         _refuse_title(title)
@@ -73,14 +76,17 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
 
 
 def _named(thing: str | Path, device: torch.device) -> System:
-    """A registered name, NAME=PATH, or the path of a checkpoint, whose kind tells the system."""
+    """The system of a registered name, NAME=PATH, or the path of a checkpoint.
+
+    The kind of the checkpoint shows the system.
+    """
     if isinstance(thing, str):
         name, _, path = thing.partition("=")
         addressed = registry.is_address(name) and not Path(thing).exists()
         if addressed or name in registry.REGISTRY.names():
             return registry.load(name, path or None, device)
         if "/" not in thing and not _is_checkpoint(thing):
-            registry.REGISTRY.get(thing)  # raises UserError: there is none
+            registry.REGISTRY.get(thing)  # raises UserError, as there is none
     found = recognised.system_of(thing)
     if found is None:
         config = checkpoint.open_checkpoint(thing).config
@@ -89,7 +95,7 @@ def _named(thing: str | Path, device: torch.device) -> System:
 
 
 def _image_size(thing: object) -> int:
-    """The side of the images that a model is for, where it or its `config` says so. Raises UserError."""
+    """The side of a model's images, from the model or its `config`. Raises UserError."""
     owners = (thing, _attribute(thing, "config"))
     if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
         return size
@@ -100,13 +106,16 @@ def _image_size(thing: object) -> int:
 
 
 def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
-    """The first whole number that one of some objects has under one of some names."""
+    """The first integer among the attributes `names` of some objects."""
     found = (_attribute(owner, name) for owner in owners for name in names)
     return next((number for number in found if type(number) is int), None)
 
 
 def _attribute(thing: object, name: str) -> Any:
-    """An attribute of a user's object, None where it has none. Raises UserError where access raises anything."""
+    """An attribute of a user's object, None if it has none.
+
+    Raises UserError if access raises anything else.
+    """
     try:
         return getattr(thing, name, None)
     except Exception as error:
@@ -139,20 +148,22 @@ def wrap(
     codebook: int | None = None,
     width: int = 1,
 ) -> System:
-    """A system of any object whose `encode(images)` gives a code and whose `decode(code)` gives images again.
+    """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
-    Images are N x 3 x image_size x image_size in [-1, 1]. A code is a tensor N x ..., a tuple of such, a `Code`, or
-    what `diffusers` gives (`latents`, or a distribution, of which the mode is taken); `decode` is given the same,
-    of `diffusers` the tensor. What its parts are is seen in the code of one image; whole numbers are tokens.
+    Images are N x 3 x image_size x image_size in [-1, 1]. A code is a tensor N x ..., a tuple of
+    such, a `Code`, or a result of `diffusers` (`latents`, or a distribution, of which the mode is
+    taken); `decode` gets the same, for `diffusers` the tensor. The parts of a code are found by
+    encoding one image; integers are tokens.
 
-    reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with the features on `axis` of an
-              image's part), or, of tokens, "histogram"
-    codebook  how many tokens there are, where the object does not say so (codebook_size, n_embed, num_embeddings)
-    width     for how many numbers a token stands, as papers count
+    reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with the
+              features on `axis` of an image's part), or, for tokens, "histogram"
+    codebook  number of different tokens, if the object has none of codebook_size, n_embed and
+              num_embeddings
+    width     numbers for which a token stands, as papers count
 
-    Of a `torch.nn.Module` no copy is made; it is in evaluation mode only while it is called, and results are filed
-    under its weights. Any other object's results are its own, and no other's ever. Raises UserError if the object
-    cannot be measured.
+    A `torch.nn.Module` is not copied; it is in evaluation mode only during calls, and results are
+    stored under its weights. Results of any other object are stored for this object only. Raises
+    UserError if the object cannot be measured.
     """
     _refuse_what_cannot(module)
     _refuse_title(title)
@@ -180,7 +191,7 @@ class Wrapped(System):
         self.device = next((weight.device for weight in weights), torch.device("cpu"))
 
     def grey(self) -> Tensor:
-        """One image."""
+        """One grey image."""
         return torch.zeros(1, 3, self.image_size or 1, self.image_size or 1)
 
     def take(self, code: Code, found: tuple[Part, ...]) -> None:
@@ -230,7 +241,7 @@ class Wrapped(System):
 
 
 def _semantic(given: Any) -> Semantic:
-    """The tensors of what an `encode` returned. Raises UserError if they are not to be found in it."""
+    """The tensors in the result of an `encode`. Raises UserError if none are found."""
     if hasattr(given, "latent_dist"):
         given = given.latent_dist.mode()
     for field in ("latents", "latent"):
@@ -248,7 +259,7 @@ def _semantic(given: Any) -> Semantic:
 def _part(
     module: Any, one: Tensor, reading: str | None, axis: int, codebook: int | None, width: int
 ) -> Part:
-    """What a tensor 1 x ... of the code of one image is."""
+    """The `Part` for a tensor 1 x ... of the code of one image."""
     if one.dtype == torch.bool or one.is_complex():
         raise UserError(f"encode gave {one.dtype}; a code is of floating point or of whole numbers")
     if one.is_floating_point():
@@ -265,6 +276,6 @@ def _part(
 
 
 def _codebook(module: Any) -> int | None:
-    """How many tokens a model or its quantiser says that it has."""
+    """The number of tokens that a model or its quantiser states."""
     owners = (module, *(_attribute(module, name) for name in ("quantize", "quantizer")))
     return _stated(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))

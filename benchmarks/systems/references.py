@@ -1,4 +1,4 @@
-"""Reference rows: what a code is worth that nobody would call a representation. They give the scale."""
+"""Reference rows: codes that nobody would call a representation, as a scale for the others."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,8 +21,8 @@ DEFAULT_DIM = 128
 class PixelsPCA(System):
     """Pixels projected on their first principal components, as many as z_sem has numbers"""
 
-    # Filed under the components themselves, not under the images that they were fitted on: LAPACK gives other last
-    # digits on another processor. The number of threads would change them too, so the fit has one thread.
+    # Results are stored under the components, not under the images of the fit: LAPACK's last digits depend on the
+    # processor. They depend on the number of threads too, so the fit has one thread.
 
     name, title, reference = "pixels-pca", "pixels + PCA", True
     capabilities = frozenset({"encode", "decode", "semantic"})
@@ -39,7 +39,7 @@ class PixelsPCA(System):
         pca = IncrementalPCA()
         for images in batches:
             flat = images.flatten(1).numpy()
-            # twice as many as are kept, or what one batch drops is missing from the next
+            # twice as many as are kept, so that what one batch drops is not missing from the next
             pca.n_components = pca.n_components or min(2 * self.latent_dim, *flat.shape)
             with threadpool_limits(limits=1):
                 pca.partial_fit(flat)
@@ -113,7 +113,7 @@ class TimmEncoder(System):
 
 
 def _same_size_as(path: str | Path | None) -> int:
-    """The size of z_sem of the autoencoder at `path`, so that the comparison is fair."""
+    """The size of z_sem of the autoencoder at `path`, for a fair comparison."""
     try:
         config = checkpoint.open_checkpoint(path or "portraits").config
     except UserError:

@@ -1,4 +1,7 @@
-"""Systems by name: those of this package, of plug-ins, of timm, and of a class where it is written. Imports no PyTorch."""
+"""Systems by name: those of this package, of plug-ins, of timm, and classes by their address.
+
+Imports no PyTorch.
+"""
 
 import re
 from collections.abc import Callable
@@ -36,12 +39,15 @@ OURS = {
     "dummy-stochastic": "benchmarks.systems.dummy:MeanAndRest",
 }
 
-# What `--systems` defaults to: the paper's model, its baseline, and the rows that give a scale.
+# The default of `--systems`: the paper's model, its baseline, and the rows that give a scale.
 DEFAULT = ("diffae", "ddim", "pixels-pca", "random-encoder")
 
 
 def _own(target: str) -> Own:
-    """An entry of ours, described by the first line of its docstring, which is read from its file: nothing is imported."""
+    """An entry of ours.
+
+    Its description is the first line of its docstring, read from the file without importing it.
+    """
     module, name = target.split(":")
     path = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
     source = path.read_text(encoding="utf-8")
@@ -60,10 +66,10 @@ REGISTRY = Registry(
 def load(
     name: str, path: "str | Path | None" = None, device: "str | torch.device" = "cpu"
 ) -> "System":
-    """The system `name` from the checkpoint `path` (None: what ships with the package, if it does), `checked`.
+    """Load the system `name` from the checkpoint `path`, `checked`.
 
-    Raises UserError if there is no such system or its checkpoint cannot be used, SystemFailed if it is there
-    and not what a system must be.
+    `path` None is the packaged checkpoint, if there is one. Raises UserError if there is no such
+    system or its checkpoint cannot be used, SystemFailed if the system does not keep the protocol.
     """
     import torch
 
@@ -73,10 +79,10 @@ def load(
 
 
 def factory(name: str) -> Callable[..., Any]:
-    """What makes the system of that name of a path and a device.
+    """The function that makes the system of that name from a path and a device.
 
-    A name is a registered one, "timm:MODEL", or "package.module:attribute", where a class (or a function) of the user's
-    is. Raises UserError if there is nothing of that name.
+    A name is a registered one, "timm:MODEL", or "package.module:attribute", the address of a class
+    (or a function) of the user's. Raises UserError if there is nothing of that name.
     """
     place, separator, attribute = name.partition(":")
     if not separator:
@@ -89,13 +95,16 @@ def factory(name: str) -> Callable[..., Any]:
 
 
 def is_address(name: str) -> bool:
-    """Whether it says where a system is (package.module:factory, timm:MODEL), and is neither a plain name nor a path."""
+    """Whether a text is the address of a system: package.module:factory or timm:MODEL.
+
+    Plain names and paths are not.
+    """
     place, _, attribute = name.partition(":")
     return bool(attribute) and "/" not in name and place.replace(".", "").isidentifier()
 
 
 def require(name: str) -> None:
-    """Raise UserError if there is no system of that name. Nothing of ours is imported."""
+    """Raise UserError if there is no system of that name. Our own systems are not imported."""
     place, separator, attribute = name.partition(":")
     if not separator:
         REGISTRY.require(name)
@@ -104,5 +113,5 @@ def require(name: str) -> None:
 
 
 def slug(title: str) -> str:
-    """A title as a name, for files and options."""
+    """A title as a name for files and options."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

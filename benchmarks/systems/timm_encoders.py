@@ -1,4 +1,4 @@
-"""Any encoder of timm by its name, `timm:NAME`, with weights from a local file: what its features are worth."""
+"""Any encoder of timm by its name, `timm:NAME`, with weights from a local file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ class TimmNamed(System):
         if path is None:
             raise UserError(f"timm:{model}: needs its weights: --ckpt timm:{model}=PATH")
         file = read_address(path, {}).path or Path(path)
-        tensors = _tensors(file)  # first: a network may take gigabytes
+        tensors = _tensors(file)  # before the network, which may take gigabytes
         network: Any = timm.create_model(model, pretrained=False)
         containers.give(network, tensors, file)
         network.reset_classifier(0)
@@ -52,7 +52,11 @@ class TimmNamed(System):
         return int(self.data["input_size"][-1])
 
     def encode_semantic(self, images: Tensor) -> Tensor:
-        """Images N x 3 x S x S in [-1, 1] at the size and of the mean and deviation that it was trained with."""
+        """Features of images N x 3 x S x S in [-1, 1].
+
+        Images are resized and normalised with the size, mean and deviation that the encoder was
+        trained with.
+        """
         x = (images.to(self.device) + 1) / 2
         x = F.interpolate(x, (self._side, self._side), mode="bilinear", antialias=True)
         mean, std = (x.new_tensor(self.data[key])[:, None, None] for key in ("mean", "std"))
@@ -63,7 +67,7 @@ class TimmNamed(System):
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """The weights of a file of safetensors or of torch.save, whose state dict may lie under a name of its own."""
+    """The weights of a safetensors or torch.save file, whose state dict may be nested under a name."""
     if path.suffix == ".safetensors":
         file_size(path)
         try:

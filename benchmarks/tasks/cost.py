@@ -1,5 +1,4 @@
-"""Cost: parameters, operations and network calls of each system, and how long they take here
-(Section 5.5).
+"""Cost: parameters, operations, network calls and times of each system (Section 5.5).
 
 Counts that do not depend on the machine are in records.csv. Times and memory do: they are measured
 once, kept in the store, and written to `times.csv` and the table `section5.5_times` of the same

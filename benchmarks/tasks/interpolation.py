@@ -141,8 +141,9 @@ def path_lengths(
     steps: int | None,
     distance: PerceptualDistance,
 ) -> np.ndarray:
-    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images: positions 2p and 2p + 1 make
-    pair p.
+    """eps^-2 d(decode(t), decode(t + eps)) for each pair of images.
+
+    Positions 2p and 2p + 1 make pair p.
     """
     key = context.codes.key("path", system, selection) | {
         "steps": steps,

@@ -49,8 +49,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Space:
-    """A space of distances: its metrics, vectors of real images, the samples' vectors by name, and
-    the unit of distance.
+    """A space of distances.
+
+    It has its metrics, vectors of real images, the samples' vectors by name, and the unit of
+    distance.
     """
 
     metric: str

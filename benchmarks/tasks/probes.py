@@ -98,8 +98,9 @@ def _records(
 
 
 def _weighted(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Influence [N] on the weighted mean of attributes, from that [N, A] on each; weight 0 leaves
-    one out.
+    """Influence [N] on the weighted mean of attributes, from that [N, A] on each.
+
+    Weight 0 leaves an attribute out.
     """
     kept = weights > 0
     return influence[:, kept] @ (weights[kept] / weights[kept].sum())

@@ -1,5 +1,8 @@
-"""The U-Net of DDIM (Song et al., 2021; Ho et al., 2020) under its published names: it predicts the noise in a map, D2C's
-latents here. GroupNorm of 32 groups everywhere, so that all widths are multiples of 32."""
+"""The U-Net of DDIM (Song et al., 2021; Ho et al., 2020) under its published names.
+
+It predicts the noise in a map, here in D2C's latents. Every GroupNorm has 32 groups, so all widths
+are multiples of 32.
+"""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +18,10 @@ LONGEST_PERIOD = 10_000.0
 
 
 def time_embedding(t: Tensor, width: int) -> Tensor:
-    """Sines, then cosines, of a step times `width` / 2 frequencies from 1 down to 1/10,000: N -> N x width."""
+    """Embed steps: N -> N x width.
+
+    Sines, then cosines, of a step times `width` / 2 frequencies from 1 down to 1/10,000.
+    """
     half = width // 2
     fall = math.log(LONGEST_PERIOD) / (half - 1)
     angles = t[:, None] * torch.exp(-fall * torch.arange(half, device=t.device, dtype=t.dtype))
@@ -27,7 +33,7 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class _Time(nn.Module):
-    """The step's embedding, four times as wide as the network: `.dense`."""
+    """The embedding of the step, four times as wide as the network: `.dense`."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -41,7 +47,7 @@ class _Time(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions, between which the step comes in, and a skip."""
+    """Two convolutions, with the step added in between, and a skip connection."""
 
     def __init__(self, c_in: int, c_out: int, c_time: int):
         super().__init__()
@@ -61,7 +67,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """One head over all places."""
+    """Attention over all positions, with one head."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -76,7 +82,7 @@ class _Attention(nn.Module):
 
 
 def _down(channels: int) -> nn.Module:
-    """Half the side; what is missing at the edge is zero on the right and below."""
+    """A convolution that halves the side; padding is zeros on the right and below."""
     conv = nn.Conv2d(channels, channels, 3, stride=2)
     return named(edge=nn.ZeroPad2d((0, 1, 0, 1)), conv=conv)
 
@@ -87,8 +93,10 @@ def _up(channels: int) -> nn.Module:
 
 
 class _Level(nn.Module):
-    """The blocks of one resolution, each with an attention after it where the level has any; then, but at the end of the
-    way, the change to the next."""
+    """The blocks of one resolution, each followed by an attention if the level has any.
+
+    All levels but the last end with the change to the next resolution.
+    """
 
     def __init__(self, widths: Sequence[tuple[int, int]], c_time: int, attends: bool):
         super().__init__()
@@ -114,8 +122,11 @@ class _Middle(nn.Module):
 
 
 class DDIMUNet(nn.Module):
-    """`mult`: width of each level, in `channels`; `blocks` of each on the way down, one more on the way up; `attends`:
-    which levels have attention. Maps of N x c x S x S, S divisible by two at every level but the last."""
+    """The U-Net: maps of N x c x S x S, S divisible by two at every level but the last.
+
+    `mult`: width of each level, in `channels`; `blocks` of each level of the encoder, one more in
+    the decoder; `attends`: which levels have attention.
+    """
 
     def __init__(
         self, c: int, channels: int, mult: Sequence[int], blocks: int, attends: Sequence[bool]
@@ -126,7 +137,7 @@ class DDIMUNet(nn.Module):
         self.conv_in = nn.Conv2d(c, channels, 3, padding=1)
         widths = [channels * m for m in mult]
         self.down = nn.ModuleList()
-        kept = [channels]  # widths of what the way up is given beside its own
+        kept = [channels]  # widths of the skip connections to the decoder
         now = channels
         for level, width in enumerate(widths):
             pairs = [(now, width)] + [(width, width)] * (blocks - 1)

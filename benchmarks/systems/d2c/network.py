@@ -1,5 +1,8 @@
-"""D2C (Sinha et al., 2021): an autoencoder of NVAE's cells with one map as its code and no noise in it, and a DDIM that
-draws such codes. Modules have the published names within each of the checkpoint's three parts."""
+"""D2C (Sinha et al., 2021): an autoencoder, and a DDIM that samples its codes.
+
+The autoencoder is built from NVAE's cells; its code is one map without noise. Modules have the
+published names within each of the checkpoint's three parts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +24,14 @@ TIMESTEPS = 1000
 
 @dataclass(frozen=True)
 class D2CConfig:
-    """Of the autoencoder: channels at the full side; ordinary cells before each halving (`pre`), at each scale of the
-    encoder, the finest first (`enc`), at each of the decoder, the coarsest first (`dec`), and after each last doubling
-    (`post`); channels of the code, components of the output, squeeze-and-excitation, bits of the input. Of the DDIM: its
-    side, channels, widths, blocks, and which levels attend (0 or 1)."""
+    """Sizes of a D2C.
+
+    Autoencoder: channels at the full side; ordinary cells before each halving (`pre`), at each
+    scale of the encoder, the finest first (`enc`), at each of the decoder, the coarsest first
+    (`dec`), and after each last doubling (`post`); channels of the code, components of the output,
+    squeeze-and-excitation, bits of the input. DDIM: its side, channels, widths, blocks, and which
+    levels attend (0 or 1).
+    """
 
     channels: int
     pre: tuple[int, ...]
@@ -43,12 +50,12 @@ class D2CConfig:
 
     @property
     def stride(self) -> int:
-        """Pixels a side of each place of the code."""
+        """Pixels per side of one position of the code."""
         return 2 ** (len(self.pre) + len(self.enc) - 1)
 
     @property
     def image_size(self) -> int:
-        """The side of images of which the DDIM knows codes."""
+        """The side of the images whose codes the DDIM was trained on."""
         return self.stride * self.latent_side
 
     @property
@@ -76,7 +83,7 @@ class Autoencoder(nn.Module):
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 
     def feature(self, images: Tensor) -> Tensor:
-        """What the encoder sees, before its code."""
+        """Features of the encoder, before its code."""
         h = self.stem(2 * images - 1)
         for cell in (*self.pre_process, *self.enc_tower):
             h = cell(h)
@@ -86,7 +93,7 @@ class Autoencoder(nn.Module):
         return self.enc_sampler(self.feature(images))
 
     def logits(self, z: Tensor) -> Tensor:
-        """Of the distribution of the image's values (logistic_mixture.py): N x 10 K x H x W."""
+        """Logits of the distribution of the image's values (logistic_mixture.py): N x 10 K x H x W."""
         h = self.dec0(z)
         for cell in (*self.dec_tower, *self.post_process):
             h = cell(h)
@@ -112,18 +119,24 @@ class Standardised(nn.Module):
 
 
 def alphas() -> Tensor:
-    """prod_{s <= t} (1 - beta_s) at t = -1, 0, ..., 999, so that it is one at place 0; float32 as published."""
+    """prod_{s <= t} (1 - beta_s) at t = -1, 0, ..., 999, in float32 as published.
+
+    The first entry, for t = -1, is one.
+    """
     betas = torch.linspace(1e-4, 0.02, TIMESTEPS, dtype=torch.float64, device="cpu").float()
     return torch.cat((torch.ones(1, device="cpu"), (1 - betas).cumprod(0)))
 
 
 def steps_by_skip(skip: int) -> list[int]:
-    """The published code's timesteps: every `skip`-th below the last, and the last: 11 for a skip of 100."""
+    """The published code's timesteps: every `skip`-th below the last, and the last.
+
+    They are 11 for a skip of 100.
+    """
     return [*range(0, TIMESTEPS - 1, skip), TIMESTEPS - 1]
 
 
 class D2C(nn.Module):
-    """The three parts. Codes are as the autoencoder has them; what the DDIM computes with is standardised."""
+    """The three parts. Codes are those of the autoencoder; the DDIM computes with standardised ones."""
 
     def __init__(self, configuration: D2CConfig):
         super().__init__()
@@ -141,7 +154,10 @@ class D2C(nn.Module):
         return self.diffusion(z, t.to(z))
 
     def ddim(self, z: Tensor, timesteps: Sequence[int]) -> Tensor:
-        """From standardised z at the last of `timesteps` down to the end, a network call at each (eta 0, no clipping)."""
+        """Denoise standardised z from the last of `timesteps`, one network call at each.
+
+        DDIM with eta 0 and no clipping.
+        """
         path = [-1, *timesteps]
         for t, after in zip(path[:0:-1], path[-2::-1], strict=True):
             a, b = self.alphas[t + 1].to(z), self.alphas[after + 1].to(z)
@@ -151,6 +167,6 @@ class D2C(nn.Module):
         return z
 
     def add_noise(self, z: Tensor, t: int, eps: Tensor) -> Tensor:
-        """Standardised z at timestep t."""
+        """Standardised z, noised to timestep t."""
         a = self.alphas[t + 1].to(z)
         return a.sqrt() * z + (1 - a).sqrt() * eps

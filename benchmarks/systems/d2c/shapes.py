@@ -1,4 +1,7 @@
-"""The configuration of a D2C, as the names and shapes of its tensors say it: the file has no other record of it."""
+"""The configuration of a D2C, read from the names and shapes of its tensors.
+
+The file has no other record of it.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,13 +15,17 @@ from benchmarks.systems.d2c.network import D2CConfig
 from benchmarks.systems.shared import containers
 from diffae.system.errors import UserError
 
-BITS = 5  # of the input, in every configuration that was published
-ATTENTION_SIDE = 16  # the DDIM attends to maps of this side: the same
+BITS = 5  # of the input, in every published configuration
+ATTENTION_SIDE = 16  # the DDIM attends to maps of this side, likewise
 MOST_SCALES = 10
 
 
 def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
-    """Raises UserError, naming the path, where the tensors are of no D2C, or of one that is not supported."""
+    """Read the configuration.
+
+    Raises UserError, naming the path, if the tensors are not those of a D2C, or of an unsupported
+    one.
+    """
     reader = _Reader(tensors, path)
     pre, enc, dec, post = (
         reader.tower(f"autoencoder.{name}")
@@ -47,7 +54,7 @@ def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
 
 
 def _of_unet(reader: "_Reader") -> dict[str, Any]:
-    """The fields of the configuration that are the DDIM's."""
+    """The fields of the configuration that belong to the DDIM."""
     channels = reader.sides("diffusion.conv_in.weight")[0]
     if channels % GROUPS:
         raise reader.unsupported(f"a DDIM of {channels} channels, no multiple of {GROUPS}")
@@ -78,12 +85,12 @@ class _Reader:
         return containers.shape_of(self.tensors, name, 4, self.path, "a D2C of the authors'")
 
     def numbers(self, pattern: str) -> list[int]:
-        """The numbers that names have where the pattern has its group, in order."""
+        """The numbers that match the pattern's group among the names, in order."""
         found = (re.match(pattern, name) for name in self.tensors)
         return sorted({int(match[1]) for match in found if match})
 
     def tower(self, prefix: str) -> tuple[int, ...]:
-        """How many ordinary cells lie before, between and after the cells that change the side."""
+        """The numbers of ordinary cells before, between and after the cells that change the side."""
         prefix = re.escape(prefix)
         cells = self.numbers(rf"{prefix}\.(\d{{1,5}})\.")
         changing = set(self.numbers(rf"{prefix}\.(\d{{1,5}})\.skip\."))
@@ -96,7 +103,7 @@ class _Reader:
 
 
 def _runs(marks: Iterable[bool]) -> tuple[int, ...]:
-    """The lengths of what lies before, between and after marks."""
+    """The numbers of entries before, between and after marked ones."""
     counts = [0]
     for mark in marks:
         if mark:

@@ -1,7 +1,7 @@
-"""D2C as a system: the authors' `model.ckpt`, or a folder of ours.
+"""D2C as a system: the authors' `model.ckpt`, or a folder of this project.
 
-Its code is the autoencoder's map before it is standardised. New codes come from its own DDIM, by the timesteps of the
-published code, whatever steps a benchmark takes.
+Its code is the autoencoder's map before standardisation. New codes are sampled by its own DDIM at
+the published code's timesteps, independently of a benchmark's steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ from benchmarks.systems.shared.opened import Opened
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
 
-# How a pixel is taken from its distribution: drawn, as the published code does, always with the same uniform numbers;
-# the likeliest component's location; or the mean, as NVAE has it. And the published sampler's skip between timesteps.
+# How a pixel is chosen from its distribution: drawn, as in the published code, always with the same uniform numbers;
+# the likeliest component's location; or the mean, as in NVAE. And the published sampler's skip between timesteps.
 OPTIONS = {
     "pixels": ("sample", "location", "mean"),
     "skip": ("10", "1", "2", "5", "20", "50", "100", "200"),
 }
 PARTS = ("autoencoder", "diffusion", "latent_mod")
-CLEAN_UP = 50  # the timestep to which the published manipulation noises a code
+CLEAN_UP = 50  # timestep to which the published manipulation noises a code
 
 
 class D2CSystem(Opened):
@@ -87,17 +87,23 @@ class D2CSystem(Opened):
         return self.model.autoencoder.encode(inputs)
 
     def logits(self, code: Code) -> Tensor:
-        """Of the distribution of the images' values (networks/logistic_mixture.py): N x 100 x H x W."""
+        """Logits of the distribution of the images' values (logistic_mixture.py): N x 100 x H x W."""
         return self.model.autoencoder.logits(self._map(code))
 
     def pixels(self, logits: Tensor, u_mixture: Tensor, u_logistic: Tensor) -> Tensor:
-        """Images in [-1, 1] drawn from the distributions of `logits` with uniform numbers from [1e-5, 1 - 1e-5]: N x 10 x
-        H x W choose the component, N x 3 x H x W the value."""
+        """Images in [-1, 1] drawn from the distributions of `logits`.
+
+        The uniform numbers are from [1e-5, 1 - 1e-5]: N x 10 x H x W choose the component, N x 3 x
+        H x W the value.
+        """
         found = (one.to(self.device) for one in (logits, u_mixture, u_logistic))
         return LogisticMixture(next(found)).sample(*found)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        """Images as `#pixels=` says; drawn ones with the same uniform numbers for every image and every call."""
+        """Images of codes, with pixels chosen by `#pixels=`.
+
+        Draws use the same uniform numbers for every image and every call.
+        """
         mixture = LogisticMixture(self.logits(code))
         if self.options["pixels"] == "mean":
             return mixture.mean()
@@ -118,20 +124,26 @@ class D2CSystem(Opened):
     # The DDIM
 
     def predict_noise(self, z: Tensor, t: int | Tensor) -> Tensor:
-        """The noise in standardised z (N x C x 32 x 32 where images are of 256 px) at timestep t, 0 to 999."""
+        """The noise in standardised z (N x C x 32 x 32 for images of 256 px) at timestep t, 0 to 999."""
         z = self._fits(z)
         t = torch.as_tensor(t, device=self.device)
         return self.model.predict_noise(z, t.expand(len(z)))
 
     def ddim(self, z: Tensor, timesteps: Sequence[int]) -> Tensor:
-        """Standardised z of the last of the ascending `timesteps`, brought down to the end: a network call at each."""
+        """Denoise standardised z, given at the last of the ascending `timesteps`.
+
+        One network call at each.
+        """
         steps = [int(t) for t in timesteps]
         if steps != sorted(set(steps)) or not steps or not 0 <= steps[0] <= steps[-1] <= 999:
             raise UserError(f"{self.source}: timesteps must ascend, each from 0 to 999")
         return self.model.ddim(self._fits(z), steps)
 
     def clean_up(self, code: Code, noise: Tensor) -> Code:
-        """The code after the published manipulation's last step: noised to t = 50, and brought back by t = 50 and 0."""
+        """The last step of the published manipulation.
+
+        The code is noised to t = 50 and denoised at t = 50 and 0.
+        """
         z = self.model.latent_mod.standardise(self._fits(self._map(code)))
         noised = self.model.add_noise(z, CLEAN_UP, self._fits(noise))
         return Code(self.model.latent_mod.restore(self.model.ddim(noised, [0, CLEAN_UP])))
@@ -142,7 +154,7 @@ class D2CSystem(Opened):
         return self.model.latent_mod.restore(self.model.ddim(start, self._timesteps()))
 
     def _fits(self, z: Tensor) -> Tensor:
-        """z on the device, if the DDIM knows maps of its size."""
+        """z on the device. Raises UserError if the DDIM does not take maps of its size."""
         wanted = self.model.configuration.latent_shape
         if tuple(z.shape[1:]) != wanted:
             raise UserError(
@@ -156,14 +168,20 @@ class D2CSystem(Opened):
 
 
 def uniforms(shape: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The numbers with which `decode` draws pixels of N x K x H x W components: 1 x K x H x W and 1 x 3 x H x W."""
+    """The uniform numbers with which `decode` draws pixels of N x K x H x W components.
+
+    1 x K x H x W and 1 x 3 x H x W.
+    """
     source = noise.generator(0, "d2c pixels", 0)
     first, second = (noise.uniforms(source, (1, n, *shape[2:])) for n in (shape[1], 3))
     return to_uniform(first), to_uniform(second)
 
 
 def _unneeded(name: str) -> bool:
-    """What only training needs (the momentum encoder, its queue, the contrastive head), and second names of convolutions
-    without weight norm."""
+    """Whether a tensor is not needed here.
+
+    That is so for parts used only in training (the momentum encoder, its queue, the contrastive
+    head), and for second names of convolutions without weight norm.
+    """
     training = ("encoder_k.", "queue", "encoder_q.fc.")
     return name.startswith(training) or name.endswith(".weight_normalized")

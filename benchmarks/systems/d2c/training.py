@@ -1,9 +1,10 @@
 """The small D2C: `python -m diffae.train d2c-portraits`.
 
-As published: an autoencoder by the likelihood of its images and a contrastive loss, no noise in its code; then a DDIM of the
-standardised codes by noise prediction. Otherwise: the contrastive loss is InfoNCE between the images of a batch
-(Chen et al., 2020, SimCLR) in place of MoCo's queue and momentum encoder, with crops of a few pixels, mirrors and light as
-augmentations; 8-bit images, three logistics a pixel; codes are standardised by the training images without their mirrors.
+As published: an autoencoder by the likelihood of its images and a contrastive loss, no noise in its
+code; then a DDIM of the standardised codes by noise prediction. Otherwise: the contrastive loss is
+InfoNCE between the images of a batch (Chen et al., 2020, SimCLR) in place of MoCo's queue and
+momentum encoder, with crops of a few pixels, mirrors and light as augmentations; 8-bit images,
+three logistics a pixel; codes are standardised by the training images without their mirrors.
 """
 
 import numpy as np
@@ -24,14 +25,14 @@ from diffae.train.images import Images
 from diffae.train.stages import noised
 from diffae.train.types import Loss
 
-SHIFT = 3  # pixels that an image is moved by at most
-LIGHT = 0.3  # by how much, at most, its contrast and brightness change
+SHIFT = 3  # pixels by which an image is shifted at most
+LIGHT = 0.3  # largest change of its contrast and brightness
 HIDDEN, COMPARED = 128, 64  # widths of the contrastive head
 BATCH = 256
 
 
 class Learner(nn.Module):
-    """The autoencoder and the contrastive head, which is thrown away."""
+    """The autoencoder and the contrastive head, which is not kept."""
 
     def __init__(self, autoencoder: Autoencoder, numbers: int):
         super().__init__()
@@ -42,7 +43,10 @@ class Learner(nn.Module):
 
 
 def augmented(images: Tensor, noise: np.random.Generator) -> Tensor:
-    """Each image in [-1, 1] moved, mirrored or not, and in another light, by numbers of its own."""
+    """Augment images in [-1, 1], each by random numbers of its own.
+
+    They are shifted, mirrored or not, and changed in light.
+    """
     u = uniforms(noise, (len(images), 5)).to(images)
     side = images.shape[-1]
     places = torch.arange(side, device=images.device)
@@ -58,7 +62,7 @@ def augmented(images: Tensor, noise: np.random.Generator) -> Tensor:
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """How badly each row of `a` finds its own among those of `b` by the cosine, and the other way: nats, a scalar."""
+    """InfoNCE between the rows of `a` and of `b` by the cosine, in both directions: nats, a scalar."""
     likeness = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / temperature
     own = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(likeness, own) + F.cross_entropy(likeness.T, own)) / 2
@@ -67,7 +71,7 @@ def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 def autoencoder_loss(
     learner: Learner, config: D2CConfig, data: Images, weights: dict[str, float]
 ) -> Loss:
-    """Negative log likelihood in nats a value, and so much of the contrastive loss."""
+    """Negative log likelihood in nats per value, plus the weighted contrastive loss."""
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         images = data.batch(indices, noise)
@@ -87,9 +91,10 @@ def autoencoder_loss(
 def latent_loss(model: D2C, z: Tensor, weights: dict[str, float]) -> Loss:
     """w_t || eps_theta(z_t, t) - eps ||^2 of standardised z, the mean over numbers.
 
-    w_t is 1 / (alpha_t + floor) over its mean. A sampler divides an error of the noise by sqrt(alpha_t), which is 0.006 at the
-    last t: unweighted, codes are drawn an order of magnitude too wide until the network is exact to a thousandth there.
-    With floor = 0 it would be the loss of v of Salimans & Ho (2022).
+    w_t is 1 / (alpha_t + floor) over its mean. A sampler divides an error of the noise by
+    sqrt(alpha_t), which is 0.006 at the last t: with no weights, sampled codes are an order of
+    magnitude too wide until the network is exact to a thousandth there. With floor = 0 it would be
+    the v loss of Salimans & Ho (2022).
     """
     alphas = linear_alphas()
     by_time = 1 / (alphas + weights["floor"])
@@ -113,7 +118,7 @@ def encode_all(model: D2C, data: Images) -> Tensor:
 
 
 def standardise(model: D2C, z: Tensor) -> Tensor:
-    """z by the mean and standard deviation of each channel, which are kept in the model.
+    """Standardise z by the mean and standard deviation of each channel, which the model keeps.
 
     Raises UserError if a channel is the same for all images.
     """

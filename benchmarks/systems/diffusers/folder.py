@@ -1,6 +1,7 @@
-"""Model folders of diffusers: which one a path means, what is refused, and the model in it.
+"""Model folders of diffusers: find the folder of a path, refuse unsupported ones, load the model.
 
-Read are `config.json` and `*.safetensors`. No code of a folder is run, no pickle is opened, no network is reached.
+Only `config.json` and `*.safetensors` are read. No code of a folder is run, no pickle is opened, no
+network is used.
 """
 
 import hashlib
@@ -22,17 +23,17 @@ from diffae.system.files import file_size
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model"
-LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # how a configuration calls them
+LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # their names in a configuration
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-PARTS = ("vae", "vqvae")  # of a pipeline, what can be its autoencoder
+PARTS = ("vae", "vqvae")  # the folders of a pipeline that can be its autoencoder
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a class of diffusers does in a way of its own.
+    """Properties in which a class of diffusers differs from the others.
 
-    `output` is the field of what its `encode` returns; `stride` and `channels` are read off its configuration;
-    `width` names the entry of the latter.
+    `output` is the field of the result of its `encode`; `stride` and `channels` are computed from
+    its configuration; `width` names the entry of the latter.
     """
 
     output: str
@@ -41,7 +42,7 @@ class Kind:
 
 
 def _levels(name: str) -> Callable[[Config], int]:
-    """Every level of the pyramid but one halves the side."""
+    """The stride of a pyramid with the levels of entry `name`: all but one halve the side."""
     return lambda config: 2 ** (len(config[name]) - 1)
 
 
@@ -63,7 +64,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Found:
-    """A folder that can be read: where it is, what a reader of a table knows it by, and of which class it is."""
+    """A readable folder: its path, its title in tables, and its class."""
 
     folder: Path
     title: str
@@ -86,7 +87,10 @@ class Found:
 
 
 def find(path: Path) -> Found:
-    """The model folder that `path` means: itself, or of a pipeline its `vae`. Raises UserError, naming the path."""
+    """Find the model folder of `path`: itself, or the `vae` of a pipeline.
+
+    Raises UserError, naming the path.
+    """
     if not path.is_dir():
         what = "is a file; give its folder" if path.exists() else "no such folder"
         needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
@@ -113,7 +117,10 @@ def _refuse_code(folder: Path) -> None:
 
 
 def _of_pipeline(path: Path) -> Path:
-    """The folder of a pipeline's autoencoder. Raises UserError if it has none of diffusers' own."""
+    """The folder of a pipeline's autoencoder.
+
+    Raises UserError if it has none of diffusers' own classes.
+    """
     index = read_json(path / PIPELINE)
     for part in PARTS:
         library_and_class = index.get(part)
@@ -149,7 +156,7 @@ def _class_name(config: Config, folder: Path) -> str:
 def _refuse_without_safetensors(folder: Path) -> None:
     if any(folder.glob(f"{WEIGHTS}*.safetensors")):
         for path in folder.glob("*.safetensors"):
-            file_size(path)  # a pipe would be waited for
+            file_size(path)  # refuses a pipe, which would block
         return
     if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
         raise UserError(
@@ -164,7 +171,10 @@ def _refuse_without_safetensors(folder: Path) -> None:
 
 
 def load(found: Found) -> Any:
-    """The model in float32, in evaluation mode, with all of its weights. Raises UserError, naming the folder."""
+    """The model in float32, in evaluation mode, with all of its weights.
+
+    Raises UserError, naming the folder.
+    """
     package = library.diffusers(str(found.folder))
     if not hasattr(package, found.class_name):
         raise UserError(
@@ -192,8 +202,11 @@ def load(found: Found) -> Any:
 
 
 def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
-    """Raise UserError if the configuration has more layers than the files have tensors, or the network more numbers than they
-    have bytes: building it can take hours or all memory. Other faults are left to diffusers."""
+    """Raise UserError if the configuration is larger than the weights.
+
+    That is, if it has more layers than the files have tensors, or the network more numbers than
+    they have bytes: building it could take hours or all memory. Other faults are left to diffusers.
+    """
     path = found.folder / CONFIG
     try:
         tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
@@ -218,14 +231,17 @@ def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
 
 
 def _variant(found: Found) -> str | None:
-    """The word between the name and .safetensors, such as fp16, where there are no weights without one."""
+    """The variant in the names of the weights, such as fp16, if there are none without a variant."""
     names = [path.name for path in found.weights if path.name.startswith(WEIGHTS)]
     plain = [n for n in names if n.startswith((f"{WEIGHTS}.safetensors", f"{WEIGHTS}-"))]
     return None if plain else names[0].removeprefix(f"{WEIGHTS}.").split(".")[0].split("-")[0]
 
 
 def _refuse_incomplete(model: nn.Module, report: Mapping[str, Any], folder: Path) -> None:
-    """diffusers draws at random what is missing and drops what is left over: neither is measured."""
+    """Raise UserError if weights are missing or left over.
+
+    diffusers would initialise missing ones at random and drop the others.
+    """
     state = model.state_dict()
     faults = {
         "missing": sorted(report["missing_keys"]),

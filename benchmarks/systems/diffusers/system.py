@@ -1,9 +1,9 @@
-"""Any autoencoder of images of diffusers as a system, of its folder alone.
+"""Any image autoencoder of diffusers as a system, from its folder alone.
 
-What differs by class: what `encode` returns; that VQModel's is the map before quantisation; that RAE computes in
-[0, 1] and has one size; that the consistency decoder draws noise. `model(x)` is never called, as it is not
-`decode(encode(x))` for every class: AutoencoderTiny rounds its code to 8 bits there. Scaling factors and shifts
-are for the diffusion model on top, and none is applied here.
+Classes differ: in what `encode` returns; VQModel's is the map before quantisation; RAE computes in
+[0, 1] and has one size; the consistency decoder draws noise. `model(x)` is never called, as it is
+not `decode(encode(x))` for every class: AutoencoderTiny rounds its code to 8 bits there. Scaling
+factors and shifts belong to the diffusion model on top; none is applied here.
 """
 
 import math
@@ -26,12 +26,12 @@ from benchmarks.systems.shared.recognised import CONFIG, read_json
 from diffae.system.errors import UserError
 
 OPTIONS = {
-    "posterior": ("mean", "sample"),  # which code of the distribution of one
+    "posterior": ("mean", "sample"),  # which code of the posterior distribution
     "dtype": ("float32", "float16", "bfloat16"),
-    "tiling": ("off", "on"),  # the class's own, of images larger than it is configured for
+    "tiling": ("off", "on"),  # the class's own tiling of larger images than it is configured for
     "size": ("default", "32", "64", "128", "192", "224", "256", "384", "512", "768", "1024"),
 }
-USUAL_SIZE = 256  # at which the paper runs others' models
+USUAL_SIZE = 256  # the size at which the paper runs others' models
 RAE, CONSISTENCY, VQ = "AutoencoderRAE", "ConsistencyDecoderVAE", "VQModel"
 
 
@@ -46,7 +46,7 @@ def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSyste
 
 
 def find(path: str | Path | None) -> tuple[Found, dict[str, str]]:
-    """The folder that an address means, and how it is to be read. Raises UserError, naming the path."""
+    """Find the folder of an address and the options for reading it. Raises UserError, naming the path."""
     address = read_address(path, OPTIONS)
     if address.path is None:
         raise NotAvailable(
@@ -74,7 +74,9 @@ class DiffusersSystem(Maps):
 
     def _dtype(self) -> torch.dtype:
         name = self.options["dtype"]
-        stated = read_json(self.source / CONFIG)  # what it leaves out, diffusers takes for true
+        stated = read_json(
+            self.source / CONFIG
+        )  # an option that it leaves out is true in diffusers
         if name == "float16" and stated.get("force_upcast"):
             raise UserError(
                 f"{self.source}: its {CONFIG} asks for float32 in place of float16 (force_upcast: true, which diffusers "
@@ -99,11 +101,14 @@ class DiffusersSystem(Maps):
         self.semantic_parts = (map_of(width),)
 
     def _places(self) -> int:
-        """Vectors of the code of an image of the size that it is measured at."""
+        """Number of vectors in the code of an image of the measured size."""
         return ((self.image_size or 0) // self.stride) ** 2
 
     def _size(self, configured: Any) -> int:
-        """The side that it is measured at: what was asked for, or the smaller of 256 and its own, in whole codes."""
+        """The side at which the system is measured, a multiple of the stride.
+
+        The requested one, or the smaller of 256 and the model's own.
+        """
         if self.options["size"] != "default":
             size = int(self.options["size"])
             if size % self.stride:
@@ -116,7 +121,7 @@ class DiffusersSystem(Maps):
         return {**super().describe(), "class": self.class_name, **self._chosen()}
 
     def _chosen(self) -> dict[str, str]:
-        """The options that decide something: a posterior only where there is one."""
+        """The options that have an effect: a posterior only if the class has one."""
         chosen = {name: self.options[name] for name in ("dtype", "tiling")}
         has = self.kind.output == "latent_dist"
         return {"posterior": self.options["posterior"], **chosen} if has else chosen
@@ -133,7 +138,7 @@ class DiffusersSystem(Maps):
         return {self.class_name: self.model}
 
     def _latents(self, images: Tensor) -> Tensor:
-        """What the class's `encode` returns: float32, as it is, without any factor."""
+        """The result of the class's `encode`, as float32, without any scaling factor."""
         output = getattr(self.model.encode(self._in(images)), self.kind.output)
         if self.kind.output != "latent_dist":
             return output.float()
@@ -167,7 +172,7 @@ class QuantisedModel(OneCodebook, DiffusersSystem):
         return self._latents(images)
 
     def _decoded(self, latents: Tensor) -> Tensor:
-        """`VQModel.decode` behind its quantiser, which it leaves out in some configurations only."""
+        """`VQModel.decode` without its quantiser, which it skips in some configurations only."""
         vectors = self._in(latents)
         spatial = self.model.config.get("norm_type") == "spatial"
         return self.model.decoder(
@@ -205,7 +210,7 @@ class RepresentationModel(DiffusersSystem):
 
 
 class ConsistencyModel(DiffusersSystem):
-    """ConsistencyDecoderVAE: two steps from noise, which belongs to the image: `x_T` of a code says which it is"""
+    """ConsistencyDecoderVAE: two steps from noise seeded by the image, which `x_T` identifies"""
 
     def describe(self) -> Mapping[str, Any]:
         return {

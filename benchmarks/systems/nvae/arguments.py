@@ -1,4 +1,4 @@
-"""The arguments of NVlabs' training of an NVAE, as its checkpoints keep them, and the configuration that they say."""
+"""The arguments of NVlabs' training of an NVAE, as its checkpoints keep them, as a configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.systems.nvae.network import NVAEConfig, groups_per_scale
 from diffae.system.errors import UserError
 
-# What files from before an argument was there mean.
+# Defaults for files from before an argument existed.
 ABSENT = {"ada_groups": False, "min_groups_per_scale": 1, "num_mixture_dec": 10}
 MOST, MOST_SCALES = (
     1024,
@@ -21,10 +21,10 @@ OF_TWO_VALUES = ("mnist", "omniglot")  # data whose pixels are on or off, by ano
 def read_arguments(
     values: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
 ) -> NVAEConfig:
-    """The configuration; the image's side is told by the shape of the decoder's first map, C x side x side.
+    """Read the configuration; the image's side follows from the decoder's first map, C x side x side.
 
-    Raises UserError, naming the path, for an argument that is missing or odd, for a variant that is not supported, and for
-    a network of more cells than there are `tensors`.
+    Raises UserError, naming the path, for an argument that is missing or malformed, for an
+    unsupported variant, and for a network of more cells than there are `tensors`.
     """
     found = _Arguments(ABSENT | dict(values), path)
     if (arch := found.get("arch_instance")) != "res_mbconv":

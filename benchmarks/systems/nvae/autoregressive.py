@@ -1,5 +1,8 @@
-"""The normalising flows of NVAE's posteriors (Vahdat and Kautz, 2020, Section 3.2): z - mu(z), where mu of each number
-depends on those before it only, in order of rows, columns and channels; or, mirrored, of those after it in space."""
+"""The normalising flows of NVAE's posteriors (Vahdat and Kautz, 2020, Section 3.2): z - mu(z).
+
+mu of each number depends only on those before it, in order of rows, columns and channels; or,
+mirrored, on those after it in space.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +14,10 @@ EXPANSION = 6
 
 
 def channel_mask(c_out: int, c_in: int, itself: bool) -> Tensor:
-    """Which inputs [c_out, c_in] an output sees at its own place: those of the numbers before it, or `itself` too.
+    """Mask of inputs [c_out, c_in] that an output sees at its own position.
 
-    Inputs and outputs belong to the same number of steps, min(c_out, c_in), in order.
+    These are the numbers before it, with `itself` also its own. Inputs and outputs are divided into
+    the same number of steps, min(c_out, c_in), in order.
     """
     steps = min(c_out, c_in)
     step_out = torch.arange(c_out, device="cpu")[:, None] * steps // c_out
@@ -22,9 +26,12 @@ def channel_mask(c_out: int, c_in: int, itself: bool) -> Tensor:
 
 
 def mask(c_out: int, c_in: int, side: int, itself: bool, mirror: bool, depthwise: bool) -> Tensor:
-    """What a kernel [c_out, c_in, side, side] may see: rows above its middle, in its row what lies left of it, and in
-    the middle by channels. `mirror` turns space round, the middle's channels stay. No file has it: on the CPU, whatever
-    device modules are made on."""
+    """Mask of a kernel [c_out, c_in, side, side].
+
+    It sees the rows above its middle, in its own row what lies to the left, and in the middle by
+    channels. `mirror` mirrors space, but not the channels of the middle. It is not stored in files:
+    it is made on the CPU, whatever device modules are made on.
+    """
     seen = torch.zeros(c_out, c_in, side, side, device="cpu")
     middle = side // 2
     seen[:, :, :middle] = 1
@@ -37,7 +44,7 @@ def mask(c_out: int, c_in: int, side: int, itself: bool, mirror: bool, depthwise
 
 
 class MaskedConv(WeightNormConv):
-    """Its norm is that of what it sees."""
+    """A masked convolution; its weight norm is that of the unmasked part."""
 
     mask: Tensor
 
@@ -55,7 +62,7 @@ class MaskedConv(WeightNormConv):
 
 
 class _Half(nn.Module):
-    """z - mu(z)."""
+    """One flow, z - mu(z)."""
 
     def __init__(self, channels: int, mirror: bool):
         super().__init__()
@@ -75,7 +82,7 @@ class _Half(nn.Module):
 
 
 class Flow(nn.Module):
-    """Of what comes before each number, then of what comes after; z is N x C x H x W."""
+    """Two flows: by what comes before each number, then by what comes after; z is N x C x H x W."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -1,7 +1,7 @@
-"""The cells of which NVAE is built (Vahdat and Kautz, 2020, Section 3.2), and D2C's autoencoder after it.
+"""The cells of NVAE (Vahdat and Kautz, 2020, Section 3.2), which D2C's autoencoder uses too.
 
-Modules and parameters have the names of the published code, so that its tensors fit without a map. All maps are
-N x C x H x W.
+Modules and parameters have the names of the published code, so that its tensors load unchanged. All
+maps are N x C x H x W.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from benchmarks.systems.shared.named import named
 
 NORM_EPS = 1e-5  # added to the norm of a kernel, not under its root
 BATCH_NORM_EPS, BATCH_NORM_MOMENTUM = 1e-5, 0.05
-RESIDUAL = 0.1  # what a cell adds to its input is scaled by
+RESIDUAL = 0.1  # scale of what a cell adds to its input
 DECODER_EXPANSION, POST_EXPANSION = 6, 3
 
 
 class WeightNormConv(nn.Conv2d):
-    """A convolution by the kernel exp(log_weight_norm) w / (||w|| + 1e-5), the norm over all inputs of an output.
+    """A convolution with weight norm: the kernel is exp(log_weight_norm) w / (||w|| + 1e-5).
 
-    Sides stay as they are at stride 1.
+    The norm is over all inputs of an output. Sides are kept at stride 1.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class WeightNormConv(nn.Conv2d):
         self.log_weight_norm = nn.Parameter(torch.zeros(c_out, 1, 1, 1))
 
     def seen_weight(self) -> Tensor:
-        """w, of which a masked convolution sees a part."""
+        """w; a masked convolution uses a part of it."""
         return self.weight
 
     def norm(self) -> Tensor:
@@ -45,14 +45,17 @@ class WeightNormConv(nn.Conv2d):
 
 
 def start_norms(network: nn.Module) -> None:
-    """Let every such kernel of a new network be the one that it was made with."""
+    """Set each log_weight_norm of a new network so that its kernels equal w as initialised."""
     for module in network.modules():
         if isinstance(module, WeightNormConv):
             module.log_weight_norm.data = module.norm().detach().clamp(min=1e-3).log()
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """The count of batches, which no file need have, is there whatever device modules are made on."""
+    """A batch norm with a count of batches, which files need not have.
+
+    The count is on the CPU, whatever device modules are made on.
+    """
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
@@ -60,20 +63,23 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class BatchNormSwish(BatchNorm):
-    """Swish (x sigmoid x) of a batch norm, one module in the published code."""
+    """Batch norm, then swish (x sigmoid x): one module in the published code."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(super().forward(x))
 
 
 def norm_conv(c_in: int, c_out: int, stride: int = 1) -> nn.Module:
-    """Batch norm, swish, convolution 3 x 3: the encoder's operation, of which a cell has two."""
+    """Batch norm, swish, 3 x 3 convolution: the encoder's operation, of which a cell has two."""
     return named(bn_act=BatchNormSwish(c_in), conv_0=WeightNormConv(c_in, c_out, 3, stride))
 
 
 def depthwise(c_in: int, c_out: int, expansion: int, up: bool) -> nn.Module:
-    """The decoder's operation, one a cell: `expansion` times the channels, a convolution 5 x 5 of each for itself, and
-    back; twice the side with `up`. These convolutions have neither weight norm nor bias."""
+    """The decoder's operation, of which a cell has one.
+
+    `expansion` times the channels, a depthwise 5 x 5 convolution, and back; twice the side with
+    `up`. These convolutions have neither weight norm nor bias.
+    """
     wide = expansion * c_in
 
     def swished(inputs: int, side: int, groups: int) -> nn.Module:
@@ -92,7 +98,7 @@ def depthwise(c_in: int, c_out: int, expansion: int, up: bool) -> nn.Module:
 
 
 class SqueezeExcite(nn.Module):
-    """Each channel times a number in (0, 1) that is made of the means of all (Hu et al., 2018)."""
+    """Each channel times a number in (0, 1) computed from the means of all channels (Hu et al., 2018)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -106,7 +112,10 @@ class SqueezeExcite(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """Half the side: four convolutions 1 x 1 of stride 2, which see the four places of each 2 x 2, side by side."""
+    """Half the side, by four 1 x 1 convolutions of stride 2.
+
+    Each takes one position of a 2 x 2 square; their outputs are concatenated.
+    """
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
@@ -171,7 +180,7 @@ class Cell(nn.Module):
 
 
 def falling(width: int, cells: Sequence[int], squeeze: bool) -> nn.ModuleList:
-    """So many cells at each scale, and between scales one that halves the side."""
+    """The given number of cells at each scale, and between scales one that halves the side."""
     found = nn.ModuleList()
     for scale, count in enumerate(cells):
         if scale:
@@ -184,7 +193,7 @@ def falling(width: int, cells: Sequence[int], squeeze: bool) -> nn.ModuleList:
 def rising(
     width: int, cells: Sequence[int], squeeze: bool, expansion: int = DECODER_EXPANSION
 ) -> nn.ModuleList:
-    """So many cells at each scale, and between scales one that doubles the side."""
+    """The given number of cells at each scale, and between scales one that doubles the side."""
     found = nn.ModuleList()
     for scale, count in enumerate(cells):
         if scale:
@@ -195,10 +204,11 @@ def rising(
 
 
 def to_bits(images: Tensor, bits: int) -> Tensor:
-    """Images in [-1, 1] as the published code feeds them: in [0, 1], of so many bits.
+    """Images in [-1, 1] as the published code takes them: in [0, 1], with `bits` bits.
 
-    Fewer than eight are the highest of eight, floor(v / 2^(8 - bits)) / (2^bits - 1) of whole grey levels v. The image
-    is rounded to these first: 8, 16, 24, ... would fall a level too low after their way through [-1, 1] in float32.
+    Fewer than eight are the highest of eight, floor(v / 2^(8 - bits)) / (2^bits - 1) of integer
+    grey levels v. The image is first rounded to grey levels: in float32, 8, 16, 24, ... would
+    become a level too low on conversion to [-1, 1] and back.
     """
     if bits == 8:
         return (images + 1) / 2
@@ -206,5 +216,5 @@ def to_bits(images: Tensor, bits: int) -> Tensor:
 
 
 def grey_levels(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as whole numbers from 0 to 255, in floating point."""
+    """Images in [-1, 1] as grey levels from 0 to 255, integers in floating point."""
     return ((images + 1) * 127.5).round().clamp(0, 255)

@@ -1,7 +1,8 @@
-"""NVAE (Vahdat and Kautz, 2020): a hierarchy of groups of latent maps, the coarsest first, each given those before it.
+"""NVAE (Vahdat and Kautz, 2020): a hierarchy of groups of latent maps.
 
-The encoder goes up once and keeps what it saw at each group's place; the decoder comes down from a learned map, and at
-each group the two together say where z lies. Group i of the coarsest scale is first. Modules have the published names.
+The coarsest group is first, and each is given those before it. The encoder goes from fine to coarse
+and keeps its features at each group. The decoder starts from a learned map, and at each group both
+together give the distribution of z. Modules have the published names.
 """
 
 from collections.abc import Callable
@@ -24,10 +25,14 @@ from benchmarks.systems.shared.logistic_mixture import LogisticMixture, channels
 
 @dataclass(frozen=True)
 class NVAEConfig:
-    """Side of images, channels at the full side of encoder and decoder, blocks before and after the hierarchy (each halves
-    the side), and their cells; groups of each scale, the finest first; channels of z; cells between groups; flows of
-    each group; bits of the input; components of the output; whether cells have squeeze-and-excitation, and whether
-    posteriors are told relative to their priors."""
+    """Sizes of an NVAE.
+
+    Side of images, channels at the full side of encoder and decoder, blocks before and after the
+    hierarchy (each halves the side), and their cells; groups of each scale, the finest first;
+    channels of z; cells between groups; flows of each group; bits of the input; components of the
+    output; whether cells have squeeze-and-excitation, and whether posteriors are relative to their
+    priors.
+    """
 
     image_size: int
     channels_enc: int
@@ -47,12 +52,12 @@ class NVAEConfig:
 
     @property
     def scaling(self) -> int:
-        """How much smaller the coarsest maps are than the image."""
+        """The ratio of the image's side to that of the coarsest maps."""
         return 2 ** (self.blocks + len(self.groups) - 1)
 
     @property
     def cells(self) -> int:
-        """How many the network has, flows included; each has several tensors."""
+        """The number of cells of the network, flows included; each has several tensors."""
         per_group = self.cells_enc + self.cells_dec + self.flows
         return sum(self.groups) * per_group + self.blocks * (self.cells_pre + self.cells_post)
 
@@ -68,7 +73,10 @@ class NVAEConfig:
 
 
 def groups_per_scale(scales: int, finest: int, adaptive: bool, fewest: int) -> tuple[int, ...]:
-    """Groups of each scale, the finest first: as many at each, or half of those before, but not fewer than `fewest`."""
+    """Groups of each scale, the finest first.
+
+    The same number at each, or half of the previous, but at least `fewest`.
+    """
     counts = [finest]
     while len(counts) < scales:
         counts.append(max(counts[-1] // 2, fewest) if adaptive else finest)
@@ -83,7 +91,7 @@ class Gaussian(NamedTuple):
 
     @classmethod
     def of(cls, mu: Tensor, log_sigma: Tensor) -> "Gaussian":
-        """Of what a network says, which is bounded softly to (-5, 5)."""
+        """From outputs of a network, softly bounded to (-5, 5)."""
         return cls(_soft_clamp(mu), _soft_clamp(log_sigma).exp() + 0.01)
 
 
@@ -92,7 +100,7 @@ def _soft_clamp(x: Tensor) -> Tensor:
 
 
 class EncoderCombiner(nn.Module):
-    """What the encoder saw, and what the decoder has made so far."""
+    """Combine the encoder's features with the decoder's."""
 
     def __init__(self, c_enc: int, c_dec: int):
         super().__init__()
@@ -103,7 +111,7 @@ class EncoderCombiner(nn.Module):
 
 
 class DecoderCombiner(nn.Module):
-    """What the decoder has made so far, and a z."""
+    """Combine the decoder's features with a z."""
 
     def __init__(self, channels: int, latent_channels: int):
         super().__init__()
@@ -118,7 +126,7 @@ Inference = Callable[[int, Gaussian, Gaussian], Tensor]
 
 
 class NVAE(nn.Module):
-    """`configuration` has the sizes. Images are N x 3 x S x S in [0, 1]; a code is a tuple of z after their flows."""
+    """The network; images are N x 3 x S x S in [0, 1], a code is a tuple of z after their flows."""
 
     def __init__(self, configuration: NVAEConfig):
         super().__init__()
@@ -127,9 +135,7 @@ class NVAE(nn.Module):
         coarsest = c.image_size // c.scaling
         self.prior_ftr0 = nn.Parameter(torch.randn(top_dec, coarsest, coarsest))
         self.stem = WeightNormConv(3, c.channels_enc, 3)
-        before = [
-            c.cells_pre - 1
-        ] * c.blocks  # and at the end of each block one that halves the side
+        before = [c.cells_pre - 1] * c.blocks  # the last cell of each block halves the side
         self.pre_process = falling(c.channels_enc, [*before, 0], c.squeeze)
         self.enc_tower = nn.ModuleList(self._up())
         self.enc0 = nn.Sequential(nn.ELU(), WeightNormConv(top_enc, top_enc, 1), nn.ELU())
@@ -158,7 +164,7 @@ class NVAE(nn.Module):
         return [top // 2**scale for scale, count in groups for _ in range(count)]
 
     def _up(self) -> list[nn.Module]:
-        """Cells of each group, and after each but the last of all where it meets the decoder."""
+        """Cells of each group, and after each but the last the combiner with the decoder."""
         c = self.configuration
         modules: list[nn.Module] = []
         for scale, count in enumerate(c.groups):
@@ -188,11 +194,11 @@ class NVAE(nn.Module):
         return self._infer(images, infer)[0]
 
     def reconstruct(self, images: Tensor, infer: Inference) -> Tensor:
-        """The logits of the codes that `infer` makes, as in `encode`."""
+        """The logits for the codes that `infer` makes, as in `encode`."""
         return self._finish(self._infer(images, infer)[1])
 
     def _infer(self, images: Tensor, infer: Inference) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The code, and what the decoder has made of it when the last group has come in."""
+        """The code, and the decoder's features after the last group."""
         found: list[Tensor] = []
         top, seen = self._see(images)
 
@@ -205,7 +211,7 @@ class NVAE(nn.Module):
         return tuple(found), made
 
     def logits(self, code: tuple[Tensor, ...]) -> Tensor:
-        """Of the distribution of the image of a code: N x 10 K x S x S."""
+        """Logits of the distribution of the image of a code: N x 10 K x S x S."""
         return self._finish(self._make(len(code[0]), lambda i, made: code[i]))
 
     def decode(self, code: tuple[Tensor, ...]) -> Tensor:
@@ -213,7 +219,7 @@ class NVAE(nn.Module):
         return LogisticMixture(self.logits(code)).mean()
 
     def sample(self, count: int, choose: Choice) -> tuple[Tensor, ...]:
-        """A new code. `choose(i, prior)` is the z of group i: priors are of the z after flows."""
+        """A new code. `choose(i, prior)` is the z of group i; priors are distributions of z after flows."""
         found: list[Tensor] = []
 
         def choose_z(i: int, made: Tensor) -> Tensor:
@@ -224,7 +230,10 @@ class NVAE(nn.Module):
         return tuple(found)
 
     def _see(self, images: Tensor) -> tuple[Tensor, list[tuple[EncoderCombiner, Tensor]]]:
-        """What the encoder ends with, and for every group but the first the combiner and what it saw."""
+        """The encoder's last features.
+
+        Also, for every group but the first, the combiner and the features there.
+        """
         s = self.stem(2 * images - 1)
         for cell in self.pre_process:
             s = cell(s)
@@ -237,7 +246,10 @@ class NVAE(nn.Module):
         return self.enc0(s), seen[::-1]
 
     def prior(self, i: int, made: Tensor) -> Gaussian:
-        """Of the z of group i, given what the decoder has made; of the first group the same for all images."""
+        """The prior of z of group i, given the decoder's features.
+
+        The first group's is the same for all images.
+        """
         return Gaussian.of(*self._of_prior(i, made))
 
     def _of_prior(self, i: int, made: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,7 +263,7 @@ class NVAE(nn.Module):
     def posterior(
         self, i: int, top: Tensor, seen: list[tuple[EncoderCombiner, Tensor]], made: Tensor
     ) -> tuple[Gaussian, Gaussian]:
-        """Of the z of group i before its flows, and the prior."""
+        """The posterior of z of group i before its flows, and the prior."""
         feature = top
         if i > 0:
             combiner, saw = seen[i - 1]
@@ -263,14 +275,14 @@ class NVAE(nn.Module):
         return Gaussian.of(mu, log_sigma), Gaussian.of(*of_prior)
 
     def flow(self, i: int, z: Tensor) -> Tensor:
-        """z after the flows of group i, which neither stretch nor squeeze space."""
+        """z after the flows of group i, which preserve volume."""
         flows = self.configuration.flows
         for cell in self.nf_cells[i * flows : (i + 1) * flows]:
             z = cell(z)
         return z
 
     def _make(self, count: int, z_of: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Come down the decoder; `z_of(i, made)` is the z of group i."""
+        """Run the decoder from the coarsest group; `z_of(i, made)` is the z of group i."""
         made = self.prior_ftr0.expand(count, -1, -1, -1)
         group = 0
         for cell in self.dec_tower:

@@ -1,4 +1,4 @@
-"""NVAE as a system: a checkpoint of NVlabs' code, or a folder of ours.
+"""NVAE as a system: a checkpoint of NVlabs' code, or a folder of this project.
 
 Its code is the z of every group of the hierarchy, the coarsest first, after the group's flows.
 """
@@ -22,7 +22,7 @@ from diffae.checkpoints.torch_file import Arguments
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
 
-# What z is of its posterior, and what the sigma of priors is multiplied by when new images are drawn.
+# How z is taken from its posterior, and the factor of the priors' sigma when new images are drawn.
 OPTIONS = {
     "posterior": ("mean", "sample"),
     "temperature": ("1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4"),
@@ -51,7 +51,7 @@ class NVAESystem(Opened, Maps):
                 raise UserError(
                     f"{path}: has no args, the arguments of its training, without which its network is unknown"
                 )
-            # A convolution without weight norm is there twice, under a second name.
+            # A convolution without weight norm is stored twice, under a second name.
             tensors = containers.take(
                 file, state, path, leave=lambda name: name.endswith(".weight_normalized")
             )
@@ -61,7 +61,7 @@ class NVAESystem(Opened, Maps):
         return NVAE(config)
 
     def _count(self, config: NVAEConfig) -> None:
-        """Numbers of the z of all groups, of which probes see a share that they can be fitted to."""
+        """Count the numbers of the z of all groups; probes read a part that they can be fitted to."""
         self.image_size = config.image_size
         self.semantic_parts = tuple(Part(shape) for shape in config.latent_shapes())
         self.latent_dim = sum(part.places or 0 for part in self.semantic_parts)
@@ -84,7 +84,7 @@ class NVAESystem(Opened, Maps):
         return self.model.encode(to_bits(images, self.model.configuration.bits), infer)
 
     def logits(self, code: Code) -> Tensor:
-        """Of the distribution of the images' values (networks/logistic_mixture.py): N x 100 x S x S."""
+        """Logits of the distribution of the images' values (logistic_mixture.py): N x 100 x S x S."""
         return self.model.logits(self._groups(code))
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
@@ -104,7 +104,7 @@ class NVAESystem(Opened, Maps):
         return tuple(z.to(self.device) for z in groups)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
-        """z of every group from its prior, with the batch norms' statistics as they are stored."""
+        """z of every group from its prior, with the stored statistics of the batch norms."""
         temperature = float(self.options["temperature"])
 
         def choose(i: int, prior: Gaussian) -> Tensor:
@@ -122,7 +122,7 @@ def _mean(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
 
 
 def _drawn(images: Tensor) -> Inference:
-    """z drawn from its posterior, with noise that belongs to the image."""
+    """z drawn from its posterior, with noise seeded by the image."""
 
     def draw(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
         shape = tuple(posterior.mean.shape[1:])

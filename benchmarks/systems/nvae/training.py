@@ -1,8 +1,8 @@
 """The small NVAE: `python -m diffae.train nvae-portraits`.
 
-As published: the ELBO, its KL weighed from 0 to 1 over the first part of the training, and balanced between groups while it
-is. Otherwise: AdamW with a clipped gradient and a moving average for Adamax, no spectral regularisation, no flows,
-8-bit images, three logistics a pixel.
+As published: the ELBO, its KL weighed from 0 to 1 over the first part of the training, and balanced
+between groups while it is. Otherwise: AdamW with a clipped gradient and a moving average for
+Adamax, no spectral regularisation, no flows, 8-bit images, three logistics a pixel.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ from diffae.diffusion.noise import generator, normals
 from diffae.train.images import Images
 from diffae.train.types import Loss
 
-SMALLEST_KL = 0.01  # nats of a group below which balancing makes no more difference
+SMALLEST_KL = 0.01  # nats that balancing adds to the KL of each group
 
 
 class Learner(nn.Module):
-    """The network and how many steps it has taken, which the weight of the KL depends on: part of the training's state."""
+    """The network and its number of steps, which the weight of the KL depends on: the training's state."""
 
     steps: Tensor
 
@@ -40,14 +40,16 @@ def kl(q: Gaussian, p: Gaussian) -> Tensor:
 
 
 def balance(kls: Tensor, sizes: Tensor) -> Tensor:
-    """The groups' weights [L] by their KL [N, L] a number of z (`sizes` [L]), of mean one: a group that is hardly used costs
-    hardly anything (NVAE, Appendix A)."""
+    """The groups' weights [L], of mean one, by their KL [N, L] per number of z (`sizes` [L]).
+
+    A group that is hardly used gets a small weight (NVAE, Appendix A).
+    """
     each = (kls.detach().mean(0) + SMALLEST_KL) / sizes
     return each / each.mean()
 
 
 class Terms:
-    """What the ELBO of a batch is made of: `kls` N x L in nats, and the logits of the images' distribution."""
+    """Terms of a batch's ELBO: `kls` N x L in nats, and the logits of the images' distribution."""
 
     def __init__(self, network: NVAE, images: Tensor, noise: np.random.Generator):
         found: list[Tensor] = []
@@ -65,13 +67,13 @@ class Terms:
         self.kls = torch.stack(found, dim=1)
 
     def log_likelihood(self, images: Tensor, bits: int) -> Tensor:
-        """Of the whole image, in nats: N."""
+        """Log likelihood of the whole image, in nats: N."""
         inputs = 2 * to_bits(images, bits) - 1
         return LogisticMixture(self.logits).log_likelihood(inputs, bits).sum((1, 2))
 
 
 def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
-    """The negative ELBO in nats a value of the image, its KL weighed by steps / `warm_up` at most 1."""
+    """The negative ELBO in nats per value of the image, its KL weighted by min(steps / `warm_up`, 1)."""
     network = learner.network
     bits = network.configuration.bits
     sizes = torch.tensor([float(np.prod(shape)) for shape in network.configuration.latent_shapes()])

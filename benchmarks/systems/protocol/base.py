@@ -1,7 +1,8 @@
-"""What a system is: any model behind one protocol, so that every benchmark measures all of them alike.
+"""The base class of systems: one protocol, so that every benchmark measures all models alike.
 
-A system offers what it can and says so in `capabilities`; a benchmark states what it needs. The fifteen
-lines of a system of your own: subclass `System`, set the fields, and write the methods it is capable of.
+A system lists what it can do in `capabilities`; a benchmark states what it needs. To write a system
+of your own in fifteen lines, subclass `System`, set the fields, and write the methods that its
+capabilities need.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
     "stochastic",  # the code has x_T, which can be inverted from an image or drawn at random
     "sample",  # new images
     "sample_latents",  # new semantic codes
-    "predict_x0",  # noised images -> what they were, in one network call
+    "predict_x0",  # noised images -> the original ones, in one network call
 )
 IN_WORDS = {
     ENCODE: "encode an image fully",
@@ -40,10 +41,10 @@ IN_WORDS = {
 
 @dataclass(frozen=True)
 class Code:
-    """A code of N images: what the system says of them (`semantic`) and the rest (`x_T`), where it has it.
+    """A code of N images: the semantic part and the stochastic part x_T, if the system has them.
 
-    `semantic` is a tensor N x ... in the model's own shape, whole numbers (int64) where it is tokens; or a tuple of
-    such, of the levels of a hierarchy.
+    `semantic` is a tensor N x ... in the model's own shape, integers (int64) if it is tokens; or a
+    tuple of such tensors, for the levels of a hierarchy.
     """
 
     semantic: Semantic | None = None
@@ -51,7 +52,10 @@ class Code:
 
 
 def needed(part: Semantic | None, what: str) -> Tensor:
-    """A part of a code that a method cannot do without. Raises UserError if it is not there, or not one tensor."""
+    """A part of a code that a method needs, as one tensor.
+
+    Raises UserError if it is missing or several tensors.
+    """
     if part is None:
         raise UserError(f"the code has no {what}, which is needed here")
     if not isinstance(part, Tensor):
@@ -60,14 +64,14 @@ def needed(part: Semantic | None, what: str) -> Tensor:
 
 
 def several(part: Semantic | None, what: str) -> tuple[Tensor, ...]:
-    """The tensors of a part that a method cannot do without. Raises UserError if it is not there."""
+    """A part of a code that a method needs, as its tensors. Raises UserError if it is missing."""
     return (needed(part, what),) if part is None or isinstance(part, Tensor) else part
 
 
 class System:
     """Base class of systems. Images are N x 3 x S x S in [-1, 1].
 
-    name          the name it is asked for by, e.g. "diffae"; a plug-in's is that of its entry point
+    name          its name in commands, e.g. "diffae"; a plug-in's is that of its entry point
     title         its name in tables, the paper's where it has one, e.g. "DiffAE"
     capabilities  what it can do, see above
     image_size    S, or None if any size will do
@@ -80,17 +84,18 @@ class System:
     fingerprint   changes whenever its outputs may change: results are filed under it. A plug-in's need only tell
                   its weights apart, its source is added
     iterative     whether `steps` (network calls a direction) means anything to it
-    solver        what takes the steps of a system that has several (see `solving`); None: it has one way, its own
+    solver        the solver of a system with a choice of several (see `solving`); None: it has only its own
     computes_in_float64  whether `decode` of float64 codes is float64 throughout once its `networks()` are;
                          path lengths then are exact where float32 is wrong in the third digit
     reference     whether it is a row that gives a scale, and no contender
-    random        whether it gives another result for the same images on purpose; else a note on its rows says so
+    random        whether it gives another result for the same images on purpose; otherwise its rows get a note
     trained_on    the record of its training, where there is one
     live          a module that belongs to the caller and may go on learning: it is in evaluation mode during calls
                   only, and a digest of its state is added to `fingerprint`
 
-    `systems.load` puts every system behind `checked.Checked`: methods are called without gradients, with copies
-    of tensors on the device that `__init__` was given (`fit`: on the CPU), and what they return is checked.
+    `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,
+    with copies of tensors on the device that `__init__` was given (`fit`: on the CPU), and what
+    they return is checked.
     """
 
     name: str
@@ -113,22 +118,24 @@ class System:
 
     @property
     def learns_from_data(self) -> bool:
-        """Whether `fit` does anything, and the system is of no use before it."""
+        """Whether the system overrides `fit`, which must then be called before use."""
         return type(self).fit is not System.fit
 
     def describe(self) -> Mapping[str, Any]:
-        """What of the model decides how its numbers are to be read, by name: recorded as "model" in protocols."""
+        """The properties of the model that matter for reading its numbers, by name: "model" in protocols."""
         return {}
 
     def solving(self, solver: str) -> "System":
-        """The same system with its steps taken by the solver of that name (diffae.diffusion.scheme), the same weights
-        and all; the system itself where it has only a way of its own."""
+        """The same system, with steps by the solver of that name (diffae.diffusion.scheme).
+
+        The weights are the same too. The system itself is returned if it has only steps of its own.
+        """
         return self
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """See training images once before anything else, in batches of which one fits in memory.
+        """Learn from training images before anything else, in batches of which one fits in memory.
 
-        Only systems that learn from them do.
+        Only systems that learn from data need it.
         """
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
@@ -140,30 +147,30 @@ class System:
         return Code(semantic, x_T)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
-        """The semantic code alone: N x d, or as `semantic_parts` say."""
+        """The semantic code alone: N x d, or in the shapes of `semantic_parts`."""
         raise self._cannot("encode a semantic code")
 
     def read(self, semantic: Semantic) -> Tensor:
-        """What a probe sees of a semantic code: N x d, each part as its `reading` says."""
+        """The features that a probe reads from a semantic code: N x d, each part by its `reading`."""
         return parts.read(parts_of(self), semantic)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
-        """The semantic code whose `read` is `delta` [N, d] further, in its own shape.
+        """The semantic code, in its own shape, whose features are `delta` [N, d] further.
 
-        Raises NotAvailable for tokens, between which there is no direction: a system that knows what they stand for
-        may have a `read` and a `move` of its own.
+        Raises NotAvailable for tokens, between which there is no direction: a system that knows the
+        vectors of its tokens may have a `read` and a `move` of its own.
         """
         return parts.move(parts_of(self), semantic, delta)
 
     @property
     def codebooks(self) -> Mapping[str, int]:
-        """How many codes each codebook has, by its name; {} where nothing is quantised."""
+        """The number of codes of each codebook by its name; {} if nothing is quantised."""
         sizes = [part.codebook for part in self.semantic_parts or () if part.codebook]
         names = [f"part {i + 1}" if len(sizes) > 1 else "codebook" for i in range(len(sizes))]
         return dict(zip(names, sizes, strict=True))
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        """The numbers in the codebooks of what a code is made of, of each codebook N x ... int64."""
+        """The indices in each codebook that make up a code, N x ... int64 for each."""
         found = several(code.semantic, "tokens")
         return tuple(part for part in found if not part.is_floating_point())
 
@@ -176,29 +183,29 @@ class System:
         raise self._cannot("decode")
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
-        """New semantic codes, the one of index i from noise of its own: as `encode_semantic` gives them."""
+        """New semantic codes in the form of `encode_semantic`; index i has noise of its own."""
         raise self._cannot("sample semantic codes")
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        """New images, the one of index i from noise of its own: what new codes decode to."""
+        """New images, decoded from new codes; index i has noise of its own."""
         semantic = self.sample_latents(indices, seed, steps)
         x_T = self.random_x_T(indices, seed) if STOCHASTIC in self.capabilities else None
         return self.decode(Code(semantic, x_T), steps)
 
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        """x_t of images and noise (N x 3 x S x S each) by the system's schedule; here the paper's."""
+        """x_t from images and noise (N x 3 x S x S each) by the system's schedule; by default the paper's."""
         return add_noise(images, eps, linear_alphas()[t].repeat(len(images)))
 
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
-        """x_0 predicted from x_t in one network call, in [-1, 1]; `semantic` where the code has it."""
+        """x_0 predicted from x_t in one network call, in [-1, 1]; `semantic` if the code has it."""
         raise self._cannot("predict an image from a noised one")
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by the part that each plays, for counting; empty: not applicable."""
+        """The networks by their role, for counting; empty: not applicable."""
         return {}
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
-        """x_T drawn from N(0, I), the one of index i from a generator of its own."""
+        """x_T drawn from N(0, I); index i has a generator of its own."""
         side: Any = self.image_size  # a system of any size draws its x_T itself
         return noise.normal(seed, "x_T", indices, (3, side, side))
 
@@ -207,12 +214,12 @@ class System:
 
 
 def parts_of(system: System) -> tuple[Part, ...]:
-    """What a semantic code is made of: one vector, unless the system says otherwise."""
+    """The parts of a semantic code: one vector, unless the system states others."""
     return system.semantic_parts or (Part((system.semantic_dim,)),)
 
 
 def reading_of(system: System) -> dict[str, str]:
-    """How probes read the code, for a protocol; nothing of a vector that is read as it is."""
+    """How probes read the code, for a protocol; nothing for a vector that is read as it is."""
     if has_own(system, "read"):
         return {"reading": "the system's own"}
     if system.semantic_parts is None:
@@ -221,12 +228,12 @@ def reading_of(system: System) -> dict[str, str]:
 
 
 def why_immovable(system: System) -> str:
-    """Why no edit can move the semantic code; nothing where one can."""
+    """The reason why no edit can move the semantic code; empty if one can."""
     stuck = parts.has_tokens(parts_of(system)) and not has_own(system, "move")
     return parts.NO_DIRECTION if stuck else ""
 
 
 def has_own(system: System, method: str) -> bool:
-    """Whether a system, checked or not, has a method of its own in place of that of `System`."""
+    """Whether a system, checked or not, overrides a method of `System`."""
     kind = type(getattr(system, "inner", system))
     return getattr(kind, method) is not getattr(System, method)

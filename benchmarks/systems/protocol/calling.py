@@ -1,4 +1,4 @@
-"""A call of a system's method: without gradients, in the precision of the run, and one line where it breaks."""
+"""Calls of a system's methods: no gradients, the run's precision, and failures in one line."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,15 +17,18 @@ from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError, words
 
 T = TypeVar("T")
-FEW_STEPS = 2  # of what is asked only whether it gives the same twice
-SAME = 1e-4  # of the mean value: what a GPU may differ by
+FEW_STEPS = 2  # for a check that only compares two calls
+SAME = 1e-4  # of the mean value: the tolerance for rounding on a GPU
 RANDOM = "random: gives another result for the same images each time"
 TRAINING = "computes in training mode"
 
 
 def calling(name: str, method: str, call: Callable[[], T]) -> T:
-    """What the call of a system's method returns. Whatever it raises becomes SystemFailed, but what is meant for
-    the user (UserError, NotAvailable) in `__init__`, and Ctrl-C."""
+    """Call a system's method and return its result.
+
+    Every exception becomes SystemFailed, except those meant for the user (UserError, NotAvailable)
+    in `__init__`, and Ctrl-C.
+    """
     try:
         with torch.no_grad(), of_networks():
             return call()
@@ -37,13 +40,13 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
         raise SystemFailed.at(name, method, words(error)) from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit and GeneratorExit too are a system's failure
+    except BaseException as error:  # SystemExit and GeneratorExit are failures of the system too
         hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
         raise SystemFailed.at(name, method, raised(error) + hint) from error
 
 
 def raised(error: BaseException) -> str:
-    """An exception in one line: its kind, its words, and the line of code that it comes from."""
+    """An exception in one line: its type, its message, and the line of code that raised it."""
     said = words(error)[:300]
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
@@ -51,8 +54,10 @@ def raised(error: BaseException) -> str:
 
 
 def unsteady(name: str, system: System, capabilities: frozenset[str], images: Tensor) -> str:
-    """What rows have to say of a system that gives something else when it is asked again, or whose networks switch to
-    training mode; nothing of one that does neither, that says itself that it is random, or that fails here."""
+    """A note on a system with changing results, or with networks that switch to training mode.
+
+    Empty if it does neither, if it declares itself random, or if it fails here.
+    """
 
     def ask() -> str:
         first, second = (list(_results(system, capabilities, images.clone())) for _ in range(2))
@@ -65,12 +70,12 @@ def unsteady(name: str, system: System, capabilities: frozenset[str], images: Te
     try:
         with evaluating(system.live), torch.random.fork_rng(devices):
             return calling(name, "encode", ask)
-    except SystemFailed:  # the benchmarks say how
+    except SystemFailed:  # the benchmarks report it
         return ""
 
 
 def _results(system: System, capabilities: frozenset[str], images: Tensor) -> Iterator[Tensor]:
-    """What a system makes of images, as it gives it: the parts of the code, and the images of it."""
+    """The results of a system for images, unchecked: the parts of the code, and the decoded images."""
     if not {ENCODE, SEMANTIC} & capabilities:
         return
     if ENCODE in capabilities:

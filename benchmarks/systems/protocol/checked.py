@@ -1,8 +1,8 @@
-"""Every system behind one contract: what it is given, what it must return, and what is said if it does not.
+"""Checks of a system's arguments and results, the same for every system.
 
-`systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, not a number, images of
-0..255), the answer is one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
-float32 (float64 where a system computes in it), on the run's device, without gradients, finite, of the promised
+`systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, nan, images of
+0..255), the outcome is either one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
+float32 (float64 if a system computes in it), on the run's device, without gradients, finite, of the promised
 shape, and images within [-1, 1].
 """
 
@@ -39,8 +39,11 @@ T = TypeVar("T")
 def build(
     name: str, factory: Callable[..., System], path: str | Path | None, device: torch.device
 ) -> "Checked":
-    """The system that `factory` makes, checked. Raises SystemFailed if it makes none or says what cannot be;
-    UserError and NotAvailable are its own words to the user."""
+    """Make the system of `factory`, checked.
+
+    Raises SystemFailed if that fails or its fields are invalid. UserError and NotAvailable pass:
+    they are messages of the system to the user.
+    """
     try:
         system = calling(name, "__init__", lambda: factory(path, device))
     except SystemFailed as failure:
@@ -52,24 +55,26 @@ def build(
         raise SystemFailed.at(
             name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
         )
-    if ":" in name:  # says where the system is: not for files and the store
+    if ":" in name:  # an address, which is no name for files and the store
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
     return Checked(name, system, device)
 
 
 def name_of(system: System, otherwise: str) -> str:
-    """The name that a system has, if it can stand in files and options."""
+    """The system's own name, if it is valid in file names and options; else `otherwise`."""
     own = getattr(system, "name", None)
     return own if isinstance(own, str) and NAME.fullmatch(own) else otherwise
 
 
 def verb(check: Callable[..., T]) -> Callable[..., T]:
-    """The method of that name of the system that is checked, called with copies of what it is given, in as many calls as
-    `batches` says. `check` gets what a call returned, and what it was given, and returns what a benchmark can rely on.
+    """Decorate a check: call the system's method of the same name, then check its result.
 
-    The first argument has a row an image, and so has every other that is made of tensors or is a row of numbers; each row
-    of what is returned must depend on the same row of these.
+    The method gets copies of its arguments, in as many calls as `batches` makes. `check` gets the
+    result of a call and its arguments, and returns what a benchmark can rely on.
+
+    The first argument has one row per image, and so has every other that is made of tensors or is a
+    row of numbers; each row of the result must depend on the same row of these only.
     """
     name = check.__name__
 
@@ -89,18 +94,18 @@ def verb(check: Callable[..., T]) -> Callable[..., T]:
 
 
 # ----------------------------------------------------------------------------------------------
-# What systems are given and return, cut by image and put together again: tensors, tuples of them, codes, indices
+# Arguments and results, cut by image and joined again: tensors, tuples of them, codes, indices
 
 
 def rows(value: Any) -> int:
-    """How many images tensors, codes or indices are of."""
+    """The number of images of tensors, codes or indices."""
     if isinstance(value, Code):
         return rows(value.x_T if value.semantic is None else value.semantic)
     return rows(value[0]) if _is_several(value) else len(value)
 
 
 def cut(value: Any, place: slice | Tensor) -> Any:
-    """The rows of tensors, codes or indices; what is none of these (steps, a seed) is the same for all."""
+    """The rows of tensors, codes or indices; anything else (steps, a seed) is the same for all rows."""
     if isinstance(value, Code):
         return Code(cut(value.semantic, place), cut(value.x_T, place))
     if _is_several(value):
@@ -109,7 +114,7 @@ def cut(value: Any, place: slice | Tensor) -> Any:
 
 
 def join(values: Sequence[Any]) -> Any:
-    """Tensors, tuples of them or codes, one after the other."""
+    """Concatenate tensors, tuples of them or codes."""
     first = values[0]
     if len(values) == 1 or first is None:
         return first
@@ -119,12 +124,12 @@ def join(values: Sequence[Any]) -> Any:
 
 
 def _is_several(value: Any) -> bool:
-    """Whether it is a semantic code of several tensors."""
+    """Whether a value is a semantic code of several tensors."""
     return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)
 
 
 class Checked(System):
-    """A system that keeps its contract: `inner`, with everything that goes in and out of it checked."""
+    """A system whose arguments and results are checked; `inner` is the system itself."""
 
     def __init__(self, name: str, inner: System, device: torch.device):
         self.name, self.inner, self.device = name, inner, device
@@ -139,9 +144,10 @@ class Checked(System):
         self._take(fields)
 
     def again(self) -> "Checked":
-        """The same, with a name and title of its own, as it is now: a live model may have learned since.
+        """A copy with a name and title of its own, in the present state.
 
-        A system that learns from data does so in a copy: what it sets in `fit` is not set in this one.
+        A live model may have learned since. The inner system of one that learns from data is copied
+        too: the copy's `fit` does not change this one.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
         found = Checked(self.name, inner, self.device)
@@ -154,13 +160,13 @@ class Checked(System):
         returned = self._call("solving", solver)
         if type(returned.value) is not type(self.inner):
             raise returned.wrong(f"returned {kind(returned.value)}, not the system itself")
-        found = copy.copy(self)  # with the same batches and the same count of overshoots
+        found = copy.copy(self)  # shares the batches and the count of overshoots
         found.inner = returned.value
         found.solver = contract.read_fields(found.inner, self.name)["solver"]
         return found
 
     def _take(self, fields: dict[str, Any]) -> None:
-        """What the system says of itself; the title is the run's."""
+        """Set the fields that the system states; the title is the run's."""
         fields["fingerprint"] += self._source
         self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
         vars(self).update(fields | {"title": self.title})
@@ -170,7 +176,7 @@ class Checked(System):
         return self._learns
 
     def unsteady(self, image_size: int) -> str:
-        """What rows have to say of a stranger's model, asked once: see `calling.unsteady`. Ours are known by tests."""
+        """The note of `calling.unsteady` on a foreign model, computed once. Our own are covered by tests."""
         model = getattr(self.inner, "module", self.inner)
         if self._unsteady is None and type(model).__module__.partition(".")[0] == "benchmarks":
             self._unsteady = ""
@@ -189,7 +195,7 @@ class Checked(System):
     # The verbs
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """An image that cannot be read is not the system's fault: what `batches` raises is raised again."""
+        """Fit the system. An error of `batches`, such as an unreadable image, is raised again as it is."""
         errors: list[Exception] = []
 
         def shown() -> Iterator[Tensor]:
@@ -209,12 +215,12 @@ class Checked(System):
 
     @verb
     def encode(self, found: Returned, images: Tensor, steps: int = 100) -> Code:
-        """A code with the parts that the capabilities promise, and `latent_dim` numbers an image in all."""
+        """A code with the parts that the capabilities promise, and `latent_dim` numbers per image in all."""
         code, count = found.value, len(images)
         if not isinstance(code, Code):
             raise found.wrong(f"returned {kind(code)}, not a Code")
         semantic, x_T = code.semantic, code.x_T
-        size = 0  # of numbers an image
+        size = 0  # numbers per image
         if SEMANTIC in self.capabilities:
             semantic, size = found.part(semantic).semantic(parts_of(self), count), self.semantic_dim
         elif semantic is not None:
@@ -302,7 +308,10 @@ class Checked(System):
         return self._call("move", semantic, delta).semantic(parts_of(self), rows(semantic))
 
     def __getattr__(self, name: str) -> Any:
-        """What a system has beyond the contract, such as `indices` of a VQ-GAN: guarded as a call, not checked."""
+        """Attributes beyond the protocol, such as `indices` of a VQ-GAN.
+
+        Calls are guarded, results are not checked.
+        """
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
         found = getattr(self.inner, name)
@@ -327,7 +336,7 @@ class Checked(System):
             return calling(self.name, method, call)
 
     def _call(self, method: str, *given: Any, **named: Any) -> Returned:
-        """What a method of the system returns of copies: one that writes into what it is given changes nothing of ours."""
+        """Call a method of the system with copies, so that it cannot change its arguments."""
         own = [self._copy(value) for value in given]
         more = {name: self._copy(value) for name, value in named.items()}
         value = self._guard(method, lambda: getattr(self.inner, method)(*own, **more))
@@ -344,7 +353,7 @@ class Checked(System):
 
     @property
     def _only_size(self) -> int | None:
-        """The side that images must have; None where several will do, of which the system knows which."""
+        """The side that images must have; None if several are possible, which the system checks itself."""
         return self.image_size if self.stride is None else None
 
     def _refuse_other_images(self, method: str, images: Tensor) -> None:
@@ -363,7 +372,7 @@ class Checked(System):
 
 @contextmanager
 def undivided(system: System) -> Iterator[None]:
-    """Within the block, a system is given all images at once, whatever --batch-size says: what is timed is that."""
+    """Within the block, a system gets all images at once, whatever --batch-size is, for timing."""
     if not isinstance(system, Checked):
         yield
         return

@@ -1,6 +1,6 @@
-"""What a system must say of itself, read once and checked.
+"""The fields of a system, read once and checked.
 
-Nothing that a system says reaches a table, a file's name or the store before it has been through here.
+No field of a system reaches a table, a file's name or the store before it has been checked here.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ from diffae.diffusion.scheme import Scheme
 from diffae.system.cli import did_you_mean
 
 LONGEST = 200  # characters of a title or a fingerprint
-LARGEST = 2**31  # numbers in a code, pixels of a side: beyond, something else was meant
+LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
 # The methods of which a system must have written one of its own to be capable of something: that of the same name, but for
 METHODS = {
@@ -38,7 +38,7 @@ METHODS = {
 
 
 def is_line(text: object) -> bool:
-    """Whether it can be a title or a fingerprint: one printable line that is neither empty nor too long."""
+    """Whether a value can be a title or a fingerprint: one printable line, not empty and not too long."""
     if not isinstance(text, str):
         return False
     return bool(text.strip()) and text.isprintable() and len(text) <= LONGEST
@@ -50,7 +50,7 @@ def _is_number(value: object, least: float) -> bool:
 
 
 class Rule(NamedTuple):
-    """What a field must be: whether a value is so, and how a message says it."""
+    """A rule for a field: a check of its value, and the requirement in words."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -84,7 +84,7 @@ RULES = {
     "reference": FLAG,
     "learns_from_data": FLAG,
 }
-# Of fields that may be None.
+# Fields that may be None.
 OR_NONE = {
     "image_size": _whole(1),
     "stride": _whole(1),
@@ -97,8 +97,11 @@ OR_NONE = {
 
 
 def read_fields(system: System, name: str) -> dict[str, Any]:
-    """The fields of `system` by name, checked; see `System` for what they mean. Raises SystemFailed, naming the field,
-    where one is missing or of a wrong kind, or contradicts another."""
+    """The fields of `system` by name, checked; `System` explains them.
+
+    Raises SystemFailed, naming the field, if one is missing, of a wrong type, or contradicts
+    another.
+    """
 
     def wrong(field: str, reason: str) -> SystemFailed:
         return SystemFailed.at(name, field, reason)
@@ -138,7 +141,7 @@ Wrong = Callable[[str, str], SystemFailed]
 
 
 def _capabilities(system: System, wrong: Wrong) -> frozenset[str]:
-    """A set of known words, a method behind each; a list or tuple of them will do."""
+    """The capabilities: a set (or a list or tuple) of known words, each with its method."""
     value: object = system.capabilities
     if not isinstance(value, (frozenset, set, list, tuple)):
         raise wrong("capabilities", f"must be a set of words, not {kind(value)}")
@@ -157,7 +160,10 @@ def _capabilities(system: System, wrong: Wrong) -> frozenset[str]:
 
 
 def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
-    """Without x_T the semantic part is the whole code, and need not be counted twice; nor need parts be."""
+    """The numbers of the semantic part, which need not always be given.
+
+    Without x_T it is the whole code; with `semantic_parts` it is counted.
+    """
     capabilities, latent_dim = found["capabilities"], found["latent_dim"]
     count = found["semantic_dim"]
     counted = parts.numbers(found["semantic_parts"]) if found["semantic_parts"] else None
@@ -184,11 +190,11 @@ def _overrides(system: System, method: str) -> bool:
 
 
 def kind(value: object) -> str:
-    """What a value is, for a message."""
+    """The type of a value, for a message."""
     return "None" if value is None else type(value).__name__
 
 
 def brief(value: object) -> str:
-    """A value itself, on one line and short."""
+    """A value in short form on one line."""
     text = ascii(value) if isinstance(value, str | int | float | bool | None) else kind(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,10 +1,11 @@
-"""The arithmetic of semantic codes: what one is made of, and how it is read, moved, joined and counted.
+"""The arithmetic of semantic codes: reading, moving, joining and counting them.
 
-A semantic code is a tensor N x ... in the model's own shape, or a tuple of such (the levels of a hierarchy, the
-coarsest first or as the model has them). `Part` says of each tensor what one image's share of it is:
+A semantic code is a tensor N x ... in the model's own shape, or a tuple of such (the levels of a
+hierarchy, the coarsest first or in the model's order). `Part` describes one image's share of each
+tensor:
 
     Part((64,))                                     a vector
-    Part((4, 8, 8), reading=POOLED)                 a map of 4 features, read by its mean over places
+    Part((4, 8, 8), reading=POOLED)                 a map of 4 features, read by its mean over positions
     Part((14, 512), reading=POOLED, axis=1)         W+: 14 layers of 512 numbers, read by the mean layer
     Part.of_tokens((16, 16), 1024, width=256)       16 x 16 of 1024 tokens, each of which stands for 256 numbers
 """
@@ -24,8 +25,8 @@ from diffae.system.errors import UserError
 
 Semantic = Tensor | tuple[Tensor, ...]
 
-# How a probe reads a part: as it is in one row; by the mean over all axes but that of its features; by the share
-# that each token has.
+# How a probe reads a part: flattened; by the mean over all axes but that of its features; by the share
+# of each token.
 FLAT, POOLED, HISTOGRAM = "flat", "pooled", "histogram"
 MOST = 2**31  # numbers of a part, tokens of a codebook
 
@@ -37,9 +38,10 @@ NOTHING_BETWEEN = "the code is made of tokens: there is nothing between two of t
 class Part:
     """One tensor of a semantic code.
 
-    `shape` is one image's; None in it is an axis as long as the image makes it. `codebook` says that the part is
-    tokens (int64), whole numbers from 0 to below it, of which each stands for `width` numbers, as papers count.
-    `reading` is how a probe reads it; `axis` (of `shape`) is that of the features where it is POOLED.
+    `shape` is one image's; None in it is an axis whose length depends on the image. With `codebook`
+    the part is tokens (int64), integers from 0 to below it, each of which stands for `width`
+    numbers, as papers count. `reading` is how a probe reads it; `axis` (of `shape`) is that of the
+    features if it is POOLED.
     """
 
     shape: tuple[int | None, ...]
@@ -62,19 +64,19 @@ class Part:
 
     @property
     def places(self) -> int | None:
-        """Numbers or tokens of one image; None where that depends on its size."""
+        """Numbers or tokens of one image; None if that depends on its size."""
         sides = [side for side in self.shape if side is not None]
         return math.prod(sides) if len(sides) == len(self.shape) else None
 
     @property
     def read_width(self) -> int | None:
-        """Numbers of one image to a probe."""
+        """Numbers per image that a probe reads."""
         if self.reading == HISTOGRAM:
             return self.codebook
         return self.shape[self.axis] if self.reading == POOLED else self.places
 
     def describe(self) -> str:
-        """How it is read, for a protocol."""
+        """A description of the reading, for a protocol."""
         sides = " x ".join("any" if side is None else str(side) for side in self.shape) or "one"
         if self.codebook is not None:
             return f"{self.reading} of {sides} tokens of {self.codebook}"
@@ -82,7 +84,7 @@ class Part:
         return f"{self.reading}{over} {sides}"
 
     def _fault(self) -> str:
-        """What is wrong with what it says of itself, or nothing."""
+        """What is wrong with the fields, or nothing."""
         if not isinstance(self.shape, tuple) or not all(
             _is_count(s) for s in self.shape if s is not None
         ):
@@ -116,13 +118,13 @@ Parts = Sequence[Part]
 
 
 def numbers(parts: Parts) -> int | None:
-    """Numbers in the code of an image, as papers count: a token is as many as it stands for."""
+    """Numbers in the code of an image, as papers count: a token counts as `width` numbers."""
     counts = [None if part.places is None else part.places * part.width for part in parts]
     return _sum(counts)
 
 
 def kept(parts: Parts) -> int | None:
-    """Numbers that are kept of an image: a token is one."""
+    """Numbers stored per image: a token is one."""
     return _sum([part.places for part in parts])
 
 
@@ -131,7 +133,7 @@ def read_width(parts: Parts) -> int | None:
 
 
 def bits(parts: Parts) -> float | None:
-    """Bits in the code of an image: log2 of the codebook for each token. None where a part is no tokens."""
+    """Bits in the code of an image: log2 of the codebook for each token. None if a part is not tokens."""
     total = 0.0
     for part in parts:
         if part.codebook is None or part.places is None:
@@ -150,7 +152,7 @@ def _sum(counts: Sequence[int | None]) -> int | None:
 
 
 # ----------------------------------------------------------------------------------------------
-# Of every tensor alike
+# The same for every tensor
 
 
 def tensors(semantic: Semantic) -> tuple[Tensor, ...]:
@@ -158,7 +160,7 @@ def tensors(semantic: Semantic) -> tuple[Tensor, ...]:
 
 
 def each(change: Callable[..., Tensor], *codes: Semantic) -> Semantic:
-    """A code of which every tensor is `change` of those at its place in `codes`."""
+    """A code whose every tensor is `change` of the corresponding tensors of `codes`."""
     if isinstance(codes[0], Tensor):
         return change(*codes)
     return tuple(change(*of_one) for of_one in zip(*map(tensors, codes), strict=True))
@@ -170,19 +172,25 @@ def index(semantic: Semantic, where: np.ndarray | Tensor | slice) -> Semantic:
 
 
 def join(codes: Sequence[Semantic]) -> Semantic:
-    """The codes of all images, of those of some after another."""
+    """Concatenate codes along the images."""
     return each(lambda *pieces: torch.cat(pieces), *codes)
 
 
 def lerp(a: Semantic, b: Semantic, t: Tensor) -> Semantic:
-    """Between two codes on a line, each part in its own shape; t [N]. Raises NotAvailable for tokens."""
+    """Interpolate linearly between two codes, each part in its own shape; t [N].
+
+    Raises NotAvailable for tokens.
+    """
     if not all(part.is_floating_point() for part in tensors(a)):
         raise NotAvailable(NOTHING_BETWEEN)
     return each(lambda x, y: interpolation.lerp(x, y, t), a, b)
 
 
 def to_arrays(semantic: Semantic | None, name: str) -> dict[str, np.ndarray]:
-    """For the store: `name`, or `name.0`, `name.1` and so on of several tensors; tokens as int32."""
+    """Arrays for the store, with tokens as int32.
+
+    One tensor is called `name`, several `name.0`, `name.1` and so on.
+    """
     if semantic is None:
         return {}
     if isinstance(semantic, Tensor):
@@ -191,7 +199,7 @@ def to_arrays(semantic: Semantic | None, name: str) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Semantic | None:
-    """What `to_arrays` was given."""
+    """The code from arrays of `to_arrays`."""
     if name in arrays:
         return _as_used(arrays[name])
     levels = sum(key.startswith(f"{name}.") for key in arrays)
@@ -199,7 +207,7 @@ def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Semantic | None:
 
 
 def of_no_image(parts: Parts) -> Semantic:
-    """The code of no images at all."""
+    """A code of zero images."""
     found = [
         torch.zeros(0, *(side or 0 for side in part.shape), dtype=part.dtype) for part in parts
     ]
@@ -220,7 +228,7 @@ def _as_used(array: np.ndarray) -> Tensor:
 
 
 def read(parts: Parts, semantic: Semantic) -> Tensor:
-    """What a probe sees: float32 N x d, the parts' readings side by side."""
+    """Features for a probe: float32 N x d, the parts' readings side by side."""
     found = [_read(part, one) for part, one in zip(parts, tensors(semantic), strict=True)]
     return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
@@ -241,9 +249,10 @@ def _shares(tokens: Tensor, codebook: int) -> Tensor:
 
 
 def move(parts: Parts, semantic: Semantic, delta: Tensor) -> Semantic:
-    """The code whose reading is `delta` [N, d] further: added to a flat part, and everywhere to a pooled one.
+    """The code whose reading is `delta` [N, d] further.
 
-    Raises NotAvailable for tokens.
+    It is added to a flat part, and at every position to a pooled one. Raises NotAvailable for
+    tokens.
     """
     if has_tokens(parts):
         raise NotAvailable(NO_DIRECTION)

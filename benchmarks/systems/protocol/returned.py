@@ -1,4 +1,7 @@
-"""What a method of a system returned: tensors that a benchmark can rely on, or SystemFailed with the reason."""
+"""Checks of a method's result.
+
+It becomes tensors that a benchmark can rely on, or SystemFailed with the reason.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +14,19 @@ from benchmarks.runtime.overshoot import Overshoot
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
 
-ROUNDING = 1e-5  # beyond -1 and 1: no overshoot yet
-# Images that go further than this are of another range (0..255, logits), not of a decoder that overshoots: one of
-# a few standard deviations of the data does not get there. Clamping them would make numbers of what are none.
+ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
+# Images beyond this have another range (0..255, logits); an overshoot of a few standard deviations of the data
+# stays below. Clamping them would give meaningless numbers.
 FARTHEST = 5.0
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
-Shape = tuple[int | str, ...]  # a word stands for a side that nothing fits
+Shape = tuple[int | str, ...]  # a word is a side that matches nothing
 
 
 @dataclass(frozen=True)
 class Returned:
-    """What `method` of a system returned, which belongs on `device`. Every method raises SystemFailed."""
+    """The result of `method` of a system, which belongs on `device`. Every method raises SystemFailed."""
 
     system: str
     method: str
@@ -32,15 +35,15 @@ class Returned:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """() of what is no tensor."""
+        """The shape of the result; () if it is no tensor."""
         return tuple(self.value.shape) if isinstance(self.value, Tensor) else ()
 
     def part(self, value: object) -> "Returned":
-        """A part of what was returned."""
+        """A part of the result."""
         return replace(self, value=value)
 
     def semantic(self, parts: Sequence[Part], count: int) -> Semantic:
-        """A semantic code of `count` images: each tensor of the shape, kind and range that its part promises."""
+        """A semantic code of `count` images: each tensor has the shape, type and range of its part."""
         if len(parts) == 1:
             return self._of(parts[0], count)
         if not isinstance(self.value, tuple | list):
@@ -51,21 +54,23 @@ class Returned:
         return tuple(self.part(one)._of(part, count) for one, part in pairs)
 
     def numbers(self, shape: Shape) -> Tensor:
-        """A part of a code: float32 of that shape, not too large to be computed with."""
+        """A part of a code: float32 of that shape, small enough to compute with."""
         code = self.tensor(shape)
         if code.numel() and float(code.abs().max()) > LARGEST_CODE:
             raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
     def free(self, count: int) -> Tensor:
-        """A part of a code that no capability says anything of: any shape, one row an image."""
+        """A part of a code without a promised shape: any shape, one row per image."""
         return self.numbers((count, *self.shape[1:]))
 
     def images(
         self, count: int, size: int | None, dtype: torch.dtype, overshoot: Overshoot
     ) -> Tensor:
-        """Images N x 3 x size x size (None: whatever is square) within [-1, 1]: a little outside is clamped and
-        counted, another range is refused."""
+        """Images N x 3 x size x size (None: any square) within [-1, 1].
+
+        Small overshoots are clamped and counted, another range is refused.
+        """
         any_side = self.shape[-1] if len(self.shape) == 4 else "S"
         side: int | str = any_side if size is None else size
         images = self.tensor((count, 3, side, side), dtype)
@@ -85,7 +90,7 @@ class Returned:
         return images
 
     def tensor(self, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:
-        """`dtype` of that shape, finite, on the device, without gradients."""
+        """A tensor of that shape and `dtype`, finite, on the device, without gradients."""
         found = self._ordinary(self._of_shape(shape, floating=True), dtype)
         if found.numel() and not all(torch.isfinite(bound) for bound in found.aminmax()):
             count = int((~torch.isfinite(found)).sum())
@@ -93,7 +98,7 @@ class Returned:
         return found
 
     def tokens(self, shape: Shape | None, codebook: int) -> Tensor:
-        """Whole numbers from 0 to below `codebook`, as int64; of any shape where it is None."""
+        """Integers from 0 to below `codebook`, as int64; None as shape allows any shape."""
         tokens = self._of_shape(self.shape if shape is None else shape)
         if tokens.dtype not in WHOLE:
             raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
@@ -113,7 +118,7 @@ class Returned:
         return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
 
     def _of_shape(self, shape: Shape, floating: bool = False) -> Tensor:
-        """A tensor with ordinary values of that shape, and of floating point where asked for."""
+        """An ordinary tensor of that shape, of floating point if required."""
         value = self.value
         if not isinstance(value, Tensor):
             raise self.wrong(f"returned {kind(value)}, not a tensor")
@@ -126,7 +131,7 @@ class Returned:
         return value
 
     def _ordinary(self, value: Tensor, dtype: torch.dtype) -> Tensor:
-        """In `dtype` on the device, a tensor that may be written into and go through autograd."""
+        """A tensor of `dtype` on the device that allows writing and autograd."""
         value = value.detach().to(self.device, dtype)
         return value.clone() if value.is_inference() else value
 

@@ -1,7 +1,7 @@
-"""What is added to a fingerprint: the source of a plug-in, and the state of a live model.
+"""Additions to a fingerprint: the source of a plug-in, and the state of a live model.
 
-A system whose code changed is another system, as is one whose weights did. Our own systems need no source, their
-results are filed under the version of this package.
+Changed code makes another system, as changed weights do. Our own systems need no source: their
+results are stored under the version of this package.
 """
 
 import hashlib
@@ -13,15 +13,16 @@ from types import CodeType, FunctionType, NoneType
 import torch
 from torch import nn
 
-# Packages with versions and maintainers of their own: what a base class of theirs does is not looked at.
+# Packages with versions of their own: the source of base classes from them is not covered.
 ELSEWHERE = {"benchmarks", "diffae", "probes", "reports", "torch", "builtins", "abc", "typing"}
 
 
 def source_digest(system: type) -> str:
-    """What to append to a fingerprint: "" for a system of ours, else "-source-" and a digest.
+    """The suffix of a fingerprint for a plug-in's source: "-source-" and a digest.
 
-    It covers the file of the class; where that is in a package, all Python files of the package (its networks
-    will be there); and the files of its base classes. What these import from elsewhere is not seen.
+    For our own systems it is "". It covers the file of the class, or all Python files of its
+    package (its networks will be there), and the files of its base classes. What these import from
+    elsewhere is not covered.
     """
     if system.__module__.partition(".")[0] in ELSEWHERE:
         return ""
@@ -33,7 +34,7 @@ def source_digest(system: type) -> str:
 
 
 def _files(system: type) -> Iterator[tuple[Path, Path]]:
-    """The files behind a class and its bases, each with the folder that its name is told relative to."""
+    """The files of a class and its bases, each with the folder that its name is relative to."""
     own = system.__module__.partition(".")[0]
     for base in system.__mro__:
         name = base.__module__.partition(".")[0]
@@ -47,16 +48,17 @@ def _files(system: type) -> Iterator[tuple[Path, Path]]:
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module that has been imported, if it has one."""
+    """The file of an imported module, if it has one."""
     path = getattr(sys.modules.get(module), "__file__", None)
     return Path(path) if path and Path(path).is_file() else None
 
 
 def state_digest(module: nn.Module) -> str:
-    """What to append to the fingerprint of a live model: "-state-" and a digest of what it computes with.
+    """The suffix of a fingerprint for a live model: "-state-" and a digest of what it computes with.
 
-    That is its tensors and, of each of its modules, the kind and the plain values (a scale, a stride); of classes
-    that were written in a notebook, what their methods do. What it holds elsewhere (tensors that are no buffers, the content of other objects) is not seen.
+    That is its tensors and, for each of its modules, the type and the plain values (a scale, a
+    stride); for classes written in a notebook also the code of their methods. Other state (tensors
+    that are no buffers, the content of other objects) is not covered.
     """
     digest = hashlib.sha256()
     for name, tensor in module.state_dict(keep_vars=True).items():
@@ -76,7 +78,7 @@ def state_digest(module: nn.Module) -> str:
 
 
 def _of_methods(kind: type) -> Iterator[str]:
-    """The methods of a class as text that says what they do, and not where they are written."""
+    """The code of a class's methods as text, independent of where they are written."""
     for name, method in sorted(vars(kind).items()):
         if isinstance(method, FunctionType):
             yield f"{kind.__qualname__}.{name} {_of_code(method.__code__)}"
@@ -88,7 +90,7 @@ def _of_code(code: CodeType) -> str:
 
 
 def _plain_fields(part: nn.Module) -> list[tuple[str, object]]:
-    """The plain values of a module by name, but whether it trains: calls find it in evaluation mode."""
+    """The plain values of a module by name, except its training mode: calls use evaluation mode."""
     plain = (bool, int, float, str, NoneType)
     return [
         (name, value)

@@ -1,1 +1,1 @@
-"""What several families of systems need: reading files, codebooks, inversion, training of the small versions."""
+"""Shared parts of systems: reading files, codebooks, inversion, training of the small versions."""

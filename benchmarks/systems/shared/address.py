@@ -1,4 +1,4 @@
-"""Where a checkpoint is and how it is to be read: "PATH#option=value,option=value"."""
+"""The address of a checkpoint, with options for reading it: "PATH#option=value,option=value"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from diffae.system.errors import UserError
 
 @dataclass(frozen=True)
 class Whole:
-    """An option that is a whole number: what it is where it is not given, the least and the most that it may be."""
+    """An option that is an integer: its default, its least and its greatest value."""
 
     default: int
     least: int
@@ -24,12 +24,15 @@ class Whole:
         return f"a whole number from {self.least} to {self.most}"
 
 
-# Of each option what it may be: words, its default first, or a number.
+# The values of each option: words, the default first, or a number.
 Choices = Mapping[str, Sequence[str] | Whole]
 
 
 class Address(NamedTuple):
-    """`path` is None where the package's own version is meant; `options` holds every option that the system has."""
+    """A parsed address.
+
+    `path` is None for the packaged version; `options` has every option of the system.
+    """
 
     path: Path | None
     options: dict[str, str]
@@ -38,8 +41,8 @@ class Address(NamedTuple):
 def read_address(text: str | Path | None, choices: Choices) -> Address:
     """Read the address of a checkpoint for a system whose options are `choices`.
 
-    A file whose name has a # in it is found under that name. "#option=value" alone is the package's own version.
-    Raises UserError, naming the path, for an option that there is not or that cannot be so.
+    A file whose name contains a # is found under that name. "#option=value" alone is the packaged
+    version. Raises UserError, naming the path, for an unknown option or an invalid value.
     """
     options = {name: _default(values) for name, values in choices.items()}
     if text is None or Path(text).exists():

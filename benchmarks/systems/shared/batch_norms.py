@@ -1,4 +1,7 @@
-"""Statistics of batch norms after a training: those of the moving average of its weights, which no step has seen."""
+"""Statistics of batch norms after a training.
+
+They are those of its averaged weights, with which no step has been computed.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -13,8 +16,11 @@ BATCH, BATCHES = 128, 64
 
 @torch.no_grad()
 def settle(network: nn.Module, show: Callable[[Tensor], object], data: Images) -> None:
-    """Give every batch norm of `network` the mean of its statistics over batches that `show` puts through it: the first
-    8,192 training images, as many as there are. Leaves it in evaluation mode."""
+    """Set the statistics of every batch norm of `network` to their mean over batches.
+
+    `show` passes the batches through it: the first 8,192 training images, or all of fewer. Leaves
+    the network in evaluation mode.
+    """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -7,10 +7,10 @@ PIECE = 4096  # vectors at once: with 16,384 codes their distances take 256 MiB
 
 
 def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
-    """The number of the code nearest to the vector at each place: N x C x h x w, K x C -> N x h x w (int64).
+    """The index of the nearest code: N x C x h x w, K x C -> N x h x w (int64).
 
-    Squared distances |z|^2 + |e|^2 - 2 z.e in float32 whatever the precision around it, the first of equal ones: half
-    precision chooses other codes.
+    Squared distances |z|^2 + |e|^2 - 2 z.e in float32 whatever the precision of the caller; the
+    first of equal ones. Half precision chooses other codes.
     """
     with torch.autocast(maps.device.type, enabled=False):
         vectors = maps.movedim(1, -1)
@@ -28,5 +28,5 @@ def _nearest(vectors: Tensor, codes: Tensor) -> Tensor:
 
 
 def look_up(indices: Tensor, codebook: Tensor) -> Tensor:
-    """The code vectors of codes' numbers: N x h x w, K x C -> N x C x h x w."""
+    """The code vectors of indices: N x h x w, K x C -> N x C x h x w."""
     return codebook[indices].movedim(-1, 1).contiguous()

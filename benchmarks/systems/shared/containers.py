@@ -1,9 +1,10 @@
-"""The files in which other people's weights come, and the tensors in them: read safely, given to a network strictly.
+"""The files of other projects' weights: read safely, and loaded strictly into a network.
 
-    torch.save, old and new       diffae.checkpoints.torch_file, diffae.checkpoints.torch_file_legacy: nothing in them is run
+    torch.save, old and new       diffae.checkpoints.torch_file, diffae.checkpoints.torch_file_legacy: no code in them is run
     a folder of the project       config.json and model.safetensors (folder.py)
 
-A system's adapter asks for the part of the file that it needs; what cannot be one says what it looks like instead.
+A system's adapter reads the part of the file that it needs; for another kind of file the error says
+which kind it is.
 """
 
 import hashlib
@@ -21,8 +22,8 @@ from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_fil
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-# By what a file is known: names of entries or of tensors that it has and no other kind of file does. The first that
-# fits is named, so those that hold another's networks come before them.
+# Marks of each kind of file: names of entries or of tensors that no other kind has. The first match is named, so
+# kinds that contain another kind's networks come first.
 LOOKS = (
     (
         "a DiffAE or DDIM checkpoint of the authors' (--ckpt diffae=... or ddim=...)",
@@ -40,7 +41,10 @@ LOOKS = (
 
 
 def opened(path: Path) -> TorchFile | LegacyTorchFile:
-    """A file of torch.save, open. Raises UserError, naming the path, if it is not there or is none."""
+    """A file of torch.save, opened.
+
+    Raises UserError, naming the path, if it is missing or of another format.
+    """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give the file in it")
     file_size(path)
@@ -49,7 +53,10 @@ def opened(path: Path) -> TorchFile | LegacyTorchFile:
 
 
 def _refuse_nvidia(path: Path) -> None:
-    """A pickle that is no file of torch.save, and names the packages that NVIDIA's generators are made with."""
+    """Raise UserError for a pickle that names the packages of NVIDIA's generators.
+
+    A file of torch.save is not refused.
+    """
     with open(path, "rb") as file:
         start = file.read(1 << 16)
     if start[:1] == pickle.PROTO and re.search(rb"\b(torch_utils|dnnlib)\b", start):
@@ -57,7 +64,7 @@ def _refuse_nvidia(path: Path) -> None:
 
 
 def entries(content: Any) -> dict[str, Any]:
-    """What a file's dictionary holds by name; of anything else nothing."""
+    """The entries of a file's dictionary by name; none for anything else."""
     return (
         {k: v for k, v in content.items() if isinstance(k, str)}
         if isinstance(content, dict)
@@ -66,8 +73,10 @@ def entries(content: Any) -> dict[str, Any]:
 
 
 def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
-    """Raise UserError saying that `content` is no file of `system`, and what it looks like; where that is the same system's,
-    what it `lacks`."""
+    """Raise UserError saying that `content` is no file of `system`, and of which kind it is.
+
+    If it is of the same system, the message says what it `lacks`.
+    """
     names = set(entries(content))
     for inner in entries(content).values():
         names |= set(entries(inner))
@@ -87,8 +96,10 @@ def take(
     path: Path,
     leave: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, Tensor]:
-    """The tensors of a state dict in memory, but those that `leave` says. Raises UserError naming the first thing in it
-    that is none."""
+    """The tensors of a state dict in memory, without those for which `leave` is true.
+
+    Raises UserError naming the first entry that is no tensor.
+    """
     found = entries(state)
     for name, value in found.items():
         if not isinstance(value, StoredTensor):
@@ -99,7 +110,11 @@ def take(
 def shape_of(
     tensors: Mapping[str, Tensor], name: str, axes: int, path: Path, wanted: str
 ) -> tuple[int, ...]:
-    """The shape of a tensor of so many axes. Raises UserError if it is not there or is no such: the file is not `wanted`."""
+    """The shape of a tensor with so many axes.
+
+    Raises UserError, saying that the file is not `wanted`, if it is missing or has another number
+    of axes.
+    """
     shape = tuple(tensors[name].shape) if name in tensors else ()
     if len(shape) != axes or not all(0 < side <= 1 << 16 for side in shape):
         what = f"is of shape {shape}" if name in tensors else "is missing"
@@ -108,10 +123,10 @@ def shape_of(
 
 
 def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Give a network all of its weights, in float32, and put it into evaluation mode without gradients.
+    """Load all weights into a network, in float32, and set it to evaluation mode without gradients.
 
-    Whole numbers that count batches are neither asked for nor taken. Raises UserError naming, in one line, the path and
-    the tensors that are missing, left over, misshapen or not finite.
+    Integers that count batches are neither required nor loaded. Raises UserError naming, in one
+    line, the path and the tensors that are missing, left over, misshapen or not finite.
     """
     expected = {
         k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
@@ -123,6 +138,6 @@ def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file: what results of its weights are filed under."""
+    """The SHA-256 of a file, under which results of its weights are stored."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Checkpoints of the project's own making of systems other than DiffAE and DDIM: a folder of three files.
+"""Checkpoints of this project for systems other than DiffAE and DDIM: a folder of three files.
 
 config.json         {"system": "vqvae2", ...the fields of the network's configuration}
 model.safetensors   its weights, float16 or float32
@@ -28,18 +28,18 @@ C = TypeVar("C")
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is such a folder, to judge by its names."""
+    """Whether `path` is such a folder, judged by file names."""
     return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
 
 
 def packaged(system: str) -> Path | None:
-    """The folder of the small version that ships with the package, if one does."""
+    """The folder of the small version that ships with the package, if there is one."""
     folder = PACKAGED / system
     return folder if is_folder(folder) else None
 
 
 def shipped(system: str, title: str, example: str) -> Path:
-    """The same. Raises NotAvailable, saying which file to give, if none does."""
+    """The same. Raises NotAvailable, saying which file to give, if there is none."""
     if (found := packaged(system.partition("-")[0])) is None:
         raise NotAvailable(
             f"no {title} ships with this package; give one: --ckpt {system}={example}"
@@ -50,7 +50,7 @@ def shipped(system: str, title: str, example: str) -> Path:
 def write(
     network: nn.Module, system: str, config: Any, folder: Path, dtype: torch.dtype = torch.float16
 ) -> None:
-    """Write configuration (a dataclass) and weights, the weights whole or not at all."""
+    """Write configuration (a dataclass) and weights, the weights atomically."""
     state = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor
         for name, tensor in network.state_dict().items()
@@ -64,7 +64,10 @@ def write(
 
 
 def read_config(folder: Path, system: str, kind: type[C]) -> C:
-    """The configuration of a folder, a dataclass `kind`. Raises UserError, naming the file, if it is none of `system`."""
+    """The configuration of a folder, a dataclass `kind`.
+
+    Raises UserError, naming the file, if it is not one of `system`.
+    """
     path = folder / CONFIG
     try:
         found = json.loads(read_text(path))
@@ -94,7 +97,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 of weights and configuration: what results are filed under."""
+    """SHA-256 of weights and configuration, under which results are stored."""
     digest = hashlib.sha256((folder / CONFIG).read_bytes())
     digest.update(containers.sha256(folder / WEIGHTS).encode())
     return digest.hexdigest()

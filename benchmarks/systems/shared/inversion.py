@@ -1,15 +1,18 @@
-"""Codes by optimisation: what `encode` is for a generator that has no encoder.
+"""Codes by optimisation: `encode` for a generator that has no encoder.
 
-The projector of StyleGAN2 (Karras et al., 2020, appendix D) with the settings of NVIDIA's code: Adam on w and on the noise of
-the layers for 1,000 steps, so that the image looks like the one that was given. In W one vector is sought for all layers, in W+
-one for each, from the same start and by the same schedule, as rosinality's switch has it.
+The projector of StyleGAN2 (Karras et al., 2020, appendix D) with the settings of NVIDIA's code:
+Adam on w and on the noise of the layers for 1,000 steps, so that the generated image resembles the
+given one. In W one vector is optimised for all layers, in W+ one for each, from the same start and
+by the same schedule, as with rosinality's switch.
 
-Images are optimised side by side and know nothing of each other: each has noise of its own, drawn from a generator that
-its own pixels seed, and every operation, Adam's too, is one image's alone. They always go in groups of GROUP, the last filled up with
-copies: kernels round differently for other numbers of images, and a thousand steps of Adam make 10^-7 visible. So a code does
-not depend on what is encoded beside it.
+Images are optimised side by side but independently: each has noise of its own, from a generator
+that its own pixels seed, and every operation, Adam's too, is one image's alone. They always go in
+groups of GROUP, the last filled up with copies: kernels round differently for other numbers of
+images, and a thousand steps of Adam make 10^-7 visible. So a code does not depend on what is
+encoded beside it.
 
-The noise maps that were found are not part of the code: it is decoded with the network's own, as stylegan2-ada-pytorch does.
+The optimised noise maps are not part of the code: it is decoded with the network's own, as in
+stylegan2-ada-pytorch.
 """
 
 import math
@@ -39,14 +42,17 @@ LEAST = 8  # px: the smallest side of the pyramid over a noise map
 
 @dataclass(frozen=True)
 class Settings:
-    """`mse` is the weight of the mean squared error beside the distance, 0 in the published code."""
+    """Settings of an inversion.
+
+    `mse` weights the mean squared error beside the distance, 0 in the published code.
+    """
 
     steps: int = 1000
     mse: float = 0.0
 
 
 class Statistics(NamedTuple):
-    """Of w over many z: the mean [w_dim], and the root of the mean squared distance from it."""
+    """Statistics of w over many z: the mean [w_dim], and the root of the mean squared distance from it."""
 
     average: Tensor
     spread: float
@@ -54,7 +60,7 @@ class Statistics(NamedTuple):
 
 @torch.no_grad()
 def statistics(mapping: Mapping) -> Statistics:
-    """Of w = mapping(z), for the z that the projector draws."""
+    """Statistics of w = mapping(z), for the z that the projector draws."""
     z = np.random.RandomState(SEED).randn(SAMPLES, mapping.z_dim)
     w = mapping(torch.from_numpy(z).to(mapping.w_avg)).double()
     average = w.mean(0)
@@ -67,14 +73,14 @@ def statistics(mapping: Mapping) -> Statistics:
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """From 0 up, and in the last quarter down along a cosine."""
+    """The rate of a step: ramped up from 0, and in the last quarter down along a cosine."""
     t = step / steps
     down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN))
     return LEARNING_RATE * down * min(1.0, t / RAMP_UP)
 
 
 def noise_of_w(step: int, steps: int, spread: float) -> float:
-    """The standard deviation of what is added to w before the image is made."""
+    """The standard deviation of the noise added to w before the image is made."""
     return spread * NOISE * max(0.0, 1 - step / steps / NOISE_RAMP) ** 2
 
 
@@ -83,7 +89,10 @@ def noise_of_w(step: int, steps: int, spread: float) -> float:
 
 
 def dependence(maps: Sequence[Tensor]) -> Tensor:
-    """How alike neighbours in the maps are, at all scales down to 8 px: [N]. Nothing of white noise's is to be gained."""
+    """The correlation of neighbours in the maps, at all scales down to 8 px: [N].
+
+    It is small for white noise.
+    """
     total = torch.zeros(len(maps[0]), device=maps[0].device)
     for one in maps:
         while True:
@@ -115,9 +124,10 @@ def invert(
     layers: int,
     settings: Settings,
 ) -> Tensor:
-    """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim, with 1 layer for W and all of them for W+.
+    """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim.
 
-    `settings.steps` passes through the generator and the network of `resemblance`, forward and backward.
+    There is 1 layer for W and all of them for W+. `settings.steps` passes through the generator and
+    the network of `resemblance`, forward and backward.
     """
     if not len(images):
         return start.average.new_zeros(0, layers, len(start.average))
@@ -176,7 +186,10 @@ class _Search:
 
 
 def generator_of(image: Tensor) -> np.random.Generator:
-    """The source of an image's noise: its own pixels, to 8 bits, whatever is computed beside it."""
+    """A generator for an image's noise, whatever is computed beside it.
+
+    Its seed is the image's own pixels, to 8 bits.
+    """
     (digest,) = own_noise.digests(image[None])
     return noise.generator(0, "inversion", int.from_bytes(digest[:8], "big"))
 

@@ -1,10 +1,11 @@
-"""How far an image is from one that is sought, with gradients: what inversion makes small.
+"""Distances between images, with gradients, which an inversion minimises.
 
-    lpips     LPIPS with VGG16, as StyleGAN2's projector has it, where VGG16's published weights are in torch.hub's cache
+    lpips     LPIPS with VGG16, as in StyleGAN2's projector, if VGG16's published weights are in torch.hub's cache
     effnet    the harness's stand-in for it, by EfficientNet-lite0 (benchmarks/metrics/perceptual.py)
     mse       the mean squared error
 
-Images of more than 256 px are averaged to 256 px before a network sees them, as in the projector's code.
+Images of more than 256 px are averaged to 256 px before a network gets them, as in the projector's
+code.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from reports.records.metrics import EFFNET
 AUTO, LPIPS, EFFICIENTNET, MSE = "auto", "lpips", "effnet", "mse"
 NAMES = (AUTO, LPIPS, EFFICIENTNET, MSE)
 NETWORKS = {LPIPS: "vgg16", EFFICIENTNET: EFFNET}
-LARGEST = 256  # px that a network sees
+LARGEST = 256  # px of a network's input
 
 Features = list[Tensor]  # of each layer that is compared
 Distance = Callable[[Tensor], Tensor]  # images N x 3 x S x S with gradients -> [N]
@@ -33,7 +34,7 @@ Distance = Callable[[Tensor], Tensor]  # images N x 3 x S x S with gradients -> 
 
 @dataclass(frozen=True)
 class Resemblance:
-    """A distance by name, and the digest of the weights that it looks through, if any.
+    """A distance by name, and the digest of its network's weights, if any.
 
     `to(target)` is the distance to images N x 3 x S x S; the first call reads the weights.
     """
@@ -44,7 +45,7 @@ class Resemblance:
 
 
 def find(name: str, device: torch.device) -> Resemblance:
-    """The distance of that name; AUTO is the first of the others whose weights are there.
+    """Find the distance of that name; AUTO is the first of the others whose weights are present.
 
     Raises UserError if weights are missing or not the published ones.
     """
@@ -59,7 +60,7 @@ def find(name: str, device: torch.device) -> Resemblance:
 
 
 def _published(network: str) -> Path:
-    """The file of its weights. Another one of that name is no choice of anybody's here."""
+    """The file of a network's published weights. Others of that name are not accepted here."""
     path = weights.find(network, None)
     known = weights.KNOWN[network].sha256
     if path is not None and path.is_file() and weights.sha256(path) != known:
@@ -75,7 +76,7 @@ def _mse(target: Tensor) -> Distance:
 
 
 def _of_effnet(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
-    """The harness's distance."""
+    """The distance by the harness's EfficientNet-lite0."""
 
     def compare(found: Features, sought: Features) -> Tensor:
         pairs = zip(found, sought, strict=True)
@@ -86,7 +87,7 @@ def _of_effnet(path: Path, device: torch.device) -> Callable[[Tensor], Distance]
 
 
 def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
-    """What the lpips package's module gives."""
+    """LPIPS with VGG16, by the lpips package."""
     from lpips import normalize_tensor
 
     module: Any = lpips_vgg16(path, device).module
@@ -104,7 +105,7 @@ def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
 def _seeing_once(
     look: Callable[[Tensor], Features], compare: Callable[[Features, Features], Tensor]
 ) -> Callable[[Tensor], Distance]:
-    """A distance by what a network sees; it looks at the images that are sought only once."""
+    """A distance between features of a network, which is applied to the target images only once."""
 
     def to(target: Tensor) -> Distance:
         with torch.no_grad():

@@ -1,8 +1,8 @@
-"""The distribution of a pixel in NVAE and D2C: a mixture of discretised logistics whose colours depend on those before
-(Salimans et al., 2017, PixelCNN++, Section 2).
+"""The distribution of a pixel in NVAE and D2C: a mixture of discretised logistics.
 
-Of K components the logits [N, 10 K, H, W] are: K logits of their weights, then for each of three colours K means, K
-logarithms of scales and K coefficients. Values are in [-1, 1]:
+Each colour depends on the previous ones (Salimans et al., 2017, PixelCNN++, Section 2). For K
+components the logits [N, 10 K, H, W] are: K logits of their weights, then for each of three colours
+K means, K logarithms of scales and K coefficients. Values are in [-1, 1]:
 
     r = x_0        g = x_1 + c_0 r        b = x_2 + c_1 r + c_2 g        each clamped
 """
@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LOWEST_LOG_SCALE = -7.0
-TAIL_LOW, TAIL_HIGH = -0.999, 0.99  # values beyond belong to the first and the last bin
-SMALLEST_SHARE = 1e-5  # of a bin; of a smaller one the density in its middle is taken
-SMALLEST_UNIFORM = 1e-5  # of the numbers that a sample is drawn with, and one minus it the largest
+TAIL_LOW, TAIL_HIGH = -0.999, 0.99  # values beyond these are in the first and the last bin
+SMALLEST_SHARE = 1e-5  # of a bin; for a smaller one the density at its middle is used
+SMALLEST_UNIFORM = 1e-5  # of the numbers that draw a sample; the largest is one minus it
 
 
 def channels(components: int) -> int:
-    """How many logits a pixel has."""
+    """Number of logits per pixel."""
     return 10 * components
 
 
@@ -34,17 +34,23 @@ class LogisticMixture:
         self.coefficients = coefficients.tanh()
 
     def mean(self) -> Tensor:
-        """Images N x 3 x H x W in [-1, 1]: the colours' formula of mean means and mean coefficients, as published."""
+        """Mean images N x 3 x H x W in [-1, 1].
+
+        The colours' formula with mean means and mean coefficients, as published.
+        """
         share = self.weights.softmax(dim=1)[:, None]
         return _colours((share * self.means).sum(2), (share * self.coefficients).sum(2))
 
     def location(self) -> Tensor:
-        """Images of the likeliest component's means."""
+        """Images from the likeliest component's means."""
         return self._pixels(self.weights.argmax(dim=1), None)
 
     def sample(self, u_mixture: Tensor, u_logistic: Tensor) -> Tensor:
-        """Images drawn with uniform numbers of [1e-5, 1 - 1e-5]: `u_mixture` N x K x H x W choose each pixel's component
-        (by Gumbel's trick), `u_logistic` N x 3 x H x W its values."""
+        """Images drawn with uniform numbers from [1e-5, 1 - 1e-5].
+
+        `u_mixture` N x K x H x W choose each pixel's component (by Gumbel's trick), `u_logistic` N
+        x 3 x H x W its values.
+        """
         chosen = (self.weights - (-u_mixture.log()).log()).argmax(dim=1)
         return self._pixels(chosen, u_logistic.logit())
 
@@ -59,7 +65,10 @@ class LogisticMixture:
         return _colours(means, coefficients)
 
     def log_likelihood(self, images: Tensor, bits: int) -> Tensor:
-        """Logarithm of the probability of the values of `images` (N x 3 x H x W in [-1, 1], of `bits` bits): N x H x W."""
+        """Log probability of the values of `images`: N x H x W.
+
+        `images` are N x 3 x H x W in [-1, 1], of `bits` bits.
+        """
         r, g = images[:, 0], images[:, 1]
         c = self.coefficients
         before = (
@@ -73,7 +82,7 @@ class LogisticMixture:
 
 
 def _colours(x: Tensor, c: Tensor) -> Tensor:
-    """The colours' formula at the head of this file, of N x 3 x H x W each."""
+    """The colours' formula at the head of this file, for N x 3 x H x W each."""
     r = x[:, 0].clamp(-1, 1)
     g = (x[:, 1] + c[:, 0] * r).clamp(-1, 1)
     b = (x[:, 2] + c[:, 1] * r + c[:, 2] * g).clamp(-1, 1)
@@ -81,7 +90,7 @@ def _colours(x: Tensor, c: Tensor) -> Tensor:
 
 
 def _log_share(centred: Tensor, log_scales: Tensor, values: Tensor, top: int) -> Tensor:
-    """Logarithm of a logistic's share in the bin of a value, of half width 1 / top; the outermost go on for ever."""
+    """Log probability of a value's bin, of half width 1 / top; the outermost bins are unbounded."""
     narrow = (-log_scales).exp()
     above, below = narrow * (centred + 1 / top), narrow * (centred - 1 / top)
     share = above.sigmoid() - below.sigmoid()
@@ -97,5 +106,5 @@ def _log_share(centred: Tensor, log_scales: Tensor, values: Tensor, top: int) ->
 
 
 def to_uniform(u: Tensor) -> Tensor:
-    """Numbers of [0, 1) as numbers of [1e-5, 1 - 1e-5], which `sample` takes."""
+    """Numbers from [0, 1) as numbers from [1e-5, 1 - 1e-5], which `sample` takes."""
     return SMALLEST_UNIFORM + (1 - 2 * SMALLEST_UNIFORM) * u

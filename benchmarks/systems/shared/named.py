@@ -1,4 +1,4 @@
-"""Modules in a row under names of their own: how published checkpoints nest what is computed one after the other."""
+"""Sequences of named modules, as published checkpoints nest them."""
 
 from collections import OrderedDict
 
@@ -6,5 +6,5 @@ from torch import nn
 
 
 def named(**modules: nn.Module) -> nn.Sequential:
-    """`nn.Sequential` of modules by name."""
+    """An `nn.Sequential` of modules by name."""
     return nn.Sequential(OrderedDict(modules))

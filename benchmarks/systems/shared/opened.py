@@ -1,4 +1,4 @@
-"""Systems whose weights come from a file of the authors', from a folder of ours, or with the package."""
+"""Systems with weights from the authors' file, from a folder of this project, or with the package."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +14,11 @@ from diffae.checkpoints import trained_on
 
 
 class Opened(System):
-    """`choices` are its options, `example` a file of the authors', `config_class` the dataclass of its network.
+    """Base class of systems with a network from a file.
 
-    A subclass says of its configuration what its code is made of (`_count`), makes the network (`_build`), and reads
-    the authors' file (`_read`).
+    `choices` are its options, `example` a file of the authors', `config_class` the network's
+    dataclass. A subclass counts the numbers of its code from the configuration (`_count`), makes
+    the network (`_build`), and reads the authors' file (`_read`).
     """
 
     choices: ClassVar[Choices] = {}

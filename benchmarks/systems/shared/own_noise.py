@@ -1,7 +1,8 @@
-"""Noise of a system's own that belongs to an image.
+"""A system's own noise, seeded by each image.
 
-A system is given images without their indices, and its results must not depend on batches: so the noise is
-that of the image's content, a digest of its grey levels. The same image has the same noise in every selection.
+A system gets images without their indices, and its results must not depend on batches, so the noise
+is seeded by the image's content, a digest of its grey levels. The same image has the same noise in
+every selection.
 """
 
 import hashlib
@@ -21,14 +22,20 @@ def digests(images: Tensor) -> list[bytes]:
 
 
 def normals(images: Tensor, purpose: str, shape: tuple[int, ...], number: int = 0) -> Tensor:
-    """Standard normal noise for each image, of several the one of that number: N x *shape, float32, on the CPU."""
+    """Standard normal noise for each image: N x *shape, float32, on the CPU.
+
+    `number` selects one of several.
+    """
     keys = [f"{purpose} {digest.hex()}" for digest in digests(images)]
     drawn = [noise.normals(noise.generator(0, key, number), shape) for key in keys]
     return torch.stack(drawn) if drawn else torch.zeros(0, *shape)
 
 
 def marks(images: Tensor) -> Tensor:
-    """What a code can carry so that `generators` knows its image: N x 2 whole numbers of 16 bits, as float32."""
+    """Marks that a code can carry, by which `generators` identifies its image.
+
+    N x 2 integers of 16 bits, as float32.
+    """
     found = [(d[0] * 256 + d[1], d[2] * 256 + d[3]) for d in digests(images)]
     return torch.tensor(found, dtype=torch.float32, device=images.device).reshape(-1, 2)
 

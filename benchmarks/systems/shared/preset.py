@@ -1,4 +1,4 @@
-"""A preset of another system: its configuration, its schedules, and the function that trains it."""
+"""A training preset of another system: configuration, schedules, and training function."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,13 +17,16 @@ from diffae.train.images import Images, Source
 from diffae.train.trainer import fit
 from diffae.train.types import Adam, Loss, Outcome, Run, Schedule, View
 
-# How all of them are trained: a rate that falls along a cosine, and a moving average that warms up.
+# The same for all: a rate that falls along a cosine, and a moving average that warms up.
 schedule = partial(Schedule, decay="cosine", ema_warmup=True)
 
 
 @dataclass(frozen=True)
 class Stages:
-    """One training on its way: `fit` takes it through a schedule, with a state in `out` that a later run goes on from."""
+    """A training in stages.
+
+    `fit` runs a schedule, with a state in `out` from which a later run resumes.
+    """
 
     preset: "SmallPreset"
     data: Images
@@ -32,7 +35,10 @@ class Stages:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def fit(self, name: str, network: nn.Module, loss: Loss, adam: Adam | None = None) -> None:
-        """Train `network` by the schedule `name` of the preset; afterwards it holds the average of its weights."""
+        """Train `network` by the schedule `name` of the preset.
+
+        Afterwards it holds the average of its weights.
+        """
         path = self.out / f"training-{name}.safetensors"
         title = f"{self.preset.name}: {name}"
         training = fit(
@@ -51,9 +57,10 @@ class Stages:
 
 @dataclass(frozen=True)
 class SmallPreset:
-    """`config` is the dataclass of the network, `schedules` are by stage, `weights` those of the loss's terms.
+    """A preset of a small version.
 
-    `build` makes the networks, trains them through `Stages.fit` and returns the one that is kept.
+    `config` is the network's dataclass, `schedules` are by stage, `weights` those of the loss's
+    terms. `build` makes the networks, trains them through `Stages.fit` and returns the one to keep.
     """
 
     name: str
@@ -74,22 +81,22 @@ class SmallPreset:
 
     @property
     def decides(self) -> dict[str, Any]:
-        """The settings that decide the result, apart from data, seed and precision; the rest is wording."""
+        """The settings that decide the result, apart from data, seed and precision; the others are texts."""
         names = ("config", "schedules", "weights", "image_size", "flip")
         return {name: value for name, value in asdict(self).items() if name in names}
 
     def without(self, stage: str) -> "SmallPreset":
-        """No stage can be left out."""
+        """Presets of these systems have no optional stage."""
         raise LookupError(stage)
 
     def sized(self, count: int) -> "SmallPreset":
-        """The same however many images there are."""
+        """The same preset, whatever the number of images."""
         return self
 
     def train(
         self, images: np.ndarray | Source, out: Path, run: Run, device: str
     ) -> dict[str, Outcome]:
-        """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns how each stage went."""
+        """Train on `images` (uint8 N x S x S x 3) and export to `out`. Returns a summary of each stage."""
         torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
         stages = Stages(self, Images(images, self.flip, device, run.workers), out, run)
         system = self.name.partition("-")[0]

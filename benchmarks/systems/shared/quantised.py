@@ -1,8 +1,9 @@
-"""What systems have in common whose codes are maps: VQ-VAE-2, VQ-GAN, NVAE and the models of diffusers.
+"""Common base of systems whose codes are maps: VQ-VAE-2, VQ-GAN, NVAE and the models of diffusers.
 
-A quantised code is here the code vectors, N x C x h x w, which is what the papers count and what has directions; their
-numbers in the codebook are `indices`. A code that was moved or interpolated is decoded as it is, without looking for
-the nearest codes again: between two codes there would be steps, and a small edit would be none.
+A quantised code is here the code vectors, N x C x h x w, which papers count and which have
+directions; their numbers in the codebook are `indices`. A code that was moved or interpolated is
+decoded unchanged, without quantising it again: otherwise an interpolation would have steps, and a
+small edit no effect.
 """
 
 import math
@@ -23,14 +24,15 @@ AS_GIVEN = {
     "decoded": "code vectors as given, not quantised again",
     "codes_chosen_in": "float32",  # whatever --precision says
 }
-MOST_READ = 4096  # numbers of a map that a probe sees
+MOST_READ = 4096  # numbers of a map that a probe reads
 
 
 class Maps(System):
-    """A system whose code is maps; `source` is where its weights are from, for messages.
+    """A system whose code is maps; `source` is the origin of its weights, for messages.
 
-    Probes see each map whole where it has no more than `most_read` numbers, and else the means over equal cells: the places
-    say as much of a face as the features do, and 327,680 numbers are too many to fit. An edit moves all of a cell alike.
+    Probes read each map whole if it has no more than `most_read` numbers, and else the means over
+    equal cells: positions say as much about a face as features do, and 327,680 numbers are too many
+    to fit. An edit moves all of a cell alike.
     """
 
     capabilities = frozenset({"encode", "decode", "semantic"})
@@ -56,7 +58,7 @@ class Maps(System):
         return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
 
     def _fits(self, images: Tensor) -> Tensor:
-        """The images. Raises UserError if their sides are no multiples of the stride."""
+        """The images. Raises UserError if their sides are not multiples of the stride."""
         if any(side % self.stride for side in images.shape[2:]):
             sides = " x ".join(map(str, images.shape[2:]))
             raise UserError(
@@ -73,7 +75,7 @@ class Quantised(Maps):
 
 
 class OneCodebook(Maps):
-    """One map of code vectors, chosen from one codebook: that of the quantiser of diffusers' VQModel, `model`"""
+    """One map of code vectors from one codebook: the quantiser of diffusers' VQModel, `model`"""
 
     model: Any
     device: torch.device
@@ -84,16 +86,16 @@ class OneCodebook(Maps):
 
     @property
     def codebook(self) -> Tensor:
-        """K x C"""
+        """The code vectors: K x C."""
         return self.model.quantize.embedding.weight
 
     def indices(self, images: Tensor) -> Tensor:
-        """The numbers of the codes: N x h x w, int64."""
+        """Indices of the codes: N x h x w, int64."""
         with full_precision():  # anything less chooses other codes
             return codebook.nearest(self._before(self._fits(images)), self.codebook)
 
     def decode_indices(self, indices: Tensor) -> Tensor:
-        """Images of codes' numbers."""
+        """Images from indices of codes."""
         return self.decode(Code(codebook.look_up(indices.to(self.device), self.codebook)))
 
     @property
@@ -109,12 +111,12 @@ class OneCodebook(Maps):
 
 
 def map_of(width: int) -> Part:
-    """A map of any size of vectors."""
+    """The `Part` of a map of vectors of any size."""
     return Part((width, None, None))
 
 
 def cells_of(maps: Tensor, most: int = MOST_READ) -> int:
-    """Cells of a side: the largest divisor of both sides that gives no more than `most` numbers a map, or one."""
+    """Cells per side: the largest divisor of both sides with at most `most` numbers per map, or one."""
     channels, height, width = maps.shape[1:]
     whole = math.gcd(height, width)
     fit = [n for n in range(1, whole + 1) if whole % n == 0 and channels * n**2 <= most]
@@ -122,13 +124,13 @@ def cells_of(maps: Tensor, most: int = MOST_READ) -> int:
 
 
 def _read(maps: Tensor, most: int) -> Tensor:
-    """N x C x h x w -> N x (C cells cells)"""
+    """The means over cells: N x C x h x w -> N x (C cells cells)."""
     cells = cells_of(maps, most)
     height, width = (side // cells for side in maps.shape[2:])
     return maps.unfold(2, height, height).unfold(3, width, width).mean((-2, -1)).flatten(1)
 
 
 def _spread(cells: Tensor, maps: Tensor) -> Tensor:
-    """Numbers of cells N x C x n x n, each all over its cell of `maps`."""
+    """Numbers of cells N x C x n x n, repeated over the positions of each cell of `maps`."""
     height, width = (side // cells.shape[2] for side in maps.shape[2:])
     return cells.repeat_interleave(height, 2).repeat_interleave(width, 3)

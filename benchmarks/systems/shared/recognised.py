@@ -1,4 +1,4 @@
-"""Which system a checkpoint is of, to judge by its path alone. Imports no PyTorch."""
+"""Recognition of the system of a checkpoint by its path alone. Imports no PyTorch."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,10 @@ PACKAGED = Path(__file__).parents[1] / "pretrained"  # the small versions of sys
 
 
 def system_of(text: str | Path) -> str | None:
-    """The system whose folder it is: one of diffusers, or one that this project wrote. None where the path does not
-    tell: a packaged name, a file, a folder of DiffAE's or DDIM's."""
+    """The system of a folder: one of diffusers, or one that this project wrote.
+
+    None if the path does not show it: a packaged name, a file, a folder of DiffAE's or DDIM's.
+    """
     folder = Path(str(text).partition("#")[0]) if not Path(text).exists() else Path(text)
     if (folder / PIPELINE).is_file():
         return "diffusers"
@@ -25,7 +27,10 @@ def system_of(text: str | Path) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file's dictionary; empty where there is no file. Raises UserError, naming it, if it is not one of JSON."""
+    """A file's dictionary; empty if there is no file.
+
+    Raises UserError, naming it, if it is not valid JSON.
+    """
     if not path.exists():
         return {}
     try:

@@ -1,7 +1,7 @@
-"""The discriminator of StyleGAN2: residual blocks, and how much the images of a batch differ from one another.
+"""The discriminator of StyleGAN2: residual blocks, and the deviation between the images of a batch.
 
-Karras et al., 2020, Section 4 and figure 7; the statistic over a batch is that of Karras et al., 2018, Section 3. Its weights are
-used scaled, as the generator's are.
+Karras et al., 2020, Section 4 and figure 7; the statistic over a batch is that of Karras et al.,
+2018, Section 3. Weights are scaled when they are used, as the generator's are.
 """
 
 import math
@@ -17,7 +17,7 @@ ALIKE = 4  # images whose deviation is taken together
 
 
 class Discriminator(nn.Module):
-    """A number for each image, high where it looks real; `channels` are those at 4, 8, ... px."""
+    """A score for each image, high if it looks real; `channels` are those at 4, 8, ... px."""
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -36,7 +36,10 @@ class Discriminator(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution whose weights are kept at N(0, 1), with bias and leaky ReLU unless it is `linear`."""
+    """A convolution whose weights are stored at N(0, 1).
+
+    It has a bias and leaky ReLU unless it is `linear`.
+    """
 
     def __init__(self, inputs: int, outputs: int, side: int, stride: int = 1, linear: bool = False):
         super().__init__()
@@ -46,7 +49,7 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         side = self.weight.shape[2]
-        if self.stride > 1:  # the filter leaves a row more for 3 x 3
+        if self.stride > 1:  # the filter's output has one more row for 3 x 3
             x = filtered(x, padding=2 if side == 3 else 1)
         padding = side // 2 if self.stride == 1 else 0
         x = F.conv2d(x, self.weight * self.scale, self.bias, self.stride, padding)
@@ -54,7 +57,7 @@ class Convolution(nn.Module):
 
 
 class _Halving(nn.Module):
-    """Two convolutions, of which the second halves the side, beside one of 1 x 1."""
+    """Two convolutions, of which the second halves the side, plus one of 1 x 1 as a shortcut."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -67,9 +70,10 @@ class _Halving(nn.Module):
 
 
 def with_deviation(x: Tensor) -> Tensor:
-    """x [N, C, H, W] and one more channel: the mean standard deviation over groups of ALIKE images of the batch.
+    """x [N, C, H, W] with one more channel: the mean standard deviation in groups of images.
 
-    Groups are made of every (N / ALIKE)-th image; a batch that is no multiple of ALIKE is one group.
+    Groups have ALIKE images of the batch, every (N / ALIKE)-th; a batch that is no multiple of
+    ALIKE is one group.
     """
     count = ALIKE if len(x) % ALIKE == 0 else len(x)
     groups = x.reshape(count, -1, *x.shape[1:])

@@ -1,11 +1,11 @@
-"""The files in which StyleGAN2's generators come, and the generator in each.
+"""The files of StyleGAN2's generators, and the generator in each.
 
     .pt     rosinality's PyTorch port: torch.save, the generator under `g_ema`
     .pkl    stylegan2-ada-pytorch: a pickle, the generator under `G_ema`
     .pkl    TensorFlow (stylegan2, stylegan2-ada): a pickle of three networks, the averaged generator the third
 
-All three hold the same tensors (stylegan2_names.py), and say more or less of the network in words. Nothing in any of them is
-run (nvidia_pickle.py).
+All three hold the same tensors (names.py), and state more or less about the network. No code in any
+of them is run (nvidia_pickle.py).
 """
 
 import re
@@ -53,7 +53,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Found:
-    """A generator with its weights; where its noise maps and its average w are from."""
+    """A generator with its weights, and the origin of its noise maps and its average w."""
 
     generator: Generator
     noise_maps: str = OWN
@@ -61,7 +61,7 @@ class Found:
 
 
 class Stated(NamedTuple):
-    """What a file says of its network beside the tensors, where it does."""
+    """What a file states about its network beside the tensors, if anything."""
 
     image_size: Any = None
     conv_clamp: Any = None
@@ -71,8 +71,9 @@ class Stated(NamedTuple):
 def read(path: Path) -> Found:
     """The generator in a file of any of the three kinds, on the CPU.
 
-    Raises UserError in one line with the path: what the file looks like instead, what of the network cannot be computed here, or
-    which tensors are missing, left over, misshapen or not finite, under the names that the file gives them.
+    Raises UserError in one line with the path: which kind of file it is instead, what of the
+    network is not supported here, or which tensors are missing, left over, misshapen or not finite,
+    under their names in the file.
     """
     if not path.is_file() or is_legacy(path) or not is_pickle(path):
         return _read_rosinality(path)
@@ -109,7 +110,7 @@ def _read_rosinality(path: Path) -> Found:
 
 
 def _stated_by_training(content: Mapping[str, Any], path: Path) -> Stated:
-    """What the arguments of a training say; converted files have none."""
+    """The arguments of a training; converted files have none."""
     args = content.get("args")
     values = args.values if isinstance(args, Arguments) else {}
     if (kind := values.get("arch", "stylegan2")) != "stylegan2":
@@ -120,7 +121,8 @@ def _stated_by_training(content: Mapping[str, Any], path: Path) -> Stated:
 def seeded_noise(levels: int) -> State:
     """Noise maps under rosinality's names.
 
-    The public file has none, though its layers have learned to use some: these are the same in every run.
+    The public file has none, though its layers have learned to use some: these are the same in
+    every run.
     """
     return {
         stylegan2_names.rosinality_noise(k): noise.normal(0, "stylegan2 noise", [k], (1, s, s))
@@ -131,7 +133,7 @@ def seeded_noise(levels: int) -> State:
 # ----------------------------------------------------------------------------------------------
 # stylegan2-ada-pytorch, TensorFlow
 
-# What tensors do not tell, and the network here does not do otherwise.
+# Settings that tensors do not show, with the only values that the network here supports.
 ONLY: dict[str, tuple[Any, ...]] = {
     "architecture": ("skip",),
     "activation": ("lrelu",),
@@ -212,7 +214,7 @@ def _refuse_other_settings(settings: Mapping[str, Any], path: Path) -> None:
 def _generator(
     tensors: State, names: Names, stated: Stated, path: Path, may_lack_average: bool = False
 ) -> Generator:
-    """The generator of the tensors of a file, in which they go by `names`."""
+    """The generator from the tensors of a file, whose names there are `names`."""
     state = {ours: it.change(tensors[it.name]) for ours, it in names.items() if it.name in tensors}
     config = _config(state, stated, path)
     estimated = may_lack_average and "mapping.w_avg" not in state
@@ -226,7 +228,7 @@ def _generator(
         {names[k].name if k in names else k: tensor for k, tensor in some.items()}
         for some in (state | extra, generator.state_dict())
     )
-    check_state(theirs, expected, str(path))  # as `containers.give` does, in the file's own words
+    check_state(theirs, expected, str(path))  # like `containers.give`, but with the file's names
     containers.give(generator, {k: v.contiguous() for k, v in state.items()}, path)
     if estimated:
         generator.mapping.w_avg.copy_(inversion.statistics(generator.mapping).average)
@@ -234,7 +236,7 @@ def _generator(
 
 
 def _config(state: State, stated: Stated, path: Path) -> StyleGAN2Config:
-    """The network whose tensors these are. Raises UserError if the file says that it is another."""
+    """The configuration of the tensors. Raises UserError if the file states another one."""
     sides = sorted({int(k.split(".")[1][1:]) for k in state if k.startswith("synthesis.b")})
     if stated.image_size not in (None, sides[-1]):
         raise UserError(
@@ -267,7 +269,7 @@ def _channels(state: State, side: int) -> int:
 
 
 def _size(state: State, *places: tuple[str, int]) -> int:
-    """What most of some tensors say that a size is, each by one of its axes: the others are misshapen."""
+    """A size by majority of some tensors, each with the axis that shows it: the others are misshapen."""
     sizes = Counter(
         state[name].shape[axis]
         for name, axis in places
@@ -285,7 +287,7 @@ def _number(value: Any, default: float, name: str, path: Path) -> float:
 
 
 def _highest(names: Iterable[str], pattern: str, path: Path) -> int:
-    """The highest number in names that begin as `pattern`. Raises UserError if there is none."""
+    """The highest number in names that begin with `pattern`. Raises UserError if there is none."""
     found = [int(match[1]) for name in names if (match := re.match(pattern, name[:80]))]
     if not found:
         words = re.sub(r"\(.*?\)|\\\d", "N", pattern).replace("\\", "")
@@ -294,7 +296,7 @@ def _highest(names: Iterable[str], pattern: str, path: Path) -> int:
 
 
 def _layers(names: Iterable[str], pattern: str, path: Path) -> int:
-    """The same. Raises UserError if it is absurd."""
+    """The same for layers. Raises UserError if the number is absurd."""
     if (last := _highest(names, pattern, path)) > MOST:
         raise UserError(f"{path}: not {WANTED}: it has {last} layers")
     return last
@@ -310,7 +312,10 @@ def _levels(names: Iterable[str], pattern: str, path: Path) -> int:
 
 
 def _without_filters(tensors: State, pattern: str, expected: Tensor, path: Path) -> State:
-    """The tensors without the filters of resampling, which are constants, and must be the usual ones."""
+    """The tensors without the resampling filters, which are constants.
+
+    Raises UserError if these are unusual.
+    """
     filters = [name for name in tensors if re.search(pattern + "$", name)]
     for name in filters:
         found = tensors[name].float()

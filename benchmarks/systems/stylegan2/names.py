@@ -1,9 +1,10 @@
 """The tensors of StyleGAN2's generator under the names of three code bases.
 
-The network's own names (networks/stylegan2.py) are those of stylegan2-ada-pytorch. rosinality's port calls them otherwise and
-keeps axes of length one; the TensorFlow code has the axes of its convolutions in another order (height, width, inputs,
-outputs), its dense matrices transposed, the kernels of its transposed convolutions turned by half a turn, and leaves out the 1
-that is added to every bias of a style.
+The network's own names (network.py) are those of stylegan2-ada-pytorch. rosinality's port uses
+other names and keeps axes of length one. The TensorFlow code has the axes of its convolutions in
+another order (height, width, inputs, outputs), its dense matrices transposed, the kernels of its
+transposed convolutions rotated by 180 degrees, and leaves out the 1 that is added to every bias of
+a style.
 """
 
 from collections.abc import Callable
@@ -21,9 +22,9 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 
 
 class Theirs(NamedTuple):
-    """What a tensor is called in a file, and what makes the network's of it.
+    """The name of a tensor in a file, and its conversion to the network's.
 
-    A tensor of another shape than it should have is changed into one that the network does not take either.
+    A tensor of a wrong shape is converted into one that the network refuses too.
     """
 
     name: str
@@ -34,7 +35,10 @@ Names = dict[str, Theirs]
 
 
 def layers(levels: int) -> list[tuple[str, int]]:
-    """The layers that take noise, in order, and their sides; `levels` is the number of resolutions from 4 px up."""
+    """The layers that take noise, in order, and their sides.
+
+    `levels` is the number of resolutions from 4 px up.
+    """
     found = [(f"synthesis.b{START}.conv1", START)]
     for side in _sides(levels)[1:]:
         found += [(f"synthesis.b{side}.conv{i}", side) for i in (0, 1)]
@@ -50,7 +54,7 @@ def _sides(levels: int) -> list[int]:
 
 
 def rosinality(levels: int, mapping_layers: int) -> Names:
-    """By the network's names, those of `g_ema`, and `latent_avg` beside it."""
+    """The names in `g_ema` by the network's names, and `latent_avg` beside it."""
     names = {
         "mapping.w_avg": Theirs("latent_avg"),
         "synthesis.b4.const": Theirs("input.input", _first),
@@ -88,7 +92,10 @@ def _rosinality_convolution(ours: str, theirs: str) -> Names:
 
 
 def tensorflow(levels: int, mapping_layers: int) -> Names:
-    """By the network's names, those of Gs: its own variables and, after a slash, those of its components."""
+    """The names in Gs by the network's names.
+
+    Gs has its own variables and, after a slash, those of its components.
+    """
     names = {
         "mapping.w_avg": Theirs("dlatent_avg"),
         "synthesis.b4.const": Theirs("synthesis/4x4/Const/const", _first),
@@ -124,7 +131,7 @@ def _tensorflow_convolution(ours: str, theirs: str, weight: Change) -> Names:
 
 
 def _first(tensor: Tensor) -> Tensor:
-    """Without a first axis of length one."""
+    """A tensor without its first axis if that has length one."""
     return tensor[0] if tensor.ndim and len(tensor) == 1 else tensor
 
 

@@ -1,9 +1,11 @@
-"""The generator of StyleGAN2 (Karras et al., 2020, "Analyzing and improving the image quality of StyleGAN").
+"""The generator of StyleGAN2.
 
-z -> mapping -> w, one vector for all layers (W) or one for each (W+) -> synthesis -> image. The network of skip
-connections, whose image is the sum of what each resolution adds to it; the tensors have the names of the authors'
-PyTorch port. Everything is computed in the precision of the weights: the port's half precision at high resolutions is
-an optimisation of its own.
+Karras et al., 2020, "Analyzing and improving the image quality of StyleGAN".
+
+z -> mapping -> w, one vector for all layers (W) or one for each (W+) -> synthesis -> image. This is
+the network of skip connections, whose image is the sum of the contributions of all resolutions; the
+tensors have the names of the authors' PyTorch port. Everything is computed in the precision of the
+weights: the port's half precision at high resolutions is an optimisation of its own.
 """
 
 import math
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FIR = (1.0, 3.0, 3.0, 1.0)  # the filter of upsampling, in each direction
-SLOPE, GAIN = 0.2, math.sqrt(2)  # of leaky ReLU, and what keeps the variance after it
+SLOPE, GAIN = 0.2, math.sqrt(2)  # of leaky ReLU, and the gain that keeps the variance
 EPSILON = 1e-8
 START = 4  # px, of the constant
 
@@ -67,7 +69,7 @@ class Generator(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Normalise z, then fully connected layers; their average over many z is kept as `w_avg`."""
+    """Normalise z, then fully connected layers; the average of w over many z is stored as `w_avg`."""
 
     w_avg: Tensor
 
@@ -82,7 +84,7 @@ class Mapping(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
-        """z [N, z_dim] -> w [N, w_dim], drawn towards the average where `truncation` (psi) is below 1."""
+        """z [N, z_dim] -> w [N, w_dim], pulled towards the average if `truncation` (psi) is below 1."""
         x = z * (z.square().mean(1, keepdim=True) + EPSILON).rsqrt()
         for i in range(self.layers):
             x = F.leaky_relu(self.get_submodule(f"fc{i}")(x), SLOPE) * GAIN
@@ -90,7 +92,10 @@ class Mapping(nn.Module):
 
 
 class Linear(nn.Module):
-    """A fully connected layer whose weights are kept at N(0, 1 / lr_multiplier^2) and scaled when they are used."""
+    """A fully connected layer whose weights are scaled when they are used.
+
+    They are stored at N(0, 1 / lr_multiplier^2).
+    """
 
     def __init__(self, inputs: int, outputs: int, bias: float, lr_multiplier: float = 1.0):
         super().__init__()
@@ -107,7 +112,10 @@ class Linear(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """From the constant at 4 px through a block for each resolution, every layer moved by its own w."""
+    """From the constant at 4 px through a block for each resolution.
+
+    Every layer is modulated by its own w.
+    """
 
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
@@ -120,7 +128,7 @@ class Synthesis(nn.Module):
         return [self.get_submodule(f"b{side}") for side in self.resolutions]  # type: ignore[misc]
 
     def layers(self) -> "list[Layer]":
-        """Those that take noise, in order."""
+        """The layers that take noise, in order."""
         return [layer for block in self.blocks() for layer in block.layers()]
 
     @property
@@ -128,13 +136,14 @@ class Synthesis(nn.Module):
         return self.blocks()[0].const
 
     def noise_maps(self) -> list[Tensor]:
-        """The network's own, one for each of `layers`: r x r."""
+        """The network's own noise maps, one for each of `layers`: r x r."""
         return [layer.noise_const for layer in self.layers()]
 
     def forward(self, ws: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
         """ws [N, num_ws, w_dim] -> images N x 3 x S x S, nominally in [-1, 1], not clamped.
 
-        `noise` has a map for each of `layers`, r x r or N x 1 x r x r, times whose strength it is added; None: none.
+        `noise` has a map for each of `layers`, r x r or N x 1 x r x r, which is added times the
+        layer's strength; None: none.
         """
         maps = iter(noise if noise is not None else [None] * len(self.layers()))
         x, image = None, None
@@ -145,7 +154,10 @@ class Synthesis(nn.Module):
 
 
 class Block(nn.Module):
-    """The layers of one resolution and what they add to the image. The first has a constant for its input."""
+    """The layers of one resolution and their contribution to the image.
+
+    The first has a constant as its input.
+    """
 
     def __init__(self, inputs: int, channels: int, side: int, config: StyleGAN2Config):
         super().__init__()
@@ -161,7 +173,11 @@ class Block(nn.Module):
         return [self.conv1] if self.first else [self.conv0, self.conv1]
 
     def forward(self, x, image, ws, maps):  # type: ignore[no-untyped-def]
-        """Features and image so far (None at first), w of each of the layers and of toRGB, noise maps in order."""
+        """Features and image of this resolution.
+
+        Takes features and image so far (None at first), w of each of the layers and of toRGB, noise
+        maps in order.
+        """
         if self.first:
             x = self.const.expand(len(ws), -1, -1, -1)
         for i, layer in enumerate(self.layers()):
@@ -171,7 +187,7 @@ class Block(nn.Module):
 
 
 class Layer(nn.Module):
-    """A modulated convolution of 3 x 3, noise, bias, leaky ReLU."""
+    """A modulated 3 x 3 convolution, noise, bias, leaky ReLU."""
 
     noise_const: Tensor
 
@@ -195,7 +211,7 @@ class Layer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """A modulated convolution of 1 x 1 to three colours, whose size the style decides."""
+    """A modulated 1 x 1 convolution to three colours, without demodulation."""
 
     def __init__(self, channels: int, config: StyleGAN2Config):
         super().__init__()
@@ -213,7 +229,8 @@ class ToRGB(nn.Module):
 def modulated(x: Tensor, weight: Tensor, style: Tensor, up: bool) -> Tensor:
     """Convolve with weights times `style` [N, inputs], divided by their norm (paper, eq. 1 and 3).
 
-    The factors are taken to the input and to the output, so that one convolution serves the whole batch.
+    The factors are applied to the input and to the output, so that one convolution serves the whole
+    batch.
     """
     squares = weight.square().sum((2, 3))
     norm = (style.square() @ squares.T + EPSILON).rsqrt()
@@ -229,7 +246,7 @@ def doubled(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def filtered(x: Tensor, padding: int) -> Tensor:
-    """The filter of sum 1 at every place: what goes before a halving of the side."""
+    """Convolve with the filter of sum 1, as before halving the side."""
     return F.conv2d(x, _each_channel(x) / 4, padding=padding, groups=x.shape[1])
 
 

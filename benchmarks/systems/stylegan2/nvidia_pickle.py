@@ -1,12 +1,14 @@
-"""Read the pickles in which NVIDIA's StyleGANs come, without running anything that is in them.
+"""Read the pickles of NVIDIA's StyleGANs without running any code in them.
 
-Their own loaders run the source text that such a file carries. Here a pickle is data: dictionaries, numbers, tensors and
-arrays of numbers; every other name in it becomes a stand-in that does nothing (diffae.checkpoints.torch_file).
+Their own loaders run the source text that such a file carries. Here a pickle is data: dictionaries,
+numbers, tensors and arrays of numbers; every other name in it becomes a stand-in that does nothing
+(diffae.checkpoints.torch_file).
 
     PyTorch      {"G_ema": a `Persistent`, ...}: the attributes of a module, its children among them
     TensorFlow   (G, D, Gs): a `Network` each, with named arrays and components
 
-The tensors of the one are files of the old torch.save within the pickle, opened when they are read.
+The tensors of the PyTorch pickles are files of the old torch.save within the pickle, opened when
+they are read.
 """
 
 import io
@@ -39,30 +41,33 @@ from diffae.system.errors import UserError
 T = TypeVar("T")
 
 MOST_STRUCTURE = 4 * MOST_PICKLE  # bytes of a file that are not the numbers of its tensors
-BULK = 1 << 16  # bytes that come at once, from which on they are such numbers
-MOST_MODULES = 10_000  # in a network, one that is in it twice counted twice
+BULK = 1 << 16  # bytes: longer pieces are taken for such numbers
+MOST_MODULES = 10_000  # in a network; one used twice counts twice
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file begins as pickles do. Those of the old torch.save do too."""
+    """Whether a file begins like a pickle. Those of the old torch.save do too."""
     with open(path, "rb") as file:
         return file.read(1) == pickle.PROTO
 
 
 def read_pickle(path: Path) -> Any:
-    """The object in a pickle. Raises UserError, naming the path, if it does not load."""
+    """The object in a pickle. Raises UserError, naming the path, if it cannot be loaded."""
     with unpickling(path), open(path, "rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Unpickler(content).load()
 
 
 # ----------------------------------------------------------------------------------------------
-# What is in one
+# The content of a pickle
 
 
 @dataclass
 class Persistent:
-    """An object of `torch_utils.persistence`: its class by name, and its attributes. Its source is not kept."""
+    """An object of `torch_utils.persistence`: the name of its class, and its attributes.
+
+    Its source is not kept.
+    """
 
     class_name: str
     state: dict[str, Any]
@@ -70,12 +75,12 @@ class Persistent:
     __setstate__ = refuse_state
 
     def settings(self) -> dict[str, Any]:
-        """What it was made with, by name."""
+        """The arguments that it was made with, by name."""
         given = self.state.get("_init_kwargs")
         return dict(given) if isinstance(given, dict) else {}
 
     def tensors(self, path: Path) -> "dict[str, NestedTensor]":
-        """Parameters and buffers by name, those of its modules among them, as `state_dict` names them."""
+        """Parameters and buffers by name, those of submodules included, named as in `state_dict`."""
         met = 0
         found: dict[str, NestedTensor] = {}
         waiting = [("", self)]
@@ -103,7 +108,7 @@ class Network:
         return dict(given) if isinstance(given, dict) else {}
 
     def variables(self) -> dict[str, Any]:
-        """Its arrays and numbers by name, those of its components under theirs and a slash."""
+        """Its arrays and numbers by name; those of components follow the component's name and a slash."""
         found = dict(_pairs(self.state.get("variables")))
         for part, network in _of_kind(self.state, ("components",), "", Network).items():
             pairs = _pairs(network.state.get("variables"))
@@ -113,7 +118,7 @@ class Network:
 
 @dataclass(frozen=True)
 class NestedTensor:
-    """A tensor and the file of torch.save, in bytes, in which its numbers are."""
+    """A tensor, and the bytes of the torch.save file that contains its numbers."""
 
     storage: bytes
     offset: int
@@ -123,7 +128,10 @@ class NestedTensor:
     __setstate__ = refuse_state
 
     def read(self, path: Path) -> Tensor:
-        """The tensor in memory. Raises UserError, naming the path, if the file within is none or contradicts it."""
+        """The tensor in memory.
+
+        Raises UserError, naming the path, if the nested file is invalid or contradicts it.
+        """
         with LegacyTorchFile(path, io.BytesIO(self.storage)) as file:
             if not isinstance(file.content, Storage):
                 raise UserError(f"{path}: damaged: a tensor's numbers are no storage")
@@ -131,13 +139,13 @@ class NestedTensor:
 
 
 class Array:
-    """A NumPy array: its numbers in bytes, and how they are to be read."""
+    """A NumPy array: its bytes, and how to interpret them."""
 
     dtype = np.dtype(np.float32)
     raw = b""
     shape: tuple[int, ...] = (0,)
     order: Literal["C", "F"] = "C"
-    axes: tuple[int, ...] | None = None  # to be put into this order at last
+    axes: tuple[int, ...] | None = None  # the order into which they are permuted
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, raw = state
@@ -153,7 +161,7 @@ class Array:
             raise pickle.UnpicklingError("an array of another size than its numbers")
 
     def read(self) -> Tensor:
-        """The array as a tensor of its own."""
+        """The array as a tensor."""
         array = np.frombuffer(self.raw, self.dtype).reshape(self.shape, order=self.order)
         array = array if self.axes is None else array.transpose(self.axes)
         return torch.from_numpy(array.astype(self.dtype.newbyteorder("="), order="C"))
@@ -162,7 +170,7 @@ class Array:
 def _of_kind(
     state: dict[str, Any], parts: Iterable[str], prefix: str, kind: type[T]
 ) -> dict[str, T]:
-    """What of a kind some attributes of a module, which are dictionaries, hold by name."""
+    """The entries of a type in some attributes of a module, which are dictionaries, by name."""
     return {
         f"{prefix}{name}": value
         for part in parts
@@ -179,7 +187,7 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 # ----------------------------------------------------------------------------------------------
-# What the names in one stand for
+# Stand-ins for the names in a pickle
 
 
 class _EasyDict(dict):  # type: ignore[type-arg]
@@ -189,7 +197,7 @@ class _EasyDict(dict):  # type: ignore[type-arg]
 
 
 class _DType:
-    """A `numpy.dtype`: its code, such as f4, and the order of its bytes."""
+    """A `numpy.dtype`: its code, such as f4, and its byte order."""
 
     def __init__(self, code: Any = "", *_: Any):
         self.code, self.order = str(code), "="
@@ -199,20 +207,20 @@ class _DType:
 
 
 class _NdArray:
-    """The class `numpy.ndarray`, which is only ever named."""
+    """The class `numpy.ndarray`, which pickles only name."""
 
     __setstate__ = refuse_state
 
 
 def _numbers(dtype: Any) -> np.dtype[Any]:
-    """A dtype of numbers. Arrays of objects would have to be unpickled in their turn."""
+    """A dtype of numbers. Arrays of objects are refused, as their content would have to be unpickled."""
     if not isinstance(dtype, _DType) or not re.fullmatch("f[248]|[iu][1248]|b1", dtype.code):
         raise pickle.UnpicklingError("an array of other things than numbers")
     return np.dtype((">" if dtype.order == ">" else "<") + dtype.code)
 
 
 def _as_bytes(raw: Any) -> bytes:
-    """Python 2 had texts for bytes."""
+    """Bytes from a text, as which Python 2 pickles contain them."""
     if not isinstance(raw, bytes | str):
         raise pickle.UnpicklingError("an array whose numbers are no bytes")
     return raw.encode("latin1") if isinstance(raw, str) else raw
@@ -249,7 +257,7 @@ def _array(*_: Any) -> Array:
 
 @inert
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
-    """How NumPy writes arrays in protocol 5."""
+    """The function by which NumPy restores arrays in protocol 5."""
     array = Array()
     array.take(raw, dtype, shape, order, axes)
     return array
@@ -262,7 +270,7 @@ def _scalar(dtype: Any, raw: Any) -> float:
 
 @inert
 def _encode(text: Any, encoding: Any) -> bytes:
-    """How Python 3 writes bytes in the protocols of Python 2."""
+    """The function by which Python 3 restores bytes in the protocols of Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError("bytes in another encoding than Latin 1")
     return str(text).encode("latin1")
@@ -287,7 +295,10 @@ for _numpy in ("numpy.core", "numpy._core"):
 
 
 class _Reader:
-    """A file that refuses to be read on once more than MOST_STRUCTURE bytes are not the numbers of tensors."""
+    """A file that limits what is read of it.
+
+    It refuses to be read on once more than MOST_STRUCTURE bytes are not the numbers of tensors.
+    """
 
     def __init__(self, file: mmap.mmap):
         self._file, self._left = file, MOST_STRUCTURE
@@ -314,7 +325,7 @@ class _Unpickler(Unpickler):
     def __init__(self, file: mmap.mmap):
         self._reader = _Reader(file)
         super().__init__(self._reader)  # type: ignore[arg-type]
-        self.encoding = "latin1"  # of what Python 2 wrote
+        self.encoding = "latin1"  # for texts of Python 2
 
     def find_class(self, module: str, name: str) -> Any:
         return _KNOWN.get((module, name)) or super().find_class(module, name)
@@ -329,7 +340,10 @@ class _Unpickler(Unpickler):
         self._reader.count(size if size >= BULK else 0)
 
     def load_bytearray8(self) -> None:
-        """As plain bytes, no more than the file has: Python's makes room for as much as is said."""
+        """Load a bytearray as bytes, no more than the file has.
+
+        Python's own method allocates as much memory as the pickle states.
+        """
         (size,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
         self.append(self.read(size))  # type: ignore[attr-defined]
 

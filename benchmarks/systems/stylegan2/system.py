@@ -1,7 +1,7 @@
-"""StyleGAN2 as two systems: images by a vector w for all layers (W), and by one for each layer (W+).
+"""StyleGAN2 as two systems: with one vector w for all layers (W), or one for each layer (W+).
 
-Karras et al., 2020; Abdal et al., 2019 ("Image2StyleGAN"), for W+. The weights that NVIDIA published are for non-commercial
-use.
+Karras et al., 2020; Abdal et al., 2019 ("Image2StyleGAN"), for W+. The weights that NVIDIA
+published are for non-commercial use.
 """
 
 import hashlib
@@ -33,8 +33,8 @@ CHOICES: dict[str, Any] = {
     "distance": inversion_loss.NAMES,
     "mse": ("0", "0.01", "0.1", "1", "10"),
 }
-# What small versions are inverted by unless something else is asked for: seven times as quick a step, and a tenth of them,
-# so that the thousands of images that probes learn from are feasible on two cores.
+# Defaults for inverting small versions: a seventh of the time per step and a tenth of the steps, so that the thousands
+# of images that probes learn from are feasible on two cores.
 OF_SMALL: dict[str, Any] = {
     "steps": Whole(100, 1, MOST_STEPS),
     "distance": (inversion_loss.MSE, *inversion_loss.NAMES),
@@ -42,12 +42,12 @@ OF_SMALL: dict[str, Any] = {
 
 
 class _StyleGAN2(System):
-    """What both have.
+    """Common base of both systems, with these options.
 
-    noise     const: the layers' own noise maps; none: no noise in what is decoded
+    noise     const: the layers' own noise maps; none: no noise in decoding
     psi       truncation of samples: how far from the average w they are
     steps     of an inversion: 1,000 as published, fewer for small versions
-    distance  what an inversion makes small, see inversion_loss.py; mse for small versions
+    distance  that an inversion minimises, see inversion_loss.py; mse for small versions
     mse       the weight of the mean squared error beside it
     """
 
@@ -92,7 +92,7 @@ class _StyleGAN2(System):
         }
 
     def encode_semantic(self, images: Tensor) -> Tensor:
-        """The w whose image is most like each of the images."""
+        """The w whose image is most similar to each of the images."""
         settings = inversion.Settings(int(self.options["steps"]), float(self.options["mse"]))
         w = inversion.invert(
             self.generator,
@@ -109,11 +109,14 @@ class _StyleGAN2(System):
         return inversion.statistics(self.generator.mapping)
 
     def mapping(self, z: Tensor, truncation: float = 1.0) -> Tensor:
-        """w [N, 512] of z [N, 512], as far from the average as `truncation` (psi) says: 1 is as far as it is."""
+        """w [N, 512] of z [N, 512], moved towards the average by `truncation` (psi); 1 leaves it unchanged."""
         return self.generator.mapping(z.to(self.generator.mapping.w_avg), truncation)
 
     def synthesis(self, w: Tensor, noise: str = CONST) -> Tensor:
-        """Images of w, N x 512 or N x layers x 512, not clamped; `noise` is const (the network's own maps) or none."""
+        """Images of w, N x 512 or N x layers x 512, not clamped.
+
+        `noise` is const (the network's own maps) or none.
+        """
         if noise not in CHOICES["noise"]:
             raise UserError(f"noise is {CONST} or {NONE}, not {noise!r:.40}")
         network = self.generator.synthesis

@@ -1,8 +1,9 @@
 """The small StyleGAN2: `python -m diffae.train stylegan2-portraits`.
 
-The paper's losses: the non-saturating loss, R1 on real images every 16 steps, path length regularisation every 4 steps,
-style mixing, and the moving average of the generator's weights. Otherwise: one Adam for both players, whose losses and regularisers
-are summed and so take the same step; narrow channels, a mapping of two layers, and a rate that decays, for two cores.
+The paper's losses: the non-saturating loss, R1 on real images every 16 steps, path length
+regularisation every 4 steps, style mixing, and the moving average of the generator's weights.
+Otherwise: one Adam for both players, whose losses and regularisers are summed and so take the same
+step; narrow channels, a mapping of two layers, and a rate that decays, for two cores.
 """
 
 import math
@@ -20,13 +21,13 @@ from diffae.diffusion.noise import normals
 from diffae.train.images import Images
 from diffae.train.types import Adam, Loss
 
-MIXED = 0.9  # of the batches have the w of two z, one for the first layers and one for the rest
+MIXED = 0.9  # share of batches with the w of two z, one for the first layers and one for the rest
 PATH_DECAY = 0.01  # of the average length of paths
 NO_CLIPPING = 1e9  # of the gradient's norm
 
 
 class Learner(nn.Module):
-    """Both players, how many steps they have taken, and the average length of paths: the training's state."""
+    """Both networks, their number of steps, and the average length of paths: the training's state."""
 
     steps: Tensor
     path: Tensor
@@ -39,7 +40,7 @@ class Learner(nn.Module):
         self.register_buffer("path", torch.zeros(()))
 
     def styles(self, count: int, noise: np.random.Generator) -> Tensor:
-        """w of new z, N x num_ws x w_dim, most often of two z each."""
+        """w of new z, N x num_ws x w_dim, usually mixed from two z each."""
         config = self.network.config
         first = self.network.mapping(self._normals(noise, (count, config.z_dim)))
         ws = first[:, None].repeat(1, config.num_ws, 1)
@@ -79,10 +80,11 @@ def loss_of(learner: Learner, data: Images, weights: dict[str, float]) -> Loss:
 
 
 def adversarial(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """The non-saturating losses of both players: softplus(-D(fake)) to the generator, softplus(D(fake)) +
-    softplus(-D(real)) to the critic, means. The value is the critic's.
+    """The non-saturating losses of both networks, as means; the value is the critic's.
 
-    The critic sees the fake images once: what they are to the generator is its gradient, handed on by a product.
+    softplus(-D(fake)) for the generator, softplus(D(fake)) + softplus(-D(real)) for the critic. The
+    critic sees the fake images once: the generator's gradient is passed on through a product with
+    the gradient at these images.
     """
     seen = fake.detach().requires_grad_()
     score = critic(seen)
@@ -101,7 +103,10 @@ def steepness(critic: nn.Module, real: Tensor) -> Tensor:
 
 
 def unevenness(learner: Learner, ws: Tensor, noise: np.random.Generator) -> Tensor:
-    """Path length regularisation (paper, eq. 4): how far |J^T y| is from its average, over w and over images y of noise."""
+    """Path length regularisation (paper, eq. 4): the deviation of |J^T y| from its average.
+
+    It is taken over w and over images y of noise.
+    """
     images = learner.images(ws, noise)
     y = normals(noise, images.shape).to(images) / math.sqrt(images[0, 0].numel())
     (gradient,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)

@@ -1,6 +1,7 @@
-"""VQ-GAN (Esser et al., CVPR 2021) as the `VQModel` of diffusers, and the names of its tensors in taming-transformers.
+"""VQ-GAN (Esser et al., CVPR 2021) as the `VQModel` of diffusers.
 
-Images in [-1, 1] of any side that is a multiple of `stride`; the code is one map at that fraction of the side.
+It also has the names of the tensors in taming-transformers. Images in [-1, 1] of any side that is a
+multiple of `stride`; the code is one map at that fraction of the side.
 """
 
 import re
@@ -14,9 +15,10 @@ from benchmarks.systems.shared.library import diffusers
 
 @dataclass(frozen=True)
 class VQGANConfig:
-    """The fields of taming-transformers' yaml that decide the network; the defaults are f16 with 1,024 codes.
+    """The fields of taming-transformers' yaml that decide the network.
 
-    `resolution` is what it is trained at, and says on which level of the pyramid `attn_resolutions` are.
+    The defaults are f16 with 1,024 codes. `resolution` is the size of training; it decides on which
+    level of the pyramid `attn_resolutions` are.
     """
 
     n_embed: int = 1024
@@ -31,7 +33,7 @@ class VQGANConfig:
 
     @property
     def stride(self) -> int:
-        """Pixels of a side for one code."""
+        """Pixels per side of one code."""
         return 2 ** (len(self.ch_mult) - 1)
 
     @property
@@ -40,7 +42,7 @@ class VQGANConfig:
 
     @property
     def attends(self) -> tuple[bool, ...]:
-        """Of each level, the finest first, whether it has attention."""
+        """Whether each level, the finest first, has attention."""
         return tuple(
             self.resolution // 2**level in self.attn_resolutions
             for level in range(len(self.ch_mult))
@@ -48,7 +50,7 @@ class VQGANConfig:
 
 
 def build(config: VQGANConfig, what: str) -> nn.Module:
-    """A VQModel with weights as they are drawn. Raises UserError, on behalf of `what`, without diffusers."""
+    """A VQModel with initial weights. Raises UserError, on behalf of `what`, if diffusers is missing."""
     down = ["AttnDownEncoderBlock2D" if has else "DownEncoderBlock2D" for has in config.attends]
     up = ["AttnUpDecoderBlock2D" if has else "UpDecoderBlock2D" for has in config.attends[::-1]]
     return diffusers(what).VQModel(
@@ -65,7 +67,7 @@ def build(config: VQGANConfig, what: str) -> nn.Module:
     )
 
 
-# Of a name of diffusers, what is otherwise in taming-transformers' name, in this order.
+# Replacements that turn a name of diffusers into that of taming-transformers, in this order.
 RENAMED = (
     (r"\bdown_blocks\.", "down."),
     (r"\bmid_block\.resnets\.0\.", "mid.block_1."),
@@ -88,12 +90,12 @@ def their_name(name: str, levels: int) -> str:
     """The name in taming-transformers of the tensor `name` of a VQModel with so many levels."""
     for pattern, name_there in RENAMED:
         name = re.sub(pattern, name_there, name)
-    # The levels of the decoder are counted from the finest there, and from the coarsest here.
+    # taming-transformers counts the decoder's levels from the finest, diffusers from the coarsest.
     return re.sub(r"\bup_blocks\.(\d+)\.", lambda found: f"up.{levels - 1 - int(found[1])}.", name)
 
 
 def their_tensors(network: nn.Module, levels: int) -> dict[str, Tensor]:
-    """The tensors of a VQModel under the names and in the shapes that they have in taming-transformers."""
+    """The tensors of a VQModel in the names and shapes of taming-transformers."""
     return {
         their_name(name, levels): value[..., None, None] if PROJECTION.search(name) else value
         for name, value in network.state_dict().items()

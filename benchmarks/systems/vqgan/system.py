@@ -1,4 +1,4 @@
-"""VQ-GAN as a system: `last.ckpt` of taming-transformers with its yaml, or a folder of ours."""
+"""VQ-GAN as a system: taming-transformers' `last.ckpt` with its yaml, or a folder of this project."""
 
 import math
 from pathlib import Path
@@ -29,7 +29,7 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
         super().__init__(path, device)
 
     def _read(self, path: Path) -> tuple[VQGANConfig, dict[str, Tensor]]:
-        """What does not fit is named as it is there."""
+        """The configuration and the tensors; errors name tensors as the file does."""
         state, config = taming.read_first_stage(path), taming.read_config(path)
         with torch.device("meta"):
             network = self._build(config)
@@ -41,9 +41,9 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
         return build(config, str(self.source))
 
     def _count(self, config: VQGANConfig) -> None:
-        """As the paper counts: the numbers of the map of vectors, at the size that it was trained at."""
+        """Count as the paper does: the numbers of the map of vectors, at the size of training."""
         if not folder.is_folder(self.source):
-            # All of a file's configuration shows in its tensors, but the level of attention and the size that it is for.
+            # The tensors show the whole configuration except the level of attention and the image size.
             self.fingerprint += f"-{config.resolution}"
         self.image_size, self.stride = config.resolution, config.stride
         places = (self.image_size // self.stride) ** 2

@@ -1,4 +1,4 @@
-"""The files of taming-transformers: the yaml of a training, and the first stage's tensors of its checkpoint."""
+"""The files of taming-transformers: the yaml of a training, and the first stage in its checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -24,9 +24,10 @@ DEFAULTS = {"resamp_with_conv": True, "double_z": False, "in_channels": 3, "out_
 
 
 def read_first_stage(path: Path) -> dict[str, Tensor]:
-    """The tensors of a VQ-GAN, of a checkpoint of its own or of the transformer that was trained on it.
+    """The tensors of a VQ-GAN, from its own checkpoint or that of the transformer trained on it.
 
-    What only a training needs (`loss.`, the transformer) is not read. Raises UserError, naming the path.
+    Tensors that only training needs (`loss.`, the transformer) are not read. Raises UserError,
+    naming the path.
     """
     with containers.opened(path) as file:
         content = containers.entries(file.content)
@@ -70,7 +71,10 @@ def read_config(checkpoint: Path) -> VQGANConfig:
 
 
 def _yaml_of(checkpoint: Path) -> Path:
-    """The yaml beside a checkpoint or in ../configs. Raises UserError if there is none, or several that differ."""
+    """The yaml beside a checkpoint or in ../configs.
+
+    Raises UserError if there is none, or several that differ.
+    """
     folders = (checkpoint.parent, checkpoint.absolute().parent.parent / "configs")
     likelier_first = zip(*(_by_name(place, checkpoint.stem) for place in folders), strict=True)
     for found in chain.from_iterable(likelier_first):
@@ -89,7 +93,7 @@ def _yaml_of(checkpoint: Path) -> Path:
 
 
 def _by_name(folder: Path, stem: str) -> Iterator[list[Path]]:
-    """The files of a folder that could be the configuration, those that are likelier to be it first."""
+    """The files of a folder that could be the configuration, the likelier ones first."""
     known = sorted(p for p in folder.glob("*.y*ml") if p.is_file() and "-lightning." not in p.name)
     yield [path for path in known if path.stem == stem]
     yield [path for path in known if path.stem == "model"]
@@ -98,7 +102,7 @@ def _by_name(folder: Path, stem: str) -> Iterator[list[Path]]:
 
 
 def _parsed(path: Path) -> Any:
-    """The content of a yaml, of plain values only. Raises UserError if it is none."""
+    """The content of a yaml with plain values only. Raises UserError if it is invalid."""
     if path.stat().st_size > MOST:
         raise UserError(f"{path}: not a configuration: it has more than {MOST:,} bytes")
     try:
@@ -136,7 +140,7 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
 
 
 def _refuse_impossible(config: VQGANConfig, path: Path) -> None:
-    """What diffusers' VQModel cannot represent, or nobody can build."""
+    """Raise UserError for what diffusers' VQModel cannot represent, or for impossible sizes."""
     levels = len(config.ch_mult)
     if not 1 <= levels <= 8 or config.ch_mult[0] != 1:
         raise UserError(

@@ -1,9 +1,10 @@
 """The small VQ-GAN: `python -m diffae.train vqgan-portraits`.
 
-The paper's loss: absolute and perceptual distance, the codebook's two terms, and after some time a discriminator of patches with
-a hinge loss, weighed by the gradients at the last layer. The ratio of numbers in a code to numbers in an image is the paper's
-at 256 px. Otherwise: EfficientNet's distance for LPIPS, seen at 32 px; one optimiser for both players, with a clipped
-gradient, a rate that decays and a moving average; codes that nothing chooses become vectors of the batch.
+The paper's loss: absolute and perceptual distance, the codebook's two terms, and after some time a
+discriminator of patches with a hinge loss, weighed by the gradients at the last layer. The ratio of
+numbers in a code to numbers in an image is the paper's at 256 px. Otherwise: EfficientNet's
+distance for LPIPS, seen at 32 px; one optimiser for both players, with a clipped gradient, a rate
+that decays and a moving average; codes that nothing chooses become vectors of the batch.
 """
 
 from typing import Any
@@ -25,18 +26,21 @@ from diffae.train.types import Adam, Loss
 from reports.records.metrics import EFFNET
 
 USAGE = 0.99  # decay of how often a code is chosen
-DEAD = 0.05  # vectors a step below which a code begins anew
+DEAD = 0.05  # vectors per step, below which a code is replaced
 
 
 # ----------------------------------------------------------------------------------------------
 # The critics (paper, Section 3.1): a perceptual distance that is cheap enough to train by, and pix2pix's discriminator of
 # patches (Isola et al., 2017)
 
-SEEN_AT = 32  # px; the metric looks at 128 px, which takes sixteen times as long
+SEEN_AT = 32  # px; the metric uses 128 px, which takes sixteen times as long
 
 
 class Eye:
-    """EfficientNet-lite0's distance between images N x 3 x S x S in [-1, 1], with gradients: the mean over images."""
+    """EfficientNet-lite0's distance between images, with gradients: the mean over images.
+
+    Images are N x 3 x S x S in [-1, 1].
+    """
 
     def __init__(self, device: torch.device | str):
         path = weights.load_path(EFFNET, None, allow_unknown=False)
@@ -57,7 +61,10 @@ class Eye:
 
 
 class Patches(nn.Sequential):
-    """A number for each patch of an image, high where it is real: two halvings of the side, groups instead of batch norms."""
+    """A score for each patch of an image, high if it looks real.
+
+    Two halvings of the side, and group norms in place of batch norms.
+    """
 
     def __init__(self, channels: int):
         super().__init__(
@@ -73,7 +80,7 @@ class Patches(nn.Sequential):
         )
 
     def without_learning(self, images: Tensor) -> Tensor:
-        """The same numbers, with gradients to the images only."""
+        """The same scores, with gradients to the images only."""
         state = {name: value.detach() for name, value in self.named_parameters()}
         return functional_call(self, state, (images,))
 
@@ -86,12 +93,13 @@ def hinge(real: Tensor, fake: Tensor) -> Tensor:
 def balanced(
     image: Tensor, last: Tensor, reconstruction: Tensor, adversarial: Tensor, weight: float
 ) -> Tensor:
-    """A scalar with the value and the gradient of `reconstruction` + w `adversarial`, both of `image`, where
+    """A scalar with the value and the gradient of `reconstruction` + w `adversarial`, both of
+    `image`, where
 
         w = weight |d reconstruction / d last| / (|d adversarial / d last| + 1e-4)
 
-    (eq. 7) with `last` the weights of the last layer. The gradients of the two losses are taken once, with respect
-    to the image.
+    (eq. 7) with `last` the weights of the last layer. The gradients of the two losses are taken
+    once, with respect to the image.
     """
     by_loss = [
         torch.autograd.grad(loss, image, retain_graph=True)[0]
@@ -109,7 +117,7 @@ def balanced(
 
 
 class Learner(nn.Module):
-    """Both players, how many steps they have taken, and how often each code is chosen: the training's state."""
+    """Both networks, their number of steps, and the usage of each code: the training's state."""
 
     steps: Tensor
     usage: Tensor
@@ -134,7 +142,7 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def _begin_anew(self, vectors: Tensor, indices: Tensor, noise: np.random.Generator) -> None:
-        """Count who was chosen; codes that hardly ever are become vectors of this batch."""
+        """Update the usage of codes, and replace codes that are hardly used by vectors of this batch."""
         if not torch.isfinite(vectors).all():
             return  # the step will not be taken
         count = torch.bincount(indices.flatten(), minlength=len(self.usage))
@@ -165,7 +173,7 @@ def loss_of(learner: Learner, data: Images, eye: Eye, weights: dict[str, float])
 
 
 def _of_all(network: nn.Module) -> Tensor:
-    """A scalar of all parameters, so that each has a gradient, of nothing, before its time."""
+    """A zero that depends on all parameters, so that each has a gradient from the first step."""
     return torch.stack([parameter.sum() for parameter in network.parameters()]).sum()
 
 

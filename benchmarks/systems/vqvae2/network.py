@@ -1,8 +1,9 @@
-"""VQ-VAE-2 with two levels (Razavi et al., NeurIPS 2019), under the names of rosinality's vq-vae-2-pytorch.
+"""VQ-VAE-2 with two levels (Razavi et al., NeurIPS 2019).
 
-Images in [-1, 1] of any side that is a multiple of 8; a top map at an eighth of the side, a bottom map at a quarter.
-The authors of the weights changed the residual block later: until January 2021 its first ReLU worked in place, so
-that the skip carried relu(x) (`relu_skip`); since then it carries x. Both load the same tensors.
+Its names are those of rosinality's vq-vae-2-pytorch. Images in [-1, 1] of any side that is a
+multiple of 8; a top map at an eighth of the side, a bottom map at a quarter. The authors of the
+weights changed the residual block later: until January 2021 its first ReLU worked in place, so that
+the skip carried relu(x) (`relu_skip`); since then it carries x. Both load the same tensors.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class VQVAE2Config:
     res_channel: int = 32
     embed_dim: int = 64
     n_embed: int = 512
-    image_size: int = 256  # what it was trained at
+    image_size: int = 256  # of training
 
 
 class Residual(nn.Module):
@@ -47,7 +48,7 @@ class Residual(nn.Module):
 
 
 class Codebook(nn.Module):
-    """`n` codes of width `dim`, the columns of `embed`; the other two are what its moving average is made of."""
+    """`n` codes of width `dim`, the columns of `embed`; the other two buffers are its moving averages."""
 
     embed: Tensor
     cluster_size: Tensor
@@ -62,7 +63,7 @@ class Codebook(nn.Module):
 
     @property
     def codes(self) -> Tensor:
-        """n x dim"""
+        """The code vectors: n x dim."""
         return self.embed.T
 
     def indices(self, maps: Tensor) -> Tensor:
@@ -100,18 +101,21 @@ class VQVAE2(nn.Module):
         )
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers of the codes, top and bottom: N x 3 x S x S -> N x S/8 x S/8 and N x S/4 x S/4 (int64)."""
+        """Indices of the codes, top and bottom: N x 3 x S x S -> N x S/8 x S/8 and N x S/4 x S/4 (int64)."""
         fine = self.enc_b(images)
         top = self.quantize_t.indices(self.quantize_conv_t(self.enc_t(fine)))
         bottom = self.quantize_b.indices(self.before_bottom(fine, self.quantize_t.vectors(top)))
         return top, bottom
 
     def before_bottom(self, fine: Tensor, top: Tensor) -> Tensor:
-        """What the bottom codebook is asked for, of enc_b's map and the top map's vectors: N x dim x S/4 x S/4."""
+        """The input of the bottom codebook: N x dim x S/4 x S/4.
+
+        It is computed from enc_b's map and the top map's vectors.
+        """
         return self.quantize_conv_b(torch.cat([self.dec_t(top), fine], dim=1))
 
     def vectors(self, top: Tensor, bottom: Tensor) -> tuple[Tensor, Tensor]:
-        """The code vectors of codes' numbers: N x dim x h x w each."""
+        """The code vectors of indices: N x dim x h x w each."""
         return self.quantize_t.vectors(top), self.quantize_b.vectors(bottom)
 
     def decode(self, top: Tensor, bottom: Tensor) -> Tensor:
@@ -120,7 +124,7 @@ class VQVAE2(nn.Module):
 
 
 def _blocks(*blocks: nn.Module) -> nn.Module:
-    """Modules in a row, called `blocks` in the checkpoints."""
+    """A sequence of modules, called `blocks` in the checkpoints."""
     return named(blocks=nn.Sequential(*blocks))
 
 

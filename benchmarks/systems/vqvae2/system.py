@@ -1,4 +1,4 @@
-"""VQ-VAE-2 as a system: `vqvae_560.pt` of rosinality's, or a folder of ours."""
+"""VQ-VAE-2 as a system: rosinality's `vqvae_560.pt`, or a folder of this project."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import Quantised, map_of
 from benchmarks.systems.vqvae2.network import STRIDE, VQVAE2, VQVAE2Config
 
-# How the residual blocks skip: as when the public weights were trained, or as their code is since January 2021.
+# The skip of the residual blocks: as when the public weights were trained, or as in their code since January 2021.
 OPTIONS = {"block": ("relu-skip", "input-skip")}
 
 
@@ -28,7 +28,7 @@ class VQVAE2System(Opened, Quantised):
     choices, example, config_class = OPTIONS, "vqvae_560.pt", VQVAE2Config
 
     def _read(self, path: Path) -> tuple[VQVAE2Config, dict[str, Tensor]]:
-        """Of a bare state dict."""
+        """The configuration and the tensors of a bare state dict."""
         with containers.opened(path) as file:
             named = containers.entries(file.content)
             state = {name.removeprefix("module."): value for name, value in named.items()}
@@ -41,7 +41,7 @@ class VQVAE2System(Opened, Quantised):
         return VQVAE2(config, self.options["block"] == "relu-skip")
 
     def _count(self, config: VQVAE2Config) -> None:
-        """As the paper counts: the numbers of the vectors of both maps, at the size that it was trained at."""
+        """Count as the paper does: the numbers of the vectors of both maps, at the size of training."""
         side = config.image_size // STRIDE
         places = side**2 + (2 * side) ** 2
         self.image_size = config.image_size
@@ -53,12 +53,12 @@ class VQVAE2System(Opened, Quantised):
         return {**super().describe(), **self.options}
 
     def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
+        """Indices of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
         with full_precision():  # anything less chooses other codes
             return self.model.encode(self._fits(images).to(self.device))
 
     def decode_indices(self, indices: tuple[Tensor, Tensor]) -> Tensor:
-        """Images of codes' numbers (top, bottom)."""
+        """Images from indices of codes (top, bottom)."""
         top, bottom = (level.to(self.device) for level in indices)
         return self.decode(Code(self.model.vectors(top, bottom)))
 
@@ -86,7 +86,10 @@ class VQVAE2System(Opened, Quantised):
 
 
 def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
-    """The widths of the network, as its tensors have them. What does not fit them is named when they are given."""
+    """The widths of the network from its tensors.
+
+    Tensors that do not fit them are refused when they are loaded.
+    """
     blocks = {
         int(found[1])
         for name in tensors

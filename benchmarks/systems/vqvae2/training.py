@@ -1,8 +1,8 @@
 """The small VQ-VAE-2: `python -m diffae.train vqvae2-portraits`.
 
-The loss of the public code: mean squared error, 0.25 of the distance of the encoder's maps from their codes, and codes that
-are moving averages. The ratio of numbers in a code to numbers in an image is the paper's. Otherwise: narrower, a
-rate that decays, dead codes that begin anew.
+The loss of the public code: mean squared error, 0.25 of the distance of the encoder's maps from
+their codes, and codes that are moving averages. The ratio of numbers in a code to numbers in an
+image is the paper's. Otherwise: narrower, a rate that decays, dead codes that begin anew.
 """
 
 from typing import NamedTuple
@@ -22,21 +22,21 @@ from diffae.train.types import Loss
 # "Neural discrete representation learning", 2017, Appendix A.1)
 
 DECAY, SMOOTHING = 0.99, 1e-5
-DEAD = 0.05  # vectors a step that choose a code, on average, below which it begins anew
+DEAD = 0.05  # vectors per step that choose a code, on average, below which it is replaced
 
 
 class Quantised(NamedTuple):
-    """Code vectors N x C x h x w with the gradient of what they stand for, and how far they are from it."""
+    """Code vectors N x C x h x w with the gradient of the maps, and the error of quantisation."""
 
     vectors: Tensor
     error: Tensor
 
 
 def quantise(codebook: Codebook, maps: Tensor, noise: np.random.Generator) -> Quantised:
-    """The nearest codes of `maps`, which the codebook learns from on the way.
+    """Quantise `maps` to their nearest codes, from which the codebook learns.
 
-    `error` is the mean of (sg(code) - map)^2, what commits the encoder; the gradient goes through as if nothing
-    was rounded.
+    `error` is the mean of (sg(code) - map)^2, the commitment loss of the encoder; the gradient is
+    that without rounding (straight-through).
     """
     maps = maps.float()
     indices = codebook.indices(maps.detach())
@@ -52,9 +52,9 @@ def learn(codebook: Codebook, vectors: Tensor, indices: Tensor, noise: np.random
 
         N <- 0.99 N + 0.01 count,   m <- 0.99 m + 0.01 sum,   code = m / N
 
-    with N smoothed as in the authors' code. Then codes that hardly anything chooses become vectors of this batch, drawn
-    by `noise`, which the paper's two million images make unnecessary. All of it is in the buffers' own memory, as the
-    state of a training wants it.
+    with N smoothed as in the authors' code. Then codes that hardly anything chooses become vectors
+    of this batch, drawn by `noise`, which the paper's two million images make unnecessary. All of
+    it is in the buffers' own memory, as the state of a training wants it.
     """
     if not torch.isfinite(vectors).all():
         return  # the step will not be taken

@@ -148,10 +148,10 @@ def trained(sizes: Sizes, setup: Setup) -> dict[str, Any]:
 def classifier(
     sizes: Sizes, setup: Setup, features: Tensor, labels: np.ndarray, seed: int
 ) -> LinearProbe:
-    """Train a classifier on images that `seed` draws from those with codes `features` [N, d] and
-    `labels` [N, A].
+    """Train a classifier on images that `seed` draws.
 
-    Raises ValueError if a class has too few images.
+    They are drawn from those with codes `features` [N, d] and `labels` [N, A]. Raises ValueError if
+    a class has too few images.
     """
     members, binary = setup.target.members(labels), setup.scenario == "binary"
     if binary:

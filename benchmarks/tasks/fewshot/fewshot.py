@@ -92,11 +92,10 @@ def _of_all(context: Context) -> bool:
 
 
 def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
-    """Two scales for every cell, with as many images as its samples: of all images, and of the
-    class itself.
+    """Two scales for every cell, with as many images as its samples.
 
-    No sampler can do better than the second. Both are compared with the class's other images, so
-    that no image is on both sides, as for samples.
+    One is of all images, the other of the class itself: no sampler can do better. Both are compared
+    with the class's other images, so that no image is on both sides, as for samples.
     """
     metric = context.networks.features.metric_name
     cells = [r for r in measured if r.metric == metric and r.value is not None]
@@ -205,8 +204,9 @@ def _records(
 
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
-    """The uncertainty of a mean over seeds: from the labelled images, the drawn latents and the
-    real images.
+    """The uncertainty of a mean over seeds.
+
+    Its sources are the labelled images, the drawn latents and the real images.
     """
     sizes = context.sizes(Sizes)
     everything = context.select("all", sizes.reference)

@@ -62,8 +62,9 @@ class Pool:
         self.digest = digest(new["latents"])
 
     def _images(self, shown: np.ndarray) -> Tensor:
-        """Some of the pool's images again: from their latents, or sampled again if only their
-        features are stored.
+        """Some of the pool's images again.
+
+        They are decoded from their latents, or sampled again if only their features are stored.
         """
         given = self.context, self.system
         if reading_of(self.system):
@@ -93,8 +94,9 @@ class Pool:
 
 @dataclass(frozen=True)
 class Result:
-    """One seed's distance and share of accepted latents, each with the influences of blocks of the
-    pool.
+    """One seed's distance and share of accepted latents.
+
+    Each comes with the influences of blocks of the pool.
     """
 
     distance: Jackknife
@@ -103,8 +105,9 @@ class Result:
 
 
 class Learners:
-    """Classifiers of the codes of training images, which accept latents of a pool; the codes are
-    read once.
+    """Classifiers of the codes of training images, which accept latents of a pool.
+
+    The codes are read once.
     """
 
     def __init__(self, pool: Pool):

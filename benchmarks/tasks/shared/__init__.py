@@ -1,3 +1,1 @@
-"""Parts that several benchmarks share: fits of probes, new images, Frechet distances, use of
-codebooks.
-"""
+"""Parts of several benchmarks: fits of probes, new images, Frechet distances, use of codebooks."""

@@ -1,5 +1,6 @@
-"""How much of its codebooks a system uses on some images: the share of codes that occur, and their
-perplexity.
+"""How much of its codebooks a system uses on some images.
+
+The measures are the share of codes that occur, and their perplexity.
 """
 
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ from reports.records.uncertainty import Uncertainty, of_influences
 
 @dataclass(frozen=True)
 class Use:
-    """Use of one codebook: `counts` [BLOCKS, K], how often the images of each jackknife block have
-    each code.
+    """Use of one codebook.
+
+    `counts` [BLOCKS, K] says how often the images of each jackknife block have each code.
     """
 
     name: str
@@ -68,8 +70,9 @@ def uses(context: Context, system: System, selection: Selection) -> Iterator[Use
 
 
 def _counts(tokens: NDArray[np.int64], blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Counts of each code in each block [BLOCKS, size], from tokens N x ... and the block of each
-    image [N].
+    """Counts of each code in each block [BLOCKS, size].
+
+    Takes tokens N x ... and the block of each image [N].
     """
     flat = tokens.reshape(len(tokens), -1)
     cells = (blocks[:, None] * size + flat).ravel()

@@ -44,8 +44,9 @@ def distance(context: Context, samples: Side, reference: Side) -> Jackknife:
 def paired_distance(
     context: Context, made: np.ndarray, originals: np.ndarray, blocks: np.ndarray
 ) -> PairedJackknife:
-    """The distance between features [n, d] of images and of their originals, row by row, with
-    blocks [n].
+    """The distance between features [n, d] of images and of their originals, row by row.
+
+    The rows lie in the blocks [n].
     """
 
     def compute() -> Arrays:

@@ -1,5 +1,6 @@
-"""Linear probes of a semantic code, fitted once for all benchmarks that read or move codes with
-them.
+"""Linear probes of a semantic code.
+
+They are fitted once for all benchmarks that read or move codes with them.
 """
 
 from collections.abc import Callable, Iterator
