@@ -1,10 +1,11 @@
-"""What docs/models.md says of the packaged models, held against the numbers of a finished run by the rule of its page.
+"""Claims of docs/models.md about the packaged models, checked against a finished run by the rule of
+the page.
 
     python -m benchmarks.run all --out runs/claims
     pytest tests/claims.py --run-folder runs/claims
 
-Not collected by default: it needs a run of profile `quick`. That the page has these sentences, and that they hold in the committed baseline,
-is a test of `tests/test_results_pages.py`.
+Not collected by default: it needs a run of profile `quick`. That the page has these sentences, and
+that they hold in the committed baseline, is tested in `tests/test_results_pages.py`.
 """
 
 from collections.abc import Callable
@@ -49,7 +50,7 @@ def one(found: Found, **fields: object) -> Record:
 
 
 def between(found: Found, **fields: object) -> Contest:
-    """The contest of DiffAE and DDIM, which DiffAE leads."""
+    """The contest of DiffAE and DDIM, in which DiffAE is the best."""
     held = contest([r for r in of(found, **fields) if r.system in PAIR], found)
     assert held is not None and held.best.system == "DiffAE" and len(held.others) == 1
     return held

@@ -131,7 +131,7 @@ def _checked(fault: Fault, root: Path) -> Fault:
 
 
 def planted(fault: Fault, root: Path) -> str:
-    """The text of the fault's file with the fault in."""
+    """The text of the fault's file with the fault planted."""
     return (root / fault.file).read_text().replace(fault.old, fault.new)
 
 
@@ -140,7 +140,7 @@ def planted(fault: Fault, root: Path) -> str:
 
 
 def copy_tree(root: Path, to: Path) -> None:
-    """The files that git knows, with bytecode that is valid by content: a planted file is as old as it was."""
+    """Copy the files that git tracks; bytecode is validated by content, since a planted file keeps its time."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def copy_tree(root: Path, to: Path) -> None:
 
 
 def import_what_it_imports(tree: Path) -> None:
-    """Import all packages of others that the tree's modules import, and none of its own."""
+    """Import all third-party packages that the tree's modules import, and none of its own."""
     for name in sorted(set(_imports(tree))):
         package = name.split(".")[0]
         own = (tree / package).exists() or package in sys.stdlib_module_names
@@ -187,7 +187,7 @@ class _Recorder:
 
 
 def _pytest_here(tree: Path, tests: Sequence[str], stop: bool, scratch: Path) -> None:
-    """Run tests in `tree`, in this forked process, and leave what came of it in `scratch`/result.json."""
+    """Run tests in `tree`, in this forked process, and write the outcome to `scratch`/result.json."""
     os.setsid()
     sys.path[:] = [str(tree)] + [p for p in sys.path if Path(p or ".").resolve() != ROOT / "tests"]
     os.environ |= {
@@ -210,7 +210,7 @@ def _pytest_here(tree: Path, tests: Sequence[str], stop: bool, scratch: Path) ->
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of tests came to; `finished` is false where it was stopped or died.
+    """The outcome of a run of tests; `finished` is false if it was stopped or died.
 
     `status` is pytest's: 0 all passed, 1 some failed, anything else: they could not be run.
     """
@@ -252,14 +252,14 @@ class Runner:
         self.context = multiprocessing.get_context("fork")
 
     def without(self, tests: Sequence[str]) -> Result:
-        """All of `tests` on the tree as it is, without a limit."""
+        """Run all of `tests` on the unchanged tree, without a time limit."""
         scratch = self._folder("without")
         process = self._start(self.trees[0], tests, False, scratch)
         process.join()
         return _result(scratch)
 
     def each(self, faults: Sequence[Fault]) -> Iterator[tuple[Fault, Result]]:
-        """Every fault's tests with the fault in, in the order in which they end."""
+        """Run every fault's tests with the fault planted; yields results in the order in which they end."""
         waiting, free = list(enumerate(faults)), list(self.trees)
         running: dict[BaseProcess, _Running] = {}
         while waiting or running:
@@ -289,7 +289,7 @@ class Runner:
         return process
 
     def _ended(self, running: dict[BaseProcess, "_Running"]) -> list[BaseProcess]:
-        """Processes that have ended, after stopping those whose time is over; waits for one."""
+        """Wait for a process to end; stops those that exceed their time."""
         deadline = min(run.deadline for run in running.values())
         wait([process.sentinel for process in running], max(0.0, deadline - time.monotonic()))
         for process, run in running.items():
@@ -302,7 +302,7 @@ class Runner:
 
 @dataclass(frozen=True)
 class _Running:
-    """A fault in a copy of the tree, whose file held `original`; its tests write to `scratch`."""
+    """A fault in a copy of the tree; `original` is the content of its file, and its tests write to `scratch`."""
 
     fault: Fault
     tree: Path
@@ -316,7 +316,7 @@ class _Running:
 
 
 def verdict(fault: Fault, result: Result) -> tuple[bool, str]:
-    """Whether the fault was caught, and by what, or why not."""
+    """Whether the fault was caught, and by which test, or why not."""
     if not result.finished:
         return fault.hangs, "time limit" if fault.hangs else "its tests did not end"
     if result.uncollected:
@@ -329,7 +329,7 @@ def verdict(fault: Fault, result: Result) -> tuple[bool, str]:
 
 
 def unsound(faults: Sequence[Fault], result: Result) -> dict[Fault, str]:
-    """Faults whose tests prove nothing, and why: they fail without any fault, or there are none."""
+    """Faults whose tests prove nothing, with the reason: they fail without any fault, or there are none."""
     if not result.finished:
         return dict.fromkeys(faults, f"the tests did not end without a fault: {result.log[-500:]}")
     return {fault: reason for fault in faults if (reason := _unsound(fault, result))}
@@ -391,7 +391,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plant(
     runner: Runner, faults: Sequence[Fault], verbose: bool
 ) -> tuple[dict[Fault, str], list[Fault]]:
-    """Plant each fault and say what came of it, a line each: what caught each, and what was not caught."""
+    """Plant each fault and print one line for each: the test that caught it, or that none did."""
     caught: dict[Fault, str] = {}
     missed: list[Fault] = []
     for fault, result in runner.each(faults):

@@ -1,8 +1,9 @@
-"""Everything that the documentation tells a person to type: commands are parsed by the real parsers, snippets run.
+"""The commands and snippets of the documentation: commands are parsed by the real parsers, snippets
+run.
 
-A block of a Markdown file (fenced or indented) is shell commands, Python, or neither (a layout of folders). Commands
-are parsed in process with the paths that they name put in their place, so that an option which is not there, a
-preset, a metric or a benchmark of another name fails. What is cheap is run for real below.
+A block of a Markdown file (fenced or indented) is shell commands, Python, or neither (a layout of
+folders). Commands are parsed in process, with files provided for the paths that they name, so that
+an unknown option, preset, metric or benchmark fails. Cheap commands are run below.
 """
 
 import ast
@@ -161,7 +162,9 @@ def split(words, separator):
 
 
 def module_and_arguments(words):
-    """What a command starts: ("module", name), ("script", path) or ("program", name), and its arguments."""
+    """What a command starts: ("module", name), ("script", path) or ("program", name), and its
+    arguments.
+    """
     while re.match(r"\w+=", words[0]) or words[0] == "srun":
         words = words[1:]
     name = Path(words[0]).name
@@ -281,7 +284,9 @@ def snippets():
 
 @pytest.mark.parametrize("block", list(snippets()))
 def test_a_snippet_is_python_whose_names_there_are(block, monkeypatch):
-    """Every import works, and every other name is given by the snippet, by Python or by the sentence before it."""
+    """Every import works, and every other name is given by the snippet, by Python or by the
+    sentence before it.
+    """
     tree = ast.parse(block.text)
     given = {"images", "model"}  # what the reader has
     for example in (ROOT / "examples").iterdir():  # the reader's own package is quoted from there

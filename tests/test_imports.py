@@ -1,9 +1,10 @@
-"""Imports go one way, and in no circle, those for types and those inside functions included.
+"""Imports go one way, without circles, including those for types and those inside functions.
 
-`reports` knows only records, `probes` and `diffae` know neither each other nor anything above; what `diffae` has without
-torch, of files and errors, serves `reports` and `probes` too. `diffae.images` and `diffae.app` are what a person uses: they
-import `probes` too, and nothing else of `diffae` imports them. Within `benchmarks` the order is commands, tasks, core,
-systems, metrics, runtime, and no task knows another.
+`reports` imports only records, `probes` and `diffae` import neither each other nor anything above;
+the parts of `diffae` without torch, for files and errors, serve `reports` and `probes` too.
+`diffae.images` and `diffae.app` are user-facing: they import `probes` too, and nothing else of
+`diffae` imports them. Within `benchmarks` the order is commands, tasks, core, systems, metrics,
+runtime, and no task imports another.
 """
 
 import ast
@@ -32,7 +33,9 @@ FRONTS = ("diffae/images", "diffae/app")
 
 @cache
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports, those inside functions too: `a.b` of `from a import b` where it may be one."""
+    """The modules that a file imports, those inside functions too: `a.b` of `from a import b` where
+    it may be one.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

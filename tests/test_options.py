@@ -1,7 +1,9 @@
-"""Every option of every command at its falsy and its extreme values: 0, an empty word, one, the last that is legal.
+"""Every option of every command at its falsy and its extreme values: 0, an empty word, one, the
+last legal one.
 
-TABLE says of each what is seen (tests/helpers/option_views.py) and how it stands to the command without the option. An option that
-stands in no row fails `test_every_option_is_in_the_table`, and so does a row of an option that is no more.
+TABLE has the expected effect of each (tests/helpers/option_views.py), relative to the command
+without the option. `test_every_option_is_in_the_table` fails for an option without a row, and for a
+row without an option.
 """
 
 import shlex
@@ -34,7 +36,7 @@ EMPTY = "is empty"
 
 
 class Like(NamedTuple):
-    """As another command line has it."""
+    """The same effects as another command line."""
 
     command: str
     flags: str = ""
@@ -356,7 +358,7 @@ def ground(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def view(ground, tmp_path_factory):
-    """What is seen of a command line; of one that was seen before, the same."""
+    """The effects of a command line, cached."""
 
     @cache
     def look(command: str, words: str | None = None, flags: str = "") -> Mapping[str, Any]:
@@ -398,7 +400,9 @@ def test_a_value_changes_what_it_should(view, row):
 
 
 def there_are() -> set[tuple[str, str]]:
-    """Every option of every command; what the verbs of diffae.images share belongs to the first that has it."""
+    """Every option of every command; an option shared by the verbs of diffae.images belongs to the
+    first of them.
+    """
     found = {("action", name) for name in gate_options()}
     shared: set[str] = set()
     for command, (module, *first) in PARSERS.items():

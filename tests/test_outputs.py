@@ -1,6 +1,7 @@
-"""Every flag of every command that names something to write: never an input, never twice, never over what is not its own.
+"""Every flag that names an output of a command: never an input, never twice, never over files of
+others.
 
-A command refuses before it works, so what it reads here is no more than files that would be lost.
+A command refuses before it works, so the inputs here are just files that would be lost.
 """
 
 import itertools
@@ -35,7 +36,9 @@ IN_FOLDERS = {"reports/action.py"}  # named by the environment, see below
 
 @dataclass(frozen=True)
 class Case:
-    """A command by the words before its outputs, the flags of these ("" for a word without one), and what it reads."""
+    """A command by the words before its outputs, the flags of these ("" for a word without one),
+    and what it reads.
+    """
 
     main: Callable[[list[str]], object]
     words: Sequence[str]

@@ -1,4 +1,4 @@
-"""What a person has who installed the package: typed packages, pages that messages name, a description whose links work.
+"""The installed package: typed packages, pages that messages name, a description whose links work.
 
 `pytest tests/wheel.py` builds the package, installs it and tries it.
 """

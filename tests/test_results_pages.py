@@ -1,4 +1,4 @@
-"""The tables and the picture of README.md and of docs/results are those that their commands make today."""
+"""The tables and the picture of README.md and of docs/results are up to date with their commands."""
 
 import csv
 import importlib.util
@@ -97,7 +97,9 @@ def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():
 
 
 def test_the_page_says_of_the_packaged_models_what_the_baseline_shows():
-    """By the rule of report.html: a difference within noise is none, and one image that makes it is told."""
+    """By the rule of report.html: a difference within noise is none, and one image that makes it is
+    told.
+    """
     claims, found = script(ROOT / "tests" / "claims.py"), read([ROOT / "benchmarks" / "baseline"])
     page = " ".join((ROOT / "docs" / "models.md").read_text(encoding="utf-8").split())
     for sentence, holds in claims.CLAIMS.items():

@@ -1,4 +1,4 @@
-"""Pre-emption: what SIGTERM does to a training, and the job script that puts itself back in the queue."""
+"""Pre-emption: the effect of SIGTERM on a training, and the job script that requeues itself."""
 
 import os
 import signal

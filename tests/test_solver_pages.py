@@ -1,4 +1,6 @@
-"""The tables of docs/solvers.md and docs/results/solvers/README.md are made of solvers.csv, and say what is claimed."""
+"""The tables of docs/solvers.md and docs/results/solvers/README.md are made from solvers.csv, and
+support the claims.
+"""
 
 import importlib
 import sys
@@ -40,8 +42,9 @@ def test_calls_are_those_of_the_schemes(numbers):
 
 
 def test_20_calls_against_200_are_what_the_page_says(tables, numbers):
-    """Better where the packaged models are; a network that predicts the noise misses the SSIM by .002 with 20 calls and
-    no longer with 24."""
+    """Better where the packaged models are; a network that predicts the noise misses the SSIM by
+    .002 with 20 calls and no longer with 24.
+    """
     for model in ("portraits", "portraits-ddim"):
         for data in ("held-out", "crops"):
             assert tables.verdict(numbers, (model, data), tables.FAST)[2] == "better"

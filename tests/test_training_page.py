@@ -1,4 +1,6 @@
-"""docs/training.md as a newcomer follows it: its first commands, in order, in an empty folder, the training killed on its way."""
+"""docs/training.md: its first commands, in order, in an empty folder, with the training killed
+once.
+"""
 
 import json
 import re

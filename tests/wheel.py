@@ -1,8 +1,10 @@
-"""The package as it would be published: built, installed into an environment of its own, and used in an empty folder.
+"""The package as it would be published: built, installed into a new environment, and used in an
+empty folder.
 
     pytest tests/wheel.py          (or: tox -e wheel)
 
-Not collected by default: it installs all dependencies anew, in a minute or two. Needs build and twine.
+Not collected by default: it installs all dependencies again, in a minute or two. Needs build and
+twine.
 """
 
 import csv
@@ -25,7 +27,7 @@ COMMANDS = (
 
 
 def check(*words: object, cwd: Path = ROOT) -> str:
-    """Run a command and return what it says; the harness finds nothing of this checkout."""
+    """Run a command outside of this checkout and return its output."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     env["DIFFAE_CACHE"] = str(cwd / "cache")
     ended = subprocess.run(
@@ -37,7 +39,7 @@ def check(*words: object, cwd: Path = ROOT) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the source distribution, and of the wheel that was built of it alone."""
+    """The folder of the source distribution, and of the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
     check(sys.executable, "-m", "build", "--outdir", folder, ROOT)
     return folder
@@ -51,7 +53,7 @@ def wheel(dist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin/ of an environment that has the wheel and what it asks for, no more."""
+    """The bin/ of an environment with only the wheel and its requirements."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, with_pip=True)
     check(folder / "bin" / "pip", "install", "-q", wheel)

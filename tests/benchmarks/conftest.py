@@ -1,5 +1,6 @@
-"""What several tests share: a small data set in a context of its own, for benchmarks that are tested on systems
-with known answers; and two folders of images, with weights of metric networks, for `benchmarks.measure`."""
+"""Shared fixtures: a small data set in a context, for benchmarks of systems with known results; and
+two folders of images with weights of metric networks, for `benchmarks.measure`.
+"""
 
 import inspect
 from dataclasses import replace
@@ -35,7 +36,9 @@ def patches(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def portraits(tmp_path_factory) -> Path:
-    """320 portraits of 64 px in CelebA's layout, with four of its attributes: a classifier of 40 takes seconds to fit."""
+    """320 portraits of 64 px in CelebA's layout, with four of its attributes: a classifier of 40
+    takes seconds to fit.
+    """
     out = tmp_path_factory.mktemp("data") / "portraits"
     write_dataset(out, 320, 64, workers=1)
     table = out / "list_attr_celeba.txt"

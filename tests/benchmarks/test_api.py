@@ -1,4 +1,4 @@
-"""`evaluate`: the numbers of the command from Python, and everything left as it was."""
+"""`evaluate`: the numbers of the command from Python, with the caller's state unchanged."""
 
 import inspect
 import json

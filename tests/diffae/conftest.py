@@ -1,4 +1,4 @@
-"""A full-size file of the authors' layout, shared by the tests that read one."""
+"""A full-size file of the authors' layout, shared by several tests."""
 
 from pathlib import Path
 

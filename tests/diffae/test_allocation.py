@@ -1,4 +1,4 @@
-"""What glibc's allocator is told: freed memory stays, until it is given back."""
+"""Settings of glibc's allocator: freed memory is kept until it is released explicitly."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Where bfloat16 is multiplied and where it is only pretended: by what /proc/cpuinfo, oneDNN and a GPU say."""
+"""Where bfloat16 is computed natively and where it is emulated: by /proc/cpuinfo, oneDNN and a GPU."""
 
 from contextlib import nullcontext
 
@@ -84,7 +84,9 @@ def test_a_limit_set_for_onednn_is_obeyed(environment, said, unlimited, monkeypa
 
 @pytest.mark.parametrize("has", [True, False])
 def test_a_gpu_that_emulates_it_does_not_have_it(has, monkeypatch):
-    """No GPU is needed: PyTorch's question is answered for it, and it must be the one without emulation."""
+    """No GPU is needed: PyTorch's question is answered for it, and it must be the one without
+    emulation.
+    """
     asked = []
     monkeypatch.setattr(torch.cuda, "device", lambda name: asked.append(name) or nullcontext())
     monkeypatch.setattr(

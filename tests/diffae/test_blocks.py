@@ -1,4 +1,6 @@
-"""The building blocks against their formulas written out, and the verbs against networks that know the answer."""
+"""The building blocks against their formulas written out, and the model's methods with networks of
+known outputs.
+"""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Checkpoints of ours: what is written loads again, and every fault of a file is named."""
+"""Our checkpoints: a written file loads again, and every fault of a file is named."""
 
 import json
 import shutil

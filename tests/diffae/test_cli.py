@@ -1,4 +1,4 @@
-"""Where every command ends: one line, an exit status, and nothing that a person cannot read."""
+"""How every command ends: one line, an exit status, and only readable text."""
 
 import argparse
 import ast
@@ -172,7 +172,9 @@ def calls_of_tqdm(path):
 
 
 def test_progress_bars_are_for_terminals():
-    """`disable=None` is tqdm's word for: not where standard error is no terminal; `bar_is_seen` allows notebooks too."""
+    """`disable=None` is tqdm's word for: not where standard error is no terminal; `bar_is_seen`
+    allows notebooks too.
+    """
     packages = ("diffae", "benchmarks", "probes", "reports")
     paths = [path for package in packages for path in (ROOT / package).rglob("*.py")]
     bars = [(path.name, given) for path in paths for given in calls_of_tqdm(path)]

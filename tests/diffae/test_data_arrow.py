@@ -1,4 +1,6 @@
-"""Parquet files and folders of `datasets.save_to_disk`, written by pyarrow as `datasets` writes them."""
+"""Parquet files and folders of `datasets.save_to_disk`, written by pyarrow as `datasets` writes
+them.
+"""
 
 import builtins
 import io

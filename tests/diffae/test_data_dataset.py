@@ -1,4 +1,4 @@
-"""What every data set does: splits, batches, loading in threads."""
+"""Behaviour common to all data sets: splits, batches, loading in threads."""
 
 from dataclasses import FrozenInstanceError, replace
 

@@ -1,4 +1,4 @@
-"""A folder of images: which files count, in which order, and what is refused."""
+"""A folder of images: which files count, their order, and what is refused."""
 
 import os
 import shutil
@@ -51,7 +51,9 @@ SPLIT = {"any/Train/a.png": 0, "any/Train/test/b.png": 0, "any/val/c.png": 1, "a
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_folders_called_train_and_test_are_the_split(kind, tmp_path):
-    """The outermost of such names decides; a folder like any other among them, and it is by image as ever."""
+    """The outermost of such names decides; a folder like any other among them, and it is by image
+    as ever.
+    """
     root = tmp_path / "photographs"
     for name in SPLIT:
         write_image(root / name)

@@ -1,4 +1,6 @@
-"""IDX files written to the letter of the format; torchvision reads the same files as oracle."""
+"""IDX files written exactly to the format; torchvision, which reads the same files, is the
+reference.
+"""
 
 import gzip
 import os

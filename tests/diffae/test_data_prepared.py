@@ -1,4 +1,6 @@
-"""Prepared copies: the pixels of the data set itself, whatever the moment of a kill, and refused where they are not."""
+"""Prepared copies: the data set's own pixels, even after a kill at any moment, and refused if they
+differ.
+"""
 
 import dataclasses
 import errno
@@ -242,7 +244,9 @@ def source(request, folder):
 
 
 def kill_at(monkeypatch, moment):
-    """Raise `Killed` before the file operation number `moment`, whichever it is; True once it came to that."""
+    """Raise `Killed` before the file operation number `moment`, whichever it is; True once it came
+    to that.
+    """
     count, reached = iter(range(10_000)), []
 
     def counted(real):
@@ -313,7 +317,9 @@ def test_data_that_changes_under_the_run_makes_no_copy(folder, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_killed_processes_leave_none_behind_and_lose_nothing(tmp_path):
-    """SIGKILL of the command at random moments, with two processes that read; the copy is that of one run."""
+    """SIGKILL of the command at random moments, with two processes that read; the copy is that of
+    one run.
+    """
     source = tmp_path / "photos"
     source.mkdir()
     for index in range(1000):

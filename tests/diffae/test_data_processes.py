@@ -1,5 +1,6 @@
-"""Every format is read alike in forked and in spawned processes, at once with the one that opened it; and what the
-helper processes of `distributed.mapped` are asked, they answer, from any program, and are gone with it."""
+"""Every format is read alike in forked and in spawned processes, also while another process reads
+it; and the helper processes of `distributed.mapped` answer any program, and end with it.
+"""
 
 import io
 import os

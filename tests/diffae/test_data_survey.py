@@ -1,4 +1,6 @@
-"""The fingerprint of a data set: all of its content, once read, kept, and read again when a file changes."""
+"""The fingerprint of a data set: of all its content, read once, kept, and read again when a file
+changes.
+"""
 
 import hashlib
 import io
@@ -293,7 +295,9 @@ def brightness(folder: Path, store: Store) -> float:
 
 
 def test_the_store_has_no_answer_for_replaced_images(tmp_path):
-    """Black images, of which 44 become white under the same names and sizes: those that were not looked at."""
+    """Black images, of which 44 become white under the same names and sizes: those that were not
+    looked at.
+    """
     store = Store(tmp_path / "store")
     folder = write_folder(tmp_path / "a", [picture(0)] * COUNT)
     assert brightness(folder, store) == 0

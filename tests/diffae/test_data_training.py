@@ -1,4 +1,4 @@
-"""What `diffae.train --data` takes: the crop that was asked for, and no images that it would enlarge."""
+"""`diffae.train --data`: the requested crop is used, and images that would be enlarged are refused."""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Pixels: photographs and files of every colour mode; torchvision's transforms are the oracle."""
+"""Pixels: photographs and files of every colour mode, with torchvision's transforms as the
+reference.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Files from outside: looked at before they are opened, and bounded before they are read."""
+"""Untrusted files: checked before they are opened, and limited in size before they are read."""
 
 import os
 import socket

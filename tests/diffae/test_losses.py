@@ -1,4 +1,4 @@
-"""What training optimises, in closed form: networks that know the answer, and miss it by a known amount."""
+"""Training losses in closed form: with networks of known output and known error."""
 
 import math
 from dataclasses import replace
@@ -169,7 +169,9 @@ def one_step(gradient: float, schedule=SCHEDULE, weight: float = 1.0) -> Trainin
 
 @pytest.mark.parametrize(("gradient", "norm"), [(50.0, 1.0), (0.25, 0.5)])
 def test_the_gradient_s_norm_is_clipped_to_1(gradient, norm):
-    """Four equal parts: 50 each is a norm of 100, a quarter each is a norm of a half. Adam keeps a tenth of it."""
+    """Four equal parts: 50 each is a norm of 100, a quarter each is a norm of a half. Adam keeps a
+    tenth of it.
+    """
     training = one_step(gradient)
     first = training.optimiser.state[training.parameters[0]]["exp_avg"]
     assert float(first.norm()) == pytest.approx(0.1 * norm, rel=1e-4)
@@ -183,7 +185,9 @@ def test_weight_decay_and_learning_rate_are_the_schedule_s():
 
 
 def test_every_step_and_every_seed_has_noise_of_its_own():
-    """Steps 0 to 2 of seeds 0 and 1: six draws, none of them twice, and those of a seed again and again."""
+    """Steps 0 to 2 of seeds 0 and 1: six draws, none of them twice, and those of a seed again and
+    again.
+    """
 
     def draws(seed):
         network, found = nn.Linear(1, 1), []

@@ -1,4 +1,4 @@
-"""What the verbs of a model take and refuse, and what a person may do with what they give."""
+"""Inputs that the methods of a model accept and refuse, and what a user may do with the outputs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What makes a network call fast changes nothing else: kernels, memory formats, and memory that is used again."""
+"""Optimisations of a network call do not change its result: kernels, memory formats, reused memory."""
 
 import copy
 import math

@@ -1,4 +1,6 @@
-"""Every released configuration has exactly the authors' parameters: names and shapes from their code."""
+"""Every released configuration has exactly the authors' parameters: names and shapes from their
+code.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The noise of an image: its own, whatever batch it is in, and normal."""
+"""The noise of an image: independent of its batch, and normal."""
 
 import hashlib
 

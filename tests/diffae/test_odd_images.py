@@ -1,4 +1,4 @@
-"""Images as strangers hand them over: odd ones are read right, hostile ones are refused in one line."""
+"""Untrusted images: unusual ones are read correctly, malicious ones are refused in one line."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The authors' files: what they hold is loaded, and every tensor at fault is named."""
+"""The authors' files: their contents are loaded, and every wrong tensor is named."""
 
 import resource
 from dataclasses import replace

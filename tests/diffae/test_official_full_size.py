@@ -1,4 +1,4 @@
-"""Released files at their full size: memory and time of loading."""
+"""Released files at full size: memory and time of loading."""
 
 import shutil
 import subprocess

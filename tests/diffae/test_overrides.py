@@ -1,4 +1,4 @@
-"""--set NAME=VALUE of a training: typed, checked, and part of what it is."""
+"""--set NAME=VALUE of a training: typed, checked, and part of the training's identity."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""Presets of the released configurations: settings of the authors' code, expectations of the paper's tables."""
+"""Presets of the released configurations: the authors' settings, and expected results from the
+paper's tables.
+"""
 
 import re
 

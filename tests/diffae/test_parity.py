@@ -1,7 +1,8 @@
-"""The networks and samplers against what the authors' code computes with the same weights.
+"""The networks and samplers against outputs of the authors' code with the same weights.
 
-`tests/data/celeba64d2c_autoenc_latent.npz` holds inputs and outputs of the authors' implementation with
-weights filled by a recipe; `conftest.py` writes a `last.ckpt` by the same recipe, which is loaded here.
+`tests/data/celeba64d2c_autoenc_latent.npz` holds inputs and outputs of the authors' implementation
+with weights filled by a recipe; `conftest.py` writes a `last.ckpt` by the same recipe, which is
+loaded here.
 """
 
 from pathlib import Path

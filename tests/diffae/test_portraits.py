@@ -1,4 +1,4 @@
-"""The portraits: the same everywhere, labelled truly, and every label visible."""
+"""The portraits: equal on every machine, with correct labels that are all visible."""
 
 import os
 import subprocess
@@ -137,7 +137,9 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkey
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
-    """Names that a movie's download may have are left alone, and so is what another process is writing now."""
+    """Names that a movie's download may have are left alone, and so is what another process is
+    writing now.
+    """
     images = tmp_path / "set" / "img_align_celeba"
     write_dataset(tmp_path / "set", 2, 16, workers=1)
     old, new, movie = "000001.png.0123abcd.partial", "000002.png.0123abcd.partial", "movie.partial"

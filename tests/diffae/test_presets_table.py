@@ -1,4 +1,6 @@
-"""docs/presets.md says what the presets are. Made anew: python -m diffae.train.presets_table --out docs/presets.md"""
+"""docs/presets.md has the presets. To update it: python -m diffae.train.presets_table --out
+docs/presets.md
+"""
 
 from pathlib import Path
 

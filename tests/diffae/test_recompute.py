@@ -1,4 +1,4 @@
-"""Gradient checkpointing: the gradients of a step without it, and less kept in memory."""
+"""Gradient checkpointing: the same gradients as without it, with less memory."""
 
 from dataclasses import replace
 

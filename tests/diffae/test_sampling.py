@@ -1,4 +1,6 @@
-"""Grids, names and solvers against closed forms: each formula's own exact cases. Orders are in test_solver_order.py."""
+"""Grids, names and solvers against closed forms, in cases where each formula is exact. Orders are
+in test_solver_order.py.
+"""
 
 import math
 from itertools import pairwise
@@ -198,7 +200,9 @@ def test_network_calls_are_as_many_as_the_scheme_says(name, steps):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_trajectory_along_constant_parts_is_exact(name):
-    """With x_0 and noise that the network knows, x_T is decoded to x_0 in any number of steps, and back."""
+    """With x_0 and noise that the network knows, x_T is decoded to x_0 in any number of steps, and
+    back.
+    """
     alphas = linear_alphas()
     x_0 = torch.tensor([[0.5, -0.25]], dtype=torch.float64)
     eps = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
@@ -301,7 +305,9 @@ def test_ab2_eps_is_pndm_of_order_two():
 
 
 def test_dpm_solver_weighs_its_steps_by_their_length():
-    """Lu et al. (2022), Algorithm 2, with r = h_before / h, on timesteps whose log-SNR is far from evenly spaced."""
+    """Lu et al. (2022), Algorithm 2, with r = h_before / h, on timesteps whose log-SNR is far from
+    evenly spaced.
+    """
     x, before = torch.full((1, 1), 0.3, dtype=torch.float64), None
     ts, expected = power_from_0(4, 2), x
     lambdas = [math.log(at(t)[0] / at(t)[1]) for t in ts]

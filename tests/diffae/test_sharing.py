@@ -1,4 +1,4 @@
-"""A step in parts and by several processes: the same step, whoever computes it."""
+"""A step in parts and by several processes: the result is the same."""
 
 import json
 import math
@@ -40,9 +40,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def gradients(steps: Steps, ahead: bool = False) -> list[torch.Tensor]:
-    """Adam's first moments after two steps of the tiny autoencoder, which has dropout, its images mirrored at random.
+    """Adam's first moments after two steps of the tiny autoencoder, which has dropout, its images
+    mirrored at random.
 
-    They are a tenth of the gradients. The weights themselves would say less: Adam makes a step of what is rounding.
+    They are a tenth of the gradients. The weights themselves would say less: Adam makes a step of
+    what is rounding.
     """
     torch.manual_seed(0)
     model = DiffusionAutoencoder(TINY.model)
@@ -200,7 +202,9 @@ def ended(process: subprocess.Popen) -> str:
 
 
 def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
-    """What a training says of every step, the stage and its images, and the loss; and of each stage's images in the end."""
+    """What a training says of every step, the stage and its images, and the loss; and of each
+    stage's images in the end.
+    """
     lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", errors)
     stages = json.loads((out / "training.json").read_text())["stages"]
     seen = [stage["examples"] for stage in stages.values()]
@@ -392,7 +396,9 @@ def test_codes_of_another_training_or_damaged_are_made_anew(tmp_path):
 
 
 def test_a_large_state_is_saved_less_often(tmp_path, monkeypatch):
-    """A state that takes a minute to write is written every fifty minutes: a fiftieth of the time. A step takes 50 seconds."""
+    """A state that takes a minute to write is written every fifty minutes: a fiftieth of the time.
+    A step takes 50 seconds.
+    """
     now, saved, network = [0.0], [], torch.nn.Linear(1, 1)
     monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
 

@@ -1,4 +1,6 @@
-"""Orders of convergence on a flow whose solution is known, single precision, and the packaged models' round trips."""
+"""Orders of convergence on a flow with a known solution, single precision, and the packaged models'
+round trips.
+"""
 
 import math
 from collections.abc import Callable
@@ -116,8 +118,9 @@ def test_ab2_decodes_to_second_order_to_the_image(decode, power):
 
 
 def test_the_leading_error_of_ab2_v_cancels_in_a_round_trip():
-    """Third order, an order more than either way: by the same weights both ways and the matched top. It needs a grid
-    whose first step, where there is nothing before to lean on, is short."""
+    """Third order, an order more than either way: by the same weights both ways and the matched
+    top. It needs a grid whose first step, where there is nothing before to lean on, is short.
+    """
 
     def error(steps: int) -> float:
         x_T = whole_way(ab2.encode_v, ONE, steps, 2)
@@ -144,8 +147,9 @@ def test_the_inverse_of_a_ddim_step_is_nearer_than_ddim_run_backwards():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_single_precision_is_enough(name):
-    """Both ways on the images' schedule, clipped, with a network that is not linear: to 1e-3 of float64, though the
-    noise is 100 times a difference of nearly equal numbers at t = 0."""
+    """Both ways on the images' schedule, clipped, with a network that is not linear: to 1e-3 of
+    float64, though the noise is 100 times a difference of nearly equal numbers at t = 0.
+    """
     weight = torch.randn(12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = torch.linspace(-1, 1, 36, dtype=torch.float64).reshape(3, 12)
 

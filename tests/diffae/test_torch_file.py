@@ -1,4 +1,6 @@
-"""Files of torch.save that somebody made or damaged: nothing in them runs, and one line says what is wrong."""
+"""Malicious or damaged files of torch.save: none of their code runs, and one line says what is
+wrong.
+"""
 
 import io
 import os

@@ -1,4 +1,6 @@
-"""Files of torch.save from before PyTorch 1.6: PyTorch writes them, we read them, and nothing in them runs."""
+"""Files of torch.save from before PyTorch 1.6, written by PyTorch: we read them, and none of their
+code runs.
+"""
 
 import argparse
 import io

@@ -1,4 +1,4 @@
-"""Training: a killed run goes on exactly, the average of the weights is the average, and the CLI works."""
+"""Training: a killed run resumes exactly, the moving average is correct, and the command works."""
 
 import os
 import re

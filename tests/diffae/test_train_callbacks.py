@@ -1,4 +1,6 @@
-"""A real training with all that watches it, killed and gone on with: the model of one that nobody watched."""
+"""A training with all callbacks, killed and resumed: its model equals that of one without
+callbacks.
+"""
 
 import subprocess
 import sys

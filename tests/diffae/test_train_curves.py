@@ -1,4 +1,4 @@
-"""The numbers of a training as it goes: every point once, whoever is watching, and the training as it was."""
+"""The curves of a training: every point once, for every writer, without an effect on the training."""
 
 import io
 import math
@@ -172,7 +172,9 @@ def test_a_long_stage_has_a_point_every_hundred_steps():
 
 
 def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_path, monkeypatch):
-    """Its steps must not fall: what is below the last is dropped. A second process takes up the same run."""
+    """Its steps must not fall: what is below the last is dropped. A second process takes up the
+    same run.
+    """
     told = SimpleNamespace(init=[], log=[], finished=0)
 
     class Service:
@@ -311,7 +313,9 @@ def test_of_several_processes_one_says_how_far_it_is(monkeypatch, terminal):
 def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
     tmp_path, monkeypatch, capsys
 ):
-    """Four steps of a second each, killed, and six of two seconds. Of late: 0.98 of the average and 0.02 of the loss, of steps taken."""
+    """Four steps of a second each, killed, and six of two seconds. Of late: 0.98 of the average and
+    0.02 of the loss, of steps taken.
+    """
     now, losses, kept = [0.0], [9.0, math.nan, 4.0, 1.0, *6 * [2.0]], Kept()
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

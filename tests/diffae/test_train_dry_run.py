@@ -1,4 +1,4 @@
-"""--dry-run of a training: what it says against what a step takes."""
+"""--dry-run of a training: its estimates against a real step."""
 
 import re
 from dataclasses import replace
@@ -45,7 +45,9 @@ def test_the_parameters_are_those_of_the_networks():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_memory_is_that_of_a_step_that_is_computed(precision):
-    """Counted without numbers from one and two examples, against what autograd keeps for eight real ones."""
+    """Counted without numbers from one and two examples, against what autograd keeps for eight real
+    ones.
+    """
     stage = stages(PRESETS["smoke"])["image"]
     predicted = counted(PRESETS["smoke"], precision)["image"]
     measured = activation_bytes(stage.network, lambda: loss_of(stage, 8, precision))
@@ -63,8 +65,9 @@ def test_operations_of_a_layer_that_is_known():
 
 
 def test_hours_are_those_that_the_authors_report():
-    """Five days for 72 million images of ffhq128 on four V100s: 42 images a second each, which at 478 GFLOPs an image is
-    20 TFLOP/s, a sixth of their peak."""
+    """Five days for 72 million images of ffhq128 on four V100s: 42 images a second each, which at
+    478 GFLOPs an image is 20 TFLOP/s, a sixth of their peak.
+    """
     how = dry_run.How("cpu", "bfloat16", devices=4, tflops=20)
     text = dry_run.report(PRESETS["ffhq128-72m"], 70_000, how)
     hours = float(re.search(r"^([\d,.]+) hours in all", text, re.M)[1].replace(",", ""))
@@ -77,7 +80,9 @@ def test_hours_are_those_that_the_authors_report():
 
 @pytest.mark.parametrize(("devices", "part", "rate"), [(1, None, 80), (4, None, 200), (4, 2, 200)])
 def test_devices_share_a_batch_and_each_takes_the_step(devices, part, rate, monkeypatch):
-    """An example takes 10 ms, a step of Adam 80 ms: of a batch of 32 that is 2.5 ms an example, of a quarter 10 ms."""
+    """An example takes 10 ms, a step of Adam 80 ms: of a batch of 32 that is 2.5 ms an example, of
+    a quarter 10 ms.
+    """
     asked = []
 
     def seconds(stage, examples, precision):

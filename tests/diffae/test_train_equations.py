@@ -1,4 +1,4 @@
-"""One step of training against its equations, written out; and eight images learned by heart."""
+"""One step of training against its equations, and overfitting on eight images."""
 
 import copy
 from dataclasses import replace
@@ -24,7 +24,9 @@ TENTH = (
 
 @pytest.fixture
 def model():
-    """Tiny, without dropout, and with no weight at zero: every one of them has a gradient from the first step."""
+    """Tiny, without dropout, and with no weight at zero: every one of them has a gradient from the
+    first step.
+    """
     torch.manual_seed(0)
     model = DiffusionAutoencoder(replace(TINY.model, dropout=0.0, latent=None))
     for parameter in model.parameters():
@@ -38,7 +40,9 @@ def networks(model):
 
 
 def reference_step(weights, gradients, moments, step, rate, decay=0.01, ema=0.5):
-    """Adam with decoupled decay (Loshchilov and Hutter 2019, Algorithm 2) on a gradient of norm at most 1, and the average."""
+    """Adam with decoupled decay (Loshchilov and Hutter 2019, Algorithm 2) on a gradient of norm at
+    most 1, and the average.
+    """
     norm = sum(float(g.double().square().sum()) for g in gradients) ** 0.5
     for w, g, m in zip(weights, gradients, moments, strict=True):
         g = g * min(1.0, 1.0 / norm)
@@ -51,7 +55,9 @@ def reference_step(weights, gradients, moments, step, rate, decay=0.01, ema=0.5)
 
 
 def test_steps_are_those_of_the_equations(model):
-    """Loss (Eq. 6), gradient clipped to 1, Adam, moving average: three steps, each on the batch that its number says."""
+    """Loss (Eq. 6), gradient clipped to 1, Adam, moving average: three steps, each on the batch
+    that its number says.
+    """
     data = pictures(16)
     ours = copy.deepcopy(model)
     training = Training(networks(ours), SCHEDULE, 3, steps=Steps(by_example=True, micro_batch=3))
@@ -85,7 +91,9 @@ def test_steps_are_those_of_the_equations(model):
 
 
 def test_eight_images_are_learned_by_heart(tmp_path):
-    """z_sem alone then tells them apart: from noise of its own, each is decoded nearer to itself than to the others."""
+    """z_sem alone then tells them apart: from noise of its own, each is decoded nearer to itself
+    than to the others.
+    """
     data = pictures(2)[[0, 1] * 4].copy()
     colours = np.random.default_rng(1).integers(0, 256, (8, 1, 1, 3))
     data = (0.2 * data + 0.8 * colours).astype(np.uint8)

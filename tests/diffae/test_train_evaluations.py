@@ -1,4 +1,4 @@
-"""Evaluations of a training while it goes on: of what, when, once, and whatever happens to them."""
+"""Evaluations during a training: of what, when, only once, and whatever their outcome."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""--init: a trained model is the start of another, its weights, its hash and what it was trained on."""
+"""--init: another training starts from a trained model: its weights, its hash and its training data."""
 
 import json
 import shutil

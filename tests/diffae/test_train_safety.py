@@ -1,4 +1,6 @@
-"""A training that loses nothing: gradients that are not finite, damaged states, other settings, permissions."""
+"""A training loses nothing: gradients that are not finite, damaged states, changed settings,
+permissions.
+"""
 
 import json
 import math
@@ -135,7 +137,9 @@ def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
 def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
     tmp_path, monkeypatch, capsys
 ):
-    """It was interrupted after four steps, the newest of its states is damaged, and it goes on after three."""
+    """It was interrupted after four steps, the newest of its states is damaged, and it goes on
+    after three.
+    """
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
     monkeypatch.setattr(trainer, "SAVING", 1e9)  # saves after every step
     whole, stopped, save = tmp_path / "whole", tmp_path / "stopped", state.save
@@ -344,7 +348,9 @@ def test_gradients_of_float16_are_clipped_and_told_without_their_scale(slope):
 
 
 class Half:
-    """Four weights and a loss whose scaled gradient is more than float16 holds, until the scale has come down."""
+    """Four weights and a loss whose scaled gradient is more than float16 holds, until the scale has
+    come down.
+    """
 
     def __init__(self, precision="float16", skip=0):
         torch.manual_seed(0)

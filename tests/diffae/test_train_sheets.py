@@ -1,4 +1,6 @@
-"""Sheets of a training: what is on them, when they are drawn, and that the training is what it is without them."""
+"""Sheets of a training: their contents, when they are drawn, and that they do not affect the
+training.
+"""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -143,7 +145,9 @@ def test_a_training_that_goes_on_draws_no_sheet_again(tmp_path):
 
 
 def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, monkeypatch):
-    """A sheet takes ten seconds, a step one: of ten sheets in a thousand steps, three are drawn, the last among them."""
+    """A sheet takes ten seconds, a step one: of ten sheets in a thousand steps, three are drawn,
+    the last among them.
+    """
     now, told = [0.0], []
     monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
 

@@ -1,4 +1,4 @@
-"""Trainings that are sized to their images: what is trained is what is recorded, and it goes on as it began."""
+"""Trainings sized to their images: the size is recorded, and a resumed training keeps it."""
 
 import json
 from dataclasses import replace
@@ -50,7 +50,9 @@ def folder(tmp_path):
 
 
 def test_the_record_says_what_was_trained(folder, tmp_path, monkeypatch, capsys):
-    """Four images, three epochs: twelve examples in place of 24. A folder of fewer epochs is another training."""
+    """Four images, three epochs: twelve examples in place of 24. A folder of fewer epochs is
+    another training.
+    """
     monkeypatch.setitem(PRESETS, "tiny", SIZED)
     arguments = ["tiny", "--data", str(folder), "--out", str(tmp_path / "out"), "--precision", "float32"]  # fmt: skip
     command.main(arguments)

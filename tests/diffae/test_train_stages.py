@@ -1,4 +1,4 @@
-"""--stages: the networks of a preset one after the other or at once, and the baseline beside them."""
+"""--stages: the networks of a preset one after the other or at once, and the baseline with them."""
 
 import json
 from dataclasses import replace
@@ -71,7 +71,9 @@ def test_an_autoencoder_that_is_asked_for_again_keeps_its_latent_ddim(data, tmp_
 
 
 def test_the_baseline_is_a_checkpoint_of_its_own(data, tmp_path, monkeypatch):
-    """What the preset of the baseline alone would train, byte for byte; asked for again it takes no step."""
+    """What the preset of the baseline alone would train, byte for byte; asked for again it takes no
+    step.
+    """
     out, alone = tmp_path / "out", tmp_path / "alone"
     command.main(words(data, out, "--stages", "autoencoder,latent,baseline"))
     assert {path.name for path in out.glob("*.safetensors")} >= STATES

@@ -1,4 +1,4 @@
-"""What goes wrong in a training: one line, status 2, and nothing lost."""
+"""Errors in a training: one line, status 2, and nothing lost."""
 
 import json
 import os
@@ -111,7 +111,9 @@ def test_damaged_images_in_memory_are_skipped_too(data, tmp_path, capsys):
 def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
     data, tmp_path, monkeypatch, from_disk
 ):
-    """Damaged after the third step: what was learned up to then is there, and with the image mended nothing is missing."""
+    """Damaged after the third step: what was learned up to then is there, and with the image mended
+    nothing is missing.
+    """
     whole, out, alone = tmp_path / "whole", tmp_path / "out", ("--workers", "0")
     command.main(words(data, whole, *alone))
     good = content(data)

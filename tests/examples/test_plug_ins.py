@@ -1,4 +1,4 @@
-"""The example packages: README and docs/plugins.md quote them, and they do what these say."""
+"""The example packages: README and docs/plugins.md quote them, and they work as described there."""
 
 import sys
 import textwrap

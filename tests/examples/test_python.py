@@ -1,4 +1,4 @@
-"""What docs/python.md and the notebook show is run, from the first line to the last."""
+"""The code of docs/python.md and of the notebook runs from the first line to the last."""
 
 import copy
 import os

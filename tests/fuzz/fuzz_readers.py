@@ -1,14 +1,16 @@
-"""Fuzz the readers: whatever a file holds, it is read or refused with a `UserError`, and nothing else happens.
+"""Fuzz the readers: whatever a file holds, it is read or refused with a `UserError`, and nothing
+else happens.
 
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
-The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration` (config.json,
-and --set), `weights` (safetensors), `runs` (folders that the gate compares), `systems` (what a plug-in returns),
-`stylegan2` (its three containers), `taming` (the yaml of a VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
-`webdataset`, `parquet` and `arrow` (of save_to_disk).
-Hypothesis makes the inputs: files to the letter of the format, the same with parts damaged, and bytes at random.
-Another exception, a call that takes more than `SECONDS` or one that takes more than `MEMORY` ends the run with the
-smallest input that does it. `test_fuzz_readers.py` runs a few hundred fixed ones of each.
+The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration`
+(config.json, and --set), `weights` (safetensors), `runs` (folders that the gate compares),
+`systems` (outputs of a plug-in), `stylegan2` (its three containers), `taming` (the yaml of a
+VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
+`webdataset`, `parquet` and `arrow` (of save_to_disk). Hypothesis makes the inputs: valid files, the
+same with damaged parts, and random bytes. Another exception, a call that takes more than `SECONDS`
+or one that takes more than `MEMORY` ends the run with the smallest such input.
+`test_fuzz_readers.py` runs a few hundred fixed ones of each.
 """
 
 import argparse
@@ -74,7 +76,9 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Target:
-    """A reader under test: the inputs for it, and a call that raises UserError or returns something valid."""
+    """A reader under test: the inputs for it, and a call that raises UserError or returns something
+    valid.
+    """
 
     inputs: st.SearchStrategy
     read: Callable[[Path, object], None]

@@ -1,4 +1,4 @@
-"""What a stranger's system may return or say of itself, drawn at random: the inputs of the target `systems`."""
+"""Random outputs and descriptions of an untrusted system: the inputs of the target `systems`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""Files of StyleGAN2 in its three containers, for the target `stylegan2`: a generator of a few hundred numbers in each."""
+"""Files of StyleGAN2 in its three containers, for the target `stylegan2`: a generator of a few
+hundred numbers in each.
+"""
 
 import sys
 import tempfile

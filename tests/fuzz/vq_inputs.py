@@ -1,5 +1,6 @@
-"""Inputs for the targets `taming` (a yaml beside a VQ-GAN's checkpoint), `vqvae2` (a file of a few hundred numbers) and
-`diffusers` (the configuration of a model's folder)."""
+"""Inputs for the targets `taming` (a yaml beside a VQ-GAN's checkpoint), `vqvae2` (a file of a few
+hundred numbers) and `diffusers` (the configuration of a model's folder).
+"""
 
 import io
 import json
@@ -70,7 +71,9 @@ SIDES = st.lists(st.sampled_from([0, 1, 2, 3, 4, 64]), max_size=5)
 
 @st.composite
 def vqvae2_file(draw) -> bytes:
-    """A small VQ-VAE-2's file, at times with tensors of other shapes or numbers, without some, or with others."""
+    """A small VQ-VAE-2's file, at times with tensors of other shapes or numbers, without some, or
+    with others.
+    """
     state = dict(VQVAE2(SMALL).state_dict())
     for name in draw(st.sets(st.sampled_from(sorted(state)), max_size=2)):
         what = draw(st.sampled_from(["keep", "keep", "drop", "shape", "nan", "kind", "twice"]))

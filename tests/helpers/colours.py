@@ -1,5 +1,7 @@
-"""A world where every Frechet distance is known: images of one colour, features that are the mean colour, and
-systems whose code is the colour. What a benchmark draws, keeps and compares can then be counted by hand."""
+"""Images, features and systems with known Frechet distances: images of one colour, features that
+are the mean colour, and systems whose code is the colour. What a benchmark draws, keeps and
+compares can then be counted by hand.
+"""
 
 from dataclasses import replace
 
@@ -30,20 +32,22 @@ class MeanColour(torch.nn.Module):
 
 
 def features() -> FeatureNetwork:
-    """uint8 images -> mean colours in [0, 1], under the name that the stand-in network has."""
+    """uint8 images -> mean colours in [0, 1], under the name of the replaced network."""
     cpu = torch.device("cpu")
     names = "colour", "fd_effnet", "efficientnet-lite0"
     return FeatureNetwork(*names, 3, SIZE, "none", "0" * 64, cpu, MeanColour())
 
 
 def colours(count: int, red: bool, rng) -> np.ndarray:
-    """uint8 N x 3: red images lie about (180, 120, 120), the others about (70, 140, 110)."""
+    """uint8 N x 3: red images are near (180, 120, 120), the others near (70, 140, 110)."""
     centre = (180, 120, 120) if red else (70, 140, 110)
     return np.clip(rng.normal(centre, (9, 14, 5), (count, 3)).round(), 0, 255).astype(np.uint8)
 
 
 def dataset(folder, red: np.ndarray):
-    """One image for each of bool [N], with the attribute Male where it is red; 60 % of them to train on."""
+    """One image for each of bool [N], with the attribute Male if it is red; 60 % of them are for
+    training.
+    """
     rng = np.random.default_rng(0)
     for index, is_red in enumerate(red):
         colour = tuple(map(int, colours(1, is_red, rng)[0]))
@@ -58,7 +62,9 @@ def colours_of(dataset, indices) -> np.ndarray:
 
 
 class Painter(System):
-    """Its code is the colour; its samples are red or not by turns, so that a class can be picked from them."""
+    """A system whose code is the colour; its samples are red or not in turn, so that a class can be
+    selected.
+    """
 
     name = title = fingerprint = "painter"
     capabilities = frozenset({DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS})
@@ -79,7 +85,7 @@ class Painter(System):
 
     @staticmethod
     def colour(index: int, seed: int) -> np.ndarray:
-        """uint8 3: the colour of the sample of this index, red where it is even and a little too red."""
+        """uint8 3: the colour of the sample of this index, slightly too red if the index is even."""
         found = colours(1, index % 2 == 0, np.random.default_rng((seed, index, 77)))[0]
         return np.clip(found + np.array([12, -9, 0]), 0, 255).astype(np.uint8)
 

@@ -29,20 +29,20 @@ SMALL = D2CConfig(
 
 
 def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The recipe for a name within its part; the codes' deviations are above zero."""
+    """Values by the recipe for a name within its part; the deviations of codes are positive."""
     if name == "std":
         return torch.from_numpy(1 + 0.1 * np.abs(nvae_files.normal(name, shape))).float()
     return nvae_files.fill(name, shape)
 
 
 def empty(config: D2CConfig) -> D2C:
-    """A network without memory for its weights."""
+    """A network without allocated weights."""
     with torch.device("meta"):
         return D2C(config)
 
 
 def network(config: D2CConfig) -> dict[str, dict[str, torch.Tensor]]:
-    """The tensors of a network by part, under the names of the recipe."""
+    """The tensors of a network by part, under the recipe's names."""
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in empty(config).state_dict().items():
         part, _, inner = name.partition(".")
@@ -52,7 +52,9 @@ def network(config: D2CConfig) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def checkpoint(parts: dict[str, dict[str, torch.Tensor]]) -> dict[str, Any]:
-    """What the authors published: with the momentum encoder, its queue, the head and the second names besides."""
+    """The authors' published file: also with the momentum encoder, its queue, the head and the
+    second names.
+    """
     encoder = dict(parts["autoencoder"])
     plain = {n for n in encoder if n.endswith(".weight") and encoder[n].ndim == 4}
     plain = {n for n in plain if f"{n.removesuffix('weight')}log_weight_norm" not in encoder}

@@ -1,4 +1,4 @@
-"""Tiny models of diffusers, each of its class's own configuration, with weights of a seed."""
+"""Tiny models of diffusers, each with a configuration of its class and seeded weights."""
 
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,9 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 
 
 def make(class_name: str, **changed: Any) -> Any:
-    """A model with weights of seed 0, in evaluation mode. Skips the test where the release has no such class."""
+    """A model with weights of seed 0, in evaluation mode. Skips the test if the release has no such
+    class.
+    """
     import diffusers
 
     if not hasattr(diffusers, class_name):
@@ -106,7 +108,7 @@ def make(class_name: str, **changed: Any) -> Any:
 
 
 def save(folder: Path, class_name: str, **changed: Any) -> Any:
-    """The same, written by `save_pretrained` into `folder`."""
+    """The same, saved by `save_pretrained` into `folder`."""
     model = make(class_name, **changed)
     model.save_pretrained(folder)
     return model

@@ -1,4 +1,6 @@
-"""A stand-in for GitHub's API on 127.0.0.1: comments of a pull request, artifacts behind a redirect, and what goes wrong."""
+"""A server on 127.0.0.1 that imitates GitHub's API: comments of a pull request, artifacts behind a
+redirect, and errors.
+"""
 
 import io
 import json
@@ -17,8 +19,11 @@ HOME, FORK = 11, 12  # ids of the repository and of a fork of it
 
 @dataclass
 class GitHub:
-    """What the server holds and has seen. `answers` are taken in turn, before anything else, by method: a status,
-    "drop" (no answer), "late" (one after `delay`), or "done" (a 502 after the work was done)."""
+    """State of the server and the requests that it has seen.
+
+    `answers` are used first, in turn, by method: a status, "drop" (no answer), "late" (one after
+    `delay`), or "done" (a 502 after the work was done).
+    """
 
     comments: list[dict] = field(default_factory=list)
     artifacts: list[dict] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A command in this process instead of a new one: PyTorch is imported already, which takes seconds a launch."""
+"""Run a command in this process: PyTorch is imported already, which saves seconds."""
 
 import contextlib
 import io
@@ -16,9 +16,10 @@ Main = Callable[[list[str]], int | None]
 
 
 def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str]:
-    """Run `main` as `python -m` would, in the folder `cache` and with it as DIFFAE_CACHE: status and output.
+    """Run `main` as `python -m` would, in the folder `cache` and with it as DIFFAE_CACHE: status
+    and output.
 
-    An exception that a real process would end with by a traceback is raised here too.
+    An exception that would end a real process with a traceback is raised here too.
     """
     words = list(map(str, arguments))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -41,6 +42,6 @@ def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Of a real process: this tree's packages, one thread, and `cache` as DIFFAE_CACHE."""
+    """The environment of a real process: this tree's packages, one thread, and `cache` as DIFFAE_CACHE."""
     paths = {"DIFFAE_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[2])}
     return os.environ | paths | {"OMP_NUM_THREADS": "1"}

@@ -1,4 +1,6 @@
-"""Contexts of a run: a small one, and one on a data set that nobody reads, which has a name, a size and a number of images."""
+"""Contexts of a run: a small one, and one on a data set without files, which has a name, a size and
+a number of images.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +15,15 @@ from diffae.data.transforms import Transform
 
 
 def small_context(dataset, folder: Path, changes=()) -> Context:
-    """On the CPU, in the profile `smoke` with other settings; store and pictures are in `folder`."""
+    """A context on the CPU, with profile `smoke` and other settings; store and pictures are in
+    `folder`.
+    """
     profile, cpu = PROFILES["smoke"].changed_by(dict(changes)), torch.device("cpu")
     return Context(dataset, profile, 0, cpu, Store(folder / "store"), folder / "pictures")
 
 
 def lone_context(images: int, store: Path = Path("nowhere")) -> Context:
-    """So many images called celeba-hq, 128 px, profile quick."""
+    """A context of so many images named celeba-hq, 128 px, with profile quick."""
     facts = {
         "name": "celeba-hq",
         "fingerprint": "0",

@@ -1,4 +1,6 @@
-"""Random weights of metric networks under their published names, and a small face recogniser as ONNX."""
+"""Random weights of metric networks under their published names, and a small face recogniser as
+ONNX.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +16,10 @@ from benchmarks.metrics.features import _fid_inception_v3
 
 
 def write_random_weights(folder: Path) -> Path:
-    """Seeded weights of Inception and of the trunks of AlexNet and VGG16 in `folder`, which is returned.
+    """Write seeded weights of Inception and of the trunks of AlexNet and VGG16 to `folder`, which
+    is returned.
 
-    The published files of the last two hold a classifier as well, which nothing here reads.
+    The published files of the last two also hold a classifier, which is never read.
     """
     folder.mkdir(parents=True)
     torch.manual_seed(0)
@@ -34,7 +37,7 @@ def _vgg16_trunk() -> torch.nn.Module:
 
 
 def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """He-initialised, so that the features neither vanish nor overflow."""
+    """He-initialised weights, so that the features neither vanish nor overflow."""
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             torch.nn.init.kaiming_normal_(module.weight)
@@ -42,12 +45,12 @@ def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def vgg16_without_classifier(pretrained: bool = False) -> SimpleNamespace:
-    """In place of torchvision's `vgg16`, of which lpips keeps the convolutions: seconds less."""
+    """A replacement of torchvision's `vgg16`, of which lpips keeps the convolutions: faster by seconds."""
     return SimpleNamespace(features=_vgg16_trunk())
 
 
 def vgg16(folder: Path) -> SimpleNamespace:
-    """What lpips takes of torchvision's VGG16, with the trunk of `write_random_weights`."""
+    """The parts of torchvision's VGG16 that lpips uses, with the trunk of `write_random_weights`."""
     trunk = _vgg16_trunk()
     state = torch.load(folder / weights.KNOWN["vgg16"].filename)
     trunk.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
@@ -55,7 +58,7 @@ def vgg16(folder: Path) -> SimpleNamespace:
 
 
 def alexnet(folder: Path) -> torch.nn.Module:
-    """torchvision's AlexNet with the trunk of `write_random_weights`: what lpips would download."""
+    """torchvision's AlexNet with the trunk of `write_random_weights`, in place of lpips' download."""
     network = torchvision.models.AlexNet()
     trunk = torch.load(folder / weights.KNOWN["alexnet"].filename)
     network.load_state_dict(network.state_dict() | trunk)

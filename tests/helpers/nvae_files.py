@@ -27,7 +27,7 @@ def normal(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The parity file's recipe: a tensor that depends on its name and shape alone; a second name has the first's."""
+    """Values by the parity file's recipe, from name and shape alone; a second name has the first's."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros((), dtype=torch.long)
     name = name.replace(".weight_normalized", ".weight")
@@ -42,7 +42,7 @@ def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def state(name: str) -> dict[str, torch.Tensor]:
-    """A network's tensors; one that has a second name is one tensor."""
+    """A network's tensors; one with two names is one tensor."""
     found = {key: fill(key, shape) for key, shape in shapes(name).items()}
     return {key: found[key.replace(".weight_normalized", ".weight")] for key in found}
 
@@ -52,7 +52,9 @@ def tiny_arguments() -> dict[str, Any]:
 
 
 def checkpoint(state: dict[str, torch.Tensor], arguments: dict[str, Any] | None) -> dict[str, Any]:
-    """What NVlabs' trainer saves: of the optimiser's moments those of two weights, with their averages."""
+    """A checkpoint as NVlabs' trainer saves it, with the optimiser's moments and averages of two
+    weights only.
+    """
     optimizer = adam(state)
     for kept in optimizer["state"].values():
         kept["ema"] = kept["exp_avg"] + 1

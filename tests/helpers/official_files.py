@@ -1,4 +1,6 @@
-"""Files of the authors' layout, written from `tests/data/keys`, with weights filled by the parity file's recipe."""
+"""Files of the authors' layout, written from `tests/data/keys`, with weights filled by the parity
+file's recipe.
+"""
 
 import sys
 import types
@@ -19,7 +21,7 @@ KEYS = Path(__file__).parents[1] / "data" / "keys"
 
 
 def fill(name: str, shape: list[int]) -> torch.Tensor:
-    """The parity file's recipe: a tensor that depends on its name and shape alone."""
+    """Values by the parity file's recipe, from name and shape alone."""
     value = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(shape))
     if len(shape) >= 2:
         value = value / np.sqrt(np.prod(shape[1:]))
@@ -29,7 +31,7 @@ def fill(name: str, shape: list[int]) -> torch.Tensor:
 
 
 def network(configuration: str) -> dict[str, torch.Tensor]:
-    """A network's state dict under the authors' names, aliases being one tensor as in their code."""
+    """A network's state dict under the authors' names; aliases are one tensor, as in their code."""
     state: dict[str, torch.Tensor] = {}
     for line in (KEYS / f"{configuration}.txt").read_text().splitlines():
         if line.startswith("#"):
@@ -42,7 +44,9 @@ def network(configuration: str) -> dict[str, torch.Tensor]:
 
 
 def state_dict(configuration: str, image_size: int, complete: bool = False) -> dict[str, Any]:
-    """The state_dict of a `last.ckpt`. Unless `complete`, its raw copy is one number broadcast: it is never read."""
+    """The state_dict of a `last.ckpt`. Unless `complete`, its raw copy, which is never read, is one
+    number broadcast.
+    """
     ema = network(configuration)
     raw = {n: t + 1 if complete else torch.zeros(()).expand(t.shape) for n, t in ema.items()}
     state = {"x_T": torch.zeros(32, 3, image_size, image_size)}
@@ -77,7 +81,7 @@ def tiny_state(config: ModelConfig = TINY) -> dict[str, torch.Tensor]:
 
 
 def adam(state: dict[str, Any]) -> dict[str, Any]:
-    """What Adam keeps, as Lightning saves it: of the first weights of a state dict, moments of their shapes."""
+    """The state of Adam as Lightning saves it, with moments of the first weights of a state dict only."""
     weights = [t for t in state.values() if isinstance(t, torch.Tensor) and t.ndim][:2]
     moments = {
         i: {"step": 7, "exp_avg": torch.full_like(t, 2), "exp_avg_sq": torch.full_like(t, 3)}

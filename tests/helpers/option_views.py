@@ -1,7 +1,8 @@
-"""What a command makes of its options, as values that can be compared: a view for each command, and the ground that it stands on.
+"""Effects of the options of a command as comparable values: a view for each command, and the files
+that it needs.
 
-A view takes the words of a command line and gives what is seen, by name; what a command refuses is in REFUSED. Files of the
-command are in a folder of its own, `{out}` in its words.
+A view takes the words of a command line and returns its effects by name; a refusal is under
+REFUSED. The files of a command are in a folder of its own, `{out}` in its words.
 """
 
 import contextlib
@@ -46,7 +47,11 @@ View = Callable[[Sequence[str], Path], Seen]
 
 
 def make_ground(root: Path) -> dict[str, str]:
-    """Folders by name, which words of a command line may use as {name}: pictures with and without labels, a trained model of some thousand weights, folders of pairs, and finished runs."""
+    """Folders by name, which a command line may use as {name}.
+
+    They are pictures with and without labels, a trained model of a few thousand weights, folders of
+    pairs, and finished runs.
+    """
     for folder, count, size in (("pictures", 20, 8), ("two", 2, 8), ("larger", 12, 32)):
         (root / folder).mkdir()
         for i, pixels in enumerate(pictures(count)):
@@ -74,7 +79,7 @@ def make_ground(root: Path) -> dict[str, str]:
 
 
 def short_preset(patch: pytest.MonkeyPatch) -> None:
-    """The tiny preset in the table, of two steps, each of which is saved."""
+    """The tiny preset, added to the table, with two steps, each of which is saved."""
     schedule = replace(TINY.image, **SHORT)
     preset = replace(TINY, split="all", data_hint="x", image=schedule, latent=schedule)
     patch.setitem(PRESETS, "tiny", preset)
@@ -82,7 +87,7 @@ def short_preset(patch: pytest.MonkeyPatch) -> None:
 
 
 def called(module: str, words: Sequence[str]) -> Seen:
-    """A command in this process: its output, its status, and what it refuses."""
+    """A command in this process: its output, its status, and its refusal."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -95,7 +100,7 @@ def called(module: str, words: Sequence[str]) -> Seen:
 
 
 def files(out: Path) -> Seen:
-    """What lies in a folder: names, and pictures as pixels."""
+    """The contents of a folder: names, and pictures as pixels."""
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     shown = [name for name in names if name.endswith(".png") and name != "sheet.png"]
     first = {"first": np.asarray(Image.open(out / shown[0]))} if shown else {}
@@ -107,7 +112,7 @@ def files(out: Path) -> Seen:
 
 
 def run(words: Sequence[str], out: Path) -> Seen:
-    """benchmarks.run: what was asked for, and what a benchmark is given for it."""
+    """benchmarks.run: the parsed request, and what a benchmark is given."""
     try:
         options = parse(list(words), None)
         evaluation = prepare(options, Store(out / "store", options.fresh))
@@ -129,7 +134,7 @@ def run(words: Sequence[str], out: Path) -> Seen:
 
 
 def train(words: Sequence[str], out: Path) -> Seen:
-    """diffae.train: the weights, and what lies beside them."""
+    """diffae.train: the weights, and the other files of its folder."""
     seen = called("diffae.train.__main__", words)
     if REFUSED in seen or not out.exists():
         return seen
@@ -151,7 +156,7 @@ def images(verb: str) -> View:
 
 
 def data(command: str) -> View:
-    """diffae.data: what is printed, and the files that are written."""
+    """diffae.data: the output, and the written files."""
 
     def view(words: Sequence[str], out: Path) -> Seen:
         seen = called("diffae.data.__main__", [command, *words])
@@ -163,7 +168,7 @@ def data(command: str) -> View:
 
 
 def gate_inputs(words: Sequence[str], out: Path) -> Seen:
-    """reports.action: its inputs, which are words NAME=VALUE of the environment."""
+    """reports.action: its inputs, given as words NAME=VALUE of the environment."""
     try:
         return vars(read_inputs(Job(dict(word.split("=", 1) for word in words))))
     except UserError as reason:
@@ -171,7 +176,7 @@ def gate_inputs(words: Sequence[str], out: Path) -> Seen:
 
 
 def plain(module: str, *first: str) -> View:
-    """A command whose output and the names of its files say all."""
+    """A command with its output and the names of its files."""
 
     def view(words: Sequence[str], out: Path) -> Seen:
         seen = called(module, [*first, *words])
@@ -185,11 +190,11 @@ def plain(module: str, *first: str) -> View:
 
 
 class _Built(Exception):
-    """A parser, as it is about to read."""
+    """Raised with a parser that is about to read."""
 
 
 def parser_of(module: str, *first: str) -> ArgumentParser:
-    """The parser of a command: `first` are its words before options are read."""
+    """The parser of a command: `first` are the words before its options."""
 
     def caught(self: ArgumentParser, *_: Any, **__: Any) -> None:
         raise _Built(self)
@@ -209,5 +214,5 @@ def options_of(parser: ArgumentParser) -> set[str]:
 
 
 def gate_options() -> set[str]:
-    """What the action takes from its environment."""
+    """The environment variables of the action."""
     return set(re.findall(r"GATE_\w+", inspect.getsource(read_inputs)))

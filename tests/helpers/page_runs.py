@@ -1,4 +1,4 @@
-"""Run folders for the page: one of every benchmark's tables, and one whose names mean harm."""
+"""Run folders for the page: one of every benchmark's tables, and one with malicious names."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def number(table: str, metric: str, value: float | None, **changes) -> Record:
 
 
 def measured(record: Record, values: np.ndarray) -> tuple[Record, Uncertainty]:
-    """`record` with the mean of `values` and its error, and where that comes from."""
+    """`record` with the mean of `values` and its error, and the influences."""
     uncertainty = of_mean(values, "images")
     found = error(uncertainty)
     assert found is not None
@@ -73,7 +73,7 @@ def two_systems(folder: Path, behind: np.ndarray, **notes) -> Path:
 
 
 def harmful(folder: Path) -> Path:
-    """A run whose systems, settings, notes, metrics and data are called what must stay text."""
+    """A run whose systems, settings, notes, metrics and data have names that must stay text."""
     table = "table1_reconstruction"
     records = [
         number(

@@ -1,4 +1,4 @@
-"""Pieces of a photograph, another for each number, as images and as PNG files."""
+"""Tiles of a photograph, a different one for each number, as images and as PNG files."""
 
 import io
 from functools import cache

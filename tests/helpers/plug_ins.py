@@ -1,4 +1,4 @@
-"""Plug-ins without installing any: entry points that are there for one test."""
+"""Plug-ins without installation: entry points that exist during one test."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,9 @@ class EntryPoint:
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, offered: str, entries: dict[str, str]) -> None:
-    """Let `diffae.systems` or `diffae.benchmarks` hold these entry points (name -> "module:attribute") and no others."""
+    """Let `diffae.systems` or `diffae.benchmarks` hold these entry points (name ->
+    "module:attribute") and no others.
+    """
     found = [EntryPoint(offered, name, value) for name, value in entries.items()]
     installed = registry.entry_points
 

@@ -1,7 +1,7 @@
-"""Programs that some tests need and Python cannot install: a browser and LaTeX, both Debian packages.
+"""Programs that some tests need and pip cannot install: a browser and LaTeX, both Debian packages.
 
-Where one is absent its tests are skipped and say which package has it; with DIFFAE_REQUIRE_PROGRAMS=1, as in `tox -e pages`,
-they fail.
+If one is missing, its tests are skipped and name the package; with DIFFAE_REQUIRE_PROGRAMS=1, as in
+`tox -e pages`, they fail.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ PACKAGES = {
 
 
 def program(name: str) -> str:
-    """The path of a program; without it the test that asks is skipped, or fails where programs are required."""
+    """The path of a program; if missing, the test is skipped, or fails if programs are required."""
     if found := shutil.which(name):
         return found
     _absent(f"{name} is not installed: apt-get install {PACKAGES[name]}")

@@ -1,4 +1,6 @@
-"""What every command owes to bad input: status 2, one line on standard error, nothing on standard output."""
+"""Check that a command refuses bad input: status 2, one line on standard error, nothing on standard
+output.
+"""
 
 import signal
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from diffae.system.errors import UserError
 
 
 def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> str:
-    """Run a command that must refuse its input and return the line that it says why in."""
+    """Run a command that must refuse its input and return its error line."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as ended:
@@ -26,7 +28,9 @@ def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> 
 
 
 def refused_checkpoint(system: str, path: Path, capsys) -> str:
-    """The line in which the harness refuses a system's checkpoint, which it names, or the folder that it is in."""
+    """The line with which the harness refuses a system's checkpoint; it names the checkpoint or its
+    folder.
+    """
     from benchmarks import run
 
     options = ("--systems", system, "--ckpt", f"{system}={path}")
@@ -36,7 +40,7 @@ def refused_checkpoint(system: str, path: Path, capsys) -> str:
 
 
 def refused_file(read: Callable[[Path], object], path: Path) -> str:
-    """The line in which a reader refuses a file, which it names once."""
+    """The line with which a reader refuses a file, which it names once."""
     with pytest.raises(UserError) as error:
         read(path)
     line = str(error.value)

@@ -1,4 +1,4 @@
-"""Run folders with numbers of one's own, as tables are made of them."""
+"""Run folders with given numbers, for tests of tables."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ def write_run(
     protocols: Mapping | None = None,
     complete: bool = True,
 ) -> Path:
-    """A run folder of `records`; the protocol of all is `p0`, unless others are given."""
+    """Write a run folder of `records`; the protocol of all is `p0` unless others are given."""
     records, times = list(records), list(times)
     folder.mkdir(parents=True)
     write_records(folder / "records.csv", records)

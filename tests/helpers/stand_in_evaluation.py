@@ -1,4 +1,5 @@
-"""In the place of `python -m benchmarks.run`: keeps what it was given beside its folder, and ends as STAND_IN says.
+"""A replacement of `python -m benchmarks.run`: records its arguments beside its folder, and ends as
+STAND_IN says.
 
 STAND_IN: "complete" (the default), "failed" without a folder, "in part" with one, or "hangs".
 """

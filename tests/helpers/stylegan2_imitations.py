@@ -1,6 +1,8 @@
-"""Imitations of the three kinds of files that StyleGAN2 comes in, with weights filled by the parity files' recipe.
+"""Imitations of the three kinds of files that StyleGAN2 comes in, with weights filled by the parity
+files' recipe.
 
-What the authors' packages are named in a pickle is put into sys.modules while it is written, and is gone when it is read.
+The authors' modules that a pickle names are put into sys.modules while it is written, and are gone
+when it is read.
 """
 
 import pickle
@@ -41,7 +43,7 @@ def shapes(keys: str) -> dict[str, tuple[int, ...]]:
 
 
 def fill(name: str, shape: tuple[int, ...]) -> Tensor:
-    """The recipe: a tensor that depends on its name and shape alone."""
+    """Values by the recipe, from name and shape alone."""
     value = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
     if name.startswith("mapping.fc"):
         value = value / 0.01 if name.endswith("weight") else 0.1 * value / 0.01
@@ -53,7 +55,9 @@ def fill(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def state(keys: str = "tiny32", w_dim: int = 512) -> State:
-    """A generator under the names of stylegan2-ada-pytorch, without the filters; `w_dim` in place of 512."""
+    """A generator under the names of stylegan2-ada-pytorch, without the filters; `w_dim` in place
+    of 512.
+    """
     found = {k: tuple(w_dim if n == 512 else n for n in s) for k, s in shapes(keys).items()}
     return {name: fill(name, s) for name, s in found.items() if not name.endswith("_filter")}
 
@@ -67,7 +71,7 @@ def resample_filter() -> Tensor:
 
 
 def rosinality(tensors: State) -> tuple[State, Tensor]:
-    """`g_ema` and `latent_avg`, by the table of the facts, read from right to left."""
+    """`g_ema` and `latent_avg`, by the table of names in reverse."""
     found: State = {}
     for name, tensor in tensors.items():
         parts = name.split(".")
@@ -107,7 +111,7 @@ def rosinality(tensors: State) -> tuple[State, Tensor]:
 
 
 def write_rosinality(path: Path, tensors: State, average: bool = True, **more: Any) -> Path:
-    """As a training writes it: `g`, the generator whose weights `g_ema` averages, comes first."""
+    """Write a file as a training does: `g`, the generator that `g_ema` averages, comes first."""
     g_ema, latent_avg = rosinality(tensors)
     g = {k: v if k.endswith(".kernel") else v + 0.01 for k, v in g_ema.items()}
     content = {"g": OrderedDict(g), "g_ema": OrderedDict(g_ema)}
@@ -125,7 +129,9 @@ SOURCE = "raise SystemExit('the source in the file was run')\n"
 def write_pytorch(
     path: Path, tensors: State, settings: dict[str, Any] = TINY, protocol: int = 4, **more: Any
 ) -> Path:
-    """A pickle of `G_ema` and `more`, every module a persistent object with its source."""
+    """Write a pickle of `G_ema` and `more`, in which every module is a persistent object with its
+    source.
+    """
     with pytest.MonkeyPatch.context() as patch:
         easy_dict = _modules(patch)["dnnlib.util"].EasyDict
         persistence = sys.modules["torch_utils.persistence"]
@@ -152,7 +158,7 @@ class _Module:
 
 
 def _module(persistence: types.ModuleType, tensors: State, settings: Any = None) -> _Module:
-    """A module of its tensors, with children by the parts of their names."""
+    """A module of its tensors, with children named by the parts of the tensors' names."""
     own = {name: tensor for name, tensor in tensors.items() if "." not in name}
     buffers = {k: v for k, v in own.items() if k in ("w_avg", "noise_const")}
     if "noise_const" in buffers:
@@ -180,7 +186,7 @@ def _module(persistence: types.ModuleType, tensors: State, settings: Any = None)
 
 
 def tensorflow(tensors: State) -> dict[str, np.ndarray]:
-    """The variables of Gs, by the table of the facts, read from right to left."""
+    """The variables of Gs, by the table of names in reverse."""
     found: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         array, parts = tensor.numpy(), name.split(".")
@@ -213,7 +219,7 @@ def tensorflow(tensors: State) -> dict[str, np.ndarray]:
 def write_tensorflow(
     path: Path, tensors: State, settings: dict[str, Any] | None = None, protocol: int = 4
 ) -> Path:
-    """A pickle of (G, D, Gs), the first two without variables."""
+    """Write a pickle of (G, D, Gs), the first two without variables."""
     arrays = {k: np.array(v) for k, v in tensorflow(tensors).items()}
     arrays["lod"] = np.float32(0)  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
@@ -232,7 +238,7 @@ def _under(part: str, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def _modules(patch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Packages under the names of theirs, until `patch` is undone."""
+    """Provide modules with the names of the authors' packages, until `patch` is undone."""
     names = ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util", "dnnlib.tflib")
     found: dict[str, Any] = {}
     for name in (*names, "dnnlib.tflib.network"):
@@ -272,6 +278,8 @@ def _give(module: types.ModuleType, thing: Any) -> None:
 
 
 def channels_of(image_size: int, channel_base: int, channel_max: int) -> tuple[int, ...]:
-    """A published network's channels at 4, 8, ... px: `channel_base` shared by the side, at most `channel_max`."""
+    """A published network's channels at 4, 8, ... px: `channel_base` divided by the side, at most
+    `channel_max`.
+    """
     sides = [4 << level for level in range(image_size.bit_length() - 2)]
     return tuple(min(channel_base // side, channel_max) for side in sides)

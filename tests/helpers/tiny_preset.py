@@ -1,4 +1,4 @@
-"""A preset of some thousand weights, trained in a blink, and pictures of noise for it."""
+"""A preset of a few thousand weights, which trains in a moment, and noise images for it."""
 
 import numpy as np
 

@@ -1,6 +1,7 @@
-"""Train with no more than so many MiB of address space beyond what the imports take, as `python -m diffae.train` would.
+"""Train as `python -m diffae.train` does, with a limit in MiB on address space beyond that of the
+imports.
 
-python tests/helpers/train_in_little_memory.py MIB [WORDS of diffae.train ...]
+    python tests/helpers/train_in_little_memory.py MIB [WORDS of diffae.train ...]
 """
 
 import re

@@ -1,6 +1,7 @@
-"""Train the tiny preset on a folder of images, as `python -m diffae.train` would a preset of the table.
+"""Train the tiny preset on a folder of images, as `python -m diffae.train` does with a preset of
+the table.
 
-python tests/helpers/train_tiny.py FOLDER OUT [--from-disk] [FLAGS of diffae.train ...]
+    python tests/helpers/train_tiny.py FOLDER OUT [--from-disk] [FLAGS of diffae.train ...]
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Files of VQ-VAE-2 and VQ-GAN, with the weights that the parity files' recipe gives them."""
+"""Files of VQ-VAE-2 and VQ-GAN, with weights filled by the parity files' recipe."""
 
 import sys
 import types
@@ -17,7 +17,7 @@ SYSTEMS = Path(__file__).parents[1] / "data" / "systems"
 
 
 def parity(name: str) -> dict[str, torch.Tensor]:
-    """What the authors' code gave, by name."""
+    """Outputs of the authors' code, by name."""
     with np.load(SYSTEMS / f"{name}.npz") as file:
         return {key: torch.from_numpy(file[key]) for key in file}
 
@@ -35,7 +35,7 @@ def state(keys: str) -> dict[str, torch.Tensor]:
 
 
 def vqvae2(path: Path, **changed: torch.Tensor) -> Path:
-    """`vqvae_560.pt` as torch of 2020 wrote it."""
+    """`vqvae_560.pt` as PyTorch of 2020 wrote it."""
     torch.save(state("keys_vqvae2") | changed, path, _use_new_zipfile_serialization=False)
     return path
 
@@ -72,7 +72,7 @@ def vqgan_yaml(config: VQGANConfig) -> str:
 
 
 class ModelCheckpoint:
-    """Stands in for Lightning's, a class by which its files have an entry."""
+    """A replacement of Lightning's class, which is a key in its files."""
 
 
 ModelCheckpoint.__module__ = "pytorch_lightning.callbacks.model_checkpoint"
@@ -103,20 +103,20 @@ def lightning(state: dict[str, Any], path: Path) -> Path:
 
 
 def of_the_loss() -> dict[str, torch.Tensor]:
-    """What only a training needs: LPIPS and the discriminator, each tensor one number broadcast."""
+    """Tensors that only a training needs: LPIPS and the discriminator, each one number broadcast."""
     entries = shapes("keys_vqgan_loss_entries")
     return {name: torch.ones(()).expand(shape) for name, shape in entries.items()}
 
 
 def vqgan(path: Path, config: VQGANConfig, state: dict[str, Any]) -> Path:
-    """`last.ckpt` with its yaml beside it."""
+    """Write `last.ckpt` and its yaml."""
     lightning(state | of_the_loss(), path)
     (path.parent / "model.yaml").write_text(vqgan_yaml(config))
     return path
 
 
 def drawn(config: VQGANConfig, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Weights of a small VQ-GAN, by their names in taming-transformers."""
+    """Random weights of a small VQ-GAN, by their names in taming-transformers."""
     torch.manual_seed(seed)
     network = build(config, "a test")
     network.quantize.embedding.weight.data.normal_()  # type: ignore[union-attr, operator]

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, their standard errors against bootstraps and the textbook."""
+"""Scores against scikit-learn, and their standard errors against bootstraps and the textbook."""
 
 import math
 

@@ -1,4 +1,6 @@
-"""The action without GitHub: its script by the environment and a stand-in for the API, its YAML step by step in bash."""
+"""The action without GitHub: its script with the environment and an imitated API, its YAML step by
+step in bash.
+"""
 
 import io
 import json
@@ -51,7 +53,9 @@ def runs(tmp_path):
 
 @pytest.fixture
 def act(github, runs, monkeypatch, capsys):
-    """The script in this process with a job's environment; gives the exit status, the log, outputs and summary."""
+    """The script in this process with a job's environment; gives the exit status, the log, outputs
+    and summary.
+    """
 
     def run(event: dict | None = None, **given):
         for name in [n for n in os.environ if n.startswith(("GITHUB_", "GATE_", "RUNNER_"))]:
@@ -447,7 +451,9 @@ def shell(step: dict, given: dict, environ: dict, folder: Path) -> subprocess.Co
 
 @pytest.fixture
 def shells(github, runs):
-    """Runs a step of action.yml by its name, in a folder of its own, with a `python` that notes what pip is told."""
+    """Runs a step of action.yml by its name, in a folder of its own, with a `python` that notes
+    what pip is told.
+    """
     programs, checkout = runs / "bin", runs / "checkout"
     programs.mkdir(), checkout.mkdir()
     python = programs / "python"

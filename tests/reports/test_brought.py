@@ -1,4 +1,4 @@
-"""What a run folder says of its metrics and tables: the same when it is read again, and refused where it is none."""
+"""Metrics and tables in a run folder: equal when read again, and refused if invalid."""
 
 import json
 import re

@@ -1,4 +1,6 @@
-"""docs/ci.md: its workflow is one, its table of inputs is the action's, and its ten minutes end as it says."""
+"""docs/ci.md: its workflow is valid, its table of inputs is the action's, and its example ends as
+described.
+"""
 
 import os
 import re
@@ -50,7 +52,9 @@ def test_the_other_systems_files_are_yaml():
 
 @pytest.mark.slow
 def test_the_ten_minutes_end_as_the_page_says(tmp_path):
-    """Its commands as they stand, by bash, with the code of the page: a baseline, a regression, and the code put back."""
+    """Its commands as they stand, by bash, with the code of the page: a baseline, a regression, and
+    the code put back.
+    """
     programs = tmp_path / "bin"
     programs.mkdir()
     command = programs / "diffae-bench"

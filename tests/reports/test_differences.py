@@ -1,4 +1,4 @@
-"""Differences of systems and runs: against SciPy's paired t-test on the scores behind them."""
+"""Differences of systems and runs, against SciPy's paired t-test on the scores."""
 
 import dataclasses
 import json

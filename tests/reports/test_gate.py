@@ -1,4 +1,4 @@
-"""The regression gate on runs with known differences: verdicts, and what a CI system reads of them."""
+"""The regression gate on runs with known differences: verdicts, and outputs for a CI system."""
 
 import math
 import os
@@ -78,7 +78,9 @@ def test_a_shift_of_all_images_is_judged_by_margin_and_direction(base, tmp_path,
 def test_the_same_is_what_lies_within_the_margin_with_its_whole_interval(
     base, tmp_path, spread, verdict
 ):
-    """A loss of 0.0002 with a 95 % interval of t(199) spread / sqrt(199): 0.00021 or 0.00035, the margin is 0.0005."""
+    """A loss of 0.0002 with a 95 % interval of t(199) spread / sqrt(199): 0.00021 or 0.00035, the
+    margin is 0.0005.
+    """
     change = spread * np.tile([1, -1], 100) - 0.0002
     assert verdicts(base, write_run(tmp_path / "new", {KEY: SSIM + change})) == {KEY: verdict}
 
@@ -559,7 +561,9 @@ def test_the_exit_statuses_are_in_the_help(command):
     ("metric", "verdict"), [("fd_effnet", "not compared"), ("mse", "regression")]
 )
 def test_a_metric_that_depends_on_n_is_compared_at_one_n(metric, verdict):
-    """Of 118 images against 128 a Frechet distance rises whatever the model; a mean over images does not."""
+    """Of 118 images against 128 a Frechet distance rises whatever the model; a mean over images
+    does not.
+    """
     key, values = ("DiffAE", "", metric), RNG.normal(100, 1, 128)
     runs = [
         make_run({key: v}, seed=seed)
@@ -573,7 +577,9 @@ def test_a_metric_that_depends_on_n_is_compared_at_one_n(metric, verdict):
 
 
 def test_real_images_of_the_n_that_samples_had_are_not_missing():
-    """Where 118 samples become 121, so do the images beside them; a reference under its plain name that is gone is missing."""
+    """Where 118 samples become 121, so do the images beside them; a reference under its plain name
+    that is gone is missing.
+    """
     rows = [(title, "pu/Blond", "fd_effnet") for title in ("DiffAE", "naive", "naive, n = 118")]
     base = make_run(dict.fromkeys(rows, RNG.normal(100, 1, 50)))
     rows_of_base = tuple(

@@ -1,4 +1,4 @@
-"""How the gate tells what it found: words, order, length, and what may stand in a name."""
+"""The page of the gate: wording, order, length, and safe names."""
 
 import math
 import re
@@ -112,7 +112,9 @@ def test_github_is_given_ten_annotations_and_told_of_the_rest():
 
 @pytest.fixture(scope="module")
 def large():
-    """30 systems that fell in long names, 131 unresolved numbers and costs that moved in the seventh digit."""
+    """30 systems that fell in long names, 131 unresolved numbers and costs that moved in the
+    seventh digit.
+    """
     long = "a setting with a name of some sixty characters, as there are"
     old = {(f"system {i} of a long name", long, "ssim"): SSIM for i in range(30)}
     quiet = {("DiffAE", f"a{i}", "auroc"): SSIM for i in range(131)}

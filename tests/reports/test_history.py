@@ -1,4 +1,6 @@
-"""Headlines by commit: a file that only grows, a page, a badge, and the JSON of github-action-benchmark."""
+"""Headlines by commit: an append-only file, a page, a badge, and the JSON of
+github-action-benchmark.
+"""
 
 import json
 import re
@@ -97,7 +99,9 @@ def test_the_oldest_is_first_whatever_came_first(tmp_path, file):
 
 
 def test_the_oldest_is_first_wherever_it_was_made(tmp_path, file):
-    """Half past midnight in Helsinki is before 23:00 in London of the day before, though its date is a later text."""
+    """Half past midnight in Helsinki is before 23:00 in London of the day before, though its date
+    is a later text.
+    """
     dates = {"1" * 40: "2026-01-01T00:30:00+02:00", "2" * 40: "2025-12-31T23:00:00+00:00"}
     for commit, date in dates.items():
         add(file, [replace(entry_of(run_folder(tmp_path / commit[0], commit=commit)), date=date)])

@@ -1,4 +1,4 @@
-"""LaTeX: what others call their systems means nothing to it, and what it says is read back from the PDF."""
+"""LaTeX: names of systems are escaped, and the text is read back from the PDF."""
 
 import re
 import subprocess

@@ -124,7 +124,9 @@ def test_how_a_system_works_may_differ(free, tmp_path):
 
 
 def test_real_images_are_not_held_against_systems(tmp_path):
-    """A reference has protocol fields of its own: it is compared with the same reference or with nothing."""
+    """A reference has protocol fields of its own: it is compared with the same reference or with
+    nothing.
+    """
     a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
     real = number("real images", "ssim", 0.5, reference=True, setting="")
     b = run(tmp_path / "b", [real], protocol={"n": 400})

@@ -1,4 +1,4 @@
-"""The table of metrics: what others rely on in it, and what it was before it was one table."""
+"""The table of metrics: values that other code relies on."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""docs/paper.md: its commands are commands."""
+"""docs/paper.md: its commands are valid."""
 
 import re
 import shlex

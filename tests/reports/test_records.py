@@ -1,4 +1,4 @@
-"""records.csv grows by whole rows, whatever becomes of the disk."""
+"""records.csv grows by whole rows, whatever happens to the disk."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Run folders of strangers: whatever they hold, the gate reads them or refuses them in one line."""
+"""Untrusted run folders: the gate reads them or refuses them in one line."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Sheets of pictures: what is drawn can be cut out again, pixel for pixel, with what is written on it."""
+"""Picture sheets: a drawn sheet can be cut up again, pixel for pixel, with its texts."""
 
 import json
 

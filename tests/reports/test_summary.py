@@ -45,7 +45,9 @@ def test_a_setting_that_flatters_is_not_chosen(tmp_path):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_an_edit_is_told_by_its_largest_strength(tmp_path, order):
-    """The largest keeps least of the person; the smallest would flatter every system. Strengths stand as they were given."""
+    """The largest keeps least of the person; the smallest would flatter every system. Strengths
+    stand as they were given.
+    """
     kept = dict([("Male 0.15", 0.9), ("Male 0.3", 0.8), ("Male 0.8", 0.6)][::order])
     records = [
         number(
@@ -89,7 +91,9 @@ def test_it_fits_a_terminal_whatever_there_is(tmp_path, count):
 
 
 def test_systems_come_before_references_unless_these_are_better(tmp_path):
-    """Three benchmarks of fifteen systems and a reference: of one it is better than all, which has to be seen."""
+    """Three benchmarks of fifteen systems and a reference: of one it is better than all, which has
+    to be seen.
+    """
     records = []
     for benchmark, table, metric, scale in (
         ("unconditional", "table4_unconditional_fid", "fid", 0.5),
@@ -107,7 +111,9 @@ def test_systems_come_before_references_unless_these_are_better(tmp_path):
 
 
 def test_numbers_of_another_n_are_not_ranked(tmp_path):
-    """A Frechet distance of 2,048 images is lower than that of 128 whatever the system: two have 128, and compare."""
+    """A Frechet distance of 2,048 images is lower than that of 128 whatever the system: two have
+    128, and compare.
+    """
     table = "table4_unconditional_fid"
     found = lines(
         write_run(

@@ -22,7 +22,9 @@ def evaluated(folder, images, scores, stage="image"):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A training of an autoencoder, measured three times, its latent DDIM once, and the baseline beside it twice."""
+    """A training of an autoencoder, measured three times, its latent DDIM once, and the baseline
+    beside it twice.
+    """
     out = tmp_path / "faces"
     for images, lost in ((9_000, 0.01), (100_000, 0.0), (30_000, 0.005)):
         evaluated(out, images, {KEY: SSIM - lost})

@@ -1,4 +1,6 @@
-"""Influences: closed forms, Student's t and Welch's degrees of freedom by SciPy, and the file beside the records."""
+"""Influences: closed forms, Student's t and Welch's degrees of freedom by SciPy, and
+influences.npz.
+"""
 
 import math
 
@@ -132,7 +134,9 @@ def test_pickled_arrays_are_not_read(tmp_path):
 
 
 def test_what_is_left_without_the_most_influential_unit_is_exact():
-    """Of means: NumPy's mean and standard error of the others. Of pure noise, and of blocks, no unit is told."""
+    """Of means: NumPy's mean and standard error of the others. Of pure noise, and of blocks, no
+    unit is told.
+    """
     base, new = RNG.normal(size=30), RNG.normal(size=30)
     assert carried_by_one(new.mean() - base.mean(), of_mean(base, "i"), of_mean(new, "i")) is None
     new[11] += 100

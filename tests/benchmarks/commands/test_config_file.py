@@ -1,4 +1,4 @@
-"""`--config FILE` says what a command line says, and is refused where a command line is."""
+"""`--config FILE` has the effect of a command line, and is refused together with one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The console script, and folders whose names are ours."""
+"""The console script, and folders whose names are those of our packages."""
 
 import contextlib
 import importlib

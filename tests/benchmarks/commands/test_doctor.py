@@ -1,4 +1,4 @@
-"""What is said of metric weights, by `doctor` and again before a run computes anything."""
+"""Reports on metric weights, by `doctor` and at the start of a run."""
 
 from dataclasses import replace
 

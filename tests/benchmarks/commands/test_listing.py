@@ -1,4 +1,6 @@
-"""`list` and `--help` answer at once: from what is written down, which is what the objects themselves say."""
+"""`list` and `--help` are fast because they use stored text, which equals that of the objects
+themselves.
+"""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""`benchmarks.measure`: statistics, what it says of itself, and what it refuses.
+"""`benchmarks.measure`: statistics, the description in its output, and refused input.
 
-That its metrics equal the programs that define them is in test_metrics_equal_references.py.
+That its metrics equal reference programs is tested in test_equal_references.py.
 """
 
 import os

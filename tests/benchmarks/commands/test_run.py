@@ -1,4 +1,4 @@
-"""The harness as its user meets it: the command, with systems whose answers are known."""
+"""The harness from the command line, with systems whose results are known."""
 
 import json
 import os
@@ -305,8 +305,9 @@ def test_the_batch_size_changes_no_number(chunk, flags, size, run, tmp_path, por
 def _size(record: Record, others: list[Record]) -> float:
     """What a number may change by: 10^-5, relative to what it was computed from.
 
-    A standard deviation of a few numbers that differ little is their difference, in which each of them counts with
-    its own size: distances of 200 that are right to six digits have a standard deviation of 10 that is right to four.
+    A standard deviation of a few numbers that differ little is their difference, in which each of
+    them counts with its own size: distances of 200 that are right to six digits have a standard
+    deviation of 10 that is right to four.
     """
     if not record.metric.endswith("_seed_std"):
         return 1e-5

@@ -1,4 +1,4 @@
-"""--save-images: the reconstructions as files, which measure as the run did."""
+"""--save-images: reconstructions as files, which give the same measurements as the run."""
 
 import in_process
 import numpy as np

@@ -1,4 +1,4 @@
-"""Batches: what is given at once, what is cut and put together again, and what is halved for want of memory."""
+"""Batches: their sizes, splitting and joining, and halving when memory runs out."""
 
 import json
 import sys

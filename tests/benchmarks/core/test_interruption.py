@@ -1,6 +1,7 @@
-"""Runs that are interrupted, refused by the disk, or find what others left: one line, and nothing is lost.
+"""Runs that are interrupted, run out of disk space, or find files of others: one line, and nothing
+is lost.
 
-Real signals and file systems; real processes where a signal or a full disk is at stake.
+Signals and file systems are real; so are processes in tests of signals and full disks.
 """
 
 import os
@@ -46,7 +47,9 @@ def wait_for(condition, process):
 
 
 def imports_torch(process):
-    """Whether the process has begun to import PyTorch, which takes a second, as the kernel knows it (Linux)."""
+    """Whether the process has begun to import PyTorch, which takes a second, as the kernel knows it
+    (Linux).
+    """
     return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
 
 
@@ -185,7 +188,9 @@ def test_a_damaged_run_json_is_one_line(patches, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
 def test_a_run_that_is_killed_four_times_gives_the_same_bytes(tmp_path):
-    """The experiment of docs/scale.md, with fewer kills; it fails if bytes differ or work was done twice."""
+    """The experiment of docs/scale.md, with fewer kills; it fails if bytes differ or work was done
+    twice.
+    """
     script = ROOT / "docs" / "results" / "interruption.py"
     result = subprocess.run(
         [sys.executable, script, "--kills", "4", "--work", tmp_path / "work"],

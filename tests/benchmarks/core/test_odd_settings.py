@@ -1,4 +1,4 @@
-"""Settings and data at their limits: a row that says so, or a line before anything is computed."""
+"""Settings and data at their limits: a row that says so, or one line before anything is computed."""
 
 import re
 from dataclasses import replace

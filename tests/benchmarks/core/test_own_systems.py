@@ -1,4 +1,4 @@
-"""The paper's model and its baseline as systems: whose noise is whose."""
+"""The paper's model and its baseline as systems: each has its own noise."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Packages of a user's: found by their entry points, refused by name, and never the end of anything else."""
+"""Plug-in packages: found by their entry points, refused by name, and never fatal to anything else."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How exactly networks compute: what was asked for, whatever the process or PyTorch has been told before."""
+"""Precision of networks: the requested one, whatever the process or PyTorch was set to before."""
 
 import math
 import os

@@ -1,4 +1,6 @@
-"""The guard of lower precisions: what it measures, whom it refuses, and that it is asked once and never in float32."""
+"""The guard of lower precisions: what it measures and refuses, and that it runs once and never in
+float32.
+"""
 
 import json
 from dataclasses import replace
@@ -28,7 +30,9 @@ SIZE = 3 * 32**2
 
 
 class Plain(System):
-    """Its code is the image, its decoder a product with the identity: exact in float32, rounded to 8 bits in bfloat16."""
+    """Its code is the image, its decoder a product with the identity: exact in float32, rounded to
+    8 bits in bfloat16.
+    """
 
     name = fingerprint = "plain"
     title, capabilities = "Plain", frozenset({ENCODE, DECODE, SEMANTIC})
@@ -94,7 +98,9 @@ def test_an_image_that_is_far_off_may_move_by_the_same_share_of_its_error():
 
 
 def test_ssim_is_the_difference_of_the_means(patches):
-    """One that is as far from the original as the other, elsewhere, has the same SSIM and differs in its pixels."""
+    """One that is as far from the original as the other, elsewhere, has the same SSIM and differs
+    in its pixels.
+    """
     images = patches.batch(range(4))
     left, right = images.clone(), images.clone()
     left[..., :8] += 0.1
@@ -162,7 +168,9 @@ def test_a_system_is_asked_with_every_solver_that_the_run_uses(context):
 
 
 def test_a_sound_system_passes_and_its_deviation_is_known(context):
-    """8 bits of a number: half a unit of the last is 2^-9 of it at most, 0.1 grey levels at mid-brightness."""
+    """8 bits of a number: half a unit of the last is 2^-9 of it at most, 0.1 grey levels at
+    mid-brightness.
+    """
     found, refused = guarded(context, Plain())
     assert refused == "" and found.keys() == {"T = 2", "T = 4"}
     for of in found.values():
@@ -277,7 +285,9 @@ def test_what_was_compared_once_is_kept(context):
 
 
 def test_the_plan_counts_the_calls_that_are_made(context):
-    """Counted while it runs, of the packaged baseline: both ways, in both precisions, by every solver asked for."""
+    """Counted while it runs, of the packaged baseline: both ways, in both precisions, by every
+    solver asked for.
+    """
     system = systems.load("ddim", None, CPU)
     lower, calls = replace(context, precision="bfloat16"), []
     hook = system.networks()["UNet"].register_forward_hook(lambda *_: calls.append(1))

@@ -1,5 +1,6 @@
-"""Several processes under torchrun: they end together, and say why once. (That they give the same bytes as one
-process is tested in test_run.py.)"""
+"""Several processes under torchrun: they end together, and report an error once. (That they give
+the same bytes as one process is tested in test_run.py.)
+"""
 
 import os
 import signal
@@ -89,7 +90,9 @@ def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
 
 @pytest.mark.skipif(not bfloat16.support("cpu")[0], reason="no bfloat16 here")
 def test_processes_agree_on_what_bfloat16_breaks(patches, tmp_path):
-    """timm's features move further than is tolerated; the others are measured, by one process and by two alike."""
+    """timm's features move further than is tolerated; the others are measured, by one process and
+    by two alike.
+    """
     records = []
     for processes in (1, 2):
         out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"

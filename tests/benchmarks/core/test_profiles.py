@@ -1,4 +1,4 @@
-"""Profiles: what the built-in ones say, a file of one's own, and what is wrong with it in one line."""
+"""Profiles: contents of the built-in ones, the user's own files, and their errors in one line."""
 
 import tomllib
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ def test_every_task_has_its_settings_under_its_name():
 
 
 def test_paper_is_the_papers():
-    """Numbers of the paper: Section 5, Tables 1 to 4, Fig. 6 aside; 30,000 images of CelebA-HQ, 50,000 samples."""
+    """Numbers of the paper: Section 5, Tables 1 to 4, Fig. 6 aside; 30,000 images of CelebA-HQ,
+    50,000 samples.
+    """
     said = PROFILES["paper"].settings()
     assert (said["reconstruction.images"], said["reconstruction.split"]) == (30_000, "all")
     assert (said["samples.count"], said["unconditional.reference"]) == (50_000, 50_000)

@@ -1,4 +1,6 @@
-"""Processes that are told of others: they meet, or say in one line why not, and can be ended while they wait."""
+"""Processes that connect to each other: they meet, or say in one line why not, and can be
+interrupted while they wait.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The rows of a benchmark that ends early: all can be written, and none stands for another."""
+"""The rows of a benchmark that ends early: all can be written, and none is a duplicate."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Whose a run folder is, what is kept in it, and what is never touched. In process, on systems with known answers."""
+"""Run folders: who may write to one, what is kept in it, and what is never changed. In process,
+with known systems.
+"""
 
 import json
 import os
@@ -71,7 +73,9 @@ def test_run_json_says_where_the_numbers_come_from(arguments, tmp_path):
 def test_all_commands_that_worked_on_a_run_count_for_how_long_it_took(
     arguments, tmp_path, monkeypatch
 ):
-    """Killed after eight minutes, then finished from the store in 16 s; measured afresh in 30 s, that alone counts."""
+    """Killed after eight minutes, then finished from the store in 16 s; measured afresh in 30 s,
+    that alone counts.
+    """
     out, kept = tmp_path / "run", run_folder.RunFolder.finish
 
     def command(start, end, *more, finish=kept):

@@ -1,4 +1,4 @@
-"""Which images are looked at: positions, people, and what systems learn from."""
+"""Selection of images: positions, persons, and the images that systems learn from."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,6 @@
-"""How steps are taken: by the solver that a setting names, filed under it, and said in rows, protocols and tables."""
+"""Solvers: steps are taken by the solver of the setting, stored under its name, and named in rows,
+protocols and tables.
+"""
 
 from dataclasses import replace
 

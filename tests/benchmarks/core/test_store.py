@@ -1,4 +1,6 @@
-"""The store: nothing is computed twice, nothing is half written, and any division of work gives the same."""
+"""The store: nothing is computed twice or half written, and any division of the work gives the same
+result.
+"""
 
 import fcntl
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Numbers of a model on images that it was trained on say so, in whatever form it saw them."""
+"""Numbers of a model on its training images are marked, in whatever form it saw them."""
 
 import io
 import tarfile

@@ -10,8 +10,8 @@
     PPL                           a linear decoder with a squared-error distance         1e-3
     identity                      insightface's `get_feat` on the same ONNX file         1e-5
 
-The published weights cannot be had in a test: seeded random ones stand under their names, in torch.hub's
-cache and in --weights-dir.
+The published weights cannot be had in a test: seeded random ones stand under their names, in
+torch.hub's cache and in --weights-dir.
 """
 
 import sys
@@ -83,7 +83,9 @@ def their_features(their_inception, folders):
 
 
 def test_fid(measure, their_features, folders):
-    """Of pytorch-fid's own features, in closed form: of n < d images the trace of the root is a nuclear norm."""
+    """Of pytorch-fid's own features, in closed form: of n < d images the trace of the root is a
+    nuclear norm.
+    """
     a, b = their_features
     root = np.linalg.norm((a - a.mean(0)) @ (b - b.mean(0)).T, "nuc") / (len(a) - 1)
     spread = np.trace(np.cov(a.T)) + np.trace(np.cov(b.T))

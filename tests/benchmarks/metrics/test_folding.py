@@ -1,4 +1,4 @@
-"""Networks without their batch norms see what they saw with them."""
+"""Networks with folded batch norms give the same outputs as before."""
 
 import copy
 

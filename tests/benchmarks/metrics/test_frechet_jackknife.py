@@ -1,4 +1,6 @@
-"""The jackknife of the Frechet distance: against the distance of what is left, and against new draws."""
+"""The jackknife of the Frechet distance: against distances without each block, and against new
+draws.
+"""
 
 import numpy as np
 import pytest
@@ -39,8 +41,10 @@ def test_left_out_distances_are_those_of_the_rest(n, m):
 @pytest.mark.parametrize(("n", "m"), [(70, 67), (66, 300), (40, 300), (64, 65), (200, 90)])
 @pytest.mark.parametrize("dead", [0, 9])
 def test_every_block_left_out_is_worth_nine_digits(n, m, dead):
-    """Of 64 dimensions, some of which may be constant: more rows than that, less without a block, or less at all. The
-    distance of the rest is by the singular values of the product of the centred rows, of which none is squared."""
+    """Of 64 dimensions, some of which may be constant: more rows than that, less without a block,
+    or less at all. The distance of the rest is by the singular values of the product of the centred
+    rows, of which none is squared.
+    """
     rng = np.random.default_rng(11)
     a, b = rng.normal(size=(n, 64)), rng.normal(0.3, 1.2, size=(m, 64))
     a[:, :dead], b[:, :dead] = 0.5, 0.25
@@ -113,7 +117,9 @@ def test_blocks_are_dealt_in_turn():
 
 
 def test_influences_of_a_mean_are_those_of_the_units():
-    """With one image a block, (x - mean) / sqrt(k (k - 1)); in blocks of any size, f (mean of block - mean)."""
+    """With one image a block, (x - mean) / sqrt(k (k - 1)); in blocks of any size, f (mean of block
+    - mean).
+    """
     x = np.random.default_rng(5).normal(size=BLOCKS)
     one_each = influences(x.mean(), (x.sum() - x) / (BLOCKS - 1), np.full(BLOCKS, 1 / BLOCKS))
     np.testing.assert_allclose(one_each, (x - x.mean()) / np.sqrt(BLOCKS * (BLOCKS - 1)))
@@ -135,9 +141,11 @@ def test_a_bias_in_1_over_n_moves_no_block():
 
 
 def test_standard_error_of_the_first_accepted_of_a_pool():
-    """Few-shot samples: 40 wanted, every second latent accepted by chance, 50 dimensions. Contiguous blocks of
-    the pool give 15 times the spread of new pools, and the plain jackknife of dealt blocks 3.9 times. Of a
-    second model, which accepts a few others of the same pool, the difference is held to the same."""
+    """Few-shot samples: 40 wanted, every second latent accepted by chance, 50 dimensions.
+    Contiguous blocks of the pool give 15 times the spread of new pools, and the plain jackknife of
+    dealt blocks 3.9 times. Of a second model, which accepts a few others of the same pool, the
+    difference is held to the same.
+    """
     rng = np.random.default_rng(8)
     reference, pool = rng.normal(size=(300, 50)), 320
     values, estimates, differences = [], [], []

@@ -1,4 +1,6 @@
-"""The Frechet distance of reconstructions: against the plain one of what is left, and against new draws of images."""
+"""The Frechet distance of reconstructions: against plain distances without each block, and against
+new draws of images.
+"""
 
 import math
 

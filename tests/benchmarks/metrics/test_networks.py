@@ -1,6 +1,6 @@
 """Feature networks and perceptual distances against the libraries that define them.
 
-The published weights cannot be had in a test: the loading is tested with random ones under the
+The published weights are not available in tests: loading is tested with random ones under the
 published names.
 """
 

@@ -1,7 +1,7 @@
-"""One rule for every metric: an image is clamped to [-1, 1] first, as the file that would be saved of it.
+"""One rule for every metric: an image is first clamped to [-1, 1], as in a saved file.
 
-White beside an overshoot on white is the same picture, and so is a picture with an overshoot in its highlights:
-each metric gives its perfect value.
+White and an overshoot on white are the same picture, and so is a picture with an overshoot in its
+highlights: each metric gives its perfect value.
 """
 
 import pytest
@@ -32,7 +32,9 @@ def light_vgg16():
 
 @pytest.fixture(scope="module")
 def seen_and_decoded() -> tuple[torch.Tensor, torch.Tensor]:
-    """What a viewer sees of two decoded images, and what the decoder gave: plain white, and a bright ramp."""
+    """What a viewer sees of two decoded images, and what the decoder gave: plain white, and a
+    bright ramp.
+    """
     white = torch.full((1, 3, 40, 40), 1.5)
     ramp = torch.linspace(-1.4, 1.6, 40).expand(1, 3, 40, 40)
     decoded = torch.cat([white, ramp])

@@ -1,4 +1,4 @@
-"""Where weights are found, and that a file is not used before its hash is checked."""
+"""Where weights are found, and that a file's hash is checked before the file is used."""
 
 import hashlib
 

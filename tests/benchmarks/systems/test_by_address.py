@@ -1,4 +1,4 @@
-"""Systems that are named by where they are: package.module:factory, and timm:MODEL with a file."""
+"""Systems named by an address: package.module:factory, and timm:MODEL with a file."""
 
 import os
 import sys
@@ -127,7 +127,9 @@ def test_a_checkpoint_says_its_system(tmp_path, monkeypatch, typed, expected):
 
 
 def test_what_a_checkpoint_may_have_meant_is_said(tmp_path, monkeypatch):
-    """A name of the Hub is a folder to download; a file of another system, or of one's own class, is named with it."""
+    """A name of the Hub is a folder to download; a file of another system, or of one's own class,
+    is named with it.
+    """
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.zeros(1)}, "weights.pt")
     hub = (

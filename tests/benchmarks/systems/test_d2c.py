@@ -1,4 +1,4 @@
-"""D2C: the parity file's outputs, its DDIM against diffusers' and closed forms, and files that are none."""
+"""D2C: the parity file's outputs, its DDIM against diffusers' and closed forms, and invalid files."""
 
 from dataclasses import replace
 from functools import partial
@@ -173,7 +173,9 @@ def test_the_noise_is_predicted_at_each_images_own_step(system):
 
 
 def test_ddim_takes_the_papers_steps(system):
-    """Step by step in float64 with the network's own noise: x_0 = (z - sqrt(1 - a) e) / sqrt(a), and on."""
+    """Step by step in float64 with the network's own noise: x_0 = (z - sqrt(1 - a) e) / sqrt(a),
+    and on.
+    """
     z = torch.randn(1, *SMALL.latent_shape, generator=torch.Generator().manual_seed(0))
     steps = [0, 300, 600]
     a = [1.0, *linear_alphas()[steps].tolist()]
@@ -186,7 +188,9 @@ def test_ddim_takes_the_papers_steps(system):
 
 
 def test_noise_that_is_always_the_same_is_taken_away_whole(small):
-    """Where the network says eps = c whatever it sees, x_0 is the same at every step: (z - sqrt(1 - a) c) / sqrt(a)."""
+    """Where the network says eps = c whatever it sees, x_0 is the same at every step: (z - sqrt(1 -
+    a) c) / sqrt(a).
+    """
     system = systems.load("d2c", small)
     head = system.inner.model.diffusion.conv_out
     head.weight.zero_()

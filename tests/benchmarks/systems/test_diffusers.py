@@ -1,4 +1,6 @@
-"""Models of diffusers by their folder: every class's own way, and what is refused without being run."""
+"""Models of diffusers by their folder: each class encodes and decodes in its own way, and refusals
+before anything runs.
+"""
 
 import json
 import math
@@ -155,7 +157,9 @@ def test_a_posterior_is_its_mean_or_a_sample_that_is_the_image_s_own(kl):
 
 
 def test_float16_is_refused_where_it_is_known_to_give_no_numbers(tmp_path):
-    """SDXL's VAE, whose configuration says force_upcast; not Stable Diffusion 1.5's, of which it is diffusers' default."""
+    """SDXL's VAE, whose configuration says force_upcast; not Stable Diffusion 1.5's, of which it is
+    diffusers' default.
+    """
     diffusers_models.save(tmp_path / "sdxl", "AutoencoderKL", force_upcast=True)
     with pytest.raises(UserError, match=r"sdxl: its config.json asks for float32.*force_upcast"):
         systems.load("diffusers", f"{tmp_path / 'sdxl'}#dtype=float16")
@@ -226,7 +230,9 @@ def test_half_precision_weights_of_a_variant(tmp_path):
 
 
 def test_of_several_weights_those_without_a_variant_are_measured(kl):
-    """A published folder has others beside them: in half precision, and those of the training without an average."""
+    """A published folder has others beside them: in half precision, and those of the training
+    without an average.
+    """
     wanted = systems.as_system(kl).inner.model.state_dict()
     other = {name: value + 1 for name, value in load_file(kl / WEIGHTS).items()}
     for variant in ("fp16", "non_ema"):

@@ -1,4 +1,6 @@
-"""The files that tests write have what the real ones have: by the lists of names of those who had one, or the code that writes it."""
+"""Files written by tests have the tensors of the real ones: by lists of names from real files, or
+the code that writes them.
+"""
 
 import re
 import zipfile

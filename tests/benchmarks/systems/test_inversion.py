@@ -1,4 +1,6 @@
-"""Inversion of StyleGAN2: the schedule against the authors' code, and codes that no neighbour changes."""
+"""Inversion of StyleGAN2: the schedule against the authors' code, and codes that are independent of
+other images.
+"""
 
 import numpy as np
 import pytest

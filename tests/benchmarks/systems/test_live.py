@@ -1,4 +1,4 @@
-"""Systems of what is at hand: names, paths, models in memory, and objects with `encode` and `decode`."""
+"""Systems from names, paths, models in memory, and objects with `encode` and `decode`."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""How codes of maps are read and moved: whole where they are small, else by the means over cells."""
+"""Reading and moving codes that are maps: whole if they are small, else by the means over cells."""
 
 import pytest
 import torch

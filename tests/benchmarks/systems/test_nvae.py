@@ -1,4 +1,4 @@
-"""NVAE: the parity file's outputs, the published networks' tensors, and files that are none."""
+"""NVAE: the parity file's outputs, the published networks' tensors, and invalid files."""
 
 import itertools
 from functools import partial
@@ -106,7 +106,9 @@ def test_likelihood_is_that_of_the_authors_code(tiny, parity, images):
 
 
 def test_probes_see_a_share_of_every_group(tiny, images):
-    """Of eight groups 2,048 numbers each at most: those of 8 x 8 and 16 x 16 whole, those of 32 x 32 by 16 x 16 cells."""
+    """Of eight groups 2,048 numbers each at most: those of 8 x 8 and 16 x 16 whole, those of 32 x
+    32 by 16 x 16 cells.
+    """
     system = systems.load("nvae", tiny)
     z = system.encode(images[:1]).semantic
     found = system.read(z)
@@ -203,8 +205,9 @@ def test_new_images_depend_on_seed_and_index_only(tiny):
 
 @pytest.mark.parametrize("half", ["cell1", "cell2"])
 def test_a_flow_keeps_volumes_and_looks_one_way(half):
-    """z - mu(z): with ones on the diagonal of its Jacobian and zeros on one side of it, in the order of rows, columns and
-    channels; the mirrored half in that of space turned round."""
+    """z - mu(z): with ones on the diagonal of its Jacobian and zeros on one side of it, in the
+    order of rows, columns and channels; the mirrored half in that of space turned round.
+    """
     torch.manual_seed(0)
     c, side = 2, 3
     flow = getattr(Flow(c), half).double()
@@ -263,8 +266,9 @@ def test_the_published_networks_have_these_tensors(name):
 
 
 def test_the_file_of_an_older_torch_and_arguments_are_read(state, tmp_path, images, tiny):
-    """From before `num_mixture_dec` was there, which was 10 then, in the old form of torch.save; saved from within the module
-    of several processes, besides."""
+    """From before `num_mixture_dec` was there, which was 10 then, in the old form of torch.save;
+    saved from within the module of several processes, besides.
+    """
     arguments = nvae_files.tiny_arguments()
     del arguments["num_mixture_dec"]
     content = nvae_files.checkpoint({f"module.{n}": t for n, t in state.items()}, arguments)

@@ -1,4 +1,4 @@
-"""Noise that a system draws for an image: by what the image shows, and by what it is for."""
+"""Noise that a system draws for an image depends on the image's content and on its purpose."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""The arithmetic of codes: counted as papers do, read and moved as the parts say, and checked."""
+"""Arithmetic of codes: counted as in papers, read and moved as their parts declare, and checked."""
 
 import math
 

@@ -1,4 +1,6 @@
-"""Pixels + PCA: the components are those of the images, the same in every run, and what results are filed under."""
+"""Pixels + PCA: the components are those of the images, equal in every run, and part of the store's
+keys.
+"""
 
 import numpy as np
 import pytest
@@ -67,8 +69,10 @@ def test_other_components_have_another_fingerprint(images, monkeypatch):
 
 
 def test_components_of_many_batches_are_nearly_the_best_there_are():
-    """As many as the code has, of batches that each show a part: 98 % of the variance that PCA of all images would keep,
-    where a fit that carried no more from batch to batch than it keeps has 94 %."""
+    """As many as the code has, of batches that each show a part: 98 % of the variance that PCA of
+    all images would keep, where a fit that carried no more from batch to batch than it keeps has 94
+    %.
+    """
     shares = []
     for seed in range(8):
         noise = torch.randn(240, 12, generator=torch.Generator().manual_seed(seed))

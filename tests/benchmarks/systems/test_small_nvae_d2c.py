@@ -1,4 +1,6 @@
-"""The trainings of the small NVAE and D2C: their losses against closed forms, and what a short one writes."""
+"""The trainings of the small NVAE and D2C: their losses against closed forms, and the files of a
+short one.
+"""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -97,7 +99,9 @@ def test_the_contrastive_loss_of_vectors_that_are_their_own_only():
 
 
 def test_the_latent_loss_weighs_an_error_of_the_noise_by_what_it_does_to_the_code():
-    """A network that says 0 misses by the noise itself: the mean of w_t eps^2, w_t = 1 / (a_t + floor) over its mean."""
+    """A network that says 0 misses by the noise itself: the mean of w_t eps^2, w_t = 1 / (a_t +
+    floor) over its mean.
+    """
     z, draw, a = torch.randn(64, 2, 4, 4), (0, "a", 0), linear_alphas()
     silent = SimpleNamespace(predict_noise=lambda x, t: torch.zeros_like(x))
     found = d2c.latent_loss(silent, z, {"floor": 0.5})(torch.arange(64), generator(*draw))

@@ -1,4 +1,4 @@
-"""The training of the small StyleGAN2: each term of its losses against what it is by definition."""
+"""The training of the small StyleGAN2: each term of its losses against its definition."""
 
 from dataclasses import replace
 

@@ -1,4 +1,6 @@
-"""The small versions that ship: they load without a path, keep to the test split, and look like their families."""
+"""The small versions that ship: they load without a path, respect the test split, and resemble
+their families.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The trainings of the small VQ-VAE-2 and VQ-GAN: each term of their losses against what it is by definition."""
+"""The trainings of the small VQ-VAE-2 and VQ-GAN: each term of their losses against its definition."""
 
 from dataclasses import replace
 
@@ -168,7 +168,9 @@ def test_vqvae2_learns_and_uses_its_codes():
 
 
 def test_vqgan_s_two_players_each_learn_by_their_own_loss():
-    """Of one scalar: the critic's gradient is that of the hinge, and the network's is not changed by it."""
+    """Of one scalar: the critic's gradient is that of the hinge, and the network's is not changed
+    by it.
+    """
     pytest.importorskip("diffusers")
     torch.manual_seed(0)
     data = Images(portraits(), False, "cpu")

@@ -1,4 +1,6 @@
-"""StyleGAN2's generator against what the authors' code computed with the same weights (tests/data/systems)."""
+"""StyleGAN2's generator against what the authors' code computed with the same weights
+(tests/data/systems).
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""The three kinds of files of StyleGAN2: the same generator from each, nothing run, and one line for what cannot be."""
+"""The three kinds of files of StyleGAN2: the same generator from each, no code run, and one line
+for an unusable file.
+"""
 
 import os
 import pickle

@@ -1,4 +1,6 @@
-"""Systems that keep no contract: each is one line that names system and method, and a row; the others go on."""
+"""Systems that violate the protocol: one line that names system and method, and a row; other
+systems continue.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""VQ-GAN: the numbers of taming-transformers' code, its files in every place that they come from, and others."""
+"""VQ-GAN: the outputs of taming-transformers' code, its files from every source, and invalid ones."""
 
 import subprocess
 import sys

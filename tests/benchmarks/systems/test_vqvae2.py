@@ -1,4 +1,4 @@
-"""VQ-VAE-2: the numbers of rosinality's code, in both forms of its block, and files that are none of it."""
+"""VQ-VAE-2: the outputs of rosinality's code, in both forms of its block, and invalid files."""
 
 from dataclasses import replace
 

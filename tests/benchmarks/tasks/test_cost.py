@@ -1,4 +1,4 @@
-"""What is counted, against closed forms and the authors' networks; what is timed, once."""
+"""Counts against closed forms and the authors' networks; timings, once."""
 
 import gc
 import math
@@ -53,9 +53,11 @@ def test_operations_of_attention_count_whichever_kernel_computes_it():
 
 
 def test_operations_and_parameters_of_the_authors_networks():
-    """celeba64d2c needs 3.1 G for the encoder and 26.7 G for the UNet; on the meta device they cost nothing.
+    """celeba64d2c needs 3.1 G for the encoder and 26.7 G for the UNet; on the meta device they cost
+    nothing.
 
-    Of the convolutions of enlarged images ours do 16 products of 36 (`enlarged_conv`): three of them, one a level.
+    Of the convolutions of enlarged images ours do 16 products of 36 (`enlarged_conv`): three of
+    them, one a level.
     """
     with torch.device("meta"):
         model = DiffusionAutoencoder(ARCHITECTURES["celeba64d2c_autoenc"]).eval()
@@ -110,7 +112,9 @@ def test_the_rows_of_a_system(context, ddim):
 
 
 def test_the_parts_of_a_system_add_up(context, tmp_path):
-    """The packaged architecture: a semantic encoder, a UNet and a latent network, each called by its own verb."""
+    """The packaged architecture: a semantic encoder, a UNet and a latent network, each called by
+    its own verb.
+    """
     DiffusionAutoencoder(PRESETS["smoke"].model).save_pretrained(tmp_path / "diffae")
     system = load("diffae", tmp_path / "diffae")
     parts = {name: counting.parameters([network]) for name, network in system.networks().items()}

@@ -90,7 +90,9 @@ def test_another_seed_is_other_noise_on_every_image(context):
 
 
 def test_the_noise_of_an_image_is_its_own_and_the_same_at_every_t(context, monkeypatch):
-    """eps = (x_t - sqrt(a) x_0) / sqrt(1 - a): standard normal, no two images alike, one for all t and systems."""
+    """eps = (x_t - sqrt(a) x_0) / sqrt(1 - a): standard normal, no two images alike, one for all t
+    and systems.
+    """
     monkeypatch.setattr(store, "CHUNK", 16)
     noises = noises_of(context)
     assert sorted(noises) == [20, 50]

@@ -1,4 +1,6 @@
-"""Table 3 in a world of known colours: which samples are taken, and what they are held against."""
+"""Table 3 with images of known colours: which samples are accepted, and what they are compared
+with.
+"""
 
 from collections import Counter
 from dataclasses import replace
@@ -110,7 +112,9 @@ def test_the_first_accepted_are_held_against_the_images_of_the_class(
 
 @pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
 def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
-    """Each of as many images as the samples, against the class's other images; of all, the first in the run's seeded order."""
+    """Each of as many images as the samples, against the class's other images; of all, the first in
+    the run's seeded order.
+    """
     found = measured(context, monkeypatch)
     members = real(context, red)
     naive, others = found["naive", f"binary/{name}", "fd_effnet"], others_of(context, red, WANTED)
@@ -162,7 +166,9 @@ def test_naive_of_all_images_stands_alone_where_they_are_all(context, monkeypatc
 
 
 def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypatch):
-    """The plain jackknife over blocks of all reference images, by hand; of `naive`, whose n is given, both sides lose one."""
+    """The plain jackknife over blocks of all reference images, by hand; of `naive`, whose n is
+    given, both sides lose one.
+    """
     context.profile = context.profile.changed_by({"fewshot.acceptance": ("threshold",)})
     found = measured(context, monkeypatch)
     order = context.select("all", REFERENCE).order
@@ -191,7 +197,9 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
 
 
 def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
-    """p = 0.8 for red and 0.3 for others: 55 % of the pool, to within its binomial error; by p > 0.5, the red."""
+    """p = 0.8 for red and 0.3 for others: 55 % of the pool, to within its binomial error; by p >
+    0.5, the red.
+    """
     low, high = np.log(0.3 / 0.7), np.log(0.8 / 0.2)
     unsure = surely(lambda logits, seed: torch.where(logits > 0, high, low))
     context.profile = context.profile.changed_by({"fewshot.samples": 20, "fewshot.seeds": 6})
@@ -316,7 +324,9 @@ def test_classifiers_are_fitted_once(context, monkeypatch):
 
 @pytest.mark.parametrize("scenario", ["binary", "pu"])
 def test_the_reject_rule_takes_the_moving_average_of_the_weights(context, scenario):
-    """Of 50 steps it keeps 0.9999^50 of the initial weights: it is some 400 times nearer to them than the weights."""
+    """Of 50 steps it keeps 0.9999^50 of the initial weights: it is some 400 times nearer to them
+    than the weights.
+    """
     generator = torch.Generator().manual_seed(0)
     codes, labels = torch.randn(COUNT, 3, generator=generator), context.dataset.attributes
     target = targets(context)[0]

@@ -1,7 +1,9 @@
-"""Identity on a system whose codes, logits and faces are known: how far an edit gets, which way, and the range.
+"""Identity with a system whose codes, logits and faces are known: size, direction and range of an
+edit.
 
-The code is the mean colour of each quarter of an image, and what is decoded from it has these colours: encoded anew,
-the edited image gives the edited code. A face is an angle, three times the mean of the red channel.
+The code is the mean colour of each quarter of an image, and a decoded image has these colours:
+encoded again, the edited image gives the edited code. A face is an angle, three times the mean of
+the red channel.
 """
 
 from dataclasses import replace
@@ -70,7 +72,9 @@ def probe(known):
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, strength):
-    """By s sqrt(d) |w|, for those who have the attribute and those who have not; and the face by a known angle."""
+    """By s sqrt(d) |w|, for those who have the attribute and those who have not; and the face by a
+    known angle.
+    """
     selection = known.select("test", 20)
     system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
     scores = edit_scores(known, system, selection, probe, "Male", strength, None)
@@ -104,7 +108,9 @@ def test_a_sheet_says_which_way_each_face_is_edited(known, probe):
 
 
 def test_every_strength_has_edits_of_its_own(known, probe):
-    """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by its own."""
+    """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by
+    its own.
+    """
     selection = known.select("test", 20)
     system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
     for strength in (0.1, 0.2, 0.3):
@@ -119,7 +125,9 @@ def test_every_strength_has_edits_of_its_own(known, probe):
 
 
 def by_hand(context: Context, count: int) -> tuple[list[float], list[float]]:
-    """Cosines of two pictures of one person, and of the first pictures of two, over all pairs of people."""
+    """Cosines of two pictures of one person, and of the first pictures of two, over all pairs of
+    people.
+    """
     selection = context.select("test", count)
     angles = angle(selection.batch(np.arange(len(selection)))).numpy()
     pictures: dict[int, list[float]] = {}
@@ -144,7 +152,9 @@ def test_the_range_is_of_the_same_person_and_of_different_people(known):
 
 
 def jackknife(context: Context, count: int) -> float:
-    """The standard error of the mean over pairs of different people, by leaving out one person at a time."""
+    """The standard error of the mean over pairs of different people, by leaving out one person at a
+    time.
+    """
     selection = context.select("test", count)
     _, first = np.unique(selection.groups, return_index=True)
     angles = angle(selection.batch(first)).numpy()

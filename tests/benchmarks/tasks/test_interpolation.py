@@ -1,7 +1,8 @@
-"""Interpolation on systems whose path length is known in closed form, under a distance that is |a - b|^2.
+"""Interpolation with systems whose path length is known in closed form, under the distance |a -
+b|^2.
 
-With a linear decoder the z_sem part of a path moves at one speed, |W (b - a)|, and the x_T part at that of the great
-circle, theta / sin(theta) |cos(t theta) b - cos((1 - t) theta) a|.
+With a linear decoder the z_sem part of a path moves at one speed, |W (b - a)|, and the x_T part at
+that of the great circle, theta / sin(theta) |cos(t theta) b - cos((1 - t) theta) a|.
 """
 
 from dataclasses import dataclass, replace
@@ -104,7 +105,9 @@ def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
 
 
 class Rounding(Linear):
-    """Its networks' inputs are rounded as TF32 does it, to 10 bits, where the run's precision allows it."""
+    """Its networks' inputs are rounded as TF32 does it, to 10 bits, where the run's precision
+    allows it.
+    """
 
     computes_in_float64 = False
 
@@ -120,7 +123,9 @@ def ten_bits(values: Tensor) -> Tensor:
 
 
 def test_precision_of_the_run_does_not_touch_path_length(exact, tmp_path):
-    """On the old code, where nothing switched TF32 off, a path of this system was fifteen times as long (3.006 in place of 0.198)."""
+    """On the old code, where nothing switched TF32 off, a path of this system was fifteen times as
+    long (3.006 in place of 0.198).
+    """
     expected = lengths_by_hand(exact).mean()
     found = {}
     for name in ("float32", "tf32"):
@@ -138,7 +143,9 @@ def test_precision_of_the_run_does_not_touch_path_length(exact, tmp_path):
 
 @pytest.mark.parametrize("name", ["diffae", "ddim"])
 def test_the_packaged_decoders_compute_in_float64(name):
-    """In float32, a difference of 1e-8 is lost in the rounding of an image; in float64 it is doubled as it should."""
+    """In float32, a difference of 1e-8 is lost in the rounding of an image; in float64 it is
+    doubled as it should.
+    """
     system = systems.load(name)
     assert system.computes_in_float64
     x_T = noise.normal(0, "x_T", [0], (3, 32, 32)).double()
@@ -216,8 +223,9 @@ def test_the_median_of_fewer_than_four_pairs_has_no_error(n):
 @pytest.mark.parametrize("n", [48, 400])
 @pytest.mark.parametrize("name", [MEAN, TRIMMED, MEDIAN])
 def test_standard_errors_equal_the_spread_in_a_simulation(n, name):
-    """Log-normal lengths, as skewed as DDIM's; the root mean square of 400 stated errors, which is what the spread
-    estimates."""
+    """Log-normal lengths, as skewed as DDIM's; the root mean square of 400 stated errors, which is
+    what the spread estimates.
+    """
     rng = np.random.default_rng(1)
     found = [statistics(rng.lognormal(2, 0.8, n), "pairs:x")[name] for _ in range(400)]
     spread = np.std([value for value, _, _ in found], ddof=1)

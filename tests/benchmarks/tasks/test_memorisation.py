@@ -1,4 +1,4 @@
-"""Nearest training images, by another library and by systems that copy."""
+"""Nearest training images, against another library and with systems that copy."""
 
 from dataclasses import replace
 
@@ -69,7 +69,9 @@ def test_error_of_a_quantile():
 
 @pytest.mark.parametrize(("q", "fewest"), [(0.05, 73), (0.5, 4), (0.95, 73)])
 def test_a_quantile_of_few_values_has_no_error(q, fewest):
-    """Where it has one it is that of many draws, to a half; of few the interval would end at the smallest value."""
+    """Where it has one it is that of many draws, to a half; of few the interval would end at the
+    smallest value.
+    """
     rng = np.random.default_rng(0)
     assert quantile_and_stderr(rng.normal(size=fewest - 1), q)[1] is None
     found = [quantile_and_stderr(rng.normal(size=max(fewest, 40)), q) for _ in range(400)]
@@ -116,7 +118,9 @@ def test_a_system_that_copies_is_found_out(context):
 
 
 def test_what_is_not_known_of_the_training_images_is_said(context):
-    """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test images too."""
+    """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test
+    images too.
+    """
     context.networks.features, copier = features(), Copier(context.select("train", 90))
     told = TrainedOn.describe("preset", context.dataset, "train", 0)
     for known, note in (

@@ -1,4 +1,4 @@
-"""Rows measured on images that other software reads otherwise say so."""
+"""Rows measured on images that other software reads differently say so."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`--profile paper`: its work to the letter, counted by --dry-run on a CelebA-HQ of the right layout."""
+"""`--profile paper`: its exact work, counted by --dry-run on a CelebA-HQ with the right layout."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Probes: fits that are kept in the store, C by validation, and scores on the test split by other programs."""
+"""Probes: fits kept in the store, C chosen by validation, and test scores against other programs."""
 
 from dataclasses import fields, replace
 from functools import partial
@@ -63,8 +63,9 @@ NAMES = ("a", "b", "c", "d")
 
 @pytest.fixture
 def learnable(context):
-    """Four attributes: two that the colours tell with noise, of prevalence 0.3 and 0.7; one at random; one that is
-    absent from the test split."""
+    """Four attributes: two that the colours tell with noise, of prevalence 0.3 and 0.7; one at
+    random; one that is absent from the test split.
+    """
     colours = Colours(None, torch.device("cpu")).encode_semantic(context.dataset.batch(range(150)))
     z = ((colours - colours.mean(0)) / colours.std(0)).numpy()
     rng = np.random.default_rng(3)
@@ -154,7 +155,9 @@ def by_person(influence, persons):
 
 
 def test_every_row_is_scikit_learns_on_the_test_split(learnable, chosen):
-    """Means over the attributes that both classes define; errors by person, whose pictures are not independent."""
+    """Means over the attributes that both classes define; errors by person, whose pictures are not
+    independent.
+    """
     persons = np.arange(150) // 4
     learnable.dataset = replace(learnable.dataset, identities=persons)
     logits, labels = chosen, split(learnable, "test")[1]

@@ -113,7 +113,9 @@ def test_the_latent_size_is_that_of_what_is_kept(context):
 
 
 def test_a_random_x_T_belongs_to_its_image_and_to_the_seed(context):
-    """The same two images in another order and in another chunk have the same noise; another seed has another."""
+    """The same two images in another order and in another chunk have the same noise; another seed
+    has another.
+    """
     received = {}
 
     class Spy(Additive):
@@ -151,7 +153,9 @@ def test_every_T_is_inverted_and_decoded_with_that_T(context):
 
 
 def test_scores_are_means_over_images_of_what_others_compute(context):
-    """scikit-image's SSIM over valid windows, and MSE and PSNR by definition: the PSNR is a mean of decibels."""
+    """scikit-image's SSIM over valid windows, and MSE and PSNR by definition: the PSNR is a mean of
+    decibels.
+    """
     found = run(context, Scaled())
     a, b = ((x + 1) / 2 for x in (originals(context), Scaled.a * originals(context)))
     mse = ((a - b) ** 2).mean((1, 2, 3))

@@ -1,4 +1,6 @@
-"""What Table 1 says of codes, and of reconstructions as a set: sizes, use of codebooks, Frechet distance, other sizes."""
+"""Table 1 on codes, and on reconstructions as a set: sizes, use of codebooks, Frechet distance,
+other image sizes.
+"""
 
 import math
 
@@ -37,7 +39,9 @@ def run(context, system):
 
 
 class Halves(System):
-    """Two maps of tokens: whether a pixel is bright, at full size and at half: few codes of many are used"""
+    """Two maps of tokens: whether a pixel is bright, at full size and at half: few codes of many
+    are used
+    """
 
     name = title = fingerprint = "halves"
     capabilities = frozenset({ENCODE, DECODE, SEMANTIC})

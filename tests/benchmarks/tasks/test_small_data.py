@@ -1,4 +1,4 @@
-"""Data of one to four images: every benchmark gives rows, with a reason where there is no number."""
+"""Data of one to four images: every benchmark gives rows, with a reason if there is no number."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Table 4 in a world of known colours: what is held against what, how sure it is, and what the rows say."""
+"""Table 4 with images of known colours: what is compared, its uncertainty, and the contents of
+rows.
+"""
 
 from dataclasses import replace
 
@@ -59,8 +61,10 @@ def test_samples_are_held_against_the_training_images(context):
 
 
 def test_the_error_holds_the_samples_and_the_reference(context):
-    """Far apart, the distance is that of the means, and its error 2 sqrt(d' (S_a / n + S_b / m) d): with 20 of the
-    one side and 400 of the other, nearly all is that of the few. Held to what a jackknife of 20 blocks can do."""
+    """Far apart, the distance is that of the means, and its error 2 sqrt(d' (S_a / n + S_b / m) d):
+    with 20 of the one side and 400 of the other, nearly all is that of the few. Held to what a
+    jackknife of 20 blocks can do.
+    """
     sizes = {"few samples": (20, 72), "small reference": (400, 20)}
     for n, m in sizes.values():
         context.profile = context.profile.changed_by(

@@ -1,4 +1,4 @@
-"""What x_T and z_sem decide, of decoders for which it is known."""
+"""The parts that x_T and z_sem decide, with decoders for which these are known."""
 
 import numpy as np
 import pytest

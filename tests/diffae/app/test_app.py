@@ -1,4 +1,4 @@
-"""The page: what it computes, its command, and the page itself in a real browser."""
+"""The app: its computations, its command, and the page in a real browser."""
 
 import os
 import shutil
@@ -171,7 +171,9 @@ def address(made, tmp_path, monkeypatch, outside):
 
 
 def test_the_page_in_a_browser(address, face, tmp_path, outside):
-    """A picture is dropped, a slider moved, the result changes and is downloaded with its marks; no word to anybody else."""
+    """A picture is dropped, a slider moved, the result changes and is downloaded with its marks; no
+    word to anybody else.
+    """
     from playwright.sync_api import sync_playwright
 
     errors, asked = [], []

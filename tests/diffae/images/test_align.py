@@ -1,4 +1,6 @@
-"""Faces from five landmarks: the square of FFHQ's recipe in closed form, and what it shows of a picture."""
+"""Alignment of faces by five landmarks: the square of FFHQ's recipe in closed form, and the
+resulting picture.
+"""
 
 import numpy as np
 import pytest

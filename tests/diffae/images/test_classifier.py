@@ -1,4 +1,4 @@
-"""Classifiers of z_sem: the packaged one, files, and what few images teach."""
+"""Classifiers of z_sem: the packaged one, files, and learning from few images."""
 
 import json
 import shutil

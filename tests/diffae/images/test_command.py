@@ -1,4 +1,4 @@
-"""`python -m diffae.images`: folders made whole, JSON, and one line for what is wrong."""
+"""`python -m diffae.images`: folders written whole, JSON, and one line for each error."""
 
 import json
 import math
@@ -91,7 +91,9 @@ def test_a_question_mark_lists_the_attributes(command, model, tmp_path):
 
 
 def test_no_picture_takes_the_place_of_another_or_of_the_sheet(command, faces, tmp_path):
-    """Not by its name, by its suffix, by its folder, by capitals, or by strengths that are alike in six digits."""
+    """Not by its name, by its suffix, by its folder, by capitals, or by strengths that are alike in
+    six digits.
+    """
     (tmp_path / "b").mkdir()
     given = ["sheet.png", "a.png", "a.jpg", "b/A.png"]
     for path, face in zip(given, "abcd", strict=True):
@@ -388,7 +390,9 @@ def test_what_is_kept_is_not_written_over(command, faces, tmp_path):
 
 
 def test_the_authors_classifier_is_taken(tmp_path):
-    """Of z_sem of 512 numbers and CelebA's 40 attributes in its order; it does not say of which checkpoint it is."""
+    """Of z_sem of 512 numbers and CelebA's 40 attributes in its order; it does not say of which
+    checkpoint it is.
+    """
     state = {
         "classifier.weight": torch.randn(40, 512),
         "classifier.bias": torch.randn(40),

@@ -1,4 +1,4 @@
-"""What a picture says of itself: read back by Pillow, and the XMP packet by an XML parser."""
+"""Metadata of pictures: read back by Pillow, and the XMP packet by an XML parser."""
 
 import xml.etree.ElementTree as ET
 

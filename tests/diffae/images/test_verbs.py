@@ -1,4 +1,4 @@
-"""The verbs on the packaged model: what must be equal to what, by the model's own verbs and by the harness."""
+"""The verbs on the packaged model, against the model's own methods and the harness."""
 
 import math
 
@@ -43,7 +43,9 @@ def test_an_edit_is_the_harness_s(model, x):
 
 
 def test_the_step_of_an_edit_has_the_authors_length(model):
-    """manipulate.ipynb: normalised z + s sqrt(512) w / |w|, so the step is s sqrt(d) long; several add up."""
+    """manipulate.ipynb: normalised z + s sqrt(512) w / |w|, so the step is s sqrt(d) long; several
+    add up.
+    """
     known = classifier_of(model)
     one, other = known.move({"Male": 0.3}), known.move({"Young": -0.2})
     assert float((one / known.probe.std).norm()) == pytest.approx(0.3 * math.sqrt(256), rel=1e-5)
@@ -77,7 +79,9 @@ def test_the_ends_of_an_interpolation_are_the_reconstructions(model, x):
 
 
 def test_the_middle_of_an_interpolation_is_that_of_the_codes(model, x):
-    """Half way z is the mean, and x_T the mean stretched to the great circle: slerp at 1/2 in closed form."""
+    """Half way z is the mean, and x_T the mean stretched to the great circle: slerp at 1/2 in
+    closed form.
+    """
     code = images.encode(model, x[:2], **FEW)
     a, b = code.x_T
     cosine = float(torch.cosine_similarity(a.flatten(), b.flatten(), dim=0))

@@ -1,4 +1,4 @@
-"""The page as a person has it: in a browser, by mouse and by keyboard."""
+"""The page in a browser, by mouse and by keyboard."""
 
 import shutil
 from collections.abc import Iterator
@@ -226,7 +226,9 @@ def test_it_is_ready_within_a_second(visit):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_that_keeps_people_out(browser, report, scheme):
-    """Roles, names, order of headings, contrast: the rules of axe-core, with everything unfolded and a number open."""
+    """Roles, names, order of headings, contrast: the rules of axe-core, with everything unfolded
+    and a number open.
+    """
     axe = pytest.importorskip("axe_playwright_python")
     context = browser.new_context(bypass_csp=True, color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()

@@ -1,4 +1,4 @@
-"""The page without a browser: what stands in it, and what cannot."""
+"""The page without a browser: its contents, and what cannot get into it."""
 
 import base64
 import hashlib

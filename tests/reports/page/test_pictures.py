@@ -1,4 +1,6 @@
-"""The pictures of the page: the very images of a run's sheets, with their captions, and never more than there is room for."""
+"""The pictures of the page: the exact images of a run's sheets, with their captions, within the
+size limit.
+"""
 
 import base64
 import io

@@ -1,4 +1,6 @@
-"""The plots by their SVG: what is drawn where, and that it can stand on a page whose policy allows no style of its own."""
+"""The plots by their SVG: what is drawn where, and that the page's policy, which forbids inline
+styles, allows it.
+"""
 
 import math
 import re

@@ -19,7 +19,9 @@ def verdict_of(run):
 
 
 def test_a_paired_difference_decides(tmp_path):
-    """Behind by 0.001 on every image but for a little: scores spread by 0.02, so that only pairing shows it."""
+    """Behind by 0.001 on every image but for a little: scores spread by 0.02, so that only pairing
+    shows it.
+    """
     behind = RNG.normal(0.001, 0.0005, 50)
     assert stats.ttest_ind(SCORES, SCORES - behind).pvalue > 0.5
     assert stats.ttest_1samp(behind, 0).pvalue < 1e-6
@@ -90,7 +92,9 @@ def test_nobody_is_best_of_all_beside_a_better_reference(tmp_path):
 
 
 def test_numbers_that_depend_on_n_compare_at_one_n(tmp_path):
-    """Two systems have 128 samples and compare; a third and real images of 2,048 do not, whatever they have."""
+    """Two systems have 128 samples and compare; a third and real images of 2,048 do not, whatever
+    they have.
+    """
     rows = (("A", 90.0, 128, False), ("B", 80.0, 128, False), ("C", 9.0, 2_048, False))
     rows += (("real, 2,048", 1.0, 2_048, True), ("real, 128", 50.0, 128, True))
     table = "table4_unconditional_fid"
@@ -107,7 +111,9 @@ def test_numbers_that_depend_on_n_compare_at_one_n(tmp_path):
 
 
 def test_samples_of_a_class_are_held_against_as_many_real_images(tmp_path):
-    """Nearer than naive of their n in one class of two; naive of all images, 2,048, is nearer than both, and plays no part."""
+    """Nearer than naive of their n in one class of two; naive of all images, 2,048, is nearer than
+    both, and plays no part.
+    """
     table, records = "table3_fewshot_fid", []
     for setting, ours, naive in (("binary/Male", 300.0, 310.0), ("pu/Male", 320.0, 310.0)):
         named = {"benchmark": "fewshot", "setting": setting}
@@ -146,7 +152,9 @@ def test_one_class_that_is_sure_is_a_clear_verdict(tmp_path):
 
 @pytest.mark.parametrize("spared", [False, True])
 def test_one_image_that_carries_a_difference_is_named(tmp_path, spared):
-    """DDIM fails on image 7 alone, by 1, and is behind by some 0.01 on all others; where it does not fail, nothing is said."""
+    """DDIM fails on image 7 alone, by 1, and is behind by some 0.01 on all others; where it does
+    not fail, nothing is said.
+    """
     behind = RNG.normal(0.01, 0.001, 50)
     behind[7] = 0.01 if spared else 1.0
     run = two_systems(tmp_path / "run", behind)
