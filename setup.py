@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the pages of docs/ go into the wheel, and README's links lead where its reader can go."""
+"""Build steps beyond pyproject.toml: docs/ is packaged, and README's links work elsewhere."""
 
 import re
 import tomllib
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent
 
 
 class WithPages(build_py):
-    """Packages, and the pages that `diffae-bench docs` prints, as benchmarks/docs/."""
+    """Build the packages, with the pages of `diffae-bench docs` as benchmarks/docs/."""
 
     def run(self) -> None:
         super().run()
@@ -22,7 +22,9 @@ class WithPages(build_py):
 
 
 def description(text: str, address: str | None) -> str:
-    """README outside of the repository: relative links are of the repository at `address`, or left out without one."""
+    """README for use elsewhere: relative links become those of the repository at `address`, or
+    plain text without one.
+    """
 
     def absolute(link: re.Match[str]) -> str:
         picture, words, target = link.groups()

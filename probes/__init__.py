@@ -1,13 +1,13 @@
-"""What a code knows: features -> linear classifiers -> scores.
+"""Measuring what a code contains: features -> linear classifiers -> scores.
 
-`linear` fits one logistic regression an attribute on frozen features (z_sem, pixels, another
+`linear` fits one logistic regression per attribute on frozen features (z_sem, pixels, another
 network's code), `scores` measures the fits with standard errors, and `fewshot` trains the small
 classifiers that turn an unconditional latent sampler into a class-conditional one:
 
     probe, C = fit_best(z_train, y_train, z_valid, y_valid)
     summary = summarise(probe.logits(z_test).numpy(), y_test.numpy(), names)
 
-Features are float tensors [N, d] and labels are boolean or 0/1 [N, A]; a caller decides what
+Features are float tensors [N, d] and labels are boolean or 0/1 [N, A]; the caller decides what
 they are features and labels of.
 """
 

@@ -43,7 +43,10 @@ def _draw(pool: Indices, count: int, rng: np.random.Generator, what: str) -> Ind
 
 
 def binary_split(labels: NDArray[np.bool_], k: int, seed: int) -> FewShotSplit:
-    """k positives and k negatives at random from boolean labels [N]; ValueError if too few."""
+    """k positives and k negatives at random from boolean labels [N].
+
+    Raises ValueError if there are too few.
+    """
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), k, rng, "positive")
     return FewShotSplit(positives, _draw(np.flatnonzero(~labels), k, rng, "negative"))
@@ -54,8 +57,8 @@ def pu_split(
 ) -> FewShotSplit:
     """Positives at random from boolean labels [N], and unlabelled images from all that remain.
 
-    The unlabelled ones hold further positives at their natural rate, and are fewer than asked for
-    where fewer remain. Raises ValueError if there are too few positives or nothing remains.
+    The unlabelled ones hold further positives at their natural rate; there may be fewer than
+    requested if fewer remain. Raises ValueError if there are too few positives or nothing remains.
     """
     rng = np.random.default_rng(seed)
     positives = _draw(np.flatnonzero(labels), n_positive, rng, "positive")
@@ -127,7 +130,7 @@ def _fit(
     std: Tensor | None,
     ema_decay: float | None,
 ) -> LinearProbe:
-    """`batches` index the positives followed by the negatives."""
+    """Train a classifier; `batches` index the positives followed by the negatives."""
     check_features(features)
     moments = feature_moments(features) if mean is None or std is None else (mean, std)
     generator = np.random.default_rng(seed)
@@ -142,7 +145,7 @@ def _fit(
 
 
 def accept_threshold(p: Tensor) -> Tensor:
-    """Accept where p > 0.5: the authors' script with the short-trained classifier (variant A)."""
+    """Accept if p > 0.5: the authors' script with the short-trained classifier (variant A)."""
     return p > 0.5
 
 
@@ -152,5 +155,5 @@ def accept_probability(p: Tensor, u: Tensor) -> Tensor:
 
 
 def accept_threshold_and_probability(p: Tensor, u: Tensor) -> Tensor:
-    """Accept where p > 0.5, and then with probability p: the authors' "reject" (variant B)."""
+    """Accept if p > 0.5, and then with probability p: the authors' "reject" (variant B)."""
     return (p > 0.5) & (u < p)

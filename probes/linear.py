@@ -1,8 +1,9 @@
-"""Linear probes: one logistic regression an attribute, on frozen and z-normalised features.
+"""Linear probes: one logistic regression per attribute, on frozen and z-normalised features.
 
-Two ways to fit the same model. `fit_lbfgs` minimises scikit-learn's objective for all attributes
-at once and converges. `fit_adam_paper` repeats the recipe of DiffAE (Preechakul et al., CVPR 2022,
-Section 5.3), whose fixed number of Adam steps does not, so there the recipe is part of the number.
+There are two ways to fit the same model. `fit_lbfgs` minimises scikit-learn's objective for all
+attributes at once and converges. `fit_adam_paper` repeats the recipe of DiffAE (Preechakul et al.,
+CVPR 2022, Section 5.3), whose fixed number of Adam steps does not converge, so there the recipe is
+part of the number.
 """
 
 import math
@@ -55,7 +56,7 @@ class LinearProbe:
     def direction(self, attribute_index: int) -> Tensor:
         """Unit vector [d], in normalised space, along which the attribute's logit grows fastest.
 
-        Raises ValueError where the weight is zero, as after a fit to a single class.
+        Raises ValueError if the weight is zero, as after a fit to a single class.
         """
         weight = self.weight[attribute_index]
         norm = torch.linalg.vector_norm(weight)
@@ -64,7 +65,8 @@ class LinearProbe:
         return weight / norm
 
     def move(self, attribute_index: int, amount: Tensor) -> Tensor:
-        """What an edit of strength `amount` [N] adds to raw features: [N, d] (the authors' `manipulate.ipynb`).
+        """The change of raw features [N, d] by an edit of strength `amount` [N] (the authors'
+        `manipulate.ipynb`).
 
         On normalised features it is s sqrt(d) w / |w|. Raises ValueError as `direction` does.
         """
@@ -74,7 +76,7 @@ class LinearProbe:
 
 
 def check_features(features: Tensor) -> None:
-    """ValueError unless features are [N, d] and finite."""
+    """Raise ValueError unless features are [N, d] and finite."""
     if features.ndim != 2:
         raise ValueError(f"features must be [N, d], not {list(features.shape)}")
     if not torch.isfinite(features).all():
@@ -82,7 +84,10 @@ def check_features(features: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, n_features: int) -> Tensor:
-    """Labels [N, A] as float32 zeros and ones, or ValueError (CelebA's files hold -1 and 1)."""
+    """Labels [N, A] as float32 zeros and ones.
+
+    Raises ValueError for others (CelebA's files hold -1 and 1).
+    """
     if labels.ndim != 2 or len(labels) != n_features:
         raise ValueError(f"labels must be [{n_features}, A], not {list(labels.shape)}")
     if not ((labels == 0) | (labels == 1)).all():
@@ -124,8 +129,8 @@ def _minimise(
 ) -> Tensor:
     """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and the prior's log odds.
 
-    Features are correlated and attributes rare or frequent, on which L-BFGS is slow. It works on u
-    instead, w = axes (scale * u): along principal axes, which leaves the penalty as it is, and
+    L-BFGS is slow on correlated features and rare or frequent attributes. It works on u
+    instead, w = axes (scale * u): along principal axes, which leaves the penalty unchanged, and
     scaled so that every attribute's Hessian at the start is the identity.
     """
     d = features.shape[1]
@@ -178,13 +183,13 @@ def fit_lbfgs(
     tol: float = 1e-5,
     dtype: torch.dtype = torch.float32,
 ) -> LinearProbe:
-    """Fits all attributes to convergence by one joint L-BFGS; deterministic.
+    """Fit all attributes to convergence by one joint L-BFGS; deterministic.
 
-    Minimises C * sum of log losses + |w|^2 / 2 for each attribute, the intercept free of penalty,
+    Minimises C * sum of log losses + |w|^2 / 2 for each attribute, with an unpenalised intercept,
     on `features` [N, d] normalised by their own moments: scikit-learn's `LogisticRegression(C=C)`
     on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
     gradient of the objective divided by C * N, as there, along the features' principal axes;
-    float32 may end a little above 1e-5, and a gradient above 10 * tol gives a warning.
+    float32 may end slightly above 1e-5, and a gradient above 10 * tol gives a warning.
     `dtype=torch.float64` computes in double precision.
 
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
@@ -199,7 +204,7 @@ def fit_lbfgs(
 
 
 def mean_auroc(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
-    """Mean AUROC over the attributes with both classes in `labels` [N, A], of which there must be one."""
+    """Mean AUROC over the attributes with both classes in `labels` [N, A]; there must be at least one."""
     logits, truth = probe.logits(features).cpu().numpy(), labels.bool().cpu().numpy()
     values = [auroc(logits[:, a], truth[:, a]) for a in range(truth.shape[1])]
     defined = [value for value in values if not math.isnan(value)]
@@ -213,7 +218,7 @@ def fit_best(
     valid_labels: Tensor,
     grid: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
 ) -> tuple[LinearProbe, float]:
-    """The `fit_lbfgs` with the best mean AUROC on the validation split, and its C of `grid`.
+    """The `fit_lbfgs` with the best mean AUROC on the validation split, and its C from `grid`.
 
     Attributes with one class among the validation labels are skipped; of equal values the first
     wins. Raises ValueError if no attribute has both.
@@ -250,8 +255,8 @@ def initial_weights(d: int, n_attributes: int, generator: np.random.Generator) -
 def _gather(x: Tensor, y: Tensor, batches: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The rows of each batch, gathered 64 batches at a time.
 
-    One gather a batch would wake torch's threads for every step, which on a busy machine costs
-    milliseconds a time.
+    One gather per batch would wake torch's threads for every step, which on a busy machine costs
+    milliseconds each time.
     """
     for chunk in batches.split(64):
         yield from zip(x[chunk], y[chunk], strict=True)
@@ -264,11 +269,11 @@ def adam_logistic(
     batches: Tensor,
     ema_decay: float | None = None,
 ) -> Tensor:
-    """Weights [A, d + 1] after one Adam step (Kingma & Ba, 2015) a batch, or their moving average.
+    """Weights [A, d + 1] after one Adam step (Kingma & Ba, 2015) per batch, or their moving average.
 
     `features` [N, d] are normalised, `labels` [N, A] zeros and ones, `batches` [steps, B] indices
     into them. The loss is the binary cross-entropy averaged over batch and attributes. The moving
-    average starts at the given weights, without a correction for that.
+    average starts at the given weights, without bias correction.
     """
     beta1, beta2, eps = 0.9, 0.999, 1e-8
     x = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
@@ -290,13 +295,13 @@ def adam_logistic(
 def fit_adam_paper(
     features: Tensor, labels: Tensor, *, steps: int = 9375, seed: int
 ) -> LinearProbe:
-    """Fits all attributes by the recipe of DiffAE's `experiment_classifier.py`.
+    """Fit all attributes by the recipe of DiffAE's `experiment_classifier.py`.
 
     Binary cross-entropy averaged over batch and attributes, Adam without weight decay, 300,000
     samples in batches of 32, from `torch.nn.Linear`'s initial weights. `features` [N, d] are
-    normalised by their own moments (the authors': by those of FFHQ). `labels` [N, A] are boolean or 0/1; a single class
-    is allowed and is learned as far as the steps go. The authors also flip images at random: here a code is encoded
-    once, unflipped.
+    normalised by their own moments (the authors': by those of FFHQ). `labels` [N, A] are boolean or
+    0/1; a single class is allowed and is learned as far as the steps allow. The authors also flip
+    images at random: here a code is encoded once, unflipped.
     """
     check_features(features)
     y = check_labels(labels, len(features))

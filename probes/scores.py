@@ -1,9 +1,10 @@
 """Scores of binary classifiers and their standard errors.
 
 AUROC, average precision and accuracy are scikit-learn's. A standard error of AUROC is DeLong's
-(DeLong et al., 1988) by the midranks of Sun & Xu (2014), carried over to attributes with labels of
-their own so that the mean over correlated attributes has one too. A score that one class leaves
-undefined is nan everywhere. scikit-learn and SciPy's statistics take a second to import, and are where they are used.
+(DeLong et al., 1988) by the midranks of Sun & Xu (2014), extended to attributes with labels of
+their own so that the mean over correlated attributes has one too. A score that is undefined with
+one class is nan everywhere. scikit-learn and SciPy's statistics take a second to import, so they
+are imported where they are used.
 """
 
 import math
@@ -36,7 +37,7 @@ def average_precision(scores: Floats, labels: Bools) -> float:
 
 
 def accuracy(logits: Floats, labels: Bools) -> float:
-    """Share of logits [N] on their label's side of 0 (0 itself is negative)."""
+    """Fraction of logits [N] on their label's side of 0 (0 itself is negative)."""
     return float(np.mean((logits > 0) == labels))
 
 
@@ -44,9 +45,9 @@ def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.floa
     """AUROC of scores [N], and the influence [N] of each image on it.
 
     With m positives, n negatives and midranks R over all images and R+, R- within a class, the
-    structural components of DeLong are V10 = (R - R+) / n for a positive, the share of negatives
-    that it beats, and V01 = 1 - (R - R-) / m for a negative (Sun & Xu, 2014, equations 8 and 9).
-    The influence is (V10 - AUC) / sqrt(m (m - 1)) or (V01 - AUC) / sqrt(n (n - 1)), so that its
+    structural components of DeLong are V10 = (R - R+) / n for a positive, the fraction of negatives
+    with a lower score, and V01 = 1 - (R - R-) / m for a negative (Sun & Xu, 2014, equations 8 and
+    9). The influence is (V10 - AUC) / sqrt(m (m - 1)) or (V01 - AUC) / sqrt(n (n - 1)), so that its
     sum of squares is S10 / m + S01 / n, DeLong's variance.
     """
     m, n = int(labels.sum()), int((~labels).sum())
@@ -68,8 +69,9 @@ def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.floa
 def ap_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
     """Average precision of scores [N], and the influence [N] of each image on it.
 
-    AP is the mean over positives i of the precision P_i = TP_i / N_i among the images scored at least as
-    high. Its derivative by the weight of image k (Efron's infinitesimal jackknife) is, over m positives,
+    AP is the mean over positives i of the precision P_i = TP_i / N_i among the images scored at
+    least as high. Its derivative by the weight of image k (Efron's infinitesimal jackknife) is,
+    over m positives,
 
         ( [k positive] (P_k - AP) + sum over positives i with s_i <= s_k of ([k positive] - P_i) / N_i ) / m
 
@@ -91,7 +93,9 @@ def ap_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float
 
 
 def accuracy_influence(logits: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
-    """Accuracy of logits [N] and the influence [N] of each image on it: (correct - accuracy) / sqrt(N (N - 1))."""
+    """Accuracy of logits [N] and the influence [N] of each image on it: (correct - accuracy) /
+    sqrt(N (N - 1)).
+    """
     n = len(labels)
     value = accuracy(logits, labels)
     if n < 2:
@@ -100,13 +104,14 @@ def accuracy_influence(logits: Floats, labels: Bools) -> tuple[float, NDArray[np
 
 
 def influences(logits: Floats, labels: Bools) -> dict[str, NDArray[np.float64]]:
-    """Influence [N, A] of each image on "auroc", "ap" and "accuracy" of A attributes; nan where undefined.
+    """Influence [N, A] of each image on "auroc", "ap" and "accuracy" of A attributes; nan if undefined.
 
-    The variance of a score is the sum of its squared influences over images drawn independently, and a
-    (weighted) mean of scores has the same mean of influences. For the covariance of two attributes it is the sum of
-    products: DeLong's own where their labels are the same, else the same first-order (infinitesimal jackknife)
-    estimate, as an image may be a positive of one and a negative of the other. Perfect separation has variance 0.
-    Raises ValueError for logits that are not finite.
+    The variance of a score is the sum of its squared influences over images drawn independently,
+    and the influence on a (weighted) mean of scores is the same mean of influences. The covariance
+    of two attributes is the sum of products: DeLong's own if their labels are the same, else the
+    same first-order (infinitesimal jackknife) estimate, as an image may be a positive of one and a
+    negative of the other. Perfect separation has variance 0. Raises ValueError for logits that are
+    not finite.
     """
     _check(logits, labels)
     parts = {"auroc": auc_influence, "ap": ap_influence, "accuracy": accuracy_influence}
@@ -155,7 +160,9 @@ def _check(scores: Floats, labels: Bools) -> None:
 
 
 def summarise(logits: Floats, labels: Bools, names: Sequence[str]) -> Summary:
-    """Scores of logits [N, A] for boolean labels [N, A] of A names, and their means; over no attribute these are nan.
+    """Scores of logits [N, A] for boolean labels [N, A] of A names, and their means.
+
+    Means over no attribute are nan.
 
     Raises ValueError for logits that are not finite.
     """

@@ -1,5 +1,6 @@
-"""Records and what is made from them: tables, the regression gate, pages. Independent of how a
-number was measured.
+"""Records and what is made from them: tables, the regression gate and pages.
+
+Nothing here depends on how a number was measured.
 
 Commands   make.py (tables of runs), compare.py (the gate), history.py (headlines by commit), training.py (evaluations of
            a training), action.py (the gate on a pull request)

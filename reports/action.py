@@ -72,8 +72,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
-    """Measure if needed, compare, and return the exit status. Raises UserError if there is nothing
-    to compare with.
+    """Measure if needed, compare, and return the exit status.
+
+    Raises UserError if there is nothing to compare with.
     """
     measured, run = _measure(job, inputs, out), Path(inputs.run or out / "run")
     if not _is_complete(run):
@@ -132,8 +133,9 @@ def _folder(job: Job, inputs: Inputs) -> Path:
 
 
 def _measure(job: Job, inputs: Inputs, out: Path) -> int:
-    """Run the benchmark and return its exit status. Its output goes to the log, with GitHub's
-    workflow commands disabled.
+    """Run the benchmark and return its exit status.
+
+    Its output goes to the log, with GitHub's workflow commands disabled.
     """
     if inputs.run:
         return 0

@@ -1,5 +1,4 @@
-"""Claims of docs/models.md about the packaged models, checked against a finished run by the rule of
-the page.
+"""Claims of docs/models.md about the packaged models, checked against a finished run.
 
     python -m benchmarks.run all --out runs/claims
     pytest tests/claims.py --run-folder runs/claims
@@ -120,7 +119,7 @@ def test_what_readme_says_is_what_the_page_says(found, sentence):
 
 
 # ----------------------------------------------------------------------------------------------
-# What else is expected of them
+# Further expectations
 
 
 def value(records: list[Record], **fields: object) -> float:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is imported: of two threads each waits for the other most of the time of a small test, so
+# Before torch is imported: in small tests two threads mostly wait for each other, so
 # the suite runs in processes of one thread (`-n 2`).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # pytest-xdist would begin with the files of many tests; the longest are files of few, and would be waited for at the end.
+    # pytest-xdist would start with the files of many tests; the slowest files have few, and would run last.
     config.option.loadscopereorder = False
 
 

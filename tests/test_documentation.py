@@ -1,5 +1,4 @@
-"""The commands and snippets of the documentation: commands are parsed by the real parsers, snippets
-run.
+"""The documentation: commands are parsed by the real parsers, snippets run.
 
 A block of a Markdown file (fenced or indented) is shell commands, Python, or neither (a layout of
 folders). Commands are parsed in process, with files provided for the paths that they name, so that
@@ -85,7 +84,7 @@ PROGRAMS = {"python", "python3", "pytest", "tox", "torchrun", "srun", "diffae-be
 
 @dataclass(frozen=True)
 class Text:
-    """Something on a page, at a line."""
+    """Text on a page, with its line."""
 
     page: Path
     line: int
@@ -113,7 +112,7 @@ def blocks(page):
 
 
 def inline(page):
-    """Commands in the middle of a sentence."""
+    """Commands within a sentence."""
     text = page.read_text(encoding="utf-8")
     text = re.sub(r"^```.*?^```", lambda m: "\n" * m[0].count("\n"), text, flags=re.M | re.S)
     for match in re.finditer(r"`([^`]+)`", text):
@@ -177,12 +176,14 @@ def module_and_arguments(words):
 
 
 class Parsed(Exception):
-    """The command line was taken."""
+    """Raised when the command line was accepted."""
 
 
 @pytest.fixture
 def parse(monkeypatch, tmp_path):
-    """Run a command's `main` until it has read its arguments, in a folder that has what they name."""
+    """Run a command's `main` until it has parsed its arguments, in a folder with the files that
+    they name.
+    """
     reader = cli.Parser.parse
 
     def read(self, arguments=None, intermixed=False):
@@ -254,7 +255,7 @@ def project():
 
 
 def check_pytest(arguments):
-    """The files are there, and a marker or -k finds a test in them."""
+    """Check that the files exist, and that a marker or -k selects a test in them."""
     paths = [word for word in arguments if word.startswith("tests")]
     assert all((ROOT / path).exists() for path in paths), paths
     if "-k" in arguments:
@@ -284,7 +285,7 @@ def snippets():
 
 @pytest.mark.parametrize("block", list(snippets()))
 def test_a_snippet_is_python_whose_names_there_are(block, monkeypatch):
-    """Every import works, and every other name is given by the snippet, by Python or by the
+    """Every import works, and every other name is defined by the snippet, by Python or by the
     sentence before it.
     """
     tree = ast.parse(block.text)
@@ -316,7 +317,7 @@ def test_the_rooms_of_a_large_package_are_on_its_door(package):
 
 
 def test_the_page_of_profiles_is_made_of_them():
-    """Made anew: python -m benchmarks.commands.settings_table --out docs/profiles.md"""
+    """To update it: python -m benchmarks.commands.settings_table --out docs/profiles.md"""
     assert (ROOT / "docs" / "profiles.md").read_text() == settings_table.page()
 
 
@@ -356,7 +357,7 @@ def test_what_needs_nothing_runs(tmp_path):
 
 @pytest.mark.slow
 def test_the_dry_run_and_the_smallest_training_run(tmp_path):
-    """As a person types them, in processes of their own."""
+    """As a user types them, in processes of their own."""
     for words in (
         ["-m", "benchmarks.run", "all", "--dry-run"],
         ["-m", "diffae.train", "smoke"],

@@ -1,5 +1,4 @@
-"""Every option of every command at its falsy and its extreme values: 0, an empty word, one, the
-last legal one.
+"""Every option of every command at its falsy and its extreme values: 0, an empty word, the limits.
 
 TABLE has the expected effect of each (tests/helpers/option_views.py), relative to the command
 without the option. `test_every_option_is_in_the_table` fails for an option without a row, and for a
@@ -74,7 +73,7 @@ BASES = {
 }  # fmt: skip
 VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class", "learn")
 
-# The command (verbs of diffae.images that share an option: one of them), the option, its value, and what is seen of it.
+# The command (one of the verbs of diffae.images that share an option), the option, its value, and the effect.
 TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "WHAT", "''", "unknown benchmark ''"),
     ("run", "WHAT", "reconstruction probes", {"benchmarks": ("reconstruction", "probes")}),
@@ -316,7 +315,7 @@ TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("action", "GATE_ACCEPT", "yes", "give true or false"),
 )  # fmt: skip
 
-# What has no other value than to be there, and takes a run, a browser or a package: the test that sees it.
+# Options without a value that need a run, a browser or a package: the test of each.
 ELSEWHERE = {
     ("run", "--verify-data"): "tests/diffae/test_data_survey.py",
     ("run", "--save-images"): "tests/benchmarks/commands/test_save_images.py",

@@ -1,5 +1,4 @@
-"""Every flag that names an output of a command: never an input, never twice, never over files of
-others.
+"""Every flag that names an output: never an input, never twice, never over files of others.
 
 A command refuses before it works, so the inputs here are just files that would be lost.
 """
@@ -36,8 +35,8 @@ IN_FOLDERS = {"reports/action.py"}  # named by the environment, see below
 
 @dataclass(frozen=True)
 class Case:
-    """A command by the words before its outputs, the flags of these ("" for a word without one),
-    and what it reads.
+    """A command by the words before its outputs, their flags ("" for a word without one), and its
+    inputs.
     """
 
     main: Callable[[list[str]], object]
@@ -84,7 +83,7 @@ NEEDED = {history.main: "--file", IMAGES: "--out"}  # flags that must be there
 
 @pytest.fixture
 def lie(tmp_path, monkeypatch):
-    """What lies in a folder of things to read and of things that are nobody's business."""
+    """The contents of a folder of inputs and of unrelated files."""
     monkeypatch.chdir(tmp_path)
     for folder in ("in", "in2", RUN):
         Path(folder).mkdir(parents=True)
@@ -99,7 +98,7 @@ def lie(tmp_path, monkeypatch):
 
 
 def told(case, outputs, capsys):
-    """The line on standard error of a command that must refuse."""
+    """The error line of a command that must refuse."""
     needed = {NEEDED[case.main]: "needed"} if case.main in NEEDED and case.flags != ("",) else {}
     given = needed | outputs
     words = [*case.words, *itertools.chain(*([k, v] if k else [v] for k, v in given.items()))]
@@ -144,7 +143,7 @@ def test_the_gate_on_a_pull_request_makes_no_folder_in_what_it_compares(lie, cap
 
 
 def test_what_a_command_made_it_makes_again(tmp_path, monkeypatch):
-    """And an empty file, as mktemp makes it, is nobody's."""
+    """An empty file, as mktemp makes it, may be replaced too."""
     monkeypatch.chdir(tmp_path)
     run = str(write_run(Path("run"), {KEY: SSIM}))
     notes = json.loads(Path(run, "run.json").read_text())

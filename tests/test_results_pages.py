@@ -30,7 +30,7 @@ def readme():
 
 
 def test_no_page_is_stale(readme):
-    """Made anew: python docs/results/readme.py --write"""
+    """To update them: python docs/results/readme.py --write"""
     assert not readme.stale()
 
 
@@ -50,7 +50,7 @@ def test_a_new_baseline_makes_the_readme_stale(readme, tmp_path, monkeypatch):
 
 
 def test_the_readme_has_the_numbers_of_the_baseline():
-    """Read by other means than the script's."""
+    """The numbers are read independently of the script."""
     page = (ROOT / "README.md").read_text()
     rows = list(csv.DictReader((ROOT / "benchmarks" / "baseline" / "records.csv").open()))
 
@@ -90,15 +90,15 @@ def test_a_page_without_markers_is_an_error(readme, tmp_path):
 
 
 def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():
-    """Made anew: python docs/pictures/compose.py runs/RUN docs/pictures/overview.png"""
+    """To update it: python docs/pictures/compose.py runs/RUN docs/pictures/overview.png"""
     compose = script(ROOT / "docs" / "pictures" / "compose.py")
     with Image.open(ROOT / "docs" / "pictures" / "overview.png") as picture:
         assert picture.text["made of"] == compose.made_of()
 
 
 def test_the_page_says_of_the_packaged_models_what_the_baseline_shows():
-    """By the rule of report.html: a difference within noise is none, and one image that makes it is
-    told.
+    """By the rule of report.html: a difference within noise is none, and one that depends on one
+    image is marked.
     """
     claims, found = script(ROOT / "tests" / "claims.py"), read([ROOT / "benchmarks" / "baseline"])
     page = " ".join((ROOT / "docs" / "models.md").read_text(encoding="utf-8").split())

@@ -20,7 +20,7 @@ SCRIPT = ROOT / "examples/slurm/train.sbatch"
 TINY = [sys.executable, str(ROOT / "tests/helpers/train_tiny.py")]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 LONG = ["--set", "image.samples=40000"]  # some ten thousand steps: it is ended long before
-# What stands in for Slurm on one node: what is asked for runs here, and SIGTERM is, as with Slurm's own, for scancel to send.
+# Imitations of Slurm's commands on one node: srun runs its command here, and scancel sends SIGTERM, as Slurm's does.
 SLURM = {
     "srun": '"$@" & echo $! > "$STEP"; trap "kill -KILL $!" TERM; wait $!',
     "scancel": 'echo scancel "$@" >> "$CALLS"; kill -TERM "$(cat "$STEP")"',
@@ -78,7 +78,7 @@ SAVES = "trap 'sleep 0.3; echo saved >> \"$CALLS\"; exit 1' TERM; "
     ids=["saves", "had ended", "is cancelled", "fails", "ends"],
 )
 def test_a_job_is_queued_again_when_its_time_is_over(training, status, calls, job, tmp_path):
-    """Not when it fails, nor when it was about to end anyway; and not before all processes have saved."""
+    """Not if it fails, nor if it was about to end anyway; and not before all processes have saved."""
     (tmp_path / "calls").touch()
     command = f'export JOB=$$; exec bash "{SCRIPT}" tiny --out "a folder"'
     found = subprocess.run(["bash", "-c", command], env=job(training), timeout=60)

@@ -1,6 +1,4 @@
-"""The tables of docs/solvers.md and docs/results/solvers/README.md are made from solvers.csv, and
-support the claims.
-"""
+"""The solver pages in docs/ are made from solvers.csv, and its numbers support their claims."""
 
 import importlib
 import sys
@@ -15,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "results" / "solvers"
 
 @pytest.fixture(scope="module")
 def tables():
-    """The script's module that makes them, out of the way afterwards: its name is a common one."""
+    """The script's module for tables, removed afterwards because its name is a common one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         yield importlib.import_module("tables")
@@ -28,7 +26,7 @@ def numbers(tables):
 
 
 def test_the_pages_are_made_of_the_numbers(tables, numbers):
-    """Made anew: python docs/results/solvers/solvers.py --tables"""
+    """To update them: python docs/results/solvers/solvers.py --tables"""
     for page in tables.PAGES:
         assert tables.filled(page.read_text(), numbers) == page.read_text()
 

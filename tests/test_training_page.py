@@ -1,6 +1,4 @@
-"""docs/training.md: its first commands, in order, in an empty folder, with the training killed
-once.
-"""
+"""docs/training.md: its first commands, in order, with the training killed once."""
 
 import json
 import re
@@ -26,7 +24,7 @@ SHORTER = {"diffae.train": TRAINING, "benchmarks.run": ["--profile", "smoke"]}
 
 
 def commands() -> list[list[str]]:
-    """The words of each command in the page's first block, the script by its place in this tree."""
+    """The words of each command in the page's first block, with the script's path in this tree."""
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     block = re.search(r"(?:^    .*\n)+", page, re.M)
     assert block

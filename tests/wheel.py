@@ -1,5 +1,4 @@
-"""The package as it would be published: built, installed into a new environment, and used in an
-empty folder.
+"""The package as published: built, installed into a new environment, used in an empty folder.
 
     pytest tests/wheel.py          (or: tox -e wheel)
 

@@ -1,4 +1,4 @@
-"""The picture of the page in docs/pictures.md, taken in Chromium.
+"""Take the picture of the page in docs/pictures.md, in Chromium.
 
 python docs/pictures/page.py docs/pictures/page.png
 """
@@ -32,7 +32,7 @@ def main(out: Path) -> None:
 
 
 def take(address: str, face: Path, out: Path) -> None:
-    """A photograph of the page with a picture on it, and one of its sliders moved."""
+    """A screenshot of the page with a picture on it, and one of its sliders moved."""
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]

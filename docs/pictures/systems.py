@@ -1,4 +1,4 @@
-"""The reconstructions of all systems of a run, one below the other.
+"""Draw the reconstructions of all systems of a run, one below the other.
 
 python docs/pictures/systems.py runs/RUN docs/results/all-systems/reconstructions.png
 """

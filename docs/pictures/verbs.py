@@ -1,4 +1,4 @@
-"""The pictures of docs/pictures.md, made by the command that the page describes.
+"""Make the pictures of docs/pictures.md, with the command that the page describes.
 
 python docs/pictures/verbs.py docs/pictures
 """
@@ -21,7 +21,7 @@ POINTS = "201,113,243,108,226,134,207,151,247,147"  # her eyes, nose and corners
 
 
 def inputs(folder: Path) -> dict[str, str]:
-    """The files that the verbs are given."""
+    """The input files of the verbs."""
     for name, index in PEOPLE.items():
         Image.fromarray(portraits.render(portraits.portrait(0, index), 256)).save(
             folder / f"{name}.png"
@@ -32,7 +32,7 @@ def inputs(folder: Path) -> dict[str, str]:
 
 
 def verbs(at: dict[str, str]) -> dict[str, list[str]]:
-    """The arguments of each picture, but for --out."""
+    """The arguments of each picture, except --out."""
     people = [at[name] for name in PEOPLE]
     return {
         "reconstruct": ["reconstruct", *people, at["face"]],

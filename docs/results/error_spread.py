@@ -1,12 +1,13 @@
-"""Are the standard errors true? Every number of every benchmark measured many times on nothing but fresh draws.
+"""Are the standard errors correct? Every number is measured many times on fresh draws.
 
     OMP_NUM_THREADS=1 python docs/results/error_spread.py --replicates 24 --out runs/error-spread
 
-A replicate has portraits that no other has (another drawing seed), other noise, other labelled images and other training
-images for the probes; the checkpoint is the packaged one. So the standard deviation of a number over replicates is what
-its standard error claims to be. Sizes are tiny: how large the errors are does not matter here, whether they are true does.
-Prints the table of `error_spread.md`. There is a file for each benchmark of each replicate: the same command goes on where
-it was stopped, and measures anew what was removed.
+A replicate has portraits that no other has (another drawing seed), other noise, other labelled
+images and other training images for the probes; the checkpoint is the packaged one. So the standard
+deviation of a number over replicates is what its standard error estimates. Sizes are tiny: this
+tests whether the errors are correct, not how large they are. Prints the table of `error_spread.md`.
+There is a file for each benchmark of each replicate: the same command continues after an
+interruption, and measures again what was removed.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
-    """One replicate: portraits, a run on them, and nothing of either left but the run's numbers."""
+    """Run one replicate: draw portraits, run on them, and keep only the run's numbers."""
     scratch = folder.with_name(folder.name + "-scratch")
     shutil.rmtree(scratch, ignore_errors=True)
     data = scratch / "portraits"
@@ -82,7 +83,9 @@ def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
 
 
 def rows(replicates: list[list[Record]]) -> Iterator[list[str]]:
-    """A row for each number with a standard error, or for those that differ only in attribute or class."""
+    """One row for each number with a standard error, or for numbers that differ only in attribute
+    or class.
+    """
     numbers: dict[tuple[str, ...], dict[str, list[Record]]] = {}
     for records in replicates:
         for record in {record_key(r): r for r in records}.values():  # some are in two tables
@@ -102,7 +105,7 @@ def rows(replicates: list[list[Record]]) -> Iterator[list[str]]:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    """What a row of the table is about: attributes, and classes of few-shot samples, share one."""
+    """The subject of a row of the table: attributes, and classes of few-shot samples, share one."""
     setting = record.setting
     if record.benchmark == "probes" and setting not in MEANS:
         setting = "an attribute"
@@ -114,7 +117,7 @@ def _row(record: Record) -> tuple[str, ...]:
 
 
 def _interval(ratio: float, count: int) -> str:
-    """What the ratio may be, from the spread of a spread over `count` normal values."""
+    """The interval of the ratio, from the spread of a standard deviation over `count` normal values."""
     low, high = (math.sqrt(chi2.ppf(q, count - 1) / (count - 1)) for q in (0.025, 0.975))
     return f"{ratio * low:.2f} to {ratio * high:.2f}"
 

@@ -1,9 +1,10 @@
-"""How often does the gate call a checkpoint worse than itself? Runs of other seeds, every pair compared.
+"""How often does the gate call a checkpoint worse than itself? All pairs of seeds are compared.
 
     OMP_NUM_THREADS=1 python docs/results/gate_seeds.py --seeds 50 --processes 2 --out runs/gate-seeds
 
-Nothing differs between the runs but the seed: which images, which noise, which labelled examples. So every
-verdict `regression` is a false alarm. Prints a table; the same command goes on where it was stopped.
+The runs differ in the seed only: in the choice of images, noise and labelled examples. So every
+verdict `regression` is a false alarm. Prints a table; the same command continues after an
+interruption.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def of_seed(out: Path, seed: int) -> Path:
 
 
 def false_alarms(folders: list[Path]) -> str:
-    """All ordered pairs, with the margins that ship and without any."""
+    """A table of all ordered pairs, with the default margins and without any."""
     runs, rows = [read_run(folder) for folder in folders], []
     for title, margins in (("as shipped", read_margins()), ("no margin", {})):
         alarms, by_metric, numbers = 0, Counter[str](), 0

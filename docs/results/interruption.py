@@ -1,11 +1,11 @@
-"""Kill a run at 25 random moments, resume it each time, and hold its numbers against a run left alone.
+"""Kill a run at 25 random moments, resume it, and compare its numbers with an uninterrupted run.
 
     python docs/results/interruption.py [--kills 25] [--seed 0] [--work DIR] [ARGUMENTS of benchmarks.run ...]
 
-The moments are spread over the whole run: the k-th kill comes when so many chunks are finished as were drawn
-for it, and a random part of a second later, so that it falls into the middle of something. Every second
-launch has two processes. SIGKILL goes to all of them at once, as in a power cut. Without arguments the run is
-`all --profile smoke`. Linux only.
+The moments are spread over the whole run: the k-th kill comes after a randomly drawn number of
+finished chunks and a random fraction of a second, so that it interrupts work. Every second launch
+has two processes. SIGKILL goes to all of them at once, as in a power cut. Without arguments the run
+is `all --profile smoke`. Linux only.
 """
 
 import argparse
@@ -26,7 +26,7 @@ LONGEST_PAUSE = 0.5  # seconds between the last chunk and the kill
 
 
 class Run:
-    """A run in folders of its own, however many launches it takes."""
+    """A run in folders of its own, over any number of launches."""
 
     def __init__(self, root: Path, arguments: list[str]):
         self.root, self.arguments = root, arguments
@@ -84,7 +84,7 @@ class Run:
             )
 
     def column(self) -> dict[str, object]:
-        """What the table has of this run."""
+        """The column of this run in the table."""
         return {
             "launches": self.launches,
             "of these killed": self.kills,
@@ -100,7 +100,7 @@ class Run:
 
 
 def kill(process: subprocess.Popen[bytes]) -> bool:
-    """SIGKILL to the process and all that it started. False if it had ended already."""
+    """Send SIGKILL to the process and all of its children. Returns False if it had ended already."""
     if process.poll() is not None:
         return False
     family = [process.pid]
@@ -119,7 +119,7 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

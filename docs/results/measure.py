@@ -1,4 +1,4 @@
-"""What the scripts of results share: calls timed in turn, their ratios, programs of their own, and tables."""
+"""Helpers of the scripts of results: timed calls, speed-ups, programs in processes, and tables."""
 
 import os
 import statistics
@@ -15,7 +15,7 @@ Call = Callable[[], object]
 def in_turn(
     calls: Mapping[str, Call], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Seconds of each call in each round, one call after the other; what first calls set up is not timed."""
+    """Seconds of each call in each round, one call after the other; a first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
@@ -27,13 +27,15 @@ def in_turn(
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
-    """How many times as fast: the median over rounds of the ratio in a round, and its quartiles."""
+    """The speed-up: the median over rounds of the ratio in a round, and its quartiles."""
     low, middle, high = statistics.quantiles([a / b for a, b in zip(slow, fast, strict=True)])
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def program(*words: object, processes: int = 1, **variables: str) -> str:
-    """What a Python program prints that runs with one thread, in so many processes of torch.distributed."""
+    """The output of a Python program that runs with one thread, in so many processes of
+    torch.distributed.
+    """
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.run(
         [sys.executable, *(launch if processes > 1 else []), *map(str, words)],
@@ -45,5 +47,5 @@ def program(*words: object, processes: int = 1, **variables: str) -> str:
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
-    """A Markdown table of cells as they are."""
+    """A Markdown table of unchanged cells."""
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)

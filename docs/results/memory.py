@@ -1,11 +1,11 @@
-"""Peak memory of a run with so many images, and with ten times as many.
+"""Peak memory of a run with a number of images, and with ten times as many.
 
     python docs/results/memory.py [--images 256] [--factor 10] [BENCHMARK | pixels-pca ...]
 
-The system is a dummy that costs nothing, on portraits of 128 px, of which one takes 0.19 MiB as the networks see
-it. If a benchmark held its images, the peak would grow by that much an image; what does grow is what is kept of
-each: features, thumbnails and codes. `pixels-pca` is the fit of pixels + PCA, on 1,024 images and up. Every
-measurement is a process of its own.
+The system is a dummy without cost, on portraits of 128 px, each of which takes 0.19 MiB as networks
+see it. If a benchmark held its images, the peak would grow by that much per image; what does grow
+is what is kept of each: features, thumbnails and codes. `pixels-pca` is the fit of pixels + PCA, on
+at least 1,024 images. Every measurement is a process of its own.
 """
 
 import argparse
@@ -30,7 +30,9 @@ COUNTS = """
 
 
 def peak(what: str, images: int, data: Path) -> float:
-    """Peak resident MiB of a benchmark (or of FIT) on so many images of everything, in an empty cache."""
+    """Peak resident MiB of a benchmark (or of FIT) on a number of images of each kind, with an
+    empty cache.
+    """
     fit = what == FIT
     benchmark, systems = ("probes", f"dummy-constant,{FIT}") if fit else (what, "dummy-constant")
     settings = [
@@ -44,7 +46,7 @@ def peak(what: str, images: int, data: Path) -> float:
 
 
 def worker(arguments: list[str]) -> None:
-    """`benchmarks.run` with a dummy of 128 px, and its peak."""
+    """Run `benchmarks.run` with a dummy of 128 px, and print its peak."""
     dummy.SIZE = dummy.Constant.image_size = SIZE
     run.main(arguments)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -1,15 +1,17 @@
-"""How much faster a network call is than a plain implementation of the same network, in float32, on the same weights.
+"""The speed-up of a network call over a plain implementation, in float32, on the same weights.
 
     python docs/results/network_call.py [--rounds 15] [--threads 1,2] [--clock wall|processor] [--networks NAME:BATCH,...]
 
-The plain network is the paper's, written out below with PyTorch's standard layers, in contiguous memory, with attention as a
-softmax of products. Each round times every way of computing one call, in turn, in one process; a ratio is the median
-over rounds of the plain network's time over that of ours, with its quartiles. `processor` counts the time of this process
-only, which another process on the machine does not stretch (take it for one thread; over several it is their sum).
-It fails if the outputs in float32 differ by more than 10^-5 of themselves.
+The plain network is the paper's, written out below with PyTorch's standard layers, in contiguous
+memory, with attention as a softmax of products. Each round times every way of computing one call,
+in turn, in one process; a ratio is the median over rounds of the plain network's time over that of
+ours, with its quartiles. `processor` counts the time of this process only, which another process on
+the machine does not stretch (take it for one thread; over several it is their sum). It fails if the
+outputs in float32 differ by more than 10^-5 of themselves.
 
-NAME is a packaged autoencoder, a layout of the authors' (random weights), or a metric network, `inception` (random weights) or
-`efficientnet-lite0`: those always compute in float32, and the plain one keeps its batch norms.
+NAME is a packaged autoencoder, a layout of the authors' (random weights), or a metric network,
+`inception` (random weights) or `efficientnet-lite0`: those always compute in float32, and the plain
+one keeps its batch norms.
 """
 
 import argparse
@@ -43,7 +45,7 @@ Call = Callable[[], Tensor]
 
 
 class Plain(nn.Module):
-    """The UNet of the paper and of the authors' code on the weights of `unet`, one formula after the other."""
+    """The UNet of the paper and of the authors' code with the weights of `unet`, formula by formula."""
 
     def __init__(self, unet: nn.Module):
         super().__init__()
@@ -82,7 +84,9 @@ def resampled(x: Tensor, direction: str | None) -> Tensor:
 
 
 def residual(block: ResBlock, x: Tensor, emb: Tensor, z: Tensor) -> Tensor:
-    """AdaGN(h, t, z) = (1 + z_s) ((1 + t_s) GroupNorm(h) + t_b) between two convolutions (paper, Eq. 7)."""
+    """AdaGN(h, t, z) = (1 + z_s) ((1 + t_s) GroupNorm(h) + t_b) between two convolutions (paper,
+    Eq. 7).
+    """
     h = F.silu(normalised(x, block.in_layers[0]))
     h = block.in_layers[2](resampled(h, block.direction))
     t_scale, t_shift = block.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
@@ -115,7 +119,7 @@ def model_of(name: str) -> DiffusionAutoencoder:
 
 
 def metric_network(name: str) -> nn.Module:
-    """As its file has it, with batch norms."""
+    """A metric network as its file has it, with batch norms."""
     if name == "inception":
         torch.manual_seed(0)
         network = features._fid_inception_v3()
@@ -127,7 +131,9 @@ def metric_network(name: str) -> nn.Module:
 
 
 def metric_ways(name: str, batch: int) -> dict[str, Call]:
-    """One call of a metric network as its file has it, and as the metrics call it, on images of its size."""
+    """One call of a metric network as its file has it, and as the metrics call it, on images of its
+    size.
+    """
     plain = metric_network(name).eval().requires_grad_(False)
     ours = features._frozen(without_batch_norms(copy.deepcopy(plain)), torch.device("cpu"))
     x = torch.rand(batch, 3, METRIC[name], METRIC[name])
@@ -136,7 +142,9 @@ def metric_ways(name: str, batch: int) -> dict[str, Call]:
 
 
 def ways(name: str, batch: int) -> dict[str, Call]:
-    """One call of the plain network in float32, and of ours in each precision, on the same images and codes."""
+    """One call of the plain network in float32, and of ours in each precision, on the same images
+    and codes.
+    """
     if name in METRIC:
         return metric_ways(name, batch)
     model = model_of(name)
@@ -153,7 +161,7 @@ def ways(name: str, batch: int) -> dict[str, Call]:
 
 
 def differences(calls: dict[str, Call]) -> dict[str, float]:
-    """How far each output is from the plain one, relative to it."""
+    """The relative distance of each output from the plain one."""
     outputs = {name: call().float() for name, call in calls.items()}
     plain = outputs.pop("plain")
     return {name: float((x - plain).norm() / plain.norm()) for name, x in outputs.items()}

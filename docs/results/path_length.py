@@ -2,10 +2,11 @@
 
     python docs/results/path_length.py RUN [SYSTEM SYSTEM]
 
-RUN is a run folder with `interpolation` (or a baseline: records.csv and influences.npz are enough). The lengths of its
-pairs are read back from the influences of the mean; with the same seed all systems have the same pairs. Wilcoxon's
-signed-rank test (SciPy) asks whether the median difference is 0; it does not mind that three pairs of DDIM are many
-times as long as the rest, which decide the mean.
+RUN is a run folder with `interpolation` (or a baseline: records.csv and influences.npz are enough).
+The lengths of its pairs are computed from the influences of the mean; with the same seed all
+systems have the same pairs. Wilcoxon's signed-rank test (SciPy) asks whether the median difference
+is 0; it is robust against three pairs of DDIM that are many times as long as the rest and determine
+the mean.
 """
 
 import sys
@@ -21,7 +22,9 @@ METRICS = ("ppl", "ppl_alex", "ppl_effnet")
 
 
 def lengths(run: Path, system: str) -> np.ndarray:
-    """The length of each pair: mean + influence sqrt(k (k - 1)), see reports.records.uncertainty.of_mean."""
+    """The length of each pair: mean + influence sqrt(k (k - 1)), see
+    reports.records.uncertainty.of_mean.
+    """
     record = next(r for r in read_records(run / "records.csv") if is_mean(r) and r.system == system)
     (part,) = read_uncertainties(run / "influences.npz")[record_key(record)]
     k = len(part.values)

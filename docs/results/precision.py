@@ -1,12 +1,14 @@
-"""What bfloat16 gains on this processor, and how far it moves images, codes and scores.
+"""The speed-up by bfloat16 on this processor, and its effect on images, codes and scores.
 
     python docs/results/precision.py speed [--size128 2] [--repeats 5]
     python docs/results/precision.py images [CHECKPOINT ...] [--images 8] [--steps 2,5,10,20,100] [--solver ddim]
 
-`speed` prints how many times as fast as float32 one call of the UNet is: of the packaged DiffAE (32 px) and of the authors'
-FFHQ128 layout with random weights (128 px, `--size128` images at a time), both precisions in turn, in CPU seconds of
-one process, the median of the repeats and its quartiles; so set OMP_NUM_THREADS=1. `images` sends portraits of the test split through the packaged models, or those
-given, both ways, and compares bfloat16 with float32 as the guard of `--precision` does (`benchmarks.core.runner.precision_guard`).
+`speed` prints how many times as fast as float32 one call of the UNet is: of the packaged DiffAE (32
+px) and of the authors' FFHQ128 layout with random weights (128 px, `--size128` images at a time),
+both precisions in turn, in CPU seconds of one process, the median of the repeats and its quartiles;
+so set OMP_NUM_THREADS=1. `images` sends portraits of the test split through the packaged models, or
+those given, in both precisions, and compares bfloat16 with float32 as the guard of `--precision`
+does (`benchmarks.core.runner.precision_guard`).
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""The tables of results in README.md, docs/systems.md and docs/results, and the index of docs/results, made of what is committed.
+"""Write the tables of results in README.md, docs/systems.md and docs/results, and the index of docs/results, from committed files.
 
-    python docs/results/readme.py            says which pages are stale: exit status 1 if any is
-    python docs/results/readme.py --write    makes them anew, between their markers
+    python docs/results/readme.py            lists the pages that are stale: exit status 1 if any is
+    python docs/results/readme.py --write    writes them again, between their markers
 
-README.md is made of `benchmarks/baseline/records.csv`, the page of a folder here of the CSV files in it, the table of small systems of
-the files that ship, the index of first lines. A page says what its numbers are; nothing is typed by hand between the markers.
+README.md uses `benchmarks/baseline/records.csv`, the page of a folder here the CSV files in it, the table of small systems
+the packaged files, the index the first lines of scripts and pages. The text of a page explains its numbers; nothing between
+the markers is typed by hand.
 """
 
 import argparse
@@ -33,7 +34,7 @@ BASELINE = ROOT / "benchmarks" / "baseline"
 
 
 class Numbers:
-    """The numbers of a run, one of a system by table, metric, setting, T and solver."""
+    """The numbers of a run: one of a system by table, metric, setting, T and solver."""
 
     def __init__(self, rows: Iterable[dict[str, str]]):
         kinds = {"steps": int, "value": float, "stderr": float, "n": int}
@@ -54,7 +55,7 @@ class Numbers:
         steps: int | None = None,
         solver: str = "",
     ) -> Record | None:
-        """Of a system that takes no steps the number without T."""
+        """One number; for a system that takes no steps, the one without T."""
         place = (table, metric, setting, system)
         ours = [r for r in self.records if (r.table, r.metric, r.setting, r.system) == place]
         ours = [r for r in ours if not r.steps or solver in ("", r.solver)]
@@ -67,13 +68,13 @@ class Numbers:
         return [r for r in self.records if r.table == table and system in ("", r.system)]
 
     def largest(self, table: str) -> tuple[int, str, int | None]:
-        """The largest T of DiffAE in a table, its solver as people type it where it is not the paper's, and its n."""
+        """The largest T of DiffAE in a table, its solver as typed on a command line if it is not the paper's, and its n."""
         last = max((r for r in self.of(table, "DiffAE") if r.steps), key=lambda r: r.steps or 0)
         return last.steps or 0, "`fast`, " if last.solver == FAST else "", last.n
 
 
 def read(folder: Path) -> Numbers:
-    """The numbers of `folder`: of its records.csv, or of the CSV files of its tables/, whose columns are fewer."""
+    """The numbers of `folder`: of its records.csv, or of the CSV files of its tables/, which have fewer columns."""
     whole = folder / "records.csv"
     paths = [whole] if whole.exists() else sorted((folder / "tables").glob("*.csv"))
     texts = (path.read_text(encoding="utf-8").splitlines() for path in paths)
@@ -97,7 +98,7 @@ def text(record: Record | None) -> str:
 
 
 def by_systems(numbers: Numbers, rows: Sequence[Row], shown: dict[str, str]) -> str:
-    """A column for each system; no row that is empty."""
+    """A table with a column for each system, without empty rows."""
 
     def cell(system: str, asks: list[Ask], *instead: Ask) -> str:
         found = [text(numbers.one(system, *ask)) for ask in asks]
@@ -117,7 +118,7 @@ def same(names: Iterable[str]) -> dict[str, str]:
 
 
 def in_short(folder: Path) -> str:
-    """The heart of a run with the default systems."""
+    """The main results of a run with the default systems."""
     numbers = read(folder)
     settings = {r.setting for r in numbers.of(PROBE, "DiffAE")}
     attributes = len(settings - {"mean", "prevalence-weighted mean", ""})
@@ -148,7 +149,7 @@ def paths(numbers: Numbers) -> Row:
 
 
 def every_system(folder: Path) -> str:
-    """Table 1 in short: what each system's code is, and what comes back of an image."""
+    """An excerpt of Table 1: the code of each system, and the quality of reconstructions."""
     numbers, lines = read(folder), []
     metrics = {
         "latent_dim": "latent size",
@@ -166,7 +167,7 @@ def every_system(folder: Path) -> str:
 
 
 def of_photographs(folder: Path) -> str:
-    """What a model of a few hundred photographs can do, beside PCA of as many numbers and held-out photographs."""
+    """The results of a model of a few hundred photographs, with PCA of equally many numbers and held-out photographs."""
     numbers = read(folder)
     sizes = [
         r.value for r in numbers.records if r.metric == "latent_dim" and r.setting in (RANDOM, "")
@@ -191,7 +192,7 @@ def of_photographs(folder: Path) -> str:
 
 
 def of_recipes(folder: Path) -> str:
-    """The heart of a run of several autoencoders, beside the pixels."""
+    """The main results of a run of several autoencoders, with the pixels."""
     numbers = read(folder)
     steps = sorted({r.steps for r in numbers.of(TABLE2) if r.steps})
     named = " / ".join(map(str, steps))
@@ -223,7 +224,7 @@ def by_steps(folder: Path, *metrics: str) -> str:
 
 
 def small_systems() -> str:
-    """What the small versions of other systems cost, of the files that ship."""
+    """The cost of the small versions of other systems, from the packaged files."""
     rows = []
     for name in ("vqgan", "vqvae2", "nvae", "stylegan2", "d2c"):
         found = packages.packaged(name)
@@ -242,7 +243,7 @@ def small_systems() -> str:
 
 
 def index() -> str:
-    """Every script, folder and page here, by the first line, which says what it asks."""
+    """Every script, folder and page here with its first line."""
     lines = []
     for path in sorted(HERE.iterdir()):
         page = path / "README.md" if path.is_dir() else path
@@ -260,7 +261,7 @@ HELPERS = ("README", "readme", "measure")
 
 
 def pages() -> dict[Path, Callable[[], str]]:
-    """Every page with results between markers, and what makes them."""
+    """Every page with results between markers, and the functions that write them."""
     of_folders: dict[str, Callable[[Path], str]] = {
         "fashion-mnist": in_short,
         "small": of_photographs,
@@ -277,7 +278,7 @@ def pages() -> dict[Path, Callable[[], str]]:
 
 
 def renewed(page: Path, made: str) -> str:
-    """The text of `page` with what was `made` between its markers."""
+    """The text of `page` with `made` between its markers."""
     before, begin, rest = page.read_text(encoding="utf-8").partition("<!-- results -->\n")
     _, end, after = rest.partition("<!-- end of results -->")
     if not begin or not end:
@@ -286,7 +287,7 @@ def renewed(page: Path, made: str) -> str:
 
 
 def stale() -> dict[Path, str]:
-    """The pages that are not what they would be made, and that."""
+    """The pages that are not up to date, with their new text."""
     made = {page: renewed(page, make()) for page, make in pages().items()}
     return {page: text for page, text in made.items() if text != page.read_text(encoding="utf-8")}
 

@@ -1,11 +1,12 @@
-"""Time and memory of what a run does beside its networks, on synthetic features at the paper's sizes.
+"""Time and memory of a run's work outside of its networks, on synthetic features of full size.
 
     python docs/results/scale.py [--sizes 1000,5000,10000,50000] [--against FOLDER] [MEASURE ...]
 
-Every measurement is a process of its own with one thread. Its time is the CPU time of the work alone, which other
-work on the machine changes little; its memory the most that the process took during it, beyond what it had before
-(imports, and the inputs where they are given as arrays). `--against` is another checkout, which is measured by the same
-script, the two in turn. `growth` is the exponent of time between the two largest sizes: 1 is linear.
+Every measurement is a process of its own with one thread. Its time is the CPU time of the work
+alone, which other work on the machine hardly changes; its memory is the peak of the process during
+it, minus what it had before (imports, and the inputs if they are given as arrays). `--against` is
+another checkout, which is measured by the same script, the two in turn. `growth` is the exponent of
+time between the two largest sizes: 1 is linear.
 """
 
 import argparse
@@ -40,7 +41,7 @@ FOUND = ("seconds", "MiB")
 
 
 def features(n: int, seed: int, d: int = FEATURES) -> np.ndarray:
-    """float32 [n, d] whose variances fall as 1/i, as those of natural images' features do, roughly."""
+    """float32 [n, d] whose variances fall as 1/i, roughly like those of natural images' features."""
     spectrum = np.arange(1, d + 1, dtype=np.float32) ** -0.5
     found = np.random.default_rng(seed).standard_normal((n, d), np.float32)
     found *= spectrum
@@ -48,7 +49,7 @@ def features(n: int, seed: int, d: int = FEATURES) -> np.ndarray:
 
 
 def codes_and_labels(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes [n, 512], and 40 attributes, rare and frequent, that a linear classifier half knows."""
+    """Codes [n, 512], and 40 attributes, rare and frequent, that a linear classifier predicts in part."""
     codes = torch.from_numpy(features(n, seed, CODE))
     of_code = np.random.default_rng(0).standard_normal((CODE, ATTRIBUTES))
     noise = np.random.default_rng(seed + 1).standard_normal((n, ATTRIBUTES))

@@ -2,9 +2,10 @@
 
     python docs/results/scaling.py [--samples 512] [--steps 20] [--repeats 3] [--processes 1,2] [--system diffae]
 
-The samples of the benchmark `unconditional` are drawn into an empty store, by each number of processes in turn;
-the time is that between the last process's start and the last chunk. `--samples` should be a multiple of the
-chunk's 64 images times every number of processes. Run it on an idle machine.
+The samples of the benchmark `unconditional` are drawn into an empty store, by each number of
+processes in turn; the time is that between the last process's start and the last chunk. `--samples`
+should be a multiple of the chunk's 64 images times every number of processes. Run it on an idle
+machine.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from diffae.system import distributed
 
 
 def seconds(processes: int, args: argparse.Namespace) -> float:
-    """One measurement: `worker` in so many processes, with a store of its own."""
+    """One measurement: `worker` in a number of processes, with a store of its own."""
     options = ["--samples", args.samples, "--steps", args.steps, "--system", args.system]
     with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
         return float(program(__file__, "--worker", folder, *options, processes=processes))

@@ -1,19 +1,22 @@
-"""How fast a training is: its step, in two processes, its noise, what it reads, and what watching it costs.
+"""The speed of a training: its step, two processes, noise, reading, and the cost of watching it.
 
     python docs/results/training_speed.py [step] [processes] [noise] [reading] [watching] [--rounds 9] [--preset portraits] [--data PATH]
 
-`step`: forward, backward, clipping, Adam and moving average of the preset's UNet at fixed z, by the trainer and by the plain network
-of network_call.py in float32 (standard layers, contiguous memory, Adam and average parameter by parameter, noise of the
-batch), in turn; a ratio is the median over rounds of the plain one's time over ours, with its quartiles. It fails if their gradients
-differ. `processes`: images a second of two gloo processes of one thread over those of one process of one thread, three times in turn.
-`noise`: milliseconds that a step of 32 images of 128 px waits for its noise, drawn in the step or by threads while another device
-computes (here: while the processor sleeps).
+`step`: forward, backward, clipping, Adam and moving average of the preset's UNet at fixed z, by the
+trainer and by the plain network of network_call.py in float32 (standard layers, contiguous memory,
+Adam and average parameter by parameter, noise of the batch), in turn; a ratio is the median over
+rounds of the plain one's time over ours, with its quartiles. It fails if their gradients differ.
+`processes`: images a second of two gloo processes of one thread over those of one process of one
+thread, three times in turn. `noise`: milliseconds that a step of 32 images of 128 px waits for its
+noise, drawn in the step or by threads while another device computes (here: while the processor
+sleeps).
 
-`reading`: images a second from a data set (--data, or 512 portraits of 256 px) and from its prepared copy, in random order, in batches in
-[-1, 1], as a training reads what it does not hold, with 0, 1 and 2 workers, beside the step of the preset (loss and gradient) on this
-machine's default device; every row begins with its files in the system's memory. `watching`: seconds of the processor of a step
-with a point for TensorBoard after it (a training of more than a thousand steps has fewer) over those of one without, in
-turn, and of a sheet. Set OMP_NUM_THREADS=1 for both.
+`reading`: images a second from a data set (--data, or 512 portraits of 256 px) and from its
+prepared copy, in random order, in batches in [-1, 1], as a training reads what it does not hold,
+with 0, 1 and 2 workers, beside the step of the preset (loss and gradient) on this machine's default
+device; every row begins with its files in the system's memory. `watching`: seconds of the processor
+of a step with a point for TensorBoard after it (a training of more than a thousand steps has fewer)
+over those of one without, in turn, and of a sheet. Set OMP_NUM_THREADS=1 for both.
 """
 
 import argparse
@@ -62,7 +65,7 @@ def noisy_images(count: int, size: int) -> np.ndarray:
 
 
 class PlainStep:
-    """A step as one would write it first: float32, standard layers, one parameter after the other."""
+    """A straightforward training step: float32, standard layers, one parameter after the other."""
 
     def __init__(self, model: DiffusionAutoencoder, images: Tensor, rate: float):
         self.network, self.model = Plain(model.unet), model
@@ -133,7 +136,7 @@ def step(args: argparse.Namespace) -> str:
 
 
 def check(training: Training, loss: Callable[..., Tensor], plain: PlainStep) -> None:
-    """That both compute the same: gradients on the same images, times and noise."""
+    """Check that both compute the same: gradients on the same images, times and noise."""
     count = len(plain.images)
     noise = ExampleNoise(0, "training", range(count))
     t = torch.from_numpy(noise.integers(len(plain.model.alphas), size=count))
@@ -170,7 +173,7 @@ def processes(args: argparse.Namespace) -> str:
 
 
 def noise(args: argparse.Namespace) -> str:
-    """The sleep stands for a device that computes a step."""
+    """The waiting time for noise; a sleep imitates a device that computes a step."""
     ahead, size = NoiseAhead(0, "training"), 128
     waited: dict[str, list[float]] = {"in the step": [], "by threads": []}
     for number in range(args.rounds + 2):
@@ -211,7 +214,7 @@ def reading(args: argparse.Namespace) -> str:
 
 
 def read_by_training(data: Dataset, workers: int) -> float:
-    """Images a second as a training reads them, the second time round, from the first batch that is asked for."""
+    """Images per second as a training reads them, in the second epoch, from the first batch requested."""
     order = np.random.default_rng(0).permutation(len(data))[:READ]
     source = Images(OnDisk(data, order), False, "cpu", workers)
     batches = torch.arange(len(order)).split(BATCH)
@@ -225,7 +228,7 @@ def read_by_training(data: Dataset, workers: int) -> float:
 
 
 def stepping(preset: Preset, device: str) -> float:
-    """Images a second of loss and gradient, the fastest of three steps."""
+    """Images per second of loss and gradient, the fastest of three steps."""
     model = DiffusionAutoencoder(preset.model).to(device)
 
     def one() -> None:

@@ -1,3 +1,1 @@
-"""The regression gate: verdicts on two runs, as sentences, as a page, as JUnit, and on a pull
-request.
-"""
+"""The regression gate: verdicts on two runs, as sentences, a page, JUnit, and on a pull request."""

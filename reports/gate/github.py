@@ -1,5 +1,4 @@
-"""The part of GitHub's REST API that the gate needs: keep one comment up to date, and read an
-artifact.
+"""The part of GitHub's REST API that the gate needs: keep a comment up to date, read an artifact.
 
 Every answer is limited in size and time, and a request that failed temporarily is repeated. The
 token is sent to the API only: never to an address that the API redirects to, and never in a
@@ -32,8 +31,9 @@ Item = dict[str, Any]
 
 
 class Unanswered(Exception):
-    """A request that failed, described in one line; `status` is HTTP's, 0 if there was no answer in
-    time.
+    """A request that failed, described in one line.
+
+    `status` is HTTP's, 0 if there was no answer in time.
     """
 
     def __init__(self, reason: str, status: int = 0):
@@ -55,8 +55,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Api:
-    """A client of the API at `url`, without a final slash, as in $GITHUB_API_URL; `sleep` waits
-    between attempts.
+    """A client of the API at `url`, without a final slash, as in $GITHUB_API_URL.
+
+    `sleep` waits between attempts.
     """
 
     url: str
@@ -177,8 +178,9 @@ def _safe(path: str) -> str:
 
 
 def keep_comment(api: Api, repository: str, number: int, marker: str, body: str) -> str:
-    """Create or update the comment of a pull request that begins with `marker`; returns "updated"
-    or "made".
+    """Create or update the comment of a pull request that begins with `marker`.
+
+    Returns "updated" or "made".
 
     A comment by a user without write access to the repository is left alone, whatever it begins
     with. Raises Unanswered.
@@ -216,8 +218,9 @@ def find_comment(api: Api, repository: str, number: int, marker: str) -> int | N
 
 
 def newest_artifact(api: Api, repository: str, name: str, branch: str) -> int | None:
-    """The id of the newest artifact `name` that a run of `branch` of this repository produced; None
-    if there is none.
+    """The id of the newest artifact `name` that a run of `branch` of this repository produced.
+
+    None if there is none.
 
     Artifacts of pull requests from forks have the same names and are listed too: they are skipped.
     Raises Unanswered.

@@ -1,6 +1,4 @@
-"""The job that the gate runs in: GitHub's environment, the inputs of the workflow, and the job's
-outputs.
-"""
+"""The job that the gate runs in: its environment, the workflow's inputs, and the job's outputs."""
 
 import re
 import secrets
@@ -64,8 +62,9 @@ class Job:
 
     @property
     def commit(self) -> str:
-        """The commit that was measured; of a pull request its last commit, not GitHub's merge of
-        it. Empty if unknown.
+        """The commit that was measured.
+
+        Of a pull request its last commit, not GitHub's merge of it. Empty if unknown.
         """
         head = part_of(part_of(self.event, "pull_request"), "head").get("sha")
         found = str(head or self.get("GITHUB_SHA"))

@@ -1,5 +1,4 @@
-"""The verdicts of the gate as a page: failures first, as sentences with the worst at the top; the
-rest is folded.
+"""The verdicts of the gate as a page: failures first, as sentences; the rest is folded.
 
 `terminal` is for a terminal: about forty lines of at most a hundred columns. `summary` is for
 Markdown with folded sections, such as a job's summary or a comment, and has every row. Both are
@@ -326,8 +325,9 @@ def _row(c: Comparison) -> list[str]:
 
 
 def _size(c: Comparison) -> float:
-    """The loss above the margin, in standard errors; as a fraction of the base's value if it has no
-    error.
+    """The loss above the margin, in standard errors.
+
+    As a fraction of the base's value if it has no error.
     """
     if c.error is None:
         return math.inf if math.isinf(c.loss) else 0.0

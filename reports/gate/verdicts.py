@@ -87,8 +87,9 @@ class Comparison:
 def compare(
     base: Run, new: Run, margins: Mapping[str, Margin], alpha: float = 0.05
 ) -> list[Comparison]:
-    """Every number of both runs, with its verdict. Raises UserError if a number was measured
-    differently.
+    """Every number of both runs, with its verdict.
+
+    Raises UserError if a number was measured differently.
     """
     shared = [key for key in base.records if key in new.records]
     if not shared:
@@ -224,8 +225,9 @@ def _not_finite(record: Record, theirs: float, ours: float) -> Comparison:
 
 
 def unpaired_error(theirs: Record, ours: Record) -> Error | None:
-    """The error from the standard errors in the records, if influences are unknown; if one is
-    missing, the other is used for both.
+    """The error from the standard errors in the records, if influences are unknown.
+
+    If one is missing, the other is used for both.
     """
     known = [r for r in (theirs, ours) if r.stderr is not None]
     if not known:

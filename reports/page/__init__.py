@@ -1,5 +1,4 @@
-"""One self-contained page of finished runs: verdicts, tables, plots and pictures in a single file,
-for a browser.
+"""One self-contained page of finished runs for a browser: verdicts, tables, plots and pictures.
 
     from reports.records.run_folder import read_run
 from reports.page import write
@@ -20,8 +19,9 @@ from reports.tables.merging import Merged, merge
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:
-    """Write the page of finished run folders to the file `path`, whole or not at all; several are
-    shown side by side.
+    """Write the page of finished run folders to the file `path`, whole or not at all.
+
+    Several are shown side by side.
 
     Raises UserError naming the file of a run folder that is invalid, and OSError if the file cannot
     be written.

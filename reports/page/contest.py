@@ -1,5 +1,6 @@
-"""The best system by one metric, and which others cannot be distinguished from it on the images
-that both share.
+"""The best system by one metric, and the systems that cannot be distinguished from it.
+
+Two systems are compared on the images that both share.
 """
 
 import math
@@ -67,8 +68,9 @@ class Contest:
 
 
 def contest(records: Iterable[Record], found: Found) -> Contest | None:
-    """The contest of these records of one metric; None if none of them has a value and a better
-    direction.
+    """The contest of these records of one metric.
+
+    None if none of them has a value and a better direction.
     """
     alike = [r for r in records if is_measured(r) and not contest_of(r) and r.direction != NEITHER]
     rivals = [r for r in alike if not r.reference]

@@ -1,6 +1,7 @@
-"""Verdicts on benchmarks that do not rank systems by one number: what an edit keeps, what each part
-of a code decides, whether samples are memorised, the cost, and in how many classes a system is
-best.
+"""Verdicts on benchmarks that do not rank systems by one number.
+
+They are on what an edit keeps, what each part of a code decides, whether samples are memorised, the
+cost, and in how many classes a system is best.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -144,8 +145,9 @@ def _speeds(found: Found) -> list[str]:
 
 
 def _fewshot(records: list[Record], found: Found) -> tuple[str, str]:
-    """In how many classes each system is nearest; for a single system, the comparison with equally
-    many real images.
+    """In how many classes each system is nearest.
+
+    For a single system, the comparison with equally many real images.
     """
     distances = [r for r in records if r.direction == LOWER and is_measured(r)]
     settings = list(dict.fromkeys(r.setting for r in distances if not r.reference))

@@ -1,5 +1,6 @@
-"""The page as HTML: one template with autoescape, inlined styles and script, and a policy that
-allows only these.
+"""The page as HTML: one template with autoescape, inlined styles and script, and a strict policy.
+
+The content security policy allows only the inlined style sheet and script.
 """
 
 import base64

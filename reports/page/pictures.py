@@ -1,5 +1,4 @@
-"""The picture sheets of a run as tables of images: cut out of the sheets at their own size,
-enlarged by whole pixels.
+"""The picture sheets of a run as tables of images, cut out at their own size and enlarged.
 
 The page has a size limit: images that are larger than a cell are shrunk to it, further if there are
 many sheets, and a sheet that does not fit is named with its file.

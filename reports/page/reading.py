@@ -1,6 +1,4 @@
-"""Input of the page: the numbers of finished run folders, one or several side by side, and their
-settings.
-"""
+"""Input of the page: the numbers of finished run folders, and their settings."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +38,9 @@ class Found:
     remarks: tuple[str, ...] = ()
 
     def n_of(self, record: Record) -> int | None:
-        """The n within which a number is compared; None if any n will do
-        (`reports.records.metrics.comparable_n`).
+        """The n within which a number is compared.
+
+        None if any n will do (`reports.records.metrics.comparable_n`).
         """
         return comparable_n(record, self.known)
 

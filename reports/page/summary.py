@@ -106,8 +106,9 @@ def _begins(record: Record, setting: str) -> bool:
 
 
 def _ranked(held: Contest, found: Found) -> list[Line]:
-    """Systems with the best first. Those whose difference to it may be chance are marked as within
-    noise.
+    """Systems with the best first.
+
+    Those whose difference to it may be chance are marked as within noise.
     """
     word = ALONE if not held.others else f"{BEST}, {NOISE}" if held.level else BEST
     lines = [Line(held.best, word)]
@@ -185,8 +186,9 @@ def _steps(lines: Sequence[Line]) -> set[int]:
 
 
 def _not_measured(found: Found) -> list[str]:
-    """Systems that could not run, with their benchmarks, each once and without references; the
-    notes of the tables say why.
+    """Systems that could not run, with their benchmarks, each once and without references.
+
+    The notes of the tables say why.
     """
     measured = {(r.benchmark, r.system) for r in found.records if is_measured(r)}
     references = {r.system for r in found.records if r.reference}

@@ -1,5 +1,6 @@
-"""The contents of the page, laid out for its template: without HTML, and with values only converted
-to text.
+"""The contents of the page, laid out for its template, without HTML.
+
+Values are only converted to text.
 """
 
 import math
@@ -99,8 +100,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page. `lead` is the section whose pictures come first; `numbers` and `protocols`
-    are the details of numbers, for the script.
+    """The whole page.
+
+    `lead` is the section whose pictures come first; `numbers` and `protocols` are the details of
+    numbers, for the script.
     """
 
     title: str

@@ -89,8 +89,9 @@ STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 
 
 def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
-    """The name of a data set in the paper's tables, such as "FFHQ 128"; its own name if the paper
-    has no such data set.
+    """The name of a data set in the paper's tables, such as "FFHQ 128".
+
+    Its own name if the paper has no such data set.
     """
     title = DATA_SET_NAMES.get(re.sub(r"[^a-z]", "", name.lower()), "")
     size = _transform(protocol).get("image_size")

@@ -40,8 +40,9 @@ class Margin:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number of this metric means; `direction` says which direction is better (higher,
-    lower, neither).
+    """What a number of this metric means.
+
+    `direction` says which direction is better (higher, lower, neither).
 
     `label` is its heading in tables if that is not its name; `digits` are the decimals of our
     numbers and `paper_digits` those of published ones if they differ; without digits numbers have

@@ -1,5 +1,6 @@
-"""Convert frozen dataclasses to plain JSON data and back, checking every field: the file is
-untrusted.
+"""Convert frozen dataclasses to plain JSON data and back, checking every field.
+
+The file that is read is untrusted.
 """
 
 from dataclasses import MISSING, fields, is_dataclass
@@ -31,8 +32,9 @@ def _plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[T], content: object) -> T:
-    """Make a dataclass of `kind` from the output of `to_plain`. Raises ValueError naming the field
-    for any other data.
+    """Make a dataclass of `kind` from the output of `to_plain`.
+
+    Raises ValueError naming the field for any other data.
     """
     if not isinstance(content, dict):
         raise ValueError(f"not an object but {short(repr(content), 40)}")

@@ -1,6 +1,4 @@
-"""Metrics and tables of plug-ins, kept in run.json so that a run folder can be read without the
-plug-in.
-"""
+"""Metrics and tables of plug-ins in run.json, so that a run folder can be read without them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,8 +21,9 @@ def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, 
 
 
 def metrics_in(path: Path, notes: Mapping[str, Any]) -> dict[str, Metric]:
-    """The metrics of plug-ins in the run.json at `path`, which holds `notes`; built-in metrics keep
-    their definition.
+    """The metrics of plug-ins in the run.json at `path`, which holds `notes`.
+
+    Built-in metrics keep their definition.
 
     Raises UserError naming the file and what is wrong in it.
     """

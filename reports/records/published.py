@@ -40,7 +40,7 @@ _MEAN, _WEIGHTED = "mean", "prevalence-weighted mean"
 
 # table -> (our system, our setting) -> (the paper's system, the paper's setting). In these tables,
 # what is not listed has no published value: DDIM from a random x_T, or the AUROC of one attribute.
-# Section 5.3 does not say how it averages over attributes: its number stands beside both means.
+# Section 5.3 does not say how it averages over attributes: its number is shown beside both means.
 NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
     "table1_reconstruction": {
         ("DDIM", "x_T inverted"): ("DDIM", ""),

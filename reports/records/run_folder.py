@@ -1,5 +1,4 @@
-"""Reading a run folder, or a baseline copied from one: records.csv, times.csv, influences.npz and
-run.json.
+"""Read a run folder or a baseline: records.csv, times.csv, influences.npz and run.json.
 
 A folder that is damaged, unfinished or lacks a part is refused, since a number that is missing
 cannot fail the gate.
@@ -29,9 +28,10 @@ SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one
 
 @dataclass(frozen=True)
 class Run:
-    """The contents of a run folder. `settings` are the user's settings by name; `metrics` those of
-    plug-ins and `specs` its tables, as the run folder describes them; `times` the numbers of the
-    machine, `notes` its run.json.
+    """The contents of a run folder.
+
+    `settings` are the user's settings by name; `metrics` those of plug-ins and `specs` its tables,
+    as the run folder describes them; `times` the numbers of the machine, `notes` its run.json.
 
     `label` is the user's name for the run, if there is one.
     """
@@ -55,8 +55,9 @@ class Run:
 
 
 def read_notes(folder: Path) -> dict[str, Any]:
-    """Read the run.json of a finished run. Raises UserError naming the file if its schema differs
-    or the run is not complete.
+    """Read the run.json of a finished run.
+
+    Raises UserError naming the file if its schema differs or the run is not complete.
     """
     path = folder / RUN
     notes = read_json(path)

@@ -25,8 +25,9 @@ def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the profiles if they differ, and what --set changed; for profiles of one name,
-    every setting that differs.
+    """The names of the profiles if they differ, and what --set changed.
+
+    For profiles of one name, every setting that differs.
     """
     named_alike = base.get("name") == new.get("name")
     if not named_alike:

@@ -61,8 +61,9 @@ def read_sheet(path: Path) -> ReadSheet:
 
 
 def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:
-    """Make a sheet from a picture and its description. Raises ValueError, KeyError or TypeError if
-    the two do not match.
+    """Make a sheet from a picture and its description.
+
+    Raises ValueError, KeyError or TypeError if the two do not match.
     """
     cells = {name: int(value) for name, value in told["cells"].items()}
     lengths = tuple(int(n) for n in told["lengths"])

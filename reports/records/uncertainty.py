@@ -125,8 +125,9 @@ class Error:
 
 
 def t_quantile(p: float, df: float) -> float:
-    """The p-quantile of Student's t; SciPy's distribution objects give the same, a hundred times
-    slower.
+    """The p-quantile of Student's t.
+
+    SciPy's distribution objects give the same, a hundred times slower.
     """
     return float(special.ndtri(p) if math.isinf(df) else special.stdtrit(df, p))
 
@@ -147,8 +148,9 @@ def error(uncertainty: Uncertainty) -> Error | None:
 
 
 def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
-    """The standard error of new - base, paired over the units that both have; None where one is
-    unknown.
+    """The standard error of new - base, paired over the units that both have.
+
+    None where one is unknown.
     """
     if not base or not new:
         return None
@@ -187,8 +189,9 @@ class WithoutOne:
 
 
 def carried_by_one(difference: float, base: Uncertainty, new: Uncertainty) -> WithoutOne | None:
-    """What remains of a paired difference, new - base, that depends on one unit alone; None if it
-    does not.
+    """What remains of a paired difference, new - base, that depends on one unit alone.
+
+    None if it does not.
 
     It does if removing the unit changes the difference by more than half, or takes it below the 5 %
     level, and chance does not explain it: the difference is significant with the unit or without,
@@ -254,8 +257,9 @@ def write_uncertainties(path: Path, uncertainties: Mapping[str, Uncertainty]) ->
 
 
 def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
-    """Read the output of `write_uncertainties`. Raises UserError naming the file if it is something
-    else.
+    """Read the output of `write_uncertainties`.
+
+    Raises UserError naming the file if it is something else.
     """
     content = read_file(path, LARGEST_FILE)
     found: dict[str, Uncertainty] = {}

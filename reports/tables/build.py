@@ -71,8 +71,9 @@ def write_table(table: Table, out: Path, title: str, context: Mapping[str, str])
 
 
 def tables_of(run: Run) -> list[Table]:
-    """The tables of a run, made from its numbers and its definitions of tables and metrics. Raises
-    UserError.
+    """The tables of a run, made from its numbers and its definitions of tables and metrics.
+
+    Raises UserError.
     """
     return all_tables(run.rows, run.times, run.specs, METRICS | run.metrics, run.folder)
 
@@ -84,8 +85,9 @@ def all_tables(
     known: Metrics,
     where: object,
 ) -> list[Table]:
-    """The overview, the tables of `records`, and those of `times`. Raises UserError, naming
-    `where`, if there are none.
+    """The overview, the tables of `records`, and those of `times`.
+
+    Raises UserError, naming `where`, if there are none.
     """
     try:
         overview, *tables = build_tables(records, specs, known)

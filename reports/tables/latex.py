@@ -1,7 +1,7 @@
 r"""Tables as LaTeX: floats to be \input into a paper, and a document of them all.
 
-    render(table, title, context)     one file: table*, booktabs, notes below; what is too long or too wide goes on
-                                      below or in another float, and nothing is wider than the text
+    render(table, title, context)     one file: table*, booktabs, notes below; a table that is too long or too wide
+                                      continues below or in another float, and nothing is wider than the text
     document(names, title)            tables.tex, which \inputs them and compiles as it is
 
 They need the packages booktabs and graphicx. A cell is as in the Markdown (`reports.tables.markdown`).
@@ -163,7 +163,7 @@ def _reference(record: Record, known: Metrics) -> str:
 
 
 def _title(table: Table) -> str:
-    """`Table 1: reconstruction` as a paper would say it that has numbers of its own."""
+    """The title without its number, as `Table 1: reconstruction`: a paper numbers its tables itself."""
     match = re.fullmatch(r"((?:Table|Section|Figure|Appendix) [\w.]+): (.+)", table.title)
     if match is None:
         return rf"\textbf{{{escape(table.title)}}}"
@@ -177,13 +177,13 @@ def _caption(table: Table, context: Mapping[str, str]) -> str:
 
 
 def _all_facts(table: Table, context: Mapping[str, str], every: bool = True) -> dict[str, str]:
-    """What a table's numbers share; protocols, which a caption has no room for, only on demand."""
+    """The facts that a table's numbers share; protocols, which are too long for a caption, on demand."""
     found = {**facts(table.records), **context}
     return found if every else {k: v for k, v in found.items() if k not in NOT_IN_CAPTIONS}
 
 
 def _capital(text: str) -> str:
-    """A capital at the beginning, but for the names of numbers (n, T)."""
+    """The text with a capital first letter, except for the names of numbers (n, T)."""
     return text[:1].upper() + text[1:] if len(text) > 1 else text
 
 

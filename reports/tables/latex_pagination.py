@@ -1,6 +1,4 @@
-"""Layout of a LaTeX table: columns and rows in parts that fit the page's width, parts in floats
-that fit its height.
-"""
+"""Layout of a LaTeX table: parts that fit the page's width, in floats that fit its height."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,8 +55,9 @@ def _fitting(part: Part, known: Metrics) -> Iterator[Part]:
 
 
 def _says_something(row: Sequence[Cell]) -> bool:
-    """Whether a row has a number in these columns; if columns are divided, it may only have some in
-    others.
+    """Whether a row has a number in these columns.
+
+    If columns are divided, it may only have some in others.
     """
     return any(not isinstance(cell, Label) and cell.record is not None for cell in row)
 

@@ -1,8 +1,8 @@
-r"""Text as LaTeX that means nothing but itself, in every encoding and document class, with nothing to load.
+r"""Text escaped for LaTeX, for every encoding and document class, without packages.
 
     escape(r"50% of \input{x}, a_b")      50\% of \textbackslash{}input\{x\}, a\_b
 
-pdfTeX has no letters of most alphabets: what it cannot set stands as its number, such as [U+4E2D], which keeps two names apart.
+pdfTeX has no letters of most alphabets: an unsupported letter becomes its number, such as [U+4E2D], which keeps names distinct.
 """
 
 import re

@@ -58,8 +58,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be rendered; `records` are all that it shows, in reading order, and `known`
-    defines their metrics.
+    """A table ready to be rendered.
+
+    `records` are all that it shows, in reading order, and `known` defines their metrics.
 
     `absent` are records of systems whose column would have no number: why nothing was measured.
     """

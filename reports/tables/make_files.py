@@ -24,8 +24,9 @@ AGAIN = 2  # runs, the second to resolve the labels
 
 
 def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
-    """Write all files into `folder` and return the number of tables. Raises UserError if no table
-    can be made.
+    """Write all files into `folder` and return the number of tables.
+
+    Raises UserError if no table can be made.
     """
     where = ", ".join(str(source.folder) for source in merged.sources)
     known = METRICS | merged.metrics
@@ -83,8 +84,9 @@ def _each(merged: Merged, what: Callable[[Run], str]) -> str:
 def write_latex(
     folder: Path, tables: Sequence[Table], title: str, context: Mapping[str, str]
 ) -> None:
-    """Write one file per table, and the document of all. The overview is left out: it repeats other
-    tables.
+    """Write one file per table, and the document of all.
+
+    The overview is left out: it repeats other tables.
     """
     folder.mkdir()
     names = []

@@ -1,4 +1,4 @@
-"""Tables as Markdown (GitHub's), each a page that stands alone.
+"""Tables as Markdown (GitHub's), each a self-contained page.
 
 **0.9912** ± 0.0003             best of the systems beside it, with its standard error
 0.991, +0.000                   a published value measured in the same way, and ours minus it

@@ -27,8 +27,9 @@ from reports.tables.run_record import Shown
 
 @dataclass(frozen=True)
 class Merged:
-    """The numbers of several runs for one set of tables; `remarks` are notes on the runs for the
-    reader.
+    """The numbers of several runs for one set of tables.
+
+    `remarks` are notes on the runs for the reader.
     """
 
     things: tuple[Thing, ...]
@@ -51,8 +52,9 @@ class Merged:
 
 
 def merge(sources: Sequence[Run]) -> Merged:
-    """Put runs side by side. Raises UserError if one was given twice, or if runs of one name were
-    not measured alike.
+    """Put runs side by side.
+
+    Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
     _check_distinct(sources)
     things, metrics = things_of(sources), _metrics(sources)
@@ -140,8 +142,9 @@ def _told_apart(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> se
 
 
 def _same_system(a: Thing, theirs: Mapping, b: Thing, ours: Mapping) -> bool:
-    """Whether two systems are the same, by their numbers; without common numbers, by the weights of
-    their runs.
+    """Whether two systems are the same, by their numbers.
+
+    Without common numbers, by the weights of their runs.
     """
     here, there = _measured(theirs), _measured(ours)
     if any(here[table] != there[table] for table in here.keys() & there.keys()):

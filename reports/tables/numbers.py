@@ -85,8 +85,9 @@ def _published_digits(record: Record, known: Metrics) -> int | None:
 
 
 def difference_text(record: Record, known: Metrics = METRICS) -> str:
-    """Ours minus the published value, with the paper's decimals; empty if the metrics differ or
-    have no better direction.
+    """Ours minus the published value, with the paper's decimals.
+
+    Empty if the metrics differ or have no better direction.
     """
     if record.published is None or record.value is None or record.direction not in ARROWS:
         return ""
@@ -97,8 +98,9 @@ def difference_text(record: Record, known: Metrics = METRICS) -> str:
 
 
 def reference_text(record: Record, known: Metrics = METRICS) -> str:
-    """The published value and the difference to it: `0.991, +0.005`; in parentheses if it is not
-    comparable.
+    """The published value and the difference to it: `0.991, +0.005`.
+
+    In parentheses if it is not comparable.
     """
     parts = (published_text(record, known), difference_text(record, known))
     text = ", ".join(part for part in parts if part)

@@ -1,5 +1,6 @@
-"""An output folder that is written whole or not at all, and can be replaced; files of others in it
-stay.
+"""An output folder that is written whole or not at all, and can be replaced.
+
+Files of others in it stay.
 
     with made_whole(out) as folder:      files are written into `folder`, beside `out`, which becomes `out` at the end
 
@@ -26,8 +27,9 @@ NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file t
 
 @contextlib.contextmanager
 def made_whole(out: Path) -> Iterator[Path]:
-    """A folder to write into; if the block succeeds, its files replace those of `out`, else `out`
-    is unchanged.
+    """A folder to write into.
+
+    If the block succeeds, its files replace those of `out`, else `out` is unchanged.
 
     Raises UserError before the block if `out` was not made by this function, or if a file of it was
     changed by hand.

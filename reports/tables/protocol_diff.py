@@ -33,8 +33,9 @@ def noted(
     parts: Sequence[Sequence[Shown]],
     known: Metrics = METRICS,
 ) -> Iterator[list[Shown]]:
-    """The records of each thing, by its name and protocols; those measured differently from the
-    first thing's have a note and a contest of their own.
+    """The records of each thing, by its name and protocols.
+
+    Those measured differently from the first thing's have a note and a contest of their own.
     """
     indices = [_instruments(*pair, known) for pair in zip(protocols, parts, strict=True)]
     yield list(parts[0])
@@ -67,8 +68,9 @@ def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -
 
 
 def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
-    """The instruments in the same position; if there are none, those of the same metric. A
-    reference has no others.
+    """The instruments in the same position; if there are none, those of the same metric.
+
+    A reference has no others.
     """
     levels = LEVELS[:1] if record.reference else LEVELS
     places = (found.get(_place(record, level), []) for level in levels)

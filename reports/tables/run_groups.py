@@ -1,6 +1,4 @@
-"""Groups of runs that a table shows as one, and their means: several seeds, or trainings with one
-given name.
-"""
+"""Groups of runs that a table shows as one, such as several seeds, and their means."""
 
 import math
 import os
@@ -121,8 +119,9 @@ def shown(record: Record, **more: Any) -> Shown:
 
 
 def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
-    """The mean of a number over runs; none if the numbers are not comparable because their counts
-    of images differ.
+    """The mean of a number over runs.
+
+    None if the numbers are not comparable because their counts of images differ.
     """
     measured = [r for r in group if r.value is not None]
     notes = [r.note for r in measured or group if r.note]
@@ -148,8 +147,9 @@ def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
 
 
 def _spread(values: Sequence[float], exact: bool) -> float | None:
-    """The standard deviation between runs; None for one run, and for a number without randomness (a
-    size).
+    """The standard deviation between runs.
+
+    None for one run, and for a number without randomness (a size).
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None

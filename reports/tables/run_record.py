@@ -1,6 +1,4 @@
-"""A number as shown in a table of several runs: with its run, or with the number of runs that it is
-the mean of.
-"""
+"""A number in a table of several runs: with its run, or with the number of runs it is a mean of."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +9,9 @@ from reports.records.record import Record
 
 @dataclass(frozen=True)
 class Shown(Record):
-    """A record with its `run`. A number measured differently from the first run's is in another
-    `contest`.
+    """A record with its `run`.
+
+    A number measured differently from the first run's is in another `contest`.
 
     For several runs `value` is the mean of `runs` of them, `spread` the standard deviation between
     them (None: only one has it), and `stderr` the standard error within one run, the root mean

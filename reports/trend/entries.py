@@ -46,8 +46,9 @@ class Number(Record):
 
 @dataclass(frozen=True)
 class Entry:
-    """A run. `id` is the same for the same numbers of the same commit; `date` is ISO 8601 with a
-    time zone.
+    """A run.
+
+    `id` is the same for the same numbers of the same commit; `date` is ISO 8601 with a time zone.
     """
 
     id: str
@@ -72,8 +73,9 @@ class Entry:
 
 
 def entry_of(folder: Path, commit: str = "") -> Entry:
-    """The entry of a finished run; `commit` is given if what was measured is not this software's
-    checkout.
+    """The entry of a finished run.
+
+    `commit` is given if what was measured is not this software's checkout.
 
     Raises UserError naming the file that is invalid, or if the run is not complete.
     """
@@ -113,8 +115,9 @@ def _number(r: Record, label: str) -> Number:
 
 
 def _id(entry: Entry) -> str:
-    """The id of a run. Without a commit its date is part of it, since nothing else distinguishes
-    two runs.
+    """The id of a run.
+
+    Without a commit its date is part of it, since nothing else distinguishes two runs.
     """
     parts = asdict(replace(entry, date="" if entry.commit else entry.date))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -138,8 +141,9 @@ def _date(notes: Mapping[str, Any], path: Path) -> str:
 
 
 def add(path: Path, entries: Sequence[Entry]) -> int:
-    """Append those of `entries` that `path` does not have, and return their number. Raises
-    UserError naming a damaged line.
+    """Append those of `entries` that `path` does not have, and return their number.
+
+    Raises UserError naming a damaged line.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o666), "rb") as file:

@@ -1,6 +1,4 @@
-"""Exports of headlines: a badge by shields.io's endpoint schema, and JSON for
-benchmark-action/github-action-benchmark.
-"""
+"""Exports of headlines: a badge for shields.io, and JSON for github-action-benchmark."""
 
 import json
 from typing import Any
@@ -15,8 +13,9 @@ LONGEST_BADGE = 100  # characters of its message
 
 
 def badge(entry: Entry, metric: str = "", system: str = "") -> str:
-    """One headline of a run as JSON: the first, or that of a metric and a system. Raises UserError
-    if there is none.
+    """One headline of a run as JSON: the first, or that of a metric and a system.
+
+    Raises UserError if there is none.
 
     https://shields.io/badges/endpoint-badge
     """

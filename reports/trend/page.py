@@ -1,5 +1,4 @@
-"""The page of a history: a plot of each headline by commit, with its intervals, and the numbers
-behind it.
+"""The page of a history: a plot of each headline by commit, and the numbers behind it.
 
 The horizontal axis is an `Axis`: `reports.trend.training` has another, of images seen.
 """
@@ -125,7 +124,7 @@ def commit_of(entry: Entry) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# A figure a metric
+# Figures
 
 Numbers = dict[int, Number]  # of one series, by the place of their run
 
@@ -175,8 +174,9 @@ def _title(n: Number) -> str:
 
 
 def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
-    """One system's numbers as lines. A line breaks where the protocol changed, or the n if the
-    metric depends on it.
+    """One system's numbers as lines.
+
+    A line breaks where the protocol changed, or the n if the metric depends on it.
     """
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""

@@ -1,5 +1,7 @@
-"""Shared fixtures: a small data set in a context, for benchmarks of systems with known results; and
-two folders of images with weights of metric networks, for `benchmarks.measure`.
+"""Fixtures of the benchmarks' tests.
+
+They are a small data set in a context, for benchmarks of systems with known results; and two
+folders of images with weights of metric networks, for `benchmarks.measure`.
 """
 
 import inspect

@@ -1,6 +1,4 @@
-"""The building blocks against their formulas written out, and the model's methods with networks of
-known outputs.
-"""
+"""The building blocks against their formulas, and the model's methods with known networks."""
 
 import math
 from dataclasses import replace

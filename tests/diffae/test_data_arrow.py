@@ -1,6 +1,4 @@
-"""Parquet files and folders of `datasets.save_to_disk`, written by pyarrow as `datasets` writes
-them.
-"""
+"""Parquet files and folders of `datasets.save_to_disk`, written with pyarrow."""
 
 import builtins
 import io

@@ -1,6 +1,4 @@
-"""IDX files written exactly to the format; torchvision, which reads the same files, is the
-reference.
-"""
+"""IDX files written exactly to the format, with torchvision as the reference."""
 
 import gzip
 import os

@@ -1,6 +1,4 @@
-"""Prepared copies: the data set's own pixels, even after a kill at any moment, and refused if they
-differ.
-"""
+"""Prepared copies: the data set's own pixels, even after a kill, and refused if they differ."""
 
 import dataclasses
 import errno

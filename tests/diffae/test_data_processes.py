@@ -1,5 +1,7 @@
-"""Every format is read alike in forked and in spawned processes, also while another process reads
-it; and the helper processes of `distributed.mapped` answer any program, and end with it.
+"""Data sets in several processes.
+
+Every format is read alike in forked and in spawned processes, also while another process reads it;
+and the helper processes of `distributed.mapped` answer any program, and end with it.
 """
 
 import io

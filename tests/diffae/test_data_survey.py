@@ -1,6 +1,4 @@
-"""The fingerprint of a data set: of all its content, read once, kept, and read again when a file
-changes.
-"""
+"""The fingerprint of a data set: read once, kept, and read again when a file changes."""
 
 import hashlib
 import io

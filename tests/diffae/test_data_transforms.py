@@ -1,6 +1,4 @@
-"""Pixels: photographs and files of every colour mode, with torchvision's transforms as the
-reference.
-"""
+"""Pixels of files of every colour mode, with torchvision's transforms as the reference."""
 
 import numpy as np
 import pytest

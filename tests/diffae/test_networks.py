@@ -1,6 +1,4 @@
-"""Every released configuration has exactly the authors' parameters: names and shapes from their
-code.
-"""
+"""Every released configuration has exactly the authors' parameters, by names and shapes."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""Presets of the released configurations: the authors' settings, and expected results from the
-paper's tables.
-"""
+"""Presets of the released configurations: the authors' settings, and the paper's results."""
 
 import re
 

@@ -1,5 +1,6 @@
-"""docs/presets.md has the presets. To update it: python -m diffae.train.presets_table --out
-docs/presets.md
+"""docs/presets.md is up to date.
+
+To update it: python -m diffae.train.presets_table --out docs/presets.md
 """
 
 from pathlib import Path

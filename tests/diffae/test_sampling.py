@@ -1,6 +1,4 @@
-"""Grids, names and solvers against closed forms, in cases where each formula is exact. Orders are
-in test_solver_order.py.
-"""
+"""Grids, names and solvers against closed forms. Orders are in test_solver_order.py."""
 
 import math
 from itertools import pairwise

@@ -1,6 +1,4 @@
-"""Orders of convergence on a flow with a known solution, single precision, and the packaged models'
-round trips.
-"""
+"""Orders of convergence on a known flow, single precision, and round trips of packaged models."""
 
 import math
 from collections.abc import Callable

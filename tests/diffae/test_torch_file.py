@@ -1,6 +1,4 @@
-"""Malicious or damaged files of torch.save: none of their code runs, and one line says what is
-wrong.
-"""
+"""Malicious or damaged files of torch.save: no code runs, and one line says what is wrong."""
 
 import io
 import os

@@ -1,6 +1,4 @@
-"""Files of torch.save from before PyTorch 1.6, written by PyTorch: we read them, and none of their
-code runs.
-"""
+"""Files of torch.save from before PyTorch 1.6: we read them, and none of their code runs."""
 
 import argparse
 import io

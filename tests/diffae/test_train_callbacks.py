@@ -1,6 +1,4 @@
-"""A training with all callbacks, killed and resumed: its model equals that of one without
-callbacks.
-"""
+"""A training with all callbacks, killed and resumed, equals one without callbacks."""
 
 import subprocess
 import sys

@@ -1,6 +1,4 @@
-"""A training loses nothing: gradients that are not finite, damaged states, changed settings,
-permissions.
-"""
+"""A training loses nothing: non-finite gradients, damaged states, changed settings, permissions."""
 
 import json
 import math

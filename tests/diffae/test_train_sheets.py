@@ -1,6 +1,4 @@
-"""Sheets of a training: their contents, when they are drawn, and that they do not affect the
-training.
-"""
+"""Sheets of a training: their contents and times, and that they do not affect the training."""
 
 from dataclasses import replace
 from types import SimpleNamespace

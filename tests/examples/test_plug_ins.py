@@ -30,7 +30,7 @@ GROUPS = ("diffae.systems", "diffae.benchmarks")
 
 @pytest.fixture
 def installed(monkeypatch):
-    """The example packages as if they had been installed: what their pyproject.toml offers."""
+    """The example packages as if installed: the entry points of their pyproject.toml."""
     offers = {}
     for folder in (SYSTEM, BENCHMARK):
         monkeypatch.syspath_prepend(str(folder))

@@ -19,7 +19,7 @@ PAGE, NOTEBOOK = ROOT / "docs" / "python.md", ROOT / "examples" / "evaluate.ipyn
 
 @pytest.fixture
 def cache(tmp_path) -> Path:
-    """Empty: on a new machine the first call draws the portraits, wherever it is made."""
+    """An empty cache: on a new machine the first call draws the portraits, wherever it is made."""
     return tmp_path / "cache"
 
 
@@ -56,7 +56,7 @@ def test_the_notebook_runs_and_shows_what_it_gives(cache, monkeypatch):
 
 
 def kinds(cell) -> set[str]:
-    """What a cell shows: frames, pictures, text; warnings on stderr are no part of it."""
+    """The kinds of outputs of a cell: frames, pictures, text; warnings on stderr do not count."""
     shown = [output for output in cell.outputs if output.get("name") != "stderr"]
     return {kind for output in shown for kind in output.get("data", ["text"])} - {"image/jpeg"}
 

@@ -1,5 +1,4 @@
-"""Fuzz the readers: whatever a file holds, it is read or refused with a `UserError`, and nothing
-else happens.
+"""Fuzz the readers: every file is read or refused with a `UserError`, and nothing else happens.
 
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 

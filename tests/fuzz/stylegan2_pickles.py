@@ -1,6 +1,4 @@
-"""Files of StyleGAN2 in its three containers, for the target `stylegan2`: a generator of a few
-hundred numbers in each.
-"""
+"""Tiny files of StyleGAN2 in its three containers, for the target `stylegan2`."""
 
 import sys
 import tempfile

@@ -1,5 +1,7 @@
-"""Inputs for the targets `taming` (a yaml beside a VQ-GAN's checkpoint), `vqvae2` (a file of a few
-hundred numbers) and `diffusers` (the configuration of a model's folder).
+"""Inputs for the targets `taming`, `vqvae2` and `diffusers`.
+
+They are a yaml beside a VQ-GAN's checkpoint, a file of a few hundred numbers, and the configuration
+of a model's folder.
 """
 
 import io

@@ -1,6 +1,7 @@
-"""Images, features and systems with known Frechet distances: images of one colour, features that
-are the mean colour, and systems whose code is the colour. What a benchmark draws, keeps and
-compares can then be counted by hand.
+"""Images, features and systems with known Frechet distances.
+
+The images have one colour, the feature is the mean colour, and so is the code of a system. What a
+benchmark draws, keeps and compares can then be counted by hand.
 """
 
 from dataclasses import replace
@@ -45,8 +46,9 @@ def colours(count: int, red: bool, rng) -> np.ndarray:
 
 
 def dataset(folder, red: np.ndarray):
-    """One image for each of bool [N], with the attribute Male if it is red; 60 % of them are for
-    training.
+    """One image for each of bool [N], with the attribute Male if it is red.
+
+    60 % of them are for training.
     """
     rng = np.random.default_rng(0)
     for index, is_red in enumerate(red):
@@ -62,8 +64,9 @@ def colours_of(dataset, indices) -> np.ndarray:
 
 
 class Painter(System):
-    """A system whose code is the colour; its samples are red or not in turn, so that a class can be
-    selected.
+    """A system whose code is the colour.
+
+    Its samples are red or not in turn, so that a class can be selected.
     """
 
     name = title = fingerprint = "painter"

@@ -96,8 +96,9 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 
 
 def make(class_name: str, **changed: Any) -> Any:
-    """A model with weights of seed 0, in evaluation mode. Skips the test if the release has no such
-    class.
+    """A model with weights of seed 0, in evaluation mode.
+
+    Skips the test if the release has no such class.
     """
     import diffusers
 

@@ -1,6 +1,4 @@
-"""A server on 127.0.0.1 that imitates GitHub's API: comments of a pull request, artifacts behind a
-redirect, and errors.
-"""
+"""A server on 127.0.0.1 that imitates GitHub's API: comments, artifacts behind a redirect, errors."""
 
 import io
 import json

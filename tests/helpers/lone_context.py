@@ -1,6 +1,4 @@
-"""Contexts of a run: a small one, and one on a data set without files, which has a name, a size and
-a number of images.
-"""
+"""Contexts of a run: a small one, and one on a data set without files."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +13,9 @@ from diffae.data.transforms import Transform
 
 
 def small_context(dataset, folder: Path, changes=()) -> Context:
-    """A context on the CPU, with profile `smoke` and other settings; store and pictures are in
-    `folder`.
+    """A context on the CPU, with profile `smoke` and other settings.
+
+    Store and pictures are in `folder`.
     """
     profile, cpu = PROFILES["smoke"].changed_by(dict(changes)), torch.device("cpu")
     return Context(dataset, profile, 0, cpu, Store(folder / "store"), folder / "pictures")

@@ -1,6 +1,4 @@
-"""Random weights of metric networks under their published names, and a small face recogniser as
-ONNX.
-"""
+"""Random weights of metric networks under their published names, and a small face recogniser."""
 
 from pathlib import Path
 from types import SimpleNamespace

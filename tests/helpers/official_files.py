@@ -1,6 +1,4 @@
-"""Files of the authors' layout, written from `tests/data/keys`, with weights filled by the parity
-file's recipe.
-"""
+"""Files of the authors' layout, from `tests/data/keys`, with weights by the parity file's recipe."""
 
 import sys
 import types
@@ -44,8 +42,9 @@ def network(configuration: str) -> dict[str, torch.Tensor]:
 
 
 def state_dict(configuration: str, image_size: int, complete: bool = False) -> dict[str, Any]:
-    """The state_dict of a `last.ckpt`. Unless `complete`, its raw copy, which is never read, is one
-    number broadcast.
+    """The state_dict of a `last.ckpt`.
+
+    Unless `complete`, its raw copy, which is never read, is one number broadcast.
     """
     ema = network(configuration)
     raw = {n: t + 1 if complete else torch.zeros(()).expand(t.shape) for n, t in ema.items()}

@@ -1,5 +1,4 @@
-"""Effects of the options of a command as comparable values: a view for each command, and the files
-that it needs.
+"""Effects of the options of a command as comparable values: a view for each command.
 
 A view takes the words of a command line and returns its effects by name; a refusal is under
 REFUSED. The files of a command are in a folder of its own, `{out}` in its words.
@@ -186,7 +185,7 @@ def plain(module: str, *first: str) -> View:
 
 
 # ----------------------------------------------------------------------------------------------
-# What there is to see: every option of a command, as its parser has it
+# Every option of a command, as its parser has it
 
 
 class _Built(Exception):

@@ -1,6 +1,4 @@
-"""Check that a command refuses bad input: status 2, one line on standard error, nothing on standard
-output.
-"""
+"""Check that a command refuses bad input: status 2, and one line on standard error alone."""
 
 import signal
 from collections.abc import Callable
@@ -28,8 +26,9 @@ def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> 
 
 
 def refused_checkpoint(system: str, path: Path, capsys) -> str:
-    """The line with which the harness refuses a system's checkpoint; it names the checkpoint or its
-    folder.
+    """The line with which the harness refuses a system's checkpoint.
+
+    It names the checkpoint or its folder.
     """
     from benchmarks import run
 

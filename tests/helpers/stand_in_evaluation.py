@@ -1,5 +1,4 @@
-"""A replacement of `python -m benchmarks.run`: records its arguments beside its folder, and ends as
-STAND_IN says.
+"""A replacement of `python -m benchmarks.run` that records its arguments and ends as STAND_IN says.
 
 STAND_IN: "complete" (the default), "failed" without a folder, "in part" with one, or "hangs".
 """

@@ -1,5 +1,4 @@
-"""Imitations of the three kinds of files that StyleGAN2 comes in, with weights filled by the parity
-files' recipe.
+"""Imitations of the three kinds of files of StyleGAN2, with weights by the parity files' recipe.
 
 The authors' modules that a pickle names are put into sys.modules while it is written, and are gone
 when it is read.
@@ -55,8 +54,9 @@ def fill(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def state(keys: str = "tiny32", w_dim: int = 512) -> State:
-    """A generator under the names of stylegan2-ada-pytorch, without the filters; `w_dim` in place
-    of 512.
+    """A generator under the names of stylegan2-ada-pytorch, without the filters.
+
+    `w_dim` in place of 512.
     """
     found = {k: tuple(w_dim if n == 512 else n for n in s) for k, s in shapes(keys).items()}
     return {name: fill(name, s) for name, s in found.items() if not name.endswith("_filter")}

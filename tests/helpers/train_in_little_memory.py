@@ -1,7 +1,6 @@
-"""Train as `python -m diffae.train` does, with a limit in MiB on address space beyond that of the
-imports.
+"""Train as `python -m diffae.train` does, with a limit in MiB on address space beyond the imports.
 
-    python tests/helpers/train_in_little_memory.py MIB [WORDS of diffae.train ...]
+python tests/helpers/train_in_little_memory.py MIB [WORDS of diffae.train ...]
 """
 
 import re

@@ -1,7 +1,6 @@
-"""Train the tiny preset on a folder of images, as `python -m diffae.train` does with a preset of
-the table.
+"""Train the tiny preset on a folder of images, as `python -m diffae.train` trains a preset.
 
-    python tests/helpers/train_tiny.py FOLDER OUT [--from-disk] [FLAGS of diffae.train ...]
+python tests/helpers/train_tiny.py FOLDER OUT [--from-disk] [FLAGS of diffae.train ...]
 """
 
 import sys

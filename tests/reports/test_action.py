@@ -1,6 +1,4 @@
-"""The action without GitHub: its script with the environment and an imitated API, its YAML step by
-step in bash.
-"""
+"""The action without GitHub: its script with an imitated API, its YAML step by step in bash."""
 
 import io
 import json
@@ -53,8 +51,8 @@ def runs(tmp_path):
 
 @pytest.fixture
 def act(github, runs, monkeypatch, capsys):
-    """The script in this process with a job's environment; gives the exit status, the log, outputs
-    and summary.
+    """Run the script in this process with a job's environment; returns the exit status, the log,
+    outputs and summary.
     """
 
     def run(event: dict | None = None, **given):
@@ -111,7 +109,7 @@ def environment(github, folder, event, **given) -> dict[str, str]:
 
 
 def read_outputs(path: Path) -> dict[str, str]:
-    """As the runner reads them: name<<END, lines, END."""
+    """Read outputs as the runner does: name<<END, lines, END."""
     found, lines = {}, iter(path.read_text().splitlines())
     for line in lines:
         name, end = line.split("<<")
@@ -120,7 +118,7 @@ def read_outputs(path: Path) -> dict[str, str]:
 
 
 # ----------------------------------------------------------------------------------------------
-# The verdict, everywhere where it is told
+# The verdict in all outputs
 
 
 def test_a_metric_that_fell_is_named_in_the_comment_and_fails_the_job(act, runs, github):
@@ -196,7 +194,7 @@ def test_no_pull_request_no_comment(act, github):
 
 
 # ----------------------------------------------------------------------------------------------
-# A server that falters
+# An unreliable server
 
 
 @pytest.mark.parametrize("failing", [[502], [503, 429], ["drop"]])
@@ -343,7 +341,7 @@ def test_only_what_a_baseline_is_leaves_the_zip(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------------
-# What a workflow may get wrong
+# Wrong inputs of a workflow
 
 
 @pytest.mark.parametrize(
@@ -451,8 +449,8 @@ def shell(step: dict, given: dict, environ: dict, folder: Path) -> subprocess.Co
 
 @pytest.fixture
 def shells(github, runs):
-    """Runs a step of action.yml by its name, in a folder of its own, with a `python` that notes
-    what pip is told.
+    """Run a step of action.yml by its name, in a folder of its own, with a `python` that records
+    calls of pip.
     """
     programs, checkout = runs / "bin", runs / "checkout"
     programs.mkdir(), checkout.mkdir()

@@ -86,12 +86,12 @@ def test_metrics_that_ship_mean_what_they_mean_here(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------------
-# A run with a metric of somebody's own, read where that is not installed
+# A run with a plug-in's metric, read without the plug-in
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Two systems, one number each, of a metric that no table here has."""
+    """A run of two systems, one number each, of a metric that no table here has."""
     records = [
         Record("b", "t", system, "d", "test", "", None, "mine", value, direction=LOWER, unit="m")
         for system, value in (("A", 1234.56), ("B", 7.0))
@@ -142,7 +142,7 @@ def test_the_margin_of_the_folder_decides(run, tmp_path, capsys):
 
 
 def test_the_baseline_has_the_last_word_on_a_margin(run, tmp_path):
-    """A new run cannot widen what it is judged by."""
+    """A new run cannot widen its own margin."""
     worse = copy_of(run, tmp_path / "worse", {"7.0": "7.6"})
     notes = json.loads((worse / "run.json").read_text())
     notes["metrics"]["mine"]["margin"]["size"] = 9.0
@@ -152,7 +152,7 @@ def test_the_baseline_has_the_last_word_on_a_margin(run, tmp_path):
 
 
 def copy_of(folder, to, cells):
-    """A run folder with other numbers."""
+    """A copy of a run folder with other numbers."""
     to.mkdir()
     text = (folder / "records.csv").read_text()
     for old, new in cells.items():

@@ -1,6 +1,4 @@
-"""docs/ci.md: its workflow is valid, its table of inputs is the action's, and its example ends as
-described.
-"""
+"""docs/ci.md: its workflow is valid, its inputs are the action's, and its example works."""
 
 import os
 import re
@@ -52,8 +50,8 @@ def test_the_other_systems_files_are_yaml():
 
 @pytest.mark.slow
 def test_the_ten_minutes_end_as_the_page_says(tmp_path):
-    """Its commands as they stand, by bash, with the code of the page: a baseline, a regression, and
-    the code put back.
+    """Its commands unchanged, in bash, with the code of the page: a baseline, a regression, and the
+    code restored.
     """
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -26,7 +26,7 @@ SCORES = {
 
 
 def run(folder, scores, units="images", seed=0, protocol=None):
-    """A run of one SSIM a system; what it is made of lies beside it, unless `units` is empty."""
+    """A run of one SSIM per system, with its influences unless `units` is empty."""
     records, influences = [], {}
     for system, values in scores.items():
         uncertainty = of_mean(values, units or "images")

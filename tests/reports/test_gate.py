@@ -38,7 +38,7 @@ def verdicts_of(base: Run, new: Run, alpha: float = 0.05) -> dict:
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """The command in this process, with the environment of no CI system but what is given."""
+    """Run the command in this process, with only the given environment of a CI system."""
 
     def run(*arguments, **environment):
         for name in [name for name in os.environ if name.startswith("GITHUB_")]:

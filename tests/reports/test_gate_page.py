@@ -32,7 +32,7 @@ def pages(found):
 
 @pytest.fixture
 def fallen():
-    """The gate's own verdict on SSIM that fell by 0.0149 ± 0.0008, its p as the issue has it."""
+    """The gate's verdict on an SSIM that fell by 0.0149 ± 0.0008."""
     (c,) = found_between({KEY: SSIM}, {KEY: SSIM - 0.01})
     record = replace(c.record, steps=100, setting="x_T inverted", solver="ddim")
     return replace(
@@ -189,7 +189,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_name_begins_no_line_of_its_own(text):
-    """However the words before it push it to the beginning of a line."""
+    """Whatever words before it push it to the beginning of a line."""
     for words in range(0, 24):
         system = f"{'word ' * words}{text}"
         found = found_between({(system, text, "ssim"): SSIM}, {(system, text, "ssim"): SSIM - 0.1})

@@ -1,6 +1,4 @@
-"""Headlines by commit: an append-only file, a page, a badge, and the JSON of
-github-action-benchmark.
-"""
+"""Headlines by commit: the file, the page, the badge, and the JSON of github-action-benchmark."""
 
 import json
 import re
@@ -189,7 +187,7 @@ def test_the_commit_may_be_given(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------------
-# For others
+# Exports
 
 
 def test_the_badge_is_what_shields_reads(tmp_path, file):

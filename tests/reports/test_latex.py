@@ -15,7 +15,7 @@ from reports.tables.latex_text import escape
 from reports.tables.latex_text import number as number_text
 
 SPECS = specs(REGISTRY.own)
-# A name, and how it stands on paper.
+# A name, and its text in the PDF.
 NASTY = {
     r"\input{/etc/passwd}": r"\input{/etc/passwd}",
     "50%": "50%",
@@ -44,7 +44,7 @@ PAPER = r"""\documentclass[twocolumn]{article}\usepackage{booktabs,graphicx}
 
 
 def pdf_text(folder, names, document=""):
-    """What a reader sees of a document of these files."""
+    """The text of the PDF of a document of these files."""
     document = document or latex.document(names, "A title: 100% & more")
     (folder / "tables.tex").write_text(document)
     compiler, reader = program("pdflatex"), program("pdftotext")

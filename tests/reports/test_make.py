@@ -33,7 +33,7 @@ def content(folder):
 
 
 def refused(capsys, *words):
-    """The one line of a command that ends with status 2."""
+    """The error line of a command that ends with status 2."""
     return refusal(main, capsys, *words)
 
 

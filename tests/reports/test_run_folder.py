@@ -30,7 +30,7 @@ def folder(tmp_path) -> Path:
 
 
 def refusal(folder: Path, megabytes: int = 64) -> str:
-    """The line that a folder is refused with, within seconds of CPU time and so much memory."""
+    """The line that refuses a folder, within seconds of CPU time and a limit on memory."""
     before, peak = os.times(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError) as refused:
         read_run(folder)

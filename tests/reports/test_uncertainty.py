@@ -1,6 +1,4 @@
-"""Influences: closed forms, Student's t and Welch's degrees of freedom by SciPy, and
-influences.npz.
-"""
+"""Influences: closed forms, Student's t and Welch's degrees of freedom by SciPy, and their file."""
 
 import math
 

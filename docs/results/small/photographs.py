@@ -38,13 +38,13 @@ def photographs() -> dict[str, np.ndarray]:
 
 
 def part_of(photograph: np.ndarray, split: str) -> np.ndarray:
-    """The columns that the crops of a split are of: left of the border for train, right of it for the others."""
+    """The columns for the crops of a split: left of the border for train, right of it for the others."""
     border = int(photograph.shape[1] * TRAINING)
     return photograph[:, :border] if split == "train" else photograph[:, border:]
 
 
 def crops(split: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """`count` squares of SIDE px and what to call them; the places are drawn from the split's name."""
+    """`count` squares of SIDE px and their names; the places are drawn with the split's name as the seed."""
     draw = np.random.default_rng(list(split.encode()))
     parts = {name: part_of(image, split) for name, image in photographs().items()}
     for number, name in enumerate(islice(cycle(parts), count)):

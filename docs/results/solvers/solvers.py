@@ -5,9 +5,8 @@
     python docs/results/solvers/solvers.py --model fashion-mnist=runs/fashion --data /usr/share/datasets/fashion-mnist
     python docs/results/solvers/solvers.py --tables                         solvers.csv and README.md, measuring nothing
 
-What a cell made is a file in `--out`, so that the same command goes on where it stopped; solvers.csv has the numbers of
-all files there, README.md's tables those of solvers.csv. Set
-OMP_NUM_THREADS=1 where something else runs.
+The results of a cell are a file in `--out`, so that the same command continues after an interruption; solvers.csv has the
+numbers of all files there, and the tables of README.md those of solvers.csv. Set OMP_NUM_THREADS=1 if something else runs.
 """
 
 import argparse
@@ -57,7 +56,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model with the verbs of both kinds; z is None for one that has none."""
+    """A model with the methods of both kinds; z is None for one without."""
 
     name: str
     model: DiffusionAutoencoder | DDIM
@@ -87,7 +86,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images that a model was not trained on, no person twice, and what edits of them need."""
+    """Images that a model was not trained on, one per person, and what their edits need."""
 
     selection: Selection
 
@@ -98,7 +97,7 @@ class HeldOut:
 
     @cached_property
     def positions(self) -> np.ndarray:
-        """Of the first picture of each of the first persons."""
+        """Positions of the first picture of each of the first persons."""
         return np.sort(np.unique(self.selection.groups, return_index=True)[1])[:IMAGES]
 
     @cached_property
@@ -111,14 +110,14 @@ class HeldOut:
         return names.index(ATTRIBUTE) if ATTRIBUTE in names else 0
 
     def probe(self, subject: Subject) -> LinearProbe:
-        """A converged linear classifier of z_sem, on training images."""
+        """A converged linear classifier of z_sem, fitted to training images."""
         train = select(self.selection.dataset, "train", TRAIN, SEED)
         assert isinstance(subject.model, DiffusionAutoencoder)
         z = subject.model.encode(train.batch(np.arange(len(train))))
         return fit_lbfgs(z, torch.from_numpy(train.labels), C=0.1)
 
     def towards(self) -> Tensor:
-        """Away from the attribute's present value: 1 or -1 an image."""
+        """The direction away from the attribute's present value: 1 or -1 per image."""
         present = self.selection.labels[self.positions, self.attribute]
         return torch.from_numpy(1.0 - 2.0 * present).float()
 
@@ -141,7 +140,7 @@ def crops() -> Tensor:
 
 
 def midpoints(z: Tensor | None, x_T: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Codes half way between images 2 p and 2 p + 1, as `benchmarks.tasks.interpolation` has them."""
+    """Codes halfway between images 2 p and 2 p + 1, as in `benchmarks.tasks.interpolation`."""
     half = torch.full((len(x_T) // 2,), 0.5)
     between = slerp(x_T[::2], x_T[1::2], half)
     return None if z is None else (z[::2] + z[1::2]) / 2, between
@@ -158,7 +157,7 @@ def noises(purpose: str, shape: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True)
 class Cell:
-    """One solver at one number of steps: a trip there and back, a crossing, samples, or latents."""
+    """One solver at one number of steps: a round trip, a crossed trip, samples, or latents."""
 
     what: str
     solver: str
@@ -170,7 +169,7 @@ class Cell:
 
 
 def plan(subject: Subject) -> Iterator[tuple[str, Cell]]:
-    """What is measured of a model: "held-out" or "crops", and the cell."""
+    """The measurements of a model: "held-out" or "crops", and the cell."""
     best = SOLVERS[:3]
     held_out = [*product(SOLVERS, (5, 10, 20)), *product(best, (6, 8)), ("ab2-v:uniform", 10)]
     held_out += [("ab2-v", 12), ("ddim", 50), PAPER, CONVERGED, SECOND]
@@ -221,7 +220,7 @@ class Bench:
             return dict(file)
 
     def _trip(self, data: str, cell: Cell) -> Arrays:
-        """There and back, and for held-out images the edit and the midpoints."""
+        """A round trip, and for held-out images the edit and the midpoints."""
         subject, how = self.subject, (cell.solver, cell.steps)
         images = self.held_out.images if data == "held-out" else crops()
         z = subject.z(images)
@@ -234,7 +233,7 @@ class Bench:
         return {name: value.numpy() for name, value in found.items()}
 
     def _edit(self, z: Tensor, x_T: Tensor, how: tuple[str, int]) -> dict[str, Tensor]:
-        """The edited images, and how far the probe's logit moved the intended way."""
+        """The edited images, and how far the probe's logit moved in the intended direction."""
         probe, column = self.probe, self.held_out.attribute
         edited = self.subject.decode(self.held_out.edited(probe, z), x_T, *how)
         after = self.subject.z(edited)
@@ -243,7 +242,7 @@ class Bench:
         return {"edit": edited, "logit": move}
 
     def _cross(self, data: str, cell: Cell) -> Arrays:
-        """x_T of the paper's DDIM decoded by the fast solver, or the other way."""
+        """x_T of the paper's DDIM decoded by the fast solver, or the reverse."""
         maker = PAPER if (cell.solver, cell.steps) == FAST else FAST
         made = {k: torch.from_numpy(v) for k, v in self.read(data, Cell("trip", *maker)).items()}
         z = self.subject.z(made["images"])
@@ -257,7 +256,7 @@ class Bench:
         return {"z": model.sample_latents(noise, cell.steps, cell.solver).numpy()}
 
     def _samples(self, data: str, cell: Cell, count: int = SAMPLES) -> Arrays:
-        """Features of new images, and the first of these themselves. z is the paper's DDIM's unless "fast-z" is asked for."""
+        """Features of new images, and the first of these images. z is from the paper's DDIM unless "fast-z" is given."""
         z = None
         if self.subject.latent:
             maker = FAST if cell.what == "samples-fast-z" else PAPER

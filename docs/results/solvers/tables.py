@@ -1,9 +1,12 @@
-"""From the files of cells to numbers, one row a number in solvers.csv, and from these to the tables of README.md and docs/solvers.md.
+"""Compute solvers.csv from the files of cells, and from it the tables of the pages on solvers.
 
-`ssim`, `mse` (in [0, 1] units) and `logit` are means over images with their standard errors; `ssim gain` and `mse gain` the
-differences to the paper's DDIM with T = 100 on the same images, whose errors are of the pairs; `to paper` and `to converged`
-the MSE to the same edit, midpoint or sample made by DDIM with T = 100 and by a converged solver. `fd_effnet` has a
-jackknife's error and its gain that of the difference on the same noise and the same real images.
+solvers.csv has one row per number.
+
+`ssim`, `mse` (in [0, 1] units) and `logit` are means over images with their standard errors; `ssim
+gain` and `mse gain` are the differences to the paper's DDIM with T = 100 on the same images, with
+paired errors; `to paper` and `to converged` are the MSE to the same edit, midpoint or sample made
+by DDIM with T = 100 and by a converged solver. `fd_effnet` has a jackknife error, and its gain is
+the difference on the same noise and the same real images.
 """
 
 import math
@@ -31,7 +34,9 @@ Values = dict[str, tuple[float, float, int]]  # metric: value, its standard erro
 
 
 def write(out: Path) -> None:
-    """solvers.csv of the cells in `out`, if there are any, and the pages' tables of solvers.csv."""
+    """Write solvers.csv from the cells in `out`, if there are any, and the pages' tables from
+    solvers.csv.
+    """
     if out.is_dir():
         frame = pd.DataFrame(numbers(out), columns=COLUMNS).sort_values(COLUMNS[:9])
         frame.to_csv(CSV, index=False, float_format="%.5g", na_rep="nan", lineterminator="\n")
@@ -123,7 +128,7 @@ def _gains(cell: Arrays, cells: dict[str, Path]) -> Values:
 
 
 def _of_latents(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
-    """Distance to converged ones, by the root mean square distance of those from their own mean."""
+    """Distance to converged latents, divided by the root mean square distance of those from their mean."""
     if "latents-ab2-v-200" in cells:
         z, converged = load(path)["z"], load(cells["latents-ab2-v-200"])["z"]
         spread = math.sqrt(np.square(converged - converged.mean(0)).sum(1).mean())
@@ -151,7 +156,7 @@ def _frechet(cell: Arrays, real: Arrays) -> Jackknife:
 
 
 def _stderr(one: Jackknife, without: Jackknife | None = None) -> float:
-    """Of a distance, or of its difference to another on the same blocks."""
+    """The standard error of a distance, or of its difference to another on the same blocks."""
     parts = one.of_samples, one.of_reference
     if without is not None:
         parts = parts[0] - without.of_samples, parts[1] - without.of_reference
@@ -198,7 +203,7 @@ class Numbers:
         return [self(*pair, "round trip", how, metric) for metric in metrics or BOTH]
 
     def ways(self, what: str, model: str | None = None) -> list[How]:
-        """Solver, grid and steps of every row of a kind."""
+        """Solver, grid and steps of every row of one kind."""
         kept = (r for r in self.rows if r.what == what and model in (None, r.model))
         place = lambda how: (SOLVERS.index(how[0]), "" if how[1] == "uniform" else how[1], how[2])  # noqa: E731
         return sorted({(r.solver, r.grid, r.steps) for r in kept}, key=place)
@@ -208,7 +213,7 @@ class Numbers:
 
 
 def filled(page: str, found: Numbers) -> str:
-    """A page with the tables between its marks made anew."""
+    """A page with new tables between its marks."""
     for name, make in TABLES.items():
         before, begin, rest = page.partition(f"<!-- {name} -->\n")
         if begin:
@@ -230,7 +235,7 @@ def title(model: str, data: str) -> str:
 
 
 def small(number, error: bool = False) -> str:
-    """A squared error, to two digits."""
+    """A squared error with two digits."""
     if number is None:
         return ""
     if number.value < 5e-8:
@@ -248,7 +253,7 @@ def both(found: Numbers, pair: Pair, how: How) -> str:
 
 
 def against_paper(found: Numbers, first: How, how: How, first_name: str, name: str) -> str:
-    """Round trips of two solvers, and whether the second wins against DDIM with 200 calls."""
+    """Round trips of two solvers, and whether the second is better than DDIM with 200 calls."""
     rows = []
     for pair in found.pairs:
         cells = [both(found, pair, one) for one in (first, how)]
@@ -259,7 +264,9 @@ def against_paper(found: Numbers, first: How, how: How, first_name: str, name: s
 
 
 def verdict(found: Numbers, pair: Pair, how: How) -> list[str]:
-    """The differences to DDIM, T = 100, in SSIM and MSE on the same images, ± their errors, and a word."""
+    """The differences to DDIM, T = 100, in SSIM and MSE on the same images, ± their errors, and a
+    verdict in a word.
+    """
     s, e = found.trip(pair, how, "ssim gain", "mse gain")
     if s is None or e is None:
         return ["", "", ""]
@@ -269,7 +276,7 @@ def verdict(found: Numbers, pair: Pair, how: How) -> list[str]:
 
 
 def word(gain: float, stderr: float) -> str:
-    """Two standard errors decide."""
+    """A verdict on a gain: undecided within two standard errors."""
     return "better" if gain > 2 * stderr else "worse" if gain < -2 * stderr else "undecided"
 
 
@@ -287,7 +294,7 @@ def trips(found: Numbers) -> str:
 
 
 def calls(found: Numbers) -> str:
-    """The fewest calls, of the steps tried, at which both SSIM and MSE are no worse."""
+    """The fewest calls, of the steps tried, with which both SSIM and MSE are no worse."""
     rows, solvers = [], found.solvers("round trip")
     for pair in found.pairs:
         for steps in (50, 100):

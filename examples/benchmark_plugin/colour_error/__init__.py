@@ -1,4 +1,4 @@
-"""A benchmark of your own: how far the mean colour of an image moves when it is encoded and decoded."""
+"""An example benchmark: how far an image's mean colour moves when it is encoded and decoded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ METRIC = MetricInfo(
 
 @dataclass(frozen=True)
 class Sizes:
-    """Its settings, as `--set colour.images=500` changes them, with the values of profile `quick`.
+    """The settings, changed by `--set colour.images=500`; the defaults are those of profile `quick`.
 
-    images   how many are encoded and decoded; what --limit caps is a Count
+    images   images that are encoded and decoded; a Count is capped by --limit
     steps    T of systems that work in steps
     """
 
@@ -46,7 +46,10 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    """One row a system. Expensive work is a function of positions, kept in the store under all that decides it."""
+    """Yield one row per system.
+
+    Expensive work is a function of positions, and is stored under a key with everything that decides it.
+    """
     sizes = context.sizes(Sizes)
     selection = context.select("test", sizes.images)
     steps = sizes.steps if system.iterative else None
@@ -75,7 +78,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    """The same in network calls, for --dry-run."""
+    """The work of `run` in network calls, for --dry-run."""
     sizes = context.sizes(Sizes)
     count = len(context.select("test", sizes.images))
     steps = sizes.steps if system.iterative else None

@@ -1,4 +1,4 @@
-"""A minute of training on the portraits, once these are drawn.
+"""Train for a minute on the portraits, after these are drawn.
 
 python -m my_vae.train weights.safetensors
 """

@@ -1,6 +1,4 @@
-"""Dot plots of systems, one row each, with 95 % intervals: attributes, classes, path length,
-nearness.
-"""
+"""Dot plots with one row per system: attributes, classes, path length, nearness."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -1,6 +1,7 @@
-"""Matplotlib's SVG adapted to the page: colours are classes, so that they follow light, dark and
-print; text stays text; there are no inline styles, which the page's policy forbids; and ids are
-unique on the page.
+"""Matplotlib's SVG adapted to the page.
+
+Colours are classes, so that they follow light, dark and print; text stays text; there are no inline
+styles, which the page's policy forbids; and ids are unique on the page.
 
 Drawing uses placeholder colours (`INK`, `series(0)`, ...), each of which becomes a class here. Text
 is taken literally: a `$` starts no formula.
@@ -91,8 +92,9 @@ def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]
 
 
 def place(figure: "Figure", left: float, bottom: float = 0.52, top: float = 0.3) -> None:
-    """Set margins in inches. Matplotlib's own layouts draw everything twice, with the widths of
-    another font than the page's.
+    """Set margins in inches.
+
+    Matplotlib's own layouts draw everything twice, with the widths of another font than the page's.
     """
     height = figure.get_figheight()
     figure.subplots_adjust(

@@ -1,6 +1,4 @@
-"""Quality against the number of steps, network calls, the noise level, the size of the code and
-operations.
-"""
+"""Quality against steps, network calls, noise level, size of the code and operations."""
 
 import math
 import re

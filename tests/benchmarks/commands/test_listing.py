@@ -1,6 +1,4 @@
-"""`list` and `--help` are fast because they use stored text, which equals that of the objects
-themselves.
-"""
+"""`list` and `--help` are fast: they use stored text, which equals that of the objects themselves."""
 
 import subprocess
 import sys

@@ -1,5 +1,4 @@
-"""Runs that are interrupted, run out of disk space, or find files of others: one line, and nothing
-is lost.
+"""Runs that are interrupted or run out of disk space: one line, and nothing is lost.
 
 Signals and file systems are real; so are processes in tests of signals and full disks.
 """

@@ -1,6 +1,4 @@
-"""The guard of lower precisions: what it measures and refuses, and that it runs once and never in
-float32.
-"""
+"""The guard of lower precisions: what it measures and refuses, and that it runs once."""
 
 import json
 from dataclasses import replace
@@ -164,7 +162,7 @@ def test_a_system_is_asked_with_every_solver_that_the_run_uses(context):
 
 
 # ----------------------------------------------------------------------------------------------
-# Who is refused
+# Refusals
 
 
 def test_a_sound_system_passes_and_its_deviation_is_known(context):

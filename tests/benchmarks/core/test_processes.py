@@ -1,5 +1,6 @@
-"""Several processes under torchrun: they end together, and report an error once. (That they give
-the same bytes as one process is tested in test_run.py.)
+"""Several processes under torchrun: they end together, and report an error once.
+
+That they give the same bytes as one process is tested in test_run.py.
 """
 
 import os

@@ -1,6 +1,4 @@
-"""Processes that connect to each other: they meet, or say in one line why not, and can be
-interrupted while they wait.
-"""
+"""Processes that connect to each other: they meet, or say in one line why not."""
 
 import os
 import signal

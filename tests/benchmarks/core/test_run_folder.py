@@ -1,5 +1,6 @@
-"""Run folders: who may write to one, what is kept in it, and what is never changed. In process,
-with known systems.
+"""Run folders: which runs may write to one, what is kept in it, and what is never changed.
+
+The runs are in this process, with systems of known results.
 """
 
 import json

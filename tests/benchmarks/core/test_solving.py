@@ -1,6 +1,4 @@
-"""Solvers: steps are taken by the solver of the setting, stored under its name, and named in rows,
-protocols and tables.
-"""
+"""Solvers: the setting's solver takes the steps, and is named in keys, rows, protocols and tables."""
 
 from dataclasses import replace
 
@@ -182,7 +180,7 @@ def test_the_same_solver_twice_is_measured_once(context, diffae):
 
 
 # ----------------------------------------------------------------------------------------------
-# What is asked for
+# Settings
 
 
 def test_solver_sets_every_benchmark_that_takes_steps():

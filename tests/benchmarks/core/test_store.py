@@ -1,6 +1,4 @@
-"""The store: nothing is computed twice or half written, and any division of the work gives the same
-result.
-"""
+"""The store: nothing is computed twice or half written, and any division of work is equal."""
 
 import fcntl
 import tracemalloc

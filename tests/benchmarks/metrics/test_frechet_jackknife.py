@@ -1,6 +1,4 @@
-"""The jackknife of the Frechet distance: against distances without each block, and against new
-draws.
-"""
+"""The jackknife of the Frechet distance, against distances without a block and new draws."""
 
 import numpy as np
 import pytest

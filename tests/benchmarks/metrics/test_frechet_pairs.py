@@ -1,6 +1,4 @@
-"""The Frechet distance of reconstructions: against plain distances without each block, and against
-new draws of images.
-"""
+"""The Frechet distance of reconstructions, against plain distances and new draws of images."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""Models of diffusers by their folder: each class encodes and decodes in its own way, and refusals
-before anything runs.
-"""
+"""Models of diffusers by their folder: encoding and decoding of each class, and refusals."""
 
 import json
 import math

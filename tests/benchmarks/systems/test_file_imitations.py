@@ -1,6 +1,4 @@
-"""Files written by tests have the tensors of the real ones: by lists of names from real files, or
-the code that writes them.
-"""
+"""Files written by tests have the tensors of the real files."""
 
 import re
 import zipfile

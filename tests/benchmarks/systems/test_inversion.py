@@ -1,6 +1,4 @@
-"""Inversion of StyleGAN2: the schedule against the authors' code, and codes that are independent of
-other images.
-"""
+"""Inversion of StyleGAN2: the authors' schedule, and codes independent of other images."""
 
 import numpy as np
 import pytest

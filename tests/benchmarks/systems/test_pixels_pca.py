@@ -1,6 +1,4 @@
-"""Pixels + PCA: the components are those of the images, equal in every run, and part of the store's
-keys.
-"""
+"""Pixels + PCA: the components of the images, equal in every run, and part of the store's keys."""
 
 import numpy as np
 import pytest

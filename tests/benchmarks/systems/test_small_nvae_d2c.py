@@ -1,6 +1,4 @@
-"""The trainings of the small NVAE and D2C: their losses against closed forms, and the files of a
-short one.
-"""
+"""The trainings of the small NVAE and D2C: losses against closed forms, and files of a short one."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,6 +1,4 @@
-"""The small versions that ship: they load without a path, respect the test split, and resemble
-their families.
-"""
+"""The small versions that ship: they load without a path, and resemble their families."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""StyleGAN2's generator against what the authors' code computed with the same weights
-(tests/data/systems).
-"""
+"""StyleGAN2's generator against outputs of the authors' code (tests/data/systems)."""
 
 import json
 

@@ -1,6 +1,4 @@
-"""The three kinds of files of StyleGAN2: the same generator from each, no code run, and one line
-for an unusable file.
-"""
+"""The three kinds of files of StyleGAN2: the same generator from each, and safe refusals."""
 
 import os
 import pickle

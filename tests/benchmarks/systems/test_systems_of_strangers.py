@@ -1,6 +1,4 @@
-"""Systems that violate the protocol: one line that names system and method, and a row; other
-systems continue.
-"""
+"""Systems that violate the protocol: one line that names system and method, and a row."""
 
 from collections.abc import Callable
 from dataclasses import replace

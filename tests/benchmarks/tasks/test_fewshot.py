@@ -1,6 +1,4 @@
-"""Table 3 with images of known colours: which samples are accepted, and what they are compared
-with.
-"""
+"""Table 3 with images of known colours: the accepted samples, and what they are compared with."""
 
 from collections import Counter
 from dataclasses import replace

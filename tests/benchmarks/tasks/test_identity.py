@@ -1,5 +1,4 @@
-"""Identity with a system whose codes, logits and faces are known: size, direction and range of an
-edit.
+"""Identity with a system of known codes, logits and faces: size, direction and range of an edit.
 
 The code is the mean colour of each quarter of an image, and a decoded image has these colours:
 encoded again, the edited image gives the edited code. A face is an angle, three times the mean of

@@ -1,5 +1,4 @@
-"""Interpolation with systems whose path length is known in closed form, under the distance |a -
-b|^2.
+"""Interpolation with systems of known path length, under the distance |a - b|^2.
 
 With a linear decoder the z_sem part of a path moves at one speed, |W (b - a)|, and the x_T part at
 that of the great circle, theta / sin(theta) |cos(t theta) b - cos((1 - t) theta) a|.

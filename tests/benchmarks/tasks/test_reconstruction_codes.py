@@ -1,6 +1,4 @@
-"""Table 1 on codes, and on reconstructions as a set: sizes, use of codebooks, Frechet distance,
-other image sizes.
-"""
+"""Table 1 on codes and sets of reconstructions: sizes, codebooks, Frechet distance, image sizes."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""Table 4 with images of known colours: what is compared, its uncertainty, and the contents of
-rows.
-"""
+"""Table 4 with images of known colours: comparisons, their uncertainty, and the rows."""
 
 from dataclasses import replace
 

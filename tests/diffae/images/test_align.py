@@ -1,6 +1,4 @@
-"""Alignment of faces by five landmarks: the square of FFHQ's recipe in closed form, and the
-resulting picture.
-"""
+"""Alignment of faces by five landmarks: FFHQ's square in closed form, and the resulting picture."""
 
 import numpy as np
 import pytest

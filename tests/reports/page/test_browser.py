@@ -28,7 +28,7 @@ def browser():
 
 
 class Visit:
-    """A page that is open: what it complained of and what it asked the network for."""
+    """An open page: its errors, and its network requests."""
 
     def __init__(self, browser, path: Path, width: int = 1600):
         self.page = browser.new_page(
@@ -48,7 +48,7 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """Of the baseline, with a sheet of pictures."""
+    """The page of the baseline, with a sheet of pictures."""
     run = shutil.copytree(BASELINE, tmp_path_factory.mktemp("page") / "run")
     notes = [[""] * 9, [f"SSIM 0.99{i}, MSE {i}.1e-05" for i in range(9)]]
     about = {"benchmark": "reconstruction", "system": "DiffAE"}
@@ -214,7 +214,7 @@ def test_no_line_ends_inside_a_number_and_pictures_fit(browser, report, width, m
 
 
 def test_it_is_ready_within_a_second(visit):
-    """The best of a few times: other work on this machine is not the page's."""
+    """The best of a few times, since other work on the machine does not count."""
     times = []
     for _ in range(4):
         visit.page.reload()

@@ -1,6 +1,4 @@
-"""The pictures of the page: the exact images of a run's sheets, with their captions, within the
-size limit.
-"""
+"""The pictures of the page: exact images of a run's sheets, within the size limit."""
 
 import base64
 import io

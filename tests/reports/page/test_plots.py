@@ -1,5 +1,6 @@
-"""The plots by their SVG: what is drawn where, and that the page's policy, which forbids inline
-styles, allows it.
+"""The plots by their SVG: what is drawn where, without inline styles.
+
+The page's policy forbids inline styles.
 """
 
 import math
@@ -39,7 +40,7 @@ def drawn(tmp_path, records, benchmark="reconstruction"):
 
 
 def markers(plot, name):
-    """Where the markers of a series stand, in the units of the picture."""
+    """The positions of a series' markers, in the units of the picture."""
     own = next(s for s in plot.key if s.name == name)
     root = ElementTree.fromstring(str(plot.svg))
     uses = [
