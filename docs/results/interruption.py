@@ -145,7 +145,7 @@ def main() -> None:
     killed.launch(1)
     one, other = whole.column(), killed.column()
     rows = [[name, cell, other[name]] for name, cell in one.items()]
-    print(table(rows, ["", "left alone", "killed and resumed"]))
+    print(table(rows, ["", "undisturbed", "killed and resumed"]))
     assert killed.records == whole.records, f"records.csv differ, see {root}"
     assert not killed.again, f"computed twice: {sorted(killed.again)}"
     if args.work is None:

@@ -75,7 +75,7 @@ def main() -> None:
                 [what, f"{images:,}", f"{more:,}", f"{one:.0f}", f"{many:.0f}", f"{growth:.1f}"]
             )
             print(f"{what}: {one:.0f} -> {many:.0f} MiB", file=sys.stderr)
-    print(table(rows, ["", "images", "and then", "MiB", "and then", "KiB an image more"]))
+    print(table(rows, ["", "images, few", "many", "MiB, few", "many", "KiB per further image"]))
     print(f"\none image as float32: {3 * SIZE**2 * 4 / 1024:.0f} KiB")
 
 
