@@ -2,10 +2,10 @@
 
     from benchmarks import evaluate
     results = evaluate(model, tasks=["reconstruction", "probes"], data="celeba/", profile="quick")
-    results.frame()                              one row a number, with its error and its protocol
+    results.frame()                              one row per number, with its error and its protocol
 
-`evaluate_iter` gives the rows one by one, while they are measured. Nothing is written but under `out`, nothing is read
-from the command line, and what goes wrong is an exception.
+`evaluate_iter` gives the rows one by one, while they are measured. Nothing is written but under
+`out`, nothing is read from the command line, and what goes wrong is an exception.
 """
 
 import inspect
@@ -93,7 +93,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def _spelled_out(function: F) -> F:
-    """Give `function` a signature that `help` and editors can show: each keyword of `Settings` with its type and default."""
+    """Give `function` a signature that `help` and editors can show: each keyword of `Settings` with
+    its type and default.
+    """
     found = inspect.signature(function)
     own = [
         one for one in found.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD
@@ -147,8 +149,8 @@ def evaluate(
 
     A model is left in the mode that it was in, with its gradients.
 
-    Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system that fails is a row with
-    the reason, in `Results.failures`, and the others go on.
+    Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system
+    that fails is a row with the reason, in `Results.failures`, and the others go on.
     """
     run = _prepare(model, tasks, data, profile, out, {"progress": True, **settings})
     return Results.of(run.evaluation, run.about, _rows(run))
@@ -165,8 +167,8 @@ def evaluate_iter(
 ) -> Iterator[Row]:
     """Yield the rows of `evaluate`, each as soon as it is known; the arguments are those of `evaluate`.
 
-    Wrong arguments are raised at once. A model that is measured must not be trained between two rows: all rows are stored
-    under its weights at the first.
+    Wrong arguments are raised at once. A model that is measured must not be trained between two
+    rows: all rows are stored under its weights at the first.
     """
     return _rows(_prepare(model, tasks, data, profile, out, settings))
 
@@ -327,7 +329,9 @@ def _titled(model: Models) -> list[tuple[str | None, Model]]:
 
 
 def _systems(model: Models, device: torch.device) -> list[System]:
-    """Load the models as systems, with distinct names and titles. Raises UserError if one cannot be loaded."""
+    """Load the models as systems, with distinct names and titles. Raises UserError if one cannot be
+    loaded.
+    """
     try:
         loaded = [systems.as_system(one, device, title) for title, one in _titled(model)]
     except NotAvailable as reason:
@@ -347,7 +351,8 @@ def _systems(model: Models, device: torch.device) -> list[System]:
 
 
 def _device(model: Models, asked: str | None) -> torch.device:
-    """The device that was asked for, else that of a model that was given, else a GPU where there is one.
+    """The device that was asked for, else that of a model that was given, else a GPU where there is
+    one.
 
     Raises UserError for a device that this machine does not have.
     """
@@ -392,7 +397,9 @@ def _networks(system: System) -> list[nn.Module]:
 
 
 def _rows(run: _Run) -> Iterator[Row]:
-    """Measure, and yield the rows. Between two of them the caller's random state, precision and modes are restored."""
+    """Measure, and yield the rows. Between two of them the caller's random state, precision and
+    modes are restored.
+    """
     lock = nullcontext() if run.out is None else run_folder.claim(run.out, run.about)
     with lock, ExitStack() as stack:
         with run.undisturbed():
@@ -415,7 +422,9 @@ def _rows(run: _Run) -> Iterator[Row]:
 
 @contextmanager
 def _undisturbed(name: str, modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
-    """Within the block, networks are in evaluation mode and compute in precision `name`; the caller's random state is kept."""
+    """Within the block, networks are in evaluation mode and compute in precision `name`; the
+    caller's random state is kept.
+    """
     with ExitStack() as stack:
         stack.enter_context(precision(name))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))

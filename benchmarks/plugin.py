@@ -9,7 +9,8 @@ A metric          MetricInfo, Margin, HIGHER, LOWER: a row of the table of metri
 A table           TableSpec
 A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
 
-They are registered by the entry points `diffae.systems` and `diffae.benchmarks`; `examples/` has a package of each.
+They are registered by the entry points `diffae.systems` and `diffae.benchmarks`; `examples/` has a
+package of each.
 """
 
 from benchmarks.core.benchmark import Benchmark

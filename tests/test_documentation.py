@@ -311,7 +311,7 @@ def snippet(page, word):
 
 
 @pytest.mark.parametrize("package", [core, reports, train], ids=["core", "reports", "train"])
-def test_the_rooms_of_a_large_package_are_on_its_door(package):
+def test_the_docstring_of_a_large_package_names_its_modules(package):
     modules = {path.name for path in Path(package.__file__).parent.glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"[a-z_]+\.py", package.__doc__)) == modules
 

@@ -20,18 +20,20 @@ from reports.records.specs import NAME, TableSpec
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark. `run` yields a system's rows, `references` rows that belong to no system, and `beside` those that
-    give a scale to rows of systems, from these: a Frechet distance is read beside that of as many real images.
+    """One benchmark. `run` yields a system's rows, `references` rows that belong to no system, and
+    `beside` those that give a scale to rows of systems, from these: a Frechet distance is read
+    beside that of as many real images.
 
-    `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric, as it is
-    called with the networks at hand) stand for the benchmark in the row of a system that cannot run;
-    `labelled` says that the data needs attributes. `plan` says what `run` would compute, for --dry-run.
-    `metrics` are what it reports, by the names that they have with the published networks: what stands in for one
-    where its weights are missing is in the table of metrics. `infos` are rows for that table, of a plug-in's own
-    metrics. `of_images` says that its numbers are of what systems draw, so that a row tells how much of it had to be
-    clamped. `shared` are sections of settings that it shares with other benchmarks. `sizes` is the dataclass of its settings
-    (sizes.py), of which `context.sizes` gives the run's instance; of
-    a plug-in, `profiles` has those values that are not the defaults, by name of the built-in profile. `tables` say how
+    `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric,
+    as it is called with the networks at hand) stand for the benchmark in the row of a system that
+    cannot run; `labelled` says that the data needs attributes. `plan` says what `run` would
+    compute, for --dry-run. `metrics` are what it reports, by the names that they have with the
+    published networks: what stands in for one where its weights are missing is in the table of
+    metrics. `infos` are rows for that table, of a plug-in's own metrics. `of_images` says that its
+    numbers are of what systems draw, so that a row tells how much of it had to be clamped. `shared`
+    are sections of settings that it shares with other benchmarks. `sizes` is the dataclass of its
+    settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in, `profiles`
+    has those values that are not the defaults, by name of the built-in profile. `tables` say how
     its numbers are laid out; without them in a plain table.
     """
 

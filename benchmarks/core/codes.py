@@ -1,4 +1,6 @@
-"""Codes and features of images. Each is computed once and kept in the store, whichever benchmark asks for it first."""
+"""Codes and features of images. Each is computed once and kept in the store, whichever benchmark
+asks for it first.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,9 @@ SEMANTIC = "semantic"  # the name of the arrays in chunks
 
 @dataclass(frozen=True)
 class Codes:
-    """Access to the codes and features of a run; `precision` is that of the systems' networks (runtime/precision.py)."""
+    """Access to the codes and features of a run; `precision` is that of the systems' networks
+    (runtime/precision.py).
+    """
 
     store: Store
     networks: MetricNetworks
@@ -28,7 +32,9 @@ class Codes:
     precision: str
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The start of a store key: the kind of work, the weights and solver, the images, device and precision."""
+        """The start of a store key: the kind of work, the weights and solver, the images, device
+        and precision.
+        """
         solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
         return self._key(work, system, selection) | solver
 
@@ -55,7 +61,8 @@ class Codes:
     def features(self, system: System, selection: Selection) -> Tensor:
         """Features that a probe reads from the semantic codes of a selection: float32 N x d.
 
-        A vector is its own feature and is stored once. Other codes may be large, so that only what is read of them is stored.
+        A vector is its own feature and is stored once. Other codes may be large, so that only what
+        is read of them is stored.
         """
         if not len(selection):
             return torch.zeros(0, parts.read_width(parts_of(system)) or 0)

@@ -1,4 +1,5 @@
-"""Inputs and services of a benchmark: the run's data, settings and seed, images, codes, metric networks and rows.
+"""Inputs and services of a benchmark: the run's data, settings and seed, images, codes, metric
+networks and rows.
 
 context.sizes(Sizes)                             settings of the profile (profiles.py)
 context.select("test", 100)                      images by position (selection.py)
@@ -36,9 +37,9 @@ RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not
 class Context:
     """The inputs of a run, shared by all of its benchmarks.
 
-    `pictures` is the folder of their pictures (None: draw none), `images` the folder of reconstructions as single files
-    (None: keep none). `model` describes the system that is being measured (`of`). `networks` are made from the other
-    fields unless given.
+    `pictures` is the folder of their pictures (None: draw none), `images` the folder of
+    reconstructions as single files (None: keep none). `model` describes the system that is being
+    measured (`of`). `networks` are made from the other fields unless given.
     """
 
     dataset: Dataset
@@ -62,8 +63,9 @@ class Context:
             self.networks = MetricNetworks(*given, Batches.of(self.batch_size))
 
     def of(self, system: System) -> "Context":
-        """A copy for one system: protocols then contain `System.describe`, and the size at which the system runs if it is
-        not that of the comparison (the paper ran others at 256 px and compared at 128 px).
+        """A copy for one system: protocols then contain `System.describe`, and the size at which
+        the system runs if it is not that of the comparison (the paper ran others at 256 px and
+        compared at 128 px).
         """
         size, shown = system.image_size, self.dataset.image_size
         sizes = (
@@ -72,7 +74,9 @@ class Context:
         return replace(self, model={**system.describe(), **sizes})
 
     def shown(self, images: Tensor) -> Tensor:
-        """A system's images resized to the size of the comparison: N x 3 x S x S, unchanged if they have it."""
+        """A system's images resized to the size of the comparison: N x 3 x S x S, unchanged if they
+        have it.
+        """
         return resize(images, self.dataset.image_size)
 
     def sizes(self, kind: type[S]) -> S:

@@ -1,9 +1,9 @@
 """What a benchmark would compute, in network calls: the work that --dry-run adds up.
 
-A benchmark's `plan` yields `Work`: so many images, so many calls of each network for every one of them. Work
-that several benchmarks share (the codes of the same images at the same T, the samples of the same seed) has
-the same `shared` and is counted once, at its largest. Pictures, and the last chunk of a selection that
-another benchmark cuts off elsewhere, are not counted.
+A benchmark's `plan` yields `Work`: so many images, so many calls of each network for every one of
+them. Work that several benchmarks share (the codes of the same images at the same T, the samples of
+the same seed) has the same `shared` and is counted once, at its largest. Pictures, and the last
+chunk of a selection that another benchmark cuts off elsewhere, are not counted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,8 @@ class Calls:
 class Work:
     """`images` images, each with `calls`, of which `bytes` an image stay on disk.
 
-    Work of one `shared` key is done once for each system, or once in all if it looks at `real` images alone.
+    Work of one `shared` key is done once for each system, or once in all if it looks at `real`
+    images alone.
     """
 
     what: str
@@ -128,7 +129,9 @@ def new_images(system: System, images: int, steps: int | None, dim: int) -> Work
 
 
 def distinct(work: Iterable[tuple[str, str, Work]]) -> Iterator[tuple[str, str, Work]]:
-    """Yield (benchmark, system, work) with shared work only once: at its first entry, with its largest number of images."""
+    """Yield (benchmark, system, work) with shared work only once: at its first entry, with its
+    largest number of images.
+    """
     entries = list(work)
 
     def key(entry: tuple[str, str, Work]) -> tuple[str, str]:

@@ -1,8 +1,10 @@
-"""Profiles: the settings that decide how much is computed. A profile is a TOML file with a section for each task.
+"""Profiles: the settings that decide how much is computed. A profile is a TOML file with a section
+for each task.
 
-`paper` is the paper's protocol; `standard` takes a machine with a GPU an hour or two; `quick` takes about five minutes on
-two CPU cores; `smoke` takes a minute and only proves that everything runs. They are in benchmarks/profiles/. The settings
-of a task are the fields of its `Sizes`, where their meaning is documented:
+`paper` is the paper's protocol; `standard` takes a machine with a GPU an hour or two; `quick` takes
+about five minutes on two CPU cores; `smoke` takes a minute and only proves that everything runs.
+They are in benchmarks/profiles/. The settings of a task are the fields of its `Sizes`, where their
+meaning is documented:
 
     context.sizes(Sizes).images
 """
@@ -44,11 +46,12 @@ class Sized(Protocol):
 
 @dataclass(frozen=True)
 class Profile:
-    """Sizes of the work. Counts are upper bounds: a smaller data set is used whole, and the record says so.
+    """Sizes of the work. Counts are upper bounds: a smaller data set is used whole, and the record
+    says so.
 
-    `sections` are the tasks' `Sizes` by the tasks' names, and those of what tasks share. `base` is the built-in
-    profile that this one is or was made from. `changed` are the settings that --set or --steps changed, `limit` is
-    what --limit capped every count at.
+    `sections` are the tasks' `Sizes` by the tasks' names, and those of what tasks share. `base` is
+    the built-in profile that this one is or was made from. `changed` are the settings that --set or
+    --steps changed, `limit` is what --limit capped every count at.
     """
 
     name: str
@@ -83,8 +86,9 @@ class Profile:
     def changed_by(
         self, values: Mapping[str, Any], parse: Callable[[Any, Any], Any] = checked
     ) -> "Profile":
-        """A copy with other values of some settings, by "section.name". Raises UserError for an unknown name or a wrong
-        value."""
+        """A copy with other values of some settings, by "section.name". Raises UserError for an
+        unknown name or a wrong value.
+        """
         profile = self
         for name, value in values.items():
             profile = _with_section(profile, name.partition(".")[0])
@@ -105,7 +109,9 @@ class Profile:
         return replace(self, sections=sections, limit=limit)
 
     def including(self, benchmark: Sized) -> "Profile":
-        """A copy with a section for the benchmark of a plug-in, with its values for the profile called `base`."""
+        """A copy with a section for the benchmark of a plug-in, with its values for the profile
+        called `base`.
+        """
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
         values = benchmark.profiles.get(self.base, {})
@@ -168,7 +174,9 @@ def find(text: str) -> Profile:
 
 
 def from_file(path: Path) -> Profile:
-    """Read a user's profile; settings that it does not name are those of its `base`. Raises UserError naming file and key."""
+    """Read a user's profile; settings that it does not name are those of its `base`. Raises
+    UserError naming file and key.
+    """
     content = read_toml(path)
     base, name = content.get("base", DEFAULT), content.get("name", path.stem)
     if not isinstance(base, str) or base not in BUILT_IN:
@@ -203,7 +211,9 @@ def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
 
 
 def _sizes(sizes: S, section: str, values: object, where: str) -> S:
-    """`sizes` with the values of a file's section. Raises UserError that says `where` and names the key."""
+    """`sizes` with the values of a file's section. Raises UserError that says `where` and names the
+    key.
+    """
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: {section}: must be a section, [{section}], not a value")
     known = settings_of(type(sizes))
@@ -259,7 +269,8 @@ def for_run(
     limit: int | None,
     solver: str | None = None,
 ) -> Profile:
-    """The profile of a run: with a section for each plug-in, then another T and solver, then `change`, then `limit`.
+    """The profile of a run: with a section for each plug-in, then another T and solver, then
+    `change`, then `limit`.
 
     Raises UserError.
     """
@@ -280,7 +291,9 @@ def with_steps(profile: Profile, steps: tuple[int, ...]) -> Profile:
 
 
 def with_solver(profile: Profile, sections: Iterable[str], solver: str) -> Profile:
-    """`profile` with another solver in those sections that have one. Raises UserError where that solver cannot do the work."""
+    """`profile` with another solver in those sections that have one. Raises UserError where that
+    solver cannot do the work.
+    """
     names = (f"{section}.solver" for section in sections)
     known = profile.settings()
     return profile.changed_by({name: solver for name in names if name in known})

@@ -40,9 +40,11 @@ class PerImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Row(Record):
-    """A record, and what does not fit into a cell of it: what its uncertainty is made of, the fields of its protocol,
-    the score of each image. `of_machine` marks what another machine measures otherwise, such as a time; `failed` says
-    that there is no value because something broke."""
+    """A record, and what does not fit into a cell of it: what its uncertainty is made of, the
+    fields of its protocol, the score of each image. `of_machine` marks what another machine
+    measures otherwise, such as a time; `failed` says that there is no value because something
+    broke.
+    """
 
     uncertainty: Uncertainty = field(default=UNKNOWN, compare=False, repr=False)
     measured_by: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -80,10 +82,11 @@ def make_row(
 ) -> Row:
     """A row, with the metric's direction and unit and the paper's number for the same cell.
 
-    The standard error is that of `uncertainty`, or `stderr` where the influences of single units are not known. The
-    interval has 95 %, by Student's t. A value that is not a finite number becomes no value, and the note says what it
-    was. So does it say of files that other software reads otherwise, such as images with an alpha channel.
-    `per_image` is a selection and the score of each of its images, where the number is a mean of such.
+    The standard error is that of `uncertainty`, or `stderr` where the influences of single units
+    are not known. The interval has 95 %, by Student's t. A value that is not a finite number
+    becomes no value, and the note says what it was. So does it say of files that other software
+    reads otherwise, such as images with an alpha channel. `per_image` is a selection and the score
+    of each of its images, where the number is a mean of such.
     """
     info = METRICS[metric]
     if value is not None and not math.isfinite(value):

@@ -1,4 +1,5 @@
-"""How a number's steps were taken: solver, grid and network calls, for its row and for its protocol.
+"""How a number's steps were taken: solver, grid and network calls, for its row and for its
+protocol.
 
 system = system.solving(sizes.solver)
 taken = Taken(system, steps, inverts=True)
@@ -24,7 +25,8 @@ class Steps(TypedDict):
 
 @dataclass(frozen=True)
 class Taken:
-    """`steps` steps of a system (None: it takes none), for decoding, and before that for inversion if `inverts`.
+    """`steps` steps of a system (None: it takes none), for decoding, and before that for inversion
+    if `inverts`.
 
     With `latents`, codes are drawn by the latent DDIM in as many steps.
     """

@@ -1,13 +1,17 @@
-"""The store: results of expensive work on disk, one file for each chunk, found by all that they depend on.
+"""The store: results of expensive work on disk, one file for each chunk, found by all that they
+depend on.
 
-Work is a list of positions, cut into chunks of a fixed size. A key names everything that decides the result (weights,
-data, transform, steps, seed, metric networks ...). Its hash names a folder, and a finished chunk is one npz file in it,
-written whole or not at all. So a killed run resumes, a second run computes nothing twice, and any number of
-processes can share the work: chunk i belongs to rank i mod world. Neighbouring chunks may be computed together to fill a
-GPU; then every few neighbours belong to a rank, and each chunk still has a file of its own. A damaged file is computed again.
+Work is a list of positions, cut into chunks of a fixed size. A key names everything that decides
+the result (weights, data, transform, steps, seed, metric networks ...). Its hash names a folder,
+and a finished chunk is one npz file in it, written whole or not at all. So a killed run resumes, a
+second run computes nothing twice, and any number of processes can share the work: chunk i belongs
+to rank i mod world. Neighbouring chunks may be computed together to fill a GPU; then every few
+neighbours belong to a rank, and each chunk still has a file of its own. A damaged file is computed
+again.
 
-A fresh store (`--fresh`) uses nothing from before the run: it computes every chunk again and replaces its file, so that
-other runs read either the old or the new one. A fresh run that was killed begins again.
+A fresh store (`--fresh`) uses nothing from before the run: it computes every chunk again and
+replaces its file, so that other runs read either the old or the new one. A fresh run that was
+killed begins again.
 """
 
 import fcntl
@@ -81,7 +85,8 @@ class Store:
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
     def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
-        """Yield the chunks of positions 0..count-1 in order: all ranks compute them together, then each reads them one by one.
+        """Yield the chunks of positions 0..count-1 in order: all ranks compute them together, then
+        each reads them one by one.
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
@@ -108,7 +113,9 @@ class Store:
             yield self.chunk(key, piece, compute)
 
     def _mine(self, pieces: list[Piece]) -> list[list[Piece]]:
-        """The chunks that this process computes, in groups of neighbours; small enough that every process has some."""
+        """The chunks that this process computes, in groups of neighbours; small enough that every
+        process has some.
+        """
         size = min(self.together, -(-len(pieces) // distributed.world()))
         return _neighbours(pieces, size)[distributed.rank() :: distributed.world()]
 
@@ -118,8 +125,8 @@ class Store:
         return _neighbours(missing, self.together)
 
     def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
-        """The arrays of positions start..stop-1, joined, for use in another computation. `start` must begin a chunk, `stop` end one
-        or be the end of all.
+        """The arrays of positions start..stop-1, joined, for use in another computation. `start`
+        must begin a chunk, `stop` end one or be the end of all.
         """
         pieces = _pieces(start, stop)
         for run in self._missing(key, pieces):
@@ -161,7 +168,9 @@ class Store:
     def arrays(
         self, key: dict[str, Any], count: int, compute: Compute, names: Iterable[str] | None = None
     ) -> Arrays:
-        """The arrays called `names` (None: all) of all chunks, joined. Memory holds the result and one more chunk."""
+        """The arrays called `names` (None: all) of all chunks, joined. Memory holds the result and
+        one more chunk.
+        """
         found: dict[str, _Joining] = {}
         for start, chunk in zip(
             range(0, count, CHUNK), self.chunks(key, count, compute), strict=True
@@ -282,8 +291,8 @@ def _agree(failure: SystemFailed | None) -> None:
 
 
 class _Joining:
-    """Joins parts of an array as `np.concatenate` does. Parts with one row for each position are written into place at once, so
-    that they are not held twice.
+    """Joins parts of an array as `np.concatenate` does. Parts with one row for each position are
+    written into place at once, so that they are not held twice.
     """
 
     def __init__(self, count: int):

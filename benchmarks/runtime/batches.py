@@ -23,7 +23,8 @@ T = TypeVar("T")
 class Batches:
     """Splits calls into batches of at most `size` images (None: all at once).
 
-    If it `shrinks`, a method that runs out of memory is given half as many images from then on; `found` keeps that number.
+    If it `shrinks`, a method that runs out of memory is given half as many images from then on;
+    `found` keeps that number.
     """
 
     size: int | None = None

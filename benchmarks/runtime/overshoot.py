@@ -1,6 +1,7 @@
 """Values outside [-1, 1] in images that systems make: they are clamped, counted, and noted in rows.
 
-The counts are stored beside what was computed from the images, so that a row has the same note whoever computed them.
+The counts are stored beside what was computed from the images, so that a row has the same note
+whoever computed them.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +36,9 @@ class Overshoot:
         )
 
     def beside(self, compute: Callable[[], Arrays]) -> Arrays:
-        """The arrays of `compute`, with the counts that it made added under names of their own. `unpack` adds them to this object."""
+        """The arrays of `compute`, with the counts that it made added under names of their own.
+        `unpack` adds them to this object.
+        """
         before, self.counts = self.counts, {}
         try:
             arrays = compute()
@@ -53,7 +56,8 @@ class Overshoot:
     def annotate(self, records: Iterator[R]) -> Iterator[R]:
         """Yield the records, each with the note on the images behind it.
 
-        Those are the images counted since the record before, or the same as its where none were counted.
+        Those are the images counted since the record before, or the same as its where none were
+        counted.
         """
         said = ""
         self.counts.clear()
@@ -70,8 +74,8 @@ def is_count(name: str) -> bool:
 
 
 def share_of_counts(counts: np.ndarray, place: slice, of: int) -> np.ndarray:
-    """The share of the images at `place` in counts over `of` images: proportional, in whole numbers, so that the shares of all
-    places sum to the counts.
+    """The share of the images at `place` in counts over `of` images: proportional, in whole
+    numbers, so that the shares of all places sum to the counts.
     """
     return counts * place.stop // of - counts * place.start // of
 

@@ -4,9 +4,9 @@
     tf32       products of 10 bits on GPUs that have TensorFloat-32; the sums stay float32
     bfloat16   autocast: products of 7 bits where PyTorch thinks it safe, on CPU and GPU alike
 
-Only the networks of a system are meant. Metric networks always compute in float32, and so does everything under
-`full_precision`, such as path length: it divides a difference of images by 10^-8, and TF32, emulated, turns a
-path length of 6.9 into 1,379.
+Only the networks of a system are meant. Metric networks always compute in float32, and so does
+everything under `full_precision`, such as path length: it divides a difference of images by 10^-8,
+and TF32, emulated, turns a path length of 6.9 into 1,379.
 """
 
 import os
@@ -40,7 +40,9 @@ def precision(name: str) -> Iterator[None]:
 
 
 def refuse_what_cannot_be(name: str, device: str) -> None:
-    """Raise UserError if `device` would emulate precision `name`, or an environment variable overrides it."""
+    """Raise UserError if `device` would emulate precision `name`, or an environment variable
+    overrides it.
+    """
     _refuse_override(name)
     has, why = bfloat16.support(device) if name == "bfloat16" else (True, "")
     if not has:
@@ -95,7 +97,9 @@ def _products(mode: str) -> Iterator[None]:
 
 
 def _switches() -> tuple[Any, ...]:
-    """PyTorch's switches: matrix products, convolutions and recurrent networks on GPUs, then the first two on CPUs; none before 2.9."""
+    """PyTorch's switches: matrix products, convolutions and recurrent networks on GPUs, then the
+    first two on CPUs; none before 2.9.
+    """
     if not hasattr(backends.cuda.matmul, "fp32_precision"):
         return ()
     mkldnn: Any = backends.mkldnn
@@ -111,7 +115,9 @@ def _read_switches() -> tuple[str, ...]:
 
 
 def _turn_switches(modes: tuple[str, ...]) -> None:
-    """Set the old switches, then the new ones: the last one set counts, and PyTorch refuses to read two that differ."""
+    """Set the old switches, then the new ones: the last one set counts, and PyTorch refuses to read
+    two that differ.
+    """
     backends.cuda.matmul.allow_tf32 = modes[0] == TF32
     backends.cudnn.allow_tf32 = modes[1] == TF32
     for switch, mode in zip(_switches(), modes, strict=False):

@@ -1,9 +1,11 @@
-"""Lookup by name: our entries, written as "module:attribute" with a line about each, and those of plug-ins.
+"""Lookup by name: our entries, written as "module:attribute" with a line about each, and those of
+plug-ins.
 
 Our objects are imported on use: neither checking a name nor listing all of them imports one.
 
-A package adds an entry by an entry point of the group (`diffae.systems`, `diffae.benchmarks`). A plug-in that cannot
-be used is an error where it is asked for by name, and one line of warning where all are listed.
+A package adds an entry by an entry point of the group (`diffae.systems`, `diffae.benchmarks`). A
+plug-in that cannot be used is an error where it is asked for by name, and one line of warning where
+all are listed.
 """
 
 import importlib
@@ -20,7 +22,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of file
 
 
 class Own(NamedTuple):
-    """An entry of ours: where its object is ("module:attribute"), and what the object says of itself in one line."""
+    """An entry of ours: where its object is ("module:attribute"), and what the object says of
+    itself in one line.
+    """
 
     target: str
     line: str
@@ -29,8 +33,9 @@ class Own(NamedTuple):
 class Registry:
     """A lazy table of names.
 
-    `kind` is what messages call an entry, such as "system". `line` returns an object's description in one line. `accept`
-    ("module:function") takes the name and object of a plug-in and returns it; it raises UserError if it is not acceptable.
+    `kind` is what messages call an entry, such as "system". `line` returns an object's description
+    in one line. `accept` ("module:function") takes the name and object of a plug-in and returns it;
+    it raises UserError if it is not acceptable.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class Registry:
         return [name for name in self.names() if name in self.own or self._can_be_used(name)]
 
     def get(self, name: str) -> Any:
-        """The object of that name. Raises UserError with the nearest name, or with the reason why a plug-in cannot be used."""
+        """The object of that name. Raises UserError with the nearest name, or with the reason why a
+        plug-in cannot be used.
+        """
         if name in self.own:
             return load(self.own[name].target)
         targets = self._plugins().get(name)
@@ -87,7 +94,9 @@ class Registry:
         return True
 
     def _guarded(self, name: str, target: str) -> Any:
-        """Import a plug-in's object. Whatever that raises, `sys.exit` included, becomes a UserError with the reason."""
+        """Import a plug-in's object. Whatever that raises, `sys.exit` included, becomes a UserError
+        with the reason.
+        """
         try:
             found = load(target)
         except (Exception, SystemExit) as error:
@@ -127,7 +136,9 @@ class Registry:
 
 
 def found_at(module: str, attribute: str) -> Any:
-    """The object `attribute` of a user's module. Whatever importing it raises becomes a UserError with the reason."""
+    """The object `attribute` of a user's module. Whatever importing it raises becomes a UserError
+    with the reason.
+    """
     address = f"{module}:{attribute}"
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise UserError(f"{address}: expected package.module:factory, names of Python's")

@@ -43,7 +43,9 @@ class Evaluation:
                 system.batches = Batches.of(asked)
 
     def fit(self) -> None:
-        """Fit the systems that learn from training images, batch by batch. A system that fails becomes missing."""
+        """Fit the systems that learn from training images, batch by batch. A system that fails
+        becomes missing.
+        """
         selection = self.context.select("train", self.context.sizes(DataSizes).fit_images)
         parts = np.array_split(np.arange(len(selection)), max(1, len(selection) // FIT_BATCH))
         for system in [system for system in self.systems if system.learns_from_data]:
@@ -54,7 +56,9 @@ class Evaluation:
                 self._drop(system, failure)
 
     def guard(self, tasks: Sequence[str], say: Callable[[str], None]) -> None:
-        """Compare each system in the run's precision with float32. A system that moves too far becomes missing."""
+        """Compare each system in the run's precision with float32. A system that moves too far
+        becomes missing.
+        """
         name = self.context.precision
         if name == precision_guard.EXACT:
             return

@@ -14,7 +14,9 @@ def measure(
     folder: RunFolder | None = None,
     callback: Callback | None = None,
 ) -> Generator[Row, None, None]:
-    """Yield every row of these benchmarks. Rows are written to `folder`, and `callback` is told of each step."""
+    """Yield every row of these benchmarks. Rows are written to `folder`, and `callback` is told of
+    each step.
+    """
     callback = callback or Callback()
     evaluation.fit()
     evaluation.guard(tasks, callback.note)

@@ -1,20 +1,23 @@
-"""Whether a system computes in the run's precision what it computes in float32: asked before a number of it is used.
+"""Whether a system computes in the run's precision what it computes in float32: asked before a
+number of it is used.
 
-A few test images go through all that a system is capable of, in float32 and in the run's precision: they are encoded
-and their codes decoded, by every solver with the fewest and with the most steps that the run's tasks ask of it (few,
-because a long step makes the most of an error; many, because errors may add up); new codes are sampled, and new images by a system that
-cannot decode. What comes out is compared. A system that moves further than `TOLERANCES` is one that fails.
+A few test images go through all that a system is capable of, in float32 and in the run's precision:
+they are encoded and their codes decoded, by every solver with the fewest and with the most steps
+that the run's tasks ask of it (few, because a long step makes the most of an error; many, because
+errors may add up); new codes are sampled, and new images by a system that cannot decode. What comes
+out is compared. A system that moves further than `TOLERANCES` is one that fails.
 
-In bfloat16, on a CPU with AMX and at T from 2 to 100, models of portraits (the packaged ones, and one that predicts
-the noise) move
+In bfloat16, on a CPU with AMX and at T from 2 to 100, models of portraits (the packaged ones, and
+one that predicts the noise) move
 
     images             by up to 1.3 grey levels, and the noise-predicting model by 2.6 at T < 10; by 0.1 to 0.3 at T = 100
     ssim               by up to 2.0e-3 at T = 10 or fewer, by 2e-5 or less at T = 100
     semantic, sampled  by 0.7 % of how far codes are apart; the random encoder by 2 %, pixels + PCA by 0.2 %
     x_T                by 7 %: where an image is flat, inversion makes much of little
 
-and each tolerance is one and a half to three times that. ImageNet features (`timm`) move by 12 to 18 %, and single attributes' AUROC
-with them by up to 0.008: they are refused. `diffae-bench docs numbers` has more.
+and each tolerance is one and a half to three times that. ImageNet features (`timm`) move by 12 to
+18 %, and single attributes' AUROC with them by up to 0.008: they are refused. `diffae-bench docs
+numbers` has more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -85,7 +88,8 @@ Asked = tuple[str | None, int]  # a solver by name (None: the system's own way) 
 
 
 def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviations:
-    """How far `system` moves from float32 in the run's precision; computed by the first process, kept in the store.
+    """How far `system` moves from float32 in the run's precision; computed by the first process,
+    kept in the store.
 
     Raises SystemFailed if the system cannot be had in one of the two.
     """
@@ -120,7 +124,9 @@ def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int
 
 
 def refuse_beyond(found: Deviations, system: System, name: str) -> None:
-    """Raise SystemFailed, naming the worst deviation, if `system` moves further in precision `name` than is tolerated."""
+    """Raise SystemFailed, naming the worst deviation, if `system` moves further in precision `name`
+    than is tolerated.
+    """
     way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
     beyond = [what for what, share in _shares(found[way]).items() if share > 1]
     if not beyond:
@@ -151,7 +157,9 @@ def summary(found: Deviations) -> str:
 
 
 def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
-    """The solvers that the settings of these tasks name, each with its smallest and its largest number of steps."""
+    """The solvers that the settings of these tasks name, each with its smallest and its largest
+    number of steps.
+    """
     steps: dict[str | None, set[int]] = {}
     for name in (*SHARED_SIZES, *tasks):
         if (sizes := profile.sections.get(name)) is not None:
@@ -204,7 +212,9 @@ def _encoder(system: System, solving: System) -> System:
 def _compared(
     context: Context, systems: tuple[System, System], images: Tensor, steps: int
 ) -> dict[str, float]:
-    """How far everything moves. `systems` are one and the same, as it is and with the solver in question."""
+    """How far everything moves. `systems` are one and the same, as it is and with the solver in
+    question.
+    """
     exact = _outputs(context, systems, images, steps, EXACT)
     try:
         other = _outputs(context, systems, images, steps, context.precision)
@@ -217,7 +227,9 @@ def _compared(
 def _outputs(
     context: Context, systems: tuple[System, System], images: Tensor, steps: int, name: str
 ) -> Outputs:
-    """What the system computes in precision `name`. PyTorch's generator is seeded alike for each precision."""
+    """What the system computes in precision `name`. PyTorch's generator is seeded alike for each
+    precision.
+    """
     device = context.device
     with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
@@ -246,7 +258,9 @@ def _made(
 
 
 def _code(system: System, images: Tensor, steps: int, seed: int) -> Code:
-    """A code to decode: that of the images where the system can encode them fully, else one made from the parts it has."""
+    """A code to decode: that of the images where the system can encode them fully, else one made
+    from the parts it has.
+    """
     can, indices = system.capabilities, range(len(images))
     if ENCODE in can:
         return system.encode(images, steps)

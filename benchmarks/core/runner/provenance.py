@@ -53,7 +53,8 @@ def now() -> str:
 
 
 def checkout(root: Path) -> dict[str, Any]:
-    """`commit` of the checkout at `root`, and whether files were changed since (`dirty`); both None elsewhere.
+    """`commit` of the checkout at `root`, and whether files were changed since (`dirty`); both None
+    elsewhere.
 
     An installed package lies in no checkout of its own, even if a project around it has one.
     """

@@ -1,4 +1,6 @@
-"""What is asked for, by value. Nothing here needs PyTorch: a command line that is wrong is answered at once."""
+"""What is asked for, by value. Nothing here needs PyTorch: a command line that is wrong is answered
+at once.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 class Results:
     """The rows of an evaluation, in the order in which they were measured.
 
-    `times` belong to this machine. `profile` is its name, and how it was changed. `precision_deviation` is how far each
-    system, by name, moves in the run's precision from float32 (`precision_guard`); empty in float32.
+    `times` belong to this machine. `profile` is its name, and how it was changed.
+    `precision_deviation` is how far each system, by name, moves in the run's precision from float32
+    (`precision_guard`); empty in float32.
     """
 
     rows: tuple[Row, ...]
@@ -88,7 +89,9 @@ class Results:
     # Frames
 
     def frame(self, protocol: bool = False) -> "pd.DataFrame":
-        """One row a number, with the columns of records.csv; with `protocol`, a column `protocol.NAME` a field as well."""
+        """One row a number, with the columns of records.csv; with `protocol`, a column
+        `protocol.NAME` a field as well.
+        """
         import pandas as pd
 
         rows = [
@@ -114,10 +117,11 @@ class Results:
         return {table.name: table for table in build_tables(self.rows, self.specs)}
 
     def summary(self) -> str:
-        """One line a model, to be printed: the headline of each benchmark at the largest T, ± its standard error.
+        """One line a model, to be printed: the headline of each benchmark at the largest T, ± its
+        standard error.
 
-        Of a model's settings the first, such as x_T inverted; the others are in the tables. "-": not measured, and
-        `frame` says why.
+        Of a model's settings the first, such as x_T inverted; the others are in the tables. "-":
+        not measured, and `frame` says why.
         """
         known = self.tables["overview"].known
         headlines = self.tables["overview"].records
@@ -135,7 +139,9 @@ class Results:
         return tabulate(rows, ["", *headers], disable_numparse=True)
 
     def table(self, name: str) -> "pd.DataFrame":
-        """A table as it is printed, a cell with its error as text. Raises UserError if these rows do not make it."""
+        """A table as it is printed, a cell with its error as text. Raises UserError if these rows
+        do not make it.
+        """
         return printed(self._table(name))
 
     def markdown(self, name: str) -> str:
@@ -153,9 +159,10 @@ class Results:
     # Against another run
 
     def compare(self, base: "Results | str | Path", alpha: float = 0.05) -> "pd.DataFrame":
-        """Each number of these results (column "new") against that of `base` (other results, or a run folder; column
-        "base"), worst first: is it worse here by more than a margin and by more than chance? What the
-        verdicts mean: `diffae-bench docs numbers`. The frame's `attrs` name the two.
+        """Each number of these results (column "new") against that of `base` (other results, or a
+        run folder; column "base"), worst first: is it worse here by more than a margin and by more
+        than chance? What the verdicts mean: `diffae-bench docs numbers`. The frame's `attrs` name
+        the two.
 
         Raises UserError, if a number was measured otherwise there.
         """

@@ -72,8 +72,9 @@ class Measurement:
             return ""
 
     def _of(self, system: System) -> Iterator[Row]:
-        """A system's rows, with what was clamped in the images behind them, whether it was trained on these, and whether
-        it is random."""
+        """A system's rows, with what was clamped in the images behind them, whether it was trained
+        on these, and whether it is random.
+        """
         context, overshoot, said = self.context, self.context.store.overshoot, ""
         if isinstance(system, Checked):
             system.overshoot = overshoot
@@ -95,7 +96,8 @@ class Measurement:
             yield from self.benchmark.beside(self.context, measured)
 
     def _guarded(self, title: str, found: Iterator[Row]) -> Iterator[Row]:
-        """The rows, and where they end early one that says why: a system failed, or the benchmark of a plug-in did.
+        """The rows, and where they end early one that says why: a system failed, or the benchmark
+        of a plug-in did.
 
         Errors that are the user's, and those of our own benchmarks, go through.
         """
@@ -122,7 +124,9 @@ class Measurement:
         yield replace(last, setting="the rest") if record_key(last) in measured else last
 
     def _checked(self, found: Iterator[Record]) -> Iterator[Row]:
-        """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil all tables."""
+        """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil
+        all tables.
+        """
         if self.benchmark.is_ours:
             yield from map(as_row, found)
             return

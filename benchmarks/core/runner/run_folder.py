@@ -1,8 +1,8 @@
 """The run folder: what a run is, whose folder it is, and what is kept in it.
 
-A folder is a run's if its `run.json` has the settings of that run: all that decides a number, fingerprints of
-data, systems and metric networks too. Nothing is written into another run's folder, nor into anybody else's, and
-nothing is removed that this software did not make.
+A folder is a run's if its `run.json` has the settings of that run: all that decides a number,
+fingerprints of data, systems and metric networks too. Nothing is written into another run's folder,
+nor into anybody else's, and nothing is removed that this software did not make.
 """
 
 import hashlib
@@ -77,7 +77,9 @@ def default_out(context: Context, ours: Settings) -> Path:
 
 
 def differences(ours: Settings, theirs: Settings) -> list[str]:
-    """The names of settings that differ; of those that have parts, the first of them: "weights (diffae)"."""
+    """The names of settings that differ; of those that have parts, the first of them: "weights
+    (diffae)".
+    """
     names = []
     for key in sorted(key for key in ours if ours[key] != theirs.get(key)):
         parts = _parts_that_differ(ours[key], theirs.get(key))
@@ -151,8 +153,9 @@ def _note(path: Path) -> dict[str, Any]:
 
 
 def _invocations(out: Path) -> list[dict[str, str]]:
-    """When commands have worked on this run so far, each from `started` to `until`: a run that is killed goes on, and one
-    that is whole is read from the store."""
+    """When commands have worked on this run so far, each from `started` to `until`: a run that is
+    killed goes on, and one that is whole is read from the store.
+    """
     known = _note(out / RUN) if (out / RUN).exists() else {}
     found = known.get("invocations", [])
     return found if isinstance(found, list) else []
@@ -163,7 +166,9 @@ def _invocations(out: Path) -> list[dict[str, str]]:
 
 
 class Failure(NamedTuple):
-    """A system that failed a benchmark, or the benchmark of a plug-in that did; there is a row that says so."""
+    """A system that failed a benchmark, or the benchmark of a plug-in that did; there is a row that
+    says so.
+    """
 
     benchmark: str
     system: str
@@ -171,7 +176,9 @@ class Failure(NamedTuple):
 
 
 class RunFolder:
-    """The files of a run, which can be used at any time: rows are added as they come, the rest is rewritten whole."""
+    """The files of a run, which can be used at any time: rows are added as they come, the rest is
+    rewritten whole.
+    """
 
     def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, arguments: Sequence[str]):
         self.out, self.evaluation = out, evaluation
@@ -197,8 +204,9 @@ class RunFolder:
         self._write_run()
 
     def take(self, name: str, new: Iterator[Row]) -> Iterator[Row]:
-        """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at the end, then
-        make the tables."""
+        """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at
+        the end, then make the tables.
+        """
         start = written = time.monotonic()
         try:
             for row in new:
@@ -229,10 +237,11 @@ class RunFolder:
             self.failures.append(Failure(row.benchmark, row.system, row.note))
 
     def finish(self) -> None:
-        """Say in run.json that nothing is left to do, what failed, and which weights (fitted systems' too) it was; then
-        draw the page.
+        """Say in run.json that nothing is left to do, what failed, and which weights (fitted
+        systems' too) it was; then draw the page.
 
-        Raises UserError where no page can be made of the folder; its numbers are on the disk by then.
+        Raises UserError where no page can be made of the folder; its numbers are on the disk by
+        then.
         """
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [failure._asdict() for failure in self.failures]

@@ -38,8 +38,8 @@ Missing = dict[str, str | SystemFailed]  # by title: why a system is not there
 def load_systems(options: Options) -> tuple[list[System], Missing]:
     """The systems asked for, and the reasons why others of them cannot be had in this run, or failed.
 
-    A baseline that ships with the package does not stand in for one that was not given: with --ckpt for
-    one system, a system without a checkpoint of its own is not run, and says so.
+    A baseline that ships with the package does not stand in for one that was not given: with --ckpt
+    for one system, a system without a checkpoint of its own is not run, and says so.
     """
     for key in options.checkpoints:
         if not {key, key.partition(":")[0]} & set(options.systems):
@@ -73,7 +73,9 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
 
 
 def _further(options: Options, missing: Missing) -> list[System]:
-    """Load the systems of `--ckpt SYSTEM:TITLE=PATH`: further models of a kind, each with a title of its own."""
+    """Load the systems of `--ckpt SYSTEM:TITLE=PATH`: further models of a kind, each with a title
+    of its own.
+    """
     loaded = []
     for key, path in options.checkpoints.items():
         name, separator, title = key.partition(":")
@@ -90,9 +92,11 @@ def _further(options: Options, missing: Missing) -> list[System]:
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
-    """Open the data set at the size of the comparison: the smallest size of the systems, or that of an open data set.
+    """Open the data set at the size of the comparison: the smallest size of the systems, or that of
+    an open data set.
 
-    A larger system runs at its own size, and its output is resized to this one, as in the paper's Table 1.
+    A larger system runs at its own size, and its output is resized to this one, as in the paper's
+    Table 1.
     """
     sizes: dict[int, str] = {}
     for system in loaded:
