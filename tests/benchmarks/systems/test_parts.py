@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import systems
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems import Code, SystemFailed
-from benchmarks.systems.protocol import checked, parts
+from benchmarks.systems.protocol import base, checked, parts
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import HISTOGRAM, POOLED, Part
 from diffae.system.errors import UserError
@@ -177,7 +176,7 @@ def test_a_system_may_read_and_move_its_tokens_itself():
 
     system = checked.build("mine", Knows, None, CPU)
     z = system.encode_semantic(images(1))
-    assert system.code_bits == 16 and systems.base.why_immovable(system) == ""
+    assert system.code_bits == 16 and base.why_immovable(system) == ""
     torch.testing.assert_close(system.read(z), table[z])
     assert system.move(z, torch.full((1, 4), float(table[1] - table[0]))).tolist() == [[4, 4, 4, 6]]
 

@@ -16,7 +16,13 @@ from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.path_length import path_length
 from benchmarks.systems.dummy import GreyLevels
 from benchmarks.systems.protocol.checked import Checked
-from benchmarks.systems.protocol.parts import NO_DIRECTION, NOTHING_BETWEEN, Part, to_arrays
+from benchmarks.systems.protocol.parts import (
+    NO_DIRECTION,
+    NOTHING_BETWEEN,
+    Part,
+    tensors,
+    to_arrays,
+)
 from benchmarks.tasks import denoising, interpolation, reconstruction, variation
 from diffae.data import open_dataset
 from diffae.diffusion.interpolation import lerp
@@ -194,7 +200,7 @@ def test_the_store_gives_codes_back_in_their_own_shape(context, dummies):
     for system in dummies:
         kept, made = context.codes.semantic(system, selection), system.encode_semantic(x)
         assert type(kept) is type(made)
-        pairs = zip(systems.parts.tensors(kept), systems.parts.tensors(made), strict=True)
+        pairs = zip(tensors(kept), tensors(made), strict=True)
         for ours, theirs in pairs:
             assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
 
