@@ -48,7 +48,8 @@ def classifier_file(draw) -> bytes:
 def read_classifier(folder: Path, content: bytes) -> None:
     (folder / "c.safetensors").write_bytes(content)
     known = Classifier.load(folder / "c.safetensors")
-    assert known.logits(torch.zeros(1, known.dim)).shape == (1, len(known.names))
+    z = torch.zeros(1, len(known.probe.mean))
+    assert known.probe.logits(z).shape == (1, len(known.names))
     assert known.move({known.names[0]: 0.5}).isfinite().all()
 
 

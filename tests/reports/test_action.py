@@ -490,7 +490,7 @@ def test_every_input_is_used_and_every_variable_of_the_script_is_set():
     for name in YAML["inputs"]:
         assert re.search(rf"inputs\.{name}\b", text), name
     (gate,) = [step for step in steps() if step["name"] == "Gate"]
-    read = set(re.findall(r"GATE_[A-Z]+", (ROOT / "reports" / "ci" / "job.py").read_text()))
+    read = set(re.findall(r"GATE_[A-Z]+", (ROOT / "reports" / "gate" / "job.py").read_text()))
     assert read == {name for name in gate["env"] if name.startswith("GATE_")}
 
 
