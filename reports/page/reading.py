@@ -17,7 +17,7 @@ from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
 from reports.tables.build import all_tables, safe_cell
 from reports.tables.layout import Table
-from reports.tables.merging import Merged, Thing, merge
+from reports.tables.merging import Merged, RunGroup, merge
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,30 @@ def found_in(merged: Merged) -> Found:
     where = ", ".join(str(source.folder) for source in merged.sources)
     tables = all_tables(merged.records, merged.times, merged.specs, known, where)
     return Found(
-        tuple(_named(thing, source) for thing in merged.things for source in thing.sources),
+        tuple(
+            _named(run_group, source)
+            for run_group in merged.run_groups
+            for source in run_group.sources
+        ),
         (*merged.records, *merged.times),
         merged.specs,
         tuple(tables),
         dict(_uncertainties(merged)),
-        {key: fields for thing in merged.things for key, fields in thing.protocols.items()},
+        {
+            key: fields
+            for run_group in merged.run_groups
+            for key, fields in run_group.protocols.items()
+        },
         known,
         merged.remarks,
     )
 
 
-def _named(thing: Thing, run: Run) -> Run:
+def _named(run_group: RunGroup, run: Run) -> Run:
     """A run with its name on the page."""
     own = run.folder.resolve().name
-    name = thing.name or own
-    return replace(run, label=name if len(thing.sources) == 1 else f"{name}/{own}")
+    name = run_group.name or own
+    return replace(run, label=name if len(run_group.sources) == 1 else f"{name}/{own}")
 
 
 def _run_of(record: Record) -> str:
@@ -113,18 +121,18 @@ def _run_of(record: Record) -> str:
 
 def _uncertainties(merged: Merged) -> Iterator[tuple[tuple[str, str], Uncertainty]]:
     """Uncertainties by the run and the key that a number has among those of all runs."""
-    for thing in merged.things:
-        if len(thing.sources) > 1:
+    for run_group in merged.run_groups:
+        if len(run_group.sources) > 1:
             continue
-        own = thing.sources[0].uncertainties
+        own = run_group.sources[0].uncertainties
         for record in merged.records:
-            if _run_of(record) not in ("", thing.name):
+            if _run_of(record) not in ("", run_group.name):
                 continue
-            if uncertainty := own.get(_key_in(thing, record)):
+            if uncertainty := own.get(_key_in(run_group, record)):
                 yield (_run_of(record), record_key(record)), uncertainty
 
 
-def _key_in(thing: Thing, record: Record) -> str:
+def _key_in(run_group: RunGroup, record: Record) -> str:
     """The key of a number in its own run, in which no run's name is appended to its system."""
-    plain = record.system.removesuffix(f" ({thing.name})")
+    plain = record.system.removesuffix(f" ({run_group.name})")
     return record_key(replace(record, system=plain))

@@ -14,7 +14,7 @@ from reports.tables.build import headlines
 from reports.tables.layout import Label, Panel, Table, choose, contests
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text, steps_text, to_error
-from reports.tables.run_record import Shown
+from reports.tables.run_record import RunRecord
 
 NAME = "differences"
 HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")
@@ -32,8 +32,8 @@ Uncertainties = Mapping[str, Mapping[str, Uncertainty]]
 class Difference:
     """B - A of two numbers; `how` says whether their errors are paired."""
 
-    a: Shown
-    b: Shown
+    a: RunRecord
+    b: RunRecord
     value: float
     error: Error | None
     how: str
@@ -52,25 +52,25 @@ def table_of_differences(merged: Merged) -> Table | None:
 
 
 def _differences(merged: Merged, known: Metrics) -> Iterator[Difference]:
-    runs = {t.name: t.sources[0] for t in merged.things if len(t.sources) == 1}
+    runs = {t.name: t.sources[0] for t in merged.run_groups if len(t.sources) == 1}
     uncertainties = {name: run.uncertainties for name, run in runs.items()}
     records = [r for r in merged.shown if not r.pooled]
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
         for contest in contests(spec, headlines(spec, choose(spec, records), known), known):
-            rivals = [r for r in contest if isinstance(r, Shown)]
+            rivals = [r for r in contest if isinstance(r, RunRecord)]
             yield from (difference(a, b, uncertainties) for a, b in _pairs(rivals))
 
 
-def _pairs(rivals: list[Shown]) -> Iterator[tuple[Shown, Shown]]:
+def _pairs(rivals: list[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
     """Each number with the same one of an earlier run; if there is none, with the first of all."""
-    first: dict[str, Shown] = {}
+    first: dict[str, RunRecord] = {}
     for rival in rivals:
         twin = first.setdefault(rival.origin, rival)
         if rival is not rivals[0]:
             yield (rivals[0] if twin is rival else twin), rival
 
 
-def difference(a: Shown, b: Shown, uncertainties: Uncertainties) -> Difference:
+def difference(a: RunRecord, b: RunRecord, uncertainties: Uncertainties) -> Difference:
     """B minus A, paired over what both share."""
     assert a.value is not None and b.value is not None
     ours = [uncertainties.get(r.run, {}).get(r.origin, ()) for r in (a, b)]

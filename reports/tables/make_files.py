@@ -74,11 +74,13 @@ def _profile(run: Run) -> str:
 
 def _each(merged: Merged, what: Callable[[Run], str]) -> str:
     """A value that all runs share, or the value of each: `A: 0, 1; B: 0`."""
-    texts = [list(dict.fromkeys(map(what, thing.sources))) for thing in merged.things]
+    texts = [list(dict.fromkeys(map(what, run_group.sources))) for run_group in merged.run_groups]
     if all(text == texts[0] for text in texts):
         return ", ".join(texts[0])
-    pairs = zip(merged.things, texts, strict=True)
-    return "; ".join(f"{thing.name}: {', '.join(text)}" for thing, text in pairs if any(text))
+    pairs = zip(merged.run_groups, texts, strict=True)
+    return "; ".join(
+        f"{run_group.name}: {', '.join(text)}" for run_group, text in pairs if any(text)
+    )
 
 
 def write_latex(

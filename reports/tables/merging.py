@@ -21,8 +21,8 @@ from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.records.specs import TableSpec
 from reports.tables.protocol_diff import noted
-from reports.tables.run_groups import Thing, pooled, shown, things_of
-from reports.tables.run_record import Shown
+from reports.tables.run_groups import RunGroup, pooled, run_groups_of, shown
+from reports.tables.run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Merged:
     `remarks` are notes on the runs for the reader.
     """
 
-    things: tuple[Thing, ...]
+    run_groups: tuple[RunGroup, ...]
     records: tuple[Record, ...]
     times: tuple[Record, ...]
     specs: tuple[TableSpec, ...]
@@ -40,15 +40,16 @@ class Merged:
     remarks: tuple[str, ...]
 
     @property
-    def shown(self) -> list[Shown]:
+    def shown(self) -> list[RunRecord]:
         """The records, each with its run."""
         return [
-            r if isinstance(r, Shown) else shown(r, run=self.things[0].name) for r in self.records
+            r if isinstance(r, RunRecord) else shown(r, run=self.run_groups[0].name)
+            for r in self.records
         ]
 
     @property
     def sources(self) -> list[Run]:
-        return [source for thing in self.things for source in thing.sources]
+        return [source for run_group in self.run_groups for source in run_group.sources]
 
 
 def merge(sources: Sequence[Run]) -> Merged:
@@ -57,17 +58,19 @@ def merge(sources: Sequence[Run]) -> Merged:
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
     _check_distinct(sources)
-    things, metrics = things_of(sources), _metrics(sources)
+    run_groups, metrics = run_groups_of(sources), _metrics(sources)
     if len(sources) == 1:
         records, times = sources[0].rows, sources[0].times
     else:
         records, times = (
-            _side_by_side(things, [pooled(thing, what) for thing in things], METRICS | metrics)
+            _side_by_side(
+                run_groups, [pooled(run_group, what) for run_group in run_groups], METRICS | metrics
+            )
             for what in ("rows", "times")
         )
     specs = {spec.name: spec for source in reversed(sources) for spec in source.specs}
-    remarks = tuple(_remarks(things))
-    return Merged(things, records, times, tuple(specs.values()), metrics, remarks)
+    remarks = tuple(_remarks(run_groups))
+    return Merged(run_groups, records, times, tuple(specs.values()), metrics, remarks)
 
 
 def _check_distinct(sources: Sequence[Run]) -> None:
@@ -90,16 +93,16 @@ def _metrics(sources: Sequence[Run]) -> dict[str, Metric]:
     return found
 
 
-def _remarks(things: Sequence[Thing]) -> Iterator[str]:
+def _remarks(run_groups: Sequence[RunGroup]) -> Iterator[str]:
     """The settings of each other thing that differ from the first's."""
-    first = things[0].sources[0].settings
-    for thing in things[1:]:
-        other = thing.sources[0].settings
+    first = run_groups[0].sources[0].settings
+    for run_group in run_groups[1:]:
+        other = run_group.sources[0].settings
         found = list(changes(first, other))
         if not found and first.get("data_sha256") != other.get("data_sha256"):
             found.append("other images")
         if found:
-            yield f"{thing.name} is not measured as {things[0].name}: {'; '.join(found)}"
+            yield f"{run_group.name} is not measured as {run_groups[0].name}: {'; '.join(found)}"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -107,17 +110,17 @@ def _remarks(things: Sequence[Thing]) -> Iterator[str]:
 
 
 def _side_by_side(
-    things: Sequence[Thing], parts: Sequence[Sequence[Shown]], known: Metrics
-) -> tuple[Shown, ...]:
+    run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]], known: Metrics
+) -> tuple[RunRecord, ...]:
     """The records of all things, with distinct names and with notes on what was measured differently."""
-    names, protocols = [t.name for t in things], [t.protocols for t in things]
+    names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
     parts = list(noted(names, protocols, parts, known))
-    told, seen = _told_apart(things, parts), set()
-    found: list[Shown] = []
-    for thing, part in zip(things, parts, strict=True):
+    told, seen = _told_apart(run_groups, parts), set()
+    found: list[RunRecord] = []
+    for run_group, part in zip(run_groups, parts, strict=True):
         for record in part:
             if record.system in told:
-                record = replace(record, system=f"{record.system} ({thing.name})")
+                record = replace(record, system=f"{record.system} ({run_group.name})")
             key = (record.table, record_key(record))
             if key not in seen:
                 found.append(record)
@@ -125,23 +128,23 @@ def _side_by_side(
     return tuple(found)
 
 
-def _told_apart(things: Sequence[Thing], parts: Sequence[Sequence[Shown]]) -> set[str]:
+def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]]) -> set[str]:
     """The systems that several things have, with different numbers."""
     told: set[str] = set()
-    first: dict[str, tuple[Thing, dict[Any, Any]]] = {}
-    for thing, part in zip(things, parts, strict=True):
+    first: dict[str, tuple[RunGroup, dict[Any, Any]]] = {}
+    for run_group, part in zip(run_groups, parts, strict=True):
         ours: dict[str, dict[Any, Any]] = {}
         for r in part:
             number = (r.value, r.stderr, r.n, r.contest)
             ours.setdefault(r.system, {})[r.table, record_key(r)] = number
         for system, numbers in ours.items():
-            other, theirs = first.setdefault(system, (thing, numbers))
-            if other is not thing and not _same_system(other, theirs, thing, numbers):
+            other, theirs = first.setdefault(system, (run_group, numbers))
+            if other is not run_group and not _same_system(other, theirs, run_group, numbers):
                 told.add(system)
     return told
 
 
-def _same_system(a: Thing, theirs: Mapping, b: Thing, ours: Mapping) -> bool:
+def _same_system(a: RunGroup, theirs: Mapping, b: RunGroup, ours: Mapping) -> bool:
     """Whether two systems are the same, by their numbers.
 
     Without common numbers, by the weights of their runs.

@@ -7,7 +7,7 @@ from typing import Any
 from reports.records.metrics import METRICS, Metrics, comparable_n
 from reports.records.reading import short
 from reports.records.record import Record
-from reports.tables.run_record import Shown
+from reports.tables.run_record import RunRecord
 
 Protocols = Mapping[str, Mapping[str, Any]]
 Instruments = dict[tuple[object, ...], list[dict[str, str]]]
@@ -30,9 +30,9 @@ LEVELS = ("table", "metric", "setting", "reference"), ("table", "metric")
 def noted(
     names: Sequence[str],
     protocols: Sequence[Protocols],
-    parts: Sequence[Sequence[Shown]],
+    parts: Sequence[Sequence[RunRecord]],
     known: Metrics = METRICS,
-) -> Iterator[list[Shown]]:
+) -> Iterator[list[RunRecord]]:
     """The records of each thing, by its name and protocols.
 
     Those measured differently from the first thing's have a note and a contest of their own.

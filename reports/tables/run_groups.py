@@ -15,11 +15,11 @@ from reports.records.reading import short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
 from reports.tables.protocol_diff import instrument
-from reports.tables.run_record import Shown
+from reports.tables.run_record import RunRecord
 
 
 @dataclass(frozen=True)
-class Thing:
+class RunGroup:
     """A run, or several seeds of it, under one name in a table. `name` is empty for a run alone."""
 
     name: str
@@ -30,7 +30,7 @@ class Thing:
         return {key: fields for source in self.sources for key, fields in source.protocols.items()}
 
 
-def things_of(sources: Sequence[Run]) -> tuple[Thing, ...]:
+def run_groups_of(sources: Sequence[Run]) -> tuple[RunGroup, ...]:
     groups: list[list[Run]] = []
     for source in sources:
         group = next((g for g in groups if _one_thing(g[0], source)), None)
@@ -39,7 +39,7 @@ def things_of(sources: Sequence[Run]) -> tuple[Thing, ...]:
         else:
             group.append(source)
     names = labels_of(groups) if len(groups) > 1 else [groups[0][0].label]
-    return tuple(Thing(name, tuple(g)) for name, g in zip(names, groups, strict=True))
+    return tuple(RunGroup(name, tuple(g)) for name, g in zip(names, groups, strict=True))
 
 
 def _one_thing(first: Run, other: Run) -> bool:
@@ -95,37 +95,39 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
 # Means
 
 
-def pooled(thing: Thing, what: str) -> list[Shown]:
+def pooled(run_group: RunGroup, what: str) -> list[RunRecord]:
     """The records of a thing, each once: unchanged for one run, means for several."""
-    by_run: list[list[Record]] = [list(getattr(source, what)) for source in thing.sources]
+    by_run: list[list[Record]] = [list(getattr(source, what)) for source in run_group.sources]
     if len(by_run) == 1:
-        return [shown(record, run=thing.name) for record in by_run[0]]
-    _check_repeated(thing)
+        return [shown(record, run=run_group.name) for record in by_run[0]]
+    _check_repeated(run_group)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in (record for records in by_run for record in records):
         groups.setdefault((record.table, record_key(record)), []).append(record)
-    _check_alike(thing, groups.values())
+    _check_alike(run_group, groups.values())
     try:
-        return [_mean(group, len(by_run), thing) for group in groups.values()]
+        return [_mean(group, len(by_run), run_group) for group in groups.values()]
     except OverflowError:
         raise UserError(
-            f"{thing.sources[0].folder}: numbers too large to take their mean"
+            f"{run_group.sources[0].folder}: numbers too large to take their mean"
         ) from None
 
 
-def shown(record: Record, **more: Any) -> Shown:
+def shown(record: Record, **more: Any) -> RunRecord:
     given = {f.name: getattr(record, f.name) for f in fields(Record)}
-    return Shown(**given, origin=record_key(record), **more)
+    return RunRecord(**given, origin=record_key(record), **more)
 
 
-def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
+def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> RunRecord:
     """The mean of a number over runs.
 
     None if the numbers are not comparable because their counts of images differ.
     """
     measured = [r for r in group if r.value is not None]
     notes = [r.note for r in measured or group if r.note]
-    counts = sorted({comparable_n(r, METRICS | thing.sources[0].metrics) or 0 for r in measured})
+    counts = sorted(
+        {comparable_n(r, METRICS | run_group.sources[0].metrics) or 0 for r in measured}
+    )
     if len(counts) > 1:
         several = ", ".join(f"{n:,}" for n in counts)
         notes = [f"no mean: the runs have {several} images, and it depends on how many"]
@@ -134,7 +136,9 @@ def _mean(group: Sequence[Record], runs: int, thing: Thing) -> Shown:
         notes.append(f"measured in {len(measured)} of {runs} runs" if measured else "")
     values = [r.value for r in measured if r.value is not None]
     return replace(
-        shown((measured or group)[0], run=thing.name, runs=len(measured), pooled=bool(measured)),
+        shown(
+            (measured or group)[0], run=run_group.name, runs=len(measured), pooled=bool(measured)
+        ),
         value=fmean(values) if values else None,
         spread=_spread(values, exact=all(r.stderr is None for r in measured)),
         stderr=_root_mean_square(r.stderr for r in measured),
@@ -162,32 +166,32 @@ def _root_mean_square(errors: Iterable[float | None]) -> float | None:
     return math.sqrt(fmean(e * e for e in known)) if known and len(known) == len(found) else None
 
 
-def _check_repeated(thing: Thing) -> None:
+def _check_repeated(run_group: RunGroup) -> None:
     """Raise UserError for runs of equal settings and seed: their numbers are equal, and their
     spread says nothing.
     """
-    for i, source in enumerate(thing.sources):
-        for other in thing.sources[:i]:
+    for i, source in enumerate(run_group.sources):
+        for other in run_group.sources[:i]:
             if source.settings and source.settings == other.settings:
                 raise UserError(
                     f"{source.folder}: has the settings, weights and seed of {other.folder}; it is no other run of "
-                    f"{short(thing.name or 'it', 40)}, leave it out or give it another name"
+                    f"{short(run_group.name or 'it', 40)}, leave it out or give it another name"
                 )
 
 
-def _check_alike(thing: Thing, groups: Iterable[Sequence[Record]]) -> None:
+def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> None:
     """Raise UserError unless averaged runs differ only in the seed, or in the model if the user
     named them alike.
     """
     for group in groups:
         first, *others = [r for r in group if r.value is not None] or [group[0]]
-        ours = instrument(first, thing.protocols, without=("model",))
+        ours = instrument(first, run_group.protocols, without=("model",))
         for other in others:
-            theirs = instrument(other, thing.protocols, without=("model",))
+            theirs = instrument(other, run_group.protocols, without=("model",))
             if differing := sorted(
                 k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)
             ):
-                folders = " and ".join(str(source.folder) for source in thing.sources[:2])
+                folders = " and ".join(str(source.folder) for source in run_group.sources[:2])
                 raise UserError(
                     f"{folders}: no seeds of one thing, their protocols differ in {short(differing[0], 40)} "
                     f"({short(first.benchmark, 40)}); give them two names"

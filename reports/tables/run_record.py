@@ -8,7 +8,7 @@ from reports.records.record import Record
 
 
 @dataclass(frozen=True)
-class Shown(Record):
+class RunRecord(Record):
     """A record with its `run`.
 
     A number measured differently from the first run's is in another `contest`.
@@ -26,19 +26,19 @@ class Shown(Record):
     pooled: bool = False
 
 
-def is_pooled(record: Record) -> TypeGuard[Shown]:
+def is_pooled(record: Record) -> TypeGuard[RunRecord]:
     """Whether the record is the mean of several runs."""
-    return isinstance(record, Shown) and record.pooled
+    return isinstance(record, RunRecord) and record.pooled
 
 
 def contest_of(record: Record) -> str:
     """The contest of a record; numbers of one contest were measured alike."""
-    return record.contest if isinstance(record, Shown) else ""
+    return record.contest if isinstance(record, RunRecord) else ""
 
 
 def extra_columns(records: Iterable[Record]) -> tuple[str, ...]:
-    """The fields of `Shown` that are set in at least one record."""
-    shown = [r for r in records if isinstance(r, Shown)]
+    """The fields of `RunRecord` that are set in at least one record."""
+    shown = [r for r in records if isinstance(r, RunRecord)]
     if any(r.pooled for r in shown):
         return ("run", "runs", "spread")
     return ("run",) if shown else ()

@@ -12,7 +12,7 @@ from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.run_folder import Run, read_run
 from reports.tables.merging import merge
-from reports.tables.run_groups import labels_of, things_of
+from reports.tables.run_groups import labels_of, run_groups_of
 
 
 def run(folder, records, seed=0, protocol=None, weights="w0", **settings):
@@ -163,7 +163,7 @@ def test_seeds_become_a_mean_with_both_spreads(tmp_path):
 
 def test_seeds_of_two_things_stand_side_by_side(tmp_path):
     runs = [*seeds(tmp_path), *seeds(tmp_path, "other", 0.01, weights="w1")]
-    assert [t.name for t in things_of(runs)] == ["mine-s", "other-s"]
+    assert [t.name for t in run_groups_of(runs)] == ["mine-s", "other-s"]
     page, frame = table(tmp_path, *runs)
     assert set(frame["system"]) == {"DiffAE (mine-s)", "DiffAE (other-s)"}
     assert "- seed: 0, 1, 2" in page
@@ -173,7 +173,7 @@ def test_other_weights_or_settings_are_no_seeds(tmp_path):
     a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
     for i, more in enumerate(({"weights": "w1"}, {"data": "celeba"}, {"precision": "bfloat16"})):
         b = run(tmp_path / f"b{i}", [number("A", "ssim", 0.8)], seed=1, **more)
-        assert len(things_of([a, b])) == 2
+        assert len(run_groups_of([a, b])) == 2
 
 
 def test_runs_of_one_name_are_one_thing_whatever_their_weights(tmp_path):

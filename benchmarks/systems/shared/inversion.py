@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.shared import own_noise
-from benchmarks.systems.shared.inversion_loss import Distance, Resemblance
+from benchmarks.systems.shared.inversion_loss import Distance, InversionLoss
 from benchmarks.systems.stylegan2.network import Generator, Mapping
 from diffae.diffusion import noise
 
@@ -119,7 +119,7 @@ def normalise(maps: Sequence[Tensor]) -> None:
 def invert(
     generator: Generator,
     images: Tensor,
-    resemblance: Resemblance,
+    loss: InversionLoss,
     start: Statistics,
     layers: int,
     settings: Settings,
@@ -127,7 +127,7 @@ def invert(
     """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim.
 
     There is 1 layer for W and all of them for W+. `settings.steps` passes through the generator and
-    the network of `resemblance`, forward and backward.
+    the network of `loss`, forward and backward.
     """
     if not len(images):
         return start.average.new_zeros(0, layers, len(start.average))
@@ -139,7 +139,7 @@ def invert(
         full_precision(),
         tqdm(total=total, desc=title, unit="step", leave=False, disable=None) as bar,
     ):
-        search = _Search(generator, resemblance, start, layers, settings, bar)
+        search = _Search(generator, loss, start, layers, settings, bar)
         found = []
         for group in groups:  # filled up with copies of its last image
             copies = group[-1:].expand(GROUP - len(group), -1, -1, -1)
@@ -150,7 +150,7 @@ def invert(
 @dataclass(frozen=True)
 class _Search:
     generator: Generator
-    resemblance: Resemblance
+    loss: InversionLoss
     start: Statistics
     layers: int
     settings: Settings
@@ -179,7 +179,7 @@ class _Search:
         return self.generator.synthesis(w.expand(-1, self.generator.config.num_ws, -1), maps)
 
     def _distance(self, target: Tensor) -> Distance:
-        seen, weight = self.resemblance.to(target), self.settings.mse
+        seen, weight = self.loss.to(target), self.settings.mse
         if not weight:
             return seen
         return lambda images: seen(images) + weight * (images - target).square().mean((1, 2, 3))

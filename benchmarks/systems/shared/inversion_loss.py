@@ -33,7 +33,7 @@ Distance = Callable[[Tensor], Tensor]  # images N x 3 x S x S with gradients -> 
 
 
 @dataclass(frozen=True)
-class Resemblance:
+class InversionLoss:
     """A distance by name, and the digest of its network's weights, if any.
 
     `to(target)` is the distance to images N x 3 x S x S; the first call reads the weights.
@@ -44,7 +44,7 @@ class Resemblance:
     to: Callable[[Tensor], Distance]
 
 
-def find(name: str, device: torch.device) -> Resemblance:
+def find(name: str, device: torch.device) -> InversionLoss:
     """Find the distance of that name; AUTO is the first of the others whose weights are present.
 
     Raises UserError if weights are missing or not the published ones.
@@ -52,11 +52,11 @@ def find(name: str, device: torch.device) -> Resemblance:
     if name == AUTO:
         name = next((n for n, network in NETWORKS.items() if weights.find(network, None)), MSE)
     if name == MSE:
-        return Resemblance(MSE, "", _mse)
+        return InversionLoss(MSE, "", _mse)
     path = _published(NETWORKS[name])
     make = {LPIPS: _of_lpips, EFFICIENTNET: _of_effnet}[name]
     loaded = cache(lambda: make(path, device))
-    return Resemblance(name, weights.sha256(path), lambda target: loaded()(target))
+    return InversionLoss(name, weights.sha256(path), lambda target: loaded()(target))
 
 
 def _published(network: str) -> Path:

@@ -68,7 +68,7 @@ class _StyleGAN2(System):
         else:
             self.found, digest = files.read(place), containers.sha256(place)
         self.generator = self.found.generator.to(device)
-        self.resemblance = inversion_loss.find(self.options["distance"], device)
+        self.loss = inversion_loss.find(self.options["distance"], device)
         config = self.generator.config
         self.device, self.image_size, self.layers = device, config.image_size, config.num_ws
         if self.one_vector:
@@ -86,8 +86,8 @@ class _StyleGAN2(System):
             **self.options,
             "noise_maps": self.found.noise_maps,
             "w_avg": self.found.w_avg,
-            "distance": self.resemblance.name,
-            "distance_sha256": self.resemblance.sha256,
+            "distance": self.loss.name,
+            "distance_sha256": self.loss.sha256,
             "inversion": f"projector, {self.options['steps']} passes forward and backward",
         }
 
@@ -97,7 +97,7 @@ class _StyleGAN2(System):
         w = inversion.invert(
             self.generator,
             images.to(self.device),
-            self.resemblance,
+            self.loss,
             self._statistics,
             1 if self.one_vector else self.layers,
             settings,

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from benchmarks import systems
 from benchmarks.metrics import counting, perceptual, weights
 from benchmarks.systems.protocol.base import Code
-from benchmarks.systems.shared import inversion
-from benchmarks.systems.shared import inversion_loss as resemblance
+from benchmarks.systems.shared import inversion, inversion_loss
 from benchmarks.systems.shared.inversion import GROUP, Settings, Statistics, invert
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.system.errors import UserError
@@ -78,7 +77,7 @@ def test_normalised_maps_are_the_authors(tiny, published):
 @pytest.mark.parametrize(("layers", "name"), [(1, "grad_w"), (8, "grad_wplus")])
 def test_mean_squared_error_and_its_gradient_are_the_authors(tiny, published, layers, name):
     w = torch.from_numpy(published["w_avg"]).repeat(1, layers, 1).requires_grad_()
-    distance = resemblance.find("mse", CPU).to(torch.from_numpy(published["target"]))
+    distance = inversion_loss.find("mse", CPU).to(torch.from_numpy(published["target"]))
     with torch.enable_grad():
         loss = distance(tiny.synthesis(w.expand(-1, 8, -1), tiny.synthesis.noise_maps()))
     close(loss.detach(), published["mse"])
@@ -111,7 +110,7 @@ def made(generator: Generator, w: Tensor) -> Tensor:
     return generator.synthesis(ws, generator.synthesis.noise_maps())
 
 
-MEAN_SQUARE = resemblance.find("mse", CPU)
+MEAN_SQUARE = inversion_loss.find("mse", CPU)
 
 
 @pytest.mark.parametrize("layers", [1, 4])
@@ -167,7 +166,7 @@ def test_the_first_step_goes_nowhere(small, start):
 
 def test_the_code_that_is_returned_is_without_the_noise_of_the_search(small, start):
     """Where nothing is to be gained, nothing moves, however much noise is added to w on the way."""
-    none = resemblance.Resemblance("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
+    none = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
     found = invert(small, torch.zeros(1, 3, 8, 8), none, start, 1, Settings(3))
     assert torch.equal(found[0, 0], start.average)
 
@@ -198,7 +197,7 @@ def test_the_operations_of_a_search_can_be_counted(small, start):
 def test_a_weight_of_the_mean_squared_error_is_added(small, start):
     torch.manual_seed(4)
     images = F.interpolate(torch.randn(2, 3, 4, 4), size=8).tanh()
-    none = resemblance.Resemblance("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
+    none = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
     still = invert(small, images, none, start, 1, Settings(20))
     moved = invert(small, images, none, start, 1, Settings(20, mse=1.0))
     error = [(made(small, w) - images).square().mean() for w in (still, moved)]
@@ -213,7 +212,7 @@ def test_the_stand_in_is_the_harness_s_distance():
     torch.manual_seed(5)
     a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = perceptual.effnet_distance(weights.load_path("efficientnet-lite0", None, False), CPU)
-    found = resemblance.find("effnet", CPU)
+    found = inversion_loss.find("effnet", CPU)
     assert found.sha256 == expected.sha256
     close(found.to(a)(b), expected(a, b), 1e-6)
 
@@ -224,24 +223,24 @@ def test_lpips_is_what_its_package_gives(tmp_path, monkeypatch):
     torch.manual_seed(6)
     a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = perceptual.lpips_vgg16(path, CPU)(a, b)
-    close(resemblance._of_lpips(path, CPU)(a)(b), expected, 1e-5)
+    close(inversion_loss._of_lpips(path, CPU)(a)(b), expected, 1e-5)
 
 
 def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "hub_folder", lambda: tmp_path)
-    assert resemblance.find("auto", CPU).name == "effnet"
+    assert inversion_loss.find("auto", CPU).name == "effnet"
     (tmp_path / weights.KNOWN["vgg16"].filename).write_bytes(b"other")
     with pytest.raises(UserError, match="not the published weights of vgg16"):
-        resemblance.find("auto", CPU)
+        inversion_loss.find("auto", CPU)
     monkeypatch.setattr(weights, "sha256", lambda path: weights.KNOWN["vgg16"].sha256)
-    assert resemblance.find("auto", CPU).name == "lpips"
+    assert inversion_loss.find("auto", CPU).name == "lpips"
 
 
 def test_large_images_are_averaged_to_256_px(monkeypatch):
     seen = []
-    monkeypatch.setattr(resemblance, "effnet_distance", lambda *_: _Watching(seen))
+    monkeypatch.setattr(inversion_loss, "effnet_distance", lambda *_: _Watching(seen))
     image = torch.rand(1, 3, 512, 512)
-    resemblance._of_effnet(None, CPU)(image)(image)
+    inversion_loss._of_effnet(None, CPU)(image)(image)
     expected = F.avg_pool2d(image, 2)
     torch.testing.assert_close(seen[0], expected)
     torch.testing.assert_close(seen[1], expected)
