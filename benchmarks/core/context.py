@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +26,7 @@ from benchmarks.metrics.features import resize
 from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import BatchSize
-from benchmarks.systems.protocol.base import Code, System
+from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
 
 RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not say how it did
@@ -73,10 +72,8 @@ class Context:
         )
         return replace(self, model={**system.describe(), **sizes})
 
-    def shown(self, images: Tensor) -> Tensor:
-        """A system's images resized to the size of the comparison: N x 3 x S x S, unchanged if they
-        have it.
-        """
+    def resized(self, images: Tensor) -> Tensor:
+        """A system's images at the size of the comparison: N x 3 x S x S, unchanged if they have it."""
         return resize(images, self.dataset.image_size)
 
     def sizes(self, kind: type[S]) -> S:
@@ -120,12 +117,3 @@ class Context:
     def record(self) -> Callable[..., Row]:
         """`rows.make_row` for this data set."""
         return partial(make_row, self.dataset)
-
-    # ------------------------------------------------------------------------------------------
-    # Shorthands of `codes`
-
-    def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        return self.codes.key(work, system, selection)
-
-    def code(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
-        return self.codes.full(system, selection, positions, steps)

@@ -79,7 +79,7 @@ def score(context: Context, system: System, selection: Selection, t: int) -> Arr
         eps = noise.normal(context.seed, "denoising", indices, given_to.shape[1:])
         given = None if semantic is None else index(semantic, positions)
         x_t = system.add_noise(given_to, t, eps)
-        output = context.shown(system.predict_x0(x_t, t, given).cpu())
+        output = context.resized(system.predict_x0(x_t, t, given).cpu())
         return {
             "mse": pixel.mse(output, images).numpy(),
             "ssim": ssim.ssim(output, images).numpy(),

@@ -206,7 +206,7 @@ def edit_scores(
         edited = system.decode(code, steps or 1).cpu()
         before = probe.logits(system.read(semantic).cpu())
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
-        edited = context.shown(edited)
+        edited = context.resized(edited)
         similarity = cosine_similarity(context.networks.face(images), context.networks.face(edited))
         return {
             "similarity": similarity.cpu().numpy(),

@@ -160,7 +160,7 @@ def path_lengths(
         with in_float64(system):
             lengths = [
                 path_length(
-                    lambda code: context.shown(system.decode(code, steps or 1)),
+                    lambda code: context.resized(system.decode(code, steps or 1)),
                     _as_computed(system, a, place),
                     _as_computed(system, b, place),
                     distance,
@@ -221,7 +221,7 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
     def compute() -> Arrays:
         a, b = _endpoints(context, system, selection, pairs, steps)
         between = (interpolate(a, b, torch.full((len(pairs),), t)) for t in places.tolist())
-        columns = [context.shown(system.decode(code, steps or 1).cpu()) for code in between]
+        columns = [context.resized(system.decode(code, steps or 1).cpu()) for code in between]
         return {"strips": torch.stack(columns, dim=1).numpy()}
 
     key = context.codes.key("strips", system, selection) | {"steps": steps, "pairs": len(pairs)}

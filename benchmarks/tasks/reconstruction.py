@@ -161,7 +161,7 @@ def score(context: Context, way: Way, selection: Selection) -> Arrays:
         if setting == RANDOM:
             indices = selection.order[positions]
             code = replace(code, x_T=system.random_x_T(indices.tolist(), context.seed))
-        output = context.shown(system.decode(code, steps or 1).cpu())
+        output = context.resized(system.decode(code, steps or 1).cpu())
         arrays = {
             "ssim": ssim.ssim(output, images),
             "ssim_valid": ssim.ssim_valid(output, images),

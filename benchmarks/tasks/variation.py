@@ -103,7 +103,7 @@ def score(
             z_of, x_T_of = (first, first + k) if setting == VARY_X_T else (first + k, first)
             x_T = system.random_x_T(selection.order[x_T_of].tolist(), context.seed)
             decoded = system.decode(Code(index(semantic, z_of), x_T), steps or 1)
-            columns.append(context.shown(decoded.cpu()))
+            columns.append(context.resized(decoded.cpu()))
         images = torch.stack(columns)
         return {
             metric: ring_distance(images, context.networks.perceptual).cpu().numpy(),

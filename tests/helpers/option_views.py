@@ -124,7 +124,7 @@ def run(words: Sequence[str], out: Path) -> Seen:
         "titles": [system.title for system in evaluation.systems],
         "settings": options.profile.settings(),
         "order": selection.order.tolist(),
-        "key": context.key("code", system, selection),
+        "key": context.codes.key("code", system, selection),
         "fields": context.protocol("x").fields,
         "crop": context.dataset.transform.crop,
         "together": system.batches.size,

@@ -69,7 +69,7 @@ def draw(
     if {SAMPLE_LATENTS, DECODE} <= system.capabilities:
         latents = system.sample_latents(indices, context.seed, steps or 1)
         return decode_latents(context, system, latents, indices, steps), latents
-    return context.shown(system.sample(indices, context.seed, steps or 1).cpu()), None
+    return context.resized(system.sample(indices, context.seed, steps or 1).cpu()), None
 
 
 def decode_latents(
@@ -83,4 +83,4 @@ def decode_latents(
     x_T = None
     if STOCHASTIC in system.capabilities:
         x_T = system.random_x_T(indices, context.seed)
-    return context.shown(system.decode(Code(latents, x_T), steps or 1).cpu())
+    return context.resized(system.decode(Code(latents, x_T), steps or 1).cpu())

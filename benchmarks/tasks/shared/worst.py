@@ -25,7 +25,7 @@ def save_worst(
 
     def compute() -> Arrays:
         code = join([_code(context, system, selection, int(p), steps or 1) for p in found])
-        return {"images": context.shown(system.decode(code, steps or 1).cpu()).numpy()}
+        return {"images": context.resized(system.decode(code, steps or 1).cpu()).numpy()}
 
     key = context.codes.key("worst", system, selection) | {"steps": steps, "images": found.tolist()}
     decoded = torch.from_numpy(context.store.once(key, compute)["images"])
