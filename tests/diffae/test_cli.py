@@ -126,7 +126,7 @@ def test_no_flag_takes_an_empty_path():
 
 SCRIPT = """
 import sys
-from diffae import cli
+from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import INTERRUPTED, importing
 

@@ -269,7 +269,7 @@ def test_without_the_package_the_extra_is_named(original):
     script = f"""
 import sys
 sys.modules["lmdb"] = None
-from diffae import cli
+from diffae.system import cli
 from diffae.data import open_dataset
 cli.run(lambda: open_dataset({str(original)!r}, 64))
 """

@@ -275,7 +275,7 @@ def test_the_batch_size_changes_no_number(chunk, flags, size, run, tmp_path, por
         "import benchmarks.core.store\n\n"
         f"benchmarks.core.store.CHUNK = {chunk}\n"
         "from benchmarks import run\n"
-        "from diffae import cli\n\n"
+        "from diffae.system import cli\n\n"
         "cli.run(run.main)\n"
     )
     result = subprocess.run(

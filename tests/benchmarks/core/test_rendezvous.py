@@ -15,7 +15,7 @@ from diffae.system import distributed
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
-from diffae import cli, distributed
+from diffae.system import cli, distributed
 
 def main():
     distributed.init()
@@ -94,6 +94,7 @@ def test_a_process_alone_gives_up(tmp_path, port):
 def test_sigterm_ends_a_process_that_waits_for_others(tmp_path, port, rank):
     process = start(tmp_path, rank, port)
     while "libtorch_cpu" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     time.sleep(3)
     before = time.monotonic()
