@@ -316,9 +316,9 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
     """
     model.eval()
     own = torch.arange(distributed.rank(), len(data), distributed.world()).split(batch)
-    hidden = None if distributed.is_main() else True
     with data.ahead(own):
-        bar = tqdm(own, desc="encoding", unit="batch", leave=False, disable=hidden)
+        hidden = not distributed.is_main()
+        bar = tqdm(own, desc="encoding", unit="batch", leave=False, disable=hidden or None)
         z = torch.cat([model.encode(data.batch(indices)) for indices in bar])
     return gathered(z, len(data)).clone()
 
