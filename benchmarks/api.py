@@ -12,7 +12,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -25,12 +25,10 @@ from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import run_folder
-from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.run_folder import IMAGES, PICTURES, RunFolder
 from benchmarks.core.runner.setup import open_data
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
@@ -182,9 +180,8 @@ class _Run:
     """A prepared call of `evaluate`; `about` has the settings that decide its numbers."""
 
     evaluation: Evaluation
-    tasks: tuple[str, ...]
+    options: Options
     about: dict[str, Any]
-    out: Path | None
     undisturbed: Callable[[], AbstractContextManager[None]]
     shows_progress: bool
 
@@ -218,17 +215,11 @@ def _prepare(
         store.make()
         evaluation = Evaluation(make_context(options, dataset, store), loaded)
         about = run_folder.settings(options, evaluation)
-    if options.out is not None:
-        out, keeps = options.out, settings["save_images"]
-        evaluation.context = replace(
-            evaluation.context, pictures=out / PICTURES, images=out / IMAGES if keeps else None
-        )
     modules = [network for system in loaded for network in _networks(system)]
     return _Run(
         evaluation,
-        options.benchmarks,
+        options,
         about,
-        options.out,
         lambda: _undisturbed(options.precision, modules, device),
         bool(settings["progress"]) and cli.bar_is_seen(),
     )
@@ -260,7 +251,7 @@ def _options(
     for name in names:
         if name != "all":
             REGISTRY.get(name)
-    how, crop = settings["precision"], settings["crop"]
+    how, crop, limit = settings["precision"], settings["crop"], settings["limit"]
     if how not in PRECISIONS:
         raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
     if crop is not None and crop not in CROPS:
@@ -282,7 +273,14 @@ def _options(
         checkpoints={},
         data=str(data.root) if isinstance(data, Dataset) else None if data is None else str(data),
         crop=crop,
-        profile=_profile(profile, settings, benchmarks),
+        profile=for_run(
+            profile if isinstance(profile, Profile) else find(str(profile)),
+            benchmarks,
+            None if settings["steps"] is None else _several(settings["steps"]),
+            lambda found: found.changed_by(settings["settings"]),
+            None if limit is None else whole(limit, "limit", 1, LARGEST),
+            settings["solver"],
+        ),
         attributes=_several(settings["attributes"]),
         seed=whole(settings["seed"], "seed", 0, LARGEST_SEED),
         device=str(device),
@@ -291,6 +289,7 @@ def _options(
         out=None if out is None else Path(out),
         precision=how,
         batch_size=settings["batch_size"],
+        save_images=settings["save_images"],
     )
 
 
@@ -298,23 +297,6 @@ def _several(value: Any) -> tuple[Any, ...]:
     """One value or several, as a tuple."""
     one = isinstance(value, str) or not isinstance(value, Iterable)
     return (value,) if one else tuple(value)
-
-
-def _profile(
-    profile: str | Path | Profile, settings: Settings, benchmarks: Sequence[str]
-) -> Profile:
-    def changed(found: Profile) -> Profile:
-        return found.changed_by(settings["settings"])
-
-    limit = settings["limit"]
-    return for_run(
-        profile if isinstance(profile, Profile) else find(str(profile)),
-        benchmarks,
-        None if settings["steps"] is None else _several(settings["steps"]),
-        changed,
-        None if limit is None else whole(limit, "limit", 1, LARGEST),
-        settings["solver"],
-    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -400,17 +382,17 @@ def _rows(run: _Run) -> Iterator[Row]:
     """Measure, and yield the rows. Between two of them the caller's random state, precision and
     modes are restored.
     """
-    lock = nullcontext() if run.out is None else run_folder.claim(run.out, run.about)
+    out = run.options.out
+    lock = nullcontext() if out is None else run_folder.claim(out, run.about)
     with lock, ExitStack() as stack:
         with run.undisturbed():
             run.evaluation.context.store.sweep()
-            folder = None
-            if run.out is not None:
-                folder = RunFolder(run.out, run.evaluation, run.about, ())
-            callback = Callback()
+            folder = callback = None
+            if out is not None:
+                folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
             if run.shows_progress:
-                callback = stack.enter_context(Bar(run.evaluation, run.tasks))
-        rows = measure(run.evaluation, run.tasks, folder, callback)
+                callback = stack.enter_context(Bar(run.evaluation, run.options.benchmarks))
+        rows = measure(run.evaluation, run.options.benchmarks, folder, callback)
         stack.callback(rows.close)
         while True:
             with run.undisturbed():

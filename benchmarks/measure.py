@@ -15,7 +15,6 @@ missing is never replaced by another: it gives a line on stderr and exit status 
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.metrics import METRICS, features, identity, perceptual, pixel, ssim, weights
+from benchmarks.metrics import METRICS, identity, pixel, ssim, weights
+from benchmarks.metrics.features import FeatureNetwork
 from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
@@ -32,6 +32,8 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
+from benchmarks.metrics.networks import DISTANCES, FEATURES
+from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.runtime.precision import full_precision
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
@@ -40,7 +42,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs, writing
 from reports.records import metrics
-from reports.records.metrics import EFFNET, alternatives, comparing, published_name
+from reports.records.metrics import alternatives, comparing, published_name
 
 SETS = comparing(metrics.SETS)
 NAMES = {"identity": "arcface"}  # the command's name of a metric: its name in the table
@@ -49,10 +51,7 @@ OURS = "diffae"
 READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
-# By the network of a metric; then the metrics without a network.
-FEATURES = {"inception": features.inception, EFFNET: features.efficientnet_lite0}
-DISTANCES: Mapping[str, Callable[[Path, torch.device], perceptual.PerceptualDistance]]
-DISTANCES = {"alexnet": perceptual.lpips_alexnet, EFFNET: perceptual.effnet_distance}
+# The metrics without a network.
 PLAIN = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid, "mse": pixel.mse, "psnr": pixel.psnr}
 
 PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H x W twice -> [N]
@@ -68,12 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
     if args.b is None and args.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
     refuse_outputs([Target("--save", args.save, is_statistics)], (args.a, args.b))
-    device = torch.device(args.device)
-    loader = _Loader(
-        args.weights_dir, args.allow_unknown_weights, device, args.reading, args.batch_size
-    )
     with full_precision():
-        found, refused = _measured(sets, pairs, args, loader)
+        found, refused = _measured(sets, pairs, args)
     if found:
         print("\n".join(line for name in names for line in found.get(name, [])), flush=True)
     for reason in refused[:-1]:
@@ -83,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _measured(
-    sets: Sequence[str], pairs: Sequence[str], args: Namespace, loader: "_Loader"
+    sets: Sequence[str], pairs: Sequence[str], args: Namespace
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The lines of each metric that can be measured, and for the others the reason why they cannot."""
     found: dict[str, list[str]] = {}
@@ -99,13 +94,13 @@ def _measured(
 
     for name in pairs:
         with noting(name):
-            compare[name] = loader.pair_metric(name)
+            compare[name] = _pair_metric(name, args)
     if compare:
         with noting(*compare):
-            found |= _measure_pairs(compare, args.a, args.b, loader)
+            found |= _measure_pairs(compare, args)
     for name in sets:
         with noting(name):
-            found[name] = _measure_sets(name, args.a, args.b, args.save, loader)
+            found[name] = _measure_sets(name, args)
     return found, refused
 
 
@@ -144,70 +139,22 @@ def _parser() -> cli.Parser:
     return parser
 
 
-@dataclass(frozen=True)
-class _Loader:
-    """How images are read, where the weights of a metric are found, and the device."""
+def _weights(metric: str, args: Namespace) -> tuple[Path, torch.device]:
+    """The file of a metric network's weights, and the device.
 
-    weights_dir: Path | None
-    allow_unknown: bool
-    device: torch.device
-    reading: str
-    batch_size: int
-
-    def read(self, path: Path) -> Tensor:
-        """uint8 3 x H x W, at the image's own size."""
-        return torch.from_numpy(np.array(READINGS[self.reading](path))).permute(2, 0, 1)
-
-    def told(self) -> list[str]:
-        """A line on how images are read, if not as for the tables."""
-        return [] if self.reading == OURS else [f"images read as by {self.reading}"]
-
-    def names(self, folder: Path) -> tuple[str, ...]:
-        """The images of a folder.
-
-        Reports on stderr which files were left out, and how many images other software reads differently.
-        """
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
-        found = find_images(folder)
-        if not found.names:
-            raise UserError("; ".join([f"{folder}: no images in this folder", *found.left_out]))
-        for line in found.left_out:
-            cli.say(f"warning: {folder}: left out: {line}")
-        files = (folder / name for name in found.names)
-        if self.reading == OURS and (note := note_of_files(files)):
-            cli.say(f"warning: {folder}: {note}; see --reading")
-        return found.names
-
-    def path(self, metric: str) -> Path:
-        """The file of a metric network's weights. Raises UserError, naming the stand-in, if it is missing."""
-        try:
-            network = METRICS[metric].network
-            return weights.load_path(network, self.weights_dir, self.allow_unknown)
-        except UserError as error:
-            others = alternatives(metric)[1:]
-            hint = f"; {others[0]} stands in for it" if others else ""
-            raise UserError(f"{error}{hint}") from None
-
-    def pair_metric(self, metric: str) -> tuple[PairMetric, str]:
-        """The metric as a function of pairs of images, and the name of its network."""
-        metric = NAMES.get(metric, metric)
+    Raises UserError, naming the stand-in, if the file is missing.
+    """
+    try:
         network = METRICS[metric].network
-        if not network:
-            return PLAIN[metric], METRICS[metric].title
-        if published_name(metric) == "arcface":
-            if network == identity.PORTRAITS:
-                face = identity.id_portraits(identity.PACKAGED, self.device)
-            else:
-                face = identity.arcface(self.path(metric), self.device)
-            return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
-        distance = DISTANCES[network](self.path(metric), self.device)
-        return distance, _network(distance)
+        path = weights.load_path(network, args.weights_dir, args.allow_unknown_weights)
+    except UserError as error:
+        others = alternatives(metric)[1:]
+        hint = f"; {others[0]} stands in for it" if others else ""
+        raise UserError(f"{error}{hint}") from None
+    return path, torch.device(args.device)
 
 
-def _network(
-    seen: features.FeatureNetwork | perceptual.PerceptualDistance | identity.FaceEmbedding,
-) -> str:
+def _network(seen: FeatureNetwork | PerceptualDistance | identity.FaceEmbedding) -> str:
     """The name and weights of a network, with a note if they are not the published ones."""
     odd = [text for name, text in seen.describe().items() if name.endswith("_weights")]
     return ", ".join([seen.name, f"sha256 {seen.sha256}", *map(str, odd)])
@@ -217,18 +164,16 @@ def _network(
 # Two sets
 
 
-def _measure_sets(
-    metric: str, a: Path, b: Path | None, save: Path | None, loader: _Loader
-) -> list[str]:
-    network = FEATURES[METRICS[metric].network](loader.path(metric), loader.device)
-    moments = _moments(a, network, loader)
-    if save is not None:
-        with writing(save, "choose another --save"):
-            write_statistics(save, moments)
-    if b is None:
-        return [f"{save}: mu, sigma and n of {_count(moments)}"]
-    other = _moments(b, network, loader)
-    for path, side in ((a, moments), (b, other)):
+def _measure_sets(metric: str, args: Namespace) -> list[str]:
+    network = FEATURES[METRICS[metric].network](*_weights(metric, args))
+    moments = _moments(args.a, network, args)
+    if args.save is not None:
+        with writing(args.save, "choose another --save"):
+            write_statistics(args.save, moments)
+    if args.b is None:
+        return [f"{args.save}: mu, sigma and n of {_count(moments)}"]
+    other = _moments(args.b, network, args)
+    for path, side in ((args.a, moments), (args.b, other)):
         if side.n == 1:
             raise UserError(f"{path}: one image; a Frechet distance needs at least two")
         if note := bias_note(side.n, network.dim):
@@ -236,7 +181,7 @@ def _measure_sets(
     value = frechet_distance(moments, other)
     return [
         f"measured by: {_network(network)}",
-        *loader.told(),
+        *_reading(args),
         f"images: {_count(moments)} and {_count(other)}",
         f"{metric} {value:.8g}",
     ]
@@ -246,7 +191,7 @@ def _count(moments: Moments) -> str:
     return f"{moments.n} images" if moments.n else "an unknown number of images"
 
 
-def _moments(path: Path, network: features.FeatureNetwork, loader: _Loader) -> Moments:
+def _moments(path: Path, network: FeatureNetwork, args: Namespace) -> Moments:
     """Moments of the features of a folder's images, or those of a statistics file."""
     if path.suffix == ".npz":
         if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
@@ -257,61 +202,57 @@ def _moments(path: Path, network: features.FeatureNetwork, loader: _Loader) -> M
                 f"{path}: statistics of {len(moments.mean)} features, not of {network.name}'s {network.dim}"
             )
         return moments
-    images = (loader.read(path / name) for name in loader.names(path))
-    seen = (network(batch).cpu() for batch in _batches(images, loader.batch_size))
-    chunks = map(Moments.from_features, _in_chunks(seen, MOMENTS_CHUNK))
+    images = (_read(path / name, args) for name in _names(path, args))
+    features = (row for batch in _batches(images, args.batch_size) for row in network(batch).cpu())
+    chunks = map(Moments.from_features, _batches(features, MOMENTS_CHUNK))
     return reduce(Moments.merge, chunks)
-
-
-def _in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    held: list[Tensor] = []
-    for part in parts:
-        held.append(part)
-        if sum(map(len, held)) >= size:
-            yield torch.cat(held)
-            held = []
-    if held:
-        yield torch.cat(held)
 
 
 # ----------------------------------------------------------------------------------------------
 # Pairs
 
 
+def _pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
+    """The metric as a function of pairs of images, and the name of its network."""
+    metric = NAMES.get(metric, metric)
+    network = METRICS[metric].network
+    if not network:
+        return PLAIN[metric], METRICS[metric].title
+    if published_name(metric) == "arcface":
+        if network == identity.PORTRAITS:
+            face = identity.id_portraits(identity.PACKAGED, torch.device(args.device))
+        else:
+            face = identity.arcface(*_weights(metric, args))
+        return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
+    distance = DISTANCES[network](*_weights(metric, args))
+    return distance, _network(distance)
+
+
 def _measure_pairs(
-    compare: Mapping[str, tuple[PairMetric, str]], a: Path, b: Path | None, loader: _Loader
+    compare: Mapping[str, tuple[PairMetric, str]], args: Namespace
 ) -> dict[str, list[str]]:
     """The lines of all given metrics; the images are read once for all."""
-    if b is None:
-        raise UserError("takes two folders")
-    pairs = _pairs(a, b, loader)
+    pairs = _pairs(args)
     scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
-    joined = (_read_pair(first, second, loader) for first, second in pairs)
-    for batch in _batches(joined, loader.batch_size):
+    joined = (_read_pair(first, second, args) for first, second in pairs)
+    for batch in _batches(joined, args.batch_size):
         first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
         for metric, (function, _) in compare.items():
             scores[metric].append(function(first, second).cpu())
     found = {}
     for metric, (_, name) in compare.items():
-        value, stderr = _mean_and_stderr(torch.cat(scores[metric]).double().numpy())
-        error = "" if stderr is None else f", standard error {stderr:.3g}"
-        told = [f"measured by: {name}", *loader.told(), f"pairs: {len(pairs)}{error}"]
-        found[metric] = [*told, f"{metric} {value:.8g}"]
+        values, error = torch.cat(scores[metric]).double().numpy(), ""
+        if len(values) > 1 and np.isfinite(values).all():
+            error = f", standard error {np.std(values, ddof=1) / np.sqrt(len(values)):.3g}"
+        told = [f"measured by: {name}", *_reading(args), f"pairs: {len(pairs)}{error}"]
+        found[metric] = [*told, f"{metric} {np.mean(values):.8g}"]
     return found
 
 
-def _mean_and_stderr(values: np.ndarray) -> tuple[float, float | None]:
-    """Mean over pairs and its standard error (None for a single pair)."""
-    mean = float(np.mean(values, dtype=np.float64))
-    if len(values) < 2 or not np.isfinite(values).all():
-        return mean, None
-    return mean, float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
-
-
-def _pairs(a: Path, b: Path, loader: _Loader) -> list[tuple[Path, Path]]:
+def _pairs(args: Namespace) -> list[tuple[Path, Path]]:
     """Files of the same name in both folders, whatever their suffix."""
-    sides = [_by_name(folder, loader) for folder in (a, b)]
-    for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
+    sides = [_by_name(folder, args) for folder in (args.a, args.b)]
+    for here, there, folder in ((sides[0], sides[1], args.b), (sides[1], sides[0], args.a)):
         if alone := sorted(here.keys() - there.keys()):
             raise UserError(
                 f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
@@ -320,10 +261,10 @@ def _pairs(a: Path, b: Path, loader: _Loader) -> list[tuple[Path, Path]]:
     return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
-def _by_name(folder: Path, loader: _Loader) -> dict[str, Path]:
+def _by_name(folder: Path, args: Namespace) -> dict[str, Path]:
     """The images of a folder by their name without the suffix."""
     images: dict[str, Path] = {}
-    for name in loader.names(folder):
+    for name in _names(folder, args):
         bare = str(PurePosixPath(name).with_suffix(""))
         if bare in images:
             raise UserError(
@@ -334,9 +275,9 @@ def _by_name(folder: Path, loader: _Loader) -> dict[str, Path]:
     return images
 
 
-def _read_pair(a: Path, b: Path, loader: _Loader) -> Tensor:
+def _read_pair(a: Path, b: Path, args: Namespace) -> Tensor:
     """A pair of images: uint8 2 x 3 x H x W."""
-    first, second = loader.read(a), loader.read(b)
+    first, second = _read(a, args), _read(b, args)
     if first.shape != second.shape:
         sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
         raise UserError(f"{b}: of another size than {a} ({sizes})")
@@ -347,8 +288,36 @@ def _read_pair(a: Path, b: Path, loader: _Loader) -> Tensor:
 # Images of a folder
 
 
+def _names(folder: Path, args: Namespace) -> tuple[str, ...]:
+    """The images of a folder.
+
+    Reports on stderr which files were left out, and how many images other software reads differently.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    found = find_images(folder)
+    if not found.names:
+        raise UserError("; ".join([f"{folder}: no images in this folder", *found.left_out]))
+    for line in found.left_out:
+        cli.say(f"warning: {folder}: left out: {line}")
+    files = (folder / name for name in found.names)
+    if args.reading == OURS and (note := note_of_files(files)):
+        cli.say(f"warning: {folder}: {note}; see --reading")
+    return found.names
+
+
+def _reading(args: Namespace) -> list[str]:
+    """A line on how images are read, if not as for the tables."""
+    return [] if args.reading == OURS else [f"images read as by {args.reading}"]
+
+
+def _read(path: Path, args: Namespace) -> Tensor:
+    """uint8 3 x H x W, at the image's own size."""
+    return torch.from_numpy(np.array(READINGS[args.reading](path))).permute(2, 0, 1)
+
+
 def _batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
-    """Stacks of up to `batch_size` consecutive images of one size."""
+    """Stacks of up to `batch_size` consecutive images of one size, or other tensors of one shape."""
     held: list[Tensor] = []
     for image in images:
         if held and (len(held) == batch_size or image.shape != held[0].shape):

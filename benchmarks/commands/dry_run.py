@@ -13,9 +13,7 @@ from dataclasses import astuple, dataclass, fields
 
 import torch
 from tabulate import tabulate
-from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
@@ -25,11 +23,9 @@ from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
-    IN_WORDS,
     SAMPLE_LATENTS,
     SEMANTIC,
     STOCHASTIC,
-    Code,
     System,
 )
 from benchmarks.systems.protocol.calling import raised
@@ -127,7 +123,12 @@ def collect(
         benchmark = REGISTRY.get(name)
         for system in systems:
             try:
-                _refuse_obstacles(benchmark, context, system)
+                if benchmark.labelled and context.dataset.attributes is None:
+                    raise NotAvailable(f"{context.dataset.name} has no attributes")
+                if lacks := benchmark.lacking(system):
+                    raise NotAvailable(f"cannot {lacks}")
+                if benchmark.plan is None:
+                    raise NotAvailable("this benchmark does not say what it computes")
                 planned += [(name, system.title, work) for work in benchmark.plan(context, system)]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))
@@ -136,17 +137,6 @@ def collect(
                     raise
                 refused.append((name, system.title, f"its plan {raised(error)}"))
     return list(distinct(planned)), refused
-
-
-def _refuse_obstacles(benchmark: Benchmark, context: Context, system: System) -> None:
-    """Raise NotAvailable with the reason if this system cannot run this benchmark."""
-    if benchmark.labelled and context.dataset.attributes is None:
-        raise NotAvailable(f"{context.dataset.name} has no attributes")
-    missing = sorted(benchmark.needs - system.capabilities)
-    if missing:
-        raise NotAvailable(f"cannot {' or '.join(IN_WORDS[name] for name in missing)}")
-    if benchmark.plan is None:
-        raise NotAvailable("this benchmark does not say what it computes")
 
 
 class _Total:
@@ -220,19 +210,10 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
     elif ENCODE in system.capabilities and STOCHASTIC not in system.capabilities:
         yield "encoder", lambda: system.encode(images, 1)
     if DECODE in system.capabilities and {ENCODE, SEMANTIC, SAMPLE_LATENTS} & system.capabilities:
-        code = _any_code(system, images, indices)
+        code = precision_guard.any_code(system, images, 1, seed=0)
         yield "decoder", lambda: system.decode(code, 1)
     if SAMPLE_LATENTS in system.capabilities:
         yield "latent", lambda: system.sample_latents(indices, 0, 1)
-
-
-def _any_code(system: System, images: Tensor, indices: list[int]) -> Code:
-    if not {ENCODE, SEMANTIC, STOCHASTIC} & system.capabilities:
-        return Code(system.sample_latents(indices, 0, 1))
-    if STOCHASTIC not in system.capabilities:
-        return system.encode(images, 1)
-    semantic = system.encode_semantic(images) if SEMANTIC in system.capabilities else None
-    return Code(semantic, system.random_x_T(indices, 0))
 
 
 def _cost(context: Context, call: Callable[[], object]) -> Cost:

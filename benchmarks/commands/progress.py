@@ -16,8 +16,8 @@ from tqdm import tqdm
 from benchmarks.commands.dry_run import collect
 from benchmarks.core.plan import Calls, Work
 from benchmarks.core.rows import Row
-from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed
 from reports.tables.numbers import duration
 

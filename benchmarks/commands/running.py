@@ -1,7 +1,6 @@
 """A run: open systems and data, measure every benchmark, fill the run folder; or only plan it."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.commands import announce, dry_run
@@ -47,22 +46,17 @@ def run(options: Options) -> Path:
     store.make()
     with distributed.main_first():
         evaluation = prepare(options, store)
-        _ = (
-            evaluation.context.dataset.survey
-        )  # while the other processes wait: they read its result from the store
+        # while the other processes wait: they read its result from the store
+        _ = evaluation.context.dataset.survey
     settings = run_folder.settings(options, evaluation)
     out = options.out or run_folder.default_out(evaluation.context, settings)
-    images = out / run_folder.IMAGES if options.save_images else None
-    evaluation.context = replace(
-        evaluation.context, pictures=out / run_folder.PICTURES, images=images
-    )
     if distributed.is_main():
         announce.announce(evaluation, options.benchmarks)
         announce.announce_images(evaluation)
     with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
         store.sweep()
-        folder = run_folder.RunFolder(out, evaluation, settings, options.arguments)
+        folder = run_folder.RunFolder(out, evaluation, settings, options)
         with Progress(evaluation, options.benchmarks) as progress:
             for _ in measure(evaluation, options.benchmarks, folder, progress):
                 pass  # the folder keeps them
@@ -89,7 +83,7 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
     """
     benchmarks: dict[tuple[str, str], list[str]] = {}
     for failure in folder.failures:
-        benchmarks.setdefault((failure.system, failure.reason), []).append(failure.benchmark)
+        benchmarks.setdefault((failure.system, failure.note), []).append(failure.benchmark)
     for (system, reason), names in benchmarks.items():
         cli.say(cli.printable(f"failed: {system}: {reason} ({', '.join(names)})"))
     if count := len(folder.failures):

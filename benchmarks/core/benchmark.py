@@ -60,6 +60,10 @@ class Benchmark:
     def is_ours(self) -> bool:
         return self.name in REGISTRY.own
 
+    def lacking(self, system: System) -> str:
+        """What the system cannot do and the benchmark needs, in words; "" if nothing."""
+        return " or ".join(IN_WORDS[name] for name in sorted(self.needs - system.capabilities))
+
 
 def accepted(name: str, found: object) -> Benchmark:
     """Check the benchmark of a plug-in and register its metrics. Raises UserError with the first fault."""

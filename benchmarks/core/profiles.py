@@ -9,15 +9,13 @@ meaning is documented:
     context.sizes(Sizes).images
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
-from benchmarks.core.sizes import checked, is_capped, settings_of, solvers_of, typed
+from benchmarks.core.sizes import checked, is_capped, settings_of, steps_of, typed
 from benchmarks.runtime.registry import NAME, load
 from diffae.diffusion.scheme import find as find_solver
 from diffae.system.cli import did_you_mean
@@ -31,17 +29,6 @@ FOLDER = Path(__file__).parents[1] / "profiles"
 HEAD = ("base", "name", "description")  # of a profile's file, above its sections
 
 S = TypeVar("S")
-
-
-class Sized(Protocol):
-    """The fields of a benchmark that a profile uses (core/benchmark.py)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def sizes(self) -> type | None: ...
-    @property
-    def profiles(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -91,11 +78,17 @@ class Profile:
         """
         profile = self
         for name, value in values.items():
-            profile = _with_section(profile, name.partition(".")[0])
-            section, key = _found(profile, name)
-            sizes = profile.sections[section]
+            section, _, key = name.partition(".")
+            profile = _with_section(profile, section)
+            sizes = profile.sections.get(section)
+            known = {} if sizes is None else settings_of(type(sizes))
+            if key not in known:
+                near = (
+                    did_you_mean(key, known) if known else did_you_mean(section, profile.sections)
+                )
+                raise UserError(f"{name}: no such setting{near}")
             try:
-                value = parse(value, settings_of(type(sizes))[key])
+                value = parse(value, known[key])
             except ValueError as error:
                 raise UserError(f"{name}: {error}") from None
             sections = {**profile.sections, section: replace(sizes, **{key: value})}
@@ -108,16 +101,16 @@ class Profile:
         sections = {name: _capped(sizes, limit) for name, sizes in self.sections.items()}
         return replace(self, sections=sections, limit=limit)
 
-    def including(self, benchmark: Sized) -> "Profile":
-        """A copy with a section for the benchmark of a plug-in, with its values for the profile
+    def including(self, benchmark: Any) -> "Profile":
+        """A copy with a section for the `Benchmark` of a plug-in, with its values for the profile
         called `base`.
         """
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
         values = benchmark.profiles.get(self.base, {})
-        sizes = _sizes(benchmark.sizes(), benchmark.name, values, f"benchmark {benchmark.name}")
-        sizes = sizes if self.limit is None else _capped(sizes, self.limit)
-        return replace(self, sections={**self.sections, benchmark.name: sizes})
+        found = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
+        found = _with_sections(found, {benchmark.name: values})
+        return found if self.limit is None else found.limited(self.limit)
 
 
 def _capped(sizes: S, limit: int) -> S:
@@ -133,30 +126,20 @@ def _capped(sizes: S, limit: int) -> S:
 # Files
 
 
-class _BuiltIn(Mapping[str, Profile]):
-    """The built-in profiles by name. They are read on use, because reading one imports the tasks."""
+class _BuiltIn(dict[str, Profile]):
+    """The built-in profiles by name, each read when it is first asked for: that imports the tasks."""
 
-    def __getitem__(self, name: str) -> Profile:
-        if name not in BUILT_IN:
-            raise KeyError(name)
-        return _built_in(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(BUILT_IN)
-
-    def __len__(self) -> int:
-        return len(BUILT_IN)
+    def __missing__(self, name: str) -> Profile:
+        kinds = {section: load(target) for section, target in SHARED_SIZES.items()}
+        kinds |= {task: REGISTRY.get(task).sizes for task in REGISTRY.own}
+        defaults = {section: kind() for section, kind in kinds.items()}
+        path = FOLDER / f"{name}.toml"
+        return self.setdefault(
+            name, _read(path, read_toml(path), Profile(name, "", defaults, name))
+        )
 
 
 PROFILES = _BuiltIn()
-
-
-@cache
-def _built_in(name: str) -> Profile:
-    path = FOLDER / f"{name}.toml"
-    content = read_toml(path)
-    defaults = {section: kind() for section, kind in _own_sections().items()}
-    return _read(path, content, Profile(name, "", defaults, name))
 
 
 def described() -> dict[str, str]:
@@ -193,47 +176,29 @@ def from_file(path: Path) -> Profile:
 
 
 def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
-    """`profile` with the values of a file."""
+    """`profile` with the values of a file. Raises UserError naming file and key."""
     description = content.get("description", profile.description)
     if not isinstance(description, str):
         raise UserError(f"{path}: description: must be a text")
-    profile = replace(profile, description=description)
+    sections = {name: values for name, values in content.items() if name not in HEAD}
+    try:
+        return replace(_with_sections(profile, sections), description=description)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
+    """`profile` with the values of sections, which are no changes of it. Raises UserError naming the key."""
+    found = profile
     for section, values in content.items():
-        if section in HEAD:
-            continue
-        profile = _with_section(profile, section)
-        if section not in profile.sections:
-            known = (*HEAD, *profile.sections)
-            raise UserError(f"{path}: {section}: no such section{did_you_mean(section, known)}")
-        sizes = _sizes(profile.sections[section], section, values, str(path))
-        profile = replace(profile, sections={**profile.sections, section: sizes})
-    return profile
-
-
-def _sizes(sizes: S, section: str, values: object, where: str) -> S:
-    """`sizes` with the values of a file's section. Raises UserError that says `where` and names the
-    key.
-    """
-    if not isinstance(values, Mapping):
-        raise UserError(f"{where}: {section}: must be a section, [{section}], not a value")
-    known = settings_of(type(sizes))
-    for name, value in values.items():
-        if name not in known:
-            raise UserError(
-                f"{where}: {section}.{name}: no such setting{did_you_mean(name, known)}"
-            )
-        try:
-            sizes = replace(sizes, **{name: checked(value, known[name])})  # type: ignore[type-var]
-        except ValueError as error:
-            raise UserError(f"{where}: {section}.{name}: {error}") from None
-    return sizes
-
-
-def _own_sections() -> dict[str, type]:
-    """The `Sizes` classes of our tasks, and of what tasks share, by section."""
-    sections = {name: load(target) for name, target in SHARED_SIZES.items()}
-    tasks = [REGISTRY.get(name) for name in REGISTRY.own]
-    return sections | {task.name: task.sizes for task in tasks if task.sizes is not None}
+        found = _with_section(found, section)
+        if section not in found.sections:
+            near = did_you_mean(section, (*HEAD, *found.sections))
+            raise UserError(f"{section}: no such section{near}")
+        if not isinstance(values, Mapping):
+            raise UserError(f"{section}: must be a section, [{section}], not a value")
+        found = found.changed_by({f"{section}.{name}": value for name, value in values.items()})
+    return replace(found, changed=profile.changed)
 
 
 def _with_section(profile: Profile, section: str) -> Profile:
@@ -279,58 +244,26 @@ def for_run(
         profile = profile.including(found)
     shared = [section for found in asked for section in found.shared]
     sections = [*(found.name for found in asked), *dict.fromkeys(shared)]
-    profile = profile if steps is None else with_steps(profile, steps)
-    profile = change(profile if solver is None else with_solver(profile, sections, solver))
+    if steps is not None:
+        profile = profile.changed_by(dict.fromkeys(STEPS, steps))
+    if solver is not None:
+        known = profile.settings()
+        names = [name for section in sections if (name := f"{section}.solver") in known]
+        profile = profile.changed_by(dict.fromkeys(names, solver))
+    profile = change(profile)
     _refuse_too_few_steps(profile, sections)
     return profile if limit is None else profile.limited(limit)
-
-
-def with_steps(profile: Profile, steps: tuple[int, ...]) -> Profile:
-    """`profile` with another T of Tables 1, 2 and 4."""
-    return profile.changed_by(dict.fromkeys(STEPS, steps))
-
-
-def with_solver(profile: Profile, sections: Iterable[str], solver: str) -> Profile:
-    """`profile` with another solver in those sections that have one. Raises UserError where that
-    solver cannot do the work.
-    """
-    names = (f"{section}.solver" for section in sections)
-    known = profile.settings()
-    return profile.changed_by({name: solver for name in names if name in known})
 
 
 def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:
     """Raise UserError where a solver is given fewer steps than it needs."""
     for section in sections:
         sizes = profile.sections.get(section)
-        for name in () if sizes is None else solvers_of(type(sizes)):
-            key = "steps" if name == "solver" else f"{name}_steps"
-            several = getattr(sizes, key)
-            for steps in several if isinstance(several, tuple) else (several,):
+        for key, name, steps in () if sizes is None else steps_of(sizes):
+            if name:
                 try:
                     find_solver(getattr(sizes, name)).timesteps(steps)
                 except UserError as error:
                     raise UserError(
                         f"{section}.{key}: {error}; --set {section}.{name}=ddim takes one"
                     ) from None
-
-
-def _found(profile: Profile, name: str) -> tuple[str, str]:
-    """Split "section.name" of a known setting. Raises UserError with the nearest known name."""
-    known = profile.settings()
-    if name in known:
-        section, _, key = name.partition(".")
-        return section, key
-    section, dot, key = name.partition(".")
-    if dot and section in profile.sections:
-        hint = did_you_mean(key, settings_of(type(profile.sections[section])))
-    elif dot:
-        hint = did_you_mean(section, profile.sections)
-    elif name in profile.sections:
-        keys = settings_of(type(profile.sections[name]))
-        hint = f"; {name} has {', '.join(f'{name}.{key}' for key in keys)}"
-    elif not (near := get_close_matches(name, known, n=1)):
-        hint = f"; a setting is TASK.NAME, of {', '.join(profile.sections)}"
-    else:
-        hint = f"; did you mean {near[0]}?"
-    raise UserError(f"{name}: no such setting{hint}")

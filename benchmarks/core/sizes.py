@@ -7,6 +7,7 @@ A `Sizes` is a frozen dataclass of such fields, each with a default:
     split: Split = "test"
 """
 
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
@@ -65,10 +66,20 @@ def is_capped(hint: Any) -> bool:
     return CAPPED in getattr(hint, "__metadata__", ())
 
 
-def solvers_of(kind: type) -> list[str]:
-    """The settings that name a solver. Its T is `steps` for `solver`, and `NAME_steps` for NAME."""
-    marks = {n: getattr(hint, "__metadata__", ()) for n, hint in settings_of(kind).items()}
-    return [name for name, found in marks.items() if any(isinstance(m, SolverName) for m in found)]
+def steps_of(sizes: Any) -> Iterator[tuple[str, str, int]]:
+    """Each T of a `Sizes`: its setting, the setting that names its solver, and its value.
+
+    `steps` belong to `solver`, and `NAME_steps` to NAME; "" where there is no such setting.
+    """
+    hints = settings_of(type(sizes))
+    for name, hint in hints.items():
+        solver = "solver" if name == "steps" else name.removesuffix("_steps")
+        marks = getattr(hints.get(solver), "__metadata__", ())
+        solver = solver if any(isinstance(mark, SolverName) for mark in marks) else ""
+        if hint == Steps:
+            yield name, solver, getattr(sizes, name)
+        elif hint == tuple[Steps, ...]:
+            yield from ((name, solver, T) for T in getattr(sizes, name))
 
 
 def typed(text: str, hint: Any) -> Any:

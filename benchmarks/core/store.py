@@ -171,14 +171,21 @@ class Store:
         """The arrays called `names` (None: all) of all chunks, joined. Memory holds the result and
         one more chunk.
         """
-        found: dict[str, _Joining] = {}
-        for start, chunk in zip(
-            range(0, count, CHUNK), self.chunks(key, count, compute), strict=True
-        ):
+        found: Arrays = {}
+        chunks = zip(_pieces(0, count), self.chunks(key, count, compute), strict=True)
+        for (start, stop), chunk in chunks:
             for name in chunk if names is None else names:
-                joining = found.setdefault(name, _Joining(count))
-                joining.add(chunk[name], min(CHUNK, count - start))
-        return {name: joining.joined() for name, joining in found.items()}
+                part = chunk[name]
+                if start == 0:
+                    rows = count if len(part) == stop else len(part)  # fewer rows: a preview
+                    found[name] = np.empty((rows, *part.shape[1:]), part.dtype)
+                place = found[name][start:stop]
+                if (place.shape, place.dtype) != (part.shape, part.dtype):
+                    raise ValueError(
+                        f"{name}: {part.shape} {part.dtype} for {stop - start} positions"
+                    )
+                place[...] = part
+        return found
 
     def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
         """Work that is not a list of positions: computed by the first rank, read by all.
@@ -288,38 +295,6 @@ def _agree(failure: SystemFailed | None) -> None:
     said = distributed.agree(None if failure is None else str(failure))
     if said is not None:
         raise failure or SystemFailed(said)
-
-
-class _Joining:
-    """Joins parts of an array as `np.concatenate` does. Parts with one row for each position are
-    written into place at once, so that they are not held twice.
-    """
-
-    def __init__(self, count: int):
-        self.count, self.filled = count, 0
-        self.whole: np.ndarray | None = None
-        self.parts: list[np.ndarray] = []
-
-    def add(self, part: np.ndarray, rows: int) -> None:
-        if self.whole is None and not self.parts and len(part) == rows:
-            self.whole = np.empty((self.count, *part.shape[1:]), part.dtype)
-        if self._fits(part, rows):
-            self.whole[self.filled : self.filled + rows] = part  # type: ignore[index]
-            self.filled += rows
-        else:
-            self.parts.append(part)
-
-    def _fits(self, part: np.ndarray, rows: int) -> bool:
-        if self.whole is None or self.parts:
-            return False
-        return (part.dtype, part.shape) == (self.whole.dtype, (rows, *self.whole.shape[1:]))
-
-    def joined(self) -> np.ndarray:
-        if self.whole is None:
-            return np.concatenate(self.parts)
-        return (
-            np.concatenate([self.whole[: self.filled], *self.parts]) if self.parts else self.whole
-        )
 
 
 def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:

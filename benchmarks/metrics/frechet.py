@@ -13,7 +13,6 @@ instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -52,11 +51,13 @@ class Moments:
         The sums are taken in float64 on the features' own device, ROWS rows at a time.
         """
         starts = range(0, max(len(features), 1), ROWS)
-        return merge_all(_moments(features[start : start + ROWS]) for start in starts)
+        return reduce(Moments.merge, (_moments(features[i : i + ROWS]) for i in starts))
 
     def merge(self, other: Moments) -> Moments:
         """The moments of both sets together (Chan, Golub and LeVeque, 1979)."""
-        n = self._known() + other._known()
+        if UNKNOWN in (self.n, other.n):
+            raise ValueError("statistics of an unknown number of images cannot be combined")
+        n = self.n + other.n
         delta = other.mean - self.mean
         mean = self.mean + delta * (other.n / n)
         between = np.outer(delta, delta) * (self.n * other.n / n)
@@ -64,13 +65,9 @@ class Moments:
 
     def without(self, block: Moments) -> Moments:
         """The moments of what remains when `block`, a subset of this set, is left out."""
-        n = self._known() - block._known()
-        if n <= 0:
+        if self.n <= block.n:
             raise ValueError(f"cannot take {block.n} images out of {self.n}")
-        delta = block.mean - self.mean
-        mean = self.mean - delta * (block.n / n)
-        between = np.outer(delta, delta) * (self.n * block.n / n)
-        return Moments(n, mean, self.scatter - block.scatter - between)
+        return self.merge(Moments(-block.n, block.mean, -block.scatter))
 
     def covariance(self) -> Array:
         """The unbiased covariance (divided by n - 1), as in NumPy and pytorch-fid."""
@@ -96,11 +93,6 @@ class Moments:
                 pass
         return _eigen_factor(covariance)
 
-    def _known(self) -> int:
-        if self.n == UNKNOWN:
-            raise ValueError("statistics of an unknown number of images cannot be combined")
-        return self.n
-
 
 def _moments(rows: Tensor | Array) -> Moments:
     x = (rows if isinstance(rows, Tensor) else torch.tensor(rows)).double()
@@ -123,11 +115,6 @@ def _eigen_factor(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
-
-
-def merge_all(blocks: Iterable[Moments]) -> Moments:
-    """The moments of all blocks, summed in the given order, so that results are equal to the last bit."""
-    return reduce(Moments.merge, blocks)
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:

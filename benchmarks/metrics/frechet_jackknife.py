@@ -18,12 +18,12 @@ eigenvalues are those of a part of the n x n matrix.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics.frechet import ROWS, Moments, eigenvalues, merge_all
+from benchmarks.metrics.frechet import ROWS, Moments, eigenvalues
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 
@@ -121,7 +121,7 @@ class Side:
 
     @cached_property
     def moments(self) -> Moments:
-        return merge_all(map(Moments.from_features, self.parts()))
+        return reduce(Moments.merge, map(Moments.from_features, self.parts()))
 
     @cached_property
     def factor(self) -> Floats:

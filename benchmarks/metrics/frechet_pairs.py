@@ -6,11 +6,12 @@ side alone would raise the distance even of unchanged images.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics.frechet import Moments, frechet_distance, merge_all
+from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from diffae.system.errors import UserError
 
@@ -55,7 +56,8 @@ def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator
     mean = originals.mean(0, dtype=np.float64)  # centred, so that little cancels
     a, b = (side.astype(np.float64) - mean for side in (made, originals))
     inner = a @ b.T
-    for kept in _kept(blocks):
+    for left_out in range(-1, BLOCKS):  # all rows, then all but those of each block in turn
+        kept = blocks != left_out
         n = int(kept.sum())
         if n < 2:
             yield float("nan")
@@ -71,27 +73,19 @@ def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator
 
 def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
     """For more images than dimensions: from the moments of the blocks."""
-    numbers = np.unique(blocks)
     of_blocks = {
         number: [Moments.from_features(side[blocks == number]) for side in (made, originals)]
-        for number in numbers
+        for number in np.unique(blocks)
     }
-    whole = [merge_all(of_blocks[n][side] for n in numbers) for side in (0, 1)]
-    value = frechet_distance(*whole)
+    a, b = (reduce(Moments.merge, side) for side in zip(*of_blocks.values(), strict=True))
+    value = frechet_distance(a, b)
     yield value
     for number in range(BLOCKS):
-        if number not in of_blocks:
+        if number in of_blocks:
+            of_a, of_b = of_blocks[number]
+            yield frechet_distance(a.without(of_a), b.without(of_b))
+        else:
             yield value
-            continue
-        yield frechet_distance(
-            *(all_.without(of_blocks[number][s]) for s, all_ in enumerate(whole))
-        )
-
-
-def _kept(blocks: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
-    """All rows, then all but those of each block in turn."""
-    yield np.ones(len(blocks), bool)
-    yield from (blocks != number for number in range(BLOCKS))
 
 
 def _spread(rows: NDArray[np.float64]) -> float:

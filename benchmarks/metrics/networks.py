@@ -3,7 +3,7 @@
 They are the published ones if their weights are present, else stand-ins under their own names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,10 @@ from reports.records.metrics import EFFNET
 
 N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 
+# By the names of their weights, the published network first; the weights of the last ship with the package.
+FEATURES = {"inception": inception, EFFNET: efficientnet_lite0}
+DISTANCES = {"alexnet": lpips_alexnet, EFFNET: effnet_distance}
+
 
 @dataclass
 class MetricNetworks:
@@ -40,11 +44,8 @@ class MetricNetworks:
     dataset: str
     batches: Batches = field(default_factory=Batches)
 
-    def _first(self, choices: dict[str, Callable[[Path, torch.device], N]]) -> N:
-        """Make the network of the first of `choices` whose weights are present.
-
-        The weights of the last ship with the package.
-        """
+    def _first(self, choices: Mapping[str, Callable[[Path, torch.device], N]]) -> N:
+        """Make the network of the first of `choices` whose weights are present, else of the last."""
         there = (name for name in choices if weights.find(name, self.weights_dir) is not None)
         name = next(there, list(choices)[-1])
         path = weights.load_path(name, self.weights_dir, self.allow_unknown)
@@ -53,7 +54,7 @@ class MetricNetworks:
     @cached_property
     def perceptual(self) -> PerceptualDistance:
         """LPIPS if AlexNet's weights are found, else its stand-in; `metric_name` says which."""
-        return self._first({"alexnet": lpips_alexnet, EFFNET: effnet_distance})
+        return self._first(DISTANCES)
 
     @cached_property
     def path_distance(self) -> PerceptualDistance:
@@ -68,7 +69,7 @@ class MetricNetworks:
     @cached_property
     def features(self) -> FeatureNetwork:
         """Inception if its weights are found, else EfficientNet-lite0; `metric_name` says which."""
-        return self._first({"inception": inception, EFFNET: efficientnet_lite0})
+        return self._first(FEATURES)
 
     @cached_property
     def face(self) -> FaceEmbedding:

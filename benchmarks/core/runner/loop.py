@@ -1,11 +1,26 @@
-"""The main loop of a run, for the command and for Python."""
+"""The main loop of a run, for the command and for Python, and the callbacks that it tells how far it is."""
 
 from collections.abc import Generator, Sequence
 
 from benchmarks.core.rows import Row
-from benchmarks.core.runner.callbacks import Callback
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.run_folder import RunFolder
+
+
+class Callback:
+    """Base class of progress bars and logs; its methods do nothing."""
+
+    def note(self, line: str) -> None:
+        """A message for the user."""
+
+    def begins(self, benchmark: str) -> None:
+        """A benchmark begins."""
+
+    def row(self, row: Row) -> None:
+        """A row was measured."""
+
+    def ends(self, benchmark: str, seconds: float | None) -> None:
+        """A benchmark ended; `seconds` is how long it took, None if that is not known."""
 
 
 def measure(

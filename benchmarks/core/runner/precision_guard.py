@@ -21,7 +21,6 @@ numbers` has more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import get_args, get_origin
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, inversion_calls, network_calls
 from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import SHARED_SIZES
-from benchmarks.core.sizes import Steps, settings_of, solvers_of
+from benchmarks.core.sizes import steps_of
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.errors import SystemFailed
@@ -54,12 +53,10 @@ EXACT = "float32"
 IMAGES = 4  # the worst of them moves by a third more than the mean
 LEVELS = 127.5  # grey levels of 8 bits in a unit of [-1, 1]
 FAR = 20.0  # grey levels from the original: an image that is further off may move by the same share of its error
-HALFWAY = (
-    500  # the timestep of an image to be predicted, by a system that makes images in no other way
-)
-LEAST_SPREAD = (
-    0.01  # of codes, as a share of their size: codes that are nearer to each other are one
-)
+# The timestep of an image to be predicted, by a system that makes images in no other way.
+HALFWAY = 500
+# The spread of codes as a share of their size: codes that are nearer to each other are one.
+LEAST_SPREAD = 0.01
 
 # How far a system may move from float32, by what is compared.
 TOLERANCES: Mapping[str, float] = {
@@ -163,22 +160,10 @@ def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
     steps: dict[str | None, set[int]] = {}
     for name in (*SHARED_SIZES, *tasks):
         if (sizes := profile.sections.get(name)) is not None:
-            for solver, T in _asked_in(sizes):
+            for _, named_by, T in steps_of(sizes):
+                solver = getattr(sizes, named_by) if named_by else None
                 steps.setdefault(solver, set()).add(T)
     return [(solver, T) for solver, of in steps.items() for T in sorted({min(of), max(of)})]
-
-
-def _asked_in(sizes: object) -> Iterator[Asked]:
-    """The (solver, T) pairs of one section: `steps` belong to `solver`, NAME_steps to NAME."""
-    solvers = solvers_of(type(sizes))
-    for name, kind in settings_of(type(sizes)).items():
-        of = "solver" if name == "steps" else name.removesuffix("_steps")
-        solver = getattr(sizes, of) if of in solvers else None
-        value = getattr(sizes, name)
-        if kind == Steps:
-            yield solver, value
-        elif get_origin(kind) is tuple and get_args(kind)[0] == Steps:
-            yield from ((solver, T) for T in value)
 
 
 def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Work]:
@@ -233,7 +218,7 @@ def _outputs(
     device = context.device
     with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        code = _code(_encoder(*systems), images, steps, context.seed)
+        code = any_code(_encoder(*systems), images, steps, context.seed)
         return dict(_made(systems[1], code, images, steps, context.seed))
 
 
@@ -257,7 +242,7 @@ def _made(
         yield "images", system.predict_x0(x_t, HALFWAY, code.semantic)
 
 
-def _code(system: System, images: Tensor, steps: int, seed: int) -> Code:
+def any_code(system: System, images: Tensor, steps: int, seed: int) -> Code:
     """A code to decode: that of the images where the system can encode them fully, else one made
     from the parts it has.
     """

@@ -9,7 +9,7 @@ from benchmarks.core.rows import Row, as_row
 from benchmarks.metrics import METRICS
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.overshoot import with_note
-from benchmarks.systems.protocol.base import IN_WORDS, System
+from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.calling import raised
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data.dataset import SPLITS
@@ -39,9 +39,7 @@ class Measurement:
             return
         measured: list[Row] = []
         for system in systems:
-            missing = sorted(self.benchmark.needs - system.capabilities)
-            if missing:
-                lacks = " or ".join(IN_WORDS[name] for name in missing)
+            if lacks := self.benchmark.lacking(system):
                 yield self.not_run(system.title, f"{system.title} cannot {lacks}")
                 continue
             for row in self._guarded(system.title, self._of(system)):

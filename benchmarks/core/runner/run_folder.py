@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from benchmarks.core import tables
 from benchmarks.core.context import Context
@@ -152,41 +152,26 @@ def _note(path: Path) -> dict[str, Any]:
     raise UserError(f"{path}: damaged; choose another --out, finished work is kept")
 
 
-def _invocations(out: Path) -> list[dict[str, str]]:
-    """When commands have worked on this run so far, each from `started` to `until`: a run that is
-    killed goes on, and one that is whole is read from the store.
-    """
-    known = _note(out / RUN) if (out / RUN).exists() else {}
-    found = known.get("invocations", [])
-    return found if isinstance(found, list) else []
-
-
 # ----------------------------------------------------------------------------------------------
 # What is kept in it
 
 
-class Failure(NamedTuple):
-    """A system that failed a benchmark, or the benchmark of a plug-in that did; there is a row that
-    says so.
-    """
-
-    benchmark: str
-    system: str
-    reason: str
-
-
 class RunFolder:
     """The files of a run, which can be used at any time: rows are added as they come, the rest is
-    rewritten whole.
+    rewritten whole. The evaluation's pictures go into it too.
     """
 
-    def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, arguments: Sequence[str]):
+    def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, options: Options):
+        images = out / IMAGES if options.save_images else None
+        evaluation.context = replace(evaluation.context, pictures=out / PICTURES, images=images)
         self.out, self.evaluation = out, evaluation
         self.rows: list[Row] = []
         self.times: list[Row] = []
-        self.failures: list[Failure] = []
         self.seconds: dict[str, float] = {}
-        self._before = [] if evaluation.context.store.fresh else _invocations(out)
+        # When commands have worked on this run so far, each from `started` to `until`: a run that is
+        # killed goes on, and one that is whole is read from the store.
+        resumed = (out / RUN).exists() and not options.fresh
+        self._before = _note(out / RUN).get("invocations", []) if resumed else []
         self._records = RecordFile(out / RECORDS)
         self._uncertainties: dict[str, Uncertainty] = {}
         self._protocols: dict[str, Any] = {}
@@ -199,7 +184,7 @@ class RunFolder:
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),
-            **provenance.describe(arguments, context.device, context.batch_size),
+            **provenance.describe(options.arguments, context.device, context.batch_size),
         }
         self._write_run()
 
@@ -233,8 +218,11 @@ class RunFolder:
             self._uncertainties[record_key(row)] = row.uncertainty
         if row.protocol:
             self._protocols[row.protocol] = row.measured_by
-        if row.failed:
-            self.failures.append(Failure(row.benchmark, row.system, row.note))
+
+    @property
+    def failures(self) -> list[Row]:
+        """The rows of systems that failed a benchmark, or of the benchmark of a plug-in that did."""
+        return [row for row in self.rows if row.failed]
 
     def finish(self) -> None:
         """Say in run.json that nothing is left to do, what failed, and which weights (fitted
@@ -244,7 +232,10 @@ class RunFolder:
         then.
         """
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
-        failed = [failure._asdict() for failure in self.failures]
+        failed = [
+            {"benchmark": row.benchmark, "system": row.system, "reason": row.note}
+            for row in self.failures
+        ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
         self._write_run(ending)
         if distributed.is_main():

@@ -28,25 +28,37 @@ def test_positions_come_back_in_order(store):
 
 
 def test_arrays_are_joined_as_numpy_joins_them(store):
-    """One with a row a position, a preview of the first few, and one whose type changes on the way."""
+    """One with a row a position, and a preview of the first few."""
 
     def compute(positions):
         late = positions[0] >= CHUNK
         return {
             "row": np.stack([positions, positions + 0.5], axis=1),
             "preview": positions[: 0 if late else 5],
-            "changes": positions.astype(np.float64 if late else np.float32) / 3,
         }
 
     count = 3 * CHUNK + 5
     found = store.arrays({"work": "test"}, count, compute)
     chunks = list(store.chunks({"work": "test"}, count, compute))
-    assert set(found) == {"row", "preview", "changes"}
+    assert set(found) == {"row", "preview"}
     for name, array in found.items():
         expected = np.concatenate([chunk[name] for chunk in chunks])
         assert array.dtype == expected.dtype
         np.testing.assert_array_equal(array, expected)
     assert set(store.arrays({"work": "test"}, count, compute, ["row"])) == {"row"}
+
+
+def test_an_array_that_changes_on_the_way_is_an_error(store):
+    def compute(positions):
+        late = positions[0] >= CHUNK
+        return {
+            "type": positions.astype(np.float64 if late else np.float32),
+            "rows": positions[late:],
+        }
+
+    for name in ("type", "rows"):
+        with pytest.raises(ValueError, match=f"{name}: "):
+            store.array({"work": "test"}, 2 * CHUNK, compute, name)
 
 
 def test_an_array_is_read_without_a_second_copy_of_it(store):
