@@ -9,12 +9,13 @@
 """
 
 import inspect
+from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from torch import nn
 from benchmarks import systems
 from benchmarks.commands.progress import Bar
 from benchmarks.core.profiles import Profile, find, for_run
-from benchmarks.core.registry import REGISTRY
+from benchmarks.core.registry import chosen
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
@@ -70,22 +71,14 @@ class Settings(TypedDict, total=False):
     progress: bool | None
 
 
+# The defaults that are not None.
 DEFAULTS = Settings(
     settings={},
-    limit=None,
-    steps=None,
-    solver=None,
     seed=0,
     attributes=(),
-    crop=None,
-    device=None,
     precision="float32",
-    batch_size=None,
-    weights_dir=None,
     allow_unknown_weights=False,
     save_images=False,
-    cache=None,
-    progress=None,
 )
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -95,9 +88,7 @@ def _spelled_out(function: F) -> F:
     its type and default.
     """
     found = inspect.signature(function)
-    own = [
-        one for one in found.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+    *own, _ = found.parameters.values()  # the last is `**settings`
     named = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=kind
@@ -198,7 +189,7 @@ def _prepare(
         raise TypeError(
             f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
         )
-    settings = {**DEFAULTS, **settings}
+    settings = cast(Settings, dict.fromkeys(Settings.__annotations__) | DEFAULTS | settings)
     _refuse_odd(dict(settings))
     device = _device(model, settings["device"])
     options = _options(tasks, data, profile, out, settings, device)
@@ -228,7 +219,7 @@ def _prepare(
 def _refuse_odd(settings: Mapping[str, object]) -> None:
     """Raise UserError for a switch that is no bool, and for `settings` that are no dictionary."""
     for name in ("cache", "allow_unknown_weights", "save_images", "progress"):
-        if settings[name] is not dict(DEFAULTS)[name] and not isinstance(settings[name], bool):
+        if settings[name] is not DEFAULTS.get(name) and not isinstance(settings[name], bool):
             raise UserError(f"{name} {settings[name]!r}: must be True or False")
     if not isinstance(settings["settings"], Mapping):
         raise UserError(
@@ -245,12 +236,9 @@ def _options(
     device: torch.device,
 ) -> Options:
     """Check the arguments and return them as the options of the command line."""
-    names = tuple(map(str, _several(tasks)))
-    if not names:
+    benchmarks = chosen(map(str, _several(tasks)))
+    if not benchmarks:
         raise UserError("tasks: names no benchmark")
-    for name in names:
-        if name != "all":
-            REGISTRY.get(name)
     how, crop, limit = settings["precision"], settings["crop"], settings["limit"]
     if how not in PRECISIONS:
         raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
@@ -266,7 +254,6 @@ def _options(
             raise UserError(f"{name}: is empty; give a path")
     if weights_dir is not None and not Path(weights_dir).is_dir():
         raise UserError(f"weights_dir {weights_dir}: no such folder")
-    benchmarks = tuple(REGISTRY.usable() if "all" in names else dict.fromkeys(names))
     return Options(
         benchmarks=benchmarks,
         systems=(),
@@ -339,7 +326,10 @@ def _device(model: Models, asked: str | None) -> torch.device:
     Raises UserError for a device that this machine does not have.
     """
     if asked is not None:
-        return _here(asked)
+        try:
+            return torch.device(cli.device(str(asked)))
+        except ArgumentTypeError as error:
+            raise UserError(f"device: {error}") from None
     for _, one in _titled(model):
         for part in (one, *_fields(one)):
             if isinstance(part, nn.Module):
@@ -354,17 +344,6 @@ def _fields(one: object) -> list[object]:
         return list(vars(one).values())
     except Exception:
         return []
-
-
-def _here(asked: str) -> torch.device:
-    """A device by name. Raises UserError if this machine does not have it."""
-    try:
-        device = torch.device(asked)
-    except RuntimeError:
-        raise UserError(f"device {asked!r}: is neither cpu nor cuda nor cuda:N") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device {asked!r}: no such GPU here; use cpu")
-    return device
 
 
 def _networks(system: System) -> list[nn.Module]:
@@ -391,7 +370,8 @@ def _rows(run: _Run) -> Iterator[Row]:
             if out is not None:
                 folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
             if run.shows_progress:
-                callback = stack.enter_context(Bar(run.evaluation, run.options.benchmarks))
+                bar = Bar(run.evaluation, run.options.benchmarks)
+                callback = stack.enter_context(closing(bar))
         rows = measure(run.evaluation, run.options.benchmarks, folder, callback)
         stack.callback(rows.close)
         while True:

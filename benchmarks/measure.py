@@ -223,7 +223,7 @@ def _pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
             face = identity.id_portraits(identity.PACKAGED, torch.device(args.device))
         else:
             face = identity.arcface(*_weights(metric, args))
-        return lambda a, b: identity.cosine_similarity(face(a), face(b)), _network(face)
+        return lambda a, b: torch.cosine_similarity(face(a), face(b)), _network(face)
     distance = DISTANCES[network](*_weights(metric, args))
     return distance, _network(distance)
 

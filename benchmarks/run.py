@@ -13,7 +13,6 @@ parts of each number's uncertainty), run.json (protocols, versions, hashes), tab
 resumes a run that was killed. Progress is on stderr, results on stdout.
 """
 
-import importlib
 import sys
 
 from diffae.system import cli
@@ -23,6 +22,7 @@ if __name__ == "__main__":
     quit_on_signals()
 
 from benchmarks.commands.options import parse
+from benchmarks.runtime.registry import load
 from diffae.system import distributed
 
 # Commands of their own among the names of benchmarks: "module:function", imported when it is called.
@@ -36,9 +36,8 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] and arguments[0] in COMMANDS:
-        module, function = COMMANDS[arguments[0]].split(":")
         with importing():
-            command = getattr(importlib.import_module(module), function)
+            command = load(COMMANDS[arguments[0]])
         command(arguments[1:])
         return
     distributed.init()

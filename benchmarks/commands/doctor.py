@@ -8,7 +8,6 @@ from benchmarks.core.store import default_root
 from benchmarks.metrics import METRICS, weights
 from diffae.checkpoints.packaged import packaged_names
 from diffae.system import cli
-from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
 
 
@@ -20,8 +19,6 @@ def examine(arguments: list[str]) -> None:
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path)
     folder = parser.parse(arguments).weights_dir
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"--weights-dir {folder}: no such folder")
     print("\n".join(weights_report(folder)))
     print(f"packaged checkpoints: {', '.join(packaged_names()) or 'none'}")
     root = default_root()
@@ -61,7 +58,8 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     """What a benchmark will report and, if weights are missing, what it will not."""
-    metrics = list(dict.fromkeys((*benchmark.metrics, *benchmark.infos)))
+    shown = (metric for spec in benchmark.tables for metric in spec.metrics)
+    metrics = list(dict.fromkeys((*shown, *benchmark.infos)))
     if not metrics:
         return "it does not say what"
     found = {metric: at_hand(metric, folder) for metric in metrics}

@@ -136,7 +136,7 @@ def collect(
                 if benchmark.is_ours:
                     raise
                 refused.append((name, system.title, f"its plan {raised(error)}"))
-    return list(distinct(planned)), refused
+    return distinct(planned), refused
 
 
 class _Total:

@@ -5,21 +5,21 @@ They are read and checked, as far as possible without importing PyTorch.
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 from benchmarks import systems
 from benchmarks.commands import config_file
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
-from benchmarks.core.registry import REGISTRY
+from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
-from benchmarks.core.sizes import Steps, typed
+from benchmarks.core.sizes import Solver, Steps, typed
 from benchmarks.runtime.choices import AUTO, PRECISIONS
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
 from diffae.data.transforms import CROPS
-from diffae.diffusion.scheme import find as find_solver
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -39,7 +39,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
-    benchmarks = _benchmark_names(args.what)
+    benchmarks = chosen(args.what)
     checkpoints = _checkpoints(args.ckpt)
     return Options(
         benchmarks=benchmarks,
@@ -103,10 +103,15 @@ def _parser(description: str | None) -> cli.Parser:
         action="store_true",
         help="keep the reconstructions of Table 1 and their inputs as PNG, in images/ of the run folder",
     )
-    add("--steps", type=_steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
+    add(
+        "--steps",
+        type=_setting(tuple[Steps, ...]),
+        metavar="10,20,...",
+        help="T of Tables 1, 2 and 4",
+    )
     add(
         "--solver",
-        type=_solver,
+        type=_setting(Solver),
         metavar="NAME",
         help="what takes the steps of every benchmark that takes some: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)",
     )
@@ -146,37 +151,27 @@ def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
         return for_run(
             find(args.profile),
             benchmarks,
-            args.steps,
+            None if args.steps is None else tuple(sorted(args.steps)),
             lambda profile: reduce(override, args.set, profile),
             args.limit,
             args.solver,
         )
 
 
-def _solver(text: str) -> str:
-    try:
-        find_solver(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
 def _batch_size(text: str) -> int | str:
     return text if text == AUTO else cli.positive(text)
 
 
-def _steps(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted(typed(text, tuple[Steps, ...])))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+def _setting(hint: Any) -> Callable[[str], Any]:
+    """The type of a flag whose value is that of a setting (sizes.py)."""
 
+    def read(text: str) -> Any:
+        try:
+            return typed(text, hint)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-def _benchmark_names(what: list[str]) -> tuple[str, ...]:
-    for name in what:
-        if name != "all":
-            REGISTRY.require(name)
-    return tuple(REGISTRY.usable() if "all" in what else dict.fromkeys(what))
+    return read
 
 
 def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ...]:

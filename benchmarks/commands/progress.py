@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import astuple
 from time import monotonic
-from typing import Self
 
 from tqdm import tqdm
 
@@ -28,7 +27,7 @@ FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
 class Bar(Callback):
-    """The progress bar of one run, a context manager."""
+    """The progress bar of one run, to be closed at its end."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
         self.costs: dict[tuple[str, str], float] = {}
@@ -46,10 +45,7 @@ class Bar(Callback):
             disable=not (distributed.is_main() and cli.bar_is_seen()),
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.bar.close()
 
     def begins(self, benchmark: str) -> None:

@@ -1,6 +1,6 @@
 """A run: open systems and data, measure every benchmark, fill the run folder; or only plan it."""
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from benchmarks.commands import announce, dry_run
@@ -57,7 +57,7 @@ def run(options: Options) -> Path:
         distributed.barrier()
         store.sweep()
         folder = run_folder.RunFolder(out, evaluation, settings, options)
-        with Progress(evaluation, options.benchmarks) as progress:
+        with closing(Progress(evaluation, options.benchmarks)) as progress:
             for _ in measure(evaluation, options.benchmarks, folder, progress):
                 pass  # the folder keeps them
     if distributed.is_main():

@@ -27,9 +27,8 @@ class Benchmark:
     `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric,
     as it is called with the networks at hand) stand for the benchmark in the row of a system that
     cannot run; `labelled` says that the data needs attributes. `plan` says what `run` would
-    compute, for --dry-run. `metrics` are what it reports, by the names that they have with the
-    published networks: what stands in for one where its weights are missing is in the table of
-    metrics. `infos` are rows for that table, of a plug-in's own metrics. `of_images` says that its
+    compute, for --dry-run. `infos` are rows of a plug-in's own metrics for the table of metrics, where
+    each has the name that it has with the published network. `of_images` says that its
     numbers are of what systems draw, so that a row tells how much of it had to be clamped. `shared`
     are sections of settings that it shares with other benchmarks. `sizes` is the dataclass of its
     settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in, `profiles`
@@ -48,7 +47,6 @@ class Benchmark:
     references: Callable[[Context], Iterator[Record]] | None = None
     beside: Callable[[Context, Sequence[Record]], Iterator[Record]] | None = None
     plan: Callable[[Context, System], Iterator[Work]] | None = None
-    metrics: tuple[str, ...] = ()
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     of_images: bool = True
     sizes: type | None = None

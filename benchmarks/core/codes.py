@@ -56,7 +56,8 @@ class Codes:
             len(selection),
             lambda positions: _semantic(system, seen, positions),
         )
-        return parts.join([_needed(parts.from_arrays(chunk, SEMANTIC)) for chunk in chunks])
+        codes = (parts.from_arrays(chunk, SEMANTIC) for chunk in chunks)
+        return parts.join([code for code in codes if code is not None])
 
     def features(self, system: System, selection: Selection) -> Tensor:
         """Features that a probe reads from the semantic codes of a selection: float32 N x d.
@@ -111,9 +112,3 @@ def _code(system: System, selection: Selection, positions: np.ndarray, steps: in
     code = system.encode(selection.batch(positions), steps)
     x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
     return parts.to_arrays(code.semantic, SEMANTIC) | x_T
-
-
-def _needed(semantic: Semantic | None) -> Semantic:
-    if semantic is None:
-        raise ValueError("a chunk of semantic codes without one")
-    return semantic

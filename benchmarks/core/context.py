@@ -28,6 +28,9 @@ from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import BatchSize
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
+from diffae.sheet import Sheet, write
+from diffae.system import distributed
+from diffae.system.files import writing
 
 RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not say how it did
 
@@ -84,9 +87,12 @@ class Context:
         """The first `count` images of a split in the run's order, or all if there are fewer."""
         return select(self.dataset, split, count, self.seed)
 
-    def picture(self, name: str) -> Path | None:
-        """Where a picture goes, for `images.save_sheet`; None where none are wanted."""
-        return None if self.pictures is None else self.pictures / name
+    def save_sheet(self, name: str, sheet: Sheet) -> None:
+        """Draw a sheet of pictures into the PNG file of that name, where pictures are wanted."""
+        if self.pictures is not None and distributed.is_main():
+            with writing(self.pictures, "or choose another --out"):
+                self.pictures.mkdir(parents=True, exist_ok=True)
+                write(self.pictures / name, sheet)
 
     @property
     def codes(self) -> Codes:

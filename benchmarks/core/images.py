@@ -12,7 +12,6 @@ from torch import Tensor
 from benchmarks.metrics.features import resize
 from benchmarks.metrics.pixel import seen
 from diffae.eight_bit import to_uint8
-from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.system.files import write_whole, writing
 
@@ -39,12 +38,3 @@ def save_images(folder: Path, images: np.ndarray, numbers: Sequence[int]) -> Non
             buffer = io.BytesIO()
             Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
             write_whole(folder / f"{number:06d}.png", buffer.getvalue())
-
-
-def save_sheet(path: Path | None, sheet: Sheet) -> None:
-    """Draw a sheet of pictures into a PNG file. Does nothing if `path` is None."""
-    if path is None or not distributed.is_main():
-        return
-    with writing(path.parent, "or choose another --out"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, sheet)

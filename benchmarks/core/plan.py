@@ -6,7 +6,7 @@ the same seed) has the same `shared` and is counted once, at its largest. Pictur
 chunk of a selection that another benchmark cuts off elsewhere, are not counted.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from benchmarks.core.images import THUMBNAIL
@@ -63,11 +63,6 @@ def by(system: System) -> str:
     return f", by {system.solver}" if system.solver not in (None, PAPERS) else ""
 
 
-def inversion_calls(system: System, steps: int | None) -> int:
-    """Decoder calls that one inversion takes."""
-    return encode_calls(system, steps) or 1
-
-
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:
     """Full codes of real images, kept in the store."""
     semantic, inverts = (name in system.capabilities for name in (SEMANTIC, STOCHASTIC))
@@ -77,7 +72,7 @@ def codes(system: System, split: str, images: int, steps: int | None) -> Work:
         images,
         Calls(
             encoder=int(semantic or not inverts),
-            decoder=inversion_calls(system, steps) if inverts else 0,
+            decoder=(encode_calls(system, steps) or 1) if inverts else 0,
         ),
         steps,
         4 * (system.latent_dim - system.semantic_dim + kept(system)),
@@ -128,23 +123,14 @@ def new_images(system: System, images: int, steps: int | None, dim: int) -> Work
     )
 
 
-def distinct(work: Iterable[tuple[str, str, Work]]) -> Iterator[tuple[str, str, Work]]:
-    """Yield (benchmark, system, work) with shared work only once: at its first entry, with its
-    largest number of images.
+def distinct(work: Iterable[tuple[str, str, Work]]) -> list[tuple[str, str, Work]]:
+    """(benchmark, system, work) with shared work only once: at its first entry, with its largest
+    number of images.
     """
-    entries = list(work)
-
-    def key(entry: tuple[str, str, Work]) -> tuple[str, str]:
-        return ("" if entry[2].real else entry[1], entry[2].shared)
-
-    largest: dict[tuple[str, str], Work] = {}
-    for entry in entries:
-        if entry[2].shared:
-            known = largest.get(key(entry))
-            if known is None or known.images < entry[2].images:
-                largest[key(entry)] = entry[2]
-    for benchmark, system, item in entries:
-        if not item.shared:
-            yield benchmark, system, item
-        elif (found := largest.pop(key((benchmark, system, item)), None)) is not None:
-            yield benchmark, system, found
+    found: dict[object, tuple[str, str, Work]] = {}
+    for number, (benchmark, system, item) in enumerate(work):
+        key = ("" if item.real else system, item.shared) if item.shared else number
+        first = found.setdefault(key, (benchmark, system, item))
+        if item.images > first[2].images:
+            found[key] = (*first[:2], item)
+    return list(found.values())

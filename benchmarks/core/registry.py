@@ -1,5 +1,6 @@
 """The benchmarks by name: ours, which `benchmarks.tasks` adds, and those of plug-ins."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.runtime.registry import Registry
@@ -12,6 +13,16 @@ def _line(benchmark: Any) -> str:
 REGISTRY = Registry(
     "benchmark", "diffae.benchmarks", {}, line=_line, accept="benchmarks.core.benchmark:accepted"
 )
+
+
+def chosen(names: Iterable[str]) -> tuple[str, ...]:
+    """The benchmarks of these names, each once, or of "all". Raises UserError for a name that is none."""
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if name != "all":
+            REGISTRY.require(name)
+    return tuple(REGISTRY.usable()) if "all" in found else found
+
 
 # The settings of what several benchmarks share, by section of a profile; a benchmark's own are `Benchmark.sizes`.
 SHARED_SIZES: dict[str, str] = {}

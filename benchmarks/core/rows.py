@@ -90,11 +90,13 @@ def make_row(
     """
     info = METRICS[metric]
     if value is not None and not math.isfinite(value):
-        note = "; ".join(filter(None, [f"the value is {_in_words(value)}", note]))
+        said = "not a number" if math.isnan(value) else "infinite"
+        note = "; ".join(filter(None, [f"the value is {said}", note]))
         value, uncertainty, stderr = None, UNKNOWN, None
     if value is not None:
         note = "; ".join(filter(None, [note, dataset.survey.note]))
-    uncertainty = _finite(uncertainty)
+    if not all(np.isfinite(part.values).all() for part in uncertainty):
+        uncertainty = UNKNOWN
     error = standard_error(uncertainty)
     if error is None and stderr is not None and np.isfinite(stderr):
         error = Error(stderr, math.inf)
@@ -126,12 +128,3 @@ def make_row(
         of_machine=of_machine,
     )
     return attach(row, row.measured_by)
-
-
-def _in_words(value: float) -> str:
-    return "not a number" if math.isnan(value) else "infinite"
-
-
-def _finite(uncertainty: Uncertainty) -> Uncertainty:
-    """The uncertainty, or UNKNOWN if a part of it is not finite."""
-    return uncertainty if all(np.isfinite(part.values).all() for part in uncertainty) else UNKNOWN

@@ -8,19 +8,11 @@ context.record(..., **taken.row)
 """
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from benchmarks.systems.protocol.base import System
 
 OWN = "the system's own"
-
-
-class Steps(TypedDict):
-    """The fields of a row that say how its steps were taken."""
-
-    steps: int | None
-    solver: str
-    calls: int | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Taken:
         return cls(System(), None)
 
     @property
-    def row(self) -> Steps:
+    def row(self) -> dict[str, Any]:
         """The fields of a row; calls are those of the decoding network, for one image."""
         if self.steps is None:
             return {"steps": None, "solver": "", "calls": None}

@@ -113,7 +113,7 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
         resize="bilinear, no antialiasing",
         sha256=weights.sha256(path),
         device=device,
-        module=_frozen(_Prepared(without_batch_norms(network), prepare), device),
+        module=frozen(_Prepared(without_batch_norms(network), prepare), device),
     )
 
 
@@ -154,7 +154,7 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
         resize="bilinear, antialiased",
         sha256=weights.sha256(path),
         device=device,
-        module=_frozen(_Prepared(without_batch_norms(network), prepare), device),
+        module=frozen(_Prepared(without_batch_norms(network), prepare), device),
     )
 
 
@@ -185,6 +185,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     )
 
 
-def _frozen(module: nn.Module, device: torch.device) -> nn.Module:
+def frozen(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module for evaluation on `device`, with the memory layout that convolutions are fastest in."""
     module = module.eval().requires_grad_(False).to(device)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -21,11 +21,6 @@ def without_batch_norms(network: nn.Module) -> nn.Module:
         for (conv_name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, norm_name, _rest_of(norm))
+                # what remains of a norm: timm's contain an activation
+                setattr(module, norm_name, getattr(norm, "act", nn.Identity()))
     return network.float()
-
-
-def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """What remains of a batch norm: timm's contain an activation."""
-    activation = getattr(norm, "act", None)
-    return activation if isinstance(activation, nn.Module) else nn.Identity()

@@ -83,6 +83,7 @@ def shares_of(blocks: NDArray[np.int64]) -> NDArray[np.float64]:
 @dataclass(frozen=True, eq=False)
 class Side:
     """One side of a distance: `rows` [n] of features [N, d], and the block [n] of each of them.
+    `units` names the blocks, by which two runs can be compared.
 
     What is computed from it is cached, so that a side of many comparisons is reduced once. The rows
     are copied and processed in float64, a few at a time.
@@ -91,11 +92,12 @@ class Side:
     features: Floats
     rows: NDArray[np.int64]
     blocks: NDArray[np.int64]
+    units: str = ""
 
     @staticmethod
-    def of(features: Floats, blocks: NDArray[np.int64]) -> "Side":
+    def of(features: Floats, blocks: NDArray[np.int64], units: str = "") -> "Side":
         """A side of all rows of features [n, d]."""
-        return Side(features, np.arange(len(features)), blocks)
+        return Side(features, np.arange(len(features)), blocks, units)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -130,16 +132,6 @@ class Side:
             return self.moments.factor
         centred = self.features[self.rows].astype(np.float64) - self.moments.mean
         return centred.T / math.sqrt(len(self) - 1)
-
-
-def jackknife(
-    samples: Floats, reference: Floats, sample_blocks: NDArray, reference_blocks: NDArray
-) -> Jackknife:
-    """The Frechet distance of features [n, d] and [m, d].
-
-    Their rows lie in the given blocks [n] and [m].
-    """
-    return between(Side.of(samples, sample_blocks), Side.of(reference, reference_blocks))
 
 
 def between(samples: Side, reference: Side) -> Jackknife:

@@ -46,7 +46,7 @@ class FaceEmbedding:
     """Maps faces to embeddings: float32 N x 3 x H x W in [-1, 1] -> float32 [N, dim].
 
     Images are clamped first, as for every metric (`pixel.seen`). Embeddings are compared by
-    `cosine_similarity`. Their similarities are only reported under `metric_name`.
+    `torch.cosine_similarity`. Their similarities are only reported under `metric_name`.
     """
 
     name: str
@@ -76,11 +76,6 @@ class FaceEmbedding:
         if self.metric_name == "arcface":
             described |= weights.unpublished("identity", self.sha256)
         return described
-
-
-def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of the angle between embeddings, [N, d] twice -> [N] in [-1, 1]."""
-    return F.cosine_similarity(a, b, dim=1)
 
 
 # ----------------------------------------------------------------------------------------------

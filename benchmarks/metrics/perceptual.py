@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.metrics import weights
-from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, resize
+from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, frozen, resize
 from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.metrics.pixel import seen
 from benchmarks.runtime.batches import Batches
@@ -141,7 +141,6 @@ def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
     Images are compared at 128 px.
     """
     network = without_batch_norms(effnet_lite0(path))
-    module = _EffNetDistance(network).eval().requires_grad_(False).to(device)
     return PerceptualDistance(
         name="efficientnet-lite0 (ImageNet-1k), 5 stages, equal weights",
         metric_name=seen_through("lpips", EFFNET),
@@ -149,5 +148,5 @@ def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
         resize=f"bilinear, antialiased, {EFFNET_SIZE} px",
         sha256=weights.sha256(path),
         device=device,
-        module=module.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        module=frozen(_EffNetDistance(network), device),
     )

@@ -93,7 +93,14 @@ KNOWN = {
 
 def find(name: str, weights_dir: Path | None) -> Path | None:
     """The file of weight `name`, or None. Its content is not checked: see `load_path`."""
-    return next(iter(_candidates(KNOWN[name], weights_dir)), None)
+    weight = KNOWN[name]
+    if weights_dir is not None and not weights_dir.is_dir():
+        raise UserError(f"--weights-dir {weights_dir}: no such folder")
+    folders = [hub_folder()] if weights_dir is None else [weights_dir, hub_folder()]
+    if weight.package and importlib.util.find_spec(weight.package):
+        folders.append(Path(str(importlib.resources.files(weight.package))) / "models")
+    paths = (folder / weight.filename for folder in folders)
+    return next(filter(Path.exists, paths), None)
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
@@ -102,35 +109,20 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     Raises UserError if it is missing or differs from the published file. `allow_unknown` accepts a
     file whose hash differs; the protocol still records its own.
     """
-    weight = KNOWN[name]
-    candidates = _candidates(weight, weights_dir)
-    if not candidates:
+    weight, path = KNOWN[name], find(name, weights_dir)
+    if path is None:
         raise UserError(
             f"{weight.filename} is missing: get it from {weight.published_at} and put it into "
             f"the folder given by --weights-dir or into {hub_folder()}"
         )
-    path = candidates[0]
     if not path.is_file():
         raise UserError(f"{path}: must be a file, not a folder")
-    if sha256(path) == weight.sha256:
-        return path
-    if not allow_unknown:
+    if sha256(path) != weight.sha256 and not allow_unknown:
         raise UserError(
             f"{path}: its SHA-256 is {sha256(path)}, the published one is {weight.sha256}: "
             "get the file again, or pass --allow-unknown-weights to use it as it is"
         )
     return path
-
-
-def _candidates(weight: Weight, weights_dir: Path | None) -> list[Path]:
-    """The existing files of the name of `weight`, in the order in which they are searched."""
-    if weights_dir is not None and not weights_dir.is_dir():
-        raise UserError(f"--weights-dir {weights_dir}: no such folder")
-    folders = [hub_folder()] if weights_dir is None else [weights_dir, hub_folder()]
-    if weight.package and importlib.util.find_spec(weight.package):
-        folders.append(Path(str(importlib.resources.files(weight.package))) / "models")
-    paths = (folder / weight.filename for folder in folders)
-    return [path for path in paths if path.exists()]
 
 
 def hub_folder() -> Path:

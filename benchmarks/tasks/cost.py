@@ -5,7 +5,7 @@ once, kept in the store, and written to `times.csv` and the table `section5.5_ti
 run.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,8 +15,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work
-from benchmarks.core.plan import network_calls as network_calls_of
+from benchmarks.core.plan import Calls, Work, network_calls
 from benchmarks.core.sizes import Number, Steps
 from benchmarks.core.solving import solver_of
 from benchmarks.core.store import Arrays
@@ -109,14 +108,30 @@ def _size(context: Context, system: System) -> int:
     return system.image_size or context.dataset.image_size
 
 
-def _work(
-    context: Context, system: System, verb: Verb, batch: int, steps: int | None
-) -> Callable[[], object]:
-    """The operation on `batch` grey images: costs do not depend on the content."""
+def _once(
+    context: Context,
+    system: System,
+    what: str,
+    verb: Verb,
+    steps: int | None,
+    counted: Callable[[counting.Work], Mapping[str, float]],
+    batch: int = 1,
+    **setup: str,
+) -> Arrays:
+    """What `counted` finds of the operation on `batch` grey images, from the store.
+
+    Costs do not depend on the content of the images. `setup` is what else they depend on.
+    """
     size = _size(context, system)
-    images = torch.zeros(batch, 3, size, size)
-    code = system.encode(images, 1) if ENCODE in system.capabilities else Code()
-    return partial(verb.run, system, images, code, steps or 1)
+
+    def compute() -> Arrays:
+        images = torch.zeros(batch, 3, size, size)
+        code = system.encode(images, 1) if ENCODE in system.capabilities else Code()
+        work = partial(verb.run, system, images, code, steps or 1)
+        return {name: np.array(value) for name, value in counted(work).items()}
+
+    key = {"verb": verb.name, "steps": steps, "image_size": size}
+    return context.store.once(context.codes.key(what, system, None) | setup | key, compute)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -141,33 +156,19 @@ def _counts(context: Context, system: System) -> Iterator[Record]:
         note = f"{system.title} names no networks"
         yield record("parameters", None, setting="total", note=note)
     for verb in verbs(system):
-        yield row("gflops", operations(context, system, verb) / 1e9, setting=verb.name)
+        found = _once(
+            context, system, "flops", verb, 1, lambda work: {"flops": counting.flops(work)}
+        )
+        yield row("gflops", int(found["flops"]) / 1e9, setting=verb.name)
+
+    def called(work: counting.Work) -> dict[str, float]:
+        return {"calls": counting.network_calls(work, parts.values())}
+
     for verb in verbs(system) if parts else ():
         for steps in verb.steps(system, context.sizes(Sizes).steps):
-            calls, solver = network_calls(context, system, verb, steps), solver_of(system, steps)
-            yield row("network_calls", float(calls), setting=verb.name, steps=steps, solver=solver)
-
-
-def operations(context: Context, system: System, verb: Verb) -> int:
-    """Floating-point operations for one image and one step, from the store."""
-
-    def compute() -> Arrays:
-        return {"flops": np.array(counting.flops(_work(context, system, verb, 1, 1)))}
-
-    size = _size(context, system)
-    key = context.codes.key("flops", system, None) | {"verb": verb.name, "image_size": size}
-    return int(context.store.once(key, compute)["flops"])
-
-
-def network_calls(context: Context, system: System, verb: Verb, steps: int | None) -> int:
-    """Network calls for one batch, counted, from the store."""
-
-    def compute() -> Arrays:
-        work = _work(context, system, verb, 1, steps)
-        return {"calls": np.array(counting.network_calls(work, system.networks().values()))}
-
-    key = context.codes.key("calls", system, None) | {"verb": verb.name, "steps": steps}
-    return int(context.store.once(key, compute)["calls"])
+            calls = float(_once(context, system, "calls", verb, steps, called)["calls"])
+            solver = solver_of(system, steps)
+            yield row("network_calls", calls, setting=verb.name, steps=steps, solver=solver)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -186,10 +187,18 @@ def times(context: Context, system: System) -> Iterator[Record]:
     }
     on_gpu = context.device.type == "cuda"
     memory = "allocated on the device" if on_gpu else "resident set of the process"
+
+    def measured(work: counting.Work) -> dict[str, float]:
+        with undivided(system):
+            seconds = counting.median_seconds(work, sizes.repeats, context.device)
+            peak = counting.peak_memory(work, context.device)
+        return {"images_per_second": sizes.batch / seconds, "peak_memory": peak}
+
     for verb in verbs(system):
         (steps,) = verb.steps(system, (sizes.timed_steps,))
         protocol = context.protocol("cost", **setup, steps=steps, memory=memory)
-        for metric, value in _measure(context, system, verb, steps, setup).items():
+        found = _once(context, system, "times", verb, steps, measured, sizes.batch, **setup)
+        for metric, value in found.items():
             known = np.isfinite(value)
             yield context.record(
                 "cost",
@@ -208,30 +217,12 @@ def times(context: Context, system: System) -> Iterator[Record]:
             )
 
 
-def _measure(
-    context: Context, system: System, verb: Verb, steps: int | None, setup: dict[str, str]
-) -> Arrays:
-    sizes = context.sizes(Sizes)
-
-    def compute() -> Arrays:
-        work = _work(context, system, verb, sizes.batch, steps)
-        with undivided(system):
-            seconds = counting.median_seconds(work, sizes.repeats, context.device)
-            return {
-                "images_per_second": np.array(sizes.batch / seconds),
-                "peak_memory": np.array(counting.peak_memory(work, context.device)),
-            }
-
-    key = context.codes.key("times", system, None) | setup | {"verb": verb.name, "steps": steps}
-    return context.store.once(key | {"image_size": _size(context, system)}, compute)
-
-
 def plan(context: Context, system: System) -> Iterator[Work]:
     """The timed repetitions, and for each operation a run for warming up and one that measures memory."""
     sizes = context.sizes(Sizes)
     for verb in verbs(system):
         (steps,) = verb.steps(system, (sizes.timed_steps,))
-        calls = Calls(**{verb.network: network_calls_of(system, steps)})
+        calls = Calls(**{verb.network: network_calls(system, steps)})
         yield Work(f"time: {verb.name}", (sizes.repeats + 2) * sizes.batch, calls, steps)
 
 
@@ -245,7 +236,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=("parameters", "gflops", "network_calls", "images_per_second", "peak_memory"),
     of_images=False,
     tables=(
         TableSpec(

@@ -15,7 +15,6 @@ import torch
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, semantic_codes
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Timestep
@@ -61,7 +60,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         caption="Held-out images with noise up to t, and what one network call makes of them (Fig. 6).",
         about={"benchmark": "denoising", "system": system.title},
     )
-    save_sheet(context.picture(f"denoising-{system.name}.png"), sheet)
+    context.save_sheet(f"denoising-{system.name}.png", sheet)
 
 
 def score(context: Context, system: System, selection: Selection, t: int) -> Arrays:
@@ -125,7 +124,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=METRICS,
     tables=(
         TableSpec(
             name=TABLE,

@@ -25,13 +25,12 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import file_name, save_sheet
+from benchmarks.core.images import file_name
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
-from benchmarks.metrics.identity import cosine_similarity
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -111,8 +110,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         sheet = edited_sheet(
             [originals, *strips], sizes.strengths, present, {**about, "steps": steps}
         )
-        path = context.picture(f"edit-{system.name}-{file_name(attribute)}.png")
-        save_sheet(path, sheet)
+        context.save_sheet(f"edit-{system.name}-{file_name(attribute)}.png", sheet)
 
 
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
@@ -207,7 +205,9 @@ def edit_scores(
         before = probe.logits(system.read(semantic).cpu())
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
         edited = context.resized(edited)
-        similarity = cosine_similarity(context.networks.face(images), context.networks.face(edited))
+        similarity = torch.cosine_similarity(
+            context.networks.face(images), context.networks.face(edited)
+        )
         return {
             "similarity": similarity.cpu().numpy(),
             "logits_change": (after - before).numpy(),  # of all attributes
@@ -305,7 +305,6 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     labelled=True,
     references=references,
-    metrics=("arcface", "logit_change"),
     tables=(
         TableSpec(
             name=TABLE,

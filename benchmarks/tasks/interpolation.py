@@ -16,7 +16,6 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
@@ -234,7 +233,7 @@ def _save_strips(context: Context, system: System, selection: Selection, steps: 
         caption="Decoded codes on the way from A to B (Fig. 4): the first and the last are the reconstructions.",
         about={"benchmark": "interpolation", "system": system.title, "steps": steps},
     )
-    save_sheet(context.picture(f"interpolation-{system.name}.png"), sheet)
+    context.save_sheet(f"interpolation-{system.name}.png", sheet)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -257,7 +256,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=("ppl",),
     tables=(
         TableSpec(
             name=TABLE,

@@ -124,7 +124,6 @@ BENCHMARK = Benchmark(
     plan=plan,
     sizes=Sizes,
     labelled=True,
-    metrics=("auroc", "ap", "accuracy"),
     tables=(
         TableSpec(
             name=TABLE,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_images, save_sheet
+from benchmarks.core.images import save_images
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
 from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
@@ -30,11 +30,11 @@ from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import paired_distance
 from benchmarks.tasks.shared.rows import SSIM, means
-from benchmarks.tasks.shared.worst import save_worst
 from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet
 from reports.records.metrics import published_name, seen_through
@@ -55,6 +55,10 @@ SHOWN = {
 }
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW, KEPT = 8, "decoded"
+WORST = (
+    4  # images that are reconstructed worst, decoded again for a picture: a mean does not show them
+)
+NOTED = {"ssim": "SSIM {:.3f}", "mse": "MSE {:.2g}"}
 INPUTS = "inputs"  # the folder of --save-images with which the others are compared
 
 
@@ -102,7 +106,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         if TABLE1 in way.tables:
             shown[way.setting] = torch.from_numpy(scores["preview"])
             if way.setting != RANDOM:
-                save_worst(context, way.system, selection, way.steps, scores)
+                _save_worst(context, way.system, selection, way.steps, scores)
     sheet = Sheet(
         f"{system.title}: reconstruction",
         [selection.batch(np.arange(PREVIEW)[: len(selection)]), *shown.values()],
@@ -110,7 +114,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
         about={"benchmark": "reconstruction", "system": system.title},
     )
-    save_sheet(context.picture(f"reconstruction-{system.name}.png"), sheet)
+    context.save_sheet(f"reconstruction-{system.name}.png", sheet)
     yield from _codebooks(context, system, selection)
 
 
@@ -259,6 +263,43 @@ def _codebooks(context: Context, system: System, selection: Selection) -> Iterat
             yield row(metric, value, setting=use.name, uncertainty=uncertainty, **of)
 
 
+def _save_worst(
+    context: Context, system: System, selection: Selection, steps: int | None, scores: Arrays
+) -> None:
+    """Save a picture of the images of the lowest SSIM, the worst first, with their scores under them."""
+    if context.pictures is None:
+        return
+    found = np.argsort(scores["ssim"], kind="stable")[:WORST]
+
+    def compute() -> Arrays:
+        code = join([_code(context, system, selection, int(p), steps or 1) for p in found])
+        return {"images": context.resized(system.decode(code, steps or 1).cpu()).numpy()}
+
+    key = context.codes.key("worst", system, selection) | {"steps": steps, "images": found.tolist()}
+    decoded = torch.from_numpy(context.store.once(key, compute)["images"])
+    notes = [", ".join(f.format(scores[name][p]) for name, f in NOTED.items()) for p in found]
+    sheet = Sheet(
+        f"{system.title}: the worst reconstructions",
+        [selection.batch(found), decoded],
+        rows=("input", "reconstruction"),
+        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in selection.order[found]],
+        caption=f"Those of the lowest SSIM of {len(selection):,} images, the worst first.",
+        notes=[[""] * len(found), notes],
+        about={"benchmark": "reconstruction", "system": system.title, "steps": steps},
+    )
+    context.save_sheet(f"reconstruction-worst-{system.name}.png", sheet)
+
+
+def _code(
+    context: Context, system: System, selection: Selection, position: int, steps: int
+) -> Code:
+    """The full code of a single image, from its chunk in the store."""
+    start = position - position % CHUNK
+    chunk = np.arange(start, min(start + CHUNK, len(selection)))
+    code = context.codes.full(system, selection, chunk, steps)
+    return cut(code, slice(position - start, position - start + 1))
+
+
 def _save_inputs(folder: Path, selection: Selection) -> None:
     """Save the images in the size of the comparison, as systems get them."""
     for start in range(0, len(selection), CHUNK):
@@ -340,6 +381,5 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=(*METRICS, "codebook_use", "perplexity"),
     tables=TABLES,
 )

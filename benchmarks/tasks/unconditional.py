@@ -13,7 +13,6 @@ import torch
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, by, network_calls, new_images, real_features
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
@@ -54,14 +53,6 @@ class Sizes:
     autoencoding_split: Split = "test"
 
 
-@dataclass(frozen=True)
-class Images:
-    """One side of a distance, and the units of its blocks."""
-
-    side: Side
-    units: str
-
-
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(SampleSizes)
     reference = _real(context, _reference_images(context), "blocks of reference")
@@ -69,7 +60,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
     for steps in sizes.steps if system.iterative else (None,):
         new = samples(context, system, steps, count, ("features", "preview"))
         units = units_of("samples", context.seed, count)
-        ours = Images(Side.of(new["features"], blocks_of(count)), f"blocks of {units}")
+        ours = Side.of(new["features"], blocks_of(count), f"blocks of {units}")
         taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
         yield _record(context, system.title, taken, ours, reference)
         sheet = Sheet(
@@ -78,19 +69,19 @@ def run(context: Context, system: System) -> Iterator[Record]:
             caption="New samples, the first that were drawn, none chosen (Table 4).",
             about={"benchmark": "unconditional", "system": system.title, "steps": steps},
         )
-        save_sheet(context.picture(f"samples-{system.name}-{steps}.png"), sheet)
+        context.save_sheet(f"samples-{system.name}-{steps}.png", sheet)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             yield _autoencoding(context, system, steps, reference)
 
 
-def _autoencoding(context: Context, system: System, steps: int | None, reference: Images) -> Record:
+def _autoencoding(context: Context, system: System, steps: int | None, reference: Side) -> Record:
     """Held-out images decoded from their codes.
 
     The row says how many there are, and whether the reference contains them.
     """
     sampled, held_out = context.sizes(SampleSizes).count, _held_out(context)
     decoded = autoencoded(context, system, steps, held_out)
-    ours = Images(Side.of(decoded, held_out.blocks(BLOCKS)), held_out.units("blocks of decoded"))
+    ours = Side.of(decoded, held_out.blocks(BLOCKS), held_out.units("blocks of decoded"))
     notes = [BOUND]
     if len(held_out) < sampled:
         notes.append(f"{len(held_out):,} images, not the {sampled:,} that are sampled")
@@ -110,10 +101,9 @@ def references(context: Context) -> Iterator[Record]:
     whole, kept = apart(context, images)
     shared = np.isin(_reference_images(context).groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
-    theirs = Images(
-        Side(context.codes.real_features(whole), kept, whole.blocks(BLOCKS)[kept]),
-        units_of("blocks of reference", whole.units("reference"), kept),
-    )
+    units = units_of("blocks of reference", whole.units("reference"), kept)
+    features, blocks = context.codes.real_features(whole), whole.blocks(BLOCKS)[kept]
+    theirs = Side(features, kept, blocks, units)
     without = "the images of the row" if note else None
     title, taken = "real images (test)", Taken.none()
     yield _record(context, title, taken, ours, theirs, note, reference_without=without)
@@ -136,9 +126,9 @@ def _reference_images(context: Context) -> Selection:
     return context.select(sizes.reference_split, sizes.reference)
 
 
-def _real(context: Context, images: Selection, kind: str) -> Images:
+def _real(context: Context, images: Selection, kind: str) -> Side:
     features = context.codes.real_features(images)
-    return Images(Side.of(features, images.blocks(BLOCKS)), images.units(kind))
+    return Side.of(features, images.blocks(BLOCKS), images.units(kind))
 
 
 def _held_out(context: Context) -> Selection:
@@ -170,8 +160,8 @@ def _record(
     context: Context,
     title: str,
     taken: Taken,
-    ours: Images,
-    reference: Images,
+    ours: Side,
+    reference: Side,
     note: str = "",
     **fields: str | None,
 ) -> Record:
@@ -180,20 +170,20 @@ def _record(
     The reference images are a source of error of their own, which two runs of one seed have in
     common.
     """
-    network, fewest = context.networks.features, min(len(ours.side), len(reference.side))
+    network, fewest = context.networks.features, min(len(ours), len(reference))
     value, uncertainty = None, UNKNOWN
     reason = f"a Frechet distance needs two images on each side, not {fewest}"
     if fewest > 1:
-        found = distance(context, ours.side, reference.side)
+        found = distance(context, ours, reference)
         theirs = of_influences(found.of_reference, reference.units)
         value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
         reason = bias_note(fewest, network.dim)
     given = {"reference_without": None, "autoencoding_split": None, **fields}
     protocol = context.protocol(
         "unconditional",
-        n=len(ours.side),
+        n=len(ours),
         reference_split=context.sizes(Sizes).reference_split,
-        reference_n=len(reference.side),
+        reference_n=len(reference),
         **given,
         **taken.protocol,
         **network.describe(),
@@ -207,7 +197,7 @@ def _record(
         uncertainty=uncertainty,
         split="",
         **taken.row,
-        n=len(ours.side),
+        n=len(ours),
         protocol=protocol,
         note="; ".join(filter(None, (note, reason))),
     )
@@ -238,7 +228,6 @@ BENCHMARK = Benchmark(
     sizes=Sizes,
     shared=("samples",),
     references=references,
-    metrics=("fid",),
     tables=(
         TableSpec(
             name=TABLE,

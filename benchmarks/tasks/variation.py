@@ -14,7 +14,6 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_sheet
 from benchmarks.core.plan import Calls, Work, by, network_calls, semantic_codes
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Number, Solver, Steps
@@ -164,7 +163,7 @@ def _save_preview(
         caption=f"Decodes of the {fixed} of the input with other {free}, and how much pixels differ (Fig. 3).",
         about={"benchmark": "variation", "system": system.title, "setting": setting},
     )
-    save_sheet(context.picture(f"variation-{system.name}-{free}.png"), sheet)
+    context.save_sheet(f"variation-{system.name}-{free}.png", sheet)
 
 
 def _row(original: Tensor, decodes: Tensor) -> Tensor:
@@ -193,7 +192,6 @@ BENCHMARK = Benchmark(
     run=run,
     plan=plan,
     sizes=Sizes,
-    metrics=("pixel_std", "diversity_lpips"),
     tables=(
         TableSpec(
             name=TABLE,

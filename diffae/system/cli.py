@@ -150,7 +150,7 @@ def device(text: str) -> str:
             import torch
 
         if int(match[1] or 0) >= torch.cuda.device_count():
-            raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use --device cpu")
+            raise argparse.ArgumentTypeError(f"{text}: no such GPU here; use cpu")
     return text
 
 

@@ -24,7 +24,7 @@ import torch
 from measure import program, table
 
 from benchmarks.metrics.frechet import Moments
-from benchmarks.metrics.frechet_jackknife import blocks_of, jackknife
+from benchmarks.metrics.frechet_jackknife import Side, between, blocks_of
 from benchmarks.metrics.nearest import nearest
 from probes import fit_adam_paper, fit_best
 from probes.scores import influences, summarise
@@ -66,7 +66,7 @@ def moments(n: int, folder: Path) -> Work:
 def distance(n: int, folder: Path) -> Work:
     """Frechet distance of as many to as many, with its jackknife"""
     x, y = features(n, 1), features(n, 2)
-    return lambda: jackknife(x, y, blocks_of(n), blocks_of(n))
+    return lambda: between(Side.of(x, blocks_of(n)), Side.of(y, blocks_of(n)))
 
 
 def neighbours(n: int, folder: Path) -> Work:

@@ -27,10 +27,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, inversion_calls, network_calls
+from benchmarks.core.plan import Calls, Work, network_calls
 from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import SHARED_SIZES
 from benchmarks.core.sizes import steps_of
+from benchmarks.core.solving import encode_calls
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.errors import SystemFailed
@@ -100,7 +101,7 @@ def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviat
         return {
             f"{way}/{what}": np.array(value)
             for way, (solving, T) in ways.items()
-            for what, value in _compared(context, (system, solving), images, T or 1).items()
+            for what, value in _compared(context, system, solving, images, T or 1).items()
         }
 
     found: Deviations = {way: {} for way in ways}
@@ -172,13 +173,12 @@ def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Wor
         return
     can, images = system.capabilities, len(context.select("test", IMAGES))
     for solving, steps in _ways(system, asked_of(context.profile, tasks)).values():
-        inversion = inversion_calls(_encoder(system, solving), steps) * (
-            {ENCODE, STOCHASTIC} <= can
-        )
+        inversion = encode_calls(_encoder(system, solving), steps) or 1
         makes_images = bool({DECODE, SAMPLE, PREDICT_X0} & can)
         calls = Calls(
             encoder=int(SEMANTIC in can or (ENCODE in can and STOCHASTIC not in can)),
-            decoder=inversion + network_calls(solving, steps) * makes_images,
+            decoder=inversion * ({ENCODE, STOCHASTIC} <= can)
+            + network_calls(solving, steps) * makes_images,
             latent=network_calls(solving, steps) * (SAMPLE_LATENTS in can),
         )
         what = f"{context.precision} against {EXACT}"
@@ -195,31 +195,25 @@ def _encoder(system: System, solving: System) -> System:
 
 
 def _compared(
-    context: Context, systems: tuple[System, System], images: Tensor, steps: int
+    context: Context, system: System, solving: System, images: Tensor, steps: int
 ) -> dict[str, float]:
-    """How far everything moves. `systems` are one and the same, as it is and with the solver in
-    question.
-    """
-    exact = _outputs(context, systems, images, steps, EXACT)
+    """How far everything moves. `solving` is the system with the solver in question."""
+    devices = [context.device] if context.device.type == "cuda" else []
+
+    def outputs(name: str) -> Outputs:
+        """What the system computes in precision `name`. PyTorch's generator is seeded alike for each."""
+        with precision(name), torch.random.fork_rng(devices):
+            torch.manual_seed(0)
+            code = any_code(_encoder(system, solving), images, steps, context.seed)
+            return dict(_made(solving, code, images, steps, context.seed))
+
+    exact = outputs(EXACT)
     try:
-        other = _outputs(context, systems, images, steps, context.precision)
+        other = outputs(context.precision)
     except SystemFailed as failure:
         hint = f"in {context.precision}, and not in float32: use --precision float32"
         raise SystemFailed(f"{failure} ({hint})") from failure
     return deviations(exact, other, images)
-
-
-def _outputs(
-    context: Context, systems: tuple[System, System], images: Tensor, steps: int, name: str
-) -> Outputs:
-    """What the system computes in precision `name`. PyTorch's generator is seeded alike for each
-    precision.
-    """
-    device = context.device
-    with precision(name), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
-        code = any_code(_encoder(*systems), images, steps, context.seed)
-        return dict(_made(systems[1], code, images, steps, context.seed))
 
 
 def _made(

@@ -82,17 +82,13 @@ def differences(ours: Settings, theirs: Settings) -> list[str]:
     """
     names = []
     for key in sorted(key for key in ours if ours[key] != theirs.get(key)):
-        parts = _parts_that_differ(ours[key], theirs.get(key))
+        parts: list[str] = []
+        if isinstance(ours[key], dict) and isinstance(theirs.get(key), dict):
+            a, b = _parts(ours[key]), _parts(theirs[key])
+            parts = sorted(part for part in a.keys() | b.keys() if a.get(part) != b.get(part))
         more = [f"{len(parts) - MOST_PARTS} more"] * (len(parts) > MOST_PARTS)
         names.append(f"{key} ({', '.join([*parts[:MOST_PARTS], *more])})" if parts else key)
     return names
-
-
-def _parts_that_differ(a: object, b: object) -> list[str]:
-    if not (isinstance(a, dict) and isinstance(b, dict)):
-        return []
-    a, b = _parts(a), _parts(b)
-    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
 
 
 def _parts(setting: Settings) -> Settings:

@@ -44,8 +44,8 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     for key in options.checkpoints:
         if not {key, key.partition(":")[0]} & set(options.systems):
             raise UserError(f"--ckpt {key}=...: not among --systems")
-    loaded: list[System] = []
     missing: Missing = {}
+    asked: list[tuple[str, str | None, str]] = []  # by name, from a path, with a title of its own
     for name in options.systems:
         path = options.checkpoints.get(name)
         if path is None and any(key.startswith(f"{name}:") for key in options.checkpoints):
@@ -58,11 +58,21 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
             continue
         if path is None and name in ("pixels-pca", "random-encoder"):
             path = options.checkpoints.get("diffae")  # they take its size and shape
+        asked.append((name, path, ""))
+    for key, path in options.checkpoints.items():
+        name, separator, title = key.partition(":")
+        if separator and key not in options.systems:
+            asked.append((name, path, title))
+    loaded: list[System] = []
+    for name, path, title in asked:
         try:
-            loaded.append(systems.load(name, path, options.device))
+            system = systems.load(name, path, options.device)
         except (SystemFailed, NotAvailable) as reason:
-            missing[name] = reason if isinstance(reason, SystemFailed) else str(reason)
-    loaded += _further(options, missing)
+            missing[title or name] = reason if isinstance(reason, SystemFailed) else str(reason)
+            continue
+        if title:
+            system.title, system.name = title, slug(title)
+        loaded.append(system)
     if not loaded:
         raise UserError("no system is left to run: " + "; ".join(map(str, missing.values())))
     names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
@@ -70,25 +80,6 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
         if count > 1:
             raise UserError(f"--ckpt: two systems would be called {name!r}; give another TITLE")
     return loaded, missing
-
-
-def _further(options: Options, missing: Missing) -> list[System]:
-    """Load the systems of `--ckpt SYSTEM:TITLE=PATH`: further models of a kind, each with a title
-    of its own.
-    """
-    loaded = []
-    for key, path in options.checkpoints.items():
-        name, separator, title = key.partition(":")
-        if separator and key not in options.systems:
-            try:
-                system = systems.load(name, path, options.device)
-            except SystemFailed as failure:
-                missing[title] = failure
-                continue
-            system.title = title
-            system.name = slug(title)
-            loaded.append(system)
-    return loaded
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
@@ -117,7 +108,9 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         with writing(default_root().parent, ELSEWHERE):
             dataset = open_portraits(portraits, largest).at(size)
     else:
-        dataset = _open_folder(options.data, largest, options.crop).at(size)
+        dataset = open_for_model(options.data, largest, options.crop).at(size)
+        if not len(dataset.indices("test")):
+            raise UserError(f"{options.data}: no images in the test split")
     for name in options.attributes:
         if name not in dataset.attribute_names:
             hint = cli.did_you_mean(name, dataset.attribute_names)
@@ -136,10 +129,3 @@ def _refuse_enlarging(dataset: Dataset, size: int, sizes: dict[int, str]) -> Non
         raise UserError(
             f"data: {dataset.name} has images of {native} px, {sizes[size]} takes {size}"
         )
-
-
-def _open_folder(path: str, size: int, crop: str | None) -> Dataset:
-    dataset = open_for_model(path, size, crop)
-    if not len(dataset.indices("test")):
-        raise UserError(f"{path}: no images in the test split")
-    return dataset

@@ -6,7 +6,7 @@ measures.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -134,15 +134,6 @@ def labelled(sizes: Sizes, scenario: str) -> dict[str, int]:
     if scenario == "binary":
         return {"k": sizes.binary_k}
     return {"positives": sizes.pu_positives, "unlabeled": sizes.pu_unlabeled}
-
-
-def trained(sizes: Sizes, setup: Setup) -> dict[str, Any]:
-    """What decides a classifier besides its images, their labels and the seed.
-
-    Rules for which it is equal share the classifier.
-    """
-    settings = {"scenario": setup.scenario, "steps": setup.steps, "ema": setup.rule.ema}
-    return settings | labelled(sizes, setup.scenario)
 
 
 def classifier(

@@ -22,14 +22,7 @@ from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import (
-    Learners,
-    Pool,
-    Real,
-    Result,
-    accepted_by,
-    held_against,
-)
+from benchmarks.tasks.fewshot.sampling import Pool, Real, Result, accepted_by, held_against
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
@@ -43,25 +36,21 @@ TABLE = "table3_fewshot_fid"
 
 def run(context: Context, system: System) -> Iterator[Record]:
     system = system.solving(context.sizes(Sizes).solver)
-    real, learners = Real(context), Learners(Pool(context, system))
+    real, pool = Real(context), Pool(context, system)
     rules = context.sizes(Sizes).acceptance
     for rule, scenario, target in product(rules, SCENARIOS, targets(context)):
         first = rule == rules[0]
         title = system.title if first else f"{system.title}, {rule} rule"
-        yield from _one_class(
-            real, learners, title, Setup(scenario, RULES[rule], target), picture=first
-        )
+        setup = Setup(scenario, RULES[rule], target)
+        yield from _one_class(real, pool, title, setup, picture=first)
 
 
-def _one_class(
-    real: Real, learners: Learners, title: str, setup: Setup, picture: bool
-) -> Iterator[Record]:
+def _one_class(real: Real, pool: Pool, title: str, setup: Setup, picture: bool) -> Iterator[Record]:
     """The rows of one class; one row with the reason if it has too few images or samples."""
-    pool, context = learners.pool, learners.pool.context
-    sizes = context.sizes(Sizes)
+    context, sizes = pool.context, pool.context.sizes(Sizes)
     row = partial(context.record, "fewshot", TABLE, title, split="all", setting=setup.setting)
     try:
-        accepted = [accepted_by(learners, setup, seed) for seed in range(sizes.seeds)]
+        accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
         count = min(sizes.samples, *map(len, accepted))
         results = [held_against(real, pool, setup.target, one, count) for one in accepted]
@@ -254,7 +243,6 @@ BENCHMARK = Benchmark(
     labelled=True,
     references=references,
     beside=beside,
-    metrics=("acceptance_rate", "fid", "fid_seed_std"),
     tables=(
         TableSpec(
             name=TABLE,

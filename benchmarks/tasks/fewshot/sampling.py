@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.images import file_name, save_sheet
+from benchmarks.core.images import file_name
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System, reading_of
-from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, trained
+from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, draw, samples
@@ -51,7 +51,9 @@ class Real:
 
 
 class Pool:
-    """Latents of the latent DDIM, and the features of their images; the same for every scenario."""
+    """Latents of the latent DDIM and the features of their images, the same for every scenario; and the
+    codes of the training images that classifiers learn from. All are read once.
+    """
 
     def __init__(self, context: Context, system: System):
         self.context, self.system = context, system
@@ -59,7 +61,26 @@ class Pool:
         self.steps = sizes.steps if system.iterative else None
         new = samples(context, system, self.steps, sizes.pool, ("latents", "features"))
         self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
-        self.digest = digest(new["latents"])
+        self.training = context.select("train", context.sizes(ProbeSizes).train)
+        self.codes = context.codes.features(system, self.training)
+        self._digests = {"latents": digest(new["latents"]), "codes": digest(self.codes.numpy())}
+
+    def logits(self, setup: Setup, seed: int) -> Tensor:
+        """A classifier's logits of the latents [N], from the store.
+
+        Raises ValueError if a class has too few images.
+        """
+        sizes, labels = self.context.sizes(Sizes), self.training.labels
+
+        def compute() -> Arrays:
+            probe = classifier(sizes, setup, self.codes, labels, seed)
+            return {"logits": probe.logits(self.latents)[:, 0].numpy()}
+
+        # Rules with classifiers that are trained alike share them.
+        key = {"work": "few-shot-logits", "seed": seed, "scenario": setup.scenario}
+        key |= {"steps": setup.steps, "ema": setup.rule.ema, **labelled(sizes, setup.scenario)}
+        key |= {"members": digest(setup.target.members(labels)), **self._digests}
+        return torch.from_numpy(self.context.store.once(key, compute)["logits"])
 
     def _images(self, shown: np.ndarray) -> Tensor:
         """Some of the pool's images again.
@@ -89,7 +110,7 @@ class Pool:
             about={"benchmark": "fewshot", "system": title, "setting": name, "steps": self.steps},
         )
         file = f"fewshot-{self.system.name}-{file_name(name)}.png"
-        save_sheet(self.context.picture(file), sheet)
+        self.context.save_sheet(file, sheet)
 
 
 @dataclass(frozen=True)
@@ -104,48 +125,18 @@ class Result:
     accepted: np.ndarray
 
 
-class Learners:
-    """Classifiers of the codes of training images, which accept latents of a pool.
-
-    The codes are read once.
-    """
-
-    def __init__(self, pool: Pool):
-        context = pool.context
-        self.pool = pool
-        self.images = context.select("train", context.sizes(ProbeSizes).train)
-        self.codes = context.codes.features(pool.system, self.images)
-        self._digest = digest(self.codes.numpy())
-
-    def logits(self, setup: Setup, seed: int) -> Tensor:
-        """A classifier's logits of the pool's latents [N], from the store.
-
-        Raises ValueError if a class has too few images.
-        """
-        sizes, labels = self.pool.context.sizes(Sizes), self.images.labels
-
-        def compute() -> Arrays:
-            probe = classifier(sizes, setup, self.codes, labels, seed)
-            return {"logits": probe.logits(self.pool.latents)[:, 0].numpy()}
-
-        key = {"work": "few-shot-logits", "seed": seed, **trained(sizes, setup)}
-        key |= {"latents": self.pool.digest, "codes": self._digest}
-        key |= {"members": digest(setup.target.members(labels))}
-        return torch.from_numpy(self.pool.context.store.once(key, compute)["logits"])
-
-
-def accepted_by(learners: Learners, setup: Setup, seed: int) -> np.ndarray:
+def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
     """The positions in the pool of the latents that a seed's classifier accepts.
 
     Raises NotAvailable if there are too few images or accepted latents.
     """
-    context, target = learners.pool.context, setup.target
+    target = setup.target
     try:
-        logits = learners.logits(setup, seed)
+        logits = pool.logits(setup, seed)
     except ValueError as error:
         raise NotAvailable(f"class {target.name}: {error}") from None
     probability = torch.sigmoid(logits)
-    source = noise.generator(context.seed, f"acceptance {target.name}", seed)
+    source = noise.generator(pool.context.seed, f"acceptance {target.name}", seed)
     u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
     if len(accepted) < 2:

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from tabulate import tabulate
 
-from benchmarks.metrics.frechet_jackknife import Jackknife, blocks_of, jackknife
+from benchmarks.metrics.frechet_jackknife import Jackknife, Side, between, blocks_of
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from diffae.diffusion.scheme import find
@@ -152,7 +152,8 @@ def _of_samples(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Value
 
 def _frechet(cell: Arrays, real: Arrays) -> Jackknife:
     features = cell["features"]
-    return jackknife(features, real["features"], blocks_of(len(features)), real["blocks"])
+    ours = Side.of(features, blocks_of(len(features)))
+    return between(ours, Side.of(real["features"], real["blocks"]))
 
 
 def _stderr(one: Jackknife, without: Jackknife | None = None) -> float:

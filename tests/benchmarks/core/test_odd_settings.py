@@ -138,7 +138,7 @@ def test_the_acceptance_rules_are_those_that_there_are():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "0"], "--steps: '0': must be at least 1, not 0"),
+        (["--steps", "0"], "--steps: must be at least 1, not 0"),
         (["--steps", "1001"], "must be at most 1000, not 1001"),
         (["nosuch"], "unknown benchmark 'nosuch'"),
         (["--attributes", ","], "--attributes: names none"),
@@ -148,7 +148,7 @@ def test_the_acceptance_rules_are_those_that_there_are():
         (["--weights-dir", ""], "--weights-dir: is empty; give a path"),
         (["--seed", "-1"], "--seed: must be at least 0, not -1"),
         (["--device", "gpu"], "--device: 'gpu' is neither cpu nor cuda nor cuda:N"),
-        (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use --device cpu"),
+        (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use cpu"),
         (["--ckpt", "diffae="], "--ckpt diffae=: expected SYSTEM=PATH"),
         (["--ckpt", "diffae:=portraits"], "--ckpt diffae:=portraits: expected SYSTEM=PATH"),
         (["--ckpt", "diffae:a\nb=portraits"], "expected SYSTEM=PATH or SYSTEM:TITLE=PATH"),

@@ -53,7 +53,7 @@ def test_an_array_that_changes_on_the_way_is_an_error(store):
         late = positions[0] >= CHUNK
         return {
             "type": positions.astype(np.float64 if late else np.float32),
-            "rows": positions[late:],
+            "rows": positions[int(late) :],
         }
 
     for name in ("type", "rows"):

@@ -28,7 +28,6 @@ from benchmarks.metrics.identity import (
     PACKAGED,
     IdentityNet,
     arcface,
-    cosine_similarity,
     id_portraits,
 )
 from benchmarks.metrics.networks import MetricNetworks
@@ -114,11 +113,6 @@ def test_portrait_embedding_from_a_file(tmp_path, faces):
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="net.safetensors"):
         id_portraits(path, CPU)
-
-
-def test_cosine_similarity():
-    a, b = torch.tensor([[1.0, 0], [2, 0], [0, 1]]), torch.tensor([[0.0, 3], [1, 0], [0, -1]])
-    torch.testing.assert_close(cosine_similarity(a, b), torch.tensor([0.0, 1.0, -1.0]))
 
 
 def test_angular_margin_loss_of_two_classes():
