@@ -59,7 +59,10 @@ PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
-    names = _names_of_metrics(args.metric)
+    names = list(dict.fromkeys(args.metric.split(",")))
+    if unknown := [name for name in names if name not in (*SETS, *PAIRS)]:
+        near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS))
+        raise UserError(f"unknown metric {unknown[0]!r}{near}")
     sets, pairs = ([name for name in names if name in kind] for kind in (SETS, PAIRS))
     if args.save is not None and (pairs or len(sets) > 1):
         why = f"{pairs[0]} compares pairs and has no statistics" if pairs else "takes one metric"
@@ -102,18 +105,6 @@ def _measured(
         with noting(name):
             found[name] = _measure_sets(name, args)
     return found, refused
-
-
-def _names_of_metrics(text: str) -> list[str]:
-    """The metrics of a list such as `ssim,mse`, each once.
-
-    Raises UserError naming one that does not exist.
-    """
-    names = list(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in (*SETS, *PAIRS):
-            raise UserError(f"unknown metric {name!r}{cli.did_you_mean(name, (*SETS, *PAIRS))}")
-    return names
 
 
 def _parser() -> cli.Parser:

@@ -12,7 +12,6 @@ they are features and labels of.
 """
 
 from probes.fewshot import (
-    FewShotSplit,
     accept_probability,
     accept_threshold,
     accept_threshold_and_probability,
@@ -22,27 +21,14 @@ from probes.fewshot import (
     pu_split,
 )
 from probes.linear import LinearProbe, fit_adam_paper, fit_best, fit_lbfgs
-from probes.scores import (
-    AttributeScore,
-    Summary,
-    accuracy,
-    auroc,
-    average_precision,
-    influences,
-    summarise,
-)
+from probes.scores import auroc, influences, summarise
 
 __all__ = [
-    "AttributeScore",
-    "FewShotSplit",
     "LinearProbe",
-    "Summary",
     "accept_probability",
     "accept_threshold",
     "accept_threshold_and_probability",
-    "accuracy",
     "auroc",
-    "average_precision",
     "binary_split",
     "fit_adam_paper",
     "fit_best",

@@ -6,7 +6,7 @@ and unlabelled images taken as negatives.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from probes.linear import (
     adam_probe,
     check_features,
     feature_moments,
-    initial_weights,
     shuffled_batches,
 )
 
@@ -28,8 +27,7 @@ BINARY_EPOCH = 100_000
 Indices = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class FewShotSplit:
+class FewShotSplit(NamedTuple):
     """Indices of the images shown to a classifier; in PU learning `negatives` are unlabelled."""
 
     positives: Indices
@@ -126,13 +124,9 @@ def _fit(
 ) -> LinearProbe:
     """Train a classifier; `batches` index the positives followed by the negatives."""
     check_features(features)
-    generator = np.random.default_rng(seed)
-    start = initial_weights(features.shape[1], 1, generator)
     rows = torch.from_numpy(np.concatenate([positives, negatives])).to(features.device)
     y = (torch.arange(len(rows), device=features.device) < len(positives)).float()[:, None]
-    return adam_probe(
-        start, features[rows], y, batches(generator), feature_moments(features), ema_decay
-    )
+    return adam_probe(features[rows], y, batches, seed, feature_moments(features), ema_decay)
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),

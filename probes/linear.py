@@ -8,7 +8,7 @@ part of the number.
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -305,21 +305,27 @@ def fit_adam_paper(
     """
     check_features(features)
     y = check_labels(labels, len(features))
-    generator = np.random.default_rng(seed)
-    start = initial_weights(features.shape[1], y.shape[1], generator)
-    batches = shuffled_batches(len(features), steps, generator)
-    return adam_probe(start, features, y, batches, feature_moments(features))
+
+    def batches(generator: np.random.Generator) -> Tensor:
+        return shuffled_batches(len(features), steps, generator)
+
+    return adam_probe(features, y, batches, seed, feature_moments(features))
 
 
 def adam_probe(
-    start: Tensor,
     features: Tensor,
     labels: Tensor,
-    batches: Tensor,
+    batches: Callable[[np.random.Generator], Tensor],
+    seed: int,
     moments: tuple[Tensor, Tensor],
     ema_decay: float | None = None,
 ) -> LinearProbe:
-    """The probe that `adam_logistic` trains on features [N, d], normalised by `moments` [d]."""
+    """The probe that `adam_logistic` trains on features [N, d], normalised by `moments` [d].
+
+    The weights that it begins with are drawn by a generator of `seed`, then the `batches`.
+    """
+    generator = np.random.default_rng(seed)
+    start = initial_weights(features.shape[1], labels.shape[1], generator)
     x = normalise(features.float(), *moments)
-    w = adam_logistic(start.to(x.device), x, labels, batches, ema_decay)
+    w = adam_logistic(start.to(x.device), x, labels, batches(generator), ema_decay)
     return LinearProbe(w[:, :-1].contiguous(), w[:, -1].contiguous(), *moments)

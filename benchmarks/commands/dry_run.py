@@ -9,7 +9,7 @@ read.
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 
 import torch
 from tabulate import tabulate
@@ -76,8 +76,8 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     table = tabulate(
         rows, HEADERS, "simple", disable_numparse=True, colalign=ALIGNED, maxcolwidths=WIDTHS
     )
-    counts = zip(fields(Calls), astuple(total.calls), strict=True)
-    calls = ", ".join(f"{field.name} {count:,}" for field, count in counts if count) or "none"
+    counts = asdict(total.calls).items()
+    calls = ", ".join(f"{name} {count:,}" for name, count in counts if count) or "none"
     kept = _amount(total.bytes / 1e9) or 0
     lines = [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
     lines += [

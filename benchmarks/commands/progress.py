@@ -7,13 +7,13 @@ resumed run ends sooner than estimated.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import asdict
 from time import monotonic
 
 from tqdm import tqdm
 
 from benchmarks.commands.dry_run import collect
-from benchmarks.core.plan import Calls, Work
+from benchmarks.core.plan import Work
 from benchmarks.core.rows import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
@@ -96,5 +96,5 @@ class Progress(Bar):
 
 
 def _cost(work: Work) -> float:
-    calls = zip(Calls.__dataclass_fields__, astuple(work.calls), strict=True)
+    calls = asdict(work.calls).items()
     return work.images * sum(WEIGHTS.get(name, 1.0) * count for name, count in calls)

@@ -18,12 +18,13 @@ from reports.records.record import Record
 from reports.records.specs import NAME, TableSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """One benchmark. `run` yields a system's rows, `references` rows that belong to no system, and
     `beside` those that give a scale to rows of systems, from these: a Frechet distance is read
     beside that of as many real images.
 
+    `title` and `paper` are a plug-in's line in `list`; those of ours are in tasks/__init__.py.
     `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric,
     as it is called with the networks at hand) stand for the benchmark in the row of a system that
     cannot run; `labelled` says that the data needs attributes. `plan` says what `run` would
@@ -37,8 +38,8 @@ class Benchmark:
     """
 
     name: str
-    title: str
-    paper: str
+    title: str = ""
+    paper: str = ""
     table: str
     headline: Callable[[Context], str]
     needs: frozenset[str]

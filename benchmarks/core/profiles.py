@@ -98,7 +98,11 @@ class Profile:
 
     def limited(self, limit: int) -> "Profile":
         """A copy with every count of images, pairs and samples capped at `limit`."""
-        sections = {name: _capped(sizes, limit) for name, sizes in self.sections.items()}
+        sections = {}
+        for name, sizes in self.sections.items():
+            capped = [key for key, hint in settings_of(type(sizes)).items() if is_capped(hint)]
+            lower = {key: min(limit, getattr(sizes, key)) for key in capped}
+            sections[name] = replace(sizes, **lower)
         return replace(self, sections=sections, limit=limit)
 
     def including(self, benchmark: Any) -> "Profile":
@@ -111,15 +115,6 @@ class Profile:
         found = replace(self, sections={**self.sections, benchmark.name: benchmark.sizes()})
         found = _with_sections(found, {benchmark.name: values})
         return found if self.limit is None else found.limited(self.limit)
-
-
-def _capped(sizes: S, limit: int) -> S:
-    capped = {
-        name: min(limit, getattr(sizes, name))
-        for name, hint in settings_of(type(sizes)).items()
-        if is_capped(hint)
-    }
-    return replace(sizes, **capped)  # type: ignore[type-var]
 
 
 # ----------------------------------------------------------------------------------------------

@@ -20,18 +20,14 @@ class Taken:
     """`steps` steps of a system (None: it takes none), for decoding, and before that for inversion
     if `inverts`.
 
-    With `latents`, codes are drawn by the latent DDIM in as many steps.
+    With `latents`, codes are drawn by the latent DDIM in as many steps. A row that belongs to no system
+    has `Taken(System(), None)`.
     """
 
     system: System
     steps: int | None
     inverts: bool = False
     latents: bool = False
-
-    @classmethod
-    def none(cls) -> "Taken":
-        """For a row that belongs to no system."""
-        return cls(System(), None)
 
     @property
     def row(self) -> dict[str, Any]:

@@ -155,11 +155,23 @@ class Store:
             self._renewed.add(path)
 
     def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
         with writing(self.root, ELSEWHERE):
-            _write(path, arrays, key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            note = path.parent / "key.json"
+            if not note.exists():
+                write_whole(note, json.dumps(key, indent=1, sort_keys=True).encode())
+            write_whole(path, buffer.getvalue())
 
     def _get(self, path: Path) -> Arrays | None:
-        return _read(path)
+        """The arrays of a chunk's file, or None if it is damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
+            cli.say(f"{path}: damaged, computing it anew")
+            return None
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
@@ -295,23 +307,3 @@ def _agree(failure: SystemFailed | None) -> None:
     said = distributed.agree(None if failure is None else str(failure))
     if said is not None:
         raise failure or SystemFailed(said)
-
-
-def _write(path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    note = path.parent / "key.json"
-    if not note.exists():
-        write_whole(note, json.dumps(key, indent=1, sort_keys=True).encode())
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_whole(path, buffer.getvalue())
-
-
-def _read(path: Path) -> Arrays | None:
-    """The arrays of a chunk's file, or None if it is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
-        cli.say(f"{path}: damaged, computing it anew")
-        return None

@@ -123,10 +123,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     b is factored, unless a has the lower rank, so that no square root is taken of eigenvalues that are
     rounding noise.
     """
-    if a.mean.shape != b.mean.shape:
-        raise UserError(
-            f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared"
-        )
     if not a.full_rank and (b.full_rank or a.n < b.n):
         a, b = b, a
     covariance = a.covariance()

@@ -32,12 +32,9 @@ def nearest(
             best[mine] = torch.where(closer, distance, best[mine])
             index[mine] = torch.where(closer, place + start, index[mine])
     found = index.cpu().numpy()
-    pairs = ((rows, corpus[found[row : row + len(rows)]]) for row, rows in _blocks(queries, ROWS))
-    return np.concatenate([_distances(*pair) for pair in pairs]), found
-
-
-def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(a.astype(np.float64) - b.astype(np.float64), axis=1)
+    pairs = ((part, corpus[found[row : row + len(part)]]) for row, part in _blocks(queries, ROWS))
+    apart = (np.subtract(*pair, dtype=np.float64) for pair in pairs)
+    return np.concatenate([np.linalg.norm(part, axis=1) for part in apart]), found
 
 
 def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:

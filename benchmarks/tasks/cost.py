@@ -228,8 +228,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="cost",
-    title="parameters, operations, network calls, and times",
-    paper="Section 5.5",
     table=TABLE,
     headline=lambda context: "parameters",
     needs=frozenset(),

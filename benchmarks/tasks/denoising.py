@@ -116,8 +116,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="denoising",
-    title="predicted x_0 by t, with and without z_sem",
-    paper="Fig. 6",
     table=TABLE,
     headline=lambda context: "mse",
     needs=frozenset({PREDICT_X0}),

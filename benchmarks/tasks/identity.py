@@ -295,8 +295,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="identity",
-    title="face similarity before and after an edit, by attribute and strength",
-    paper="Appendix G",
     table=TABLE,
     headline=_similarity,
     needs=frozenset({ENCODE, DECODE, SEMANTIC}),

@@ -248,8 +248,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="interpolation",
-    title="path length between the codes of two images, and strips of pictures",
-    paper="Fig. 4, Appendix F",
     table=TABLE,
     headline=lambda context: seen_through("ppl", context.networks.path_distance.network),
     needs=frozenset({ENCODE, DECODE}),

@@ -120,7 +120,7 @@ def references(context: Context) -> Iterator[Record]:
     for space in spaces(context):
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
         found = neighbours(context, space, held_out, corpus)
-        row = partial(_record, context, space, REAL, Taken.none())
+        row = partial(_record, context, space, REAL, Taken(System(), None))
         yield from _quantiles(row, space.metric, found["distance"])
 
 
@@ -250,8 +250,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="memorisation",
-    title="nearest training images of samples and of held-out images",
-    paper="Appendix C",
     table=TABLE,
     headline=lambda context: spaces(context)[0].ratio,
     needs=frozenset({SAMPLE}),

@@ -115,8 +115,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="probes",
-    title="AUROC, AP and accuracy of linear probes for every attribute",
-    paper="Section 5.3, Appendix E",
     table=TABLE,
     headline=lambda context: "auroc",
     needs=frozenset({SEMANTIC}),

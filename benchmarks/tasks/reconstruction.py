@@ -373,8 +373,6 @@ TABLES = (
 
 BENCHMARK = Benchmark(
     name="reconstruction",
-    title="SSIM, perceptual distance and MSE by system and T",
-    paper="Tables 1 and 2",
     table=TABLE1,
     headline=lambda context: "ssim",
     needs=frozenset({ENCODE, DECODE}),

@@ -105,7 +105,7 @@ def references(context: Context) -> Iterator[Record]:
     features, blocks = context.codes.real_features(whole), whole.blocks(BLOCKS)[kept]
     theirs = Side(features, kept, blocks, units)
     without = "the images of the row" if note else None
-    title, taken = "real images (test)", Taken.none()
+    title, taken = "real images (test)", Taken(System(), None)
     yield _record(context, title, taken, ours, theirs, note, reference_without=without)
 
 
@@ -218,8 +218,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="unconditional",
-    title="Frechet distance of new samples by T",
-    paper="Table 4",
     table=TABLE,
     headline=lambda context: context.networks.features.metric_name,
     needs=frozenset({SAMPLE}),

@@ -184,8 +184,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="variation",
-    title="how much of an image z_sem and x_T decide",
-    paper="Fig. 3",
     table=TABLE,
     headline=_diversity,
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),

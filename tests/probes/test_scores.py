@@ -7,14 +7,8 @@ import pytest
 from scipy.stats import rankdata
 from sklearn import metrics
 
-from probes import (
-    accuracy,
-    auroc,
-    average_precision,
-    influences,
-    summarise,
-)
-from probes.scores import ap_influence, auc_influence
+from probes import auroc, influences, summarise
+from probes.scores import accuracy, ap_influence, auc_influence, average_precision
 
 
 def covariance(scores, labels):

@@ -32,7 +32,7 @@ class DataSizes:
     fit_images: Number = 2_048
 
 
-Missing = dict[str, str | SystemFailed]  # by title: why a system is not there
+Missing = dict[str, SystemFailed | NotAvailable]  # by title: why a system is not there
 
 
 def load_systems(options: Options) -> tuple[list[System], Missing]:
@@ -51,10 +51,10 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
         if path is None and any(key.startswith(f"{name}:") for key in options.checkpoints):
             continue
         if path is None and name == "diffae" and "ddim" in options.checkpoints:
-            missing["DiffAE"] = "no checkpoint was given: add --ckpt diffae=PATH"
+            missing["DiffAE"] = NotAvailable("no checkpoint was given: add --ckpt diffae=PATH")
             continue
         if path is None and name == "ddim" and options.checkpoints:
-            missing["DDIM"] = "no checkpoint was given: add --ckpt ddim=PATH"
+            missing["DDIM"] = NotAvailable("no checkpoint was given: add --ckpt ddim=PATH")
             continue
         if path is None and name in ("pixels-pca", "random-encoder"):
             path = options.checkpoints.get("diffae")  # they take its size and shape
@@ -68,7 +68,7 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
         try:
             system = systems.load(name, path, options.device)
         except (SystemFailed, NotAvailable) as reason:
-            missing[title or name] = reason if isinstance(reason, SystemFailed) else str(reason)
+            missing[title or name] = reason
             continue
         if title:
             system.title, system.name = title, slug(title)

@@ -150,5 +150,4 @@ def classifier(
     else:
         split = pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
     fit, decay = fit_binary if binary else fit_pu, EMA_DECAY if setup.rule.ema else None
-    shown = split.positives, split.negatives
-    return fit(features, *shown, steps=setup.steps, seed=seed, ema_decay=decay)
+    return fit(features, *split, steps=setup.steps, seed=seed, ema_decay=decay)

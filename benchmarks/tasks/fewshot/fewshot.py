@@ -232,8 +232,6 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 
 BENCHMARK = Benchmark(
     name="fewshot",
-    title="Frechet distance of few-shot class-conditional samples by rejection",
-    paper="Table 3",
     table=TABLE,
     headline=lambda context: context.networks.features.metric_name,
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),

@@ -9,7 +9,6 @@ import pytest
 import benchmarks.run
 import diffae
 from benchmarks import systems
-from benchmarks.core.registry import REGISTRY
 from benchmarks.runtime import errors
 from benchmarks.systems.protocol import base
 from diffae.checkpoints import checkpoint
@@ -48,12 +47,6 @@ def test_what_computes_nothing_imports_nothing_heavy(command, first):
     )  # fmt: skip
     assert ended.returncode == 0 and ended.stdout.startswith(first), ended.stderr
     assert ended.stderr == "[]\n"
-
-
-@pytest.mark.parametrize("name", REGISTRY.own)
-def test_the_line_of_a_benchmark_is_its_own(name):
-    benchmark = REGISTRY.get(name)
-    assert REGISTRY.describe(name) == f"{benchmark.title} ({benchmark.paper})"
 
 
 @pytest.mark.parametrize("name", systems.REGISTRY.own)

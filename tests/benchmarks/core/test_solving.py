@@ -110,7 +110,7 @@ def test_a_protocol_says_grid_ends_clip_and_calls(diffae):
     assert expected.items() <= fields.items() and "clip" in fields
     assert Taken(diffae, 10).protocol["grid"] == "uniform"
     assert Taken(Sampler(), 10).protocol["solver"] == "the system's own"
-    assert Taken.none().protocol["solver"] is None
+    assert Taken(System(), None).protocol["solver"] is None
 
 
 def test_a_system_with_a_sampler_of_its_own_keeps_it(context):

@@ -35,7 +35,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from benchmarks.measure import main
 from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.metrics.path_length import path_length
-from probes import auroc, average_precision, influences
+from probes import auroc, influences
+from probes.scores import average_precision
 
 ALLOW = "--allow-unknown-weights"
 
