@@ -12,7 +12,14 @@ import inspect
 from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, cast
@@ -206,7 +213,10 @@ def _prepare(
         store.make()
         evaluation = Evaluation(make_context(options, dataset, store), loaded)
         about = run_folder.settings(options, evaluation)
-    modules = [network for system in loaded for network in _networks(system)]
+    modules: list[nn.Module] = []
+    for system in loaded:
+        with suppress(SystemFailed):  # the benchmark that asks for them says so
+            modules += system.networks().values()
     return _Run(
         evaluation,
         options,
@@ -343,13 +353,6 @@ def _fields(one: object) -> list[object]:
     try:
         return list(vars(one).values())
     except Exception:
-        return []
-
-
-def _networks(system: System) -> list[nn.Module]:
-    try:
-        return list(system.networks().values())
-    except SystemFailed:  # the benchmark that asks for them says so
         return []
 
 

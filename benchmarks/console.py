@@ -58,9 +58,8 @@ def usage() -> str:
 def main() -> NoReturn:
     """Entry point of the console script."""
     quit_on_signals()
-    sys.path.append(
-        os.getcwd()
-    )  # finds a user's class by its address; last, so that it hides no module
+    # finds a user's class by its address; last, so that it hides no module
+    sys.path.append(os.getcwd())
     cli.run(lambda: command(sys.argv[1:]))
 
 

@@ -80,9 +80,8 @@ def at_hand(metric: str, folder: Path | None) -> str:
 
     An empty string if neither can be measured.
     """
-    return next((name for name in alternatives(metric) if _is_here(name, folder)), "")
-
-
-def _is_here(metric: str, folder: Path | None) -> bool:
-    network = METRICS[metric].network if metric in METRICS else ""
-    return network not in weights.KNOWN or weights.find(network, folder) is not None
+    for name in alternatives(metric):
+        network = METRICS[name].network if name in METRICS else ""
+        if network not in weights.KNOWN or weights.find(network, folder) is not None:
+            return name
+    return ""

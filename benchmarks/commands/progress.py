@@ -8,6 +8,7 @@ resumed run ends sooner than estimated.
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from time import monotonic
 
 from tqdm import tqdm
@@ -35,8 +36,11 @@ class Bar(Callback):
         for benchmark, title, work in planned:
             key = (benchmark, title)
             self.costs[key] = self.costs.get(key, BESIDES) + _cost(work)
+        *before, self.total = accumulate(self.costs.values(), initial=0.0)
+        self.before = dict(
+            zip(self.costs, before, strict=True)
+        )  # the costs of all that comes earlier
         self.started, self.done = monotonic(), 0.0
-        self.total = sum(self.costs.values())
         self.bar = tqdm(
             total=self.total,
             bar_format=FORMAT,
@@ -49,26 +53,18 @@ class Bar(Callback):
         self.bar.close()
 
     def begins(self, benchmark: str) -> None:
-        self._reach(self._before(benchmark))
+        begin = (cost for (name, _), cost in self.before.items() if name == benchmark)
+        self._reach(min(begin, default=0.0))
         self.bar.set_description_str(benchmark)
 
     def row(self, row: Row) -> None:
-        if (row.benchmark, row.system) in self.costs:
-            self._reach(self._before(row.benchmark, row.system))
+        if (key := (row.benchmark, row.system)) in self.before:
+            self._reach(self.before[key])
             self.bar.set_description_str(f"{row.benchmark}: {row.system}")
 
     def ends(self, benchmark: str, seconds: float | None) -> None:
-        own = [cost for (name, _), cost in self.costs.items() if name == benchmark]
-        self._reach(self._before(benchmark) + sum(own))
-
-    def _before(self, benchmark: str, system: str | None = None) -> float:
-        """The cost of everything before a benchmark, or before one of its systems."""
-        before = 0.0
-        for key, cost in self.costs.items():
-            if key[0] == benchmark and system in (None, key[1]):
-                return before
-            before += cost
-        return self.done  # a benchmark without a plan
+        end = (self.before[key] + cost for key, cost in self.costs.items() if key[0] == benchmark)
+        self._reach(max(end, default=0.0))
 
     def _reach(self, done: float) -> None:
         self.done = max(self.done, done)

@@ -40,8 +40,8 @@ def plan(options: Options) -> None:
         print(dry_run.report(evaluation.context, options.benchmarks, evaluation.systems))
 
 
-def run(options: Options) -> Path:
-    """Run the benchmarks of `options` and return the run folder."""
+def run(options: Options) -> None:
+    """Run the benchmarks of `options`."""
     store = Store(default_root(), options.fresh)
     store.make()
     with distributed.main_first():
@@ -63,7 +63,6 @@ def run(options: Options) -> Path:
     if distributed.is_main():
         print_summary(out)
     _tell_failures(folder)
-    return out
 
 
 def print_summary(out: Path) -> None:

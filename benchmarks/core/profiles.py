@@ -157,9 +157,8 @@ def from_file(path: Path) -> Profile:
     """
     content = read_toml(path)
     base, name = content.get("base", DEFAULT), content.get("name", path.stem)
-    if not isinstance(base, str) or base not in BUILT_IN:
-        hint = did_you_mean(base if isinstance(base, str) else "", BUILT_IN)
-        raise UserError(f"{path}: base: no such profile{hint}")
+    if base not in BUILT_IN:
+        raise UserError(f"{path}: base: no such profile{did_you_mean(str(base), BUILT_IN)}")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(
             f"{path}: its name has letters, digits and .-_ only: give it one, name = ..."

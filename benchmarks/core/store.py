@@ -58,9 +58,7 @@ class Store:
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
         self.together = 1
-        self.overshoot = (
-            Overshoot()
-        )  # of the images behind what was read last, see `Overshoot.annotate`
+        self.overshoot = Overshoot()  # of the images behind what was read last, see its `annotate`
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._in_use: IO[str] | None = None
 
@@ -131,7 +129,10 @@ class Store:
         pieces = _pieces(start, stop)
         for run in self._missing(key, pieces):
             self._file_chunks(key, run, compute)
-        return _joined([self.chunk(key, piece, compute) for piece in pieces])
+        first, *rest = (self.chunk(key, piece, compute) for piece in pieces)
+        if not rest:
+            return first
+        return {name: np.concatenate([first[name], *(c[name] for c in rest)]) for name in first}
 
     def chunk(self, key: dict[str, Any], piece: Piece, compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file; computed and stored first if there is none."""
@@ -291,12 +292,6 @@ def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray
     if is_count(name):
         return share_of_counts(array, place, count)
     return array[place] if len(array) == count or place.start == 0 else array[:0]
-
-
-def _joined(chunks: list[Arrays]) -> Arrays:
-    if len(chunks) == 1:
-        return chunks[0]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def _agree(failure: SystemFailed | None) -> None:

@@ -91,7 +91,10 @@ class Moments:
                 return np.linalg.cholesky(covariance)
             except np.linalg.LinAlgError:
                 pass
-        return _eigen_factor(covariance)
+        values, vectors = np.linalg.eigh(covariance)
+        # without the null space of a singular covariance, which is rounding noise
+        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def _moments(rows: Tensor | Array) -> Moments:
@@ -108,13 +111,6 @@ def eigenvalues(symmetric: Array) -> Array:
     PyTorch's LAPACK takes half the time of NumPy's at d = 2,048.
     """
     return torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy()
-
-
-def _eigen_factor(covariance: Array) -> Array:
-    """A factor of a singular covariance without its null space, which is rounding noise."""
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:

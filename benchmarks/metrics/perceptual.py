@@ -82,7 +82,13 @@ def _lpips(
     with warnings.catch_warnings():  # lpips calls torchvision with deprecated arguments
         warnings.simplefilter("ignore", UserWarning)
         module = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
-    _load_trunk(module.net, path, network)
+    # torchvision's "features.0.weight" is "slice1.0.weight" in lpips's trunk, which has no classifier
+    state, names = weights.read_state(path), module.net.state_dict()
+    try:
+        trunk = {name: state["features." + name.split(".", 1)[1]] for name in names}
+        module.net.load_state_dict(trunk)
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise UserError(f"{path}: not the weights of torchvision's {network}: {error}") from None
     return PerceptualDistance(
         name=f"lpips 0.1 ({network})",
         metric_name=metric_name,
@@ -99,20 +105,6 @@ Load = Callable[[Path, torch.device], PerceptualDistance]
 # LPIPS v0.1 over the AlexNet trunk in a file (images of 31 px or more, unresized), or over VGG16's (of 16 px or more).
 lpips_alexnet: Load = partial(_lpips, "alex", "alexnet", "lpips")
 lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
-
-
-def _load_trunk(trunk: nn.Module, path: Path, network: str) -> None:
-    """Load torchvision's weights into lpips's trunk, without the classifier.
-
-    torchvision's "features.0.weight" is "slice1.0.weight" there.
-    """
-    state = weights.read_state(path)
-    try:
-        trunk.load_state_dict(
-            {name: state["features." + name.split(".", 1)[1]] for name in trunk.state_dict()}
-        )
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise UserError(f"{path}: not the weights of torchvision's {network}: {error}") from None
 
 
 class _EffNetDistance(nn.Module):

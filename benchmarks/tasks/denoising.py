@@ -47,10 +47,21 @@ class Sizes:
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(Sizes)
     selection = context.select("test", sizes.images)
+    row = partial(context.record, "denoising", TABLE, system.title)
     previews = []
     for t in sizes.timesteps:
         scores = score(context, system, selection, t)
-        yield from _records(context, system, selection, t, scores)
+        protocol = context.protocol(
+            "denoising",
+            split=selection.split,
+            n=len(selection),
+            t=t,
+            semantic="of the image itself" if SEMANTIC in system.capabilities else None,
+            x_0="clipped to [-1, 1]",
+            ssim=SSIM,
+        )
+        found = {name: scores[name] for name in METRICS}
+        yield from means(row, selection, found, setting=f"t = {t}", protocol=protocol)
         previews.append(torch.from_numpy(scores["preview"]))
     originals = selection.batch(np.arange(len(previews[0])))
     sheet = Sheet(
@@ -86,23 +97,6 @@ def score(context: Context, system: System, selection: Selection, t: int) -> Arr
         }
 
     return context.store.arrays(key, len(selection), compute)
-
-
-def _records(
-    context: Context, system: System, selection: Selection, t: int, scores: Arrays
-) -> Iterator[Record]:
-    protocol = context.protocol(
-        "denoising",
-        split=selection.split,
-        n=len(selection),
-        t=t,
-        semantic="of the image itself" if SEMANTIC in system.capabilities else None,
-        x_0="clipped to [-1, 1]",
-        ssim=SSIM,
-    )
-    row = partial(context.record, "denoising", TABLE, system.title)
-    found = {name: scores[name] for name in METRICS}
-    yield from means(row, selection, found, setting=f"t = {t}", protocol=protocol)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

@@ -8,7 +8,7 @@ papers on tokenizers, and for quantised codes the use of their codebooks.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_images
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
-from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
@@ -201,7 +200,20 @@ def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -
     )
     fields = {**of, "setting": setting, **taken.row}
     if TABLE1 in way.tables and len(selection) > 1:
-        yield _rfid(context, system, selection, scores, protocol, fields)
+        network, blocks = context.networks.features, selection.blocks(BLOCKS)
+        originals = context.codes.real_features(selection)
+        found = paired_distance(context, scores["features"], originals, blocks)
+        yield context.record(
+            "reconstruction",
+            TABLE1,
+            system.title,
+            seen_through("rfid", network.network),
+            found.value,
+            **fields,
+            uncertainty=of_influences(found.influences, selection.units("blocks")),
+            protocol=protocol(originals="the same images", **network.describe()),
+            note=bias_note(len(selection), network.dim),
+        )
     names = ("ssim", "ssim_valid", perceptual.metric_name, "mse", "psnr")
     sizes = _sizes(context, system, setting)
     for table in way.tables:
@@ -221,31 +233,6 @@ def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:
     if system.code_bits is not None:
         found |= {"code_bits": system.code_bits, "bits_per_pixel": system.code_bits / side**2}
     return found
-
-
-def _rfid(
-    context: Context,
-    system: System,
-    selection: Selection,
-    scores: Arrays,
-    protocol: Callable[..., Protocol],
-    fields: dict[str, Any],
-) -> Record:
-    """The Frechet distance between the reconstructions of Table 1 and their originals."""
-    blocks, network = selection.blocks(BLOCKS), context.networks.features
-    originals = context.codes.real_features(selection)
-    found = paired_distance(context, scores["features"], originals, blocks)
-    return context.record(
-        "reconstruction",
-        TABLE1,
-        system.title,
-        seen_through("rfid", network.network),
-        found.value,
-        **fields,
-        uncertainty=of_influences(found.influences, selection.units("blocks")),
-        protocol=protocol(originals="the same images", **network.describe()),
-        note=bias_note(len(selection), network.dim),
-    )
 
 
 def _codebooks(context: Context, system: System, selection: Selection) -> Iterator[Record]:

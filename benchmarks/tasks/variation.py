@@ -52,9 +52,32 @@ class Sizes:
 
 def run(context: Context, system: System) -> Iterator[Record]:
     system, selection, steps = _asked(context, system)
+    draws, taken = context.sizes(Sizes).draws, Taken(system, steps)
     for setting in (VARY_X_T, VARY_Z_SEM):
         scores = score(context, system, selection, setting, steps)
-        yield from _records(context, system, selection, setting, steps, scores)
+        n = len(scores["pixel_std"])
+        protocol = context.protocol(
+            "variation",
+            n=n,
+            varies=setting,
+            draws=draws,
+            pairs="consecutive draws, cyclically",
+            **taken.protocol,
+            **context.networks.perceptual.describe(),
+        )
+        for metric in (_diversity(context), "pixel_std"):
+            yield context.record(
+                "variation",
+                TABLE,
+                system.title,
+                metric,
+                float(np.mean(scores[metric], dtype=np.float64)),
+                setting=setting,
+                **taken.row,
+                uncertainty=of_mean(scores[metric], selection.units(f"groups of {draws}")),
+                n=n,
+                protocol=protocol,
+            )
         _save_preview(context, system, selection, setting, scores)
 
 
@@ -111,40 +134,6 @@ def score(
         }
 
     return context.store.arrays(key, len(selection) // draws, compute)
-
-
-def _records(
-    context: Context,
-    system: System,
-    selection: Selection,
-    setting: str,
-    steps: int | None,
-    scores: Arrays,
-) -> Iterator[Record]:
-    n, draws = len(scores["pixel_std"]), context.sizes(Sizes).draws
-    taken = Taken(system, steps)
-    protocol = context.protocol(
-        "variation",
-        n=n,
-        varies=setting,
-        draws=draws,
-        pairs="consecutive draws, cyclically",
-        **taken.protocol,
-        **context.networks.perceptual.describe(),
-    )
-    for metric in (_diversity(context), "pixel_std"):
-        yield context.record(
-            "variation",
-            TABLE,
-            system.title,
-            metric,
-            float(np.mean(scores[metric], dtype=np.float64)),
-            setting=setting,
-            **taken.row,
-            uncertainty=of_mean(scores[metric], selection.units(f"groups of {draws}")),
-            n=n,
-            protocol=protocol,
-        )
 
 
 def _save_preview(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
 from benchmarks.core.rows import Row, as_row
-from benchmarks.metrics import METRICS
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.overshoot import with_note
 from benchmarks.systems.protocol.base import System
@@ -50,24 +49,15 @@ class Measurement:
 
     def not_run(self, system: str, reason: str, failed: bool = False) -> Row:
         """The row of what could not run, or `failed` where it should have: no value, and why."""
-        benchmark, metric = self.benchmark, self._headline()
-        if metric in METRICS:
-            row = self.context.record(
-                benchmark.name, benchmark.table, system, metric, None, split="", note=reason
-            )
-        else:
-            names = benchmark.name, benchmark.table, system, self.context.dataset.name
-            row = Row(*names, "", "", None, "", None, note=reason)
-        return replace(row, failed=True) if failed else row
-
-    def _headline(self) -> str:
-        """The metric that stands for the benchmark; "" for a plug-in that cannot say it."""
+        names = self.benchmark.name, self.benchmark.table, system
         try:
-            return self.benchmark.headline(self.context)
-        except Exception:
+            metric = self.benchmark.headline(self.context)
+            row = self.context.record(*names, metric, None, split="", note=reason)
+        except Exception:  # a plug-in that cannot say which metric stands for it
             if self.benchmark.is_ours:
                 raise
-            return ""
+            row = Row(*names, self.context.dataset.name, "", "", None, "", None, note=reason)
+        return replace(row, failed=True) if failed else row
 
     def _of(self, system: System) -> Iterator[Row]:
         """A system's rows, with what was clamped in the images behind them, whether it was trained

@@ -82,22 +82,17 @@ class Pool:
         key |= {"members": digest(setup.target.members(labels)), **self._digests}
         return torch.from_numpy(self.context.store.once(key, compute)["logits"])
 
-    def _images(self, shown: np.ndarray) -> Tensor:
-        """Some of the pool's images again.
-
-        They are decoded from their latents, or sampled again if only their features are stored.
-        """
-        given = self.context, self.system
-        if reading_of(self.system):
-            return draw(*given, shown.tolist(), self.steps)[0]
-        return decode_latents(*given, self.latents[shown], shown.tolist(), self.steps)
-
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
         """Save a picture of the first accepted samples of a class."""
         shown = accepted[:PREVIEW]
 
         def compute() -> Arrays:
-            return {"images": self._images(shown).numpy()}
+            given, indices = (self.context, self.system), shown.tolist()
+            if reading_of(self.system):  # only the features that probes read are stored
+                images, _ = draw(*given, indices, self.steps)
+            else:
+                images = decode_latents(*given, self.latents[shown], indices, self.steps)
+            return {"images": images.numpy()}
 
         key = self.context.codes.key("sample-preview", self.system, None)
         key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}

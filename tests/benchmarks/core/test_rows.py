@@ -29,7 +29,11 @@ def test_a_number_and_the_reason_why_the_next_is_missing_are_two_rows(tmp_path: 
         raise NotAvailable("it cannot encode")
 
     benchmark = Benchmark(
-        "unconditional", "", "", "table4_unconditional_fid", lambda _: "fid", frozenset(), run
+        name="unconditional",
+        table="table4_unconditional_fid",
+        headline=lambda _: "fid",
+        needs=frozenset(),
+        run=run,
     )
     found = list(rows(benchmark, lone_context(60, tmp_path), [Named()]))
     write_records(tmp_path / "records.csv", found)

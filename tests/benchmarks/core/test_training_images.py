@@ -73,7 +73,9 @@ def measured(dataset, known: TrainedOn | None, out: Path):
             )  # fmt: skip
 
     table = "table1_reconstruction"
-    benchmark = Benchmark("reconstruction", "", "", table, lambda _: "ssim", frozenset(), run)
+    benchmark = Benchmark(
+        name="reconstruction", table=table, headline=lambda _: "ssim", needs=frozenset(), run=run
+    )
     context = lone_context(10, out)
     object.__setattr__(context, "dataset", dataset)
     write_records(out / "records.csv", rows(benchmark, context, [Trained(known)]))
