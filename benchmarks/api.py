@@ -12,14 +12,7 @@ import inspect
 from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    closing,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, cast
@@ -373,8 +366,8 @@ def _rows(run: _Run) -> Iterator[Row]:
             if out is not None:
                 folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
             if run.shows_progress:
-                bar = Bar(run.evaluation, run.options.benchmarks)
-                callback = stack.enter_context(closing(bar))
+                callback = Bar(run.evaluation, run.options.benchmarks)
+                stack.callback(callback.close)
         rows = measure(run.evaluation, run.options.benchmarks, folder, callback)
         stack.callback(rows.close)
         while True:

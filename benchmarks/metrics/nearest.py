@@ -33,8 +33,11 @@ def nearest(
             index[mine] = torch.where(closer, place + start, index[mine])
     found = index.cpu().numpy()
     pairs = ((part, corpus[found[row : row + len(part)]]) for row, part in _blocks(queries, ROWS))
-    apart = (np.subtract(*pair, dtype=np.float64) for pair in pairs)
-    return np.concatenate([np.linalg.norm(part, axis=1) for part in apart]), found
+    return np.concatenate([_distances(*pair) for pair in pairs]), found
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(np.subtract(a, b, dtype=np.float64), axis=1)
 
 
 def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -56,7 +56,7 @@ def known(context):
         identities=np.arange(150) // 2,
     )
     networks = replace(context.networks)  # of its own
-    networks.face = FaceEmbedding("angle", "id_portraits", 2, 32, "0" * 64, embed)
+    networks.face = FaceEmbedding("angle", "id_portraits", 32, "0" * 64, embed)
     return replace(context, dataset=dataset, networks=networks)
 
 
