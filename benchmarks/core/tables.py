@@ -24,8 +24,7 @@ def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
 
 def heading(dataset: str, profile: str, seed: int) -> tuple[str, dict[str, str]]:
     """The heading of a run's tables, and the facts for the line below them."""
-    facts = {"data": dataset, "profile": profile, "seed": str(seed)}
-    return f"{dataset}, profile {profile}", facts
+    return f"{dataset}, profile {profile}", {"data": dataset, "profile": profile, "seed": str(seed)}
 
 
 @cache
