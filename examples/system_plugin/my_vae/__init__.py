@@ -11,12 +11,12 @@ class MyVAE(System):
     title, image_size, latent_dim = "My VAE", 32, 64
     capabilities = frozenset({"encode", "decode", "semantic"})
 
-    def __init__(self, path, device):  # the PATH of --ckpt my-vae=PATH
+    def __init__(self, path, device):  # path: what follows the name in --ckpt NAME=PATH
         self.net = VAE.load(path).to(device)
         self.fingerprint = sha256(Path(path).read_bytes()).hexdigest()
 
     def encode_semantic(self, images):  # N x 3 x S x S in [-1, 1] -> N x d
         return self.net.encode(images)
 
-    def decode(self, code: Code, steps=100):  # the other way
+    def decode(self, code: Code, steps=100):  # codes -> N x 3 x S x S in [-1, 1]
         return self.net.decode(code.semantic)
