@@ -37,7 +37,7 @@ from diffae.networks.config import AUTOENCODER, DDIM_BASELINE
 from diffae.system import cli
 from diffae.train import __main__ as train_command
 from diffae.train import presets_table
-from diffae.train.preset_registry import find_preset
+from diffae.train.presets import find_preset
 from reports import compare, history, make, training
 from reports.records.record import read_records
 

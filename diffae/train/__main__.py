@@ -37,8 +37,7 @@ from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.overrides import override
-from diffae.train.preset_registry import OTHER_PRESETS, AnyPreset, find_preset
-from diffae.train.presets import PRESETS, Preset
+from diffae.train.presets import OTHER_PRESETS, PRESETS, AnyPreset, Preset, find_preset
 from diffae.train.sharing import union
 from diffae.train.stages import train
 from diffae.train.trainer import choose_precision, needing_memory
@@ -79,7 +78,7 @@ def _parser() -> cli.Parser:
         presets.append(f"  {preset.name:20} {preset.description}")
         if preset.expect:
             presets.append(f"{'':23}expect {preset.expect}")
-    others = [f"  {name:20} {where.line}" for name, where in OTHER_PRESETS.items()]
+    others = [f"  {name:20} {line}" for name, line in OTHER_PRESETS.items()]
     parser.epilog = "\n".join(["presets:", *presets, "presets of other systems:", *others])
     parser.add_argument("preset", help="one of the presets below")
     parser.add_argument(

@@ -10,8 +10,7 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.train import state
 from diffae.train.init import Init
-from diffae.train.preset_registry import AnyPreset
-from diffae.train.presets import PRESETS, Preset
+from diffae.train.presets import PRESETS, AnyPreset, Preset
 from diffae.train.stages import IMAGE, state_path
 
 AUTOENCODER, LATENT, BASELINE = "autoencoder", "latent", "baseline"

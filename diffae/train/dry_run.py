@@ -32,8 +32,8 @@ from diffae.train import chain
 from diffae.train.images import Images
 from diffae.train.init import network_of
 from diffae.train.presets import Preset
-from diffae.train.stages import ENCODER, IMAGE, LATENT, Stage, image_stages, latent_stage
-from diffae.train.types import DTYPES, Schedule, Steps
+from diffae.train.stages import ENCODER, IMAGE, LATENT, image_stages, latent_stage
+from diffae.train.types import DTYPES, Schedule, Stage, Steps
 
 GB = 1e9
 STORED = 4  # copies of each weight, float32, that a state on disk holds
@@ -114,7 +114,7 @@ def _all(preset: Preset, device: str) -> Iterator[Stage]:
     yield from image_stages(preset, model, _Grey(preset.image_size, device))
     if isinstance(model, DiffusionAutoencoder) and preset.latent is not None:
         z = torch.randn(2, preset.model.z_channels, device=device)
-        yield latent_stage(preset.latent, model, z)
+        yield latent_stage(preset, model, z)
 
 
 class _Grey(Images):

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,67 +21,37 @@ AHEAD = 4  # batches that each worker reads ahead
 MOST_DAMAGED = 100  # images in a row: more are no damaged images, but a lost disk
 
 
-class Source(Protocol):
-    """Images by position."""
-
-    def __len__(self) -> int: ...
-
-    def images(self, indices: Sequence[int]) -> np.ndarray:
-        """uint8 N x S x S x 3."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Images that are in memory: uint8 N x S x S x 3."""
-
-    pixels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def images(self, indices: Sequence[int]) -> np.ndarray:
-        return self.pixels[np.asarray(indices)]
-
-
-@dataclass(frozen=True)
 class OnDisk:
-    """Images of a data set that are read when they are needed; `order` lists those to train on."""
+    """Images of a data set that are read when they are needed; `order` lists those to train on.
 
-    dataset: Dataset
-    order: np.ndarray
+    An unreadable one is a UserError. With `damaged`, the next readable one replaces it. The
+    replacement depends on the files alone, so that a resumed training, in any number of processes,
+    sees the same. `damaged` has the errors of those found so far, by position.
+    """
+
+    def __init__(self, dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | None = None):
+        self.dataset, self.order = dataset, order
+        self._skips = damaged is not None
+        self.damaged = {} if damaged is None else damaged
+        self._told: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def images(self, indices: Sequence[int]) -> np.ndarray:
-        return self.dataset.images(self.order[np.asarray(indices)])
-
-
-class Skipping:
-    """Images of which an unreadable one is no error: the next readable one replaces it.
-
-    The replacement depends on the files alone, so that a resumed training, in any number of
-    processes, sees the same. `damaged` has the errors of those found so far, by position.
-    """
-
-    def __init__(self, source: Source, damaged: dict[int, str]):
-        self.source, self.damaged = source, damaged
-        self._told: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def images(self, indices: Sequence[int]) -> np.ndarray:
+    def __getitem__(self, indices: Sequence[int]) -> np.ndarray:
+        """The images of these positions: uint8 N x S x S x 3."""
         try:
-            return self.source.images(indices)
+            return self.dataset.images(self.order[np.asarray(indices)])
         except UserError:
-            return np.concatenate([self._one(index) for index in indices])
+            if not self._skips:
+                raise
+            return np.concatenate([self._readable(index) for index in indices])
 
-    def _one(self, index: int) -> np.ndarray:
+    def _readable(self, index: int) -> np.ndarray:
         candidates = [(index + i) % len(self) for i in range(min(MOST_DAMAGED, len(self)))]
         for at in candidates:
             try:
-                return self.source.images([at])
+                return self.dataset.images(self.order[[at]])
             except UserError as error:
                 self.damaged[at] = str(error)
         raise UserError(
@@ -97,21 +66,18 @@ class Skipping:
         self._told |= met.keys()
 
 
-def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | None = None) -> Source:
-    """Images to train on: in memory if they take at most IN_MEMORY, else read from disk.
+Source = np.ndarray | OnDisk  # images by position: uint8 N x S x S x 3
 
-    An unreadable one is a UserError; with `damaged`, in which it is recorded, another replaces it.
-    """
+
+def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | None = None) -> Source:
+    """Images to train on: in memory if they take at most IN_MEMORY, else read from disk."""
     size, count = dataset.image_size, len(order)
-    source: Source = OnDisk(dataset, order)
-    if damaged is not None:
-        source = Skipping(source, damaged)
+    source = OnDisk(dataset, order, damaged)
     if count * 3 * size**2 > IN_MEMORY:
         return source
-    pixels = load_all(lambda part: source.images(range(count)[part]), count, size, dataset.name)
-    if isinstance(source, Skipping):
-        source.tell(source.damaged)
-    return Memory(pixels)
+    pixels = load_all(lambda part: source[range(count)[part]], count, size, dataset.name)
+    source.tell(source.damaged)
+    return pixels
 
 
 class Images:
@@ -120,14 +86,13 @@ class Images:
     `workers` is the number of processes that read ahead.
     """
 
-    def __init__(self, images: np.ndarray | Source, flip: bool, device: str, workers: int = 0):
-        self.source: Source = Memory(images) if isinstance(images, np.ndarray) else images
-        self.flip, self.device = flip, torch.device(device)
-        self.workers = 0 if isinstance(self.source, Memory) else workers
+    def __init__(self, source: Source, flip: bool, device: str, workers: int = 0):
+        self._reader, self.flip, self.device = _Reader(source), flip, torch.device(device)
+        self.workers = workers if isinstance(source, OnDisk) else 0
         self._coming: Iterator[_Read] | None = None
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self._reader.source)
 
     def batch(self, indices: Tensor, noise: Noise | None = None) -> Tensor:
         """The images of these positions, half of them mirrored if `flip` is set and noise is given."""
@@ -139,9 +104,9 @@ class Images:
         return x.contiguous(memory_format=torch.channels_last)
 
     def _pixels(self, indices: Tensor) -> Tensor:
-        read = _read(self.source, indices) if self._coming is None else self._next()
-        if isinstance(self.source, Skipping):
-            self.source.tell(read.damaged)
+        read = self._reader[indices] if self._coming is None else self._next()
+        if isinstance(self._reader.source, OnDisk):
+            self._reader.source.tell(read.damaged)
         if isinstance(read.pixels, UserError):
             raise read.pixels
         if not torch.equal(read.indices, indices):
@@ -166,7 +131,7 @@ class Images:
             yield
             return
         loader = DataLoader(
-            _Reading(self.source),
+            self._reader,
             batch_size=None,
             sampler=orders,
             num_workers=self.workers,
@@ -188,19 +153,15 @@ class _Read(NamedTuple):
     damaged: dict[int, str]
 
 
-def _read(source: Source, indices: Tensor) -> _Read:
-    damaged = source.damaged if isinstance(source, Skipping) else {}
-    try:
-        return _Read(indices, torch.from_numpy(source.images(indices.tolist())), damaged)
-    except UserError as error:
-        return _Read(indices, error, damaged)
-
-
-class _Reading(TorchDataset[Any]):
-    """The work of a worker: positions of a batch in, its images out."""
+class _Reader(TorchDataset[Any]):
+    """Reads the images of a batch, in this process or in a worker."""
 
     def __init__(self, source: Source):
         self.source = source
 
     def __getitem__(self, indices: Tensor) -> _Read:
-        return _read(self.source, indices)
+        damaged = self.source.damaged if isinstance(self.source, OnDisk) else {}
+        try:
+            return _Read(indices, torch.from_numpy(self.source[indices.tolist()]), damaged)
+        except UserError as error:
+            return _Read(indices, error, damaged)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.settings import can_be_set, settings_of, typed
-from diffae.train.preset_registry import AnyPreset
+from diffae.train.presets import AnyPreset, Preset
 
 NONE = "none"  # value of a stage: leave it out
 UNSET = frozenset({"model.kind"})  # another kind would be another preset
@@ -27,12 +27,13 @@ def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
     invalid value.
     """
     given = [_split(text) for text in texts]
-    for name, value in given:
-        if value == NONE and name in preset.optional:
+    left_out = [name for name, value in given if value == NONE and name in preset.optional]
+    if isinstance(preset, Preset):
+        for name in left_out:
             preset = preset.without(name)
     values = {}
     for name, value in given:
-        if value == NONE and name in preset.optional:
+        if name in left_out and value == NONE:
             continue
         known = settings(preset)
         full = _found(preset, name, value, known)

@@ -7,8 +7,11 @@ warms up, and a second loss that teaches the encoder without noise, first alone 
 along with the first (`pixel_weight`).
 """
 
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import KW_ONLY, asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from diffae.networks.config import (
     ARCHITECTURES,
@@ -19,55 +22,37 @@ from diffae.networks.config import (
     LatentConfig,
     ModelConfig,
 )
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
 from diffae.system.settings import Range
-from diffae.train.types import MOST, Schedule
+from diffae.train.images import Source
+from diffae.train.types import MOST, Outcome, Run, Schedule
 
 
 @dataclass(frozen=True)
-class Preset:
-    """One model: its architecture, its data, and the schedules of its networks.
-
-    `encoder` gives the semantic encoder a start by `stages.PixelDecoder` alone, and `pixel_weight`
-    keeps that decoder's loss beside the diffusion loss; the paper has neither. `image` trains
-    encoder and UNet (or the baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
+class AnyPreset:
+    """What every preset has: the data of a training, and which of its settings decide the result.
 
     `portraits` is the number of procedural portraits to train on if no `--data` is given; 0 means
     that the preset is meant for `data_hint` and `--data` is required. `split` is the part of the
     data to train on: "all" for data sets that have no split of their own, as the authors do.
-    `dtype` is that of the weights that are written. `epochs` adapts a training to its images:
-    encoder and autoencoder see each of them at most that often (0: as often as `samples` say).
     """
 
     name: str
-    description: str
-    model: ModelConfig
-    image: Schedule
-    latent: Schedule | None = None
-    encoder: Schedule | None = None
-    pixel_weight: Annotated[float, Range(0, 1e6)] = 0.0
+    _: KW_ONLY
     portraits: Annotated[int, Range(0, 10**7)] = 0
     data_hint: str = ""
     split: Literal["train", "valid", "test", "all"] = "train"
     flip: bool = False
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     expect: str = ""
-    epochs: Annotated[int, Range(0, MOST)] = 0
 
-    deciding: ClassVar[tuple[str, ...]] = (
-        "model",
-        "image",
-        "latent",
-        "encoder",
-        "pixel_weight",
-        "flip",
-    )
-    # by `overrides`
-    settable: ClassVar[tuple[str, ...]] = (*deciding, "split", "portraits", "dtype", "epochs")
-    optional: ClassVar[tuple[str, ...]] = ("encoder", "latent")
+    deciding: ClassVar[tuple[str, ...]]
+    settable: ClassVar[tuple[str, ...]]  # by `overrides`
+    optional: ClassVar[tuple[str, ...]] = ()  # stages that can be left out
 
     @property
     def image_size(self) -> int:
-        return self.model.image_size
+        raise NotImplementedError
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -77,7 +62,48 @@ class Preset:
         """
         return {name: value for name, value in asdict(self).items() if name in self.deciding}
 
-    def sized(self, count: int) -> "Preset":
+    def sized(self, count: int) -> Self:
+        """The same for `count` training images."""
+        return self
+
+    def train(self, images: Source, out: Path, run: Run, device: str) -> dict[str, Outcome]:
+        """Train on `images` and export to `out`. Returns the outcome of each stage.
+
+        Of presets of other systems only: `stages.train` trains a `Preset`.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Preset(AnyPreset):
+    """One model: its architecture, its data, and the schedules of its networks.
+
+    `encoder` gives the semantic encoder a start by `stages.PixelDecoder` alone, and `pixel_weight`
+    keeps that decoder's loss beside the diffusion loss; the paper has neither. `image` trains
+    encoder and UNet (or the baseline's UNet) by the diffusion loss, `latent` the latent DDIM.
+
+    `dtype` is that of the weights that are written. `epochs` adapts a training to its images:
+    encoder and autoencoder see each of them at most that often (0: as often as `samples` say).
+    """
+
+    description: str
+    model: ModelConfig
+    image: Schedule
+    latent: Schedule | None = None
+    encoder: Schedule | None = None
+    pixel_weight: Annotated[float, Range(0, 1e6)] = 0.0
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    epochs: Annotated[int, Range(0, MOST)] = 0
+
+    deciding = ("model", "image", "latent", "encoder", "pixel_weight", "flip")
+    settable = (*deciding, "split", "portraits", "dtype", "epochs")
+    optional = ("encoder", "latent")
+
+    @property
+    def image_size(self) -> int:
+        return self.model.image_size
+
+    def sized(self, count: int) -> Self:
         """The same for `count` training images: `samples` are at most `epochs` of them."""
         if not self.epochs:
             return self
@@ -85,7 +111,7 @@ class Preset:
         encoder = None if self.encoder is None else self.encoder.at_most(most)
         return replace(self, encoder=encoder, image=self.image.at_most(most))
 
-    def without(self, stage: str) -> "Preset":
+    def without(self, stage: str) -> Self:
         """The same without one of the `optional` stages, and without the network that only it trains."""
         if stage == "latent":
             return replace(self, latent=None, model=replace(self.model, latent=None))
@@ -139,8 +165,9 @@ _FEW = replace(_IMAGE, samples=20_000, batch_size=16, learning_rate=6e-4, warmup
 
 _SMOKE = replace(_IMAGE, samples=768, warmup_samples=64)
 
+_small = partial(Preset, dtype="float16")
 _SMALL_PRESETS = (
-    Preset(
+    _small(
         "portraits",
         "the packaged autoencoder with its latent DDIM, 32 px",
         _SMALL,
@@ -149,25 +176,22 @@ _SMALL_PRESETS = (
         encoder=_ENCODER,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=40_000,
-        dtype="float16",
     ),
-    Preset(
+    _small(
         "portraits-ddim",
         "the packaged DDIM baseline: the same UNet without an encoder, 32 px",
         _SMALL_DDIM,
         _IMAGE,
         portraits=40_000,
-        dtype="float16",
     ),
-    Preset(
+    _small(
         "portraits-noise",
         "the DDIM baseline predicting the noise, as the paper's networks do, 32 px; see `diffae-bench docs results/solvers`",
         replace(_SMALL_DDIM, prediction=EPSILON),
         replace(_IMAGE, samples=40_000),
         portraits=40_000,
-        dtype="float16",
     ),
-    Preset(
+    _small(
         "fashion-mnist",
         "autoencoder and latent DDIM on Fashion-MNIST, 32 px",
         _SMALL,
@@ -176,17 +200,15 @@ _SMALL_PRESETS = (
         encoder=replace(_ENCODER, samples=60_000),
         pixel_weight=_PIXEL_WEIGHT,
         data_hint="a folder with Fashion-MNIST's IDX files",
-        dtype="float16",
     ),
-    Preset(
+    _small(
         "fashion-mnist-ddim",
         "the DDIM baseline on Fashion-MNIST, 32 px",
         _SMALL_DDIM,
         replace(_IMAGE, samples=40_000),
         data_hint="a folder with Fashion-MNIST's IDX files",
-        dtype="float16",
     ),
-    Preset(
+    _small(
         "small",
         "a few hundred photographs of yours, ten minutes on two cores, 32 px; see `diffae-bench docs results/small`",
         replace(_SMALL, z_channels=64, dropout=0.1),
@@ -196,10 +218,9 @@ _SMALL_PRESETS = (
         pixel_weight=_PIXEL_WEIGHT,
         data_hint="a folder of a few hundred photographs",
         flip=True,
-        dtype="float16",
         epochs=100,
     ),
-    Preset(
+    _small(
         "smoke",
         "proves in half a minute that training, the latent DDIM and export work; no useful model",
         replace(
@@ -210,7 +231,6 @@ _SMALL_PRESETS = (
         encoder=_SMOKE,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=256,
-        dtype="float16",
     ),
 )
 
@@ -362,3 +382,23 @@ _PAPER_PRESETS = (
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_SMALL_PRESETS, *_PAPER_PRESETS)}
+
+# Presets of other systems, each in `benchmarks.systems.SYSTEM.training`, where SYSTEM is the first word of its name. This
+# package does not import the harness: it is looked up by name. Command, data, state and resume are the same for them.
+OTHER_PRESETS = {
+    "nvae-portraits": "the packaged NVAE: five groups at two scales, 32 px",
+    "d2c-portraits": "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
+    "vqvae2-portraits": "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
+    "vqgan-portraits": "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
+    "stylegan2-portraits": "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
+}
+
+
+def find_preset(name: str) -> AnyPreset:
+    """The preset of that name. Raises UserError, with the nearest name, if there is none."""
+    if name in PRESETS:
+        return PRESETS[name]
+    if name not in OTHER_PRESETS:
+        raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *OTHER_PRESETS])}")
+    found: AnyPreset = resolve_name(f"benchmarks.systems.{name.partition('-')[0]}.training:PRESET")
+    return found

@@ -8,8 +8,7 @@ from tabulate import tabulate
 from diffae.system import cli
 from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
 from diffae.train.dry_run import counted
-from diffae.train.preset_registry import OTHER_PRESETS
-from diffae.train.presets import PRESETS, Preset
+from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset
 from diffae.train.stages import ENCODER, LATENT
 from diffae.train.types import Schedule
 
@@ -39,7 +38,7 @@ def page(costs: str | None = None) -> str:
     costs = costs_table(presets) if costs is None else costs
     parts = [HEAD, "## Models", _models(presets), "## Schedules", _schedules(presets)]
     expected = [f"- `{preset.name}`: {preset.expect}" for preset in presets if preset.expect]
-    others = [f"- `{name}`: {where.line}" for name, where in OTHER_PRESETS.items()]
+    others = [f"- `{name}`: {line}" for name, line in OTHER_PRESETS.items()]
     parts += [COSTS, costs, EXPECT, "\n".join(expected), ELSE, "\n".join(others)]
     return "\n\n".join(parts) + "\n"
 

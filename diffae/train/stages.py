@@ -1,13 +1,11 @@
 """The stages of a training: a start for the encoder, the autoencoder, all z_sem, the latent DDIM."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -28,32 +26,16 @@ from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
 from diffae.train.trainer import fit, needing_memory
-from diffae.train.types import Loss, Outcome, Pictures, Run, Schedule, View
+from diffae.train.types import Loss, Outcome, Run, Stage
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # the file names of a training's states
 CODES = "training-codes.safetensors"
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A network with its schedule and its loss, trained together.
-
-    `shows` and `exported` are what can be seen of it, see `View`.
-    """
-
-    name: str
-    title: str
-    network: nn.Module
-    schedule: Schedule
-    loss: Loss
-    shows: Callable[[Tensor], Pictures]
-    exported: DiffusionAutoencoder | DDIM | None = None
-
-
 def train(
     preset: Preset,
-    images: np.ndarray | Source,
+    images: Source,
     out: Path,
     run: Run,
     device: str,
@@ -76,20 +58,9 @@ def train(
         )
 
     def fit_stage(stage: Stage) -> None:
-        writes = None if stage.exported is None else partial(_write, stage.exported, preset)
-        training = fit(
-            stage.network,
-            stage.loss,
-            len(data),
-            stage.schedule,
-            state_path(out, stage.name),
-            f"{preset.name}: {stage.title}",
-            run,
-            by_example=True,
-            reading=nullcontext if stage.name == LATENT else data.ahead,  # codes are in memory
-            view=View(stage.name, stage.shows, writes),
-        )
-        outcomes[stage.name] = Outcome.of(training)
+        reading = nullcontext if stage.name == LATENT else data.ahead  # codes are in memory
+        path = state_path(out, stage.name)
+        outcomes[stage.name] = fit(stage, len(data), path, run, reading)
 
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
@@ -102,7 +73,7 @@ def train(
     if isinstance(model, DiffusionAutoencoder) and preset.latent is not None and latent:
         z = _codes(model, data, out, run)
         set_moments(model, z)
-        fit_stage(latent_stage(preset.latent, model, z))
+        fit_stage(latent_stage(preset, model, z))
         exported: DiffusionAutoencoder | DDIM | None = model
     elif isinstance(model, DDIM):
         exported = model
@@ -119,38 +90,62 @@ def image_stages(
 ) -> Iterator[Stage]:
     """The stages trained on images, in order: encoder's start and autoencoder, or the baseline."""
     if isinstance(model, DDIM):
-        loss, shows = baseline_loss(model, data), partial(sheets.of_baseline, model)
         _channels_last(model.unet)
-        yield Stage(IMAGE, "DDIM baseline", model.unet, preset.image, loss, shows, model)
+        yield Stage(
+            IMAGE,
+            f"{preset.name}: DDIM baseline",
+            model.unet,
+            preset.image,
+            baseline_loss(model, data),
+            by_example=True,
+            pictures=partial(sheets.of_baseline, model),
+            export=partial(_write, model, preset),
+        )
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
     pixels = None
-    if (
-        preset.encoder is not None or preset.pixel_weight
-    ):  # for ffhq256 it would have 269 million parameters
+    # Only where it is used: for ffhq256 it would have 269 million parameters.
+    if preset.encoder is not None or preset.pixel_weight:
         pixels = PixelDecoder(preset.model).to(data.device)
         _channels_last(pixels)
     if pixels is not None and preset.pixel_weight:
         networks["pixels"] = pixels
     _channels_last(networks)
     if pixels is not None and preset.encoder is not None:
-        start = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
-        loss, shows = (
+        yield Stage(
+            ENCODER,
+            f"{preset.name}: encoder",
+            nn.ModuleDict({"encoder": model.encoder, "pixels": pixels}),
+            preset.encoder,
             pixel_loss(model, data, pixels),
-            partial(sheets.of_pixels, model.encoder, pixels),
+            by_example=True,
+            pictures=partial(sheets.of_pixels, model.encoder, pixels),
         )
-        yield Stage(ENCODER, "encoder", start, preset.encoder, loss, shows)
-    loss = autoencoder_loss(model, data, pixels, preset.pixel_weight)
-    shows, bare = partial(sheets.of_autoencoder, model), without_latent(model)
-    yield Stage(IMAGE, "autoencoder", networks, preset.image, loss, shows, bare)
+    yield Stage(
+        IMAGE,
+        f"{preset.name}: autoencoder",
+        networks,
+        preset.image,
+        autoencoder_loss(model, data, pixels, preset.pixel_weight),
+        by_example=True,
+        pictures=partial(sheets.of_autoencoder, model),
+        export=partial(_write, without_latent(model), preset),
+    )
 
 
-def latent_stage(schedule: Schedule, model: DiffusionAutoencoder, z: Tensor) -> Stage:
+def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stage:
     """The latent DDIM on z_sem of the training images, N x d; `model` normalises by their moments."""
-    assert model.latent_net is not None
-    loss = latent_loss(model, model.normalise(z))
-    shows = partial(sheets.of_latent, model)
-    return Stage(LATENT, "latent DDIM", model.latent_net, schedule, loss, shows, model)
+    assert preset.latent is not None and model.latent_net is not None
+    return Stage(
+        LATENT,
+        f"{preset.name}: latent DDIM",
+        model.latent_net,
+        preset.latent,
+        latent_loss(model, model.normalise(z)),
+        by_example=True,
+        pictures=partial(sheets.of_latent, model),
+        export=partial(_write, model, preset),
+    )
 
 
 def state_path(out: Path, name: str) -> Path:
@@ -198,21 +193,17 @@ def _channels_last(network: nn.Module) -> None:
 # Losses: uniform timesteps, a squared error on what the network predicts (paper, Eq. 6 and Section 4)
 
 
-@dataclass(frozen=True)
-class Noised:
-    """Examples at random timesteps, and the target of the network's output."""
+def noised(
+    x_0: Tensor, alphas: Tensor, prediction: str, noise: Noise
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Examples at random timesteps: x_t, t, and the target of the network's output.
 
-    x_t: Tensor
-    t: Tensor
-    target: Tensor
-
-
-def noised(x_0: Tensor, alphas: Tensor, prediction: str, noise: Noise) -> Noised:
-    """Draw t uniformly and eps; the target is eps or the velocity."""
+    t is drawn uniformly; the target is eps or the velocity.
+    """
     t = torch.from_numpy(noise.integers(len(alphas), size=len(x_0)))
     eps = normals(noise, x_0.shape).to(x_0.device)
     target = velocity(x_0, eps, alphas[t]) if prediction == VELOCITY else eps
-    return Noised(add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target)
+    return add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target
 
 
 def autoencoder_loss(
@@ -225,9 +216,9 @@ def autoencoder_loss(
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
-        batch = noised(x_0, model.alphas, model.config.prediction, noise)
+        x_t, t, target = noised(x_0, model.alphas, model.config.prediction, noise)
         z = model.encoder(x_0)
-        error = F.mse_loss(model.unet(batch.x_t, batch.t, z).float(), batch.target)
+        error = F.mse_loss(model.unet(x_t, t, z).float(), target)
         if pixels is not None and pixel_weight:
             error = error + pixel_weight * F.mse_loss(pixels(z).float(), x_0)
         return error
@@ -275,8 +266,8 @@ def baseline_loss(model: DDIM, data: Images) -> Loss:
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
-        batch = noised(x_0, model.alphas, model.config.prediction, noise)
-        return F.mse_loss(model.unet(batch.x_t, batch.t).float(), batch.target)
+        x_t, t, target = noised(x_0, model.alphas, model.config.prediction, noise)
+        return F.mse_loss(model.unet(x_t, t).float(), target)
 
     return loss
 
@@ -287,8 +278,10 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     assert net is not None
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
-        batch = noised(z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise)
-        return F.l1_loss(net(batch.x_t, batch.t).float(), batch.target)
+        x_t, t, target = noised(
+            z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise
+        )
+        return F.l1_loss(net(x_t, t).float(), target)
 
     return loss
 
@@ -303,9 +296,7 @@ def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Te
     with needing_memory(f"encoding {batch} images at once", remedy):
         z = encode_all(model, data, batch)
     if distributed.is_main():
-        partial_path = path.with_name(f"{path.name}.partial")
-        write_tensors({"z": z}, partial_path, {"identity": run.identity})
-        os.replace(partial_path, path)
+        write_tensors({"z": z}, path, {"identity": run.identity})
     return z
 
 

@@ -40,13 +40,13 @@ from diffae.train.types import (
     DTYPES,
     FLOAT16,
     FLOAT32,
-    UNSEEN,
     Adam,
     Loss,
+    Outcome,
     Run,
     Schedule,
+    Stage,
     Steps,
-    View,
 )
 
 SAVE_EVERY_SECONDS = 120.0
@@ -149,6 +149,10 @@ class Training:
     def seen(self) -> int:
         """Examples of the steps so far."""
         return self.step * self.schedule.batch_size
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.precisions, self.skipped, self.seen, round(self.seconds, 1))
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
         """Take one step (paper, Appendix A) and return its loss.
@@ -309,29 +313,22 @@ class Training:
 
 
 def fit(
-    network: nn.Module,
-    loss_of: Loss,
+    stage: Stage,
     count: int,
-    schedule: Schedule,
     path: Path,
-    title: str,
     run: Run,
-    adam: Adam = Adam(),
-    by_example: bool = False,
     reading: Callable[[Iterator[Tensor]], AbstractContextManager[Any]] = nullcontext,
-    view: View = UNSEEN,
-) -> Training:
-    """Train `network` to the end of `schedule` on `count` examples.
+) -> Outcome:
+    """Train a stage's network to the end of its schedule on `count` examples.
 
-    `path` keeps the state between runs.
-
-    The state is saved every two minutes, at the end, and on Ctrl-C or SIGTERM. Afterwards the
-    network holds the moving average of its weights. `by_example` as in `Steps`; `reading` receives
-    the examples of the coming steps, and `view` shows the model meanwhile.
+    `path` keeps the state between runs: it is saved every two minutes, at the end, and on Ctrl-C or
+    SIGTERM. Afterwards the network holds the moving average of its weights. `reading` receives the
+    examples of the coming steps.
     """
+    schedule, title = stage.schedule, stage.title
     precision = run.precision if schedule.bfloat16 else FLOAT32
-    steps = replace(run.steps, by_example=by_example)
-    training = Training(network, schedule, run.seed, precision, adam, steps)
+    steps = replace(run.steps, by_example=stage.by_example)
+    training = Training(stage.network, schedule, run.seed, precision, stage.adam, steps)
     training.load(path, run.identity)
     begun, average, part = training.step, math.nan, training.sharing.part
     less = f"{part} examples at once; try --micro-batch {part // 2 or 1}, --recompute or a smaller batch_size or model (--set)"
@@ -344,10 +341,10 @@ def fit(
         needing_memory(title, less),
     ):
         for callback in run.callbacks:
-            callback.begins(training, view, interrupted)
+            callback.begins(training, stage, interrupted)
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, run.seed, training.step)
-            loss = training.advance(loss_of, indices)
+            loss = training.advance(stage.loss, indices)
             if training.in_a_row == 0:
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             _check_patience(training, title, loss)
@@ -369,7 +366,7 @@ def fit(
         say(
             f"{title}: {training.skipped} of {schedule.steps} steps not taken (gradient not finite)"
         )
-    return training
+    return training.outcome
 
 
 def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:

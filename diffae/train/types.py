@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffae.system.errors import UserError
 from diffae.system.settings import Range, check
@@ -110,30 +110,28 @@ class Outcome:
     examples: int = 0
     seconds: float = 0.0
 
-    @staticmethod
-    def of(training: TrainingStatus) -> "Outcome":
-        seen = training.step * training.schedule.batch_size
-        return Outcome(training.precisions, training.skipped, seen, round(training.seconds, 1))
-
 
 Pictures = dict[str, Tensor]  # rows of a sheet, n x 3 x S x S in [-1, 1], by their captions
 
 
 @dataclass(frozen=True)
-class View:
-    """What can be seen of a stage besides its numbers.
+class Stage:
+    """A network with its schedule and its loss, trained together, and what can be seen of it.
 
-    `pictures` shows the model's output for images n x 3 x S x S in [-1, 1]. `export` writes it to a
-    folder as a checkpoint that can be evaluated; both use the weights at the time of the call.
-    None: there is nothing of that kind to see.
+    `by_example` as in `Steps`. `pictures` shows the model's output for images n x 3 x S x S in
+    [-1, 1]. `export` writes it to a folder as a checkpoint that can be evaluated; both use the
+    weights at the time of the call. None: there is nothing of that kind to see.
     """
 
-    stage: str = ""
+    name: str
+    title: str
+    network: nn.Module
+    schedule: Schedule
+    loss: Loss
+    adam: Adam = Adam()
+    by_example: bool = False
     pictures: Callable[[Tensor], Pictures] | None = None
     export: Callable[[Path], None] | None = None
-
-
-UNSEEN = View()
 
 
 class Callback:
@@ -142,7 +140,7 @@ class Callback:
     Its methods do nothing.
     """
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
         """The stage begins, resumes or has ended already.
 
         `stop` says whether a signal asks the training to end.

@@ -27,12 +27,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffae.train.watch.curves import Curves, TensorBoard
-from diffae.train.watch.sheets import COUNT, Sheets, of_autoencoder
 from measure import in_turn, program, ratio, table
 from network_call import Plain
 from torch import Tensor, nn
@@ -45,12 +44,13 @@ from diffae.diffusion.gaussian import add_noise, velocity
 from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, normals
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
-from diffae.train import precision
+from diffae.train.callbacks.curves import TensorBoard
+from diffae.train.callbacks.sheets import COUNT, Sheets, of_autoencoder
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import autoencoder_loss, noised
-from diffae.train.trainer import Training, batch_indices
-from diffae.train.types import Steps, View
+from diffae.train.trainer import Training, batch_indices, choose_precision
+from diffae.train.types import AUTO, Stage, Steps
 
 CLOSE = 1e-3  # of the gradient of float32: what the order of sums may change
 READ, BATCH = 512, 32  # images that are read, and in a batch
@@ -101,8 +101,8 @@ def decoder_loss(model: DiffusionAutoencoder, data: Images) -> Callable[[Tensor,
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
-        batch = noised(x_0, model.alphas, model.config.prediction, noise)
-        return F.mse_loss(model.unet(batch.x_t, batch.t, z).float(), batch.target)
+        x_t, t, target = noised(x_0, model.alphas, model.config.prediction, noise)
+        return F.mse_loss(model.unet(x_t, t, z).float(), target)
 
     return loss
 
@@ -254,25 +254,25 @@ def watching(args: argparse.Namespace) -> str:
     model = DiffusionAutoencoder(preset.model)
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
     networks.to(memory_format=torch.channels_last)
-    how = precision.choose(precision.AUTO, "cpu")[0]
+    how = choose_precision(AUTO, "cpu")[0]
     training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
     loss = autoencoder_loss(model, Images(pixels, preset.flip, "cpu"), None, 0.0)
+    pictures = partial(of_autoencoder, model)
+    stage = Stage("image", preset.name, networks, preset.image, loss, pictures=pictures)
 
     def one() -> float:
         return training.advance(loss, batch_indices(len(pixels), batch, 0, training.step))
 
     with tempfile.TemporaryDirectory() as folder:
-        every_step = Curves([TensorBoard(Path(folder) / "logs")])
-        every_step.begins(training, View("image"), lambda: 0)
+        every_step = TensorBoard(Path(folder) / "logs")
+        every_step.begins(training, stage, lambda: 0)
         every_step._every = 1
         calls = {"watched": lambda: every_step.step(one()), "plain": one}
         times = in_turn(calls, 3 * args.rounds, time.process_time)
         shown = torch.from_numpy(pixels[:COUNT]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        sheets = Sheets(
-            Path(folder) / "s", "t", lambda: shown, "", {"image": batch}, lambda path: None
-        )
+        sheets = Sheets(Path(folder) / "s", "t", lambda: shown, "", {"image": batch})
         begun = time.process_time()
-        sheets.begins(training, View("image", of_autoencoder(model)), lambda: 0)
+        sheets.begins(training, stage, lambda: 0)
         drawn = time.process_time() - begun
     plain = statistics.median(times["plain"])
     return (

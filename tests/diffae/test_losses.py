@@ -102,19 +102,19 @@ def test_the_latent_loss_is_the_absolute_error(prediction):
 
 def test_timesteps_are_uniform_and_the_noise_is_normal():
     source = noise.generator(0, "test", 0)
-    batch = noised(torch.zeros(40_000, 1), IMAGE, EPSILON, source)
-    assert (int(batch.t.min()), int(batch.t.max())) == (0, 999)
-    assert stats.chisquare(np.bincount(batch.t, minlength=1000)).pvalue > 0.01
-    assert stats.kstest(batch.target.flatten().numpy(), "norm").pvalue > 0.01
-    assert abs(np.corrcoef(batch.t, batch.target[:, 0])[0, 1]) < 0.02
+    _, t, target = noised(torch.zeros(40_000, 1), IMAGE, EPSILON, source)
+    assert (int(t.min()), int(t.max())) == (0, 999)
+    assert stats.chisquare(np.bincount(t, minlength=1000)).pvalue > 0.01
+    assert stats.kstest(target.flatten().numpy(), "norm").pvalue > 0.01
+    assert abs(np.corrcoef(t, target[:, 0])[0, 1]) < 0.02
 
 
 def test_every_timestep_has_its_own_share_of_noise():
     x_0 = torch.full((1000, 1), 3.0)
-    batch = noised(x_0, IMAGE, EPSILON, noise.generator(0, "test", 0))
-    a = IMAGE[batch.t, None]
+    x_t, t, target = noised(x_0, IMAGE, EPSILON, noise.generator(0, "test", 0))
+    a = IMAGE[t, None]
     torch.testing.assert_close(
-        batch.x_t.double(), a.sqrt() * 3 + (1 - a).sqrt() * batch.target, atol=1e-5, rtol=0
+        x_t.double(), a.sqrt() * 3 + (1 - a).sqrt() * target, atol=1e-5, rtol=0
     )
 
 
@@ -226,15 +226,12 @@ def staged(monkeypatch, tmp_path):
     """The stages of a training that takes no step: what each was given, and the model that came out."""
     seen = {"stages": []}
 
-    class Untrained:
-        precisions, skipped, step, seconds, schedule = "float32", 0, 7, 2.04, SCHEDULE
-
-    def fit(network, loss, count, schedule, path, title, run, by_example, reading, view):
-        assert by_example
-        names = {name.partition(".")[0] for name, _ in network.named_parameters()}
-        seen["stages"].append((path.name, names, schedule, count, run))
-        assert network.training or "latent" in path.name
-        return Untrained()
+    def fit(stage, count, path, run, reading):
+        assert stage.by_example
+        names = {name.partition(".")[0] for name, _ in stage.network.named_parameters()}
+        seen["stages"].append((path.name, names, stage.schedule, count, run))
+        assert stage.network.training or "latent" in path.name
+        return Outcome("float32", 0, 28, 2.0)
 
     def latent(model, z):
         seen.update(model=model, z=z)

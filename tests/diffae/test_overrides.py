@@ -10,8 +10,7 @@ from diffae.networks.config import ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.__main__ import main
 from diffae.train.overrides import differences, override, settings
-from diffae.train.preset_registry import OTHER_PRESETS, find_preset
-from diffae.train.presets import PRESETS
+from diffae.train.presets import OTHER_PRESETS, PRESETS, find_preset
 from diffae.train.types import Schedule
 
 TINY = [

@@ -34,7 +34,7 @@ from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing, gathered, union
 from diffae.train.stages import autoencoder_loss, train
 from diffae.train.trainer import Training, batch_indices
-from diffae.train.types import Run, Steps
+from diffae.train.types import Run, Stage, Steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -172,7 +172,7 @@ def test_a_training_reads_from_disk_as_from_memory(folder, tmp_path):
     source = on_disk(folder)
     (tmp_path / "disk").mkdir(), (tmp_path / "memory").mkdir()
     train(TINY, source, tmp_path / "disk", Run(0, "me", workers=2), "cpu")
-    train(TINY, source.images(range(20)), tmp_path / "memory", Run(0, "me"), "cpu")
+    train(TINY, source[range(20)], tmp_path / "memory", Run(0, "me"), "cpu")
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("disk", "memory"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -412,5 +412,5 @@ def test_a_large_state_is_saved_less_often(tmp_path, monkeypatch):
 
     monkeypatch.setattr(state, "save", save)
     schedule = replace(SCHEDULE, samples=80 * SCHEDULE.batch_size)
-    trainer.fit(network, loss, 8, schedule, tmp_path / "s", "eighty", Run(0, "me"))
+    trainer.fit(Stage("image", "eighty", network, schedule, loss), 8, tmp_path / "s", Run(0, "me"))
     assert saved == [150, 3260, 4120]

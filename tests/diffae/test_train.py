@@ -28,7 +28,7 @@ from diffae.train.images import Images
 from diffae.train.presets import PRESETS
 from diffae.train.stages import PixelDecoder, pixel_loss
 from diffae.train.trainer import Training, batch_indices, fit, learning_rate
-from diffae.train.types import Run, Schedule
+from diffae.train.types import Run, Schedule, Stage
 
 ROOT = Path(__file__).parents[2]
 SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")
@@ -102,7 +102,7 @@ def test_training_learns(tmp_path):
     schedule = replace(SCHEDULE, samples=2_000, ema_decay=0.9)
     everything = torch.arange(64)
     before = float(loss(everything, generator(0, "test", 0)).detach())
-    fit(network, loss, 64, schedule, tmp_path / "state", "test", Run(0, "me"))
+    fit(Stage("image", "test", network, schedule, loss), 64, tmp_path / "state", Run(0, "me"))
     after = float(loss(everything, generator(0, "test", 0)).detach())
     assert after < 0.1 * before
 
@@ -207,7 +207,8 @@ def test_sigterm_saves_and_ends(tmp_path):
         return loss(indices, noise)
 
     with pytest.raises(Terminated):
-        fit(network, interrupted, 64, SCHEDULE, tmp_path / "state", "test", Run(0, "me"))
+        stage = Stage("image", "test", network, SCHEDULE, interrupted)
+        fit(stage, 64, tmp_path / "state", Run(0, "me"))
     again = Training(network, SCHEDULE, seed=0)
     again.load(tmp_path / "state", "me")
     assert again.step == 1
@@ -226,7 +227,7 @@ def test_the_encoder_learns_from_its_pixel_decoder(tmp_path):
         expected = (decoder(model.encoder(x_0)) - x_0).square().mean()
     assert before == pytest.approx(float(expected), rel=1e-5)
     schedule = replace(SCHEDULE, samples=160, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
-    fit(network, loss, 4, schedule, tmp_path / "state", "test", Run(0, "me"))
+    fit(Stage("encoder", "test", network, schedule, loss), 4, tmp_path / "state", Run(0, "me"))
     assert float(loss(everything, generator(0, "test", 0)).detach()) < 0.9 * before
 
 

@@ -28,7 +28,7 @@ from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
 from diffae.train.trainer import fit, learning_rate
-from diffae.train.types import Outcome, Run, View
+from diffae.train.types import Outcome, Run, Stage
 
 ROOT = Path(__file__).parents[2]
 LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps
@@ -47,11 +47,14 @@ class Slope:
         self.at(self.calls)
         return self.network.weight.square().sum()
 
+    def stage(self, name):
+        return Stage(name, "test", self.network, LONG, self.loss)
+
 
 def watched(slope, folder, path):
     """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
     callback = TensorBoard(folder)
-    fit(slope.network, slope.loss, 8, LONG, path, "test", Run(0, "me", callbacks=[callback]), view=View("image"))  # fmt: skip
+    fit(slope.stage("image"), 8, path, Run(0, "me", callbacks=[callback]))
     callback.close()
 
 
@@ -93,7 +96,7 @@ def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_
         watched(Slope(kill), tmp_path / "killed", tmp_path / "b")
     stage = TensorBoard(tmp_path / "killed")
     at_three = SimpleNamespace(seen=12, seconds=0.0, schedule=LONG)
-    stage.begins(at_three, View("image"), lambda: 0)
+    stage.begins(at_three, Slope().stage("image"), lambda: 0)
     for lost in (16, 20):  # as if more had come to the disk
         stage.scalars(lost, {"loss": 99.0})
     stage.close()
@@ -132,7 +135,7 @@ def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, 
 
     monkeypatch.setattr(trainer.state, "save", save)
     run = Run(0, "me", callbacks=[kept])
-    fit(slope.network, slope.loss, 8, LONG, tmp_path / "s", "t", run)
+    fit(slope.stage("image"), 8, tmp_path / "s", run)
     assert saved[-1] == (10, 10) and all(step == points for step, points in saved)
 
 
@@ -145,7 +148,8 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
         bad = math.nan if slope.calls == 4 else 1.0
         return bad * slope.network.weight.sum()
 
-    fit(slope.network, loss, 8, LONG, tmp_path / "s", "t", Run(0, "me", callbacks=[kept]))
+    stage = replace(slope.stage("image"), loss=loss)
+    fit(stage, 8, tmp_path / "s", Run(0, "me", callbacks=[kept]))
     assert [seen for seen, _ in kept.points] == [8, 16, 24, 32, 40]
     second = kept.points[1][1]
     assert second["skipped steps"] == 1 and 2.9 < second["loss"] <= 3.0
@@ -159,7 +163,7 @@ def test_a_long_stage_has_a_point_every_hundred_steps():
         training = SimpleNamespace(
             step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule
         )
-        kept.begins(training, View("image"), lambda: 0)
+        kept.begins(training, Slope().stage("image"), lambda: 0)
         for step in range(1, 9 * every + 1):
             training.step, training.seen, training.seconds = step, 4 * step, 0.5 * step
             kept.step(1.0)
@@ -196,8 +200,7 @@ def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_pat
         callback = WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})
         run = Run(0, "me", callbacks=[callback])
         for stage in ("image", "latent"):
-            slope = Slope()
-            fit(slope.network, slope.loss, 8, LONG, tmp_path / stage, "t", run, view=View(stage))
+            fit(Slope().stage(stage), 8, tmp_path / stage, run)
         callback.close()
     assert [step for step, _ in told.log] == [4 * step for step in range(1, 21)]
     assert told.log[0][1].keys() == {f"image/{name}" for name in (*NAMES, "images")}
@@ -337,13 +340,12 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
             now[0] += pace(step)
             return losses[step - 1] + 0 * network.weight.sum()
 
-        return fit(
-            network, loss, 8, LONG, tmp_path / "state", "tiny", Run(0, "me", callbacks=[kept])
-        )
+        stage = Stage("image", "tiny", network, LONG, loss)
+        return fit(stage, 8, tmp_path / "state", Run(0, "me", callbacks=[kept]))
 
     with pytest.raises(Kill):
         go_on(1, last=4)
-    training = go_on(5, last=10)
+    outcome = go_on(5, last=10)
     average, words = 9.0, []
     for step, value in enumerate(losses, 1):
         if step not in (1, 2, 5):
@@ -356,6 +358,6 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
         )
     said = [line for line in capsys.readouterr().err.splitlines() if " images, loss " in line]
     assert said == words
-    assert Outcome.of(training) == Outcome("float32", 1, 40, 16.0)
+    assert outcome == Outcome("float32", 1, 40, 16.0)
     assert [values["skipped steps"] for _, values in kept.points] == [0, *9 * [1]]
     assert [values["images per second"] for _, values in kept.points] == [*4 * [4], *6 * [2]]

@@ -16,9 +16,8 @@ from diffae.train import dry_run
 from diffae.train.__main__ import main
 from diffae.train.dry_run import Costs, Kept, activation_bytes, loss_of
 from diffae.train.presets import PRESETS
-from diffae.train.stages import Stage
 from diffae.train.trainer import Training
-from diffae.train.types import Schedule, Steps
+from diffae.train.types import Schedule, Stage, Steps
 
 
 def stages(preset):
@@ -136,7 +135,7 @@ def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, largest, mo
         return launch + (1e-5 * asked[-1] if work.__name__ == "backward" else 0)
 
     monkeypatch.setattr(dry_run, "_timed", timed)
-    stage = Stage("latent", "latent DDIM", network, Schedule(5_120, 512, 1e-3), loss, None)
+    stage = Stage("latent", "latent DDIM", network, Schedule(5_120, 512, 1e-3), loss)
     each, step = dry_run.seconds(stage, 512, "float32")
     assert max(asked) == largest
     assert each == pytest.approx(launch / largest + 1e-5) and step == launch

@@ -14,7 +14,7 @@ from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
 from diffae.train.stages import autoencoder_loss
 from diffae.train.trainer import Training, batch_indices, fit
-from diffae.train.types import Run, Steps
+from diffae.train.types import Run, Stage, Steps
 
 SCHEDULE = replace(TINY.image, samples=400, batch_size=8, weight_decay=0.01)
 TENTH = (
@@ -107,9 +107,8 @@ def test_eight_images_are_learned_by_heart(tmp_path):
     )
     images = Images(data, False, "cpu")
     loss_of = autoencoder_loss(model, images, None, 0.0)
-    fit(
-        networks(model), loss_of, 8, schedule, tmp_path / "s", "eight", Run(0, "x"), by_example=True
-    )
+    stage = Stage("image", "eight", networks(model), schedule, loss_of, by_example=True)
+    fit(stage, 8, tmp_path / "s", Run(0, "x"))
     x = images.batch(torch.arange(8))
     decoded = model.decode(model.encode(x), torch.randn(8, 3, 8, 8), steps=10)
     apart = (decoded[:, None] - x[None]).square().mean((2, 3, 4)) / 4

@@ -22,7 +22,7 @@ from diffae.train.callbacks import evaluations
 from diffae.train.callbacks.evaluations import Evaluations, Measuring
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
-from diffae.train.types import Run, View
+from diffae.train.types import Run, Stage
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
 MEASURING = Measuring(("reconstruction", "unconditional"), "diffae", FLAGS)
@@ -141,7 +141,8 @@ def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    callback.begins(training, View("image", export=lambda folder: None), lambda: 0)
+    stage = Stage("image", "", None, TINY.image, None, export=lambda folder: None)
+    callback.begins(training, stage, lambda: 0)
     assert waited == ["exported", "measured"] * (rank == 0) + ["barrier"]
 
 

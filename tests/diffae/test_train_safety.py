@@ -27,7 +27,7 @@ from diffae.train import stages, state, trainer
 from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments, train
 from diffae.train.trainer import Training, batch_indices, choose_precision, fit, identity_of
-from diffae.train.types import Outcome, Run
+from diffae.train.types import Run, Stage
 
 
 class Slope(nn.Module):
@@ -57,12 +57,16 @@ class Backward(torch.autograd.Function):
         return gradient * ctx.slope, None
 
 
+def stage_of(slope, schedule=SCHEDULE):
+    return Stage("image", "test", slope, schedule, slope.loss)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_is_counted_and_not_taken(bad, tmp_path, capsys):
     with_bad, without = Slope([1.0, bad, 1.0]), Slope([1.0])
-    a = fit(with_bad, with_bad.loss, 8, SCHEDULE, tmp_path / "a", "test", Run(0, "me"))
+    a = fit(stage_of(with_bad), 8, tmp_path / "a", Run(0, "me"))
     short = replace(SCHEDULE, samples=20)
-    fit(without, without.loss, 8, short, tmp_path / "b", "test", Run(0, "me"))
+    fit(stage_of(without, short), 8, tmp_path / "b", Run(0, "me"))
     assert a.skipped == 1
     assert torch.equal(with_bad.weight, without.weight)
     assert "1 of 6 steps not taken" in capsys.readouterr().err
@@ -80,7 +84,7 @@ def test_a_training_without_finite_gradients_gives_up_and_keeps_its_state(tmp_pa
     before = (tmp_path / "state").read_bytes()
     bad, schedule = Slope([math.nan]), replace(SCHEDULE, samples=4_000)
     with pytest.raises(UserError, match=r"no finite gradient in 100 steps.*lower the rate"):
-        fit(bad, bad.loss, 8, schedule, tmp_path / "state", "test", Run(0, "me"))
+        fit(stage_of(bad, schedule), 8, tmp_path / "state", Run(0, "me"))
     assert (tmp_path / "state").read_bytes() == before
 
 
@@ -311,7 +315,7 @@ def test_a_step_computes_in_the_precision_of_the_run(run, allowed, autocast, tmp
         return out.float().mean()
 
     schedule = replace(SCHEDULE, bfloat16=allowed)
-    fit(network, loss, 8, schedule, tmp_path / "s", "test", Run(0, "me", run))
+    fit(Stage("image", "test", network, schedule, loss), 8, tmp_path / "s", Run(0, "me", run))
     assert seen == {getattr(torch, run) if autocast else torch.float32}
 
 
@@ -328,7 +332,7 @@ def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
     third = Training(Slope([1.0]), SCHEDULE, 0, "float32")
     third.load(tmp_path / "state", "me")
     assert third.precisions == text and capsys.readouterr().err == ""
-    assert Outcome.of(third).precision == text
+    assert third.outcome.precision == text
 
 
 # float16, whose gradients are scaled: what a GPU does, on the processor

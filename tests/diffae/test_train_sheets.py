@@ -22,9 +22,10 @@ from diffae.train.callbacks import flags, sheets
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.train.stages import train
-from diffae.train.types import Run, View
+from diffae.train.types import Run, Stage
 from reports.records.sheets import read_sheet
 
+WITH_PICTURES = Stage("image", "", None, TINY.image, None, pictures=lambda images: {})
 IMAGES = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -158,7 +159,7 @@ def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, mon
         step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=4_000)
     )
     callback = Slow(tmp_path, "t", lambda: IMAGES, "", None)
-    callback.begins(training, View("image", lambda images: {}), lambda: 0)
+    callback.begins(training, WITH_PICTURES, lambda: 0)
     for step in range(1, 1_001):
         training.step, training.seen, training.seconds = step, 4 * step, float(step)
         callback.step(1.0)
@@ -174,7 +175,7 @@ def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     monkeypatch.setattr(callback, "_draw", lambda path: waited.append("drawn"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
-    callback.begins(training, View("image", lambda images: {}), lambda: 0)
+    callback.begins(training, WITH_PICTURES, lambda: 0)
     assert waited == ["drawn"] * (rank == 0) + ["barrier"]
 
 

@@ -15,8 +15,7 @@ from diffae.networks.config import read_config
 from diffae.train import __main__ as command
 from diffae.train import chain, state, trainer
 from diffae.train.overrides import override
-from diffae.train.preset_registry import OTHER_PRESETS, find_preset
-from diffae.train.presets import PRESETS, Preset
+from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset, find_preset
 from diffae.train.stages import state_path
 
 STATES = {"training-image.safetensors", "training-latent.safetensors"}

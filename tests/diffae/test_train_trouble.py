@@ -22,10 +22,10 @@ from diffae.system.errors import UserError
 from diffae.train import __main__ as command
 from diffae.train import images as images_module
 from diffae.train import stages, state
-from diffae.train.images import Images, OnDisk, Skipping, source_of
+from diffae.train.images import Images, OnDisk, source_of
 from diffae.train.presets import PRESETS
 from diffae.train.trainer import TooLittleMemory, Training, fit, needing_memory
-from diffae.train.types import Run
+from diffae.train.types import Run, Stage
 
 ROOT = Path(__file__).parents[2]
 TWENTY = pictures(20)
@@ -140,12 +140,12 @@ def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
 def test_a_disk_that_is_gone_is_no_damaged_image(data, monkeypatch):
     monkeypatch.setattr(images_module, "MOST_DAMAGED", 3)
     found = open_dataset(data, 8)
-    source = Skipping(OnDisk(found, found.indices("all")), {})
+    source = OnDisk(found, found.indices("all"), {})
     for i in (18, 19, 0):
         (data / f"{i:02d}.png").unlink()
-    assert (source.images([17, 19])[0] == TWENTY[17]).all()
+    assert (source[[17, 19]][0] == TWENTY[17]).all()
     with pytest.raises(UserError, match=r"18\.png.*nor can any of the 2 images after it"):
-        source.images([18])
+        source[[18]]
     assert sorted(source.damaged) == [0, 18, 19]
 
 
@@ -165,7 +165,7 @@ def test_a_worker_that_dies_is_one_line(data, from_disk):
     source = source_of(found, found.indices("all"))
 
     class Dying(OnDisk):
-        def images(self, indices):
+        def __getitem__(self, indices):
             os.kill(os.getpid(), signal.SIGKILL)
 
     images = Images(Dying(source.dataset, source.order), False, "cpu", 1)
@@ -287,7 +287,8 @@ def test_a_step_that_takes_too_much_memory_says_what_to_try(tmp_path):
         return network(torch.ones(1)).sum()
 
     with pytest.raises(TooLittleMemory) as error:
-        fit(network, loss, 8, SCHEDULE, tmp_path / "s", "tiny: it", Run(0, "me"), by_example=True)
+        stage = Stage("image", "tiny: it", network, SCHEDULE, loss, by_example=True)
+        fit(stage, 8, tmp_path / "s", Run(0, "me"))
     told = "tiny: it: too little memory; 4 examples at once; try --micro-batch 2, --recompute or a smaller"
     assert str(error.value).startswith(told)
     assert not (tmp_path / "s").exists()

@@ -101,9 +101,9 @@ def latent_loss(model: D2C, z: Tensor, weights: dict[str, float]) -> Loss:
     by_time = (by_time / by_time.mean()).to(z)
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
-        batch = noised(z[indices.to(z.device)], alphas, EPSILON, noise)
-        error = model.predict_noise(batch.x_t, batch.t).float() - batch.target
-        return (by_time[batch.t] * error.square().mean((1, 2, 3))).mean()
+        z_t, t, target = noised(z[indices.to(z.device)], alphas, EPSILON, noise)
+        error = model.predict_noise(z_t, t).float() - target
+        return (by_time[t] * error.square().mean((1, 2, 3))).mean()
 
     return loss
 
@@ -152,8 +152,7 @@ def build(stages: Stages) -> nn.Module:
 
 PRESET = SmallPreset(
     "d2c-portraits",
-    "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
-    D2CConfig(
+    config=D2CConfig(
         channels=12,
         pre=(0,),
         enc=(1, 2),
@@ -169,10 +168,10 @@ PRESET = SmallPreset(
         unet_blocks=1,
         unet_attends=(1, 0),
     ),
-    {
+    schedules={
         "autoencoder": schedule(20_000, 32, 6e-3, 1_000, ema_decay=0.99),
         "latent": schedule(640_000, 64, 2e-3, 4_000, ema_decay=0.998),
     },
-    build,
+    build=build,
     weights={"contrastive": 0.05, "temperature": 0.2, "floor": 0.01},
 )

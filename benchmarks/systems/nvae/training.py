@@ -104,8 +104,7 @@ def build(stages: Stages) -> nn.Module:
 
 PRESET = SmallPreset(
     "nvae-portraits",
-    "the packaged NVAE: five groups at two scales, 32 px",
-    NVAEConfig(
+    config=NVAEConfig(
         image_size=32,
         channels_enc=16,
         channels_dec=8,
@@ -122,8 +121,7 @@ PRESET = SmallPreset(
         squeeze=True,
         residual_posterior=True,
     ),
-    {"autoencoder": schedule(32_000, 16, 8e-3, 1_000, ema_decay=0.998)},
-    build,
+    schedules={"autoencoder": schedule(32_000, 16, 8e-3, 1_000, ema_decay=0.998)},
+    build=build,
     weights={"warm_up": 0.3},
-    flip=False,
 )

@@ -131,9 +131,8 @@ def train(stages: Stages) -> nn.Module:
 
 PRESET = SmallPreset(
     "stylegan2-portraits",
-    "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
-    StyleGAN2Config(channels=(64, 64, 32, 16), mapping_layers=2),
-    {"adversarial": schedule(64_000, 16, 2e-3, ema_decay=0.998)},
-    train,
+    config=StyleGAN2Config(channels=(64, 64, 32, 16), mapping_layers=2),
+    schedules={"adversarial": schedule(64_000, 16, 2e-3, ema_decay=0.998)},
+    build=train,
     weights={"r1": 0.1, "r1_every": 16, "path": 2.0, "path_every": 4},
 )

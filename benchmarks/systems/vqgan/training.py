@@ -192,8 +192,7 @@ def train(stages: Stages) -> nn.Module:
 
 PRESET = SmallPreset(
     "vqgan-portraits",
-    "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
-    VQGANConfig(
+    config=VQGANConfig(
         n_embed=512,
         embed_dim=16,
         ch=24,
@@ -204,8 +203,8 @@ PRESET = SmallPreset(
         z_channels=16,
         norm_groups=8,
     ),
-    {"autoencoder": schedule(32_000, 32, 8e-4, 2_000, ema_decay=0.998, bfloat16=True)},
-    train,
+    schedules={"autoencoder": schedule(32_000, 32, 8e-4, 2_000, ema_decay=0.998, bfloat16=True)},
+    build=train,
     weights={
         "perceptual": 1.0,
         "codebook": 1.0,

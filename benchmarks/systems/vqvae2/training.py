@@ -98,9 +98,8 @@ def build(stages: Stages) -> nn.Module:
 
 PRESET = SmallPreset(
     "vqvae2-portraits",
-    "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
-    VQVAE2Config(channel=64, res_blocks=2, res_channel=32, image_size=32),
-    {"autoencoder": schedule(300_000, 64, 1e-3, 8_000, ema_decay=0.995, bfloat16=True)},
-    build,
+    config=VQVAE2Config(channel=64, res_blocks=2, res_channel=32, image_size=32),
+    schedules={"autoencoder": schedule(300_000, 64, 1e-3, 8_000, ema_decay=0.995, bfloat16=True)},
+    build=build,
     weights={"commitment": 0.25},
 )

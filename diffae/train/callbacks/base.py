@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from diffae.system import distributed
-from diffae.train.types import Callback, TrainingStatus, View
+from diffae.train.types import Callback, Stage, TrainingStatus
 
 PER_STAGE = 10  # times, by default
 
@@ -26,18 +26,18 @@ class Periodic(Callback):
     def __init__(self, folder: Path, every: Mapping[str, int] | None):
         self._folder, self._every = folder, every
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        self._training, self._view, self._stop = training, view, stop
+    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+        self._training, self._stage, self._stop = training, stage, stop
         self._look()
 
     def step(self, loss: float) -> None:
         self._look()
 
     def _look(self) -> None:
-        training, stage = self._training, self._view.stage
-        if not self._sees() or not is_due(training, self._spacing()):
+        training = self._training
+        if not is_due(training, self._spacing()):
             return
-        path = self._folder / stage / f"{training.seen:012}{self.ending}"
+        path = self._folder / self._stage.name / f"{training.seen:012}{self.ending}"
         if distributed.is_main() and not path.exists():
             self._make(path)
         distributed.barrier()  # the others wait here, so that none of their collectives times out
@@ -45,13 +45,10 @@ class Periodic(Callback):
     def _spacing(self) -> int:
         if self._every is None:
             return max(1, self._training.schedule.samples // PER_STAGE)
-        return self._every[self._view.stage]
-
-    def _sees(self) -> bool:
-        """Whether there is anything to make for this stage."""
-        raise NotImplementedError
+        return self._every[self._stage.name]
 
     def _make(self, path: Path) -> None:
+        """Make it, if there is anything to make for this stage."""
         raise NotImplementedError
 
 

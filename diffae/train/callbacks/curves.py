@@ -17,7 +17,7 @@ from PIL import Image
 from diffae.system.errors import UserError
 from diffae.system.files import read_text, write_whole
 from diffae.train.trainer import learning_rate
-from diffae.train.types import Callback, TrainingStatus, View
+from diffae.train.types import Callback, Stage, TrainingStatus
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -38,8 +38,8 @@ class Curves(Callback):
     _every = 1  # steps
     _before = 0  # images of the stages before
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        self._training, self._stage = training, view.stage
+    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+        self._training, self._stage = training, stage.name
         self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
         self._forget(training)
 
@@ -97,8 +97,8 @@ class TensorBoard(Curves):
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
-        super().begins(training, view, stop)
+    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+        super().begins(training, stage, stop)
         self.close()
         self._begun = training.seen
 
@@ -142,9 +142,9 @@ class WeightsAndBiases(Curves):
         self._project, self._folder, self._name, self._config = project, folder, name, config
         self._run: Any = None
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
         """Begin a stage. Raises UserError if the service refuses."""
-        super().begins(training, view, stop)
+        super().begins(training, stage, stop)
         if self._run is None:
             self._run = self._open()
         self._run.define_metric(f"{self._stage}/images", hidden=True)

@@ -21,10 +21,12 @@ from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError
 from diffae.train.callbacks.base import Periodic
-from diffae.train.preset_registry import EVALUATION_OPTIONS
 from diffae.train.stages import LATENT
 
 COMMAND = "benchmarks.run"
+OPTIONS = (
+    "benchmarks.commands.options:parse"  # of its words; raises UserError where it refuses them
+)
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
 NAP = 0.1  # seconds between two looks at the process
@@ -49,7 +51,7 @@ class Measuring:
 
     def check(self) -> None:
         """Raise UserError if the command would refuse its arguments."""
-        parse = resolve_name(EVALUATION_OPTIONS)
+        parse = resolve_name(OPTIONS)
         try:
             parse(self.arguments(self.tasks, Path(CHECKPOINT), Path(RUN)), None)
         except UserError as error:
@@ -57,7 +59,7 @@ class Measuring:
 
 
 class Evaluations(Periodic):
-    """Measures what `View.export` writes, every `every` images (by stage) and at the end of a stage.
+    """Measures what `Stage.export` writes, every `every` images (by stage) and at the end of a stage.
 
     `note` is the record of the training, so that the harness knows which images it has seen. Raises
     UserError if the command would refuse `measuring`.
@@ -68,18 +70,17 @@ class Evaluations(Periodic):
         self._note, self._measuring = note, measuring
         measuring.check()
 
-    def _sees(self) -> bool:
-        return self._view.export is not None and bool(self._measuring.of(self._view.stage))
-
     def _make(self, path: Path) -> None:
         """Run the command on the averaged model, and keep its folder in `path` if it was completed."""
+        tasks = self._measuring.of(self._stage.name)
+        if self._stage.export is None or not tasks:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         for killed in path.parent.glob(f"{PARTIAL}*"):
             shutil.rmtree(killed, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as partial:
             checkpoint, out, log = (Path(partial) / n for n in (CHECKPOINT, RUN, "log.txt"))
             self._export(checkpoint)
-            tasks = self._measuring.of(self._view.stage)
             status = self._run(self._measuring.arguments(tasks, checkpoint, out), log)
             if self._stop():
                 return
@@ -95,9 +96,9 @@ class Evaluations(Periodic):
                 )
 
     def _export(self, folder: Path) -> None:
-        assert self._view.export is not None
+        assert self._stage.export is not None
         with self._training.averaged():
-            self._view.export(folder)
+            self._stage.export(folder)
         shutil.copyfile(self._note, folder / NOTE)
 
     def _run(self, arguments: Sequence[str], log: Path) -> int:

@@ -16,9 +16,8 @@ from diffae.train.callbacks.base import PER_STAGE
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations, Measuring
 from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
-from diffae.train.images import Images, OnDisk, Skipping
-from diffae.train.preset_registry import AnyPreset
-from diffae.train.presets import Preset
+from diffae.train.images import Images, OnDisk
+from diffae.train.presets import AnyPreset, Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.types import Callback
 
@@ -94,10 +93,10 @@ def callbacks_of(
     callbacks: list[Callback] = [*curves]
     if args.sheet_every != 0:
         indices, whose = _looked_at(data, trained_on)
-        shown = Skipping(OnDisk(data, indices), {})  # a damaged one is reported by the training
+        shown = OnDisk(data, indices, {})  # a damaged one is reported by the training
 
         def images() -> Tensor:
-            pixels = shown.images(range(len(shown)))
+            pixels = shown[range(len(shown))]
             return Images(pixels, False, "cpu").batch(torch.arange(len(pixels)))
 
         every = _by_stage(preset, args.sheet_every) if args.sheet_every else None

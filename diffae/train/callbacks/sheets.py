@@ -19,7 +19,7 @@ from diffae.sheet import Sheet, write
 from diffae.system.cli import say
 from diffae.train.callbacks.base import Periodic
 from diffae.train.callbacks.curves import Curves
-from diffae.train.types import Pictures, TrainingStatus, View
+from diffae.train.types import Pictures, Stage, TrainingStatus
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
@@ -28,7 +28,7 @@ IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T
 
 
 class Sheets(Periodic):
-    """Draws what `View.pictures` shows of `images` into `folder`.
+    """Draws what `Stage.pictures` shows of `images` into `folder`.
 
     Without `every` it draws PER_STAGE times, as long as that takes no more than SHARE of the time.
     `images` are read when they are needed: n x 3 x S x S in [-1, 1], and `whose` says which they
@@ -51,14 +51,13 @@ class Sheets(Periodic):
         self._images: Tensor | None = None
         self._spent = 0.0
 
-    def begins(self, training: TrainingStatus, view: View, stop: Callable[[], int]) -> None:
+    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
         self._spent = 0.0
-        super().begins(training, view, stop)
-
-    def _sees(self) -> bool:
-        return self._view.pictures is not None
+        super().begins(training, stage, stop)
 
     def _make(self, path: Path) -> None:
+        if self._stage.pictures is None:
+            return
         training = self._training
         ended = training.step == training.schedule.steps
         if self._every is None and not ended and self._spent > SHARE * training.seconds:
@@ -70,12 +69,12 @@ class Sheets(Periodic):
     def _draw(self, path: Path) -> None:
         if self._images is None:
             self._images = self._read()
-        assert self._view.pictures is not None
+        assert self._stage.pictures is not None
         with self._training.averaged():
-            rows = self._view.pictures(self._images)
-        about = {"stage": self._view.stage, "images_seen": self._training.seen}
+            rows = self._stage.pictures(self._images)
+        about = {"stage": self._stage.name, "images_seen": self._training.seen}
         sheet = Sheet(
-            f"{self._title}: {self._view.stage}, {self._training.seen:,} images seen",
+            f"{self._title}: {self._stage.name}, {self._training.seen:,} images seen",
             list(rows.values()),
             tuple(rows),
             caption=_caption(rows, self._whose),

@@ -19,7 +19,7 @@ from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.noise import generator
 from diffae.networks.config import EPSILON
 from diffae.train.images import Images
-from diffae.train.preset_registry import find_preset
+from diffae.train.presets import find_preset
 from diffae.train.stages import noised
 from diffae.train.types import Run
 
@@ -103,9 +103,9 @@ def test_the_latent_loss_weighs_an_error_of_the_noise_by_what_it_does_to_the_cod
     z, draw, a = torch.randn(64, 2, 4, 4), (0, "a", 0), linear_alphas()
     silent = SimpleNamespace(predict_noise=lambda x, t: torch.zeros_like(x))
     found = d2c.latent_loss(silent, z, {"floor": 0.5})(torch.arange(64), generator(*draw))
-    batch = noised(z, a, EPSILON, generator(*draw))
+    _, t, target = noised(z, a, EPSILON, generator(*draw))
     w = 1 / (a + 0.5)
-    expected = ((w / w.mean())[batch.t] * batch.target.double().square().mean((1, 2, 3))).mean()
+    expected = ((w / w.mean())[t] * target.double().square().mean((1, 2, 3))).mean()
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
     assert w[999] / w[0] == pytest.approx((1 + 0.5) / 0.5, rel=1e-3)
 

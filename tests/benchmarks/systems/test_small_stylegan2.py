@@ -13,7 +13,7 @@ from benchmarks.systems.stylegan2 import training as stylegan2
 from benchmarks.systems.stylegan2.critic import Convolution, Discriminator, with_deviation
 from benchmarks.systems.stylegan2.network import StyleGAN2Config
 from benchmarks.systems.stylegan2.training import Learner
-from diffae.train.preset_registry import find_preset
+from diffae.train.presets import find_preset
 from diffae.train.types import Run, Schedule
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)

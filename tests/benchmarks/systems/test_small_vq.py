@@ -14,7 +14,7 @@ from benchmarks.systems.vqvae2 import training as vqvae2
 from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
 from diffae.diffusion.noise import generator
 from diffae.train.images import Images
-from diffae.train.preset_registry import find_preset
+from diffae.train.presets import find_preset
 from diffae.train.trainer import Training
 from diffae.train.types import Adam, Run
 
