@@ -7,53 +7,37 @@ weights. This module does not need PyTorch, so that a command can inspect a chec
 import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from diffae.system.settings import Range, can_be_set, checked, settings_of
 
 NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
 AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
 EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
 
-# The range of each number: an untrusted file must not ask for a network that fills the memory.
-DEEPEST, WIDEST = 12, 1 << 16
-RANGES = {
-    "image_size": (1, 4096),
-    "model_channels": (2, 4096),
-    "channel_mult": (1, 64),
-    "encoder_channel_mult": (1, 64),
-    "embed_channels": (1, WIDEST),
-    "z_channels": (1, WIDEST),
-    "num_res_blocks": (1, 32),
-    "attention_resolutions": (1, 4096),
-    "norm_groups": (1, 4096),
-    "dropout": (0, 1),
-    "num_layers": (1, 100),
-    "hidden_channels": (1, WIDEST),
-    "time_channels": (2, WIDEST),
-    "beta": (1e-6, 0.5),
-}
+# Each number has a range: an untrusted file must not ask for a network that fills the memory.
+DEEPEST = 12  # resolutions
+Width = Annotated[int, Range(1, 1 << 16)]
+Side = Annotated[int, Range(1, 4096)]
+Factor = Annotated[int, Range(1, 64)]
 
 
 def _check(config: Any) -> None:
     """Raise UserError unless each number has its type and range, and `prediction` is a known one."""
     if config.prediction not in (EPSILON, VELOCITY):
         raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
-    for field in fields(config):
-        if field.name not in RANGES:
+    for name, hint in settings_of(type(config)).items():
+        value = getattr(config, name)
+        if not can_be_set(hint) or value == ():
             continue
-        (low, high), value = RANGES[field.name], getattr(config, field.name)
-        several = field.type == tuple[int, ...]
-        if several and not (isinstance(value, tuple) and len(value) <= DEEPEST):
-            raise UserError(f"config: {field.name} must be a list of up to {DEEPEST} numbers")
-        kinds = (int, float) if field.type is float else (int,)
-        for number in value if several else (value,):
-            if type(number) not in kinds or not low <= number <= high:
-                what = "a number" if field.type is float else "a whole number"
-                raise UserError(
-                    f"config: {field.name} must be {what} from {low} to {high}, not {number!r:.40}"
-                )
+        if isinstance(value, tuple) and len(value) > DEEPEST:
+            raise UserError(f"config: {name} must be a list of up to {DEEPEST} numbers")
+        try:
+            checked(value, hint)
+        except ValueError as error:
+            raise UserError(f"config: {name}: {error!s:.200}") from None
 
 
 def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
@@ -71,10 +55,10 @@ def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
 class LatentConfig:
     """The latent DDIM: an MLP with skip connections over the normalised z_sem (paper, Appendix A)."""
 
-    num_layers: int = 10
-    hidden_channels: int = 2048
-    time_channels: int = 64
-    beta: float = 0.008
+    num_layers: Annotated[int, Range(1, 100)] = 10
+    hidden_channels: Width = 2048
+    time_channels: Annotated[int, Range(2, 1 << 16)] = 64
+    beta: Annotated[float, Range(1e-6, 0.5)] = 0.008
     prediction: str = EPSILON
 
     def __post_init__(self) -> None:
@@ -97,16 +81,16 @@ class ModelConfig:
     """
 
     kind: str
-    image_size: int
-    model_channels: int
-    channel_mult: tuple[int, ...]
-    encoder_channel_mult: tuple[int, ...] = ()
-    embed_channels: int = 512
-    z_channels: int = 512
-    num_res_blocks: int = 2
-    attention_resolutions: tuple[int, ...] = (16,)
-    norm_groups: int = 32
-    dropout: float = 0.1
+    image_size: Side
+    model_channels: Annotated[int, Range(2, 4096)]
+    channel_mult: tuple[Factor, ...]
+    encoder_channel_mult: tuple[Factor, ...] = ()
+    embed_channels: Width = 512
+    z_channels: Width = 512
+    num_res_blocks: Annotated[int, Range(1, 32)] = 2
+    attention_resolutions: tuple[Side, ...] = (16,)
+    norm_groups: Annotated[int, Range(1, 4096)] = 32
+    dropout: Annotated[float, Range(0, 1)] = 0.1
     prediction: str = EPSILON
     latent: LatentConfig | None = None
 

@@ -100,7 +100,7 @@ def test_a_stage_can_be_left_out():
         ("flip=yes", "must be true or false"),
         ("image.samples=3", "image: samples 3 are no batch of 32"),
         ("model.model_channels=33", "config: model_channels 33 must be even and a multiple"),
-        ("model.z_channels=99999999", "config: z_channels must be a whole number from 1 to 65536"),
+        ("model.z_channels=99999999", "must be at most 65536, not 99999999"),
         ("image=none", "no such setting"),
     ],
 )
