@@ -40,8 +40,8 @@ from diffae.train.overrides import override
 from diffae.train.presets import OTHER_PRESETS, PRESETS, AnyPreset, Preset, find_preset
 from diffae.train.sharing import union
 from diffae.train.stages import train
-from diffae.train.trainer import choose_precision, needing_memory
-from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Callback, Run, Steps
+from diffae.train.trainer import Callback, Run, choose_precision, needing_memory
+from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Steps
 
 WORKERS = 2
 DAMAGED = ERROR, SKIP = ("error", "skip")

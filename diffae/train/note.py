@@ -1,5 +1,6 @@
 """`training.json`: the record of a folder's training, for the reader, to resume, and to evaluate."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +13,6 @@ from diffae.system.files import read_text, write_whole, writing
 from diffae.system.lock import foreign, lock_folder
 from diffae.train.init import Init
 from diffae.train.overrides import differences
-from diffae.train.trainer import identity_of
 from diffae.train.types import Outcome
 
 
@@ -37,7 +37,8 @@ class Note:
     def identity(self) -> str:
         """Everything that decides the result: not the wording of a preset, nor the name of the data."""
         begun = {} if self.init is None else {"init": self.init.decides}
-        return identity_of(trained_on=self.trained_on.decides, settings=self.decides, **begun)
+        decides = {"trained_on": self.trained_on.decides, "settings": self.decides, **begun}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def claim(self) -> IO[str]:
         """Claim the folder for this training; it is locked while the file returned is open.

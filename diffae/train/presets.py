@@ -26,7 +26,8 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 from diffae.train.images import Source
-from diffae.train.types import MOST, Outcome, Run, Schedule
+from diffae.train.trainer import Run
+from diffae.train.types import MOST, Outcome, Schedule
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
 from diffae.train.presets import Preset
 from diffae.train.sharing import gathered
-from diffae.train.trainer import fit, needing_memory
-from diffae.train.types import Loss, Outcome, Run, Stage
+from diffae.train.trainer import Run, fit, needing_memory
+from diffae.train.types import Loss, Outcome, Stage
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # the file names of a training's states

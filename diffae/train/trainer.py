@@ -7,15 +7,13 @@ by example, the number of processes and of parts makes no difference either, exc
 of sums.
 """
 
-import hashlib
-import json
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +41,6 @@ from diffae.train.types import (
     Adam,
     Loss,
     Outcome,
-    Run,
     Schedule,
     Stage,
     Steps,
@@ -312,6 +309,47 @@ class Training:
             ema.copy_(weights)
 
 
+class Callback:
+    """Base class, called at the events of a stage, in every process of the training.
+
+    Its methods do nothing.
+    """
+
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
+        """The stage begins, resumes or has ended already.
+
+        `stop` says whether a signal asks the training to end.
+        """
+
+    def step(self, loss: float) -> None:
+        """A step was computed, and taken if it was finite."""
+
+    def saves(self) -> None:
+        """The state is written next: events so far will not be repeated."""
+
+    def ends(self) -> None:
+        """All steps of the stage are taken."""
+
+    def close(self) -> None:
+        """The training has ended or failed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Common settings of the stages of a training.
+
+    Its seed, its identity (see `note`), its precision, how its steps are taken, the
+    processes that read images ahead, and its callbacks.
+    """
+
+    seed: int
+    identity: str
+    precision: str = FLOAT32
+    steps: Steps = Steps()
+    workers: int = 0
+    callbacks: Sequence[Callback] = ()
+
+
 def fit(
     stage: Stage,
     count: int,
@@ -458,8 +496,3 @@ def interrupts_deferred() -> Iterator[Callable[[], int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def identity_of(**settings: object) -> str:
-    """A hash of everything that decides the result of a training, kept in its states."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

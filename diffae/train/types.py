@@ -1,10 +1,9 @@
-"""Types that the modules of a training share: schedule, steps, run, outcome, callback."""
+"""Types that the modules of a training share: schedule, steps, outcome, stage."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -83,24 +82,6 @@ class Adam:
     largest_norm: float = 1.0
 
 
-class TrainingStatus(Protocol):
-    """The properties of a `trainer.Training` that callbacks may use."""
-
-    schedule: Schedule
-    step: int
-    skipped: int
-    precisions: str
-    seconds: float
-    norm: float
-
-    @property
-    def seen(self) -> int:
-        """Examples of the steps so far."""
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """Within the block the network has the moving average of its weights, in evaluation mode."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a stage: precision, steps not taken, examples seen, and seconds of steps."""
@@ -132,44 +113,3 @@ class Stage:
     by_example: bool = False
     pictures: Callable[[Tensor], Pictures] | None = None
     export: Callable[[Path], None] | None = None
-
-
-class Callback:
-    """Base class, called at the events of a stage, in every process of the training.
-
-    Its methods do nothing.
-    """
-
-    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
-        """The stage begins, resumes or has ended already.
-
-        `stop` says whether a signal asks the training to end.
-        """
-
-    def step(self, loss: float) -> None:
-        """A step was computed, and taken if it was finite."""
-
-    def saves(self) -> None:
-        """The state is written next: events so far will not be repeated."""
-
-    def ends(self) -> None:
-        """All steps of the stage are taken."""
-
-    def close(self) -> None:
-        """The training has ended or failed."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Common settings of the stages of a training.
-
-    Its seed, its identity (see `identity_of`), its precision, how its steps are taken, the
-    processes that read images ahead, and its callbacks.
-    """
-
-    seed: int
-    identity: str
-    precision: str = FLOAT32
-    steps: Steps = Steps()
-    workers: int = 0
-    callbacks: Sequence[Callback] = ()

@@ -25,8 +25,8 @@ from diffae.train.stages import (
     pixel_loss,
     train,
 )
-from diffae.train.trainer import Training
-from diffae.train.types import Adam, Outcome, Run
+from diffae.train.trainer import Run, Training
+from diffae.train.types import Adam, Outcome
 
 # The schedules by their definition (paper, Appendix A), not by the code under test.
 IMAGE = torch.from_numpy(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))

@@ -33,8 +33,8 @@ from diffae.train import stages, state, trainer
 from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing, gathered, union
 from diffae.train.stages import autoencoder_loss, train
-from diffae.train.trainer import Training, batch_indices
-from diffae.train.types import Run, Stage, Steps
+from diffae.train.trainer import Run, Training, batch_indices
+from diffae.train.types import Stage, Steps
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,8 +27,8 @@ from diffae.train import __main__ as command
 from diffae.train.images import Images
 from diffae.train.presets import PRESETS
 from diffae.train.stages import PixelDecoder, pixel_loss
-from diffae.train.trainer import Training, batch_indices, fit, learning_rate
-from diffae.train.types import Run, Schedule, Stage
+from diffae.train.trainer import Run, Training, batch_indices, fit, learning_rate
+from diffae.train.types import Schedule, Stage
 
 ROOT = Path(__file__).parents[2]
 SCHEDULE = Schedule(samples=80, batch_size=8, learning_rate=1e-2, warmup_samples=16, decay="cosine")

@@ -27,8 +27,8 @@ from diffae.train.callbacks import curves, flags, progress
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
-from diffae.train.trainer import fit, learning_rate
-from diffae.train.types import Outcome, Run, Stage
+from diffae.train.trainer import Run, fit, learning_rate
+from diffae.train.types import Outcome, Stage
 
 ROOT = Path(__file__).parents[2]
 LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps

@@ -22,7 +22,8 @@ from diffae.train.callbacks import evaluations
 from diffae.train.callbacks.evaluations import Evaluations, Measuring
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
-from diffae.train.types import Run, Stage
+from diffae.train.trainer import Run
+from diffae.train.types import Stage
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
 MEASURING = Measuring(("reconstruction", "unconditional"), "diffae", FLAGS)

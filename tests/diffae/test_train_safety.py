@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,10 +25,11 @@ from diffae.networks import bfloat16
 from diffae.system.errors import UserError
 from diffae.train import __main__ as command
 from diffae.train import stages, state, trainer
+from diffae.train.note import Note
 from diffae.train.presets import PRESETS
 from diffae.train.stages import set_moments, train
-from diffae.train.trainer import Training, batch_indices, choose_precision, fit, identity_of
-from diffae.train.types import Run, Stage
+from diffae.train.trainer import Run, Training, batch_indices, choose_precision, fit
+from diffae.train.types import Stage
 
 
 class Slope(nn.Module):
@@ -183,10 +185,17 @@ def test_two_damaged_states_are_refused(tmp_path):
 # Identity, order of the examples, what is built
 
 
+KNOWN = TrainedOn("p", "celeba", "train", 9, 0, "official", {"crop": "d2c"}, "print")
+
+
+def identity_of(preset):
+    return Note(Path(), KNOWN, preset.decides, []).identity
+
+
 def test_the_wording_of_a_preset_is_no_part_of_its_identity():
     preset = PRESETS["ffhq128"]
     reworded = replace(preset, name="x", description="y", expect="z", data_hint="FFHQ, 70,000")
-    assert identity_of(settings=reworded.decides) == identity_of(settings=preset.decides)
+    assert identity_of(reworded) == identity_of(preset)
     for change in (
         {"flip": False},
         {"pixel_weight": 1.0},
@@ -196,12 +205,11 @@ def test_the_wording_of_a_preset_is_no_part_of_its_identity():
         {"encoder": preset.image},
     ):
         other = replace(preset, **change)
-        assert identity_of(settings=other.decides) != identity_of(settings=preset.decides), change
+        assert identity_of(other) != identity_of(preset), change
 
 
 def test_the_data_decides_by_content_split_and_crop():
-    known = TrainedOn("p", "celeba", "train", 9, 0, "official", {"crop": "d2c"}, "print")
-    assert replace(known, preset="q", data="a copy").decides == known.decides
+    assert replace(KNOWN, preset="q", data="a copy").decides == KNOWN.decides
     for change in (
         {"split": "all"},
         {"count": 8},
@@ -210,14 +218,15 @@ def test_the_data_decides_by_content_split_and_crop():
         {"transform": {"crop": "center"}},
         {"fingerprint": "x"},
     ):
-        assert replace(known, **change).decides != known.decides, change
+        assert replace(KNOWN, **change).decides != KNOWN.decides, change
 
 
 def test_folders_of_earlier_versions_go_on():
     """The hash of version 0.6: what decides nothing may be added to a record, but not to this."""
-    known = TrainedOn("p", "celeba", "train", 9, 0, "official", {"crop": "d2c"}, "print")
-    found = identity_of(trained_on=known.decides, settings=PRESETS["ffhq128"].decides)
-    assert found == "549de203cc36ffb55f3e0cf7505444c0f9c9cc241627f72b9308f04d44daa095"
+    assert (
+        identity_of(PRESETS["ffhq128"])
+        == "549de203cc36ffb55f3e0cf7505444c0f9c9cc241627f72b9308f04d44daa095"
+    )
 
 
 def test_an_epoch_s_order_is_drawn_once(monkeypatch):

@@ -22,7 +22,8 @@ from diffae.train.callbacks import flags, sheets
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
 from diffae.train.stages import train
-from diffae.train.types import Run, Stage
+from diffae.train.trainer import Run
+from diffae.train.types import Stage
 from reports.records.sheets import read_sheet
 
 WITH_PICTURES = Stage("image", "", None, TINY.image, None, pictures=lambda images: {})

@@ -24,8 +24,8 @@ from diffae.train import images as images_module
 from diffae.train import stages, state
 from diffae.train.images import Images, OnDisk, source_of
 from diffae.train.presets import PRESETS
-from diffae.train.trainer import TooLittleMemory, Training, fit, needing_memory
-from diffae.train.types import Run, Stage
+from diffae.train.trainer import Run, TooLittleMemory, Training, fit, needing_memory
+from diffae.train.types import Stage
 
 ROOT = Path(__file__).parents[2]
 TWENTY = pictures(20)

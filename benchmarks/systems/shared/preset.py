@@ -15,8 +15,8 @@ from diffae.system.settings import Range
 from diffae.train.images import Images, Source
 from diffae.train.presets import AnyPreset
 from diffae.train.stages import state_path
-from diffae.train.trainer import fit
-from diffae.train.types import Adam, Loss, Outcome, Run, Schedule, Stage
+from diffae.train.trainer import Run, fit
+from diffae.train.types import Adam, Loss, Outcome, Schedule, Stage
 
 # The same for all: a rate that falls along a cosine, and a moving average that warms up.
 schedule = partial(Schedule, decay="cosine", ema_warmup=True)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from diffae.system import distributed
-from diffae.train.types import Callback, Stage, TrainingStatus
+from diffae.train.trainer import Callback, Training
+from diffae.train.types import Stage
 
 PER_STAGE = 10  # times, by default
 
@@ -26,7 +27,7 @@ class Periodic(Callback):
     def __init__(self, folder: Path, every: Mapping[str, int] | None):
         self._folder, self._every = folder, every
 
-    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         self._training, self._stage, self._stop = training, stage, stop
         self._look()
 
@@ -52,7 +53,7 @@ class Periodic(Callback):
         raise NotImplementedError
 
 
-def is_due(training: TrainingStatus, images: int) -> bool:
+def is_due(training: Training, images: int) -> bool:
     """Whether the last step completed another `images` seen, or ended the stage."""
     seen, batch = training.seen, training.schedule.batch_size
     if not training.step:

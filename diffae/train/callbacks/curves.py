@@ -16,8 +16,8 @@ from PIL import Image
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text, write_whole
-from diffae.train.trainer import learning_rate
-from diffae.train.types import Callback, Stage, TrainingStatus
+from diffae.train.trainer import Callback, Training, learning_rate
+from diffae.train.types import Stage
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -33,12 +33,12 @@ class Curves(Callback):
     Subclasses write them, in `scalars` and `picture`.
     """
 
-    _training: TrainingStatus
+    _training: Training
     _stage = ""
     _every = 1  # steps
     _before = 0  # images of the stages before
 
-    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         self._training, self._stage = training, stage.name
         self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
         self._forget(training)
@@ -62,12 +62,12 @@ class Curves(Callback):
     def ends(self) -> None:
         self._before += self._training.seen
 
-    def _forget(self, training: TrainingStatus) -> None:
+    def _forget(self, training: Training) -> None:
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._last = training.seen, training.seconds
 
-    def _values(self, training: TrainingStatus) -> dict[str, float]:
+    def _values(self, training: Training) -> dict[str, float]:
         """The values of a point.
 
         Non-finite ones are left out of the means, and a mean of none is left out.
@@ -97,7 +97,7 @@ class TensorBoard(Curves):
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         super().begins(training, stage, stop)
         self.close()
         self._begun = training.seen
@@ -142,7 +142,7 @@ class WeightsAndBiases(Curves):
         self._project, self._folder, self._name, self._config = project, folder, name, config
         self._run: Any = None
 
-    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         """Begin a stage. Raises UserError if the service refuses."""
         super().begins(training, stage, stop)
         if self._run is None:

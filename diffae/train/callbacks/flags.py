@@ -19,7 +19,7 @@ from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import AnyPreset, Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
-from diffae.train.types import Callback
+from diffae.train.trainer import Callback
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
 TASK, PROFILE = "reconstruction", "smoke"  # the default benchmarks and profile

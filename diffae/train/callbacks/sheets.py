@@ -19,7 +19,8 @@ from diffae.sheet import Sheet, write
 from diffae.system.cli import say
 from diffae.train.callbacks.base import Periodic
 from diffae.train.callbacks.curves import Curves
-from diffae.train.types import Pictures, Stage, TrainingStatus
+from diffae.train.trainer import Training
+from diffae.train.types import Pictures, Stage
 
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
@@ -51,7 +52,7 @@ class Sheets(Periodic):
         self._images: Tensor | None = None
         self._spent = 0.0
 
-    def begins(self, training: TrainingStatus, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         self._spent = 0.0
         super().begins(training, stage, stop)
 

@@ -21,7 +21,7 @@ from diffae.networks.config import EPSILON
 from diffae.train.images import Images
 from diffae.train.presets import find_preset
 from diffae.train.stages import noised
-from diffae.train.types import Run
+from diffae.train.trainer import Run
 
 SMALL_NVAE = replace(
     nvae.PRESET,

@@ -14,7 +14,8 @@ from benchmarks.systems.stylegan2.critic import Convolution, Discriminator, with
 from benchmarks.systems.stylegan2.network import StyleGAN2Config
 from benchmarks.systems.stylegan2.training import Learner
 from diffae.train.presets import find_preset
-from diffae.train.types import Run, Schedule
+from diffae.train.trainer import Run
+from diffae.train.types import Schedule
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)
 

@@ -15,8 +15,8 @@ from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
 from diffae.diffusion.noise import generator
 from diffae.train.images import Images
 from diffae.train.presets import find_preset
-from diffae.train.trainer import Training
-from diffae.train.types import Adam, Run
+from diffae.train.trainer import Run, Training
+from diffae.train.types import Adam
 
 NOISE = np.random.default_rng(0)
 
