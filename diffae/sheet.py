@@ -57,11 +57,6 @@ class Sheet:
             raise ValueError("notes are not as many as images")
 
 
-def in_rows(images: Tensor, across: int) -> list[Tensor]:
-    """Split images N x 3 x S x S into rows of equal length; the last may be shorter."""
-    return list(images.split(across))
-
-
 def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> None:
     """Draw a sheet into the PNG file `path`, whole or not at all.
 

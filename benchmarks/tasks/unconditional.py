@@ -31,7 +31,7 @@ from benchmarks.systems.protocol.base import (
 from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
-from diffae.sheet import Sheet, in_rows
+from diffae.sheet import Sheet
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
@@ -65,7 +65,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         yield _record(context, system.title, taken, ours, reference)
         sheet = Sheet(
             f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
-            in_rows(torch.from_numpy(new["preview"]), 8),
+            torch.from_numpy(new["preview"]).split(8),
             caption="New samples, the first that were drawn, none chosen (Table 4).",
             about={"benchmark": "unconditional", "system": system.title, "steps": steps},
         )

@@ -266,16 +266,7 @@ def read_classifier(path: Path) -> Classifier:
     if extra := sorted(tensors.keys() - {*names, *copies}):
         raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
     with TorchFile(path) as file:
-        weight, bias, mean, std = (file.read(tensors[name]).float() for name in names)
-    if (
-        weight.ndim != 2
-        or bias.shape != weight.shape[:1]
-        or {mean.numel(), std.numel()} != {weight.shape[1]}
-    ):
-        shapes = ", ".join(f"{name} {list(tensors[name].shape)}" for name in names)
-        raise UserError(f"{path}: shapes do not fit together: {shapes}")
-    _refuse_infinite(path, dict(zip(names, (weight, bias, mean, std), strict=True)))
-    return Classifier(weight, bias, mean.reshape(1, -1), std.reshape(1, -1))
+        return Classifier(*_together(file, {name: tensors[name] for name in names}))
 
 
 @dataclass(frozen=True)
@@ -298,14 +289,21 @@ def read_latents(path: Path) -> Latents:
         stored = [t for name in names if isinstance(t := content.get(name), StoredTensor)]
         if len(stored) < len(names):
             raise UserError(f"{path}: not a latent.pkl: it must hold {', '.join(names)}")
-        z, mean, std = (file.read(tensor).float() for tensor in stored)
-    if z.ndim != 2 or {mean.numel(), std.numel()} != {z.shape[1]}:
-        shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in zip(names, stored, strict=True))
-        raise UserError(f"{path}: shapes do not fit together: {shapes}")
-    _refuse_infinite(path, dict(zip(names, (z, mean, std), strict=True)))
-    return Latents(z, mean.reshape(1, -1), std.reshape(1, -1))
+        return Latents(*_together(file, dict(zip(names, stored, strict=True))))
 
 
-def _refuse_infinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
-        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
+def _together(file: TorchFile, stored: Mapping[str, StoredTensor]) -> list[Tensor]:
+    """Tensors in float32: N x d, any of N numbers, and last mean and deviation, as 1 x d.
+
+    Raises UserError if they have other shapes, or are not finite.
+    """
+    tensors = [file.read(tensor).float() for tensor in stored.values()]
+    first, *others, mean, std = tensors
+    fit = first.ndim == 2 and {mean.numel(), std.numel()} == {first.shape[1]}
+    if not fit or any(other.shape != first.shape[:1] for other in others):
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in stored.items())
+        raise UserError(f"{file.path}: shapes do not fit together: {shapes}")
+    finite = [bool(torch.isfinite(tensor).all()) for tensor in tensors]
+    if odd := [name for name, is_finite in zip(stored, finite, strict=True) if not is_finite]:
+        raise UserError(f"{file.path}: tensors not finite: {', '.join(odd)}")
+    return [first, *others, mean.reshape(1, -1), std.reshape(1, -1)]

@@ -4,7 +4,7 @@ It lets an evaluation on training images be noticed.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,8 @@ def read(folder: Path) -> TrainedOn | None:
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:
     """The inverse of `to_json`; the packaged models' records have no `before`."""
-    values = {
-        field.name: known[field.name] for field in fields(TrainedOn) if field.name != "before"
-    }
     before = known.get("before")
-    return TrainedOn(**values, before=None if before is None else _from_json(before))
+    return TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
 
 
 def _generator(dataset: Dataset) -> dict[str, Any] | None:

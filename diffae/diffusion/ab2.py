@@ -63,7 +63,7 @@ def _by_velocity(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
     return math.cos(to - phi) * x + math.sin(to - phi) * parts.velocity(phi)
 
 
-def _against_velocity(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
+def against_velocity(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
     """The inverse of `_by_velocity` from `to` to `phi`, with F and E at `to`."""
     return (x + math.sin(to - phi) * parts.velocity(to)) / math.cos(to - phi)
 
@@ -74,5 +74,5 @@ def _by_noise(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
 
 
 decode_v, decode_eps = partial(_decode, move=_by_velocity), partial(_decode, move=_by_noise)
-encode_v = partial(_encode, move=_by_velocity, top=_against_velocity)
+encode_v = partial(_encode, move=_by_velocity, top=against_velocity)
 encode_eps = partial(_encode, move=_by_noise)

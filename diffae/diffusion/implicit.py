@@ -10,11 +10,11 @@ repeated with its output. The image counts as the state at t = 0. Decoding is DD
 grid.
 """
 
-import math
 from collections.abc import Iterator
 
 from torch import Tensor
 
+from diffae.diffusion.ab2 import against_velocity
 from diffae.diffusion.trajectory import Denoiser, Parts, Step
 
 
@@ -24,12 +24,7 @@ def encode(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
     before: Parts | None = None
     yield Step(ts[0], x, now.image)
     for n in range(1, len(ts)):
-        d = phis[n] - phis[n - 1]
-        reached = _back(x, now.ahead(before, 1.0), phis[n], d)
+        reached = against_velocity(x, now.ahead(before, 1.0), phis[n - 1], phis[n])
         before, now = now, denoise(reached, ts[n])
-        x = _back(x, now, phis[n], d)
+        x = against_velocity(x, now, phis[n - 1], phis[n])
         yield Step(ts[n], x, now.image)
-
-
-def _back(x: Tensor, parts: Parts, phi: float, d: float) -> Tensor:
-    return (x + math.sin(d) * parts.velocity(phi)) / math.cos(d)

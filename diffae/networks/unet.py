@@ -1,5 +1,6 @@
 """The noise-predicting UNet and the semantic encoder (paper, Section 3; ADM's UNet with AdaGN)."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import torch
@@ -106,17 +107,6 @@ class _Builder:
                 yield Stage(*blocks)
 
 
-class _TimeEmbedding(nn.Module):
-    """The time MLP. The authors keep the autoencoder's one module deeper than the baseline's."""
-
-    def __init__(self, mlp: nn.Sequential):
-        super().__init__()
-        self.time_embed = mlp
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.time_embed(x)
-
-
 class UNet(nn.Module):
     """eps_theta(x_t, t, z_sem), or eps_theta(x_t, t) for the DDIM baseline."""
 
@@ -128,7 +118,9 @@ class UNet(nn.Module):
             nn.SiLU(),
             nn.Linear(config.embed_channels, config.embed_channels),
         )
-        self.time_embed = _TimeEmbedding(mlp) if config.encoder_channel_mult else mlp
+        # The authors keep the autoencoder's time MLP one module deeper than the baseline's.
+        deeper = nn.Sequential(OrderedDict(time_embed=mlp))
+        self.time_embed = deeper if config.encoder_channel_mult else mlp
         build = _Builder(config, conditional=True)
         laterals = []
         self.input_blocks = nn.ModuleList()

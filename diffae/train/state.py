@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 import torch
@@ -43,13 +43,8 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
 
     Raises UserError if the disk refuses.
     """
-    notes = {
-        "step": str(state.step),
-        "skipped": str(state.skipped),
-        "precision": state.precision,
-        "seconds": f"{state.seconds:.1f}",
-        "identity": identity,
-    }
+    progress = {name: str(value) for name, value in vars(state).items() if name != "tensors"}
+    notes = {**progress, "identity": identity}
     notes[DIGEST] = digest(state.tensors, notes)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -70,11 +65,8 @@ def load(path: Path, identity: str) -> State | None:
 
     Raises UserError if it belongs to another training, or if all states are damaged.
     """
-    found = [path] if path.exists() else []
-    for age in count(1):
-        if not previous(path, age).exists():
-            break
-        found.append(previous(path, age))
+    older = takewhile(Path.exists, (previous(path, age) for age in count(1)))
+    found = [place for place in (path, *older) if place.exists()]
     for place in found:
         try:
             return _read(place, identity)

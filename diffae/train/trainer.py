@@ -249,7 +249,7 @@ class Training:
         tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
         for name, number in self.scaler.state_dict().items():
             tensors[f"scaler.{name}"] = torch.from_numpy(np.array(number))  # float64 or int64
-        now = state.State(tensors, self.step, self.skipped, self.precisions, self.seconds)
+        now = state.State(tensors, self.step, self.skipped, self.precisions, round(self.seconds, 1))
         state.save(path, now, identity, self.steps.keep)
 
     def load(self, path: Path, identity: str) -> None:

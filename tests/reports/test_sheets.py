@@ -8,7 +8,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from diffae.eight_bit import to_uint8
-from diffae.sheet import Sheet, in_rows, write
+from diffae.sheet import Sheet, write
 from diffae.system.errors import UserError
 from reports.records.sheets import read_sheet
 
@@ -21,7 +21,7 @@ def images(count: int, side: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("side", [1, 5, 32, 64, 130])
 def test_images_come_back_as_they_were(tmp_path, side):
-    rows = in_rows(images(11, side), 4)
+    rows = images(11, side).split(4)
     notes = [[f"SSIM 0.{i} and a long note of many words" for i in range(len(r))] for r in rows]
     sheet = Sheet(
         HOSTILE,
@@ -61,7 +61,7 @@ def test_small_images_are_enlarged_by_whole_pixels(tmp_path):
 )
 def test_captions_that_do_not_fit_are_an_error(given, said):
     with pytest.raises(ValueError, match=said):
-        Sheet("t", in_rows(images(6, 4), 3), **given)
+        Sheet("t", images(6, 4).split(3), **given)
 
 
 def told(**changed) -> str:

@@ -22,7 +22,7 @@ from benchmarks.tasks.shared.distances import distance
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, draw, samples
 from diffae.diffusion import noise
-from diffae.sheet import Sheet, in_rows
+from diffae.sheet import Sheet
 
 PREVIEW = 16
 
@@ -100,7 +100,7 @@ class Pool:
         title = self.system.title
         sheet = Sheet(
             f"{title}: few-shot samples, {name}",
-            in_rows(images, 8),
+            images.split(8),
             caption="Samples whose code a classifier of a few labels accepts, the first of them (Table 3).",
             about={"benchmark": "fewshot", "system": title, "setting": name, "steps": self.steps},
         )

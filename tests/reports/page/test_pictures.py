@@ -10,7 +10,7 @@ import torch
 from page_runs import SCORES, two_systems
 from PIL import Image
 
-from diffae.sheet import Sheet, in_rows
+from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import pictures, write
 from reports.page.pictures import pictures_of
@@ -42,7 +42,7 @@ def decoded(image):
 
 def test_images_are_those_of_the_sheet_to_the_pixel(run):
     pixels = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0))
-    rows = in_rows(pixels / 127.5 - 1, 2)
+    rows = (pixels / 127.5 - 1).split(2)
     notes = [["", ""], ["SSIM 0.5", "SSIM 0.7"]]
     sheet_of(run, "a.png", rows, rows=("input", "output"), columns=("x", "y"), notes=notes)
     (figure,), _ = pictures_of(read([run]))
@@ -78,7 +78,7 @@ def test_what_has_no_room_is_named(run, monkeypatch):
 @pytest.mark.slow
 def test_a_page_of_very_many_pictures_stays_under_ten_megabytes(run):
     noise = torch.randint(0, 256, (64, 3, 64, 64), generator=torch.Generator().manual_seed(0))
-    sheet_of(run, "00.png", in_rows(noise / 127.5 - 1, 8))
+    sheet_of(run, "00.png", (noise / 127.5 - 1).split(8))
     for i in range(1, 9):
         shutil.copy(run / "pictures/00.png", run / f"pictures/{i:02d}.png")
     write(run / "report.html", [run])
