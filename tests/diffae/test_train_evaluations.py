@@ -19,14 +19,14 @@ from diffae.system.errors import Terminated, UserError
 from diffae.train import __main__ as command
 from diffae.train import stages
 from diffae.train.callbacks import evaluations
-from diffae.train.callbacks.evaluations import Evaluations, Measuring
+from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.presets import PRESETS
 from diffae.train.stages import train
 from diffae.train.trainer import Run
 from diffae.train.types import Stage
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
-MEASURING = Measuring(("reconstruction", "unconditional"), "diffae", FLAGS)
+TASKS = ("reconstruction", "unconditional")
 
 
 @pytest.fixture
@@ -39,12 +39,14 @@ def told(tmp_path, monkeypatch):
     return tmp_path / "told"
 
 
-def trained(out, watched=True, every=12, measuring=MEASURING):
+def trained(out, watched=True, every=12):
     """The tiny preset on twelve pictures, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
     (out / "training.json").write_text("{}")
     spacing = {"image": every, "latent": every}
-    callback = Evaluations(out / "evaluations", out / "training.json", spacing, measuring)
+    callback = Evaluations(
+        out / "evaluations", out / "training.json", spacing, TASKS, "diffae", FLAGS
+    )
     run = Run(0, "me", callbacks=[callback] if watched else [])
     train(TINY, pictures(12), out, run, "cpu")
     return out
@@ -63,7 +65,7 @@ def test_the_averaged_model_is_measured_after_so_many_images_and_at_the_end(told
     assert all((out / folder / "run.json").exists() for folder in made)
     first, _, _, last = asked(told)
     given = ["--systems", "diffae", "--ckpt", *FLAGS]
-    assert [w for w in first if w in given] == given and first[:2] == list(MEASURING.tasks)
+    assert [w for w in first if w in given] == given and first[:2] == list(TASKS)
     assert last[0] == "unconditional" and "reconstruction" not in last  # it changes samples only
     final, exported = (load_file(f / "model.safetensors") for f in (told / "3", out))
     assert all(torch.equal(final[name], exported[name]) for name in exported)
@@ -136,7 +138,7 @@ def test_the_process_knows_nothing_of_the_launcher(told, tmp_path, monkeypatch):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []
-    callback = Evaluations(tmp_path, tmp_path, {"image": 4}, MEASURING)
+    callback = Evaluations(tmp_path, tmp_path, {"image": 4}, TASKS, "diffae", FLAGS)
     monkeypatch.setattr(callback, "_export", lambda *_: waited.append("exported"))
     monkeypatch.setattr(callback, "_run", lambda *_: waited.append("measured"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
@@ -152,15 +154,15 @@ def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
 
 
 @pytest.mark.parametrize(
-    ("measuring", "said"),
+    ("tasks", "given", "said"),
     [
-        (replace(MEASURING, tasks=("reconstructon",)), "did you mean reconstruction?"),
-        (replace(MEASURING, flags=("--profile", "smok")), "did you mean smoke?"),
+        (("reconstructon",), FLAGS, "did you mean reconstruction?"),
+        (TASKS, ("--profile", "smok"), "did you mean smoke?"),
     ],
 )
-def test_what_the_harness_would_refuse_is_refused_at_once(measuring, said, tmp_path):
+def test_what_the_harness_would_refuse_is_refused_at_once(tasks, given, said, tmp_path):
     with pytest.raises(UserError, match="--evaluate: unknown") as found:
-        Evaluations(tmp_path, tmp_path, {}, measuring)
+        Evaluations(tmp_path, tmp_path, {}, tasks, "diffae", given)
     assert said in str(found.value)
 
 

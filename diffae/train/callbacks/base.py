@@ -36,17 +36,15 @@ class Periodic(Callback):
 
     def _look(self) -> None:
         training = self._training
-        if not is_due(training, self._spacing()):
+        spacing = max(1, training.schedule.samples // PER_STAGE)
+        if self._every is not None:
+            spacing = self._every[self._stage.name]
+        if not is_due(training, spacing):
             return
         path = self._folder / self._stage.name / f"{training.seen:012}{self.ending}"
         if distributed.is_main() and not path.exists():
             self._make(path)
         distributed.barrier()  # the others wait here, so that none of their collectives times out
-
-    def _spacing(self) -> int:
-        if self._every is None:
-            return max(1, self._training.schedule.samples // PER_STAGE)
-        return self._every[self._stage.name]
 
     def _make(self, path: Path) -> None:
         """Make it, if there is anything to make for this stage."""

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -33,46 +32,39 @@ NAP = 0.1  # seconds between two looks at the process
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # of torchrun: the process is independent
 
 
-@dataclass(frozen=True)
-class Measuring:
-    """The measurement: benchmarks by name, of a system, on the data of `flags` (--data and so on)."""
-
-    tasks: tuple[str, ...]
-    system: str
-    flags: tuple[str, ...]
-
-    def of(self, stage: str) -> tuple[str, ...]:
-        """The benchmarks that a stage changes: the latent DDIM changes only samples."""
-        return tuple(t for t in self.tasks if t in SAMPLED) if stage == LATENT else self.tasks
-
-    def arguments(self, tasks: Sequence[str], checkpoint: Path, out: Path) -> list[str]:
-        given = ["--systems", self.system, "--ckpt", f"{self.system}={checkpoint}"]
-        return [*tasks, *given, *self.flags, "--out", str(out)]
-
-    def check(self) -> None:
-        """Raise UserError if the command would refuse its arguments."""
-        parse = resolve_name(OPTIONS)
-        try:
-            parse(self.arguments(self.tasks, Path(CHECKPOINT), Path(RUN)), None)
-        except UserError as error:
-            raise UserError(f"--evaluate: {error}") from None
-
-
 class Evaluations(Periodic):
     """Measures what `Stage.export` writes, every `every` images (by stage) and at the end of a stage.
 
-    `note` is the record of the training, so that the harness knows which images it has seen. Raises
-    UserError if the command would refuse `measuring`.
+    It runs the benchmarks `tasks` of `system`, on the data of `flags` (--data and so on). `note` is
+    the record of the training, so that the harness knows which images it has seen. Raises UserError
+    if the command would refuse its arguments.
     """
 
-    def __init__(self, folder: Path, note: Path, every: Mapping[str, int], measuring: Measuring):
+    def __init__(
+        self,
+        folder: Path,
+        note: Path,
+        every: Mapping[str, int],
+        tasks: Sequence[str],
+        system: str,
+        flags: Sequence[str],
+    ):
         super().__init__(folder, every)
-        self._note, self._measuring = note, measuring
-        measuring.check()
+        self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
+        try:
+            resolve_name(OPTIONS)(self._arguments(tasks, Path(CHECKPOINT), Path(RUN)), None)
+        except UserError as error:
+            raise UserError(f"--evaluate: {error}") from None
+
+    def _arguments(self, tasks: Sequence[str], checkpoint: Path, out: Path) -> list[str]:
+        given = ["--systems", self._system, "--ckpt", f"{self._system}={checkpoint}"]
+        return [*tasks, *given, *self._flags, "--out", str(out)]
 
     def _make(self, path: Path) -> None:
         """Run the command on the averaged model, and keep its folder in `path` if it was completed."""
-        tasks = self._measuring.of(self._stage.name)
+        # The latent DDIM changes only samples.
+        of_latent = self._stage.name == LATENT
+        tasks = [task for task in self._tasks if task in SAMPLED or not of_latent]
         if self._stage.export is None or not tasks:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +73,7 @@ class Evaluations(Periodic):
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as partial:
             checkpoint, out, log = (Path(partial) / n for n in (CHECKPOINT, RUN, "log.txt"))
             self._export(checkpoint)
-            status = self._run(self._measuring.arguments(tasks, checkpoint, out), log)
+            status = self._run(self._arguments(tasks, checkpoint, out), log)
             if self._stop():
                 return
             if _complete(out / "run.json"):

@@ -14,7 +14,7 @@ from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.train.callbacks.base import PER_STAGE
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
-from diffae.train.callbacks.evaluations import Evaluations, Measuring
+from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import AnyPreset, Preset
@@ -27,7 +27,7 @@ TASK, PROFILE = "reconstruction", "smoke"  # the default benchmarks and profile
 
 def add(parser: cli.Parser) -> None:
     group = parser.add_argument_group(
-        "watching (`diffae-bench docs training`); nothing of it changes a weight"
+        "watching (`diffae-bench docs training`); these do not change the weights"
     )
     group.add_argument(
         "--tensorboard",
@@ -91,7 +91,7 @@ def callbacks_of(
         if args.wandb is not None:
             curves.append(WeightsAndBiases(args.wandb, out / LOGS, out.name, preset.decides))
     callbacks: list[Callback] = [*curves]
-    if args.sheet_every != 0:
+    if args.sheet_every != 0 and isinstance(preset, Preset):
         indices, whose = _looked_at(data, trained_on)
         shown = OnDisk(data, indices, {})  # a damaged one is reported by the training
 
@@ -101,31 +101,30 @@ def callbacks_of(
 
         every = _by_stage(preset, args.sheet_every) if args.sheet_every else None
         callbacks.append(Sheets(out / SHEETS, preset.name, images, whose, every, curves))
-    if args.evaluate_every is not None:
-        held_out = _held_out(args, data, preset, trained_on)
-        measuring = _measuring(args, preset, held_out)
-        every, folder = _by_stage(preset, args.evaluate_every), out / EVALUATIONS
-        callbacks.append(Evaluations(folder, out / NOTE, every, measuring))
+    if args.evaluate_every is not None and isinstance(preset, Preset):
+        tasks, every = args.evaluate or (TASK,), _by_stage(preset, args.evaluate_every)
+        system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
+        words = _measured(args, data, preset, trained_on)
+        callbacks.append(Evaluations(out / EVALUATIONS, out / NOTE, every, tasks, system, words))
     return callbacks
 
 
-def _by_stage(preset: AnyPreset, images: int) -> dict[str, int]:
+def _by_stage(preset: Preset, images: int) -> dict[str, int]:
     """The interval in images, by stage.
 
     The latent DDIM, whose examples are codes and many more, is shown as often as the image stages.
     """
-    assert isinstance(preset, Preset)
     of_latent = preset.image if preset.latent is None else preset.latent
     latent = max(1, images * of_latent.samples // preset.image.samples)
     return {ENCODER: images, IMAGE: images, LATENT: latent}
 
 
-def _held_out(
+def _measured(
     args: argparse.Namespace, data: Dataset, preset: AnyPreset, trained_on: TrainedOn
-) -> Path | None:
-    """The data to evaluate on, None for the portraits.
+) -> list[str]:
+    """The flags of an evaluation: its profile, its device and its data, none for the portraits.
 
-    Raises UserError if the training sees their test split.
+    Raises UserError if the training sees the test split of these data.
     """
     if args.evaluate_data is not None:
         data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
@@ -134,27 +133,21 @@ def _held_out(
             f"--evaluate-every: {data.name} holds out no images from this training (split {trained_on.split}); "
             "give others: --evaluate-data PATH, or train on a part: --set split=train"
         )
-    return args.evaluate_data or args.data
-
-
-def _measuring(args: argparse.Namespace, preset: AnyPreset, data: Path | None) -> Measuring:
-    assert isinstance(preset, Preset)
-    system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
-    flags = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
-    flags += [] if data is None else ["--data", str(data)]
-    flags += [] if data is None or args.crop is None else ["--crop", args.crop]
-    return Measuring(args.evaluate or (TASK,), system, tuple(flags))
+    words = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
+    if path := args.evaluate_data or args.data:
+        words += ["--data", str(path), *(["--crop", args.crop] if args.crop else [])]
+    return words
 
 
 def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:
-    """The images of the sheets and their description: held-out ones, if the training leaves some."""
+    """COUNT images for the sheets and their description: held-out ones, if the training leaves some.
+
+    They are evenly spread, since neighbours may be of one person.
+    """
     held_out = data.indices("test")
     if len(held_out) and not trained_on.saw(data, "test"):
-        return _spread(held_out), "Held-out images"
-    return _spread(data.indices(trained_on.split)), "Images of the training"
-
-
-def _spread(indices: np.ndarray) -> np.ndarray:
-    """COUNT of them, evenly spread, since neighbours may be of one person."""
+        indices, whose = held_out, "Held-out images"
+    else:
+        indices, whose = data.indices(trained_on.split), "Images of the training"
     places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices)))
-    return indices[places.astype(int)]
+    return indices[places.astype(int)], whose

@@ -7,6 +7,7 @@ of different times can be compared cell by cell. Ten steps of the solver "fast" 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -48,8 +49,8 @@ class Sheets(Periodic):
         curves: Sequence[Curves] = (),
     ):
         super().__init__(folder, every)
-        self._title, self._read, self._whose, self._curves = title, images, whose, curves
-        self._images: Tensor | None = None
+        self._title, self._whose, self._curves = title, whose, curves
+        self._images = cache(images)
         self._spent = 0.0
 
     def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
@@ -68,11 +69,9 @@ class Sheets(Periodic):
         self._spent += time.monotonic() - begun
 
     def _draw(self, path: Path) -> None:
-        if self._images is None:
-            self._images = self._read()
         assert self._stage.pictures is not None
         with self._training.averaged():
-            rows = self._stage.pictures(self._images)
+            rows = self._stage.pictures(self._images())
         about = {"stage": self._stage.name, "images_seen": self._training.seen}
         sheet = Sheet(
             f"{self._title}: {self._stage.name}, {self._training.seen:,} images seen",
