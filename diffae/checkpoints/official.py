@@ -97,18 +97,14 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
 
     Raises UserError naming the tensors that are missing, left over or misshapen.
     """
-    guesses = [_guess(shapes, source)]
-    if _fault_count(guesses[0], shapes):
+    best = _guess(shapes, source)
+    if any(_faults(best, shapes).values()):
         # One damaged tensor must not make all others look wrong: the nearest released model names it.
-        guesses += [c for c in ARCHITECTURES.values() if c not in guesses]
-    best = min(guesses, key=lambda config: _fault_count(config, shapes))
+        candidates = (best, *ARCHITECTURES.values())
+        best = min(candidates, key=lambda one: sum(map(len, _faults(one, shapes).values())))
     if text := name_all(_faults(best, shapes)):
         raise UserError(f"{source}: tensors {text}")
     return best
-
-
-def _fault_count(config: ModelConfig, shapes: Shapes) -> int:
-    return sum(len(names) for names in _faults(config, shapes).values())
 
 
 def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
@@ -149,7 +145,7 @@ def _guess(shapes: Shapes, source: Path | str) -> ModelConfig:
     model_channels = _most_common(bare, r"time_embed\.(time_embed\.)?0\.weight", 1, source)
     blocks_per_level = _blocks_per_level(bare)
     mults = {
-        part: _channel_mult(bare, part, blocks_per_level, model_channels)
+        part: _channel_mult(bare, part, blocks_per_level, model_channels, source)
         for part in ("", "encoder.")
     }
     blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
@@ -210,17 +206,16 @@ def _blocks_per_level(bare: Shapes) -> int:
     return ups[0] + 1 if ups else 3
 
 
-def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) -> tuple[int, ...]:
-    """The width of each level, from the bias of its first convolution."""
-    count = len(_indices(bare, rf"{re.escape(part)}input_blocks\.(\d{{1,3}})\."))
+def _channel_mult(
+    bare: Shapes, part: str, per_level: int, model_channels: int, source: Path | str
+) -> tuple[int, ...]:
+    """The width of each level, from the first convolutions of its blocks."""
+    start = rf"{re.escape(part)}input_blocks\."
     mults = []
-    for level in range(-(-count // per_level)):
-        blocks = range(level * per_level + 1, (level + 1) * per_level)
-        names = (
-            f"{part}input_blocks.{i}.0.in_layers.2.{w}" for i in blocks for w in ("weight", "bias")
-        )
-        votes = Counter(bare[n][0] for n in names if n in bare and len(bare[n]))
-        mults.append(max(1, votes.most_common(1)[0][0] // model_channels) if votes else 1)
+    for first in range(0, len(_indices(bare, rf"{start}(\d{{1,3}})\.")), per_level):
+        blocks = "|".join(map(str, range(first + 1, first + per_level)))
+        pattern = rf"{start}({blocks})\.0\.in_layers\.2\.(weight|bias)"
+        mults.append(max(1, _most_common(bare, pattern, 0, source) // model_channels))
     return tuple(mults)
 
 

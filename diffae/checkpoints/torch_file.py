@@ -116,7 +116,7 @@ class Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         known: dict[tuple[str, str], Any] = {
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+            ("torch._utils", "_rebuild_parameter"): inert(lambda tensor, *_: tensor),
             ("collections", "OrderedDict"): OrderedDict,
             ("argparse", "Namespace"): Arguments,
         }
@@ -147,11 +147,6 @@ def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any)
     if not isinstance(storage, Storage) or len(shape) != len(stride):
         raise pickle.UnpicklingError("a tensor without a storage or with other strides than sizes")
     return StoredTensor(storage, int(offset), torch.Size(shape), tuple(int(s) for s in stride))
-
-
-@inert
-def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
-    return tensor
 
 
 @contextmanager

@@ -22,8 +22,6 @@ from diffae.system.signals import quit_on_signals
 if __name__ == "__main__":
     quit_on_signals()
 
-import torch
-
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.fingerprint import state_of
@@ -89,9 +87,7 @@ def _parser() -> cli.Parser:
     )
     parser.add_argument("--out", type=cli.path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--seed", type=cli.natural, default=0)
-    parser.add_argument(
-        "--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu"
-    )
+    parser.add_argument("--device", type=cli.device, default=cli.default_device())
     parser.add_argument(
         "--precision",
         choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32),
@@ -212,11 +208,18 @@ def _train(
     preset = preset.sized(len(indices))
     if init is None:
         chain.refuse_unfinished(preset, stages, out)
+
+    def part_of(preset: AnyPreset, out: Path, stages: tuple[str, ...], init: Init | None) -> _Part:
+        before = None if init is None else init.trained_on
+        seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
+        callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
+        return _Part(preset, Note(out, seen, preset.decides, args.set, init), stages, callbacks)
+
     own = chain.own_stages(preset)
-    parts = [_part(preset, out, tuple(s for s in stages if s in own), init, data, args)]
+    parts = [part_of(preset, out, tuple(s for s in stages if s in own), init)]
     if isinstance(preset, Preset) and set(stages) - set(own):
         baseline, place = chain.baseline_of(preset), out / chain.BASELINE_FOLDER
-        parts.append(_part(baseline, place, (chain.BASELINE,), None, data, args))
+        parts.append(part_of(baseline, place, (chain.BASELINE,), None))
     with ExitStack() as locks:
         if distributed.is_main():
             for part in parts:
@@ -233,20 +236,6 @@ def _train(
     _say_if_changed(data, state)
     if distributed.is_main():
         print(out)
-
-
-def _part(
-    preset: AnyPreset,
-    out: Path,
-    stages: tuple[str, ...],
-    init: Init | None,
-    data: Dataset,
-    args: argparse.Namespace,
-) -> _Part:
-    before = None if init is None else init.trained_on
-    seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
-    callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
-    return _Part(preset, Note(out, seen, preset.decides, args.set, init), stages, callbacks)
 
 
 def _train_part(

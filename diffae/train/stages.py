@@ -97,7 +97,6 @@ def image_stages(
             model.unet,
             preset.image,
             baseline_loss(model, data),
-            by_example=True,
             pictures=partial(sheets.of_baseline, model),
             export=partial(_write, model, preset),
         )
@@ -118,7 +117,6 @@ def image_stages(
             nn.ModuleDict({"encoder": model.encoder, "pixels": pixels}),
             preset.encoder,
             pixel_loss(model, data, pixels),
-            by_example=True,
             pictures=partial(sheets.of_pixels, model.encoder, pixels),
         )
     yield Stage(
@@ -127,7 +125,6 @@ def image_stages(
         networks,
         preset.image,
         autoencoder_loss(model, data, pixels, preset.pixel_weight),
-        by_example=True,
         pictures=partial(sheets.of_autoencoder, model),
         export=partial(_write, without_latent(model), preset),
     )
@@ -142,7 +139,6 @@ def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stag
         model.latent_net,
         preset.latent,
         latent_loss(model, model.normalise(z)),
-        by_example=True,
         pictures=partial(sheets.of_latent, model),
         export=partial(_write, model, preset),
     )

@@ -385,7 +385,11 @@ def fit(
             loss = training.advance(stage.loss, indices)
             if training.in_a_row == 0:
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
-            _check_patience(training, title, loss)
+            if training.in_a_row >= min(PATIENCE, schedule.steps):
+                raise UserError(
+                    f"{title}: no finite gradient in {training.in_a_row} steps up to step {training.step}, "
+                    f"where the loss is {loss}; lower the rate, or try --precision float32"
+                )
             progress.step(training.seen, average, training.skipped)
             for callback in run.callbacks:
                 callback.step(loss)
@@ -467,15 +471,6 @@ def _save(training: Training, path: Path, run: Run) -> float:
     if distributed.is_main():
         training.save(path, run.identity)
     return time.monotonic() - begun
-
-
-def _check_patience(training: Training, title: str, loss: float) -> None:
-    """Raise UserError if nothing has been learned for too long."""
-    if training.in_a_row >= min(PATIENCE, training.schedule.steps):
-        raise UserError(
-            f"{title}: no finite gradient in {training.in_a_row} steps up to step {training.step}, "
-            f"where the loss is {loss}; lower the rate, or try --precision float32"
-        )
 
 
 @contextmanager

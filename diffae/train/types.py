@@ -110,6 +110,6 @@ class Stage:
     schedule: Schedule
     loss: Loss
     adam: Adam = Adam()
-    by_example: bool = False
+    by_example: bool = True
     pictures: Callable[[Tensor], Pictures] | None = None
     export: Callable[[Path], None] | None = None

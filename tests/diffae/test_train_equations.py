@@ -107,7 +107,7 @@ def test_eight_images_are_learned_by_heart(tmp_path):
     )
     images = Images(data, False, "cpu")
     loss_of = autoencoder_loss(model, images, None, 0.0)
-    stage = Stage("image", "eight", networks(model), schedule, loss_of, by_example=True)
+    stage = Stage("image", "eight", networks(model), schedule, loss_of)
     fit(stage, 8, tmp_path / "s", Run(0, "x"))
     x = images.batch(torch.arange(8))
     decoded = model.decode(model.encode(x), torch.randn(8, 3, 8, 8), steps=10)

@@ -287,7 +287,7 @@ def test_a_step_that_takes_too_much_memory_says_what_to_try(tmp_path):
         return network(torch.ones(1)).sum()
 
     with pytest.raises(TooLittleMemory) as error:
-        stage = Stage("image", "tiny: it", network, SCHEDULE, loss, by_example=True)
+        stage = Stage("image", "tiny: it", network, SCHEDULE, loss)
         fit(stage, 8, tmp_path / "s", Run(0, "me"))
     told = "tiny: it: too little memory; 4 examples at once; try --micro-batch 2, --recompute or a smaller"
     assert str(error.value).startswith(told)

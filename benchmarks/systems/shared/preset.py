@@ -41,7 +41,7 @@ class Stages:
         Afterwards it holds the average of its weights.
         """
         title, schedule = f"{self.preset.name}: {name}", self.preset.schedules[name]
-        stage = Stage(name, title, network, schedule, loss, adam)
+        stage = Stage(name, title, network, schedule, loss, adam, by_example=False)
         self.outcomes[name] = fit(stage, len(self.data), state_path(self.out, name), self.run)
 
 

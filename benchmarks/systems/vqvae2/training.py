@@ -5,8 +5,6 @@ their codes, and codes that are moving averages. The ratio of numbers in a code 
 image is the paper's. Otherwise: narrower, a rate that decays, dead codes that begin anew.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -25,25 +23,18 @@ DECAY, SMOOTHING = 0.99, 1e-5
 DEAD = 0.05  # vectors per step that choose a code, on average, below which it is replaced
 
 
-class Quantised(NamedTuple):
-    """Code vectors N x C x h x w with the gradient of the maps, and the error of quantisation."""
+def quantise(codebook: Codebook, maps: Tensor, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The nearest codes of `maps`, N x C x h x w, and the error of quantisation.
 
-    vectors: Tensor
-    error: Tensor
-
-
-def quantise(codebook: Codebook, maps: Tensor, noise: np.random.Generator) -> Quantised:
-    """Quantise `maps` to their nearest codes, from which the codebook learns.
-
-    `error` is the mean of (sg(code) - map)^2, the commitment loss of the encoder; the gradient is
-    that without rounding (straight-through).
+    The codebook learns from the maps. The error is the mean of (sg(code) - map)^2, the commitment
+    loss of the encoder; the gradient is that without rounding (straight-through).
     """
     maps = maps.float()
     indices = codebook.indices(maps.detach())
     vectors = codebook.vectors(indices)
     learn(codebook, maps.detach().movedim(1, -1).flatten(0, 2), indices.flatten(), noise)
     error = (vectors - maps).square().mean()
-    return Quantised(maps + (vectors - maps).detach(), error)
+    return maps + (vectors - maps).detach(), error
 
 
 @torch.no_grad()
@@ -80,11 +71,11 @@ def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:
         x = data.batch(indices, noise)
         fine = network.enc_b(x)
         before = network.quantize_conv_t(network.enc_t(fine))
-        top = quantise(network.quantize_t, before, noise)
-        before = network.before_bottom(fine, top.vectors)
-        bottom = quantise(network.quantize_b, before, noise)
-        found = network.decode(top.vectors, bottom.vectors).float()
-        return F.mse_loss(found, x) + commitment * (top.error + bottom.error)
+        top, top_error = quantise(network.quantize_t, before, noise)
+        before = network.before_bottom(fine, top)
+        bottom, bottom_error = quantise(network.quantize_b, before, noise)
+        found = network.decode(top, bottom).float()
+        return F.mse_loss(found, x) + commitment * (top_error + bottom_error)
 
     return loss
 

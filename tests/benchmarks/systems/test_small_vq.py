@@ -62,13 +62,13 @@ def test_the_gradient_of_the_rounded_is_that_of_the_map_and_the_encoder_is_held_
     book.cluster_size.fill_(1.0)
     maps = torch.randn(2, 4, 3, 3, requires_grad=True)
     nearest = book.vectors(book.indices(maps.detach()))
-    found = vqvae2.quantise(book, maps, NOISE)
-    assert torch.allclose(found.vectors, nearest, atol=1e-6)
-    assert torch.allclose(found.error, (nearest - maps).square().mean())
+    vectors, error = vqvae2.quantise(book, maps, NOISE)
+    assert torch.allclose(vectors, nearest, atol=1e-6)
+    assert torch.allclose(error, (nearest - maps).square().mean())
     weights = torch.randn_like(maps)
-    (grad,) = torch.autograd.grad((found.vectors * weights).sum(), maps, retain_graph=True)
+    (grad,) = torch.autograd.grad((vectors * weights).sum(), maps, retain_graph=True)
     assert torch.equal(grad, weights)
-    (grad,) = torch.autograd.grad(found.error, maps)
+    (grad,) = torch.autograd.grad(error, maps)
     assert torch.allclose(grad, 2 * (maps - nearest) / maps.numel())
 
 
