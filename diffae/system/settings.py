@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from diffae.system.cli import did_you_mean, whole_number
+from diffae.system.errors import UserError
 
 LARGEST = 10**9  # of integers that are given for a float setting
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -92,13 +93,18 @@ def checked(value: Any, hint: Any) -> Any:
     return value
 
 
-def check(settings: Any) -> None:
-    """Raise ValueError, with the field's name, unless each field of a dataclass has its type."""
+def check(settings: Any, prefix: str = "") -> None:
+    """Raise UserError, with the field's name, unless each field of a dataclass has its type.
+
+    Fields of other types than `typed` knows are not checked; a tuple may be empty.
+    """
     for name, hint in settings_of(type(settings)).items():
+        value = getattr(settings, name)
         try:
-            checked(getattr(settings, name), hint)
+            if can_be_set(hint) and value != ():
+                checked(value, hint)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise UserError(f"{prefix}{name}: {error!s:.200}") from None
 
 
 def plain_type(hint: Any) -> Any:

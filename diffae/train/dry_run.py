@@ -59,7 +59,7 @@ class Kept:
 class Costs:
     """The costs of one stage.
 
-    The operations of a step for one example, and the bytes it keeps, with activations kept or
+    The operations of a step for one example, and the bytes it keeps: with activations kept, and
     recomputed.
     """
 
@@ -67,8 +67,7 @@ class Costs:
     schedule: Schedule
     parameters: int
     flops: int
-    kept: Kept
-    recomputed: Kept
+    kept: tuple[Kept, Kept]
 
     @property
     def weights(self) -> int:
@@ -77,7 +76,7 @@ class Costs:
 
     def bytes(self, examples: int, again: bool) -> int:
         """Bytes that a device holds when it computes that many examples at once."""
-        return self.weights + (self.recomputed if again else self.kept).of(examples)
+        return self.weights + self.kept[again].of(examples)
 
 
 def counted(preset: Preset, precision: str, asked: Collection[str] | None = None) -> list[Costs]:
@@ -141,10 +140,10 @@ def loss_of(stage: Stage, examples: int, precision: str) -> Tensor:
 def _counted(stage: Stage, precision: str) -> Costs:
     with torch.no_grad():
         forward = flops(lambda: loss_of(stage, 1, precision))
-    kept, recomputed = (_kept(stage, precision, again) for again in (False, True))
+    kept = _kept(stage, precision, False), _kept(stage, precision, True)
     operations = FORWARD_AND_BACKWARD * forward
     parameters = sum(p.numel() for p in stage.network.parameters())
-    return Costs(stage.name, stage.schedule, parameters, operations, kept, recomputed)
+    return Costs(stage.name, stage.schedule, parameters, operations, kept)
 
 
 def _kept(stage: Stage, precision: str, again: bool) -> Kept:

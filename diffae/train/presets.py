@@ -9,6 +9,7 @@ along with the first (`pixel_weight`).
 
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -158,7 +159,6 @@ _LATENT = Schedule(
     bfloat16=True,
 )
 
-_ENCODER = replace(_IMAGE, samples=240_000)
 _PIXEL_WEIGHT = 4.0
 
 # Few images, each seen few times: smaller batches give more steps.
@@ -174,7 +174,7 @@ _SMALL_PRESETS = (
         _SMALL,
         replace(_IMAGE, samples=140_000),
         _LATENT,
-        encoder=_ENCODER,
+        encoder=_IMAGE,
         pixel_weight=_PIXEL_WEIGHT,
         portraits=40_000,
     ),
@@ -198,7 +198,7 @@ _SMALL_PRESETS = (
         _SMALL,
         replace(_IMAGE, samples=40_000),
         _LATENT,
-        encoder=replace(_ENCODER, samples=60_000),
+        encoder=replace(_IMAGE, samples=60_000),
         pixel_weight=_PIXEL_WEIGHT,
         data_hint="a folder with Fashion-MNIST's IDX files",
     ),
@@ -376,10 +376,7 @@ _PAPER_PRESETS = (
         "FID 12.70 at T = 20, 5.83 at T = 100 (Table 4)",
         released="celeba64d2c_ddpm, never released",
     ),
-    _ablation(64, 0.521),
-    _ablation(128, 0.582),
-    _ablation(256, 0.606),
-    _ablation(512, 0.631),
+    *starmap(_ablation, [(64, 0.521), (128, 0.582), (256, 0.606), (512, 0.631)]),
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_SMALL_PRESETS, *_PAPER_PRESETS)}

@@ -49,7 +49,7 @@ def costs_table(presets: list[Preset]) -> str:
         # the last image stage, which is the autoencoder or the baseline
         image = [c for c in counted(preset, "bfloat16") if c.name not in (ENCODER, LATENT)][-1]
         row = [f"`{preset.name}`", f"{image.parameters:,}", f"{image.flops / 1e9:,.1f}"]
-        each = [f"{kept.each / 1e9:.3f}" for kept in (image.kept, image.recomputed)]
+        each = [f"{kept.each / 1e9:.3f}" for kept in image.kept]
         rows.append([*row, f"{image.weights / 1e9:.2f}", *each])
     head = ["preset", "parameters", "GFLOPs an image", "GB: weights", "an image", "recomputed"]
     return tabulate(rows, head, "github", disable_numparse=True)

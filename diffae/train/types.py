@@ -37,10 +37,7 @@ class Schedule:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            check(self)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        check(self)
         if not self.steps:
             raise UserError(f"samples {self.samples:,} are no batch of {self.batch_size:,}")
 

@@ -50,9 +50,9 @@ def test_memory_is_that_of_a_step_that_is_computed(precision):
     stage = stages(PRESETS["smoke"])["image"]
     predicted = counted(PRESETS["smoke"], precision)["image"]
     measured = activation_bytes(stage.network, lambda: loss_of(stage, 8, precision))
-    assert predicted.kept.of(8) == pytest.approx(measured, rel=0.01)
-    assert predicted.bytes(8, False) == 20 * predicted.parameters + predicted.kept.of(8)
-    assert predicted.recomputed.of(8) < 0.5 * measured
+    assert predicted.kept[False].of(8) == pytest.approx(measured, rel=0.01)
+    assert predicted.bytes(8, False) == 20 * predicted.parameters + predicted.kept[False].of(8)
+    assert predicted.kept[True].of(8) < 0.5 * measured
 
 
 def test_operations_of_a_layer_that_is_known():
@@ -101,7 +101,7 @@ def test_the_disk_that_is_told_is_what_a_training_writes(tmp_path):
     """A state has weights, their average and two moments; another is written before the oldest goes."""
     preset, nothing = PRESETS["smoke"], Kept(0, 0)
     found = [
-        Costs(s.name, s.schedule, parameters(s), 1, nothing, nothing)
+        Costs(s.name, s.schedule, parameters(s), 1, (nothing, nothing))
         for s in dry_run.plan(preset, "cpu")
     ]
     network = nn.Linear(1000, 500)
@@ -172,7 +172,7 @@ def test_what_fits_into_a_device(gigabytes, flags, expected, monkeypatch):
     monkeypatch.setattr(dry_run, "_memory_of", lambda device: gigabytes * 10**9)
     kept, again = Kept(281_235_712, 453_780_800), Kept(1_055_488, 86_169_216)
     preset = PRESETS["ffhq128"]
-    image = Costs("image", preset.image, 128_545_155, 1, kept, again)
+    image = Costs("image", preset.image, 128_545_155, 1, (kept, again))
     how = dry_run.How("cpu", "bfloat16", steps=Steps(**flags))
     assert list(dry_run._fits([image], how)) == [f"{gigabytes} GB of memory here: {expected}"]
 

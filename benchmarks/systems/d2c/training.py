@@ -111,9 +111,7 @@ def latent_loss(model: D2C, z: Tensor, weights: dict[str, float]) -> Loss:
 @torch.no_grad()
 def encode_all(model: D2C, data: Images) -> Tensor:
     """The codes of all training images, without mirrors: N x C x h x w."""
-    starts = range(0, len(data), BATCH)
-    batches = (torch.arange(i, min(i + BATCH, len(data))) for i in starts)
-    bits = model.configuration.bits
+    batches, bits = torch.arange(len(data)).split(BATCH), model.configuration.bits
     return torch.cat([model.autoencoder.encode(to_bits(data.batch(b), bits)) for b in batches])
 
 
