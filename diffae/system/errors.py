@@ -1,6 +1,8 @@
 """Exceptions whose message is meant for the user at the command line."""
 
+import importlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class UserError(Exception):
@@ -12,6 +14,17 @@ class UserError(Exception):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM was received: as Ctrl-C, with the exit status that a batch system expects (143)."""
+
+
+def needed(module: str, who: object, package: str) -> Any:
+    """Import a module of an optional package.
+
+    Raises UserError, naming what needs it and what to install, if it is missing.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(f"{who}: needs a package; pip install {package}") from None
 
 
 def reason(error: BaseException) -> str:

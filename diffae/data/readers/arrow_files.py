@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 
 if TYPE_CHECKING:
@@ -26,12 +26,9 @@ STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 @contextmanager
 def reading(path: Path) -> Iterator[Any]:
     """pyarrow; any error of it within the block becomes a UserError that names `path`."""
-    try:
-        import pyarrow.parquet  # the package itself, too
-    except ImportError as error:
-        raise UserError(
-            f"{path}: reading Arrow and parquet files needs a package; pip install 'diffae-bench[arrow]'"
-        ) from error
+    needed("pyarrow.parquet", path, "'diffae-bench[arrow]'")
+    import pyarrow
+
     try:
         yield pyarrow
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from diffae.data.dataset import Dataset
@@ -35,13 +34,14 @@ from diffae.data.readers.label_files import (
 from diffae.data.readers.sources import EncodedImages
 from diffae.data.readers.splits import seeded
 from diffae.data.transforms import Transform
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 
 if TYPE_CHECKING:
     import lmdb
 
 DATA_FILE = "data.mdb"
+PACKAGE = "'diffae-bench[lmdb]'"
 KEY = re.compile(r"(None|\d+)-(\d+)")
 # Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
 META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
@@ -190,7 +190,7 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
 
     Any error of the library within the block becomes a UserError that names `what`.
     """
-    lmdb = import_lmdb(root)
+    lmdb = needed("lmdb", root, PACKAGE)
     try:
         with environment(root).begin() as transaction:
             yield transaction
@@ -210,7 +210,7 @@ def _open_once(root: Path) -> "lmdb.Environment":
     Nothing is cached when this raises.
     """
     refuse_cut_short(root / DATA_FILE)
-    lmdb = import_lmdb(root)
+    lmdb = needed("lmdb", root, PACKAGE)
     try:
         return lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
@@ -235,16 +235,6 @@ def refuse_cut_short(path: Path) -> None:
     if first[0] != MAGIC or second[:2] != first[:2] or first[1] < META.size:
         raise UserError(f"{path}: cannot open this LMDB file (it is none); download it again")
     _, page_size, last_page, _ = max(first, second, key=lambda meta: meta[-1])
-    needed = (last_page + 1) * page_size
-    if size < needed:
-        raise UserError(f"{path}: {size} bytes of {needed}; the download is incomplete, repeat it")
-
-
-def import_lmdb(root: Path) -> ModuleType:
-    try:
-        import lmdb
-    except ImportError as error:
-        raise UserError(
-            f"{root}: reading LMDB files needs a package; pip install 'diffae-bench[lmdb]'"
-        ) from error
-    return lmdb
+    whole = (last_page + 1) * page_size
+    if size < whole:
+        raise UserError(f"{path}: {size} bytes of {whole}; the download is incomplete, repeat it")

@@ -4,7 +4,6 @@ A point is written every few steps, at the same ones in every run of a preset, a
 the steps since the last point. A resumed run averages only the steps that it has taken itself.
 """
 
-import importlib
 import math
 import secrets
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, needed
 from diffae.system.files import read_text, write_whole
 from diffae.train.trainer import Callback, Training, learning_rate
 from diffae.train.types import Stage
@@ -91,9 +90,8 @@ class TensorBoard(Curves):
     """
 
     def __init__(self, folder: Path):
-        self._summary: type[SummaryWriter] = needed(
-            "torch.utils.tensorboard", "--tensorboard", "'diffae-bench[watch]'"
-        ).SummaryWriter
+        package = needed("torch.utils.tensorboard", "--tensorboard", "'diffae-bench[watch]'")
+        self._summary: type[SummaryWriter] = package.SummaryWriter
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
@@ -177,17 +175,6 @@ class WeightsAndBiases(Curves):
         except self._wandb.errors.Error as error:
             said = " ".join(str(error).split())
             raise UserError(f"--wandb {self._project}: {said}") from None
-
-
-def needed(module: str, flag: str, package: str) -> Any:
-    """Import an optional module.
-
-    Raises UserError, naming the flag and what to install, if it is missing.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise UserError(f"{flag}: needs a package; pip install {package}") from None
 
 
 def _kept_id(path: Path) -> str:
