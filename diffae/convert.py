@@ -7,17 +7,12 @@ The result gives the same outputs, loads faster and holds no pickle.
 """
 
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import Target, amount, refuse_outputs
-
-if TYPE_CHECKING:
-    from diffae import DDIM, DiffusionAutoencoder
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,21 +31,16 @@ def main(arguments: list[str] | None = None) -> None:
     kind = open_checkpoint(args.checkpoint).config.kind
     model_class = DiffusionAutoencoder if kind == AUTOENCODER else DDIM
     model = model_class.from_pretrained(args.checkpoint)
-    _write(model, args.out)
-    size = sum(file.stat().st_size for file in args.out.iterdir())
-    print(f"{args.out}: {kind}, {model.image_size} px, {amount(size)}")
-
-
-def _write(model: "DiffusionAutoencoder | DDIM", out: Path) -> None:
-    """Save the model as `out`, whole or not at all."""
-    partial = out.with_name(out.name + ".partial")
+    partial = args.out.with_name(f"{args.out.name}.partial")  # whole or not at all
     try:
         model.save_pretrained(partial)
-        partial.rename(out)
+        partial.rename(args.out)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{out}: cannot be written ({error})") from None
+        raise UserError(f"{args.out}: cannot be written ({error})") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    size = sum(file.stat().st_size for file in args.out.iterdir())
+    print(f"{args.out}: {kind}, {model.image_size} px, {amount(size)}")
 
 
 if __name__ == "__main__":

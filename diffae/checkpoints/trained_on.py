@@ -98,9 +98,6 @@ class TrainedOn:
         """
         return {k: v for k, v in asdict(self).items() if k not in ("preset", "data", "before")}
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def read(folder: Path) -> TrainedOn | None:
     """Read the record beside a checkpoint; None if there is none.
@@ -119,7 +116,7 @@ def read(folder: Path) -> TrainedOn | None:
 
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:
-    """The inverse of `to_json`; the packaged models' records have no `before`."""
+    """The inverse of `asdict`; the packaged models' records have no `before`."""
     before = known.get("before")
     return TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
 

@@ -12,21 +12,15 @@ t = 0, where lambda is finite, and ends at the last timestep, so that it needs o
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 from torch import Tensor
 
 from diffae.diffusion.trajectory import Denoiser, Step
 
 
-def decode(denoise: Denoiser, x_T: Tensor, ts: list[int]) -> Iterator[Step]:
-    yield from _moves(denoise, x_T, ts[::-1], to_image=True)
-
-
-def encode(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
-    yield from _moves(denoise, x_0, ts, to_image=False)
-
-
 def _moves(denoise: Denoiser, x: Tensor, ts: list[int], to_image: bool) -> Iterator[Step]:
+    ts = ts[::-1] if to_image else ts
     phis = denoise.angles(ts)
     lambdas = [-math.log(math.tan(phi)) for phi in phis]
     f_before, h_before = None, 0.0
@@ -41,3 +35,6 @@ def _moves(denoise: Denoiser, x: Tensor, ts: list[int], to_image: bool) -> Itera
     if to_image:
         f = denoise(x, ts[-1]).image
         yield Step(ts[-1], f, f)
+
+
+decode, encode = partial(_moves, to_image=True), partial(_moves, to_image=False)

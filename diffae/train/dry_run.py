@@ -159,12 +159,10 @@ def _kept(stage: Stage, precision: str, again: bool) -> Kept:
 
 def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
     for module in network.modules():
-        for name, weight in module._parameters.items():
-            if weight is not None and not isinstance(weight, FakeTensor):
-                module._parameters[name] = nn.Parameter(mode.from_tensor(weight))
-        for name, buffer in module._buffers.items():
-            if buffer is not None and not isinstance(buffer, FakeTensor):
-                module._buffers[name] = mode.from_tensor(buffer)
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and not isinstance(tensor, FakeTensor):
+                    tensors[name] = mode.from_tensor(tensor)
 
 
 def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:

@@ -54,7 +54,7 @@ class Note:
             self.out.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.out, "training")
             if known is None:
-                self._write(None)
+                self._write()
         return lock
 
     def ended(self, outcomes: dict[str, Outcome], damaged: Sequence[str] = ()) -> None:
@@ -83,7 +83,7 @@ class Note:
 
     def _why_another(self, theirs: dict[str, Any]) -> str:
         """How the training in the folder differs from this one, and what to do."""
-        ours = json.loads(json.dumps(self._content(None)))
+        ours = json.loads(json.dumps(self._content))
         lines = differences(theirs.get("settings"), ours["settings"])
         lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
         decides = self.trained_on.decides.keys()
@@ -100,21 +100,18 @@ class Note:
         differ = "; ".join([*lines, *data][:3])
         return f"holds another training (see {self.path}{differ and f': {differ}'}); choose another --out"
 
-    def _write(self, stages: dict[str, Any] | None, damaged: Sequence[str] = ()) -> None:
-        text = json.dumps(self._content(stages, damaged), indent=2)
-        write_whole(self.path, f"{text}\n".encode())
+    def _write(self, stages: dict[str, Any] | None = None, damaged: Sequence[str] = ()) -> None:
+        content = {**self._content, "stages": stages, "damaged": list(damaged)}
+        write_whole(self.path, f"{json.dumps(content, indent=2)}\n".encode())
 
-    def _content(
-        self, stages: dict[str, Any] | None, damaged: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    @property
+    def _content(self) -> dict[str, Any]:
         return {
-            "trained_on": self.trained_on.to_json(),
+            "trained_on": asdict(self.trained_on),
             "settings": self.decides,
             "overrides": self.overrides,
             "init": None if self.init is None else self.init.to_json(),
             "identity": self.identity,
-            "stages": stages,
-            "damaged": list(damaged),
         }
 
 
