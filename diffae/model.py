@@ -15,7 +15,7 @@ modules for training.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -32,7 +32,7 @@ from diffae.diffusion.gaussian import (
 )
 from diffae.diffusion.scheme import Scheme
 from diffae.diffusion.solve import decode_steps, encode_steps
-from diffae.diffusion.trajectory import NoisePredictor, Step, last
+from diffae.diffusion.trajectory import Step, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet
@@ -47,9 +47,14 @@ def _moved(alphas: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     return alphas.to(device, dtype)
 
 
-def _beside(x: Tensor, alphas: Tensor) -> Tensor:
-    """`alphas` on the device of `x`, copied once: indexing on the CPU each time would wait for the GPU."""
-    return _moved(alphas, x.device, x.dtype)
+def _as_noise(output: Tensor, x_t: Tensor, t: Tensor, alphas: Tensor, prediction: str) -> Tensor:
+    """eps_theta of a network's output, whether that is the noise or the velocity.
+
+    `alphas` are copied to the device of `x_t` once: indexing on the CPU would wait for the GPU.
+    """
+    if prediction == VELOCITY:
+        return noise_of_velocity(output, x_t, _moved(alphas, x_t.device, x_t.dtype)[t])
+    return output
 
 
 class _Model(nn.Module):
@@ -108,11 +113,8 @@ class _Model(nn.Module):
         return self.unet.out[2].weight  # type: ignore[union-attr, return-value]
 
     def _noise(self, x_t: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
-        """eps_theta, whether the UNet predicts noise or velocity."""
         output = self.unet(x_t, t, z)
-        if self.config.prediction == VELOCITY:
-            return noise_of_velocity(output, x_t, _beside(x_t, self.alphas)[t])
-        return output
+        return _as_noise(output, x_t, t, self.alphas, self.config.prediction)
 
 
 class DiffusionAutoencoder(_Model):
@@ -150,7 +152,9 @@ class DiffusionAutoencoder(_Model):
         """
         images, z = self._images(images), self._codes(z)
         checks.as_many(z, "z", images, "images")
-        return last(encode_steps(self._predictor(z), images, self.alphas, steps, solver=solver))
+        return last(
+            encode_steps(partial(self._noise, z=z), images, self.alphas, steps, solver=solver)
+        )
 
     @torch.no_grad()
     def decode(
@@ -165,7 +169,7 @@ class DiffusionAutoencoder(_Model):
         """The decoding step by step: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
         x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
         checks.as_many(z, "z", x_T, "x_T")
-        return decode_steps(self._predictor(z), x_T, self.alphas, steps, solver=solver)
+        return decode_steps(partial(self._noise, z=z), x_T, self.alphas, steps, solver=solver)
 
     @torch.no_grad()
     def predict_noise(self, x_t: Tensor, t: Tensor | int, z: Tensor) -> Tensor:
@@ -214,16 +218,9 @@ class DiffusionAutoencoder(_Model):
         self._latent_net()
         return z * self.z_std + self.z_mean
 
-    def _predictor(self, z: Tensor) -> NoisePredictor:
-        return lambda x_t, t: self._noise(x_t, t, z)
-
     def _latent_noise(self, z_t: Tensor, t: Tensor) -> Tensor:
-        """eps_omega, whether the latent net predicts noise or velocity."""
         net = self._latent_net()
-        output = net(z_t, t)
-        if net.config.prediction == VELOCITY:
-            return noise_of_velocity(output, z_t, _beside(z_t, self.latent_alphas)[t])
-        return output
+        return _as_noise(net(z_t, t), z_t, t, self.latent_alphas, net.config.prediction)
 
     def _latent_net(self) -> LatentNet:
         if self.latent_net is None:

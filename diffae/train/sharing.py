@@ -63,6 +63,9 @@ class Sharing:
         """The weight of a part's mean in the mean over this process's share."""
         return (part.stop - part.start) / self.share
 
+    def is_last(self, part: slice) -> bool:
+        return part.stop == (self.rank + 1) * self.share
+
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         return self._step(loss)
 
@@ -71,7 +74,7 @@ class Sharing:
 
         Those of the last part are averaged over the processes.
         """
-        if self.world == 1 or part.stop == (self.rank + 1) * self.share:
+        if self.world == 1 or self.is_last(part):
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)
         return self._step.no_sync()

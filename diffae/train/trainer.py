@@ -52,7 +52,6 @@ PATIENCE = 100  # steps in a row without a finite gradient before a training giv
 # Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
@@ -267,7 +266,7 @@ class Training:
             say(f"precision: {self.precisions}")
         tensors = found.tensors
         if self.scaler.is_enabled() and "scaler.scale" in tensors:
-            now = {name: tensors[f"scaler.{name}"].item() for name in SCALER}
+            now = {name: tensors[f"scaler.{name}"].item() for name in self.scaler.state_dict()}
             self.scaler.load_state_dict(now)
         with torch.no_grad():
             for name, buffer in self.buffers.items():
