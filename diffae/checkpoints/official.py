@@ -97,7 +97,10 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
 
     Raises UserError naming the tensors that are missing, left over or misshapen.
     """
-    best = _guess(shapes, source)
+    try:
+        best = _guess(shapes)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     if any(_faults(best, shapes).values()):
         # One damaged tensor must not make all others look wrong: the nearest released model names it.
         candidates = (best, *ARCHITECTURES.values())
@@ -140,56 +143,53 @@ def expected_shapes(config: ModelConfig) -> Shapes:
     return MappingProxyType(shapes)
 
 
-def _guess(shapes: Shapes, source: Path | str) -> ModelConfig:
+def _guess(shapes: Shapes) -> ModelConfig:
     bare = {n.removeprefix(EMA): s for n, s in shapes.items() if n.startswith(EMA)}
-    model_channels = _most_common(bare, r"time_embed\.(time_embed\.)?0\.weight", 1, source)
+    model_channels = _most_common(bare, r"time_embed\.(time_embed\.)?0\.weight", 1)
     blocks_per_level = _blocks_per_level(bare)
     mults = {
-        part: _channel_mult(bare, part, blocks_per_level, model_channels, source)
+        part: _channel_mult(bare, part, blocks_per_level, model_channels)
         for part in ("", "encoder.")
     }
     blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
     attended = sorted({block // blocks_per_level for block in blocks})
-    image_size = _image_size(shapes, attended, source)
+    image_size = _image_size(shapes, attended)
     autoencoder = bool(mults["encoder."])
-    embed_channels = _most_common(bare, r".*\.emb_layers\.1\.weight", 1, source)
+    embed_channels = _most_common(bare, r".*\.emb_layers\.1\.weight", 1)
     z_channels = 512
     if autoencoder:
-        z_channels = _most_common(bare, r".*\.cond_emb_layers\.1\.weight", 1, source)
-    try:
-        return ModelConfig(
-            AUTOENCODER if autoencoder else DDIM_BASELINE,
-            image_size,
-            model_channels,
-            mults[""],
-            mults["encoder."],
-            embed_channels=embed_channels,
-            z_channels=z_channels,
-            num_res_blocks=blocks_per_level - 1,
-            attention_resolutions=tuple(image_size >> level for level in attended),
-            latent=_guess_latent(bare, source),
-        )
-    except UserError as error:
-        raise UserError(f"{source}: not a network of the authors': {error}") from None
+        z_channels = _most_common(bare, r".*\.cond_emb_layers\.1\.weight", 1)
+    return ModelConfig(
+        AUTOENCODER if autoencoder else DDIM_BASELINE,
+        image_size,
+        model_channels,
+        mults[""],
+        mults["encoder."],
+        embed_channels=embed_channels,
+        z_channels=z_channels,
+        num_res_blocks=blocks_per_level - 1,
+        attention_resolutions=tuple(image_size >> level for level in attended),
+        latent=_guess_latent(bare),
+    )
 
 
-def _guess_latent(bare: Shapes, source: Path | str) -> LatentConfig | None:
+def _guess_latent(bare: Shapes) -> LatentConfig | None:
     layers = _indices(bare, r"latent_net\.layers\.(\d{1,3})\.")
     if not layers:
         return None
     return LatentConfig(
         num_layers=len(layers),
-        hidden_channels=_most_common(bare, r"latent_net\.layers\.\d+\.norm\.weight", 0, source),
-        time_channels=_most_common(bare, r"latent_net\.time_embed\.0\.weight", 1, source),
+        hidden_channels=_most_common(bare, r"latent_net\.layers\.\d+\.norm\.weight", 0),
+        time_channels=_most_common(bare, r"latent_net\.time_embed\.0\.weight", 1),
     )
 
 
-def _most_common(bare: Shapes, pattern: str, dim: int, source: Path | str) -> int:
+def _most_common(bare: Shapes, pattern: str, dim: int) -> int:
     """The value that most tensors of this name imply, so that one damaged tensor does not decide."""
     named = (s for n, s in bare.items() if re.fullmatch(pattern, n))
     votes = Counter(s[dim] for s in named if len(s) > dim and s[dim] > 0)
     if not votes:
-        raise UserError(f"{source}: tensors missing: {EMA}{pattern} (as a regular expression)")
+        raise UserError(f"tensors missing: {EMA}{pattern} (as a regular expression)")
     return votes.most_common(1)[0][0]
 
 
@@ -206,26 +206,24 @@ def _blocks_per_level(bare: Shapes) -> int:
     return ups[0] + 1 if ups else 3
 
 
-def _channel_mult(
-    bare: Shapes, part: str, per_level: int, model_channels: int, source: Path | str
-) -> tuple[int, ...]:
+def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) -> tuple[int, ...]:
     """The width of each level, from the first convolutions of its blocks."""
     start = rf"{re.escape(part)}input_blocks\."
     mults = []
     for first in range(0, len(_indices(bare, rf"{start}(\d{{1,3}})\.")), per_level):
         blocks = "|".join(map(str, range(first + 1, first + per_level)))
         pattern = rf"{start}({blocks})\.0\.in_layers\.2\.(weight|bias)"
-        mults.append(max(1, _most_common(bare, pattern, 0, source) // model_channels))
+        mults.append(max(1, _most_common(bare, pattern, 0) // model_channels))
     return tuple(mults)
 
 
-def _image_size(shapes: Shapes, attended: list[int], source: Path | str) -> int:
+def _image_size(shapes: Shapes, attended: list[int]) -> int:
     """The image size, from the authors' sample noise (x_T) or the level of the 16 x 16 attention."""
     x_T = shapes.get("x_T")
     if x_T is not None and len(x_T) == 4 and x_T[2] == x_T[3] and x_T[3] > 0:
         return int(x_T[3])
     if not attended:
-        raise UserError(f"{source}: tensors missing: x_T, which tells the size of the images")
+        raise UserError("tensors missing: x_T, which tells the size of the images")
     return _ATTENTION_RESOLUTION << attended[0]
 
 

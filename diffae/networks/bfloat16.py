@@ -5,6 +5,7 @@ slower than in float32: five times on a processor restricted to AVX2.
 """
 
 import os
+import re
 from collections.abc import Mapping
 
 import torch
@@ -51,11 +52,8 @@ def capabilities() -> set[str]:
 
 def named_in(cpuinfo: str) -> set[str]:
     """The words of the first processor's `flags` (x86) or `Features` (ARM) in a /proc/cpuinfo."""
-    for line in cpuinfo.splitlines():
-        key, _, words = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return set(words.split())
-    return set()
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return set(found[1].split()) if found else set()
 
 
 def limited_by(environment: Mapping[str, str]) -> str:

@@ -47,9 +47,8 @@ class Eye:
         self.network = effnet_distance(path, torch.device(device)).module.network
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        with torch.autocast(
-            a.device.type, enabled=False
-        ):  # its depthwise convolutions are faster so
+        # Its depthwise convolutions are faster so.
+        with torch.autocast(a.device.type, enabled=False):
             with torch.no_grad():
                 sought = self._stages(b.float())
             pairs = zip(self._stages(a.float()), sought, strict=True)
