@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,7 +160,8 @@ def _kept(stage: Stage, precision: str, again: bool) -> Kept:
 
 def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
     for module in network.modules():
-        for tensors in (module._parameters, module._buffers):
+        stored: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for tensors in stored:
             for name, tensor in tensors.items():
                 if tensor is not None and not isinstance(tensor, FakeTensor):
                     tensors[name] = mode.from_tensor(tensor)

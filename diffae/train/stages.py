@@ -58,9 +58,13 @@ def train(
         )
 
     def fit_stage(stage: Stage) -> None:
-        reading = nullcontext if stage.name == LATENT else data.ahead  # codes are in memory
-        path = state_path(out, stage.name)
-        outcomes[stage.name] = fit(stage, len(data), path, run, reading)
+        outcomes[stage.name] = fit(
+            stage,
+            len(data),
+            state_path(out, stage.name),
+            run,
+            nullcontext if stage.name == LATENT else data.ahead,  # codes are in memory
+        )
 
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
