@@ -100,7 +100,7 @@ def image_stages(
             f"{preset.name}: DDIM baseline",
             model.unet,
             preset.image,
-            baseline_loss(model, data),
+            image_loss(model, data),
             pictures=partial(sheets.of_baseline, model),
             export=partial(_write, model, preset),
         )
@@ -128,7 +128,7 @@ def image_stages(
         f"{preset.name}: autoencoder",
         networks,
         preset.image,
-        autoencoder_loss(model, data, pixels, preset.pixel_weight),
+        image_loss(model, data, pixels, preset.pixel_weight),
         pictures=partial(sheets.of_autoencoder, model),
         export=partial(_write, without_latent(model), preset),
     )
@@ -206,18 +206,22 @@ def noised(
     return add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target
 
 
-def autoencoder_loss(
-    model: DiffusionAutoencoder, data: Images, pixels: nn.Module | None, pixel_weight: float
+def image_loss(
+    model: DiffusionAutoencoder | DDIM,
+    data: Images,
+    pixels: nn.Module | None = None,
+    pixel_weight: float = 0.0,
 ) -> Loss:
     """|| eps_theta(x_t, t, Enc(x_0)) - eps ||^2, the mean over pixels (or the same of the velocity).
 
-    If `pixel_weight` is not 0 (it is 0 in the paper), the `pixel_loss` is added with that weight.
+    The baseline's network is given no Enc(x_0). If `pixel_weight` is not 0 (it is 0 in the paper),
+    the `pixel_loss` is added with that weight.
     """
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
         x_0 = data.batch(indices, noise)
         x_t, t, target = noised(x_0, model.alphas, model.config.prediction, noise)
-        z = model.encoder(x_0)
+        z = model.encoder(x_0) if isinstance(model, DiffusionAutoencoder) else None
         error = F.mse_loss(model.unet(x_t, t, z).float(), target)
         if pixels is not None and pixel_weight:
             error = error + pixel_weight * F.mse_loss(pixels(z).float(), x_0)
@@ -259,17 +263,6 @@ class PixelDecoder(nn.Sequential):
 
 def _norm_conv(channels: int, out: int) -> tuple[nn.Module, ...]:
     return GroupNorm(channels, 8), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1)
-
-
-def baseline_loss(model: DDIM, data: Images) -> Loss:
-    """|| eps_theta(x_t, t) - eps ||^2, the mean over pixels (or the same of the velocity)."""
-
-    def loss(indices: Tensor, noise: Noise) -> Tensor:
-        x_0 = data.batch(indices, noise)
-        x_t, t, target = noised(x_0, model.alphas, model.config.prediction, noise)
-        return F.mse_loss(model.unet(x_t, t).float(), target)
-
-    return loss
 
 
 def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:

@@ -48,7 +48,7 @@ from diffae.train.callbacks.curves import TensorBoard
 from diffae.train.callbacks.sheets import COUNT, Sheets, of_autoencoder
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
-from diffae.train.stages import autoencoder_loss, noised
+from diffae.train.stages import image_loss, noised
 from diffae.train.trainer import Training, batch_indices, choose_precision
 from diffae.train.types import AUTO, Stage, Steps
 
@@ -256,7 +256,7 @@ def watching(args: argparse.Namespace) -> str:
     networks.to(memory_format=torch.channels_last)
     how = choose_precision(AUTO, "cpu")[0]
     training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
-    loss = autoencoder_loss(model, Images(pixels, preset.flip, "cpu"), None, 0.0)
+    loss = image_loss(model, Images(pixels, preset.flip, "cpu"))
     pictures = partial(of_autoencoder, model)
     stage = Stage("image", preset.name, networks, preset.image, loss, pictures=pictures)
 

@@ -17,9 +17,8 @@ from diffae.networks.config import DDIM_BASELINE, EPSILON, VELOCITY
 from diffae.train import stages
 from diffae.train.images import Images
 from diffae.train.stages import (
-    autoencoder_loss,
-    baseline_loss,
     encode_all,
+    image_loss,
     latent_loss,
     noised,
     pixel_loss,
@@ -73,9 +72,9 @@ def value(loss, count=40, seed=0):
 @pytest.mark.parametrize("prediction", [EPSILON, VELOCITY])
 def test_the_autoencoder_s_loss_is_the_squared_error_given_the_code_of_the_image(prediction):
     model, data = known(prediction)
-    assert value(autoencoder_loss(model, data, None, 0.0)) == pytest.approx(MISS**2, rel=1e-3)
+    assert value(image_loss(model, data)) == pytest.approx(MISS**2, rel=1e-3)
     assert len(model.unet.seen) == 40 and max(model.unet.seen) > 500
-    with_pixels = autoencoder_loss(model, data, Pixels(), 3.0)
+    with_pixels = image_loss(model, data, Pixels(), 3.0)
     assert value(with_pixels) == pytest.approx(MISS**2 + 3 * 0.25, rel=1e-3)
     assert value(pixel_loss(model, data, Pixels())) == pytest.approx(0.25, rel=1e-4)
 
@@ -87,7 +86,7 @@ def test_the_baseline_s_loss_is_the_squared_error(prediction):
     image = pictures(1)
     data = Images(image, False, "cpu")
     model.unet = Oracle(IMAGE, prediction, data.batch(torch.tensor([0])))
-    loss = baseline_loss(model, data)
+    loss = image_loss(model, data)
     losses = [value(loss, 1, seed) for seed in range(5)]
     assert losses == pytest.approx([MISS**2] * 5, rel=1e-3)
 

@@ -32,7 +32,7 @@ from diffae.system.errors import UserError
 from diffae.train import stages, state, trainer
 from diffae.train.images import Images, OnDisk
 from diffae.train.sharing import Sharing, gathered, union
-from diffae.train.stages import autoencoder_loss, train
+from diffae.train.stages import image_loss, train
 from diffae.train.trainer import Run, Training, batch_indices
 from diffae.train.types import Stage, Steps
 
@@ -58,7 +58,7 @@ def gradients(steps: Steps, ahead: bool = False) -> list[torch.Tensor]:
     if ahead:  # as on a GPU
         training._noise_ahead = NoiseAhead(7, "training")
     for step in range(2):
-        training.advance(autoencoder_loss(model, data, None, 0.0), batch_indices(40, 8, 7, step))
+        training.advance(image_loss(model, data), batch_indices(40, 8, 7, step))
     return [training.optimiser.state[p]["exp_avg"] for p in training.parameters]
 
 

@@ -12,7 +12,7 @@ from diffae.diffusion.noise import ExampleNoise, normals
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
-from diffae.train.stages import autoencoder_loss
+from diffae.train.stages import image_loss
 from diffae.train.trainer import Run, Training, batch_indices, fit
 from diffae.train.types import Stage, Steps
 
@@ -61,7 +61,7 @@ def test_steps_are_those_of_the_equations(model):
     data = pictures(16)
     ours = copy.deepcopy(model)
     training = Training(networks(ours), SCHEDULE, 3, steps=Steps(by_example=True, micro_batch=3))
-    loss_of = autoencoder_loss(ours, Images(data, False, "cpu"), None, 0.0)
+    loss_of = image_loss(ours, Images(data, False, "cpu"))
     plain = networks(model)
     weights = list(plain.parameters())
     moments = [{"mean": 0.0, "square": 0.0, "average": w.detach().clone()} for w in weights]
@@ -106,7 +106,7 @@ def test_eight_images_are_learned_by_heart(tmp_path):
         TINY.image, samples=8 * 400, batch_size=8, learning_rate=4e-3, decay="cosine", ema_decay=0.9
     )
     images = Images(data, False, "cpu")
-    loss_of = autoencoder_loss(model, images, None, 0.0)
+    loss_of = image_loss(model, images)
     stage = Stage("image", "eight", networks(model), schedule, loss_of)
     fit(stage, 8, tmp_path / "s", Run(0, "x"))
     x = images.batch(torch.arange(8))
