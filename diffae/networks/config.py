@@ -91,8 +91,8 @@ class ModelConfig:
                 f"config: kind {self.kind!r:.40} is neither {AUTOENCODER!r} nor {DDIM_BASELINE!r}"
             )
         _check(self)
-        widths = (self.channel_mult, self.encoder_channel_mult, self.attention_resolutions)
-        if max(map(len, widths)) > DEEPEST:
+        lists = (self.channel_mult, self.encoder_channel_mult, self.attention_resolutions)
+        if max(map(len, lists)) > DEEPEST:
             raise UserError(
                 "config: channel_mult, encoder_channel_mult and attention_resolutions have up to "
                 f"{DEEPEST} numbers"

@@ -23,9 +23,8 @@ from diffae.train.callbacks.base import Periodic
 from diffae.train.stages import LATENT
 
 COMMAND = "benchmarks.run"
-OPTIONS = (
-    "benchmarks.commands.options:parse"  # of its words; raises UserError where it refuses them
-)
+# Parses the words after the command; raises UserError where it refuses them.
+OPTIONS = "benchmarks.commands.options:parse"
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
 NAP = 0.1  # seconds between two looks at the process
