@@ -337,7 +337,7 @@ class Callback:
 class Run:
     """Common settings of the stages of a training.
 
-    Its seed, its identity (see `note`), its precision, how its steps are taken, the
+    Its seed, its identity (see `Note.identity`), its precision, how its steps are taken, the
     processes that read images ahead, and its callbacks.
     """
 
