@@ -189,7 +189,8 @@ def _prepare(
         raise TypeError(
             f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
         )
-    settings = cast(Settings, dict.fromkeys(Settings.__annotations__) | DEFAULTS | settings)
+    absent = dict.fromkeys(Settings.__annotations__)
+    settings = cast(Settings, {**absent, **DEFAULTS, **settings})
     _refuse_odd(dict(settings))
     device = _device(model, settings["device"])
     options = _options(tasks, data, profile, out, settings, device)
@@ -362,7 +363,8 @@ def _rows(run: _Run) -> Iterator[Row]:
     with lock, ExitStack() as stack:
         with run.undisturbed():
             run.evaluation.context.store.sweep()
-            folder = callback = None
+            folder: run_folder.RunFolder | None = None
+            callback: Bar | None = None
             if out is not None:
                 folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
             if run.shows_progress:

@@ -67,9 +67,8 @@ def run(options: Options) -> None:
 
 def print_summary(out: Path) -> None:
     """Print the main results of a finished run on stdout, in a few lines, and where the rest is."""
-    lines = summary(read([out]))
     tables = len(list((out / run_folder.TABLES).glob("*.md")))
-    print("\n".join(map(cli.printable, lines)))
+    print("\n".join(map(cli.printable, summary(read([out])))))
     print(f"\nreport:  {out / run_folder.PAGE}")
     rest = f"{run_folder.RECORDS}, {run_folder.SAMPLES}, {run_folder.PICTURES}/"
     print(f"tables:  {out / run_folder.TABLES / 'overview.md'} and {tables - 1} more; {rest}")

@@ -83,10 +83,8 @@ class Profile:
             sizes = profile.sections.get(section)
             known = {} if sizes is None else settings_of(type(sizes))
             if key not in known:
-                near = (
-                    did_you_mean(key, known) if known else did_you_mean(section, profile.sections)
-                )
-                raise UserError(f"{name}: no such setting{near}")
+                word, names = (key, known) if known else (section, profile.sections)
+                raise UserError(f"{name}: no such setting{did_you_mean(word, names)}")
             try:
                 value = parse(value, known[key])
             except ValueError as error:
@@ -129,9 +127,8 @@ class _BuiltIn(dict[str, Profile]):
         kinds |= {task: REGISTRY.get(task).sizes for task in REGISTRY.own}
         defaults = {section: kind() for section, kind in kinds.items()}
         path = FOLDER / f"{name}.toml"
-        return self.setdefault(
-            name, _read(path, read_toml(path), Profile(name, "", defaults, name))
-        )
+        self[name] = _read(path, read_toml(path), Profile(name, "", defaults, name))
+        return self[name]
 
 
 PROFILES = _BuiltIn()
