@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from reports.page.contest import Contest, contest, gap_between
-from reports.page.reading import Found, read
+from reports.page.reading import read
 from reports.page.verdicts import carried
 from reports.records.record import Record
+from reports.tables.merging import Merged
 
 SSIM = {"table": "table2_ablation", "metric": "ssim", "setting": "x_T inverted"}
 PATHS = {"table": "appendix_f_smoothness", "metric": "ppl_effnet", "setting": "mean"}
@@ -23,7 +24,7 @@ PAIR = ("DiffAE", "DDIM")
 
 
 @pytest.fixture(scope="module")
-def found(request: pytest.FixtureRequest) -> Found:
+def found(request: pytest.FixtureRequest) -> Merged:
     folder: Path | None = request.config.getoption("--run-folder")
     if folder is None:
         pytest.skip("give the folder of a finished quick run with --run-folder")
@@ -31,7 +32,7 @@ def found(request: pytest.FixtureRequest) -> Found:
 
 
 @pytest.fixture
-def records(found: Found) -> list[Record]:
+def records(found: Merged) -> list[Record]:
     return list(found.records)
 
 
@@ -39,66 +40,66 @@ def records(found: Found) -> list[Record]:
 # The sentences of docs/models.md
 
 
-def of(found: Found, **fields: object) -> list[Record]:
+def of(found: Merged, **fields: object) -> list[Record]:
     return [r for r in found.records if all(getattr(r, name) == v for name, v in fields.items())]
 
 
-def one(found: Found, **fields: object) -> Record:
+def one(found: Merged, **fields: object) -> Record:
     (record,) = of(found, **fields)
     return record
 
 
-def between(found: Found, **fields: object) -> Contest:
+def between(found: Merged, **fields: object) -> Contest:
     """The contest of DiffAE and DDIM, in which DiffAE is the best."""
     held = contest([r for r in of(found, **fields) if r.system in PAIR], found)
     assert held is not None and held.best.system == "DiffAE" and len(held.others) == 1
     return held
 
 
-def is_clear(found: Found, better: Record, worse: Record) -> bool:
+def is_clear(found: Merged, better: Record, worse: Record) -> bool:
     gap = gap_between(better, worse, found)
     return gap.behind > 0 and not gap.within_noise
 
 
-def probe_is_better(found: Found) -> bool:
+def probe_is_better(found: Merged) -> bool:
     names = ("DiffAE", "pixels + PCA", "random encoder")
     ours, *others = (one(found, metric="auroc", setting="mean", system=name) for name in names)
     return all(is_clear(found, ours, other) for other in others)
 
 
-def reconstructs_better_with_few_steps(found: Found) -> bool:
+def reconstructs_better_with_few_steps(found: Merged) -> bool:
     samples = between(found, table="table4_unconditional_fid", metric="fd_effnet")
     few = [between(found, **SSIM, steps=steps) for steps in (10, 20)]
     return not any(held.level for held in (samples, *few))
 
 
-def one_image_makes_the_error(found: Found) -> bool:
+def one_image_makes_the_error(found: Merged) -> bool:
     many = [between(found, **SSIM, steps=steps) for steps in (50, 100)]
     return all(held.level and "beyond noise" in "".join(carried(held, found)) for held in many)
 
 
-def one_pair_decides(found: Found) -> bool:
+def one_pair_decides(found: Merged) -> bool:
     held = between(found, **PATHS)
     return bool(held.level) and "One pair" in "".join(carried(held, found))
 
 
-def fast(found: Found, system: str) -> bool:
+def fast(found: Merged, system: str) -> bool:
     calls = SSIM | {"table": "table2_by_calls", "system": system}
     papers = one(found, **calls, solver="ddim", calls=200)
     return is_clear(found, one(found, **calls, solver="ab2-v", calls=20), papers)
 
 
-def few_steps_are_not_many(found: Found) -> bool:
+def few_steps_are_not_many(found: Merged) -> bool:
     ddim = one(found, **SSIM, system="DDIM", steps=100)
     return is_clear(found, ddim, one(found, **SSIM, system="DiffAE", steps=20))
 
 
-def random_is_better_at_ten(found: Found) -> bool:
+def random_is_better_at_ten(found: Merged) -> bool:
     ours = SSIM | {"system": "DiffAE", "steps": 10}
     return is_clear(found, one(found, **ours | {"setting": "x_T random"}), one(found, **ours))
 
 
-CLAIMS: dict[str, Callable[[Found], bool]] = {
+CLAIMS: dict[str, Callable[[Merged], bool]] = {
     "A linear probe predicts the attributes better from z_sem than from pixels + PCA of the same size "
     "(256 numbers) or from a random encoder.": probe_is_better,
     "DiffAE reconstructs better than DDIM at T = 10 and T = 20, and its samples are nearer to the "

@@ -1,7 +1,6 @@
 """One self-contained page of finished runs for a browser: verdicts, tables, plots and pictures.
 
-    from reports.records.run_folder import read_run
-from reports.page import write
+    from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
 `reading` reads run folders, `verdicts` says in words what they show, `view` lays out what the page
@@ -33,6 +32,5 @@ def write_merged(path: Path, merged: Merged) -> None:
     """The same for runs that were already read and merged."""
     # Imported here: the template engine and SciPy take time, which --help does not need.
     from reports.page.html import render
-    from reports.page.reading import found_in
 
-    write_whole(path, render(found_in(merged), path.parent).encode())
+    write_whole(path, render(merged, path.parent).encode())

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.page.reading import Found
+from reports.records.metrics import comparable_n
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import difference_error, paired
+from reports.tables.merging import Merged
 from reports.tables.numbers import (
     error_text,
     metric_label,
@@ -67,7 +68,7 @@ class Contest:
         return _loss(reference) < _loss(self.best)
 
 
-def contest(records: Iterable[Record], found: Found) -> Contest | None:
+def contest(records: Iterable[Record], found: Merged) -> Contest | None:
     """The contest of these records of one metric.
 
     None if none of them has a value and a better direction.
@@ -77,22 +78,23 @@ def contest(records: Iterable[Record], found: Found) -> Contest | None:
     if not rivals:
         return None
     n = _n_of_most(rivals, found)
-    best, *others = sorted(_own_best(r for r in rivals if found.n_of(r) == n), key=_loss)
+    own = _own_best(r for r in rivals if comparable_n(r, found.known) == n)
+    best, *others = sorted(own, key=_loss)
     present = {best.system, *(r.system for r in others)}
     apart = _own_best(r for r in rivals if r.system not in present)
-    scale = (r for r in alike if r.reference and found.n_of(r) == n)
+    scale = (r for r in alike if r.reference and comparable_n(r, found.known) == n)
     return Contest(
         best, tuple(gap_between(best, r, found) for r in others), tuple(apart), tuple(scale)
     )
 
 
-def _n_of_most(rivals: Iterable[Record], found: Found) -> int | None:
+def _n_of_most(rivals: Iterable[Record], found: Merged) -> int | None:
     """The n of most systems, the largest of several: a metric that depends on n is compared within
     one n only.
     """
     systems: dict[int | None, set[str]] = {}
     for record in rivals:
-        systems.setdefault(found.n_of(record), set()).add(record.system)
+        systems.setdefault(comparable_n(record, found.known), set()).add(record.system)
     return max(systems, key=lambda n: (len(systems[n]), n or 0))
 
 
@@ -113,7 +115,7 @@ def _loss(record: Record) -> float:
     return -value if record.direction == HIGHER else value
 
 
-def gap_between(best: Record, other: Record, found: Found) -> Gap:
+def gap_between(best: Record, other: Record, found: Merged) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
     a, b = found.uncertainty(best), found.uncertainty(other)
     error = difference_error(a, b)
@@ -128,7 +130,7 @@ def gap_between(best: Record, other: Record, found: Found) -> Gap:
 # In words
 
 
-def with_error(record: Record, found: Found) -> str:
+def with_error(record: Record, found: Merged) -> str:
     return value_text(record, found.known) + error_text(record, found.known)
 
 
@@ -139,7 +141,7 @@ def how(record: Record, others: Sequence[Record]) -> str:
     return f" ({', '.join(parts)})" if len(same) > 1 and parts else ""
 
 
-def gap_text(gap: Gap, found: Found) -> str:
+def gap_text(gap: Gap, found: Merged) -> str:
     """`0.0123 ± 0.0011`: the difference to the best, with its error if known."""
     if not gap.stderr:
         return number_text(gap.behind, gap.record.metric, found.known)
@@ -151,7 +153,7 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def apart(rivals: Sequence[Record], held: Contest, found: Found) -> list[str]:
+def apart(rivals: Sequence[Record], held: Contest, found: Merged) -> list[str]:
     """A sentence on systems that are not compared: those of another n, or measured in another way."""
     said = []
     if held.of_other_n:
@@ -163,7 +165,7 @@ def apart(rivals: Sequence[Record], held: Contest, found: Found) -> list[str]:
     return said
 
 
-def for_reference(held: Contest, found: Found) -> list[str]:
+def for_reference(held: Contest, found: Merged) -> list[str]:
     """The values of references, such as real images, and which of them are better than the best system."""
     if len({r.system for r in held.scale}) < len(held.scale):
         return []

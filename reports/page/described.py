@@ -21,13 +21,13 @@ from reports.page.contest import (
     listed,
     with_error,
 )
-from reports.page.reading import Found
 from reports.records.comparable import NAIVE, scale_name
 from reports.records.record import HIGHER, LOWER, Record
+from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, number_text, value_text
 
 
-def _identity(records: list[Record], found: Found) -> tuple[str, str]:
+def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
     """How well an edit preserves the identity, and how far it moves the attribute: means over
     attributes.
     """
@@ -60,12 +60,12 @@ def strength_of(record: Record) -> tuple[str, float | None]:
         return record.setting, None
 
 
-def _mean(records: Sequence[Record], found: Found) -> str:
+def _mean(records: Sequence[Record], found: Merged) -> str:
     values = [r.value for r in records if r.value is not None]
     return number_text(sum(values) / len(values), records[0].metric, found.known)
 
 
-def _variation(records: list[Record], found: Found) -> tuple[str, str]:
+def _variation(records: list[Record], found: Merged) -> tuple[str, str]:
     """How much each part of the code decides."""
     texts: list[str] = []
     for system, metric in dict.fromkeys((r.system, r.metric) for r in records if is_measured(r)):
@@ -83,7 +83,7 @@ def _variation(records: list[Record], found: Found) -> tuple[str, str]:
     return (SAID, f"{'. '.join(texts)}.") if texts else (NOTHING, "Nothing could be varied.")
 
 
-def _memorisation(records: list[Record], found: Found) -> tuple[str, str]:
+def _memorisation(records: list[Record], found: Merged) -> tuple[str, str]:
     """Whether samples are nearer to the training images than new images are."""
     ratios = [
         r
@@ -111,7 +111,7 @@ def _nearness(record: Record) -> str:
     return "farther than new images" if record.ci_low > 1 else "as far as new images, within noise"
 
 
-def _cost(records: list[Record], found: Found) -> tuple[str, str]:
+def _cost(records: list[Record], found: Merged) -> tuple[str, str]:
     totals = [
         r
         for r in records
@@ -129,7 +129,7 @@ def _millions(count: float) -> str:
     return f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,.0f}"
 
 
-def _speeds(found: Found) -> list[str]:
+def _speeds(found: Merged) -> list[str]:
     """Decoded images per second, at the largest T timed for each system."""
     times = [
         r
@@ -144,7 +144,7 @@ def _speeds(found: Found) -> list[str]:
     return [f"Images decoded in a second on this machine: {'; '.join(each)}."] if each else []
 
 
-def _fewshot(records: list[Record], found: Found) -> tuple[str, str]:
+def _fewshot(records: list[Record], found: Merged) -> tuple[str, str]:
     """In how many classes each system is nearest.
 
     For a single system, the comparison with equally many real images.
@@ -187,7 +187,7 @@ def _level_in(ones: Sequence[Contest]) -> str:
     return f" (in {level} of them within noise)" if level else ""
 
 
-def _against_naive(held: Iterable[Contest], found: Found) -> list[str]:
+def _against_naive(held: Iterable[Contest], found: Merged) -> list[str]:
     """In how many classes samples are nearer to the real images of the class than equally many
     images of all classes are.
 
@@ -209,7 +209,7 @@ def _within_noise(gaps: Sequence[Gap]) -> str:
     return f"; {level} of the {len(gaps)} are within noise" if level else ""
 
 
-DESCRIBED: dict[str, Callable[[list[Record], Found], tuple[str, str]]] = {
+DESCRIBED: dict[str, Callable[[list[Record], Merged], tuple[str, str]]] = {
     "appendix_g_identity": _identity,
     "figure3_variation": _variation,
     "appendix_c_memorisation": _memorisation,

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from reports.page.contest import listed
-from reports.page.reading import Found
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
+from reports.tables.merging import Merged
 from reports.tables.numbers import duration
 
 MOST_NOTES = 4
 
 
-def facts(found: Found) -> tuple[tuple[str, str], ...]:
+def facts(found: Merged) -> tuple[tuple[str, str], ...]:
     """What was measured, by name: for several runs what they share, and what differs."""
     rows = [dict(_facts(folder)) for folder in found.folders]
     names = dict.fromkeys(name for row in rows for name in row)
@@ -30,14 +30,14 @@ def _shared(name: str, rows: Sequence[Mapping[str, str]], folders: Sequence[Run]
     return "; ".join(f"{folder.label}: {text}" for folder, text in zip(folders, texts, strict=True))
 
 
-def title(found: Found) -> str:
+def title(found: Merged) -> str:
     """`portraits, profile quick`, for the window's title and the head."""
     data = dict.fromkeys(r.dataset for r in found.records if r.dataset)
     profiles = dict.fromkeys(_profile(folder.notes) for folder in found.folders)
     return f"{', '.join(data) or 'no data'}, profile {', '.join(profiles)}"
 
 
-def lede(found: Found) -> str:
+def lede(found: Merged) -> str:
     """The subject of the page in a sentence."""
     systems = list(dict.fromkeys(r.system for r in found.records if not r.reference))
     count = len({r.benchmark for r in found.records})
@@ -101,7 +101,7 @@ def _command(notes: Mapping[str, Any]) -> str:
 # Warnings
 
 
-def failures(found: Found) -> tuple[str, ...]:
+def failures(found: Merged) -> tuple[str, ...]:
     """Failures: systems that raised an error in a benchmark."""
     said: dict[tuple[str, str], list[str]] = {}
     for folder in found.folders:
@@ -116,7 +116,7 @@ def failures(found: Found) -> tuple[str, ...]:
     )
 
 
-def warnings(found: Found) -> tuple[str, ...]:
+def warnings(found: Merged) -> tuple[str, ...]:
     """Reasons for caution: models trained on these images, precision, caveats that many numbers share."""
     said = list(found.remarks)
     for folder in found.folders:
@@ -127,7 +127,7 @@ def warnings(found: Found) -> tuple[str, ...]:
     return (*dict.fromkeys(said), *_caveats(found))
 
 
-def _caveats(found: Found) -> Iterator[str]:
+def _caveats(found: Merged) -> Iterator[str]:
     """The notes of systems' numbers, the most frequent first."""
     told = (r for r in found.records if r.value is not None and not r.reference)
     counts = Counter(r.note for r in told if r.note)

@@ -15,23 +15,35 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.page import head, view
-from reports.page.pictures import pictures_of, strip_of
-from reports.page.plots import plots_of
-from reports.page.reading import Found
+from reports.page.pictures import pictures_of
+from reports.tables.merging import Merged
 
 HERE = Path(__file__).parent
 NUMBER = re.compile(r"(-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")
-TEMPLATE, STYLES, SCRIPT = "page.html.j2", "page.css", "page.js"
 
 
-def render(found: Found, beside: Path) -> str:
+def render(found: Merged, beside: Path) -> str:
     """The page of `found` as text; links to the run's files are relative to the folder `beside`."""
-    page = compose(found)
+    numbers: view.Numbers = {}
+    overview = view.table_view(found.tables[0], numbers)
+    pictures, left_out = pictures_of(found)
+    sections = view.sections_of(found, numbers, pictures)
+    placed = {figure.id for section in sections for figure in section["figures"]}
+    used = dict.fromkeys(r.protocol for r in found.records if r.protocol in found.protocols)
     return filled(
-        TEMPLATE,
-        _source(SCRIPT),
-        page=page,
-        data=embedded({"numbers": page.numbers}),
+        "page.html.j2",
+        _source("page.js"),
+        title=head.title(found),
+        lede=head.lede(found),
+        facts=head.facts(found),
+        warnings=head.warnings(found),
+        failures=head.failures(found),
+        overview=overview,
+        sections=sections,
+        other_figures=[figure for figure in pictures if figure.id not in placed],
+        left_out=left_out,
+        protocols={name: view.protocol_rows(found.protocols[name]) for name in used},
+        data=embedded({"numbers": [view.details(number, found.known) for number in numbers]}),
         links=_links(found, beside),
     )
 
@@ -46,38 +58,9 @@ def filled(template: str, script: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["unbroken"] = _unbroken
-    styles = _source(STYLES)
+    styles = _source("page.css")
     inlined = {"styles": Markup(styles), "script": Markup(script), "policy": policy(styles, script)}
     return environment.get_template(template).render(**inlined, **content)
-
-
-def compose(found: Found) -> view.Page:
-    """The contents of the page."""
-    numbers = view.Numbers(found.known)
-    overview = view.table_view(found.tables[0], numbers)
-    sections = view.sections_of(found, numbers)
-    pictures, left_out = pictures_of(found)
-    for section in sections:
-        section.plots += plots_of(section.benchmark, found)
-        section.figures += [f for f in pictures if f.benchmark == section.benchmark]
-    lead = next((section for section in sections if section.figures), None)
-    for section in sections:
-        section.strip = strip_of(section.figures, whole=section is lead)
-    placed = {figure.id for section in sections for figure in section.figures}
-    return view.Page(
-        title=head.title(found),
-        lede=head.lede(found),
-        lead=lead,
-        facts=head.facts(found),
-        warnings=head.warnings(found),
-        failures=head.failures(found),
-        overview=overview,
-        sections=tuple(sections),
-        other_figures=tuple(f for f in pictures if f.id not in placed),
-        left_out=tuple(left_out),
-        numbers=numbers.all(),
-        protocols=view.used_protocols(found.records, found),
-    )
 
 
 def policy(styles: str, script: str) -> str:
@@ -120,7 +103,7 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _links(found: Found, beside: Path) -> list[tuple[str, str]]:
+def _links(found: Merged, beside: Path) -> list[tuple[str, str]]:
     """Links to the run's files next to the page, with their descriptions."""
     if len(found.folders) > 1 or found.folders[0].folder.resolve() != beside.resolve():
         return []

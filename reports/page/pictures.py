@@ -6,15 +6,17 @@ many sheets, and a sheet that does not fit is named with its file.
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from PIL import Image
 
 from diffae.system.errors import UserError
-from reports.page.reading import Found
 from reports.records.run_folder import Run
 from reports.records.sheets import ReadSheet, read_sheet
+from reports.tables.merging import Merged
 
 PICTURES = "pictures"
 SHOWN = 96  # pixels: approximate displayed width of a small image
@@ -24,8 +26,6 @@ QUALITY = 88
 MOST_BYTES = 8_000_000  # of all images, as text
 MOST_CELLS, MOST_SHEETS = 512, 400
 OPEN = 4  # sheets of a benchmark that are not folded
-
-_Named = tuple[ReadSheet, str, str]  # a sheet, the run's name before its title, and its file
 
 
 @dataclass(frozen=True)
@@ -59,34 +59,32 @@ class FigureView:
         return sum(len(image.src) for row in self.rows for image in row)
 
 
-@dataclass(frozen=True)
-class Strip:
-    """A few rows of a sheet that are shown beside a verdict, and their description."""
-
-    rows: tuple[tuple[ImageView, ...], ...]
-    caption: str
-
-
-def pictures_of(found: Found) -> tuple[list[FigureView], list[str]]:
+def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
     """The sheets of all folders in reading order, as large as the size limit allows, and a line for
     each file that is not shown.
     """
-    sheets, refused = _sheets(found.folders)
+    sheets, left_out = _sheets(found.folders)
     sheets = _ordered(sheets, found)
-    largest = max((sheet.cells["width"] for sheet, _, _ in sheets), default=0)
+    largest = max((sheet.cells["width"] for sheet, _ in sheets), default=0)
     for side in (SIDES[0], *(side for side in SIDES[1:] if side < largest)):
-        figures = [
-            _figure(f"f{i}", sheet, prefix, side) for i, (sheet, prefix, _) in enumerate(sheets)
-        ]
+        figures = [_figure(f"f{i}", sheet, side) for i, (sheet, _) in enumerate(sheets)]
         if sum(figure.size for figure in figures) <= MOST_BYTES:
             break
-    kept, dropped = _within(figures, [name for _, _, name in sheets])
-    return list(_opened(kept)), [*refused, *dropped]
+    kept: list[FigureView] = []
+    room, counts = MOST_BYTES, Counter[str]()
+    for figure, (_, name) in zip(figures, sheets, strict=True):
+        if figure.size <= room:
+            room -= figure.size
+            counts[figure.benchmark] += 1
+            kept.append(replace(figure, open=counts[figure.benchmark] <= OPEN))
+        else:
+            left_out.append(f"{name} ({figure.title}): no room on a page of 10 MB")
+    return kept, left_out
 
 
-def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
-    """An excerpt of the first of `figures`: its first and last row, or all of them if it is shown
-    `whole`.
+def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | None:
+    """A few rows beside a verdict, and their caption: the first and the last of the first of
+    `figures`, or all if it is shown `whole`.
 
     Rows without a head are independent images, and one of them is enough.
     """
@@ -100,32 +98,36 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> Strip | None:
         places = sorted({places[0], places[-1]})
     heads = [figure.heads[place] for place in places if figure.heads]
     caption = figure.title + (f"; from top to bottom: {', '.join(heads)}" if heads else "")
-    return Strip(tuple(figure.rows[place] for place in places), caption)
+    return {"rows": [figure.rows[place] for place in places], "caption": caption}
 
 
-def _sheets(folders: Sequence[Run]) -> tuple[list[_Named], list[str]]:
-    """The sheets of all runs, by name; and a line for each picture that is not a sheet."""
+def _sheets(folders: Sequence[Run]) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
+    """The sheets of all runs with the names of their files, and a line for each picture that is not
+    a sheet.
+    """
     sheets, refused = [], []
     for folder in folders:
         prefix = f"{folder.label}: " if len(folders) > 1 else ""
         for path in sorted(folder.folder.glob(f"{PICTURES}/*.png")):
             name = f"{prefix}{PICTURES}/{path.name}"
             try:
-                sheets.append((read_sheet(path), prefix, name))
+                sheet = read_sheet(path)
             except UserError:
                 refused.append(f"{name}: no labelled sheet")
+            else:
+                sheets.append((replace(sheet, title=prefix + sheet.title), name))
     more = len(sheets) - MOST_SHEETS
     if more > 0:
         refused.append(f"{more} sheets after the first {MOST_SHEETS}")
     return sheets[:MOST_SHEETS], refused
 
 
-def _ordered(sheets: Iterable[_Named], found: Found) -> list[_Named]:
+def _ordered(sheets: Iterable[tuple[ReadSheet, str]], found: Merged) -> list[tuple[ReadSheet, str]]:
     """Sheets by system, in the order of the tables; a system's worst reconstructions after its others."""
     systems = list(dict.fromkeys(record.system for record in found.records))
 
-    def place(named: _Named) -> tuple[int, bool, str]:
-        sheet, _, name = named
+    def place(named: tuple[ReadSheet, str]) -> tuple[int, bool, str]:
+        sheet, name = named
         system = str(sheet.about.get("system", ""))
         at = systems.index(system) if system in systems else len(systems)
         return at, "worst" in name, name
@@ -133,28 +135,7 @@ def _ordered(sheets: Iterable[_Named], found: Found) -> list[_Named]:
     return sorted(sheets, key=place)
 
 
-def _within(
-    figures: Sequence[FigureView], names: Sequence[str]
-) -> tuple[list[FigureView], list[str]]:
-    """The first of `figures` that fit within the size limit, and a line for each of the others."""
-    kept, dropped, room = [], [], MOST_BYTES
-    for figure, name in zip(figures, names, strict=True):
-        if figure.size <= room:
-            kept.append(figure)
-            room -= figure.size
-        else:
-            dropped.append(f"{name} ({figure.title}): no room on a page of 10 MB")
-    return kept, dropped
-
-
-def _opened(figures: Iterable[FigureView]) -> Iterator[FigureView]:
-    counts: dict[str, int] = {}
-    for figure in figures:
-        counts[figure.benchmark] = counts.get(figure.benchmark, 0) + 1
-        yield replace(figure, open=counts[figure.benchmark] <= OPEN)
-
-
-def _figure(id: str, sheet: ReadSheet, prefix: str, side: int) -> FigureView:
+def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
     rows, cells = [], 0
     for row, length in enumerate(sheet.lengths):
         if cells + length > MOST_CELLS:
@@ -167,7 +148,7 @@ def _figure(id: str, sheet: ReadSheet, prefix: str, side: int) -> FigureView:
     return FigureView(
         id,
         str(sheet.about.get("benchmark", "")),
-        prefix + sheet.title,
+        sheet.title,
         sheet.caption,
         sheet.columns,
         sheet.rows,
@@ -200,9 +181,6 @@ def _image(sheet: ReadSheet, row: int, column: int, side: int) -> ImageView:
 def _source(image: Image.Image) -> str:
     """An image as a data URL."""
     buffer = io.BytesIO()
-    if max(image.size) <= LOSSLESS:
-        image.save(buffer, "PNG")
-    else:
-        image.save(buffer, "JPEG", quality=QUALITY)
     kind = "png" if max(image.size) <= LOSSLESS else "jpeg"
+    image.save(buffer, kind, quality=QUALITY)  # which PNG ignores
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

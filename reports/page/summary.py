@@ -18,12 +18,12 @@ from tabulate import tabulate
 
 from reports.page.contest import Contest, contest, is_measured, with_error
 from reports.page.described import strength_of
-from reports.page.reading import Found
 from reports.records.metrics import with_stand_ins
 from reports.records.reading import short
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.tables.layout import at_largest_steps, choose
+from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text
 
 LINES, WIDTH = 25, 100  # of a terminal
@@ -43,7 +43,7 @@ class Line:
     judgement: str
 
 
-def summary(found: Found) -> list[str]:
+def summary(found: Merged) -> list[str]:
     """The lines of the summary, without the locations of the files."""
     parts = [lines for spec in _headlines(found) if (lines := _lines(spec, found))]
     absent = _not_measured(found)
@@ -54,7 +54,7 @@ def summary(found: Found) -> list[str]:
     return [line.rstrip()[:WIDTH] for line in [*text, *said, *absent]]
 
 
-def _headlines(found: Found) -> Iterable[TableSpec]:
+def _headlines(found: Merged) -> Iterable[TableSpec]:
     """The first table with a headline of each benchmark."""
     seen: set[str] = set()
     for spec in sorted(found.specs, key=lambda spec: spec.order):
@@ -64,7 +64,7 @@ def _headlines(found: Found) -> Iterable[TableSpec]:
             yield spec
 
 
-def _lines(spec: TableSpec, found: Found) -> list[Line]:
+def _lines(spec: TableSpec, found: Merged) -> list[Line]:
     """The headline of one benchmark: one line per system by the first metric and setting that were
     measured.
     """
@@ -82,7 +82,7 @@ def _lines(spec: TableSpec, found: Found) -> list[Line]:
     return [*_ranked(held, found), *_scale(held, rivals, found)]
 
 
-def _scale(held: Contest, rivals: Sequence[Record], found: Found) -> list[Line]:
+def _scale(held: Contest, rivals: Sequence[Record], found: Merged) -> list[Line]:
     """The best reference; one with the best system's setting if there is any."""
     best = contest([replace(r, reference=False) for r in _beside(held, rivals)], found)
     if best is None:
@@ -105,7 +105,7 @@ def _begins(record: Record, setting: str) -> bool:
     return record.setting.startswith(setting)
 
 
-def _ranked(held: Contest, found: Found) -> list[Line]:
+def _ranked(held: Contest, found: Merged) -> list[Line]:
     """Systems with the best first.
 
     Those whose difference to it may be chance are marked as within noise.
@@ -120,7 +120,7 @@ def _ranked(held: Contest, found: Found) -> list[Line]:
 
 
 def _fitted(
-    parts: Sequence[Sequence[Line]], room: int, found: Found
+    parts: Sequence[Sequence[Line]], room: int, found: Merged
 ) -> tuple[list[list[Line]], int]:
     """As many lines as fit, and the number left out: the best of each benchmark, references that are
     better, the other systems in turns, then references.
@@ -145,7 +145,7 @@ def _picked(parts: Sequence[Sequence[Line]], chosen: Sequence[set[int]]) -> list
     return [[lines[i] for i in sorted(some)] for lines, some in zip(parts, chosen, strict=True)]
 
 
-def _block(lines: Sequence[Line], found: Found) -> list[tuple[str, str, str, str]]:
+def _block(lines: Sequence[Line], found: Merged) -> list[tuple[str, str, str, str]]:
     """The lines of a benchmark: its name and metric at the left, the systems beside them."""
     if not lines:
         return []
@@ -159,7 +159,7 @@ def _block(lines: Sequence[Line], found: Found) -> list[tuple[str, str, str, str
     return [(a or "", *(b or ("", "", ""))) for a, b in zip_longest(left, right)]
 
 
-def _what(lines: Sequence[Line], found: Found) -> str:
+def _what(lines: Sequence[Line], found: Merged) -> str:
     """The metric, and the setting and T that all lines share, except whether x_T was inverted."""
     records = [line.record for line in lines]
     parts = [heading(records[0].metric, records, found.known)]
@@ -185,7 +185,7 @@ def _steps(lines: Sequence[Line]) -> set[int]:
     return {line.record.steps for line in lines if line.record.steps is not None}
 
 
-def _not_measured(found: Found) -> list[str]:
+def _not_measured(found: Merged) -> list[str]:
     """Systems that could not run, with their benchmarks, each once and without references.
 
     The notes of the tables say why.

@@ -28,12 +28,13 @@ from reports.page.contest import (
     with_error,
 )
 from reports.page.described import DESCRIBED
-from reports.page.reading import Found, outlying_image
+from reports.page.reading import outlying_image
 from reports.records.metrics import with_stand_ins
 from reports.records.record import HIGHER, Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import carried_by_one
 from reports.tables.layout import at_largest_steps, choose
+from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, value_text
 
 # The verb for the best of a table.
@@ -56,7 +57,7 @@ class Verdict:
     text: str
 
 
-def verdicts(found: Found) -> list[Verdict]:
+def verdicts(found: Merged) -> list[Verdict]:
     """One for each benchmark, in the order of the tables."""
     said: dict[str, Verdict] = {}
     for spec in sorted(found.specs, key=lambda spec: spec.order):
@@ -70,7 +71,7 @@ def verdicts(found: Found) -> list[Verdict]:
     return list(said.values())
 
 
-def _verdict(spec: TableSpec, records: list[Record], found: Found) -> Verdict:
+def _verdict(spec: TableSpec, records: list[Record], found: Merged) -> Verdict:
     benchmark = records[0].benchmark
     own = DESCRIBED.get(spec.source)
     kind, text = own(records, found) if own else _of_headline(spec, records, found)
@@ -88,7 +89,7 @@ def _left_out(records: Sequence[Record]) -> list[str]:
 # A contest
 
 
-def _of_headline(spec: TableSpec, records: list[Record], found: Found) -> tuple[str, str]:
+def _of_headline(spec: TableSpec, records: list[Record], found: Merged) -> tuple[str, str]:
     metrics = with_stand_ins(spec.headline, found.known)
     shown = [r for r in records if r.metric in metrics and is_measured(r)]
     setting = next((s for s in spec.headline_settings if any(r.setting == s for r in shown)), None)
@@ -106,7 +107,7 @@ def _of_headline(spec: TableSpec, records: list[Record], found: Found) -> tuple[
 
 
 def _sentence(
-    words: str, held: Contest, rivals: Sequence[Record], found: Found, setting: str | None
+    words: str, held: Contest, rivals: Sequence[Record], found: Merged, setting: str | None
 ) -> tuple[str, str]:
     """The best system, its value, and how far behind the next one is."""
     best = held.best
@@ -135,7 +136,7 @@ def _sentence(
     return CLEAR, f"{of_whom(held)}{name} {words}: {value}. {behind}{doubt}."
 
 
-def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Found) -> list[str]:
+def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Merged) -> list[str]:
     """Which of the other headline metrics have another best system."""
     said = []
     for metric, held in others:
@@ -147,7 +148,7 @@ def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Fou
     return said
 
 
-def carried(held: Contest, found: Found) -> list[str]:
+def carried(held: Contest, found: Merged) -> list[str]:
     """If the difference to the next system depends on one image: its name if known, and what
     remains without it.
     """
@@ -169,7 +170,7 @@ def carried(held: Contest, found: Found) -> list[str]:
     ]
 
 
-def _scale_only(records: Sequence[Record], found: Found) -> tuple[str, str]:
+def _scale_only(records: Sequence[Record], found: Merged) -> tuple[str, str]:
     scale = [f"{r.system} {with_error(r, found)}" for r in records[:MOST_REFERENCES] if r.reference]
     said = [f"For reference: {listed(scale)}."] if scale else []
     return NOTHING, " ".join(["No system could be measured.", *said])

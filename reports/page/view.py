@@ -6,26 +6,23 @@ Values are only converted to text.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from reports.page.pictures import FigureView, Strip
-from reports.page.plots import Plot
-from reports.page.reading import Found
-from reports.page.verdicts import Verdict, verdicts
+from reports.page.pictures import FigureView, strip_of
+from reports.page.plots import plots_of
+from reports.page.verdicts import verdicts
 from reports.records.metrics import Metrics
 from reports.records.record import Record
-from reports.tables.layout import Cell, Label, Panel, Reference, Table, Value
+from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, legend
+from reports.tables.merging import Merged
 from reports.tables.numbers import (
     error_text,
     footnote,
     metric_label,
     published_text,
-    reference_note,
-    reference_text,
     steps_text,
-    value_note,
     value_text,
 )
 from reports.tables.run_record import is_pooled
@@ -45,14 +42,49 @@ TITLES = {
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 
 
+View = dict[str, Any]  # what the template shows, by the names that it uses
+Numbers = dict[Record, int]  # the numbers of the page whose details it has, by their index
+
+
+def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView]) -> list[View]:
+    """The part of the page on each benchmark, in the order of their first tables.
+
+    The first with pictures is the `lead`, whose strip has more of them.
+    """
+    said = {verdict.benchmark: verdict for verdict in verdicts(found)}
+    tables: dict[str, list[View]] = {}
+    for table in found.tables[1:]:
+        tables.setdefault(table.records[0].benchmark, []).append(table_view(table, numbers))
+    sections: list[View] = []
+    lead = next((name for name in tables if any(f.benchmark == name for f in pictures)), None)
+    for i, (name, ours) in enumerate(tables.items(), 1):
+        figures = [figure for figure in pictures if figure.benchmark == name]
+        sections.append(
+            {
+                "id": re.sub(r"[^A-Za-z0-9]+", "-", f"s{i}-{name}"),
+                "title": TITLES.get(name, name[:1].upper() + name[1:]),
+                "verdict": said[name],
+                "tables": ours,
+                "plots": plots_of(name, found),
+                "figures": figures,
+                "strip": strip_of(figures, whole=name == lead),
+                "is_lead": name == lead,
+            }
+        )
+    return sections
+
+
+# ----------------------------------------------------------------------------------------------
+# Tables
+
+
 @dataclass(frozen=True)
 class CellView:
     """A cell: its text, an error behind it, its sort value, and the notes that it refers to.
 
-    `number` is the index of its details; `kind` is name, text, value or published.
+    `number` is the index of its details.
     """
 
-    kind: str
     text: str
     error: str = ""
     sort: str = ""
@@ -61,154 +93,49 @@ class CellView:
     notes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class PanelView:
-    """One HTML table. `numeric` says for each column whether it is sorted by value."""
-
-    heading: str
-    headers: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[CellView, ...], ...]
-
-
-@dataclass(frozen=True)
-class TableView:
-    """A table: its panels, then notes by number, how to read it, and what its numbers share."""
-
-    name: str
-    title: str
-    caption: str
-    panels: tuple[PanelView, ...]
-    notes: tuple[str, ...]
-    legend: str
-    facts: tuple[tuple[str, str], ...]
-
-
-@dataclass
-class Section:
-    """The part of the page on one benchmark."""
-
-    id: str
-    benchmark: str
-    title: str
-    verdict: Verdict
-    tables: list[TableView] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
-    figures: list[FigureView] = field(default_factory=list)
-    strip: Strip | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """The whole page.
-
-    `lead` is the section whose pictures come first; `numbers` and `protocols` are the details of
-    numbers, for the script.
+def table_view(table: Table, numbers: Numbers) -> View:
+    """`table` as the page shows it: its panels, then notes by number, how to read it, and what its
+    numbers share.
     """
-
-    title: str
-    lede: str
-    lead: Section | None
-    facts: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
-    failures: tuple[str, ...]
-    overview: TableView
-    sections: tuple[Section, ...]
-    other_figures: tuple[FigureView, ...]
-    left_out: tuple[str, ...]
-    numbers: tuple[Mapping[str, str], ...]
-    protocols: Mapping[str, tuple[tuple[str, str], ...]]
-
-
-def sections_of(found: Found, numbers: "Numbers") -> list[Section]:
-    """A section for each benchmark, in the order of their first tables."""
-    said = {verdict.benchmark: verdict for verdict in verdicts(found)}
-    sections: dict[str, Section] = {}
-    for table in found.tables[1:]:
-        name = table.records[0].benchmark
-        if name not in sections:
-            id = re.sub(r"[^A-Za-z0-9]+", "-", f"s{len(sections) + 1}-{name}")
-            sections[name] = Section(id, name, title_of(name), said[name])
-        sections[name].tables.append(table_view(table, numbers))
-    return list(sections.values())
-
-
-def title_of(benchmark: str) -> str:
-    return TITLES.get(benchmark, benchmark[:1].upper() + benchmark[1:])
-
-
-# ----------------------------------------------------------------------------------------------
-# Tables
-
-
-class Numbers:
-    """The details of the page's numbers, each once, by index."""
-
-    def __init__(self, known: Metrics):
-        self._known = known
-        self._index: dict[Record, int] = {}
-
-    def index(self, record: Record) -> int:
-        return self._index.setdefault(record, len(self._index))
-
-    def all(self) -> tuple[Mapping[str, str], ...]:
-        return tuple(_details(record, self._known) for record in self._index)
-
-
-def table_view(table: Table, numbers: Numbers) -> TableView:
-    """`table` as the page shows it."""
     notes: dict[str, int] = {}
-    panels = tuple(_panel(panel, table.known, numbers, notes) for panel in table.panels)
-    shared = tuple(
-        (name, text) for name, text in facts(table.records).items() if name != "protocol"
-    )
-    return TableView(
-        table.name, table.title, table.caption, panels, tuple(notes), legend(table), shared
-    )
+    panels = [_panel(panel, numbers, notes) for panel in table.panels]
+    shared = {name: text for name, text in facts(table.records).items() if name != "protocol"}
+    return {
+        "table": table,
+        "panels": panels,
+        "notes": list(notes),
+        "legend": legend(table),
+        "facts": shared,
+    }
 
 
-def _panel(panel: Panel, known: Metrics, numbers: Numbers, notes: dict[str, int]) -> PanelView:
-    rows = tuple(tuple(_cell(cell, known, numbers, notes) for cell in row) for row in panel.rows)
-    columns = range(len(panel.headers))
-    numeric = tuple(all(_is_numeric(row[i]) for row in rows) for i in columns)
-    return PanelView(panel.heading, panel.headers, numeric, rows)
+def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int]) -> View:
+    """One HTML table; `numeric` says for each column whether it is sorted by value."""
+    rows = [[_cell(cell, numbers, notes) for cell in row] for row in panel.rows]
+    cells = zip(*panel.rows, strict=True) if rows else ((),) * len(panel.headers)
+    numeric = [all(map(_is_numeric, column)) for column in cells]
+    return {"heading": panel.heading, "headers": panel.headers, "numeric": numeric, "rows": rows}
 
 
-def _is_numeric(cell: CellView) -> bool:
-    return cell.kind in ("value", "published") or not cell.text or bool(cell.sort)
+def _is_numeric(cell: Cell) -> bool:
+    return cell.kind != LABEL or not cell.text or bool(_sort_of_text(cell.text))
 
 
-def _cell(cell: Cell, known: Metrics, numbers: Numbers, notes: dict[str, int]) -> CellView:
-    if isinstance(cell, Label):
-        return CellView("text", cell.text, sort=_sort_of_text(cell.text))
+def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> CellView:
+    if cell.kind == LABEL:
+        return CellView(cell.text, sort=_sort_of_text(cell.text))
     if cell.record is None:
-        return CellView("value", "–" if isinstance(cell, Value) else "")
-    if isinstance(cell, Reference):
-        return _published(cell.record, known, notes)
-    return _value(cell.record, cell.best, known, numbers, notes)
-
-
-def _value(
-    record: Record, best: bool, known: Metrics, numbers: Numbers, notes: dict[str, int]
-) -> CellView:
+        return CellView("–" if cell.kind == VALUE else "")
+    if cell.kind == REFERENCE:
+        marks = _marks(cell.note and f"not to be compared: {cell.note}", notes)
+        return CellView(cell.text, sort=_sort_of_number(cell.record.published), notes=marks)
     return CellView(
-        "value",
-        value_text(record, known),
-        error_text(record, known),
-        _sort_of_number(record.value),
-        best,
-        numbers.index(record),
-        _marks(value_note(record), notes),
-    )
-
-
-def _published(record: Record, known: Metrics, notes: dict[str, int]) -> CellView:
-    why = reference_note(record, known)
-    return CellView(
-        "published",
-        reference_text(record, known),
-        sort=_sort_of_number(record.published),
-        notes=_marks(f"not to be compared: {why}" if why else "", notes),
+        cell.text,
+        cell.errors,
+        _sort_of_number(cell.record.value),
+        cell.best,
+        numbers.setdefault(cell.record, len(numbers)),
+        _marks(cell.note, notes),
     )
 
 
@@ -233,23 +160,16 @@ def _sort_of_text(text: str) -> str:
 # Details of numbers
 
 
-def name_of(record: Record, known: Metrics) -> str:
-    """What a record measures, in words."""
-    at = steps_text(record)
-    parts = (record.system, record.setting, at)
-    metric = metric_label(record.metric, known)
-    return f"{metric}: {', '.join(part for part in parts if part)}"
-
-
-def _details(record: Record, known: Metrics) -> dict[str, str]:
+def details(record: Record, known: Metrics) -> dict[str, str]:
     """All details of a number, for its dialog; `protocol` is the id of its protocol."""
+    named = ", ".join(filter(None, (record.system, record.setting, steps_text(record))))
     interval = ""
     if record.ci_low is not None and record.ci_high is not None:
         interval = f"{record.ci_low:.6g} to {record.ci_high:.6g}"
     metric = known.get(record.metric)
     published = published_text(record, known)
     rows = {
-        "name": name_of(record, known),
+        "name": f"{metric_label(record.metric, known)}: {named}",
         "value": value_text(record, known) + error_text(record, known),
         "in full": "" if record.value is None else repr(record.value),
         "unit": record.unit,
@@ -282,16 +202,5 @@ def protocol_rows(protocol: Mapping[str, Any], prefix: str = "") -> list[tuple[s
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, list):
-        text = ", ".join(map(str, value))
-    else:
-        text = str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= MOST_PROTOCOL_TEXT else f"{text[:MOST_PROTOCOL_TEXT]} ..."
-
-
-def used_protocols(
-    records: Sequence[Record], found: Found
-) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The protocols of `records` by id, as rows."""
-    used = dict.fromkeys(r.protocol for r in records if r.protocol in found.protocols)
-    return {name: tuple(protocol_rows(found.protocols[name])) for name in used}

@@ -1,7 +1,7 @@
 """Tables, made from records and the specifications of tables.
 
     write_tables(records, out, title="...", context={...}, specs=specs)     as a run writes them
-    tables_of(run)                                                          from a run folder alone
+    merge([read_run(folder)]).tables                                        from a run folder alone
 
 Each benchmark brings the specs of its tables. Records of a table without one get a plain table;
 `overview` has the headlines of all.
@@ -12,33 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
-from reports.records.reading import short
 from reports.records.record import COLUMNS, Record
-from reports.records.run_folder import Run
 from reports.records.specs import TableSpec
 from reports.tables import markdown
 from reports.tables.layout import (
     FIELD_LABELS,
     Cell,
-    Label,
     Panel,
-    Reference,
     Table,
-    Value,
     at_largest_steps,
     build,
-    cell_text,
     choose,
     field_text,
+    label,
+    reference,
     shown_fields,
+    value,
 )
-from reports.tables.numbers import (
-    detectable_change,
-    heading,
-    number_text,
-)
+from reports.tables.numbers import detectable_change, heading, number_text
 from reports.tables.run_record import extra_columns, is_pooled
 
 if TYPE_CHECKING:
@@ -68,32 +60,6 @@ def write_table(table: Table, out: Path, title: str, context: Mapping[str, str])
     page = markdown.render(table, title, context)
     (out / f"{table.name}.md").write_text(page, encoding="utf-8")
     to_frame(table).to_csv(out / f"{table.name}.csv", index=False, lineterminator="\n")
-
-
-def tables_of(run: Run) -> list[Table]:
-    """The tables of a run, made from its numbers and its definitions of tables and metrics.
-
-    Raises UserError.
-    """
-    return all_tables(run.rows, run.times, run.specs, METRICS | run.metrics, run.folder)
-
-
-def all_tables(
-    records: Sequence[Record],
-    times: Sequence[Record],
-    specs: Sequence[TableSpec],
-    known: Metrics,
-    where: object,
-) -> list[Table]:
-    """The overview, the tables of `records`, and those of `times`.
-
-    Raises UserError, naming `where`, if there are none.
-    """
-    try:
-        overview, *tables = build_tables(records, specs, known)
-        return [overview, *tables, *build_tables(times, specs, known)[1:]]
-    except ValueError as error:
-        raise UserError(f"{where}: {short(error, 200)}") from None
 
 
 def build_tables(
@@ -133,23 +99,22 @@ def to_frame(table: Table) -> "pd.DataFrame":
     return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
 
-def printed(table: Table, known: Metrics = METRICS) -> "pd.DataFrame":
+def printed(table: Table) -> "pd.DataFrame":
     """The cells of `table` as they are printed, without notes; of several panels, one below the other."""
     import pandas as pd
 
-    return pd.concat([_printed(panel, known) for panel in table.panels], ignore_index=True)
+    return pd.concat([_printed(panel) for panel in table.panels], ignore_index=True)
 
 
-def _printed(panel: Panel, known: Metrics) -> "pd.DataFrame":
+def _printed(panel: Panel) -> "pd.DataFrame":
     import pandas as pd
 
     headers = list(panel.headers)
     for column in range(1, len(headers)):
         if headers[column].startswith("published"):  # the measured value is on its left
             headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
-    frame = pd.DataFrame(
-        [[cell_text(cell, known) for cell in row] for row in panel.rows], columns=headers
-    )
+    rows = [[cell.text + cell.errors for cell in row] for row in panel.rows]
+    frame = pd.DataFrame(rows, columns=headers)
     if panel.heading:
         frame.insert(0, "metric", panel.heading)
     return frame
@@ -234,11 +199,11 @@ def _detectable(record: Record) -> float | None:
 def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tuple[Cell, ...]:
     change = _detectable(record)
     return (
-        *(Label(field_text(record, field)) for field in fields),
-        Label(heading(record.metric, [record], known)),
-        Value(record),
-        Label("" if change is None else number_text(change, record.metric, known)),
-        Label("" if record.n is None else f"{record.n:,}"),
-        Reference(record),
-        Label(record.protocol),
+        *(label(field_text(record, field)) for field in fields),
+        label(heading(record.metric, [record], known)),
+        value(record, known),
+        label("" if change is None else number_text(change, record.metric, known)),
+        label("" if record.n is None else f"{record.n:,}"),
+        reference(record, known),
+        label(record.protocol),
     )

@@ -3,15 +3,15 @@ share.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reports.gate.verdicts import unpaired_error
-from reports.records.metrics import METRICS, Metrics
+from reports.records.metrics import Metrics
 from reports.records.record import Record
-from reports.records.uncertainty import Error, Uncertainty, difference_error, paired
+from reports.records.uncertainty import Error, difference_error, paired
 from reports.tables.build import headlines
-from reports.tables.layout import Label, Panel, Table, choose, contests
+from reports.tables.layout import Cell, Panel, Table, choose, contests, label
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text, steps_text, to_error
 from reports.tables.run_record import RunRecord
@@ -25,7 +25,6 @@ CAPTION = (
     "none, one looks like one."
 )
 MOST_DECIMALS = 6
-Uncertainties = Mapping[str, Mapping[str, Uncertainty]]
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class Difference:
 
 def table_of_differences(merged: Merged) -> Table | None:
     """The table, or None if there is nothing to compare. Means of several runs are left out."""
-    known = METRICS | merged.metrics
-    found = list(_differences(merged, known))
+    found, known = list(_differences(merged)), merged.known
     if not found:
         return None
     rows = tuple(_row(difference, known) for difference in found)
@@ -51,14 +49,12 @@ def table_of_differences(merged: Merged) -> Table | None:
     return Table(NAME, "Differences", CAPTION, (panel,), records, frozenset(), known)
 
 
-def _differences(merged: Merged, known: Metrics) -> Iterator[Difference]:
-    runs = {t.name: t.sources[0] for t in merged.run_groups if len(t.sources) == 1}
-    uncertainties = {name: run.uncertainties for name, run in runs.items()}
-    records = [r for r in merged.shown if not r.pooled]
+def _differences(merged: Merged) -> Iterator[Difference]:
+    records, known = [r for r in merged.shown if not r.pooled], merged.known
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
         for contest in contests(spec, headlines(spec, choose(spec, records), known), known):
             rivals = [r for r in contest if isinstance(r, RunRecord)]
-            yield from (difference(a, b, uncertainties) for a, b in _pairs(rivals))
+            yield from (_difference(a, b, merged) for a, b in _pairs(rivals))
 
 
 def _pairs(rivals: list[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
@@ -70,10 +66,10 @@ def _pairs(rivals: list[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
             yield (rivals[0] if twin is rival else twin), rival
 
 
-def difference(a: RunRecord, b: RunRecord, uncertainties: Uncertainties) -> Difference:
+def _difference(a: RunRecord, b: RunRecord, merged: Merged) -> Difference:
     """B minus A, paired over what both share."""
     assert a.value is not None and b.value is not None
-    ours = [uncertainties.get(r.run, {}).get(r.origin, ()) for r in (a, b)]
+    ours = [merged.uncertainty(r) for r in (a, b)]
     error = difference_error(*ours)
     if error is None:
         return Difference(a, b, b.value - a.value, unpaired_error(a, b), "independent")
@@ -82,7 +78,7 @@ def difference(a: RunRecord, b: RunRecord, uncertainties: Uncertainties) -> Diff
     return Difference(a, b, b.value - a.value, error, how)
 
 
-def _row(d: Difference, known: Metrics) -> tuple[Label, ...]:
+def _row(d: Difference, known: Metrics) -> tuple[Cell, ...]:
     number = heading(d.a.metric, [d.a], known)
     if d.error is None or not d.error.stderr:
         text, interval = f"{_sign(d.value)}{number_text(d.value, d.a.metric, known)}", ""
@@ -92,7 +88,7 @@ def _row(d: Difference, known: Metrics) -> tuple[Label, ...]:
         text = f"{_sign(d.value)}{_to(to, d.value)} ± {_to(to, to)}"
         interval = f"{_to(to, low)} to {_to(to, high)}"
     names = _names(d)
-    return tuple(map(Label, (d.a.benchmark, number, *names, text, interval, d.how)))
+    return tuple(map(label, (d.a.benchmark, number, *names, text, interval, d.how)))
 
 
 def _to(error: float, number: float) -> str:

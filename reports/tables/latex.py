@@ -11,20 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from reports.records.metrics import Metrics
-from reports.records.record import Record
-from reports.tables.latex_pagination import Part, floats_of, heading_lines, note_of, plain
+from reports.tables.latex_pagination import Part, content_width, floats_of, heading_lines
 from reports.tables.latex_text import escape, number
-from reports.tables.layout import Cell, Label, Reference, Table, Value
+from reports.tables.layout import LABEL, REFERENCE, Cell, Table
 from reports.tables.markdown import facts, legend
-from reports.tables.numbers import (
-    MISSING,
-    difference_text,
-    error_texts,
-    footnote,
-    published_text,
-    value_text,
-)
+from reports.tables.numbers import footnote
 
 PACKAGES = ("booktabs", "graphicx")
 PAPER = "Preechakul et al. 2022"
@@ -41,7 +32,7 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     for i, parts in enumerate(floats):
         caption = _caption(table, context) if i == 0 else f"{_title(table)}, continued."
         label = rf"\label{{tab:{name}}}" if i == 0 else ""
-        lines += ["", *_float(parts, caption, escape(table.title), label, table.known)]
+        lines += ["", *_float(parts, caption, escape(table.title), label)]
     return "\n".join(lines) + "\n"
 
 
@@ -83,9 +74,7 @@ def _letters(i: int) -> str:
     return ("" if i < 26 else _letters(i // 26 - 1)) + chr(ord("a") + i % 26)
 
 
-def _float(
-    parts: Sequence[Part], caption: str, short: str, label: str, known: Metrics
-) -> list[str]:
+def _float(parts: Sequence[Part], caption: str, short: str, label: str) -> list[str]:
     notes: dict[str, int] = {}
     lines = [r"\begin{table*}[!htbp]", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"]
     lines.append(rf"\caption[{{{short}}}]{{{caption}}}{label}")
@@ -94,18 +83,18 @@ def _float(
         above = rf"\par\medskip\textbf{{{escape(part.heading)}}}\par\smallskip"
         lines.append(above if part.heading != heading else r"\par\medskip")
         heading = part.heading
-        lines += _tabular(part, notes, known)
+        lines += _tabular(part, notes)
     return [*lines, *_foot(notes), r"\end{table*}"]
 
 
-def _tabular(part: Part, notes: dict[str, int], known: Metrics) -> list[str]:
+def _tabular(part: Part, notes: dict[str, int]) -> list[str]:
     align = "".join("l" if name else "r" for name in part.names)
-    rows = [" & ".join(_cell(cell, notes, known) for cell in row) for row in part.rows]
+    rows = [" & ".join(_cell(cell, notes) for cell in row) for row in part.rows]
     return [
         FIT,
         rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}",
         r"\toprule",
-        " & ".join(_header(part, i, known) for i in range(len(part.headers))) + r" \\",
+        " & ".join(_header(part, i) for i in range(len(part.headers))) + r" \\",
         r"\midrule",
         *(rf"{row} \\" for row in rows),
         r"\bottomrule",
@@ -113,49 +102,46 @@ def _tabular(part: Part, notes: dict[str, int], known: Metrics) -> list[str]:
     ]
 
 
-def _header(part: Part, column: int, known: Metrics) -> str:
-    content = max((len(plain(row[column], known)) for row in part.rows), default=0)
+def _header(part: Part, column: int) -> str:
+    content = content_width(part.rows, column)
     lines = [escape(line) for line in heading_lines(part.headers[column], content)]
     side, stacked = "l" if part.names[column] else "r", r"\\".join(lines)
     return lines[0] if len(lines) == 1 else rf"\shortstack[{side}]{{{stacked}}}"
 
 
-def _cell(cell: Cell, notes: dict[str, int], known: Metrics) -> str:
-    if isinstance(cell, Label):
+def _cell(cell: Cell, notes: dict[str, int]) -> str:
+    if cell.kind == LABEL:
         return number(cell.text)
+    mark = _mark(notes, cell.note) if cell.note else ""
+    if cell.kind == REFERENCE:
+        return _reference(cell.text) + mark
     if cell.record is None:
-        return r"\textendash{}" if isinstance(cell, Value) else ""
-    note = note_of(cell, known)
-    mark = _mark(notes, note) if note else ""
-    if isinstance(cell, Reference):
-        return _reference(cell.record, known) + mark
-    return _value(cell.record, cell.best, known) + mark
+        return r"\textendash{}"
+    return _value(cell) + mark
 
 
-def _value(record: Record, best: bool, known: Metrics) -> str:
-    value, (error, within) = value_text(record, known), error_texts(record, known)
-    if value == MISSING:
-        return escape(value)
-    if "e" in value and "e" in error:
-        return _scientific(value, error, within, best)
-    text = rf"\textbf{{\boldmath {number(value)}}}" if best else number(value)
-    text += rf" $\pm$ {number(error)}" if error else ""
-    return text + (rf" {{[}}{number(within)}{{]}}" if within else "")
+def _value(cell: Cell) -> str:
+    if "e" in cell.text and "e" in cell.error:
+        return _scientific(cell)
+    text = rf"\textbf{{\boldmath {number(cell.text)}}}" if cell.best else number(cell.text)
+    text += rf" $\pm$ {number(cell.error)}" if cell.error else ""
+    return text + (rf" {{[}}{number(cell.within)}{{]}}" if cell.within else "")
 
 
-def _scientific(value: str, error: str, within: str, best: bool) -> str:
+def _scientific(cell: Cell) -> str:
     """A value and its errors times one power of ten."""
-    digits, power = value.split("e")
-    error, within = (f"{Decimal(t).scaleb(-int(power)):.2f}" if t else "" for t in (error, within))
-    digits = rf"\mathbf{{{digits}}}" if best else digits
+    digits, power = cell.text.split("e")
+    errors = (cell.error, cell.within)
+    error, within = (f"{Decimal(t).scaleb(-int(power)):.2f}" if t else "" for t in errors)
+    digits = rf"\mathbf{{{digits}}}" if cell.best else digits
     inside = rf"\,[{within}]" if within else ""
     return rf"$({digits} \pm {error}{inside}) \times 10^{{{int(power)}}}$"
 
 
-def _reference(record: Record, known: Metrics) -> str:
-    parts = [number(t) for t in (published_text(record, known), difference_text(record, known))]
-    text = ", ".join(part for part in parts if part)
-    return f"({text})" if text and record.not_comparable else text
+def _reference(text: str) -> str:
+    """A published number and the difference to it, in parentheses if it is not comparable."""
+    numbers = ", ".join(map(number, text.strip("()").split(", ")))
+    return f"({numbers})" if text.startswith("(") else numbers
 
 
 # ----------------------------------------------------------------------------------------------

@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from textwrap import wrap
 
-from reports.records.metrics import Metrics
-from reports.tables.layout import Cell, Label, Panel, Reference, Table, cell_text
+from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
 from reports.tables.markdown import is_name
-from reports.tables.numbers import reference_note, value_note
 
 WIDEST = 124  # characters of \footnotesize across a page
 LONGEST = 55  # its lines down a page of plain `article`
@@ -28,30 +26,26 @@ class Part:
     names: tuple[bool, ...]  # which columns hold names, which are left-aligned
     rows: tuple[tuple[Cell, ...], ...]
 
-    def notes(self, known: Metrics) -> list[str]:
-        found = (note_of(cell, known) for row in self.rows for cell in row)
-        return list(dict.fromkeys(note for note in found if note))
-
 
 def _parts(table: Table) -> Iterator[Part]:
     for panel in table.panels:
-        blocks = _blocks(panel, table.known)
+        blocks = _blocks(panel)
         for columns in blocks:
             rows = [tuple(row[i] for i in columns) for row in panel.rows]
             rows = [row for row in rows if len(blocks) == 1 or _says_something(row)]
             headers = tuple(panel.headers[i] for i in columns)
             names = tuple(is_name(panel, i) for i in columns)
-            yield from _fitting(Part(panel.heading, headers, names, tuple(rows)), table.known)
+            yield from _fitting(Part(panel.heading, headers, names, tuple(rows)))
 
 
-def _fitting(part: Part, known: Metrics) -> Iterator[Part]:
+def _fitting(part: Part) -> Iterator[Part]:
     """A part, or its rows divided in halves until each fits a page with its notes."""
     half = ceil(len(part.rows) / 2)
-    if _height([part], known) <= LONGEST or half < FEWEST:
+    if _height([part]) <= LONGEST or half < FEWEST:
         yield part
     else:
         for rows in (part.rows[:half], part.rows[half:]):
-            yield from _fitting(replace(part, rows=rows), known)
+            yield from _fitting(replace(part, rows=rows))
 
 
 def _says_something(row: Sequence[Cell]) -> bool:
@@ -59,12 +53,12 @@ def _says_something(row: Sequence[Cell]) -> bool:
 
     If columns are divided, it may only have some in others.
     """
-    return any(not isinstance(cell, Label) and cell.record is not None for cell in row)
+    return any(cell.record is not None for cell in row)
 
 
-def _blocks(panel: Panel, known: Metrics) -> list[list[int]]:
+def _blocks(panel: Panel) -> list[list[int]]:
     """The columns of `panel` in blocks of similar width that fit a page."""
-    width = [_width(panel, i, known) for i in range(len(panel.headers))]
+    width = [_width(panel, i) for i in range(len(panel.headers))]
     blocks = _divided(panel, width, WIDEST)
     for narrower in range(WIDEST - 4, 0, -4):
         balanced = _divided(panel, width, narrower)
@@ -92,16 +86,15 @@ def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]
 
 def _labels(panel: Panel) -> int:
     """The number of leading columns that only name or describe."""
-    flags = [
-        all(isinstance(row[i], Label) for row in panel.rows) for i in range(len(panel.headers))
-    ]
-    return flags.index(False) if False in flags else len(flags)
+    columns = range(len(panel.headers))
+    numbers = (i for i in columns if any(row[i].kind != LABEL for row in panel.rows))
+    return next(numbers, len(columns))
 
 
 def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
     group: list[int] = []
     for i in range(first, len(panel.headers)):
-        if group and not any(isinstance(row[i], Reference) for row in panel.rows):
+        if group and not any(row[i].kind == REFERENCE for row in panel.rows):
             yield group
             group = []
         group.append(i)
@@ -118,9 +111,16 @@ def _identifying(panel: Panel) -> int:
     return labels
 
 
-def _width(panel: Panel, column: int, known: Metrics) -> int:
-    content = max((len(plain(row[column], known)) for row in panel.rows), default=0)
-    return max(content, *map(len, heading_lines(panel.headers[column], content))) + SEPARATION
+def _width(panel: Panel, column: int) -> int:
+    content = content_width(panel.rows, column)
+    lines = heading_lines(panel.headers[column], content)
+    return max(content, *map(len, lines)) + SEPARATION
+
+
+def content_width(rows: Sequence[Sequence[Cell]], column: int) -> int:
+    """The length of the longest cell of a column, with the mark of its note."""
+    cells = (row[column] for row in rows)
+    return max((len(cell.text + cell.errors) + bool(cell.note) for cell in cells), default=0)
 
 
 def heading_lines(header: str, content: int) -> list[str]:
@@ -132,29 +132,15 @@ def heading_lines(header: str, content: int) -> list[str]:
 def floats_of(table: Table) -> Iterator[list[Part]]:
     """The parts of a table in floats, as many in each as fit a page with their notes."""
     held: list[Part] = []
-    known = table.known
     for part in _parts(table):
-        if held and _height([*held, part], known) > LONGEST:
+        if held and _height([*held, part]) > LONGEST:
             yield held
             held = []
         held.append(part)
     yield held
 
 
-def _height(parts: Sequence[Part], known: Metrics) -> int:
-    notes = {note for part in parts for note in part.notes(known)}
+def _height(parts: Sequence[Part]) -> int:
+    notes = {cell.note for part in parts for row in part.rows for cell in row}
     lines = sum(ceil(len(note) / NOTE_WIDTH) for note in notes)
     return CAPTION + lines + sum(len(part.rows) + AROUND for part in parts)
-
-
-def note_of(cell: Cell, known: Metrics) -> str:
-    if isinstance(cell, Label) or cell.record is None:
-        return ""
-    if isinstance(cell, Reference):
-        return reference_note(cell.record, known)
-    return value_note(cell.record)
-
-
-def plain(cell: Cell, known: Metrics) -> str:
-    """A cell as text of about its printed length, with its mark."""
-    return cell_text(cell, known) + ("a" if note_of(cell, known) else "")

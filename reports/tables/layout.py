@@ -12,7 +12,16 @@ from typing import Any
 from reports.records.metrics import METRICS, Metrics, comparable_n, with_stand_ins
 from reports.records.record import HIGHER, LOWER, Record
 from reports.records.specs import TableSpec
-from reports.tables.numbers import error_text, heading, metric_label, reference_text, value_text
+from reports.tables.numbers import (
+    error_texts,
+    heading,
+    joined_errors,
+    metric_label,
+    reference_note,
+    reference_text,
+    value_note,
+    value_text,
+)
 from reports.tables.run_record import contest_of
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
@@ -22,29 +31,48 @@ DISTINGUISHING = ("setting", "steps", "solver", "protocol")
 Key = tuple[object, ...]
 
 
-@dataclass(frozen=True)
-class Label:
-    """Text that names a row or describes it."""
-
-    text: str
+# Kinds of cells.
+LABEL, VALUE, REFERENCE = "label", "value", "reference"
 
 
 @dataclass(frozen=True)
-class Value:
-    """A measured number (no record: nothing was measured), perhaps the best of its contest."""
+class Cell:
+    """A cell as plain text, and what its number needs.
 
-    record: Record | None
+    A LABEL names a row or describes it. A VALUE is a measured number, perhaps the best of its
+    contest: `error` follows ±, and `within` is in brackets. A REFERENCE is the published number
+    beside it. Without a `record` nothing was measured.
+    """
+
+    kind: str
+    text: str = ""
+    error: str = ""
+    within: str = ""
+    note: str = ""
+    record: Record | None = None
     best: bool = False
 
-
-@dataclass(frozen=True)
-class Reference:
-    """The published number beside a measured one."""
-
-    record: Record | None
+    @property
+    def errors(self) -> str:
+        return joined_errors(self.error, self.within)
 
 
-Cell = Label | Value | Reference
+def label(text: str) -> Cell:
+    return Cell(LABEL, text)
+
+
+def value(record: Record | None, known: Metrics, best: bool = False) -> Cell:
+    if record is None:
+        return Cell(VALUE)
+    texts = (value_text(record, known), *error_texts(record, known), value_note(record))
+    return Cell(VALUE, *texts, record, best)
+
+
+def reference(record: Record | None, known: Metrics) -> Cell:
+    if record is None:
+        return Cell(REFERENCE)
+    note = reference_note(record, known)
+    return Cell(REFERENCE, reference_text(record, known), note=note, record=record)
 
 
 @dataclass(frozen=True)
@@ -73,17 +101,6 @@ class Table:
     best: frozenset[Record]
     known: Metrics
     absent: tuple[Record, ...] = ()
-
-
-def cell_text(cell: Cell, known: Metrics) -> str:
-    """A cell as plain text."""
-    if isinstance(cell, Label):
-        return cell.text
-    if cell.record is None:
-        return ""
-    if isinstance(cell, Reference):
-        return reference_text(cell.record, known)
-    return value_text(cell.record, known) + error_text(cell.record, known)
 
 
 def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
@@ -180,12 +197,12 @@ def _panel(
     body = []
     for row in _group(records, rows).values():
         cells = _cells(spec, row)
-        line: list[Cell] = [Label(text) for text in _labels(row[0], shown)]
+        line = [label(text) for text in _labels(row[0], shown)]
         for key in columns:
             record = cells.get(key)
-            line.append(Value(record, record in best))
+            line.append(value(record, known, record in best))
             if key in with_reference:
-                line.append(Reference(record))
+                line.append(reference(record, known))
         body.append(tuple(line))
     title = heading(records[0].metric, records, known) if spec.panels else ""
     return Panel(title, tuple(headers), tuple(body))

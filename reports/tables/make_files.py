@@ -8,11 +8,10 @@ from pathlib import Path
 
 from diffae.system.errors import UserError
 from reports import page
-from reports.records.metrics import METRICS
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
-from reports.tables.build import all_tables, write_table
+from reports.tables.build import write_table
 from reports.tables.differences import NAME, table_of_differences
 from reports.tables.layout import Table
 from reports.tables.merging import Merged
@@ -28,12 +27,10 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
 
     Raises UserError if no table can be made.
     """
-    where = ", ".join(str(source.folder) for source in merged.sources)
-    known = METRICS | merged.metrics
-    tables = all_tables(merged.records, merged.times, merged.specs, known, where)
+    tables = list(merged.tables)
     if NAME in (table.name for table in tables):
         raise UserError(
-            f"{where}: a benchmark has a table {NAME!r}, which is the name of one of this command's"
+            f"{merged.where}: a benchmark has a table {NAME!r}, which is the name of one of this command's"
         )
     if found := table_of_differences(merged):
         tables.append(found)
@@ -50,7 +47,7 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
 
 def heading(merged: Merged) -> tuple[str, dict[str, str]]:
     """The text above the tables, and the facts below them."""
-    datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
+    datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.rows if r.dataset))
     profiles = _each(merged, _profile)
     found = {
         "run": _each(merged, lambda source: str(source.folder)),

@@ -11,18 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from reports.records.metrics import Metrics
 from reports.records.record import FAST, Record
-from reports.tables.layout import Cell, Label, Panel, Reference, Table, Value
-from reports.tables.numbers import (
-    difference_text,
-    error_text,
-    footnote,
-    reference_note,
-    reference_text,
-    value_note,
-    value_text,
-)
+from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
+from reports.tables.numbers import difference_text, footnote, value_note
 from reports.tables.run_record import contest_of, is_pooled
 
 
@@ -32,7 +23,7 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     parts = [f"# {escape(table.title)}", f"**{escape(title)}**", escape(table.caption)]
     for panel in table.panels:
         parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
-        parts.append(_grid(panel, notes, table.known))
+        parts.append(_grid(panel, notes))
     listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
     parts += [listed, legend(table), _facts({**facts(table.records), **context})]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -64,12 +55,8 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
-def _mark(notes: dict[str, int], text: str) -> str:
-    return f"<sup>{footnote(notes, text)}</sup>"
-
-
-def _grid(panel: Panel, notes: dict[str, int], known: Metrics) -> str:
-    rows = [[_cell(cell, notes, known) for cell in row] for row in panel.rows]
+def _grid(panel: Panel, notes: dict[str, int]) -> str:
+    rows = [[_cell(cell, notes) for cell in row] for row in panel.rows]
     align = ["left" if is_name(panel, i) else "right" for i in range(len(panel.headers))]
     headers = [escape(header) for header in panel.headers]
     return tabulate(rows, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
@@ -78,28 +65,18 @@ def _grid(panel: Panel, notes: dict[str, int], known: Metrics) -> str:
 def is_name(panel: Panel, column: int) -> bool:
     """Whether a column holds names, which are left-aligned."""
     cells = [row[column] for row in panel.rows]
-    return any(isinstance(cell, Label) and not _is_number(cell.text) for cell in cells)
+    return any(cell.kind == LABEL and not _is_number(cell.text) for cell in cells)
 
 
-def _cell(cell: Cell, notes: dict[str, int], known: Metrics) -> str:
-    if isinstance(cell, Label):
+def _cell(cell: Cell, notes: dict[str, int]) -> str:
+    if cell.kind == LABEL:
         return escape(cell.text)
+    mark = f"<sup>{footnote(notes, cell.note)}</sup>" if cell.note else ""
+    if cell.kind == REFERENCE:
+        return f"<sub>{cell.text}</sub> {mark}" if mark else cell.text
     if cell.record is None:
-        return "–" if isinstance(cell, Value) else ""
-    if isinstance(cell, Reference):
-        return _reference(cell.record, notes, known)
-    return _value(cell.record, cell.best, notes, known)
-
-
-def _value(record: Record, best: bool, notes: dict[str, int], known: Metrics) -> str:
-    text, note = value_text(record, known), value_note(record)
-    mark = _mark(notes, note) if note else ""
-    return (f"**{text}**" if best else text) + error_text(record, known) + mark
-
-
-def _reference(record: Record, notes: dict[str, int], known: Metrics) -> str:
-    text, note = reference_text(record, known), reference_note(record, known)
-    return f"<sub>{text}</sub> {_mark(notes, note)}" if note else text
+        return "–"
+    return (f"**{cell.text}**" if cell.best else cell.text) + cell.errors + mark
 
 
 def legend(table: Table) -> str:

@@ -11,15 +11,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metric, Metrics
+from reports.records.reading import short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty
+from reports.tables.build import build_tables
+from reports.tables.layout import Table
 from reports.tables.protocol_diff import noted
 from reports.tables.run_groups import RunGroup, pooled, run_groups_of, shown
 from reports.tables.run_record import RunRecord
@@ -27,29 +32,68 @@ from reports.tables.run_record import RunRecord
 
 @dataclass(frozen=True)
 class Merged:
-    """The numbers of several runs for one set of tables.
+    """The numbers of one or several runs for one set of tables and one page.
 
-    `remarks` are notes on the runs for the reader.
+    `rows` are those of the runs' records.csv, and `times` the numbers of the machine. `known`
+    defines their metrics. `remarks` are notes on the runs for the reader.
     """
 
     run_groups: tuple[RunGroup, ...]
-    records: tuple[Record, ...]
+    rows: tuple[Record, ...]
     times: tuple[Record, ...]
     specs: tuple[TableSpec, ...]
-    metrics: dict[str, Metric]
+    known: Metrics
     remarks: tuple[str, ...]
 
     @property
+    def records(self) -> tuple[Record, ...]:
+        return (*self.rows, *self.times)
+
+    @property
     def shown(self) -> list[RunRecord]:
-        """The records, each with its run."""
-        return [
-            r if isinstance(r, RunRecord) else shown(r, run=self.run_groups[0].name)
-            for r in self.records
-        ]
+        """The rows, each with its run."""
+        name = self.run_groups[0].name
+        return [r if isinstance(r, RunRecord) else shown(r, run=name) for r in self.rows]
 
     @property
     def sources(self) -> list[Run]:
         return [source for run_group in self.run_groups for source in run_group.sources]
+
+    @property
+    def where(self) -> str:
+        """The folders, for messages."""
+        return ", ".join(str(source.folder) for source in self.sources)
+
+    @cached_property
+    def folders(self) -> tuple[Run, ...]:
+        """The runs, labelled by their names on the page."""
+        return tuple(
+            _labelled(source, group) for group in self.run_groups for source in group.sources
+        )
+
+    @cached_property
+    def protocols(self) -> dict[str, Mapping[str, Any]]:
+        return {key: fields for g in self.run_groups for key, fields in g.protocols.items()}
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """The overview, the tables of the rows, and those of the times.
+
+        Raises UserError if none can be made.
+        """
+        try:
+            overview, *tables = build_tables(self.rows, self.specs, self.known)
+            return [overview, *tables, *build_tables(self.times, self.specs, self.known)[1:]]
+        except ValueError as error:
+            raise UserError(f"{self.where}: {short(error, 200)}") from None
+
+    def uncertainty(self, record: Record) -> Uncertainty:
+        """The uncertainty of a number; empty if unknown, and for a mean over several runs."""
+        run, key = self.run_groups[0].name, record_key(record)
+        if isinstance(record, RunRecord):
+            run, key = record.run, record.origin
+        (sources,) = (group.sources for group in self.run_groups if group.name == run)
+        return sources[0].uncertainties.get(key, ()) if len(sources) == 1 else ()
 
 
 def merge(sources: Sequence[Run]) -> Merged:
@@ -58,19 +102,17 @@ def merge(sources: Sequence[Run]) -> Merged:
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
     _check_distinct(sources)
-    run_groups, metrics = run_groups_of(sources), _metrics(sources)
-    if len(sources) == 1:
-        records, times = sources[0].rows, sources[0].times
-    else:
-        records, times = (
-            _side_by_side(
-                run_groups, [pooled(run_group, what) for run_group in run_groups], METRICS | metrics
-            )
+    run_groups, known = run_groups_of(sources), METRICS | _metrics(sources)
+    rows: Sequence[Record] = sources[0].rows
+    times: Sequence[Record] = sources[0].times
+    if len(sources) > 1:
+        rows, times = (
+            _side_by_side(run_groups, [pooled(group, what) for group in run_groups], known)
             for what in ("rows", "times")
         )
     specs = {spec.name: spec for source in reversed(sources) for spec in source.specs}
     remarks = tuple(_remarks(run_groups))
-    return Merged(run_groups, records, times, tuple(specs.values()), metrics, remarks)
+    return Merged(run_groups, tuple(rows), tuple(times), tuple(specs.values()), known, remarks)
 
 
 def _check_distinct(sources: Sequence[Run]) -> None:
@@ -91,6 +133,12 @@ def _metrics(sources: Sequence[Run]) -> dict[str, Metric]:
                     f"{source.folder}: metric {name} is another one than in a run before it"
                 )
     return found
+
+
+def _labelled(run: Run, group: RunGroup) -> Run:
+    own = run.folder.resolve().name
+    name = group.name or own
+    return replace(run, label=name if len(group.sources) == 1 else f"{name}/{own}")
 
 
 def _remarks(run_groups: Sequence[RunGroup]) -> Iterator[str]:

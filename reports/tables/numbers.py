@@ -49,7 +49,10 @@ def error_text(record: Record, known: Metrics = METRICS) -> str:
     For the mean of several runs: ` ± ` and the standard deviation between them, then in brackets
     the standard error of one.
     """
-    error, within = error_texts(record, known)
+    return joined_errors(*error_texts(record, known))
+
+
+def joined_errors(error: str, within: str) -> str:
     return (f" ± {error}" if error else "") + (f" [{within}]" if within else "")
 
 

@@ -22,7 +22,7 @@ from reports.records.plain import from_plain, to_plain
 from reports.records.reading import part_of, short
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
-from reports.tables.build import tables_of
+from reports.tables.merging import merge
 
 FORMAT = 1
 LARGEST_FILE = 64 << 20  # bytes
@@ -80,7 +80,7 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
     Raises UserError naming the file that is invalid, or if the run is not complete.
     """
     run = read_run(folder)
-    overview, notes = tables_of(run)[0], run.notes
+    overview, notes = merge([run]).tables[0], run.notes
     numbers = [
         _number(r, overview.known[r.metric].label if r.metric in overview.known else "")
         for r in overview.records

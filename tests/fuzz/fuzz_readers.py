@@ -63,8 +63,8 @@ from reports.records.plain import to_plain
 from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
 from reports.records.specs import TableSpec
-from reports.tables.build import tables_of
 from reports.tables.markdown import render as render_table
+from reports.tables.merging import merge
 
 SECONDS, MEMORY = 10, 1 << 30  # of one call: CPU time, and bytes beyond what is mapped at the start
 
@@ -475,7 +475,7 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
     for files in sides:
         write(folder, files)
         runs.append(read_run(folder))
-        pages = [render_table(table, "title", {}) for table in tables_of(runs[-1])]
+        pages = [render_table(table, "title", {}) for table in merge([runs[-1]]).tables]
         assert all(len(page.encode()) < 1 << 20 for page in pages)
     found = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
     page = terminal(found, found, "base", "new", everything=True)

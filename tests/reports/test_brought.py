@@ -16,8 +16,9 @@ from reports.records.plugin_metadata import metrics_in, tables_in
 from reports.records.record import LOWER, Record, write_records
 from reports.records.run_folder import SCHEMA, read_run
 from reports.records.specs import TableSpec
-from reports.tables.build import build_tables, tables_of
+from reports.tables.build import build_tables
 from reports.tables.markdown import render
+from reports.tables.merging import merge
 
 SPECS = specs(REGISTRY.own)
 MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))
@@ -111,7 +112,7 @@ def run(tmp_path):
 
 
 def test_tables_are_made_of_the_folder_alone(run):
-    overview, table = tables_of(read_run(run))
+    overview, table = merge([read_run(run)]).tables
     assert "mine" not in METRICS
     page = render(table, "", {})
     assert "mine (m) ↓" in page and " 1,234.6 |" in page and "**7.0**" in page
@@ -123,7 +124,7 @@ def test_tables_are_made_of_the_folder_alone(run):
 def test_times_are_tables_too(run):
     time = Record("b", "fast", "A", "d", "", "", None, "images_per_second", 12.345, unit="images/s")
     write_records(run / "times.csv", [time])
-    *others, fast = tables_of(read_run(run))
+    *others, fast = merge([read_run(run)]).tables
     assert [table.name for table in others] == ["overview", "t"] and fast.name == "fast"
     assert "| 12.35 |" in re.sub(" +", " ", render(fast, "", {}))
 
@@ -167,13 +168,13 @@ def test_tables_that_cannot_be_made_are_refused(run):
     notes = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(notes | {"tables": [notes["tables"][0]] * 2}))
     with pytest.raises(UserError, match="two tables would be written to one file: overview, t, t"):
-        tables_of(read_run(run))
+        _ = merge([read_run(run)]).tables
 
 
 def test_a_run_without_any_is_read(tmp_path):
     folder = write_run(tmp_path / "old", {KEY: SSIM})
     assert read_run(folder).metrics == {} == make_run({KEY: SSIM}).metrics
-    assert [table.name for table in tables_of(read_run(folder))] == ["overview", "table"]
+    assert [table.name for table in merge([read_run(folder)]).tables] == ["overview", "table"]
 
 
 # ----------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from reports.page.plots.data import Plot, Series
 from reports.page.plots.dots import by_attribute, by_class, nearest, path_length, samples
 from reports.page.plots.edits import identity
 from reports.page.plots.lines import by_calls, by_cost, by_size, by_steps, over_t, samples_by_steps
-from reports.page.reading import Found
+from reports.tables.merging import Merged
 
-Draw = Callable[[Found], Iterator[Plot]]
+Draw = Callable[[Merged], Iterator[Plot]]
 
 OF: dict[str, tuple[Draw, ...]] = {
     "reconstruction": (by_steps, by_calls, by_size, by_cost),
@@ -22,7 +22,7 @@ OF: dict[str, tuple[Draw, ...]] = {
 }
 
 
-def plots_of(benchmark: str, found: Found) -> list[Plot]:
+def plots_of(benchmark: str, found: Merged) -> list[Plot]:
     """The plots of one benchmark."""
     return [plot for draw in OF.get(benchmark, ()) for plot in draw(found)]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports.page.reading import Found
 from reports.records.metrics import with_stand_ins
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
+from reports.tables.merging import Merged
 
 COLOURS = MARKERS = 8
 DASHES = 4
@@ -54,7 +54,7 @@ class Plot:
     lines: bool = False
 
 
-def numbers_of(found: Found, table: str, wanted: Callable[[Record], bool]) -> list[Record]:
+def numbers_of(found: Merged, table: str, wanted: Callable[[Record], bool]) -> list[Record]:
     """The records of `table` that can be drawn."""
     return [r for r in found.records if r.table == table and is_drawable(r) and wanted(r)]
 
@@ -63,7 +63,7 @@ def is_drawable(record: Record) -> bool:
     return record.value is not None and abs(record.value) < LARGEST
 
 
-def first_metric(found: Found, records: Iterable[Record], *wanted: str) -> str:
+def first_metric(found: Merged, records: Iterable[Record], *wanted: str) -> str:
     """The first of `wanted`, or of its stand-ins, that was measured; empty if none was."""
     measured = {record.metric for record in records}
     names = with_stand_ins(wanted, found.known)
@@ -81,7 +81,7 @@ def point(x: float, record: Record) -> Point:
     return Point(x, value, min(low, value), max(high, value))
 
 
-def colour_of(found: Found, system: str) -> int:
+def colour_of(found: Merged, system: str) -> int:
     """The index of a system among all on the page: it has the same colour in every plot."""
     systems = dict.fromkeys(r.system for r in found.records if not r.reference)
     systems |= dict.fromkeys(r.system for r in found.records)
@@ -89,7 +89,7 @@ def colour_of(found: Found, system: str) -> int:
 
 
 def series_of(
-    found: Found, groups: Mapping[tuple[str, ...], Sequence[Point]]
+    found: Merged, groups: Mapping[tuple[str, ...], Sequence[Point]]
 ) -> tuple[Series, ...]:
     """A series for each group of points, whose key is (system, setting, solver) or the first of these.
 
@@ -142,7 +142,7 @@ def are_few(series: Iterable[Series]) -> bool:
     return sum(len(one.points) for one in series) < FEWEST
 
 
-def title_of_table(found: Found, name: str) -> str:
+def title_of_table(found: Merged, name: str) -> str:
     return next((table.title for table in found.tables if table.name == name), name)
 
 

@@ -15,9 +15,9 @@ from reports.page.plots.data import (
     title_of_table,
 )
 from reports.page.plots.drawing import SHAPES, SOFT, draw, place, plain_axes, series
-from reports.page.reading import Found
 from reports.records.record import Record
 from reports.tables.layout import at_largest_steps
+from reports.tables.merging import Merged
 from reports.tables.numbers import heading
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MOST_ROWS = 80
 MEANS = ("", "mean", "prevalence-weighted mean")
 
 
-def by_attribute(found: Found) -> Iterator[Plot]:
+def by_attribute(found: Merged) -> Iterator[Plot]:
     """AUROC of every attribute, sorted by that of the first system."""
     records = numbers_of(found, "section5.3_probe", lambda r: r.setting not in MEANS)
     yield from _rows(
@@ -37,13 +37,13 @@ def by_attribute(found: Found) -> Iterator[Plot]:
     )
 
 
-def by_class(found: Found) -> Iterator[Plot]:
+def by_class(found: Merged) -> Iterator[Plot]:
     """Table 3: the distance of accepted samples to each class."""
     records = numbers_of(found, "table3_fewshot_fid", lambda r: True)
     yield from _rows(found, records, "table3_fewshot_fid", "fid", lambda r: r.setting)
 
 
-def samples(found: Found) -> Iterator[Plot]:
+def samples(found: Merged) -> Iterator[Plot]:
     """Table 4 if all samples were drawn with one T, so that there is no line to draw."""
     records = numbers_of(found, "table4_unconditional_fid", lambda r: True)
     if len({r.steps for r in records if r.steps is not None}) > 1:
@@ -51,7 +51,7 @@ def samples(found: Found) -> Iterator[Plot]:
     yield from _rows(found, records, "table4_unconditional_fid", "fid", lambda r: r.system)
 
 
-def path_length(found: Found) -> Iterator[Plot]:
+def path_length(found: Merged) -> Iterator[Plot]:
     """Appendix F: the published trimmed mean, and the median, which no single pair decides."""
     records = numbers_of(
         found, "appendix_f_smoothness", lambda r: r.setting in ("trimmed mean", "median")
@@ -59,7 +59,7 @@ def path_length(found: Found) -> Iterator[Plot]:
     yield from _rows(found, records, "appendix_f_smoothness", "ppl", lambda r: r.setting)
 
 
-def nearest(found: Found) -> Iterator[Plot]:
+def nearest(found: Merged) -> Iterator[Plot]:
     """Appendix C: distance of samples to the training images, divided by that of new images."""
     table = "appendix_c_memorisation"
     for metric in ("nn_ratio_inception", "nn_ratio_pixels"):
@@ -68,7 +68,7 @@ def nearest(found: Found) -> Iterator[Plot]:
 
 
 def _rows(
-    found: Found,
+    found: Merged,
     records: Sequence[Record],
     table: str,
     wanted: str,

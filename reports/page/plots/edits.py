@@ -18,8 +18,8 @@ from reports.page.plots.data import (
 )
 from reports.page.plots.drawing import SOFT, draw, place
 from reports.page.plots.lines import LEFT, paint_line
-from reports.page.reading import Found
 from reports.records.record import Record
+from reports.tables.merging import Merged
 from reports.tables.numbers import heading
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ROW, FRAME = 1.9, 0.3  # inches
 Panels = dict[str, tuple[Series, ...]]
 
 
-def identity(found: Found) -> Iterator[Plot]:
+def identity(found: Merged) -> Iterator[Plot]:
     """Appendix G: similarity of the face before and after, with that of two pictures of one person
     as the scale.
     """
@@ -58,7 +58,7 @@ def identity(found: Found) -> Iterator[Plot]:
     yield Plot(svg, title, text, TABLE, title_of_table(found, TABLE), tuple(key.values()), True)
 
 
-def _series(found: Found, edits: Sequence[tuple[Record, float | None]]) -> tuple[Series, ...]:
+def _series(found: Merged, edits: Sequence[tuple[Record, float | None]]) -> tuple[Series, ...]:
     groups: dict[tuple[str, ...], list[Point]] = {}
     for record, strength in edits:
         if strength is not None:

@@ -17,9 +17,9 @@ from reports.page.plots.data import (
     title_of_table,
 )
 from reports.page.plots.drawing import DASHES, SHAPES, draw, place, plain_axes, series
-from reports.page.reading import Found
 from reports.records.record import Record
 from reports.tables.layout import at_largest_steps
+from reports.tables.merging import Merged
 from reports.tables.numbers import heading
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LABEL, LABEL_OF_SIZE = 0.07, 0.13  # share of the axis that the label of a tick 
 TABLE1, CALLS, COST = "table1_reconstruction", "table2_by_calls", "section5.5_cost"
 
 
-def by_steps(found: Found) -> Iterator[Plot]:
+def by_steps(found: Merged) -> Iterator[Plot]:
     """Table 2: SSIM and LPIPS (or its stand-in) against T."""
     for metric in ("ssim", "lpips"):
         yield from _against(
@@ -44,7 +44,7 @@ def by_steps(found: Found) -> Iterator[Plot]:
         )
 
 
-def by_calls(found: Found) -> Iterator[Plot]:
+def by_calls(found: Merged) -> Iterator[Plot]:
     """The same against network calls, including solvers other than the paper's."""
     for metric in ("ssim", "lpips"):
         yield from _against(
@@ -53,7 +53,7 @@ def by_calls(found: Found) -> Iterator[Plot]:
         )  # fmt: skip
 
 
-def samples_by_steps(found: Found) -> Iterator[Plot]:
+def samples_by_steps(found: Merged) -> Iterator[Plot]:
     """Table 4: FID (or its stand-in) against T and against network calls, if there are several T."""
     for label, x in (
         ("T (steps)", lambda r: r.steps),
@@ -69,7 +69,7 @@ def samples_by_steps(found: Found) -> Iterator[Plot]:
         )
 
 
-def by_size(found: Found) -> Iterator[Plot]:
+def by_size(found: Merged) -> Iterator[Plot]:
     """Table 1: quality against the number of values in the code."""
     records = at_largest_steps(numbers_of(found, TABLE1, lambda r: True))
     sizes = {_row(r): r.value for r in records if r.metric == "latent_dim"}
@@ -79,7 +79,7 @@ def by_size(found: Found) -> Iterator[Plot]:
         )  # fmt: skip
 
 
-def by_cost(found: Found) -> Iterator[Plot]:
+def by_cost(found: Merged) -> Iterator[Plot]:
     """Quality against operations of encoding and decoding, if the run counted them."""
     counted = numbers_of(found, COST, lambda r: r.metric == "gflops")
     steps = {(r.system, r.setting): r.value for r in counted if r.value is not None}
@@ -106,7 +106,7 @@ def _operations(record: Record, gflops: dict[tuple[str, str], float]) -> float |
     return (calls * decode + gflops.get((record.system, "encode, semantic"), 0.0)) or None
 
 
-def over_t(found: Found) -> Iterator[Plot]:
+def over_t(found: Merged) -> Iterator[Plot]:
     """Figure 6: the error of the predicted image against the t of its noise."""
     yield from _against(
         found, "figure6_denoising", "mse", "t", _noised_to, lambda r: (r.system,), log=False
@@ -119,7 +119,7 @@ def _noised_to(record: Record) -> float | None:
 
 
 def _against(
-    found: Found,
+    found: Merged,
     table: str,
     wanted: str,
     xlabel: str,
