@@ -20,7 +20,7 @@ from reports.page.plots.data import (
     point,
 )
 from reports.page.plots.drawing import draw, place, plain_axes
-from reports.page.plots.lines import paint_line
+from reports.page.plots.lines import paint_series
 from reports.records.metrics import comparable_n
 from reports.records.record import HIGHER, LOWER
 from reports.trend.entries import Entry, Number
@@ -211,7 +211,7 @@ def _in_words(numbers: Numbers) -> str:
 def _paint(figure: "matplotlib.Figure", lines: Sequence[Series], runs: Runs, axis: Axis) -> None:
     axes = figure.add_subplot()
     for line in lines:
-        paint_line(axes, line)
+        paint_series(axes, line)
     axis.tick(axes, runs)
     plain_axes(axes, axis.label, "")
     place(figure, LEFT)

@@ -3,13 +3,18 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from reports.page.plots.drawing import draw
 from reports.records.metrics import with_stand_ins
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
 from reports.tables.merging import Merged
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = MARKERS = 8
 DASHES = 4
@@ -54,9 +59,9 @@ class Plot:
     lines: bool = False
 
 
-def numbers_of(found: Merged, table: str, wanted: Callable[[Record], bool]) -> list[Record]:
+def numbers_of(found: Merged, table: str) -> list[Record]:
     """The records of `table` that can be drawn."""
-    return [r for r in found.records if r.table == table and is_drawable(r) and wanted(r)]
+    return [r for r in found.records if r.table == table and is_drawable(r)]
 
 
 def is_drawable(record: Record) -> bool:
@@ -95,32 +100,17 @@ def series_of(
 
     A system has its colour, a setting its dashes, and all three together a marker.
     """
-    settings, solvers = (list(dict.fromkeys(_part(key, i) for key in groups)) for i in (1, 2))
-    return tuple(
-        _one(
-            key,
-            points,
-            colour_of(found, key[0]),
-            settings.index(_part(key, 1)),
-            solvers.index(_part(key, 2)),
-        )
-        for key, points in groups.items()
-    )
-
-
-def _part(key: tuple[str, ...], place: int) -> str:
-    return key[place] if len(key) > place else ""
-
-
-def _one(
-    key: tuple[str, ...], points: Sequence[Point], own: int, setting: int, solver: int
-) -> Series:
-    marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
-    name = ", ".join(part for part in key if part)
-    ordered = tuple(
-        sorted(dict.fromkeys(points), key=lambda p: p.x)
-    )  # a number may be in two tables
-    return Series(name, ordered, own % COLOURS, marker, setting % DASHES)
+    settings, solvers = (list(dict.fromkeys(key[i : i + 1] for key in groups)) for i in (1, 2))
+    made = []
+    for key, points in groups.items():
+        own = colour_of(found, key[0])
+        setting, solver = settings.index(key[1:2]), solvers.index(key[2:3])
+        marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
+        distinct = dict.fromkeys(points)  # a number may be in two tables
+        ordered = tuple(sorted(distinct, key=lambda p: p.x))
+        name = ", ".join(filter(None, key))
+        made.append(Series(name, ordered, own % COLOURS, marker, setting % DASHES))
+    return tuple(made)
 
 
 def grouped(
@@ -142,18 +132,25 @@ def are_few(series: Iterable[Series]) -> bool:
     return sum(len(one.points) for one in series) < FEWEST
 
 
-def title_of_table(found: Merged, name: str) -> str:
-    return next((table.title for table in found.tables if table.name == name), name)
+def plot_of(
+    found: Merged,
+    table: str,
+    height: float,
+    title: str,
+    text: str,
+    paint: Callable[["Figure"], None],
+    key: tuple[Series, ...],
+    lines: bool = False,
+) -> Plot:
+    """A plot of `table`, drawn by `paint`."""
+    table_title = next((t.title for t in found.tables if t.name == table), table)
+    return Plot(draw(height, title, text, paint), title, text, table, table_title, key, lines)
 
 
-def in_words(series: Iterable[Series], digits: str = ".4g") -> str:
+def in_words(series: Iterable[Series]) -> str:
     """Each series from its first point to its last: the text alternative of a plot."""
-    return "; ".join(
-        f"{one.name}: {one.points[0].y:{digits}} at {one.points[0].x:g}"
-        + (
-            f" to {one.points[-1].y:{digits}} at {one.points[-1].x:g}"
-            if len(one.points) > 1
-            else ""
-        )
-        for one in series
-    )
+    texts = []
+    for one in series:
+        ends = dict.fromkeys((one.points[0], one.points[-1]))
+        texts.append(f"{one.name}: {' to '.join(f'{p.y:.4g} at {p.x:g}' for p in ends)}")
+    return "; ".join(texts)

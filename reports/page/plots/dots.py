@@ -1,20 +1,22 @@
 """Dot plots with one row per system: attributes, classes, path length, nearness."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from reports.page.plots.data import (
     Plot,
-    Point,
     Series,
     are_few,
     first_metric,
+    grouped,
     numbers_of,
-    point,
+    plot_of,
     series_of,
-    title_of_table,
 )
-from reports.page.plots.drawing import SHAPES, SOFT, draw, place, plain_axes, series
+from reports.page.plots.drawing import SOFT, place, plain_axes
+from reports.page.plots.lines import paint_series
 from reports.records.record import Record
 from reports.tables.layout import at_largest_steps
 from reports.tables.merging import Merged
@@ -31,40 +33,36 @@ MEANS = ("", "mean", "prevalence-weighted mean")
 
 def by_attribute(found: Merged) -> Iterator[Plot]:
     """AUROC of every attribute, sorted by that of the first system."""
-    records = numbers_of(found, "section5.3_probe", lambda r: r.setting not in MEANS)
-    yield from _rows(
-        found, records, "section5.3_probe_attributes", "auroc", lambda r: r.setting, ordered=True
-    )
+    records = [r for r in numbers_of(found, "section5.3_probe") if r.setting not in MEANS]
+    yield from _rows(found, records, "section5.3_probe_attributes", "auroc", ordered=True)
 
 
 def by_class(found: Merged) -> Iterator[Plot]:
     """Table 3: the distance of accepted samples to each class."""
-    records = numbers_of(found, "table3_fewshot_fid", lambda r: True)
-    yield from _rows(found, records, "table3_fewshot_fid", "fid", lambda r: r.setting)
+    table = "table3_fewshot_fid"
+    yield from _rows(found, numbers_of(found, table), table, "fid")
 
 
 def samples(found: Merged) -> Iterator[Plot]:
     """Table 4 if all samples were drawn with one T, so that there is no line to draw."""
-    records = numbers_of(found, "table4_unconditional_fid", lambda r: True)
-    if len({r.steps for r in records if r.steps is not None}) > 1:
-        return
-    yield from _rows(found, records, "table4_unconditional_fid", "fid", lambda r: r.system)
+    table = "table4_unconditional_fid"
+    records = numbers_of(found, table)
+    if len({r.steps for r in records if r.steps is not None}) <= 1:
+        yield from _rows(found, records, table, "fid", field="system")
 
 
 def path_length(found: Merged) -> Iterator[Plot]:
     """Appendix F: the published trimmed mean, and the median, which no single pair decides."""
-    records = numbers_of(
-        found, "appendix_f_smoothness", lambda r: r.setting in ("trimmed mean", "median")
-    )
-    yield from _rows(found, records, "appendix_f_smoothness", "ppl", lambda r: r.setting)
+    table = "appendix_f_smoothness"
+    records = [r for r in numbers_of(found, table) if r.setting in ("trimmed mean", "median")]
+    yield from _rows(found, records, table, "ppl")
 
 
 def nearest(found: Merged) -> Iterator[Plot]:
     """Appendix C: distance of samples to the training images, divided by that of new images."""
     table = "appendix_c_memorisation"
     for metric in ("nn_ratio_inception", "nn_ratio_pixels"):
-        records = numbers_of(found, table, lambda r: True)
-        yield from _rows(found, records, table, metric, lambda r: r.setting, mark=1.0)
+        yield from _rows(found, numbers_of(found, table), table, metric, mark=1.0)
 
 
 def _rows(
@@ -72,11 +70,11 @@ def _rows(
     records: Sequence[Record],
     table: str,
     wanted: str,
-    row: Callable[[Record], str],
+    field: str = "setting",
     ordered: bool = False,
     mark: float | None = None,
 ) -> Iterator[Plot]:
-    """A plot of one metric with a row for each value of `row`; `mark` is a value to compare with.
+    """A plot of one metric with a row for each value of `field`; `mark` is a value to compare with.
 
     Returns no plot for few points, unless there is a mark.
     """
@@ -84,12 +82,10 @@ def _rows(
     ours = at_largest_steps([r for r in records if r.metric == metric])
     if not ours:
         return
+    row: Callable[[Record], str] = attrgetter(field)
     names = _names(ours, row, ordered)
-    groups: dict[tuple[str, ...], list[Point]] = {}
-    for record in ours:
-        if row(record) in names:
-            groups.setdefault((record.system,), []).append(point(names.index(row(record)), record))
-    lines = series_of(found, groups)
+    rows = {name: float(i) for i, name in enumerate(names)}
+    lines = series_of(found, grouped(ours, lambda r: (r.system,), lambda r: rows.get(row(r))))
     if mark is None and are_few(lines):
         return
     label = heading(metric, ours, found.known)
@@ -97,8 +93,8 @@ def _rows(
     title += "; dashed: what new images have" if mark is not None else ""
     text = _in_words(lines, names)
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
-    svg = draw(height, title, text, lambda figure: _paint(figure, lines, names, label, mark))
-    yield Plot(svg, title, text, table, title_of_table(found, table), lines)
+    paint = partial(_paint, lines=lines, names=names, label=label, mark=mark)
+    yield plot_of(found, table, height, title, text, paint, lines)
 
 
 def _names(records: Sequence[Record], row: Callable[[Record], str], ordered: bool) -> list[str]:
@@ -121,29 +117,13 @@ def _paint(
     spread = min(0.5, 0.16 * (len(lines) - 1))
     for i, line in enumerate(lines):
         offset = spread * (i / (len(lines) - 1) - 0.5) if len(lines) > 1 else 0.0
-        _paint_dots(axes, line, offset)
+        paint_series(axes, line, offset)
     axes.set_yticks(range(len(names)), [_short(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     plain_axes(axes, label, "")
     axes.tick_params(axis="y", length=0)
     longest = max(len(_short(name)) for name in names)
     place(figure, 0.15 + CHARACTER * longest, top=0.1)
-
-
-def _paint_dots(axes, line: Series, offset: float) -> None:  # type: ignore[no-untyped-def]
-    colour = series(line.colour)
-    xs, ys = [p.y for p in line.points], [p.x + offset for p in line.points]
-    below, above = [p.y - p.low for p in line.points], [p.high - p.y for p in line.points]
-    axes.errorbar(xs, ys, xerr=(below, above), fmt="none", color=colour, elinewidth=1)
-    axes.plot(
-        xs,
-        ys,
-        color=colour,
-        linestyle="none",
-        marker=SHAPES[line.marker],
-        markersize=5,
-        markeredgewidth=0,
-    )
 
 
 def _short(name: str) -> str:

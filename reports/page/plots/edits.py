@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reports.page.described import strength_of
 from reports.page.plots.data import (
     Plot,
-    Point,
     Series,
     first_metric,
+    grouped,
     in_words,
     numbers_of,
-    point,
+    plot_of,
     series_of,
-    title_of_table,
 )
-from reports.page.plots.drawing import SOFT, draw, place
-from reports.page.plots.lines import LEFT, paint_line
+from reports.page.plots.drawing import SOFT, place
+from reports.page.plots.lines import LEFT, paint_series
 from reports.records.record import Record
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading
@@ -36,14 +36,18 @@ def identity(found: Merged) -> Iterator[Plot]:
     """Appendix G: similarity of the face before and after, with that of two pictures of one person
     as the scale.
     """
-    records = numbers_of(found, TABLE, lambda r: True)
+    records = numbers_of(found, TABLE)
     metric = first_metric(found, records, "arcface")
     ours = [r for r in records if r.metric == metric]
     edits = [(r, *strength_of(r)) for r in ours]
     attributes = list(dict.fromkeys(a for _, a, s in edits if s is not None))
     if not attributes:
         return
-    panels = {a: _series(found, [(r, s) for r, b, s in edits if b == a]) for a in attributes[:MOST]}
+    panels: Panels = {}
+    for attribute in attributes[:MOST]:
+        edited = [r for r, a, _ in edits if a == attribute]
+        points = grouped(edited, lambda r: (r.system,), lambda r: strength_of(r)[1])
+        panels[attribute] = series_of(found, points)
     scale = [r for r, _, s in edits if s is None and r.setting.startswith("the same person")]
     label = heading(metric, ours, found.known)
     title = f"{label} against the strength of the edit, by attribute"
@@ -53,17 +57,9 @@ def identity(found: Merged) -> Iterator[Plot]:
     if len(attributes) > MOST:
         text += f" {len(attributes) - MOST} more attributes stand in the table."
     height = FRAME + ROW * math.ceil(len(panels) / 2)
-    svg = draw(height, title, text, lambda figure: _paint(figure, panels, scale))
     key = {line.name: line for lines in panels.values() for line in lines}
-    yield Plot(svg, title, text, TABLE, title_of_table(found, TABLE), tuple(key.values()), True)
-
-
-def _series(found: Merged, edits: Sequence[tuple[Record, float | None]]) -> tuple[Series, ...]:
-    groups: dict[tuple[str, ...], list[Point]] = {}
-    for record, strength in edits:
-        if strength is not None:
-            groups.setdefault((record.system,), []).append(point(strength, record))
-    return series_of(found, groups)
+    paint = partial(_paint, panels=panels, scale=scale)
+    yield plot_of(found, TABLE, height, title, text, paint, tuple(key.values()), lines=True)
 
 
 def _paint(figure: "Figure", panels: Panels, scale: Sequence[Record]) -> None:
@@ -71,7 +67,7 @@ def _paint(figure: "Figure", panels: Panels, scale: Sequence[Record]) -> None:
     grid = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
     for axes, (attribute, lines) in zip(grid.flat, panels.items(), strict=False):
         for line in lines:
-            paint_line(axes, line)
+            paint_series(axes, line)
         for record in scale:
             axes.axhline(record.value or 0.0, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
         axes.set_title(attribute[:40])

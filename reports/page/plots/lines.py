@@ -3,6 +3,8 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from reports.page.plots.data import (
@@ -13,10 +15,10 @@ from reports.page.plots.data import (
     grouped,
     in_words,
     numbers_of,
+    plot_of,
     series_of,
-    title_of_table,
 )
-from reports.page.plots.drawing import DASHES, SHAPES, draw, place, plain_axes, series
+from reports.page.plots.drawing import DASHES, SHAPES, place, plain_axes, series
 from reports.records.record import Record
 from reports.tables.layout import at_largest_steps
 from reports.tables.merging import Merged
@@ -29,68 +31,48 @@ if TYPE_CHECKING:
 HEIGHT, LEFT = 3.3, 0.6  # inches; space for the labels of values
 LABEL, LABEL_OF_SIZE = 0.07, 0.13  # share of the axis that the label of a tick takes
 TABLE1, CALLS, COST = "table1_reconstruction", "table2_by_calls", "section5.5_cost"
+STEPS, NETWORK_CALLS = attrgetter("steps"), attrgetter("calls")
+_SERIES = attrgetter("system", "setting", "solver")
 
 
 def by_steps(found: Merged) -> Iterator[Plot]:
     """Table 2: SSIM and LPIPS (or its stand-in) against T."""
+    key = attrgetter("system", "setting")
     for metric in ("ssim", "lpips"):
-        yield from _against(
-            found,
-            "table2_ablation",
-            metric,
-            "T (steps)",
-            lambda r: r.steps,
-            lambda r: (r.system, r.setting),
-        )
+        yield from _against(found, "table2_ablation", metric, "T (steps)", STEPS, key)
 
 
 def by_calls(found: Merged) -> Iterator[Plot]:
     """The same against network calls, including solvers other than the paper's."""
     for metric in ("ssim", "lpips"):
-        yield from _against(
-            found, "table2_by_calls", metric, "network calls an image", lambda r: r.calls,
-            _key,
-        )  # fmt: skip
+        yield from _against(found, CALLS, metric, "network calls an image", NETWORK_CALLS)
 
 
 def samples_by_steps(found: Merged) -> Iterator[Plot]:
     """Table 4: FID (or its stand-in) against T and against network calls, if there are several T."""
-    for label, x in (
-        ("T (steps)", lambda r: r.steps),
-        ("network calls an image", lambda r: r.calls),
-    ):
-        yield from _against(
-            found,
-            "table4_unconditional_fid",
-            "fid",
-            label,
-            x,
-            _key,
-        )
+    for label, x in (("T (steps)", STEPS), ("network calls an image", NETWORK_CALLS)):
+        yield from _against(found, "table4_unconditional_fid", "fid", label, x)
 
 
 def by_size(found: Merged) -> Iterator[Plot]:
     """Table 1: quality against the number of values in the code."""
-    records = at_largest_steps(numbers_of(found, TABLE1, lambda r: True))
+    records = at_largest_steps(numbers_of(found, TABLE1))
     sizes = {_row(r): r.value for r in records if r.metric == "latent_dim"}
-    for wanted in ("ssim", "lpips"):
-        yield from _against(
-            found, TABLE1, wanted, "numbers in the code", lambda r: sizes.get(_row(r)) or None, _key, marks=records,
-        )  # fmt: skip
+
+    def size(record: Record) -> float | None:
+        return sizes.get(_row(record)) or None
+
+    for metric in ("ssim", "lpips"):
+        yield from _against(found, TABLE1, metric, "numbers in the code", size, marks=records)
 
 
 def by_cost(found: Merged) -> Iterator[Plot]:
     """Quality against operations of encoding and decoding, if the run counted them."""
-    counted = numbers_of(found, COST, lambda r: r.metric == "gflops")
-    steps = {(r.system, r.setting): r.value for r in counted if r.value is not None}
-    records = numbers_of(found, TABLE1, lambda r: True) + numbers_of(found, CALLS, lambda r: True)
-    yield from _against(
-        found, COST, "ssim", "GFLOP an image", lambda r: _operations(r, steps), _key, marks=records,
-    )  # fmt: skip
-
-
-def _key(record: Record) -> tuple[str, ...]:
-    return record.system, record.setting, record.solver
+    counted = (r for r in numbers_of(found, COST) if r.metric == "gflops")
+    gflops = {(r.system, r.setting): r.value or 0.0 for r in counted}
+    records = numbers_of(found, TABLE1) + numbers_of(found, CALLS)
+    operations = partial(_operations, gflops=gflops)
+    yield from _against(found, COST, "ssim", "GFLOP an image", operations, marks=records)
 
 
 def _row(record: Record) -> tuple[object, ...]:
@@ -124,7 +106,7 @@ def _against(
     wanted: str,
     xlabel: str,
     x: Callable[[Record], float | None],
-    key: Callable[[Record], tuple[str, ...]],
+    key: Callable[[Record], tuple[str, ...]] = _SERIES,
     log: bool = True,
     marks: Sequence[Record] = (),
 ) -> Iterator[Plot]:
@@ -133,7 +115,7 @@ def _against(
     With `marks`, which are single points: none if they are few, or if fewer than two positions on
     the axis are known.
     """
-    records = marks or numbers_of(found, table, lambda r: x(r) is not None)
+    records = marks or [r for r in numbers_of(found, table) if x(r) is not None]
     metric = first_metric(found, records, wanted)
     ours = [r for r in records if r.metric == metric]
     lines = series_of(found, grouped(ours, key, x))
@@ -154,28 +136,33 @@ def _against(
         if log:
             axes.set_xscale("log")
         for line in lines:
-            paint_line(axes, line)
+            paint_series(axes, line)
         axes.set_xticks(ticks, minor=False)
         axes.set_xticks([], minor=True)
         axes.set_xticklabels([f"{tick:,.10g}" for tick in axes.get_xticks()])
         plain_axes(axes, xlabel, ylabel)
         place(figure, LEFT)
 
-    svg = draw(HEIGHT, title, text, paint)
-    yield Plot(svg, title, text, table, title_of_table(found, table), lines, lines=True)
+    yield plot_of(found, table, HEIGHT, title, text, paint, lines, lines=True)
 
 
-def paint_line(axes: "Axes", line: Series) -> None:
-    """Draw a line with its markers and the 95 % intervals of its points."""
-    colour = series(line.colour)
-    xs, ys = [p.x for p in line.points], [p.y for p in line.points]
-    below = [p.y - p.low for p in line.points]
-    above = [p.high - p.y for p in line.points]
-    axes.errorbar(xs, ys, (below, above), fmt="none", color=colour, elinewidth=1, capsize=2)
-    axes.plot(
-        xs, ys, color=colour, linestyle=DASHES[line.dash], linewidth=1.5, marker=SHAPES[line.marker],
-        markersize=5, markeredgewidth=0,
-    )  # fmt: skip
+def paint_series(axes: "Axes", one: Series, offset: float | None = None) -> None:
+    """Draw points with their 95 % intervals, joined by a line.
+
+    With an `offset` they are dots with their values along the horizontal axis, in rows moved by it.
+    """
+    colour = series(one.colour)
+    bars = {"fmt": "none", "color": colour, "elinewidth": 1}
+    marks = {"color": colour, "marker": SHAPES[one.marker], "markersize": 5, "markeredgewidth": 0}
+    xs, ys = [p.x for p in one.points], [p.y for p in one.points]
+    sides = [p.y - p.low for p in one.points], [p.high - p.y for p in one.points]
+    if offset is None:
+        axes.errorbar(xs, ys, sides, capsize=2, **bars)
+        axes.plot(xs, ys, linestyle=DASHES[one.dash], linewidth=1.5, **marks)
+    else:
+        rows = [x + offset for x in xs]
+        axes.errorbar(ys, rows, xerr=sides, **bars)
+        axes.plot(ys, rows, linestyle="none", **marks)
 
 
 def spaced(values: Sequence[float], share: float = LABEL) -> list[float]:
