@@ -51,27 +51,26 @@ def _gate(args: argparse.Namespace) -> int:
     """Compare, report, and return the exit status."""
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
     from reports.gate.junit import junit
-    from reports.gate.page import annotations, as_plain, ordered, summary, terminal
+    from reports.gate.page import Findings, annotations, as_plain, ordered, summary, terminal
     from reports.gate.verdicts import FAILING, MISSING, compare
     from reports.records.metrics import METRICS
     from reports.records.run_folder import read_margins, read_run
 
     base, new = read_run(args.base), read_run(args.new)
     measured = {r.metric for run in (base, new) for r in run.records.values()}
-    margins = read_margins(args.margins, measured, new.metrics | base.metrics)
+    brought = new.metrics | base.metrics
+    margins = read_margins(args.margins, measured, brought)
     found = compare(base, new, margins, args.alpha)
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    base_name, new_name = args.names or (str(args.base), str(args.new))
-    told = (found, failing, base_name, new_name)
-    known = {**METRICS, **new.metrics, **base.metrics}
+    names = args.names or (str(args.base), str(args.new))
+    findings = Findings(found, failing, *names, METRICS | brought)
     with writing(Path("standard output"), "or give --page FILE"):
-        print(terminal(*told, everything=args.all, known=known), flush=True)
-    page, verdict = summary(*told, known=known), as_plain(found, failing, known)
-    _write(args, junit(found, failing), page, verdict)
+        print(terminal(findings, args.all), flush=True)
+    _write(args, junit(found, failing), summary(findings), as_plain(findings))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for annotation in annotations(failing, known):
+        for annotation in annotations(findings):
             print(annotation)
     return 1 if failing else 0
 

@@ -9,7 +9,8 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -26,7 +27,7 @@ from reports.gate.verdicts import (
     VERDICTS,
     Comparison,
 )
-from reports.gate.words import groups, name, p_text, sentence, subject, told, two_digits
+from reports.gate.words import groups, name, p_text, sentence, sentences, subject, two_digits
 from reports.records.metrics import METRICS, Metrics
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
@@ -49,48 +50,49 @@ WORDS = {
 NEAR = 0.05  # an unresolved number with a smaller p gets a remark
 
 
-def terminal(
-    found: Sequence[Comparison],
-    failing: Sequence[Comparison],
-    base: str,
-    new: str,
-    *,
-    everything: bool = False,
-    known: Metrics = METRICS,
-) -> str:
+@dataclass(frozen=True)
+class Findings:
+    """The comparisons of two runs, those that fail with the worst first, and the names of the runs.
+
+    `known` defines the metrics.
+    """
+
+    found: Sequence[Comparison]
+    failing: Sequence[Comparison]
+    base: str = "base"
+    new: str = "new"
+    known: Metrics = METRICS
+
+    @property
+    def failures(self) -> list[str]:
+        """The failures as sentences; a group of numbers is one entry."""
+        return [sentences(group, self.known) for group in groups(self.failing)]
+
+
+def terminal(findings: Findings, everything: bool = False) -> str:
     """The page for a terminal; with `everything`, also a table of every row."""
-    head = [title(failing), *_wrapped(_status(found, base, new))]
-    tail = [_wrapped(f"- {text}") for text in _remarks(found, failing, known)]
-    entries = [_wrapped(f"{i}. {escape(t)}") for i, t in _entries(failing, known)]
+    found, failing = findings.found, findings.failing
+    entries = [_wrapped(f"{i}. {escape(t)}") for i, t in enumerate(findings.failures, 1)]
     shown = entries if everything else _that_fit(entries)
-    parts = ["\n".join(head[:1]), "\n".join(head[1:])]
-    parts += ["\n".join(line for entry in shown for line in entry)] if shown else []
+    parts = [title(failing), _wrapped(_status(findings)), "\n".join(shown)]
     if len(shown) < len(entries):
         parts.append(f"And {len(entries) - len(shown):,} more such lines; --all has every one.")
-    parts += ["\n".join(line for remark in tail for line in remark)] if tail else []
+    parts.append("\n".join(_wrapped(f"- {text}") for text in _remarks(findings)))
     if everything:
         parts.append(_table(ordered(found)))
     elif len(found) > len(failing):
         parts.append("--all lists every number.")
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
-def summary(
-    found: Sequence[Comparison],
-    failing: Sequence[Comparison],
-    base: str,
-    new: str,
-    known: Metrics = METRICS,
-    rows: int = FOLDED,
-) -> str:
-    """The page with folded sections: failures as a list, then at most `rows` rows by verdict."""
-    entries = [f"{i}. {escape(text)}" for i, text in _entries(failing, known)]
-    remarks = [f"- {text}" for text in _remarks(found, failing, known)]
-    parts = [title(failing), _status(found, base, new), "\n".join(entries[:TOLD])]
+def summary(findings: Findings) -> str:
+    """The page with folded sections: failures as a list, then at most FOLDED rows by verdict."""
+    entries = [f"{i}. {escape(text)}" for i, text in enumerate(findings.failures, 1)]
+    parts = [title(findings.failing), _status(findings), "\n".join(entries[:TOLD])]
     if len(entries) > TOLD:
         parts.append(f"And {len(entries) - TOLD:,} more such lines: they are in the table.")
-    parts += ["\n".join(remarks), *_folds(found, rows)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    parts += ["\n".join(f"- {text}" for text in _remarks(findings)), *_folds(findings.found)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def refusal(reason: str) -> str:
@@ -105,11 +107,11 @@ def title(failing: Sequence[Comparison]) -> str:
     return f"# Regression gate: {words or 'passed'}"
 
 
-def annotations(failing: Sequence[Comparison], known: Metrics = METRICS) -> list[str]:
+def annotations(findings: Findings) -> list[str]:
     """GitHub workflow commands that mark the failures, the worst first, at most as many as GitHub
     shows.
     """
-    texts = [text for _, text in _entries(failing, known)]
+    texts = findings.failures
     if len(texts) > ANNOTATIONS:
         rest = len(texts) - ANNOTATIONS + 1
         last = f"{rest:,} more lines like these; the summary of the job has them"
@@ -117,19 +119,17 @@ def annotations(failing: Sequence[Comparison], known: Metrics = METRICS) -> list
     return [f"::error title=Regression gate::{of_command(text)}" for text in texts]
 
 
-def as_plain(
-    found: Sequence[Comparison], failing: Sequence[Comparison], known: Metrics = METRICS
-) -> dict[str, object]:
+def as_plain(findings: Findings) -> dict[str, object]:
     """The verdict as JSON: failures as sentences, the worst first, and the count of numbers for
     each verdict.
     """
-    counts = Counter(c.verdict for c in found)
+    counts = Counter(c.verdict for c in findings.found)
     return {
-        "passed": not failing,
-        "regressed": len(failing),
-        "numbers": len(found),
+        "passed": not findings.failing,
+        "regressed": len(findings.failing),
+        "numbers": len(findings.found),
         "counts": {verdict: counts[verdict] for verdict in VERDICTS},
-        "failed": [text for _, text in _entries(failing, known)],
+        "failed": findings.failures,
         "refused": "",
     }
 
@@ -162,17 +162,12 @@ def change(c: Comparison) -> tuple[str, str, str]:
 # Failures
 
 
-def _entries(failing: Sequence[Comparison], known: Metrics) -> list[tuple[int, str]]:
-    """The failures as numbered sentences, the worst first; a group of numbers is one entry."""
-    return list(enumerate((told(group, known) for group in groups(ordered(failing))), 1))
-
-
-def _that_fit(entries: Sequence[list[str]]) -> list[list[str]]:
+def _that_fit(entries: Sequence[str]) -> list[str]:
     """As many of the first entries as fit into their share of lines; always at least one."""
-    shown: list[list[str]] = []
+    shown: list[str] = []
     lines = 0
     for entry in entries:
-        lines += len(entry)
+        lines += entry.count("\n") + 1
         if shown and lines > ENTRY_LINES:
             break
         shown.append(entry)
@@ -190,64 +185,44 @@ def of_command(text: str) -> str:
 # Remarks, one line each
 
 
-def _status(found: Sequence[Comparison], base: str, new: str) -> str:
-    counts = Counter(c.verdict for c in found)
+def _status(findings: Findings) -> str:
+    counts, total = Counter(c.verdict for c in findings.found), len(findings.found)
     each = (f"{counts[verdict]:,} {WORDS[verdict]}" for verdict in VERDICTS if counts[verdict])
-    counted = f"{len(found):,} numbers" if len(found) != 1 else "1 number"
-    return f"{escape(new)} against {escape(base)}: {counted}, {', '.join(each)}."
+    counted = f"{total:,} numbers" if total != 1 else "1 number"
+    return f"{escape(findings.new)} against {escape(findings.base)}: {counted}, {', '.join(each)}."
 
 
-def _remarks(
-    found: Sequence[Comparison], failing: Sequence[Comparison], known: Metrics
-) -> list[str]:
+def _remarks(findings: Findings) -> Iterator[str]:
     """Remarks on numbers that did not fail."""
-    remarks = [_lost(found), _near(found, known), _allowed(found, failing)]
-    remarks += [_best(found, known), _changed(found, known), _unresolved(found)]
-    return [remark for remark in remarks if remark]
-
-
-def _lost(found: Sequence[Comparison]) -> str:
-    count = sum(c.pairing_lost for c in found)
-    if not count:
-        return ""
-    return (
-        f"**The pairing is lost** for {count:,} numbers: both runs have the same protocol and seed, but the base has no "
-        "influences of the same images. Their errors are those of independent runs, and only a large loss is seen."
-    )
-
-
-def _near(found: Sequence[Comparison], known: Metrics) -> str:
-    near = [c for c in found if c.verdict == UNRESOLVED and c.p < NEAR]
-    if not near:
-        return ""
-    c = min(near, key=lambda c: c.p)
-    text = f"{sentence(c, known)} ({p_text(c.p)})"
-    return f"Nearest to failing, and not beyond chance among so many numbers: {escape(text)}."
-
-
-def _allowed(found: Sequence[Comparison], failing: Sequence[Comparison]) -> str:
-    missing = sum(c.verdict == MISSING for c in found) - sum(c.verdict == MISSING for c in failing)
-    return f"{missing:,} missing numbers do not fail, as was asked for." if missing else ""
-
-
-def _best(found: Sequence[Comparison], known: Metrics) -> str:
-    better = [c for c in ordered(found) if c.verdict == IMPROVEMENT]
-    if not better:
-        return ""
-    return f"Better: {len(better):,}, most surely {escape(sentence(better[0], known))}."
-
-
-def _changed(found: Sequence[Comparison], known: Metrics) -> str:
-    """Numbers without a better direction whose printed value changed."""
-    seen = [c for c in ordered(found) if c.verdict == CHANGED and _is_printed(c, known)]
-    if not seen:
-        return ""
-    largest = max(seen, key=_share)
-    text = escape(sentence(largest, known))
-    return f"Changed, and neither better nor worse: {len(seen):,}, most of all {text}."
+    found, known = findings.found, findings.known
+    by_verdict: dict[str, list[Comparison]] = {verdict: [] for verdict in VERDICTS}
+    for c in found:
+        by_verdict[c.verdict].append(c)
+    if lost := sum(c.pairing_lost for c in found):
+        yield (
+            f"**The pairing is lost** for {lost:,} numbers: both runs have the same protocol and seed, but the base has no "
+            "influences of the same images. Their errors are those of independent runs, and only a large loss is seen."
+        )
+    unresolved = by_verdict[UNRESOLVED]
+    if near := [c for c in unresolved if c.p < NEAR]:
+        nearest = min(near, key=lambda c: c.p)
+        text = escape(f"{sentence(nearest, known)} ({p_text(nearest.p)})")
+        yield f"Nearest to failing, and not beyond chance among so many numbers: {text}."
+    allowed = len(by_verdict[MISSING]) - sum(c.verdict == MISSING for c in findings.failing)
+    if allowed:
+        yield f"{allowed:,} missing numbers do not fail, as was asked for."
+    if better := ordered(by_verdict[IMPROVEMENT]):
+        text = escape(sentence(better[0], known))
+        yield f"Better: {len(better):,}, most surely {text}."
+    if seen := [c for c in ordered(by_verdict[CHANGED]) if _is_printed(c, known)]:
+        text = escape(sentence(max(seen, key=_share), known))
+        yield f"Changed, and neither better nor worse: {len(seen):,}, most of all {text}."
+    if unresolved:
+        yield _help(unresolved)
 
 
 def _is_printed(c: Comparison, known: Metrics) -> bool:
+    """Whether the printed value changed."""
     assert c.base is not None and c.new is not None
     return number_text(c.base, c.record.metric, known) != number_text(c.new, c.record.metric, known)
 
@@ -257,11 +232,8 @@ def _share(c: Comparison) -> float:
     return abs(c.new - c.base) / max(abs(c.base), abs(c.new))
 
 
-def _unresolved(found: Sequence[Comparison]) -> str:
+def _help(unresolved: Sequence[Comparison]) -> str:
     """How many numbers are unresolved, the least certain of them, and what would help."""
-    unresolved = [c for c in found if c.verdict == UNRESOLVED]
-    if not unresolved:
-        return ""
     worst = max(unresolved, key=lambda c: _possible(c) / c.margin if c.margin else 0.0)
     possible = _possible(worst)
     loss, margin = two_digits(possible), two_digits(worst.margin)
@@ -291,9 +263,9 @@ def _possible(c: Comparison) -> float:
 # Rows
 
 
-def _folds(found: Sequence[Comparison], left: int) -> list[str]:
-    """A folded table for each verdict, of `left` rows in all."""
-    rows = ordered(found)
+def _folds(found: Sequence[Comparison]) -> list[str]:
+    """A folded table for each verdict, of FOLDED rows in all."""
+    rows, left = ordered(found), FOLDED
     folds: list[str] = []
     for verdict in VERDICTS:
         ours = [c for c in rows if c.verdict == verdict]
@@ -339,16 +311,16 @@ def _or(number: float, instead: float) -> float:
     return instead if math.isnan(number) else number
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str) -> str:
     """Markdown wrapped for a terminal: no continuation line begins like a list, heading or command."""
     glued = re.sub(r" (?=(?:[-+*#=]+|\d+[.)])(?:\s|$)|::|##|\|)", "\N{NO-BREAK SPACE}", text)
     indent = re.match(r"(?:- |\d+\. )?", text)
     assert indent is not None
-    lines = textwrap.wrap(
+    wrapped = textwrap.fill(
         glued,
         WIDTH,
         subsequent_indent=" " * len(indent[0]),
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+    return wrapped.replace("\N{NO-BREAK SPACE}", " ")

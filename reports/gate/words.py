@@ -93,7 +93,7 @@ def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
     return list(found.values())
 
 
-def told(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
+def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
     """A group as one or two sentences: its first number, which is the worst, and the names of the
     others.
     """

@@ -56,7 +56,7 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
-from reports.gate.page import summary, terminal
+from reports.gate.page import Findings, summary, terminal
 from reports.gate.verdicts import compare
 from reports.records.metrics import Margin, Metric
 from reports.records.plain import to_plain
@@ -478,8 +478,9 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
         pages = [render_table(table, "title", {}) for table in merge([runs[-1]]).tables]
         assert all(len(page.encode()) < 1 << 20 for page in pages)
     found = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
-    page = terminal(found, found, "base", "new", everything=True)
-    assert len((page + summary(found, found, "base", "new")).encode()) < 1 << 20
+    findings = Findings(found, found)
+    page = terminal(findings, everything=True) + summary(findings)
+    assert len(page.encode()) < 1 << 20
 
 
 # ----------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import pytest
 from gate_runs import KEY, RNG, SSIM, make_run, write_run
 
 from reports import compare as command_line
-from reports.gate.page import annotations, ordered, summary, terminal
+from reports.gate.page import Findings, annotations, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, compare, read_margins
-from reports.gate.words import brief, groups, p_text, sentence, told
+from reports.gate.words import brief, groups, p_text, sentence, sentences
 from reports.records.record import NEITHER, Record
 from reports.records.uncertainty import Error
 
@@ -26,8 +26,12 @@ def failing(found):
     return [c for c in ordered(found) if c.verdict in ("regression", MISSING)]
 
 
+def findings(found):
+    return Findings(found, failing(found))
+
+
 def pages(found):
-    return [make(found, failing(found), "base", "new") for make in (terminal, summary)]
+    return [make(findings(found)) for make in (terminal, summary)]
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def fallen():
 
 
 def test_what_fell_is_a_sentence(fallen):
-    assert told([fallen]) == (
+    assert sentences([fallen]) == (
         "DiffAE: SSIM of reconstruction, x_T inverted, at T = 100 fell from 0.996 to 0.981, by 0.015 ± 0.0008: "
         "more than the margin 0.0005 and more than chance (p = 2e-5)."
     )
@@ -82,7 +86,7 @@ def test_numbers_at_the_ends(number, change, said):
 def test_numbers_of_one_metric_are_told_together_by_the_worst():
     old = {("DiffAE", f"a{i}", "auroc"): SSIM for i in range(40)}
     new = {k: v - 0.002 * (int(k[1][1:]) + 1) + NOISE for k, v in old.items()}
-    (line,) = annotations(failing(found_between(old, new)))
+    (line,) = annotations(findings(found_between(old, new)))
     assert line.startswith(
         "::error title=Regression gate::DiffAE: AUROC of reconstruction, a39 fell"
     )
@@ -93,7 +97,7 @@ def test_what_is_gone_is_told_by_system_with_the_reason():
     old = {("DDIM", f"a{i}", m): SSIM for i in range(9) for m in ("ssim", "mse")} | {KEY: SSIM}
     new = {k: None for k in old} | {KEY: SSIM}
     (group,) = groups(failing(found_between(old, new)))
-    assert told(group) == "DDIM: 18 numbers of reconstruction are gone (SSIM, MSE): no value."
+    assert sentences(group) == "DDIM: 18 numbers of reconstruction are gone (SSIM, MSE): no value."
 
 
 def test_what_is_no_number_any_more_comes_first():
@@ -105,7 +109,7 @@ def test_what_is_no_number_any_more_comes_first():
 def test_github_is_given_ten_annotations_and_told_of_the_rest():
     old = {(f"s{i}", "", "ssim"): SSIM for i in range(14)}
     new = {k: v - 0.01 * (int(k[0][1:]) + 1) + NOISE for k, v in old.items()}
-    lines = annotations(failing(found_between(old, new)))
+    lines = annotations(findings(found_between(old, new)))
     assert len(lines) == 10 and "s13: SSIM" in lines[0] and "s12: SSIM" in lines[1]
     assert lines[-1].endswith("::5 more lines like these; the summary of the job has them")
 
@@ -200,8 +204,8 @@ def test_a_name_begins_no_line_of_its_own(text):
             assert [line[:2] for line in items] == ["# ", "1."], above
             assert "<script" not in page and "\x1b" not in page and "##[" not in page
             assert page.count("</details>") == page.count("<details>")
-        assert len(annotations(failing(found))) == 1
-        assert "\n" not in annotations(failing(found))[0]
+        assert len(annotations(findings(found))) == 1
+        assert "\n" not in annotations(findings(found))[0]
 
 
 def test_the_page_of_nothing_wrong_is_short(tmp_path, capsys, monkeypatch):
@@ -213,10 +217,10 @@ def test_the_page_of_nothing_wrong_is_short(tmp_path, capsys, monkeypatch):
     assert page.startswith("# Regression gate: passed\n\n") and page.count("\n") <= 6
 
 
-def test_no_field_is_needed_to_be_told(fallen):
+def test_no_field_is_needed_to_be_sentences(fallen):
     """A number of a plug-in that has neither margin nor error nor setting."""
     record = Record("b", "", "s", "d", "", "", None, "unheard", 1.0, direction=NEITHER)
     c = replace(fallen, record=record, base=1.0, new=2.0, margin=0.0, error=Error(0.0, math.inf))
-    assert told([c]) == (
+    assert sentences([c]) == (
         "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0, and no chance is in it."
     )
