@@ -22,7 +22,7 @@ from reports.page.plots.data import (
 from reports.page.plots.drawing import draw, place, plain_axes
 from reports.page.plots.lines import paint_series
 from reports.records.metrics import comparable_n
-from reports.records.record import HIGHER, LOWER
+from reports.tables.numbers import ARROWS
 from reports.trend.entries import Entry, Number
 from reports.trend.exports import value_of
 
@@ -34,18 +34,20 @@ HEIGHT, LEFT = 2.8, 0.7  # inches
 TICKS = 7  # commits that have a label
 SHOWN = 200  # runs, the newest
 ROWS = 30  # of a table
-BETTER = {HIGHER: " ↑", LOWER: " ↓"}
-
 
 Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The axis of runs: its `label`, the headings and contents of the first two `columns` of
-    tables, and its ticks.
+    """A kind of page, and the axis of its runs.
+
+    `caption` is above the plots. The axis has its `label`, the headings and contents of the first
+    two `columns` of tables, and its ticks.
     """
 
+    kind: str
+    caption: str
     label: str
     columns: tuple[str, str]
     cells: Callable[[int, Entry], tuple[str, str]]
@@ -53,52 +55,33 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Words:
-    """The texts of a page; `caption` is above the plots."""
-
-    kind: str
-    title: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run in a table: its two identifying cells, and the values of each series (empty if not
-    measured).
-    """
-
-    cells: tuple[str, str]
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Figure:
-    """One metric of a benchmark: its plot, and the newest runs with their values."""
+    """One metric of a benchmark: its plot, and the newest runs, each with its identifying cells and
+    the value of each series (empty if not measured).
+    """
 
     id: str
     benchmark: str
-    title: str
     plot: Plot
-    headers: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: list[tuple[tuple[str, str], list[str]]]
 
 
 def render(entries: Sequence[Entry]) -> str:
     """The page of `entries`, in their order; of many, only the last."""
     entries = entries[-SHOWN:]
-    words = WORDS if len(entries) > 1 else replace(WORDS, caption=f"{ONE} {WORDS.caption}")
-    return render_page(words, facts(entries), sections(list(enumerate(entries)), COMMITS), COMMITS)
+    axis = COMMITS if len(entries) > 1 else replace(COMMITS, caption=f"{ONE} {COMMITS.caption}")
+    found = sections(list(enumerate(entries)), axis)
+    return render_page("Headlines by commit", facts(entries), found, axis)
 
 
 def render_page(
-    words: Words,
+    title: str,
     facts: Sequence[tuple[str, str]],
     sections: Sequence[tuple[str, Sequence[Figure]]],
     axis: Axis,
 ) -> str:
     """A self-contained page of plots, as text."""
-    content = {"words": words, "facts": facts, "sections": sections, "columns": axis.columns}
-    return filled("trend.html.j2", "", **content)
+    return filled("trend.html.j2", "", title=title, facts=facts, sections=sections, axis=axis)
 
 
 def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
@@ -152,69 +135,57 @@ def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
 def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figure:
     newest = group[0][max(group[0])]
     lines = [line for i, numbers in enumerate(group) for line in lines_of(i, numbers)]
+
+    def paint(figure: "matplotlib.Figure") -> None:
+        axes = figure.add_subplot()
+        for line in lines:
+            paint_series(axes, line)
+        axis.tick(axes, runs)
+        plain_axes(axes, axis.label, "")
+        place(figure, LEFT)
+
     title, text = _title(newest), "; ".join(map(_in_words, group)) + "."
-    svg = draw(HEIGHT, title, text, lambda figure: _paint(figure, lines, runs, axis))
     keyed = tuple({line.name: line for line in lines}.values())
-    plot = Plot(svg, title, text, "", "", keyed, lines=True)
+    plot = Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
-    entries = dict(runs)
-    rows = tuple(
-        Row(
-            axis.cells(x, entries[x]),
-            tuple(value_of(numbers[x]) if x in numbers else "" for numbers in group),
-        )
-        for x in measured
-    )
-    return Figure(name, newest.benchmark, title, plot, tuple(line.name for line in keyed), rows)
+    entries, rows = dict(runs), []
+    for x in measured:
+        values = [value_of(numbers[x]) if x in numbers else "" for numbers in group]
+        rows.append((axis.cells(x, entries[x]), values))
+    return Figure(name, newest.benchmark, plot, rows)
 
 
 def _title(n: Number) -> str:
     unit = f" ({n.unit})" if n.unit else ""
-    return f"{n.label}{unit}{BETTER.get(n.direction, '')}{n.setting and ', '}{n.setting}"
+    return f"{n.label}{unit}{ARROWS.get(n.direction, '')}{n.setting and ', '}{n.setting}"
 
 
-def lines_of(own: int, numbers: Numbers) -> Iterator[Series]:
+def lines_of(own: int, numbers: Numbers) -> list[Series]:
     """One system's numbers as lines.
 
     A line breaks where the protocol changed, or the n if the metric depends on it.
     """
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""
-    name = ", ".join(part for part in (newest.system, at) if part)
-    points: list[Point] = []
+    name = ", ".join(filter(None, (newest.system, at)))
+    parts: list[list[Point]] = []
     before = None
     for x, number in sorted(numbers.items()):
         alike = (number.protocol, comparable_n(number))
-        if before not in (None, alike):
-            yield _one(name, points, own)
-            points = []
-        points.append(point(x, number))
+        if alike != before:
+            parts.append([])
+        parts[-1].append(point(x, number))
         before = alike
-    yield _one(name, points, own)
-
-
-def _one(name: str, points: Sequence[Point], own: int) -> Series:
     turn = own // COLOURS
-    return Series(name, tuple(points), own % COLOURS, (own + turn) % MARKERS, turn % DASHES)
+    look = own % COLOURS, (own + turn) % MARKERS, turn % DASHES
+    return [Series(name, tuple(points), *look) for points in parts]
 
 
 def _in_words(numbers: Numbers) -> str:
     first, last = numbers[min(numbers)], numbers[max(numbers)]
-    went = (
-        f"{value_of(first)} at first, {value_of(last)} at last"
-        if len(numbers) > 1
-        else value_of(last)
-    )
-    return f"{last.system}: {went}"
-
-
-def _paint(figure: "matplotlib.Figure", lines: Sequence[Series], runs: Runs, axis: Axis) -> None:
-    axes = figure.add_subplot()
-    for line in lines:
-        paint_series(axes, line)
-    axis.tick(axes, runs)
-    plain_axes(axes, axis.label, "")
-    place(figure, LEFT)
+    if len(numbers) == 1:
+        return f"{last.system}: {value_of(last)}"
+    return f"{last.system}: {value_of(first)} at first, {value_of(last)} at last"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -232,12 +203,14 @@ def _tick(axes: "Axes", runs: Runs) -> None:
     axes.set_xlim(-0.5, len(runs) - 0.5)
 
 
-COMMITS = Axis("commit", ("date", "commit"), _cells, _tick)
 ONE = "One run so far: these are its headlines, and with the next commit's run they begin to be a trend."
-WORDS = Words(
+COMMITS = Axis(
     "trend",
-    "Headlines by commit",
     "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
     "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
     "another protocol, or are of another n on which they depend.",
+    "commit",
+    ("date", "commit"),
+    _cells,
+    _tick,
 )

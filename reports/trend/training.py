@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from diffae.system.errors import UserError
 from reports.records.reading import short
 from reports.trend.entries import Entry, entry_of
-from reports.trend.page import Axis, Runs, Words, each, render_page, sections
+from reports.trend.page import Axis, Runs, each, render_page, sections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,9 +45,9 @@ def runs_in(folder: Path) -> Iterator[Path]:
 
 def render(name: str, found: dict[str, Runs]) -> str:
     """The page of the training `name`, as text."""
-    words = Words("training", f"{short(name)}: evaluations while it was trained", CAPTION)
+    title = f"{short(name)}: evaluations while it was trained"
     made = [one for stage, runs in found.items() for one in sections(runs, IMAGES, stage)]
-    return render_page(words, facts(found), made, IMAGES)
+    return render_page(title, facts(found), made, IMAGES)
 
 
 def facts(found: dict[str, Runs]) -> list[tuple[str, str]]:
@@ -72,9 +72,13 @@ def _tick(axes: "Axes", runs: Sequence[tuple[int, Entry]]) -> None:
     axes.xaxis.set_major_formatter(EngFormatter())
 
 
-IMAGES = Axis("images seen", ("images seen", "measured"), _cells, _tick)
-CAPTION = (
+IMAGES = Axis(
+    "training",
     "Of the moving average of the weights, on the same images always; bars are the 95 % interval of each number alone, so that a "
     "change that is smaller than they are can be real. Images are counted by stage. A line is broken where numbers were "
-    "measured by another protocol."
+    "measured by another protocol.",
+    "images seen",
+    ("images seen", "measured"),
+    _cells,
+    _tick,
 )
