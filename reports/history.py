@@ -31,6 +31,7 @@ from diffae.system.files import (
     writing,
 )
 from reports.records.reading import short
+from reports.records.record import HIGHER, LOWER
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,13 +75,13 @@ def _outputs(args: argparse.Namespace) -> list[Target]:
 def _for_action(args: argparse.Namespace) -> dict[str, Path]:
     """The paths of the files of --github-action-benchmark, by the direction that is better in them."""
     prefix = args.github_action_benchmark
-    names = ("bigger", "smaller") if prefix else ()
-    return {name: Path(f"{prefix}-{name}.json") for name in names}
+    names = {HIGHER: "bigger", LOWER: "smaller"} if prefix else {}
+    return {direction: Path(f"{prefix}-{name}.json") for direction, name in names.items()}
 
 
 def _made(args: argparse.Namespace, found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
     """The outputs to make from the history file, and their paths."""
-    from reports.trend.exports import DIRECTIONS, badge, for_action
+    from reports.trend.exports import badge, for_action
 
     if args.page:
         from reports.trend.page import render  # which needs Matplotlib
@@ -88,8 +89,8 @@ def _made(args: argparse.Namespace, found: Sequence[Any]) -> Iterator[tuple[Path
         yield args.page, render(found)
     if args.badge:
         yield args.badge, badge(found[-1], args.badge_metric, args.badge_system)
-    for size, where in _for_action(args).items():
-        yield where, for_action(found[-1], DIRECTIONS[size])
+    for direction, where in _for_action(args).items():
+        yield where, for_action(found[-1], direction)
 
 
 def _commit(text: str) -> str:

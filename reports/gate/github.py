@@ -64,7 +64,6 @@ class Api:
     token: str = ""
     timeout: float = TIMEOUT
     longest: float = LONGEST
-    pause: float = PAUSE
     sleep: Callable[[float], None] = time.sleep
 
     def ask(
@@ -100,7 +99,7 @@ class Api:
             except Unanswered as error:
                 if not error.passes or attempt == attempts - 1:
                     raise
-            self.sleep(self.pause * 2**attempt)
+            self.sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable")
 
     def _follow(self, url: str) -> bytes:
@@ -196,9 +195,7 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
         except Unanswered as error:
             if not error.passes or attempt == ATTEMPTS - 1:
                 raise
-        api.sleep(
-            api.pause * 2**attempt
-        )  # before the next attempt look for it: it may exist already
+        api.sleep(PAUSE * 2**attempt)  # before the next attempt look for it: it may exist already
     raise AssertionError("unreachable")
 
 

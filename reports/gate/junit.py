@@ -19,14 +19,7 @@ def junit(found: Sequence[Comparison], failing: Sequence[Comparison]) -> bytes:
         cases = list(group)
         failures = sum(id(c) in failed for c in cases)
         skipped = sum(c.verdict == NOT_COMPARED for c in cases)
-        attributes = {
-            "name": for_xml(benchmark),
-            "tests": str(len(cases)),
-            "failures": str(failures),
-            "errors": "0",
-            "skipped": str(skipped),
-        }
-        suite = ElementTree.SubElement(root, "testsuite", attributes)
+        suite = _suite(root, benchmark, len(cases), failures=failures, skipped=skipped)
         for comparison in cases:
             _case(suite, comparison, id(comparison) in failed)
     return _xml(root)
@@ -34,13 +27,25 @@ def junit(found: Sequence[Comparison], failing: Sequence[Comparison]) -> bytes:
 
 def junit_of_refusal(reason: str) -> bytes:
     """A comparison that could not be made: one test case, an error with the reason."""
-    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
     root = ElementTree.Element("testsuites", name="regression gate")
-    suite = ElementTree.SubElement(root, "testsuite", {"name": "regression gate"} | counts)
+    suite = _suite(root, "regression gate", 1, errors=1)
     names = {"classname": "reports.compare", "name": "the runs can be compared"}
     case = ElementTree.SubElement(suite, "testcase", names)
     ElementTree.SubElement(case, "error", message=for_xml(reason))
     return _xml(root)
+
+
+def _suite(
+    root: ElementTree.Element,
+    name: str,
+    tests: int,
+    failures: int = 0,
+    errors: int = 0,
+    skipped: int = 0,
+) -> ElementTree.Element:
+    counts = {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
+    attributes = {"name": for_xml(name)} | {kind: str(count) for kind, count in counts.items()}
+    return ElementTree.SubElement(root, "testsuite", attributes)
 
 
 def _xml(root: ElementTree.Element) -> bytes:

@@ -169,20 +169,24 @@ def _quoted(value: object) -> str:
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
     """The difference of one number and its error; without a verdict yet, unless none is possible."""
     theirs, ours = base.records[key], new.records[key]
-    if theirs.value is None or ours.value is None:
-        return _without_value(theirs, ours)
-    if not (math.isfinite(theirs.value) and math.isfinite(ours.value)):
-        return _not_finite(theirs, theirs.value, ours.value)
+    found = Comparison(theirs, theirs.value, ours.value)
+    if theirs.value is None or not math.isfinite(theirs.value):
+        return _without_base(found)
+    if ours.value is None:
+        return replace(found, verdict=MISSING, note=ours.note)
+    if not math.isfinite(ours.value):  # in either direction: an infinite SSIM is no improvement
+        note = "no longer a finite number"
+        return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
     if reason := _of_other_n(theirs, ours, METRICS | new.metrics):
-        return Comparison(theirs, theirs.value, ours.value, verdict=NOT_COMPARED, note=reason)
+        return replace(found, verdict=NOT_COMPARED, note=reason)
     difference = ours.value - theirs.value
     loss = -difference if theirs.direction == HIGHER else difference
     a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
     margin = margins.get(theirs.metric, NO_MARGIN).at(theirs.value)
     same, known = _same_images_and_noise(base, new, key), a or b or not base.has_influences
-    found = Comparison(theirs, theirs.value, ours.value, loss, margin, paired=paired(a, b))
-    found = replace(found, error=difference_error(a, b) or unpaired_error(theirs, ours))
-    if found.error is not None:
+    error = difference_error(a, b) or unpaired_error(theirs, ours)
+    found = replace(found, loss=loss, margin=margin, error=error, paired=paired(a, b))
+    if error is not None:
         return replace(found, pairing_lost=bool(same and known and not found.paired))
     if same:  # the difference is not due to chance
         return replace(found, error=Error(0.0, math.inf), paired=True)
@@ -204,24 +208,11 @@ def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:
     return a.get("seed") == b.get("seed")
 
 
-def _without_value(theirs: Record, ours: Record) -> Comparison:
-    found = Comparison(theirs, theirs.value, ours.value)
-    if theirs.value is None:
-        return replace(found, verdict=SAME if ours.value is None else NEW)
-    if not math.isfinite(theirs.value):
+def _without_base(found: Comparison) -> Comparison:
+    """A number that the baseline does not have, or that is not finite there."""
+    if found.base is not None:
         return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
-    return replace(found, verdict=MISSING, note=ours.note)
-
-
-def _not_finite(record: Record, theirs: float, ours: float) -> Comparison:
-    """A number that is no longer finite is a regression in either direction: an infinite SSIM is no
-    improvement.
-    """
-    found = Comparison(record, theirs, ours)
-    if math.isfinite(theirs):
-        note = "no longer a finite number"
-        return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
-    return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
+    return replace(found, verdict=SAME if found.new is None else NEW)
 
 
 def unpaired_error(theirs: Record, ours: Record) -> Error | None:

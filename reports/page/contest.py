@@ -4,12 +4,14 @@ Two systems are compared on the images that both share.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.records.metrics import comparable_n
 from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.specs import TableSpec
 from reports.records.uncertainty import difference_error, paired
+from reports.tables.layout import at_largest_steps, choose
 from reports.tables.merging import Merged
 from reports.tables.numbers import (
     error_text,
@@ -66,6 +68,16 @@ class Contest:
     def is_behind(self, reference: Record) -> bool:
         """Whether a reference has a better number than the best system."""
         return _loss(reference) < _loss(self.best)
+
+
+def headlined(found: Merged) -> Iterator[tuple[TableSpec, list[Record]]]:
+    """The first table with a headline of each benchmark, and its records at their largest T."""
+    seen: set[str] = set()
+    for spec in sorted(found.specs, key=lambda spec: spec.order):
+        records = at_largest_steps(choose(spec, found.records))
+        if records and spec.headline and records[0].benchmark not in seen:
+            seen.add(records[0].benchmark)
+            yield spec, records
 
 
 def contest(records: Iterable[Record], found: Merged) -> Contest | None:

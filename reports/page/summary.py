@@ -9,20 +9,19 @@ All results are in the tables and on the page; this is for a terminal: at most L
 columns, in which names are wrapped and what all numbers of a benchmark have in common is said once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from textwrap import wrap
 
 from tabulate import tabulate
 
-from reports.page.contest import Contest, contest, is_measured, with_error
+from reports.page.contest import Contest, contest, headlined, is_measured, with_error
 from reports.page.described import strength_of
 from reports.records.metrics import with_stand_ins
 from reports.records.reading import short
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.tables.layout import at_largest_steps, choose
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text
 
@@ -45,7 +44,8 @@ class Line:
 
 def summary(found: Merged) -> list[str]:
     """The lines of the summary, without the locations of the files."""
-    parts = [lines for spec in _headlines(found) if (lines := _lines(spec, found))]
+    every = (_lines(spec, records, found) for spec, records in headlined(found))
+    parts = [lines for lines in every if lines]
     absent = _not_measured(found)
     shown, hidden = _fitted(parts, LINES - FILES - len(absent), found)
     rows = [row for lines in shown for row in _block(lines, found)]
@@ -54,24 +54,14 @@ def summary(found: Merged) -> list[str]:
     return [line.rstrip()[:WIDTH] for line in [*text, *said, *absent]]
 
 
-def _headlines(found: Merged) -> Iterable[TableSpec]:
-    """The first table with a headline of each benchmark."""
-    seen: set[str] = set()
-    for spec in sorted(found.specs, key=lambda spec: spec.order):
-        records = choose(spec, found.records)
-        if records and spec.headline and records[0].benchmark not in seen:
-            seen.add(records[0].benchmark)
-            yield spec
-
-
-def _lines(spec: TableSpec, found: Merged) -> list[Line]:
+def _lines(spec: TableSpec, records: Sequence[Record], found: Merged) -> list[Line]:
     """The headline of one benchmark: one line per system by the first metric and setting that were
     measured.
     """
-    records = [r for r in at_largest_steps(choose(spec, found.records)) if is_measured(r)]
+    measured = [r for r in records if is_measured(r)]
     metrics = with_stand_ins(spec.headline, found.known)
-    metric = next((m for m in metrics if any(r.metric == m for r in records)), "")
-    rivals = [r for r in records if r.metric == metric]
+    metric = next((m for m in metrics if any(r.metric == m for r in measured)), "")
+    rivals = [r for r in measured if r.metric == metric]
     prefix = next((s for s in spec.headline_settings if any(_begins(r, s) for r in rivals)), "")
     if prefix:  # "Male " of an edit: its largest strength
         told = max((r for r in rivals if _begins(r, prefix)), key=lambda r: strength_of(r)[1] or 0)

@@ -21,6 +21,7 @@ from reports.page.contest import (
     contest,
     for_reference,
     gap_text,
+    headlined,
     how,
     is_measured,
     listed,
@@ -33,7 +34,6 @@ from reports.records.metrics import with_stand_ins
 from reports.records.record import HIGHER, Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import carried_by_one
-from reports.tables.layout import at_largest_steps, choose
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, value_text
 
@@ -60,22 +60,15 @@ class Verdict:
 def verdicts(found: Merged) -> list[Verdict]:
     """One for each benchmark, in the order of the tables."""
     said: dict[str, Verdict] = {}
-    for spec in sorted(found.specs, key=lambda spec: spec.order):
-        records = at_largest_steps(choose(spec, found.records))
-        if not records or not spec.headline or records[0].benchmark in said:
-            continue
-        said[records[0].benchmark] = _verdict(spec, records, found)
-    for benchmark in dict.fromkeys(record.benchmark for record in found.records):
-        if benchmark not in said:
-            said[benchmark] = Verdict(benchmark, SAID, "Its numbers are in the tables.")
+    for spec, records in headlined(found):
+        own = DESCRIBED.get(spec.source)
+        kind, text = own(records, found) if own else _of_headline(spec, records, found)
+        benchmark = records[0].benchmark
+        said[benchmark] = Verdict(benchmark, kind, " ".join([text, *_left_out(records)]))
+    for record in found.records:
+        plain = Verdict(record.benchmark, SAID, "Its numbers are in the tables.")
+        said.setdefault(record.benchmark, plain)
     return list(said.values())
-
-
-def _verdict(spec: TableSpec, records: list[Record], found: Merged) -> Verdict:
-    benchmark = records[0].benchmark
-    own = DESCRIBED.get(spec.source)
-    kind, text = own(records, found) if own else _of_headline(spec, records, found)
-    return Verdict(benchmark, kind, " ".join([text, *_left_out(records)]))
 
 
 def _left_out(records: Sequence[Record]) -> list[str]:

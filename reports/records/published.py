@@ -173,15 +173,11 @@ def _plain(name: str) -> str:
 def _published() -> dict[Key, tuple[Published, ...]]:
     values: dict[Key, tuple[Published, ...]] = {}
     for name in FILES:
-        for row in _rows(name):
-            key = (row["table"], row["system"], row["setting"], row["metric"])
-            values[key] = (*values.get(key, ()), _parse(row))
+        with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                key = (row["table"], row["system"], row["setting"], row["metric"])
+                values[key] = (*values.get(key, ()), _parse(row))
     return values
-
-
-def _rows(name: str) -> list[dict[str, str]]:
-    with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _parse(row: dict[str, str]) -> Published:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics, comparable_n
@@ -24,7 +25,7 @@ OF_SYSTEM = frozenset(
 MOST_FIELDS = 4  # named in a note
 FREE = frozenset(("seed", "device"))  # randomness, and the machine
 # What a number is compared with: first the records of its setting, else those of its metric.
-LEVELS = ("table", "metric", "setting", "reference"), ("table", "metric")
+LEVELS = attrgetter("table", "metric", "setting", "reference"), attrgetter("table", "metric")
 
 
 def noted(
@@ -61,7 +62,7 @@ def _instruments(protocols: Protocols, part: Iterable[Record], known: Metrics) -
             continue
         ours = _measured_by(record, protocols, known)
         for level in LEVELS:
-            there = found.setdefault(_place(record, level), [])
+            there = found.setdefault(level(record), [])
             if ours not in there:
                 there.append(ours)
     return found
@@ -73,7 +74,7 @@ def _beside(found: Instruments, record: Record) -> list[dict[str, str]]:
     A reference has no others.
     """
     levels = LEVELS[:1] if record.reference else LEVELS
-    places = (found.get(_place(record, level), []) for level in levels)
+    places = (found.get(level(record), []) for level in levels)
     return next((place for place in places if place), [])
 
 
@@ -81,10 +82,6 @@ def _measured_by(record: Record, protocols: Protocols, known: Metrics) -> dict[s
     """The instrument, and the number of images if numbers of different n are not comparable."""
     n = comparable_n(record, known)
     return instrument(record, protocols) | ({} if n is None else {"n": str(n)})
-
-
-def _place(record: Record, level: Sequence[str]) -> tuple[object, ...]:
-    return tuple(getattr(record, name) for name in level)
 
 
 def instrument(

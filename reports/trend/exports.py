@@ -5,7 +5,6 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from reports.records.reading import short
-from reports.records.record import HIGHER, LOWER
 from reports.tables.numbers import error_text, value_text
 from reports.trend.entries import Entry, Number
 
@@ -45,9 +44,6 @@ def for_action(entry: Entry, direction: str) -> str:
     """
     ours = [n for n in entry.numbers if n.direction == direction]
     return json.dumps([_entry_of(n, entry) for n in ours], indent=1) + "\n"
-
-
-DIRECTIONS = {"bigger": HIGHER, "smaller": LOWER}  # by the word in the tool's name
 
 
 def _entry_of(number: Number, entry: Entry) -> dict[str, Any]:

@@ -10,8 +10,7 @@ is taken literally: a `$` starts no formula.
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -68,22 +67,14 @@ def series(number: int) -> str:
     return f"#0000{FIRST + number:02x}"
 
 
-@contextmanager
-def settings() -> Iterator[None]:
-    """A context in which Matplotlib has the page's settings."""
-    from matplotlib import style
-
-    with style.context(["default", SETTINGS]):
-        yield
-
-
 def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]) -> Markup:
     """Draw `paint` on a figure `height` inches high, as SVG with a title and a text alternative."""
+    from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with settings():
+    with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, height))
         FigureCanvasSVG(figure)
         paint(figure)
@@ -133,7 +124,10 @@ def _for_page(text: str, title: str, described: str) -> Markup:
 
 def _without_style(element: ElementTree.Element) -> None:
     """Replace declarations by attributes and placeholder colours by classes; the font is the page's."""
-    declared = dict(_declarations(element.attrib.pop("style", "")))
+    declared = {
+        name.strip(): value.strip()
+        for name, value in re.findall(r"([^:;]+):([^;]*)", element.attrib.pop("style", ""))
+    }
     classes = []
     for name in ("fill", "stroke"):
         value = declared.get(name) or element.get(name, "")
@@ -143,20 +137,11 @@ def _without_style(element: ElementTree.Element) -> None:
             element.attrib.pop(name, None)
     if classes:
         element.set("class", " ".join(classes))
-    if font := declared.pop("font", ""):
-        declared |= dict(
-            re.findall(r"()([\d.]+px)", font) and [("font-size", re.findall(r"[\d.]+px", font)[0])]
-        )
+    if size := re.search(r"[\d.]+px", declared.pop("font", "")):
+        declared["font-size"] = size[0]
     declared.pop("font-family", None)
     for name, value in declared.items():
         element.set(name, value)
-
-
-def _declarations(style: str) -> Iterator[tuple[str, str]]:
-    for part in style.split(";"):
-        name, colon, value = part.partition(":")
-        if colon:
-            yield name.strip(), value.strip()
 
 
 def _with_own_ids(element: ElementTree.Element, prefix: str, used: set[str]) -> None:
