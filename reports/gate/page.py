@@ -28,7 +28,7 @@ from reports.gate.verdicts import (
     Comparison,
 )
 from reports.gate.words import groups, name, p_text, sentence, sentences, subject, two_digits
-from reports.records.metrics import METRICS, Metrics
+from reports.records.metrics import Metrics
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
@@ -59,9 +59,9 @@ class Findings:
 
     found: Sequence[Comparison]
     failing: Sequence[Comparison]
-    base: str = "base"
-    new: str = "new"
-    known: Metrics = METRICS
+    base: str
+    new: str
+    known: Metrics
 
     @property
     def failures(self) -> list[str]:

@@ -58,7 +58,7 @@ from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 from reports.gate.page import Findings, summary, terminal
 from reports.gate.verdicts import compare
-from reports.records.metrics import Margin, Metric
+from reports.records.metrics import METRICS, Margin, Metric
 from reports.records.plain import to_plain
 from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
@@ -478,7 +478,7 @@ def read_runs(folder: Path, sides: tuple[Files, Files]) -> None:
         pages = [render_table(table, "title", {}) for table in merge([runs[-1]]).tables]
         assert all(len(page.encode()) < 1 << 20 for page in pages)
     found = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
-    findings = Findings(found, found)
+    findings = Findings(found, found, "base", "new", METRICS)
     page = terminal(findings, everything=True) + summary(findings)
     assert len(page.encode()) < 1 << 20
 

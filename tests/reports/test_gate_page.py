@@ -12,6 +12,7 @@ from reports import compare as command_line
 from reports.gate.page import Findings, annotations, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
+from reports.records.metrics import METRICS
 from reports.records.record import NEITHER, Record
 from reports.records.uncertainty import Error
 
@@ -27,7 +28,7 @@ def failing(found):
 
 
 def findings(found):
-    return Findings(found, failing(found))
+    return Findings(found, failing(found), "base", "new", METRICS)
 
 
 def pages(found):
