@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from reports.records.metrics import comparable_n
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import difference_error, paired
+from reports.records.uncertainty import difference_error
 from reports.tables.layout import at_largest_steps, choose
 from reports.tables.merging import Merged
 from reports.tables.numbers import (
@@ -31,15 +31,14 @@ TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 
 @dataclass(frozen=True)
 class Gap:
-    """How far `record` is behind the best: `stderr` of the difference (None: unknown), and whether
-    it is paired.
+    """How far `record` is behind the best: `stderr` of the difference (None: unknown), and the
+    `noise`, up to which chance may explain it.
     """
 
     record: Record
     behind: float
     stderr: float | None
     noise: float | None
-    paired: bool
 
     @property
     def within_noise(self) -> bool:
@@ -135,7 +134,7 @@ def gap_between(best: Record, other: Record, found: Merged) -> Gap:
     if math.isnan(behind):  # both are infinite
         behind = 0.0
     noise = error.quantile(TWO_SIDED) if error else None
-    return Gap(other, behind, error.stderr if error else None, noise, paired(a, b))
+    return Gap(other, behind, error.stderr if error else None, noise)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Cells keep the records themselves, so a renderer only decides how a number is fo
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics, comparable_n, with_stand_ins
@@ -112,24 +113,26 @@ def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
 
 def at_largest_steps(records: Sequence[Record]) -> list[Record]:
     """Each system at its largest T; one without T (a latent size) uses its system's."""
-    kept = []
-    series = _group(records, ("system", "setting", "dataset", "split"))
-    largest = {
-        key: max((r.steps for r in group if r.steps is not None), default=None)
-        for key, group in series.items()
-    }
-    for record in records:
-        steps = largest[_key(record, ("system", "setting", "dataset", "split"))]
-        if record.steps in (None, steps):
-            kept.append(replace(record, steps=steps))
-    return kept
+    series = attrgetter("system", "setting", "dataset", "split")
+    largest: dict[Key, int] = {}
+    for r in records:
+        if r.steps is not None:
+            largest[series(r)] = max(largest.get(series(r), r.steps), r.steps)
+    kept = (r for r in records if r.steps in (None, largest.get(series(r))))
+    return [replace(r, steps=largest.get(series(r))) for r in kept]
 
 
 def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -> Table:
     """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
-    shown, absent = _without_empty_columns(spec, chosen)
-    if not shown:
-        spec, shown, absent = _by_system(spec), absent, []
+    shown, absent = list(chosen), list[Record]()
+    if "system" in spec.columns:  # a column without a number is left out
+        measured = {r.system for r in chosen if r.value is not None}
+        absent = [r for r in chosen if r.system not in measured]
+        shown = [r for r in chosen if r.system in measured]
+    if not shown:  # nothing was measured at all: one row per system, with its reason
+        fields = (field for field in spec.rows if field != "metric")
+        spec = replace(spec, rows=("system", *fields), columns=("metric",), panels=False)
+        shown, absent = absent, []
     blocks = ("metric",) if spec.panels else ()
     records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
@@ -140,23 +143,6 @@ def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -
     panels = tuple(_panel(spec, block, rows, best, known) for block in blocks_of)
     every = (*ordered, *absent)
     return Table(spec.name, spec.title, spec.caption, panels, every, best, known, tuple(absent))
-
-
-def _without_empty_columns(
-    spec: TableSpec, chosen: Sequence[Record]
-) -> tuple[list[Record], list[Record]]:
-    """The records to lay out, and those of systems whose columns would have no number."""
-    if "system" not in spec.columns:
-        return list(chosen), []
-    measured = {r.system for r in chosen if r.value is not None}
-    absent = [r for r in chosen if r.system not in measured]
-    return [r for r in chosen if r.system in measured], absent
-
-
-def _by_system(spec: TableSpec) -> TableSpec:
-    """`spec` if nothing was measured at all: one row per system, with its reason."""
-    rows = (field for field in spec.rows if field != "metric")
-    return replace(spec, rows=("system", *rows), columns=("metric",), panels=False)
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
@@ -279,19 +265,17 @@ def _contests(
 
 def _best(records: Sequence[Record], fields: Sequence[str], known: Metrics) -> frozenset[Record]:
     """The best of each contest that has more than one record."""
-    several = (rivals for rivals in _contests(records, fields, known) if len(rivals) > 1)
-    return frozenset(r for rivals in several for r in _winners(rivals))
+    found: set[Record] = set()
+    for rivals in _contests(records, fields, known):
+        values = [r.value for r in rivals if r.value is not None]
+        best = max(values) if rivals[0].direction == HIGHER else min(values)
+        found |= {r for r in rivals if r.value == best and len(rivals) > 1}
+    return frozenset(found)
 
 
 def _competes(record: Record) -> bool:
     measured = record.value is not None and math.isfinite(record.value)
     return not record.reference and measured and record.direction in (HIGHER, LOWER)
-
-
-def _winners(rivals: Sequence[Record]) -> list[Record]:
-    values = [r.value for r in rivals if r.value is not None]
-    best = max(values) if rivals[0].direction == HIGHER else min(values)
-    return [r for r in rivals if r.value == best]
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
