@@ -7,7 +7,6 @@ message.
 
 import http.client
 import json
-import re
 import time
 import urllib.error
 import urllib.parse
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diffae.system.errors import UserError
 from reports.records.reading import short
 
 ATTEMPTS, PAUSE = 3, 2.0  # attempts of a request, and seconds before the second one
@@ -55,16 +53,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Api:
-    """A client of the API at `url`, without a final slash, as in $GITHUB_API_URL.
-
-    `sleep` waits between attempts.
-    """
+    """A client of the API at `url`, without a final slash, as in $GITHUB_API_URL."""
 
     url: str
     token: str = ""
-    timeout: float = TIMEOUT
-    longest: float = LONGEST
-    sleep: Callable[[float], None] = time.sleep
 
     def ask(
         self, method: str, path: str, body: Item | None = None, attempts: int = ATTEMPTS
@@ -99,7 +91,7 @@ class Api:
             except Unanswered as error:
                 if not error.passes or attempt == attempts - 1:
                     raise
-            self.sleep(PAUSE * 2**attempt)
+            time.sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable")
 
     def _follow(self, url: str) -> bytes:
@@ -108,7 +100,7 @@ class Api:
                 ours = url.startswith(self.url + "/")
                 return self._open("GET", url, None, with_token=ours, largest=LARGEST_FILE)
             except _Redirected as redirected:
-                url = urllib.parse.urljoin(url, redirected.where)
+                url = urllib.parse.urljoin(url, str(redirected))
             if urllib.parse.urlsplit(url).scheme not in ("https", self.url.split(":")[0]):
                 break
         raise Unanswered("the artifact is not where the API redirects to", 400)
@@ -130,9 +122,7 @@ class Api:
         called = f"{method} {_safe(url.split('?')[0].removeprefix(self.url))}"
         try:
             request = urllib.request.Request(url, data, headers, method=method)
-            with urllib.request.build_opener(_NoRedirect).open(
-                request, timeout=self.timeout
-            ) as answer:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as answer:
                 return self._read(answer, largest, called)
         except urllib.error.HTTPError as error:
             where = error.headers.get("Location", "")
@@ -147,24 +137,20 @@ class Api:
         """Read all of an answer within the total time: one that trickles in never exceeds the
         timeout of a single read.
         """
-        content, end = bytearray(), time.monotonic() + self.longest
+        content, end = bytearray(), time.monotonic() + LONGEST
         while chunk := answer.read1(CHUNK):
             content += chunk
             if len(content) > largest:
                 raise Unanswered(f"{called}: more than {largest:,} bytes", 413)
             if time.monotonic() > end:
-                raise Unanswered(f"{called}: not all of it in {self.longest:g} s")
+                raise Unanswered(f"{called}: not all of it in {LONGEST:g} s")
         if answer.length:
             raise Unanswered(f"{called}: the answer broke off")
         return bytes(content)
 
 
 class _Redirected(Exception):
-    """The API answered with a redirect."""
-
-    def __init__(self, where: str):
-        super().__init__(where)
-        self.where = where
+    """The API answered with a redirect to this address."""
 
 
 def _safe(path: str) -> str:
@@ -195,7 +181,7 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
         except Unanswered as error:
             if not error.passes or attempt == ATTEMPTS - 1:
                 raise
-        api.sleep(PAUSE * 2**attempt)  # before the next attempt look for it: it may exist already
+        time.sleep(PAUSE * 2**attempt)  # before the next attempt look for it: it may exist already
     raise AssertionError("unreachable")
 
 
@@ -234,10 +220,3 @@ def _is_of(artifact: Mapping[str, Any], name: str, branch: str) -> bool:
     home = run.get("repository_id")
     ours = home is not None and run.get("head_repository_id") == home
     return ours and artifact.get("name") == name and run.get("head_branch") == branch
-
-
-def check_repository(repository: str) -> str:
-    """OWNER/NAME, checked so that it can be used in an address. Raises UserError."""
-    if not re.fullmatch(r"[\w.-]{1,100}/[\w.-]{1,100}", repository, re.ASCII):
-        raise UserError(f"GITHUB_REPOSITORY is {short(repr(repository), 60)}, not OWNER/NAME")
-    return repository

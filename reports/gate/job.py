@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
-from reports.gate.github import Api, check_repository
+from reports.gate.github import Api
 from reports.gate.page import of_command
 from reports.records.reading import part_of, read_json, short
 
@@ -47,7 +47,11 @@ class Job:
 
     @property
     def repository(self) -> str:
-        return check_repository(self.get("GITHUB_REPOSITORY"))
+        """OWNER/NAME, checked so that it can be used in an address. Raises UserError."""
+        found = self.get("GITHUB_REPOSITORY")
+        if not re.fullmatch(r"[\w.-]{1,100}/[\w.-]{1,100}", found, re.ASCII):
+            raise UserError(f"GITHUB_REPOSITORY is {short(repr(found), 60)}, not OWNER/NAME")
+        return found
 
     @property
     def default_branch(self) -> str:

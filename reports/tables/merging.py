@@ -105,14 +105,16 @@ def merge(sources: Sequence[Run]) -> Merged:
     run_groups, known = run_groups_of(sources), METRICS | _metrics(sources)
     rows: Sequence[Record] = sources[0].rows
     times: Sequence[Record] = sources[0].times
+    specs: Sequence[TableSpec] = sources[0].specs
     if len(sources) > 1:
+        named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
+        specs = list(named.values())
         rows, times = (
             _side_by_side(run_groups, [pooled(group, what) for group in run_groups], known)
             for what in ("rows", "times")
         )
-    specs = {spec.name: spec for source in reversed(sources) for spec in source.specs}
     remarks = tuple(_remarks(run_groups))
-    return Merged(run_groups, tuple(rows), tuple(times), tuple(specs.values()), known, remarks)
+    return Merged(run_groups, tuple(rows), tuple(times), tuple(specs), known, remarks)
 
 
 def _check_distinct(sources: Sequence[Run]) -> None:

@@ -37,8 +37,9 @@ def github():
 
 
 @pytest.fixture
-def api(github):
-    return Api(github.url, TOKEN, sleep=lambda _: None)
+def api(github, monkeypatch):
+    monkeypatch.setattr(client, "PAUSE", 0.0)
+    return Api(github.url, TOKEN)
 
 
 @pytest.fixture
@@ -217,18 +218,18 @@ def test_a_server_that_only_fails_is_given_up(api, github):
     assert len(github.seen) == 3
 
 
-def test_a_slow_server_is_not_waited_for(github):
+def test_a_slow_server_is_not_waited_for(api, github, monkeypatch):
     github.answers["GET"], github.delay = ["late"] * 2, 0.6
-    api = Api(github.url, TOKEN, timeout=0.1, sleep=lambda _: None)
+    monkeypatch.setattr(client, "TIMEOUT", 0.1)
     with pytest.raises(Unanswered, match="timed out") as raised:
         api.ask("GET", "/repos/me/mine/issues/7/comments", attempts=2)
     assert raised.value.passes and len(github.seen) == 2
 
 
-def test_an_answer_that_trickles_in_ends_too(github, monkeypatch):
+def test_an_answer_that_trickles_in_ends_too(api, github, monkeypatch):
     github.comments.extend({"id": i, "body": "x" * 5000} for i in range(100))
     monkeypatch.setattr(client, "CHUNK", 1000)
-    api = Api(github.url, TOKEN, longest=0.0, sleep=lambda _: None)
+    monkeypatch.setattr(client, "LONGEST", 0.0)
     with pytest.raises(Unanswered, match="not all of it in 0 s"):
         api.ask("GET", "/repos/me/mine/issues/7/comments?per_page=100&page=1")
 

@@ -212,7 +212,7 @@ def test_the_json_of_the_action_has_each_headline_by_its_direction(tmp_path, fil
 
 def test_a_figure_has_every_run_with_its_interval(tmp_path, file):
     ssim, mse = figures(list(enumerate(three_runs(tmp_path, file))), COMMITS)
-    assert ssim.title == "SSIM ↑" and mse.title == "MSE ↓"
+    assert ssim.plot.title == "SSIM ↑" and mse.plot.title == "MSE ↓"
     (line,) = ssim.plot.key
     assert [p.x for p in line.points] == [0, 1, 2]
     half = 1.972 * SSIM.std(ddof=1) / 200**0.5  # Student's t of 199

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from reports.page.plots.data import Plot, Series
+from reports.page.plots.data import Plot
 from reports.page.plots.dots import by_attribute, by_class, nearest, path_length, samples
 from reports.page.plots.edits import identity
 from reports.page.plots.lines import by_calls, by_cost, by_size, by_steps, over_t, samples_by_steps
@@ -25,6 +25,3 @@ OF: dict[str, tuple[Draw, ...]] = {
 def plots_of(benchmark: str, found: Merged) -> list[Plot]:
     """The plots of one benchmark."""
     return [plot for draw in OF.get(benchmark, ()) for plot in draw(found)]
-
-
-__all__ = ["OF", "Plot", "Series", "plots_of"]
