@@ -1,7 +1,7 @@
 """Verdicts on benchmarks that do not rank systems by one number.
 
 They are on what an edit keeps, what each part of a code decides, whether samples are memorised, the
-cost, and in how many classes a system is best.
+cost, and in how many classes a system is best. Each is made of the measured records of its table.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
     """How well an edit preserves the identity, and how far it moves the attribute: means over
     attributes.
     """
-    edits = [(r, *strength_of(r)) for r in records if is_measured(r)]
+    edits = [(r, *strength_of(r)) for r in records]
     strengths = [s for r, _, s in edits if s is not None and not r.reference]
     if not strengths:
         return NOTHING, "No edit could be measured."
@@ -44,7 +44,7 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
             texts.append(
                 f"{system} {_mean(kept, found)} (the logit moves by {_mean(moved, found)})"
             )
-    people = [r for r in records if is_measured(r) and strength_of(r)[1] is None and r.reference]
+    people = (r for r, _, strength in edits if strength is None and r.reference)
     scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
     label = metric_label(next(r.metric for r, _, s in edits if r.direction == HIGHER), found.known)
     text = f"Identity kept ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
@@ -68,7 +68,7 @@ def _mean(records: Sequence[Record], found: Merged) -> str:
 def _variation(records: list[Record], found: Merged) -> tuple[str, str]:
     """How much each part of the code decides."""
     texts: list[str] = []
-    for system, metric in dict.fromkeys((r.system, r.metric) for r in records if is_measured(r)):
+    for system, metric in dict.fromkeys((r.system, r.metric) for r in records):
         ours = {r.setting: r for r in records if (r.system, r.metric) == (system, metric)}
         noise, meaning = ours.get("x_T varies"), ours.get("z_sem varies")
         if noise is None or meaning is None or not noise.value or meaning.value is None:
@@ -85,11 +85,7 @@ def _variation(records: list[Record], found: Merged) -> tuple[str, str]:
 
 def _memorisation(records: list[Record], found: Merged) -> tuple[str, str]:
     """Whether samples are nearer to the training images than new images are."""
-    ratios = [
-        r
-        for r in records
-        if r.metric.startswith("nn_ratio") and r.setting == "median" and is_measured(r)
-    ]
+    ratios = [r for r in records if r.metric.startswith("nn_ratio") and r.setting == "median"]
     texts = [f"{r.system} {with_error(r, found)} ({_nearness(r)})" for r in ratios]
     if not texts:
         return NOTHING, "No system could be measured."
@@ -112,17 +108,11 @@ def _nearness(record: Record) -> str:
 
 
 def _cost(records: list[Record], found: Merged) -> tuple[str, str]:
-    totals = [
-        r
-        for r in records
-        if r.metric == "parameters" and r.setting == "total" and is_measured(r) and not r.reference
-    ]
-    sizes = [f"{r.system} {_millions(r.value or 0)}" for r in totals]
-    speeds = _speeds(found)
+    totals = (r for r in records if r.metric == "parameters" and r.setting == "total")
+    sizes = [f"{r.system} {_millions(r.value or 0)}" for r in totals if not r.reference]
     said = [f"Parameters: {'; '.join(sizes)}."] if sizes else []
-    return (
-        (SAID, " ".join([*said, *speeds])) if said or speeds else (NOTHING, "Nothing was counted.")
-    )
+    said += _speeds(found)
+    return (SAID, " ".join(said)) if said else (NOTHING, "Nothing was counted.")
 
 
 def _millions(count: float) -> str:
@@ -131,15 +121,11 @@ def _millions(count: float) -> str:
 
 def _speeds(found: Merged) -> list[str]:
     """Decoded images per second, at the largest T timed for each system."""
-    times = [
-        r
-        for r in found.records
-        if r.metric == "images_per_second" and r.setting == "decode" and is_measured(r)
-    ]
+    times = (r for r in found.records if r.metric == "images_per_second" and not r.reference)
     each = [
         f"{r.system} {value_text(r, found.known)}{f' at T = {r.steps}' if r.steps else ''}"
         for r in times
-        if not r.reference
+        if r.setting == "decode" and is_measured(r)
     ]
     return [f"Images decoded in a second on this machine: {'; '.join(each)}."] if each else []
 
@@ -149,7 +135,7 @@ def _fewshot(records: list[Record], found: Merged) -> tuple[str, str]:
 
     For a single system, the comparison with equally many real images.
     """
-    distances = [r for r in records if r.direction == LOWER and is_measured(r)]
+    distances = [r for r in records if r.direction == LOWER]
     settings = list(dict.fromkeys(r.setting for r in distances if not r.reference))
     contests = [contest([r for r in distances if r.setting == s], found) for s in settings]
     held = [one for one in contests if one is not None]

@@ -61,8 +61,8 @@ def verdicts(found: Merged) -> list[Verdict]:
     """One for each benchmark, in the order of the tables."""
     said: dict[str, Verdict] = {}
     for spec, records in headlined(found):
-        own = DESCRIBED.get(spec.source)
-        kind, text = own(records, found) if own else _of_headline(spec, records, found)
+        own, measured = DESCRIBED.get(spec.source), list(filter(is_measured, records))
+        kind, text = own(measured, found) if own else _of_headline(spec, measured, found)
         benchmark = records[0].benchmark
         said[benchmark] = Verdict(benchmark, kind, " ".join([text, *_left_out(records)]))
     for record in found.records:
@@ -84,7 +84,7 @@ def _left_out(records: Sequence[Record]) -> list[str]:
 
 def _of_headline(spec: TableSpec, records: list[Record], found: Merged) -> tuple[str, str]:
     metrics = with_stand_ins(spec.headline, found.known)
-    shown = [r for r in records if r.metric in metrics and is_measured(r)]
+    shown = [r for r in records if r.metric in metrics]
     setting = next((s for s in spec.headline_settings if any(r.setting == s for r in shown)), None)
     rivals = [r for r in shown if setting is None or not setting or r.setting == setting]
     contests = [

@@ -1,13 +1,13 @@
 """Runs with known differences for the gate: in memory, and as folders."""
 
-import json
 from pathlib import Path
 
 import numpy as np
+from run_folders import write_folder
 
-from reports.records.record import HIGHER, LOWER, NEITHER, Record, record_key, write_records
-from reports.records.run_folder import SCHEMA, Run
-from reports.records.uncertainty import error, of_mean, write_uncertainties
+from reports.records.record import HIGHER, LOWER, NEITHER, Record, record_key
+from reports.records.run_folder import Run
+from reports.records.uncertainty import error, of_mean
 
 RNG = np.random.default_rng(0)
 SSIM = RNG.normal(0.95, 0.02, 200)
@@ -47,11 +47,6 @@ def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **set
 
 def write_run(folder: Path, scores: dict, **more) -> Path:
     """The same as a run folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     run = make_run(scores, **more)
-    write_records(folder / "records.csv", run.rows)
-    write_uncertainties(folder / "influences.npz", run.uncertainties)
-    notes = {"schema": SCHEMA, "complete": True}
-    notes |= {"protocols": run.protocols, "settings": run.settings}
-    (folder / "run.json").write_text(json.dumps(notes))
-    return folder
+    notes = {"protocols": run.protocols, "settings": run.settings}
+    return write_folder(folder, run.rows, run.uncertainties, **notes)

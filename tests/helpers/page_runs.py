@@ -1,17 +1,16 @@
 """Run folders for the page: one of every benchmark's tables, and one with malicious names."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from run_folders import write_folder
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.records.plugin_metadata import described
-from reports.records.record import HIGHER, LOWER, NEITHER, Record, record_key, write_records
-from reports.records.run_folder import SCHEMA
-from reports.records.uncertainty import Uncertainty, error, of_mean, write_uncertainties
+from reports.records.record import HIGHER, LOWER, NEITHER, Record, record_key
+from reports.records.uncertainty import Uncertainty, error, of_mean
 
 HARMFUL = (
     "<script>document.title='harmed'</script>",
@@ -44,21 +43,14 @@ def measured(record: Record, values: np.ndarray) -> tuple[Record, Uncertainty]:
 
 def write_run(folder: Path, records, uncertainties=None, **notes) -> Path:
     """A finished run folder of these records."""
-    folder.mkdir(parents=True)
     records = list(records)
-    write_records(folder / "records.csv", records)
-    write_uncertainties(folder / "influences.npz", uncertainties or {})
+    fields = {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "center"}}
     about = {
-        "schema": SCHEMA,
-        "complete": True,
-        "protocols": {
-            "p0": {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "center"}}
-        },
+        "protocols": {"p0": fields},
         "settings": {"data": "portraits", "seed": 0, "profile": {"name": "quick"}},
     }
     about |= described((r.metric for r in records), specs(REGISTRY.own)) | notes
-    (folder / "run.json").write_text(json.dumps(about))
-    return folder
+    return write_folder(folder, records, uncertainties or {}, **about)
 
 
 def two_systems(folder: Path, behind: np.ndarray, **notes) -> Path:

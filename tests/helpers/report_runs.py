@@ -1,14 +1,14 @@
 """Run folders with given numbers, for tests of tables."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from run_folders import write_folder
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
 from reports.records.plugin_metadata import described
-from reports.records.record import HIGHER, LOWER, Record, write_records
-from reports.records.run_folder import SCHEMA
+from reports.records.record import HIGHER, LOWER, Record
 
 TABLE1 = "table1_reconstruction"
 PROTOCOL = {"benchmark": "reconstruction", "ssim": "zero padding", "n": 32, "seed": 0}
@@ -34,12 +34,7 @@ def write_run(
 ) -> Path:
     """Write a run folder of `records`; the protocol of all is `p0` unless others are given."""
     records, times = list(records), list(times)
-    folder.mkdir(parents=True)
-    write_records(folder / "records.csv", records)
-    if times:
-        write_records(folder / "times.csv", times)
-    notes = {"schema": SCHEMA, "settings": settings, "complete": complete}
+    notes = {"settings": settings, "complete": complete}
     notes |= {"protocols": protocols or {"p0": PROTOCOL}}
     notes |= described((r.metric for r in (*records, *times)), specs(REGISTRY.own))
-    (folder / "run.json").write_text(json.dumps(notes))
-    return folder
+    return write_folder(folder, records, times=times, **notes)
