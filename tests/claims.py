@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from reports.page.contest import Contest, contest, gap_between
-from reports.page.reading import read
 from reports.page.verdicts import carried
 from reports.records.record import Record
-from reports.tables.merging import Merged
+from reports.tables.merging import Merged, read
 
 SSIM = {"table": "table2_ablation", "metric": "ssim", "setting": "x_T inverted"}
 PATHS = {"table": "appendix_f_smoothness", "metric": "ppl_effnet", "setting": "mean"}

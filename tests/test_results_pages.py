@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from reports.page.reading import read
+from reports.tables.merging import read
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"

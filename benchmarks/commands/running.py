@@ -15,8 +15,8 @@ from diffae.system import cli, distributed
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
-from reports.page.reading import read
 from reports.page.summary import summary
+from reports.tables.merging import read
 
 
 def run_or_plan(options: Options) -> None:

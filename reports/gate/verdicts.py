@@ -242,17 +242,16 @@ def degrees_of_freedom(record: Record) -> float:
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
     """Set the p and the verdict of each comparison."""
-    tested = [c for c in found if c.verdict == SAME and c.error is not None]
-    families: dict[tuple[str, ...], list[Comparison]] = {}
-    for comparison in tested:
-        families.setdefault(comparison.family, []).append(comparison)
-    judged: dict[int, Comparison] = {}
+    judged = list(found)
+    families: dict[tuple[str, ...], list[int]] = {}
+    for i, comparison in enumerate(found):
+        if comparison.verdict == SAME and comparison.error is not None:
+            families.setdefault(comparison.family, []).append(i)
     for family in families.values():
-        worse = holm([_p(c, 1) for c in family])
-        better = holm([_p(c, -1) for c in family])
-        for comparison, p, q in zip(family, worse, better, strict=True):
-            judged[id(comparison)] = _verdict(comparison, p, q, alpha / len(families))
-    return [judged.get(id(c), c) for c in found]
+        worse, better = (holm([_p(found[i], sign) for i in family]) for sign in (1, -1))
+        for i, p, q in zip(family, worse, better, strict=True):
+            judged[i] = _verdict(found[i], p, q, alpha / len(families))
+    return judged
 
 
 def _p(comparison: Comparison, sign: int) -> float:

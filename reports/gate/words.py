@@ -102,14 +102,12 @@ def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
         return _gone(group)
     reason = because(first)
     text = sentence(first, known) + (f": {reason}" if reason else "") + "."
-    return f"{text} {_and(others)}" if others else text
-
-
-def _and(others: Sequence[Comparison]) -> str:
+    if not others:
+        return text
     names = [_where(c.record) or "without a setting" for c in others[:OTHERS]]
-    more = len(others) - len(names)
-    also = "; ".join(names) + (f"; {more:,} more" if more else "")
-    return f"So did {len(others):,} more of it: {also}."
+    if more := len(others) - len(names):
+        names.append(f"{more:,} more")
+    return f"{text} So did {len(others):,} more of it: {'; '.join(names)}."
 
 
 def _gone(group: Sequence[Comparison]) -> str:

@@ -3,9 +3,8 @@
     from reports.page import write
     write(Path("report.html"), [Path("runs/portraits-quick-1a2b3c4d")])
 
-`reading` reads run folders, `verdicts` says in words what they show, `view` lays out what the page
-holds, `plots` draws, `pictures` cuts sheets into cells, and `html` puts it all through one
-template. Nothing is fetched when the page is opened: styles, script, plots and pictures are in it,
+`verdicts` says in words what the runs show, `view` lays out what the page holds, `plots` draws,
+`pictures` cuts sheets into cells, and `html` puts it all through one template. Nothing is fetched when the page is opened: styles, script, plots and pictures are in it,
 and its content security policy allows nothing else.
 """
 
@@ -13,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffae.system.files import write_whole
-from reports.records.run_folder import read_run
-from reports.tables.merging import Merged, merge
+from reports.tables.merging import Merged, read
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:
@@ -25,7 +23,7 @@ def write(path: Path, runs: Sequence[Path]) -> None:
     Raises UserError naming the file of a run folder that is invalid, and OSError if the file cannot
     be written.
     """
-    write_merged(path, merge([read_run(run) for run in runs]))
+    write_merged(path, read(runs))
 
 
 def write_merged(path: Path, merged: Merged) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, NAME, SHIPPED, Metric
-from reports.records.plain import from_plain, to_plain
+from reports.records.plain import T, from_plain, to_plain
 from reports.records.reading import short
 from reports.records.specs import TableSpec
 
@@ -30,16 +30,13 @@ def metrics_in(path: Path, notes: Mapping[str, Any]) -> dict[str, Metric]:
     rows = notes.get("metrics", {})
     if not isinstance(rows, dict):
         raise UserError(f"{path}: metrics is no object")
-    return {name: _metric(path, name, row) for name, row in rows.items() if name not in SHIPPED}
-
-
-def _metric(path: Path, name: str, row: object) -> Metric:
-    if not NAME.fullmatch(name):
-        raise UserError(f"{path}: {short(repr(name), 40)} cannot be a metric's name")
-    try:
-        return from_plain(Metric, row)
-    except ValueError as error:
-        raise UserError(f"{path}: metric {name}: {error}") from None
+    found = {}
+    for name, row in rows.items():
+        if not NAME.fullmatch(name):
+            raise UserError(f"{path}: {short(repr(name), 40)} cannot be a metric's name")
+        if name not in SHIPPED:
+            found[name] = _made(Metric, row, f"{path}: metric {name}")
+    return found
 
 
 def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
@@ -47,7 +44,11 @@ def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
     specs = notes.get("tables", [])
     if not isinstance(specs, list):
         raise UserError(f"{path}: tables is no list")
+    return tuple(_made(TableSpec, spec, f"{path}: tables") for spec in specs)
+
+
+def _made(kind: type[T], content: object, where: str) -> T:
     try:
-        return tuple(from_plain(TableSpec, spec) for spec in specs)
+        return from_plain(kind, content)
     except ValueError as error:
-        raise UserError(f"{path}: tables: {error}") from None
+        raise UserError(f"{where}: {error}") from None

@@ -175,13 +175,11 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) 
 def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
     """The records of a table that the overview repeats."""
     metrics = with_stand_ins(spec.headline, known)
-    return [record for record in at_largest_steps(chosen) if _is_headline(spec, record, metrics)]
-
-
-def _is_headline(spec: TableSpec, record: Record, headline: Sequence[str]) -> bool:
-    """Whether a record is a headline; one without a metric or a setting could not run at all, and is."""
-    metric = bool(headline) and record.metric in ("", *headline)
-    return metric and (not record.setting or record.setting.startswith(spec.headline_settings))
+    if not metrics:
+        return []
+    # One without a metric or a setting could not run at all, and is a headline.
+    ours = (r for r in at_largest_steps(chosen) if r.metric in ("", *metrics))
+    return [r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings)]
 
 
 def _difference(record: Record) -> float | None:

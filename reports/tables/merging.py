@@ -1,6 +1,6 @@
 """Several runs in one table: labels of systems, repeated seeds, and which numbers are comparable.
 
-    merge([read_run(a), read_run(b)])
+    read([a, b])
 
 - Runs whose settings differ in nothing but the seed, and runs with the same given name, are one thing: their numbers become
   means with the spread between runs.
@@ -9,7 +9,7 @@
 - A number that was measured differently from those of the first run beside it has a note, and is ranked with none of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metric, Metrics
 from reports.records.reading import short
 from reports.records.record import Record, record_key
-from reports.records.run_folder import Run
+from reports.records.run_folder import Run, read_run
 from reports.records.settings import changes
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
@@ -94,6 +94,11 @@ class Merged:
             run, key = record.run, record.origin
         (sources,) = (group.sources for group in self.run_groups if group.name == run)
         return sources[0].uncertainties.get(key, ()) if len(sources) == 1 else ()
+
+
+def read(folders: Iterable[Path]) -> Merged:
+    """Read finished run folders. Raises UserError naming the file that is invalid."""
+    return merge([read_run(folder) for folder in folders])
 
 
 def merge(sources: Sequence[Run]) -> Merged:

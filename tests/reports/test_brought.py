@@ -18,7 +18,6 @@ from reports.records.run_folder import SCHEMA, read_run
 from reports.records.specs import TableSpec
 from reports.tables.build import build_tables
 from reports.tables.markdown import render
-from reports.tables.merging import merge
 
 SPECS = specs(REGISTRY.own)
 MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))
@@ -112,7 +111,7 @@ def run(tmp_path):
 
 
 def test_tables_are_made_of_the_folder_alone(run):
-    overview, table = merge([read_run(run)]).tables
+    overview, table = read([run]).tables
     assert "mine" not in METRICS
     page = render(table, "", {})
     assert "mine (m) ↓" in page and " 1,234.6 |" in page and "**7.0**" in page
@@ -124,7 +123,7 @@ def test_tables_are_made_of_the_folder_alone(run):
 def test_times_are_tables_too(run):
     time = Record("b", "fast", "A", "d", "", "", None, "images_per_second", 12.345, unit="images/s")
     write_records(run / "times.csv", [time])
-    *others, fast = merge([read_run(run)]).tables
+    *others, fast = read([run]).tables
     assert [table.name for table in others] == ["overview", "t"] and fast.name == "fast"
     assert "| 12.35 |" in re.sub(" +", " ", render(fast, "", {}))
 
@@ -168,13 +167,13 @@ def test_tables_that_cannot_be_made_are_refused(run):
     notes = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(notes | {"tables": [notes["tables"][0]] * 2}))
     with pytest.raises(UserError, match="two tables would be written to one file: overview, t, t"):
-        _ = merge([read_run(run)]).tables
+        _ = read([run]).tables
 
 
 def test_a_run_without_any_is_read(tmp_path):
     folder = write_run(tmp_path / "old", {KEY: SSIM})
     assert read_run(folder).metrics == {} == make_run({KEY: SSIM}).metrics
-    assert [table.name for table in merge([read_run(folder)]).tables] == ["overview", "table"]
+    assert [table.name for table in read([folder]).tables] == ["overview", "table"]
 
 
 # ----------------------------------------------------------------------------------------------

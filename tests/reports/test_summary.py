@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from page_runs import SCORES, harmful, measured, number, two_systems, write_run
 
-from reports.page.reading import read
 from reports.page.summary import FILES, LINES, SYSTEM, WIDTH, summary
 from reports.records.record import HIGHER, record_key
+from reports.tables.merging import read
 
 TABLE = "table1_reconstruction"
 

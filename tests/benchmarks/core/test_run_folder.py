@@ -23,8 +23,8 @@ from benchmarks.systems.dummy import Constant
 from diffae.system.errors import Terminated, UserError
 from diffae.system.lock import foreign, open_lock
 from reports.page.head import facts
-from reports.page.reading import read
 from reports.records.record import read_records
+from reports.tables.merging import read
 
 CPU = torch.device("cpu")
 

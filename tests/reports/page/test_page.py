@@ -16,9 +16,9 @@ from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from diffae.system.errors import UserError
 from reports.page import write
-from reports.page.reading import read
 from reports.records.record import read_records
 from reports.records.uncertainty import difference_error
+from reports.tables.merging import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 ABOUT = {"benchmark": "reconstruction"}

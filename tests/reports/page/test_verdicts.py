@@ -6,9 +6,9 @@ from page_runs import SCORES, measured, number, two_systems, write_run
 from scipy import stats
 
 from reports.page.contest import ALONE, CLEAR, LEVEL, NOTHING
-from reports.page.reading import read
 from reports.page.verdicts import verdicts
 from reports.records.record import record_key
+from reports.tables.merging import read
 
 RNG = np.random.default_rng(1)
 
