@@ -18,6 +18,7 @@ from reports.records.run_folder import SCHEMA, read_run
 from reports.records.specs import TableSpec
 from reports.tables.build import build_tables
 from reports.tables.markdown import render
+from reports.tables.merging import read
 
 SPECS = specs(REGISTRY.own)
 MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))

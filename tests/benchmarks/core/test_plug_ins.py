@@ -25,6 +25,7 @@ from benchmarks.runtime.registry import Registry
 from diffae.system.errors import UserError
 from reports.records.record import read_records
 from reports.tables.markdown import render
+from reports.tables.merging import read
 
 SYSTEM = """
 import torch
