@@ -18,9 +18,7 @@ from reports.gate.verdicts import (
     CHANGED,
     IMPROVEMENT,
     MISSING,
-    NEW,
     NO_VERDICT,
-    NOT_COMPARED,
     REGRESSION,
     SAME,
     UNRESOLVED,
@@ -37,14 +35,11 @@ ENTRY_LINES = 26  # of these, for failures
 ANNOTATIONS = 10  # GitHub shows no more of one step
 TOLD, FOLDED = 20, 500  # groups in a summary, and folded rows
 HEADERS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
-WORDS = {
+# How a page names verdicts, where it does not by their own names.
+WORDS = {verdict: verdict for verdict in VERDICTS} | {
     REGRESSION: "worse",
-    MISSING: "missing",
     IMPROVEMENT: "better",
     CHANGED: "changed (neither better nor worse)",
-    UNRESOLVED: "unresolved",
-    NOT_COMPARED: "not compared",
-    NEW: "new",
     SAME: "the same",
 }
 NEAR = 0.05  # an unresolved number with a smaller p gets a remark

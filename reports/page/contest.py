@@ -4,6 +4,7 @@ Two systems are compared on the images that both share.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -103,10 +104,8 @@ def _n_of_most(rivals: Iterable[Record], found: Merged) -> int | None:
     """The n of most systems, the largest of several: a metric that depends on n is compared within
     one n only.
     """
-    systems: dict[int | None, set[str]] = {}
-    for record in rivals:
-        systems.setdefault(comparable_n(record, found.known), set()).add(record.system)
-    return max(systems, key=lambda n: (len(systems[n]), n or 0))
+    systems = Counter(n for n, _ in {(comparable_n(r, found.known), r.system) for r in rivals})
+    return max(systems, key=lambda n: (systems[n], n or 0))
 
 
 def _own_best(records: Iterable[Record]) -> list[Record]:

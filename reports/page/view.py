@@ -126,8 +126,9 @@ def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> CellView:
         return CellView(cell.text, sort=_sort_of_text(cell.text))
     if cell.record is None:
         return CellView("–" if cell.kind == VALUE else "")
+    why = "not to be compared: " if cell.kind == REFERENCE else ""
+    marks = (footnote(notes, why + cell.note),) if cell.note else ()
     if cell.kind == REFERENCE:
-        marks = _marks(cell.note and f"not to be compared: {cell.note}", notes)
         return CellView(cell.text, sort=_sort_of_number(cell.record.published), notes=marks)
     return CellView(
         cell.text,
@@ -135,12 +136,8 @@ def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> CellView:
         _sort_of_number(cell.record.value),
         cell.best,
         numbers.setdefault(cell.record, len(numbers)),
-        _marks(cell.note, notes),
+        marks,
     )
-
-
-def _marks(note: str, notes: dict[str, int]) -> tuple[int, ...]:
-    return (footnote(notes, note),) if note else ()
 
 
 def _sort_of_number(value: float | None) -> str:

@@ -80,14 +80,15 @@ def read_run(folder: Path, label: str = "") -> Run:
     numbered = numbered_records(folder / RECORDS)
     if not numbered:
         raise UserError(f"{folder / RECORDS}: no rows")
-    protocols = _objects(folder / RUN, notes, "protocols")
+    protocols, settings = notes.get("protocols"), notes.get("settings", {})
+    if not isinstance(protocols, dict) or not all(isinstance(p, dict) for p in protocols.values()):
+        raise UserError(f"{folder / RUN}: no protocols; give the folder of a finished run")
+    if not isinstance(settings, dict):
+        raise UserError(f"{folder / RUN}: settings is no object")
     for record, where in numbered:
         if record.protocol and record.protocol not in protocols:
             known = f"{RUN} has no protocol {short(record.protocol, 40)}"
             raise UserError(f"{folder / RECORDS}, {where}: {known}")
-    settings = notes.get("settings", {})
-    if not isinstance(settings, dict):
-        raise UserError(f"{folder / RUN}: settings is no object")
     times, influences = folder / TIMES, folder / INFLUENCES
     has_influences = os.path.lexists(influences)
     run = Run(
@@ -105,13 +106,6 @@ def read_run(folder: Path, label: str = "") -> Run:
     )
     _check_errors(influences, run.records, run.uncertainties)
     return run
-
-
-def _objects(path: Path, notes: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    found = notes.get(name)
-    if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-        raise UserError(f"{path}: no {name}; give the folder of a finished run")
-    return found
 
 
 def _check_errors(

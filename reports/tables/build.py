@@ -103,21 +103,17 @@ def printed(table: Table) -> "pd.DataFrame":
     """The cells of `table` as they are printed, without notes; of several panels, one below the other."""
     import pandas as pd
 
-    return pd.concat([_printed(panel) for panel in table.panels], ignore_index=True)
-
-
-def _printed(panel: Panel) -> "pd.DataFrame":
-    import pandas as pd
-
-    headers = list(panel.headers)
-    for column in range(1, len(headers)):
-        if headers[column].startswith("published"):  # the measured value is on its left
-            headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
-    rows = [[cell.text + cell.errors for cell in row] for row in panel.rows]
-    frame = pd.DataFrame(rows, columns=headers)
-    if panel.heading:
-        frame.insert(0, "metric", panel.heading)
-    return frame
+    frames = []
+    for panel in table.panels:
+        headers = list(panel.headers)
+        for column in range(1, len(headers)):
+            if headers[column].startswith("published"):  # the measured value is on its left
+                headers[column] = f"{headers[column]}, {panel.headers[column - 1]}"
+        rows = [[cell.text + cell.errors for cell in row] for row in panel.rows]
+        frames.append(pd.DataFrame(rows, columns=headers))
+        if panel.heading:
+            frames[-1].insert(0, "metric", panel.heading)
+    return pd.concat(frames, ignore_index=True)
 
 
 def safe_cell(value: object) -> object:

@@ -14,6 +14,7 @@ from reports.tables.build import headlines
 from reports.tables.layout import Cell, Panel, Table, choose, contests, label
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text, steps_text, to_error
+from reports.tables.run_groups import shown
 from reports.tables.run_record import RunRecord
 
 NAME = "differences"
@@ -50,7 +51,9 @@ def table_of_differences(merged: Merged) -> Table | None:
 
 
 def _differences(merged: Merged) -> Iterator[Difference]:
-    records, known = [r for r in merged.shown if not r.pooled], merged.known
+    name, known = merged.run_groups[0].name, merged.known
+    rows = (r if isinstance(r, RunRecord) else shown(r, run=name) for r in merged.rows)
+    records = [r for r in rows if not r.pooled]
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
         for contest in contests(spec, headlines(spec, choose(spec, records), known), known):
             rivals = [r for r in contest if isinstance(r, RunRecord)]

@@ -17,7 +17,6 @@ from reports.tables.layout import LABEL, REFERENCE, Cell, Table
 from reports.tables.markdown import facts, legend
 from reports.tables.numbers import footnote
 
-PACKAGES = ("booktabs", "graphicx")
 PAPER = "Preechakul et al. 2022"
 NOT_IN_CAPTIONS = ("protocol", "published", "run", "not alike")  # comments and notes have them
 FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
@@ -38,14 +37,14 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
 
 def document(files: Sequence[str], title: str) -> str:
     """A document that compiles as it is and holds `files`, which lie beside it."""
-    packages = "\n".join(rf"\usepackage{{{name}}}" for name in PACKAGES)
     inputs = "\n".join(rf"\input{{{name}}}\clearpage" for name in files)
     return rf"""% pdflatex tables.tex
 \documentclass[10pt,a4paper]{{article}}
 \usepackage[T1]{{fontenc}}
 \usepackage{{lmodern}}
 \usepackage[margin=18mm]{{geometry}}
-{packages}
+\usepackage{{booktabs}}
+\usepackage{{graphicx}}
 \begin{{document}}
 \noindent {escape(title)}
 {inputs}

@@ -26,7 +26,7 @@ from reports.records.uncertainty import Uncertainty
 from reports.tables.build import build_tables
 from reports.tables.layout import Table
 from reports.tables.protocol_diff import noted
-from reports.tables.run_groups import RunGroup, pooled, run_groups_of, shown
+from reports.tables.run_groups import RunGroup, pooled, run_groups_of
 from reports.tables.run_record import RunRecord
 
 
@@ -48,12 +48,6 @@ class Merged:
     @property
     def records(self) -> tuple[Record, ...]:
         return (*self.rows, *self.times)
-
-    @property
-    def shown(self) -> list[RunRecord]:
-        """The rows, each with its run."""
-        name = self.run_groups[0].name
-        return [r if isinstance(r, RunRecord) else shown(r, run=name) for r in self.rows]
 
     @property
     def sources(self) -> list[Run]:

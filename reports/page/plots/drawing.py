@@ -30,16 +30,12 @@ SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")  # as in the template's key
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 SVG, LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 WIDTH = 5.0  # inches, 72 units each
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {  # beside Matplotlib's defaults
     "svg.fonttype": "none",
     "svg.hashsalt": "reports.page",
     "text.parse_math": False,
-    "text.usetex": False,
-    "axes.unicode_minus": True,
     "font.size": 10.5,
-    "axes.labelsize": 10.5,
     "axes.titlesize": 10.5,
-    "axes.titleweight": "normal",
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -48,7 +44,6 @@ SETTINGS: dict[str, Any] = {
     "ytick.color": SOFT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
