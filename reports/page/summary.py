@@ -74,15 +74,12 @@ def _lines(spec: TableSpec, records: Sequence[Record], found: Merged) -> list[Li
 
 def _scale(held: Contest, rivals: Sequence[Record], found: Merged) -> list[Line]:
     """The best reference; one with the best system's setting if there is any."""
-    best = contest([replace(r, reference=False) for r in _beside(held, rivals)], found)
+    kept = [r for r in rivals if r in held.scale]
+    beside = [r for r in kept if r.setting == held.best.setting] or kept
+    best = contest([replace(r, reference=False) for r in beside], found)
     if best is None:
         return []
     return [Line(best.best, BETTER if held.is_behind(best.best) else SCALE)]
-
-
-def _beside(held: Contest, rivals: Sequence[Record]) -> list[Record]:
-    kept = [r for r in rivals if r in held.scale]
-    return [r for r in kept if r.setting == held.best.setting] or kept
 
 
 def _first_settings(rivals: Sequence[Record]) -> list[Record]:

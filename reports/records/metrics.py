@@ -78,10 +78,6 @@ class Metric:
             if digits is not None and not 0 <= digits <= MOST_DIGITS:
                 raise ValueError(f"digits are a number from 0 to {MOST_DIGITS}")
 
-    @property
-    def digits_of_paper(self) -> int | None:
-        return self.digits if self.paper_digits is None else self.paper_digits
-
 
 Metrics = Mapping[str, Metric]
 

@@ -32,7 +32,8 @@ def _parts(table: Table) -> Iterator[Part]:
         blocks = _blocks(panel)
         for columns in blocks:
             rows = [tuple(row[i] for i in columns) for row in panel.rows]
-            rows = [row for row in rows if len(blocks) == 1 or _says_something(row)]
+            if len(blocks) > 1:  # a row may only have numbers in other columns
+                rows = [row for row in rows if any(cell.record is not None for cell in row)]
             headers = tuple(panel.headers[i] for i in columns)
             names = tuple(is_name(panel, i) for i in columns)
             yield from _fitting(Part(panel.heading, headers, names, tuple(rows)))
@@ -46,14 +47,6 @@ def _fitting(part: Part) -> Iterator[Part]:
     else:
         for rows in (part.rows[:half], part.rows[half:]):
             yield from _fitting(replace(part, rows=rows))
-
-
-def _says_something(row: Sequence[Cell]) -> bool:
-    """Whether a row has a number in these columns.
-
-    If columns are divided, it may only have some in others.
-    """
-    return any(cell.record is not None for cell in row)
 
 
 def _blocks(panel: Panel) -> list[list[int]]:

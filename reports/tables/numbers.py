@@ -77,14 +77,11 @@ def published_text(record: Record, known: Metrics = METRICS) -> str:
 def _published_digits(record: Record, known: Metrics) -> int | None:
     """The decimals that the paper prints for this metric; None if this value has more."""
     metric = known.get(record.published_metric or record.metric)
-    digits = metric.digits_of_paper if metric else None
-    if (
-        digits is None
-        or record.published is None
-        or round(record.published, digits) != record.published
-    ):
+    if metric is None or record.published is None:
         return None
-    return digits
+    digits = metric.digits if metric.paper_digits is None else metric.paper_digits
+    exact = digits is not None and round(record.published, digits) == record.published
+    return digits if exact else None
 
 
 def difference_text(record: Record, known: Metrics = METRICS) -> str:

@@ -18,11 +18,13 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.files import append, read_file
+from reports.records.metrics import Metrics
 from reports.records.plain import from_plain, to_plain
 from reports.records.reading import part_of, short
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
 from reports.tables.merging import merge
+from reports.tables.numbers import metric_label
 
 FORMAT = 1
 LARGEST_FILE = 64 << 20  # bytes
@@ -37,11 +39,6 @@ class Number(Record):
     """A headline: the fields of its record that a trend needs; `label` is its metric as printed."""
 
     label: str = ""
-
-    @property
-    def series(self) -> tuple[object, ...]:
-        """What it measures, independent of the date."""
-        return self.benchmark, self.system, self.metric, self.setting, self.steps, self.solver
 
 
 @dataclass(frozen=True)
@@ -81,11 +78,9 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
     """
     run = read_run(folder)
     overview, notes = merge([run]).tables[0], run.notes
-    numbers = [
-        _number(r, overview.known[r.metric].label if r.metric in overview.known else "")
-        for r in overview.records
-        if _is_told(r)
-    ]
+    headlines = [r for r in overview.records if r.metric and not r.reference]
+    measured = (r for r in headlines if r.value is not None and math.isfinite(r.value))
+    numbers = tuple(_number(r, overview.known) for r in measured)
     if not numbers:
         raise UserError(f"{folder / 'records.csv'}: no headline was measured")
     seed = run.settings.get("seed")
@@ -94,7 +89,7 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
         commit=commit or _text(notes.get("commit")),
         date=_date(notes, folder / RUN),
         version=_text(part_of(notes, "versions").get("diffae-bench")),
-        numbers=tuple(numbers),
+        numbers=numbers,
         dirty=notes.get("dirty") is True and not commit,
         dataset=short(numbers and overview.records[0].dataset, 200),
         profile=_text(part_of(run.settings, "profile").get("name")),
@@ -103,15 +98,11 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
     return replace(entry, id=_id(entry))
 
 
-def _is_told(record: Record) -> bool:
-    measured = record.value is not None and math.isfinite(record.value)
-    return measured and not record.reference and bool(record.metric)
-
-
-def _number(r: Record, label: str) -> Number:
+def _number(r: Record, known: Metrics) -> Number:
     given: dict[str, Any] = {name: getattr(r, name) for name in KEPT}
     given |= {name: short(getattr(r, name), 200) for name in NAMES}
-    return Number(**given, table="", dataset="", split="", label=short(label or r.metric, 200))
+    label = short(metric_label(r.metric, known), 200)
+    return Number(**given, table="", dataset="", split="", label=label)
 
 
 def _id(entry: Entry) -> str:

@@ -127,7 +127,7 @@ def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
         for n in entry.numbers:
             if is_drawable(n):
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
-                group.setdefault(n.series, {})[x] = n
+                group.setdefault((n.system, n.steps, n.solver), {})[x] = n
     for i, group in enumerate(found.values()):
         yield _figure(f"f{of}{i}", list(group.values()), runs, axis)
 
