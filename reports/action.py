@@ -77,7 +77,8 @@ def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
     Raises UserError if there is nothing to compare with.
     """
     measured, run = _measure(job, inputs, out), Path(inputs.run or out / "run")
-    if not _is_complete(run):
+    notes = run / "run.json"
+    if not notes.exists() or read_json(notes).get("complete") is not True:
         reason = f"the benchmark did not end (status {measured}); its log is above"
         return _refused(job, reason, measured or REFUSED)
     base = _baseline(job, inputs, out)
@@ -150,10 +151,6 @@ def _measure(job: Job, inputs: Inputs, out: Path) -> int:
     status = subprocess.run(command, env=environ, stderr=subprocess.STDOUT, check=False).returncode
     print(f"::{resume}::\n::endgroup::", flush=True)
     return status if status >= 0 else 128 - status
-
-
-def _is_complete(run: Path) -> bool:
-    return (run / "run.json").exists() and read_json(run / "run.json").get("complete") is True
 
 
 def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:

@@ -11,6 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tabulate import tabulate
 
@@ -159,14 +160,9 @@ def change(c: Comparison) -> tuple[str, str, str]:
 
 def _that_fit(entries: Sequence[str]) -> list[str]:
     """As many of the first entries as fit into their share of lines; always at least one."""
-    shown: list[str] = []
-    lines = 0
-    for entry in entries:
-        lines += entry.count("\n") + 1
-        if shown and lines > ENTRY_LINES:
-            break
-        shown.append(entry)
-    return shown
+    lines = accumulate(entry.count("\n") + 1 for entry in entries)
+    counted = enumerate(zip(entries, lines, strict=True))
+    return [entry for i, (entry, total) in counted if i == 0 or total <= ENTRY_LINES]
 
 
 def of_command(text: str) -> str:

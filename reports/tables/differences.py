@@ -82,13 +82,13 @@ def _difference(a: RunRecord, b: RunRecord, merged: Merged) -> Difference:
 
 
 def _row(d: Difference, known: Metrics) -> tuple[Cell, ...]:
-    number = heading(d.a.metric, [d.a], known)
+    number, sign = heading(d.a.metric, [d.a], known), "+" if d.value > 0 else ""
     if d.error is None or not d.error.stderr:
-        text, interval = f"{_sign(d.value)}{number_text(d.value, d.a.metric, known)}", ""
+        text, interval = f"{sign}{number_text(d.value, d.a.metric, known)}", ""
     else:
         low, high = (d.value + d.error.quantile(p) for p in (0.025, 0.975))
         to = d.error.stderr
-        text = f"{_sign(d.value)}{_to(to, d.value)} ± {_to(to, to)}"
+        text = f"{sign}{_to(to, d.value)} ± {_to(to, to)}"
         interval = f"{_to(to, low)} to {_to(to, high)}"
     names = _names(d)
     return tuple(map(label, (d.a.benchmark, number, *names, text, interval, d.how)))
@@ -108,10 +108,6 @@ def _names(d: Difference) -> tuple[str, str]:
 
 def _name(record: Record) -> str:
     return ", ".join(part for part in (record.system, record.setting, steps_text(record)) if part)
-
-
-def _sign(value: float) -> str:
-    return "+" if value > 0 else ""
 
 
 def _record(d: Difference) -> Record:

@@ -8,9 +8,7 @@ from reports.page.plots.edits import identity
 from reports.page.plots.lines import by_calls, by_cost, by_size, by_steps, over_t, samples_by_steps
 from reports.tables.merging import Merged
 
-Draw = Callable[[Merged], Iterator[Plot]]
-
-OF: dict[str, tuple[Draw, ...]] = {
+OF: dict[str, tuple[Callable[[Merged], Iterator[Plot]], ...]] = {
     "reconstruction": (by_steps, by_calls, by_size, by_cost),
     "probes": (by_attribute,),
     "fewshot": (by_class,),
