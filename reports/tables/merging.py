@@ -45,7 +45,7 @@ class Merged:
     known: Metrics
     remarks: tuple[str, ...]
 
-    @property
+    @cached_property
     def records(self) -> tuple[Record, ...]:
         return (*self.rows, *self.times)
 
