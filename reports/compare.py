@@ -26,7 +26,7 @@ from diffae.system.cli import Parser, path, printable, prog, run, say, word
 from diffae.system.errors import UserError, words
 from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
 
-REFUSED, FAILED = 2, 3
+FAILED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
