@@ -64,8 +64,8 @@ def _gate(args: argparse.Namespace) -> int:
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    names = args.names or (str(args.base), str(args.new))
-    findings = Findings(found, failing, *names, METRICS | brought)
+    base_name, new_name = args.names or (str(args.base), str(args.new))
+    findings = Findings(found, failing, base_name, new_name, METRICS | brought)
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(findings, args.all), flush=True)
     _write(args, junit(found, failing), summary(findings), as_plain(findings))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.page.plots.data import (
     Plot,
@@ -152,8 +152,9 @@ def paint_series(axes: "Axes", one: Series, offset: float | None = None) -> None
     With an `offset` they are dots with their values along the horizontal axis, in rows moved by it.
     """
     colour = series(one.colour)
-    bars = {"fmt": "none", "color": colour, "elinewidth": 1}
-    marks = {"color": colour, "marker": SHAPES[one.marker], "markersize": 5, "markeredgewidth": 0}
+    bars: dict[str, Any] = {"fmt": "none", "color": colour, "elinewidth": 1}
+    marks: dict[str, Any] = {"color": colour, "marker": SHAPES[one.marker]}
+    marks |= {"markersize": 5, "markeredgewidth": 0}
     xs, ys = [p.x for p in one.points], [p.y for p in one.points]
     sides = [p.y - p.low for p in one.points], [p.high - p.y for p in one.points]
     if offset is None:
