@@ -74,21 +74,23 @@ def fit_binary(
     *,
     steps: int = 1562,
     seed: int,
+    moments: tuple[Tensor, Tensor] | None = None,
     ema_decay: float | None = None,
 ) -> LinearProbe:
     """A classifier of one attribute from few labelled rows of features [N, d].
 
     Binary cross-entropy, Adam, 1,562 batches of 32 (50,000 samples; the authors' long run has
-    18,750 steps). Features are normalised by the moments of `features`.
-    With `ema_decay` (the authors': 0.9999) the result is the moving average of the weights. It
-    still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562 steps.
+    18,750 steps). Features are normalised by `moments`, mean and deviation [d], by default those of
+    `features`. With `ema_decay` (the authors': 0.9999) the result is the moving average of the
+    weights. It still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562
+    steps.
     """
     n = len(positives) + len(negatives)
 
     def batches(generator: np.random.Generator) -> Tensor:
         return shuffled_batches(n, steps, generator, max(BINARY_EPOCH, n))
 
-    return _fit(features, positives, negatives, batches, seed, ema_decay)
+    return _fit(features, positives, negatives, batches, seed, moments, ema_decay)
 
 
 def fit_pu(
@@ -98,6 +100,7 @@ def fit_pu(
     *,
     steps: int = 3125,
     seed: int,
+    moments: tuple[Tensor, Tensor] | None = None,
     ema_decay: float | None = None,
 ) -> LinearProbe:
     """As `fit_binary`, from positives and unlabelled rows taken as negatives.
@@ -111,7 +114,7 @@ def fit_pu(
         first, second = (shuffled_batches(n, steps, generator, max(counts)) for n in counts)
         return torch.cat([first, second + len(positives)], dim=1)
 
-    return _fit(features, positives, unlabeled, batches, seed, ema_decay)
+    return _fit(features, positives, unlabeled, batches, seed, moments, ema_decay)
 
 
 def _fit(
@@ -120,13 +123,15 @@ def _fit(
     negatives: Indices,
     batches: Callable[[np.random.Generator], Tensor],
     seed: int,
+    moments: tuple[Tensor, Tensor] | None,
     ema_decay: float | None,
 ) -> LinearProbe:
     """Train a classifier; `batches` index the positives followed by the negatives."""
     check_features(features)
     rows = torch.from_numpy(np.concatenate([positives, negatives])).to(features.device)
     y = (torch.arange(len(rows), device=features.device) < len(positives)).float()[:, None]
-    return adam_probe(features[rows], y, batches, seed, feature_moments(features), ema_decay)
+    moments = feature_moments(features) if moments is None else moments
+    return adam_probe(features[rows], y, batches, seed, moments, ema_decay)
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),

@@ -266,9 +266,8 @@ def learn_from_few(
         raise UserError(f"{name}: {error}; give fewer --shots or larger --data") from None
     z = torch.cat([codes(split.positives), codes(split.negatives)])
     first, second = np.split(np.arange(len(z)), [len(split.positives)])
-    mean, std = _moments(model, z)
     fit = fit_pu if unlabelled else fit_binary
-    probe = fit(z, first, second, seed=seed, mean=mean, std=std)
+    probe = fit(z, first, second, seed=seed, moments=_moments(model, z))
     if absent:
         probe = replace(probe, weight=-probe.weight, bias=-probe.bias)
     beside = "without labels" if unlabelled else "of the other class"
