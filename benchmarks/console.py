@@ -34,7 +34,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "run": Command("measure systems: every table from one command", "benchmarks.run"),
     "list": Command("benchmarks, systems, data sets, profiles", "benchmarks.run", ("list",)),
-    "doctor": Command("which weights are here, and where others go", "benchmarks.run", ("doctor",)),
+    "doctor": Command("which weights are present or missing", "benchmarks.run", ("doctor",)),
     "docs": Command("pages of the documentation", "benchmarks.run", ("docs",)),
     "measure": Command("one metric between two folders of images", "benchmarks.measure"),
     "compare": Command("two runs: the regression gate", "reports.compare"),

@@ -5,7 +5,7 @@
     python -m benchmarks.run reconstruction probes        only these benchmarks
     python -m benchmarks.run list                         benchmarks, systems, data sets, profiles
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
-    python -m benchmarks.run doctor                       which weights are here, and where others go
+    python -m benchmarks.run doctor                       which weights are present, and where to put the others
     python -m benchmarks.run docs                         the pages of the documentation
 
 Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (the

@@ -43,19 +43,14 @@ def refuse_what_cannot_be(name: str, device: str) -> None:
     """Raise UserError if `device` would emulate precision `name`, or an environment variable
     overrides it.
     """
-    _refuse_override(name)
+    value = os.environ.get(OVERRIDE, "")
+    if value and (value == "0") == (name == "tf32"):
+        raise UserError(f"{OVERRIDE}={value}: overrides --precision {name}; unset it")
     has, why = bfloat16.support(device) if name == "bfloat16" else (True, "")
     if not has:
         raise UserError(
             f"--precision bfloat16: {why}; emulated it takes several times as long as float32: use --precision float32"
         )
-
-
-def _refuse_override(name: str) -> None:
-    """Raise UserError if NVIDIA's environment variable overrides the precision that PyTorch asks for."""
-    value = os.environ.get(OVERRIDE, "")
-    if value and (value == "0") == (name == "tf32"):
-        raise UserError(f"{OVERRIDE}={value}: overrides --precision {name}; unset it")
 
 
 def full_precision() -> AbstractContextManager[None]:

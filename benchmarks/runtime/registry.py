@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 from diffae.system.cli import did_you_mean, printable
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, words
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
 
@@ -94,14 +94,8 @@ class Registry:
         return True
 
     def _guarded(self, name: str, target: str) -> Any:
-        """Import a plug-in's object. Whatever that raises, `sys.exit` included, becomes a UserError
-        with the reason.
-        """
-        try:
-            found = load(target)
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise UserError(f"{self.kind} {name!r} of {target}: {reason}") from error
+        """A plug-in's object, if it is acceptable. Everything else becomes a UserError."""
+        found = _imported(target, f"{self.kind} {name!r} of {target}")
         if not self.accept:
             return found
         accept: Callable[[str, object], Any] = load(self.accept)
@@ -135,18 +129,11 @@ class Registry:
         return found
 
 
-def found_at(module: str, attribute: str) -> Any:
-    """The object `attribute` of a user's module. Whatever importing it raises becomes a UserError
-    with the reason.
-    """
-    address = f"{module}:{attribute}"
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+def found_at(address: str) -> Any:
+    """The object of a user's at "module:attribute". Raises UserError with the reason."""
+    if not all(part.isidentifier() for part in re.split("[.:]", address)):
         raise UserError(f"{address}: expected package.module:factory, names of Python's")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise UserError(f"{address}: cannot be imported ({reason})") from error
+    found = _imported(address, address)
     if not callable(found):
         raise UserError(f"{address}: is no class or function that makes a system")
     return found
@@ -156,3 +143,14 @@ def load(target: str) -> Any:
     """The object behind "module:attribute"."""
     module, attribute = target.split(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def _imported(target: str, what: str) -> Any:
+    """The object behind "module:attribute". Whatever importing it raises, `sys.exit` included,
+    becomes a UserError with the reason.
+    """
+    try:
+        return load(target)
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {words(error)[:300]}"
+        raise UserError(f"{what}: cannot be imported ({reason})") from error

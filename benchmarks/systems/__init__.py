@@ -12,15 +12,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.systems.registry import (
-    DEFAULT,
-    REGISTRY,
-    factory,
-    is_address,
-    load,
-    require,
-    slug,
-)
+from benchmarks.systems.registry import DEFAULT, REGISTRY, is_address, load, require, slug
 
 if TYPE_CHECKING:
     from benchmarks.runtime.errors import SystemFailed
@@ -36,7 +28,6 @@ __all__ = [
     "System",
     "SystemFailed",
     "as_system",
-    "factory",
     "is_address",
     "load",
     "require",

@@ -15,6 +15,7 @@ SIZE, CODE_DIM = 32, 16
 
 
 class _Dummy(System):
+    capabilities = frozenset({"encode", "decode", "semantic"})
     reference = True
     image_size = SIZE
 
@@ -26,7 +27,6 @@ class Perfect(_Dummy):
     """The image is its own code: SSIM 1, MSE 0"""
 
     name, title = "dummy-perfect", "dummy: perfect"
-    capabilities = frozenset({"encode", "decode", "semantic"})
     latent_dim = 3 * SIZE**2
 
     def encode_semantic(self, images: Tensor) -> Tensor:
@@ -82,7 +82,6 @@ class Pyramid(_Dummy):
     """Several maps: the levels of a Laplacian pyramid (Burt and Adelson, 1983): SSIM 1, MSE 0"""
 
     name, title = "dummy-levels", "dummy: levels"
-    capabilities = frozenset({"encode", "decode", "semantic"})
     semantic_parts = (Part((3, 8, 8)), Part((3, 16, 16)), Part((3, 32, 32)))
     latent_dim = 3 * (8**2 + 16**2 + 32**2)
     computes_in_float64 = True
@@ -100,7 +99,6 @@ class Layers(_Dummy):
     """Layers: one vector for each of four, all the same; read and decoded by their mean"""
 
     name, title = "dummy-layers", "dummy: layers"
-    capabilities = frozenset({"encode", "decode", "semantic"})
     semantic_parts = (Part((4, 48), reading=POOLED, axis=1),)
     latent_dim = 4 * 48
     computes_in_float64 = True

@@ -85,7 +85,9 @@ def _named(thing: str | Path, device: torch.device) -> System:
         addressed = registry.is_address(name) and not Path(thing).exists()
         if addressed or name in registry.REGISTRY.names():
             return registry.load(name, path or None, device)
-        if "/" not in thing and not _is_checkpoint(thing):
+        places = (Path(thing), Path(thing.partition("#")[0]))
+        is_checkpoint = thing in checkpoint.packaged_names() or any(p.exists() for p in places)
+        if "/" not in thing and not is_checkpoint:
             registry.REGISTRY.get(thing)  # raises UserError, as there is none
     found = recognised.system_of(thing)
     if found is None:
@@ -120,11 +122,6 @@ def _attribute(thing: object, name: str) -> Any:
         return getattr(thing, name, None)
     except Exception as error:
         raise UserError(f"{kind(thing)}: asked for {name}, it {calling.raised(error)}") from error
-
-
-def _is_checkpoint(text: str) -> bool:
-    place = text.partition("#")[0]
-    return any(Path(one).exists() for one in (text, place)) or text in checkpoint.packaged_names()
 
 
 def _refuse_what_cannot(thing: object) -> None:
@@ -171,7 +168,7 @@ def wrap(
     made = Wrapped(module, size, title)
     with evaluating(made.live):
         code = calling.calling(made.name, "encode", lambda: made.encode(made.grey()))
-    given = () if code.semantic is None else tensors(code.semantic)
+    given = tensors(code.semantic)
     if codebook is not None and all(one.is_floating_point() for one in given):
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
     made.take(code, tuple(_part(module, one, reading, axis, codebook, width) for one in given))
@@ -213,8 +210,8 @@ class Wrapped(System):
         given = self.module.encode(images.to(self.device))
         self._takes_codes = isinstance(given, Code)
         code = given if isinstance(given, Code) else Code(_semantic(given))
-        for part in (*(() if code.semantic is None else tensors(code.semantic)), code.x_T):
-            if part is not None and (part.ndim == 0 or len(part) != len(images)):
+        for part in (*tensors(code.semantic), *tensors(code.x_T)):
+            if part.ndim == 0 or len(part) != len(images):
                 shape = " x ".join(map(str, part.shape)) or "a single number"
                 raise UserError(
                     f"gave {shape} of {len(images)} images; the first axis must be theirs"
@@ -223,7 +220,7 @@ class Wrapped(System):
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         found = self.encode(images).semantic
-        return (needed(found, "semantic part")) if found is None else found
+        return needed(found, "semantic part") if found is None else found
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         return needed(self.encode(images, steps).x_T, "x_T")

@@ -88,10 +88,10 @@ def factory(name: str) -> Callable[..., Any]:
     if not separator:
         return REGISTRY.get(name)
     if place == "timm":
-        from benchmarks.systems.timm_encoders import TimmNamed
+        from benchmarks.systems.references import TimmNamed
 
         return partial(TimmNamed, attribute)
-    return found_at(place, attribute)
+    return found_at(name)
 
 
 def is_address(name: str) -> bool:
@@ -105,11 +105,11 @@ def is_address(name: str) -> bool:
 
 def require(name: str) -> None:
     """Raise UserError if there is no system of that name. Our own systems are not imported."""
-    place, separator, attribute = name.partition(":")
+    place, separator, _ = name.partition(":")
     if not separator:
         REGISTRY.require(name)
     elif place != "timm":
-        found_at(place, attribute)
+        found_at(name)
 
 
 def slug(title: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2 import files
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 
@@ -34,7 +35,9 @@ def whole() -> list[bytes]:
 def read(folder: Path, content: bytes) -> None:
     path = folder / "file"
     path.write_bytes(content)
-    generator = files.read(path).generator
+    found = files.read(path)
+    generator = Generator(found.config)
+    containers.give(generator, found.state, path)
     w = torch.zeros(1, generator.config.num_ws, generator.config.w_dim)
     image = generator.synthesis(w, generator.synthesis.noise_maps())
     assert image.shape == (1, 3, generator.config.image_size, generator.config.image_size)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import strategies as st
 
 from benchmarks.systems.diffusers import folder as diffusers_folder
-from benchmarks.systems.vqgan import taming
+from benchmarks.systems.vqgan.system import read_config
 from benchmarks.systems.vqvae2 import system as vqvae2
 from benchmarks.systems.vqvae2.network import VQVAE2, VQVAE2Config
 
@@ -60,7 +60,7 @@ def yaml_file() -> st.SearchStrategy[bytes]:
 
 def read_yaml(folder: Path, content: bytes) -> None:
     (folder / "last.yaml").write_bytes(content)
-    config = taming.read_config(folder / "last.ckpt")
+    config = read_config(folder / "last.ckpt")
     assert config.stride >= 1 and len(config.attends) == len(config.widths) >= 1
     assert config.resolution % config.stride == 0
 

@@ -17,7 +17,6 @@ from benchmarks.systems.nvae.cells import (
     falling,
     rising,
 )
-from benchmarks.systems.shared.logistic_mixture import channels
 
 TIMESTEPS = 1000
 
@@ -79,25 +78,16 @@ class Autoencoder(nn.Module):
         self.dec_tower = rising(top, c.dec, squeeze)
         wide = c.channels * 2 ** len(c.post)
         self.post_process = rising(wide, [0, *c.post], squeeze, POST_EXPANSION)
-        head = WeightNormConv(c.channels, channels(c.mixtures), 3)
+        head = WeightNormConv(c.channels, 10 * c.mixtures, 3)
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 
-    def feature(self, images: Tensor) -> Tensor:
-        """Features of the encoder, before its code."""
-        h = self.stem(2 * images - 1)
-        for cell in (*self.pre_process, *self.enc_tower):
-            h = cell(h)
-        return self.enc0(h)
-
     def encode(self, images: Tensor) -> Tensor:
-        return self.enc_sampler(self.feature(images))
+        h = self.enc_tower(self.pre_process(self.stem(2 * images - 1)))
+        return self.enc_sampler(self.enc0(h))
 
     def logits(self, z: Tensor) -> Tensor:
         """Logits of the distribution of the image's values (logistic_mixture.py): N x 10 K x H x W."""
-        h = self.dec0(z)
-        for cell in (*self.dec_tower, *self.post_process):
-            h = cell(h)
-        return self.image_conditional(h)
+        return self.image_conditional(self.post_process(self.dec_tower(self.dec0(z))))
 
 
 class Standardised(nn.Module):

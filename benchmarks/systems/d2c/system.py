@@ -4,6 +4,7 @@ Its code is the autoencoder's map before standardisation. New codes are sampled 
 the published code's timesteps, independently of a benchmark's steps.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.systems.d2c.ddim_unet import GROUPS
 from benchmarks.systems.d2c.network import D2C, D2CConfig, steps_by_skip
-from benchmarks.systems.d2c.shapes import read_configuration
 from benchmarks.systems.nvae.cells import to_bits
 from benchmarks.systems.protocol.base import Code, needed
-from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.protocol.returned import in_words
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture, to_uniform
 from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.quantised import map_of
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
 
@@ -30,7 +31,13 @@ OPTIONS = {
     "skip": ("10", "1", "2", "5", "20", "50", "100", "200"),
 }
 PARTS = ("autoencoder", "diffusion", "latent_mod")
+# The momentum encoder, its queue, and the contrastive head.
+TRAINING = ("encoder_k.", "queue", "encoder_q.fc.")
 CLEAN_UP = 50  # timestep to which the published manipulation noises a code
+
+BITS = 5  # of the input, in every published configuration
+ATTENTION_SIDE = 16  # the DDIM attends to maps of this side, likewise
+MOST_SCALES = 10
 
 
 class D2CSystem(Opened):
@@ -39,29 +46,28 @@ class D2CSystem(Opened):
     name, title = "d2c", "D2C"
     capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     computes_in_float64 = True
-    choices, example, config_class = OPTIONS, "model.ckpt", D2CConfig
+    choices, example, config_class, network = OPTIONS, "model.ckpt", D2CConfig, D2C
 
     def _read(self, path: Path) -> tuple[D2CConfig, dict[str, Tensor]]:
         with containers.opened(path) as file:
             content = containers.entries(file.content)
             if lacking := [part for part in PARTS if not containers.entries(content.get(part))]:
                 containers.refuse_other_kind(file.content, path, "d2c", ", ".join(lacking))
-            tensors = {
+            state = {
                 f"{part}.{name.removeprefix('encoder_q.')}": tensor
                 for part in PARTS
-                for name, tensor in containers.take(file, content[part], path, _unneeded).items()
+                for name, tensor in containers.entries(content[part]).items()
+                if not (name.startswith(TRAINING) or name.endswith(".weight_normalized"))
             }
+            tensors = containers.take(file, state, path)
         if "latent_mod.std" in tensors and not bool((tensors["latent_mod.std"] > 0).all()):
             raise UserError(f"{path}: latent_mod: a standard deviation of codes is not above zero")
         return read_configuration(tensors, path), tensors
 
-    def _build(self, config: D2CConfig) -> D2C:
-        return D2C(config)
-
     def _count(self, config: D2CConfig) -> None:
         self.stride, self.image_size = config.stride, config.image_size
         self.latent_dim = config.latent_channels * config.latent_side**2
-        self.semantic_parts = (Part((config.latent_channels, None, None)),)
+        self.semantic_parts = (map_of(config.latent_channels),)
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -78,17 +84,12 @@ class D2CSystem(Opened):
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         """z before standardisation: N x C x H/8 x W/8."""
-        stride = self.model.configuration.stride
-        if any(side % stride or side == 0 for side in images.shape[2:]):
-            raise UserError(
-                f"{self.source}: takes images whose sides are multiples of {stride}, was given {in_words(images.shape)}"
-            )
         inputs = to_bits(images.to(self.device), self.model.configuration.bits)
         return self.model.autoencoder.encode(inputs)
 
     def logits(self, code: Code) -> Tensor:
         """Logits of the distribution of the images' values (logistic_mixture.py): N x 100 x H x W."""
-        return self.model.autoencoder.logits(self._map(code))
+        return self.model.autoencoder.logits(needed(code.semantic, "map").to(self.device))
 
     def pixels(self, logits: Tensor, u_mixture: Tensor, u_logistic: Tensor) -> Tensor:
         """Images in [-1, 1] drawn from the distributions of `logits`.
@@ -110,15 +111,6 @@ class D2CSystem(Opened):
         if self.options["pixels"] == "location":
             return mixture.location()
         return mixture.sample(*(u.to(mixture.weights) for u in uniforms(mixture.weights.shape)))
-
-    def _map(self, code: Code) -> Tensor:
-        z = needed(code.semantic, "map")
-        wanted = self.model.configuration.latent_channels
-        if z.ndim != 4 or z.shape[1] != wanted:
-            raise UserError(
-                f"{self.source}: a code is N x {wanted} x h x w, not {in_words(z.shape)}"
-            )
-        return z.to(self.device)
 
     # ------------------------------------------------------------------------------------------
     # The DDIM
@@ -144,7 +136,8 @@ class D2CSystem(Opened):
 
         The code is noised to t = 50 and denoised at t = 50 and 0.
         """
-        z = self.model.latent_mod.standardise(self._fits(self._map(code)))
+        z = self._fits(needed(code.semantic, "map"))
+        z = self.model.latent_mod.standardise(z)
         noised = self.model.add_noise(z, CLEAN_UP, self._fits(noise))
         return Code(self.model.latent_mod.restore(self.model.ddim(noised, [0, CLEAN_UP])))
 
@@ -177,11 +170,88 @@ def uniforms(shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     return to_uniform(first), to_uniform(second)
 
 
-def _unneeded(name: str) -> bool:
-    """Whether a tensor is not needed here.
+# ----------------------------------------------------------------------------------------------
+# The configuration, read from the names and shapes of the tensors: the file has no other record of it
 
-    That is so for parts used only in training (the momentum encoder, its queue, the contrastive
-    head), and for second names of convolutions without weight norm.
+
+def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
+    """Read the configuration.
+
+    Raises UserError, naming the path, if the tensors are not those of a D2C, or of an unsupported
+    one.
     """
-    training = ("encoder_k.", "queue", "encoder_q.fc.")
-    return name.startswith(training) or name.endswith(".weight_normalized")
+    reader = _Reader(tensors, path)
+    pre, enc, dec, post = (
+        reader.tower(f"autoencoder.{name}")
+        for name in ("pre_process", "enc_tower", "dec_tower", "post_process")
+    )
+    head = reader.sides("autoencoder.image_conditional.1.weight")
+    if head[0] % 10:
+        raise reader.unsupported(f"an output of {head[0]} channels, not ten a component")
+    if len(pre) != len(post) or len(enc) != len(dec) or pre[-1] or post[0]:
+        raise reader.unsupported("another number of scales on the way up than on the way down")
+    channels = reader.sides("autoencoder.stem.weight")[0]
+    if channels < 2:
+        raise reader.unsupported("a single channel")
+    return D2CConfig(
+        channels=channels,
+        pre=pre[:-1],
+        enc=enc,
+        dec=dec,
+        post=post[1:],
+        latent_channels=reader.sides("autoencoder.enc_sampler.weight")[0],
+        mixtures=head[0] // 10,
+        squeeze=any(".se.se." in name for name in tensors),
+        bits=BITS,
+        **_of_unet(reader),
+    )
+
+
+def _of_unet(reader: "_Reader") -> dict[str, Any]:
+    """The fields of the configuration that belong to the DDIM."""
+    channels = reader.sides("diffusion.conv_in.weight")[0]
+    if channels % GROUPS:
+        raise reader.unsupported(f"a DDIM of {channels} channels, no multiple of {GROUPS}")
+    levels = reader.numbers(r"diffusion\.down\.(\d{1,3})\.block\.")
+    if not 1 <= len(levels) <= MOST_SCALES:
+        raise reader.unsupported(f"a DDIM of {len(levels)} levels")
+    of_level = [reader.sides(f"diffusion.down.{i}.block.0.conv1.weight")[0] for i in levels]
+    if any(width % channels for width in of_level):
+        raise reader.unsupported(f"a DDIM of widths {of_level}, no multiples of {channels}")
+    attends = [f"diffusion.down.{i}.attn.0.q.weight" in reader.tensors for i in levels]
+    if True not in attends:
+        raise reader.unsupported("a DDIM without attention, which does not tell its side")
+    return {
+        "latent_side": ATTENTION_SIDE * 2 ** attends.index(True),
+        "unet_channels": channels,
+        "unet_mult": tuple(width // channels for width in of_level),
+        "unet_blocks": len(reader.numbers(r"diffusion\.down\.0\.block\.(\d{1,3})\.")),
+        "unet_attends": tuple(map(int, attends)),
+    }
+
+
+class _Reader:
+    def __init__(self, tensors: Mapping[str, Tensor], path: Path):
+        self.tensors, self.path = tensors, path
+
+    def sides(self, name: str) -> tuple[int, ...]:
+        """The shape of a kernel."""
+        return containers.shape_of(self.tensors, name, 4, self.path, "a D2C of the authors'")
+
+    def numbers(self, pattern: str) -> list[int]:
+        """The numbers that match the pattern's group among the names, in order."""
+        found = (re.match(pattern, name) for name in self.tensors)
+        return sorted({int(match[1]) for match in found if match})
+
+    def tower(self, prefix: str) -> tuple[int, ...]:
+        """The numbers of ordinary cells before, between and after the cells that change the side."""
+        prefix = re.escape(prefix)
+        cells = self.numbers(rf"{prefix}\.(\d{{1,5}})\.")
+        changing = set(self.numbers(rf"{prefix}\.(\d{{1,5}})\.skip\."))
+        if len(changing) > MOST_SCALES:
+            raise self.unsupported(f"{len(changing)} changes of side in a row")
+        marks = "".join("|" if cell in changing else "." for cell in cells)
+        return tuple(len(run) for run in marks.split("|"))
+
+    def unsupported(self, what: str) -> UserError:
+        return UserError(f"{self.path}: a D2C with {what} is not supported")

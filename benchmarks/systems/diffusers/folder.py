@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ PARTS = ("vae", "vqvae")  # the folders of a pipeline that can be its autoencode
 class Kind:
     """Properties in which a class of diffusers differs from the others.
 
-    `output` is the field of the result of its `encode`; `stride` and `channels` are computed from
-    its configuration; `width` names the entry of the latter.
+    `output` is the field of the result of its `encode`; `stride` and `channels` of the code are
+    computed from its configuration.
     """
 
     output: str
     stride: Callable[[Config], int]
-    channels: str = "latent_channels"
+    channels: Callable[[Config], int] = itemgetter("latent_channels")
 
 
 def _levels(name: str) -> Callable[[Config], int]:
@@ -51,14 +52,16 @@ KINDS = {
     "AsymmetricAutoencoderKL": Kind("latent_dist", _levels("down_block_out_channels")),
     "AutoencoderTiny": Kind("latents", _levels("encoder_block_out_channels")),
     "AutoencoderDC": Kind("latent", _levels("encoder_block_out_channels")),
-    "AutoencoderRAE": Kind("latent", lambda config: config["patch_size"], "encoder_hidden_size"),
+    "AutoencoderRAE": Kind("latent", itemgetter("patch_size"), itemgetter("encoder_hidden_size")),
     "AutoencoderKLFlux2": Kind("latent_dist", _levels("block_out_channels")),
-    "AutoencoderKLHunyuanImage": Kind(
-        "latent_dist", lambda config: config["spatial_compression_ratio"]
-    ),
-    "AutoencoderKLKVAE": Kind("latent_dist", _levels("ch_mult"), "z_channels"),
+    "AutoencoderKLHunyuanImage": Kind("latent_dist", itemgetter("spatial_compression_ratio")),
+    "AutoencoderKLKVAE": Kind("latent_dist", _levels("ch_mult"), itemgetter("z_channels")),
     "ConsistencyDecoderVAE": Kind("latent_dist", _levels("encoder_block_out_channels")),
-    "VQModel": Kind("latents", _levels("block_out_channels")),
+    "VQModel": Kind(
+        "latents",
+        _levels("block_out_channels"),
+        lambda config: config.get("vq_embed_dim") or config["latent_channels"],
+    ),
 }
 
 
@@ -69,10 +72,6 @@ class Found:
     folder: Path
     title: str
     class_name: str
-
-    @property
-    def kind(self) -> Kind:
-        return KINDS[self.class_name]
 
     @property
     def weights(self) -> list[Path]:
@@ -176,14 +175,14 @@ def load(found: Found) -> Any:
     Raises UserError, naming the folder.
     """
     package = library.diffusers(str(found.folder))
-    if not hasattr(package, found.class_name):
+    if (model_class := getattr(package, found.class_name, None)) is None:
         raise UserError(
             f"{found.folder}: the diffusers that is installed ({package.__version__}) has no {found.class_name}; "
             "install a newer one"
         )
-    _refuse_beyond_weights(found, getattr(package, found.class_name))
+    _refuse_beyond_weights(found, model_class)
     try:
-        model, report = getattr(package, found.class_name).from_pretrained(
+        model, report = model_class.from_pretrained(
             found.folder,
             local_files_only=True,
             use_safetensors=True,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.diffusers import folder as diffusers_folder
-from benchmarks.systems.diffusers.folder import Found
+from benchmarks.systems.diffusers.folder import KINDS, Found
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import library, own_noise
@@ -47,12 +47,12 @@ def open_model(path: str | Path | None, device: torch.device) -> "DiffusersSyste
 
 def find(path: str | Path | None) -> tuple[Found, dict[str, str]]:
     """Find the folder of an address and the options for reading it. Raises UserError, naming the path."""
-    address = read_address(path, OPTIONS)
-    if address.path is None:
+    place, options = read_address(path, OPTIONS)
+    if place is None:
         raise NotAvailable(
             "no model of diffusers ships with this package; give one: --ckpt diffusers=FOLDER"
         )
-    return diffusers_folder.find(address.path), address.options
+    return diffusers_folder.find(place), options
 
 
 class DiffusersSystem(Maps):
@@ -61,12 +61,17 @@ class DiffusersSystem(Maps):
     name = "diffusers"
 
     def __init__(self, found: Found, options: dict[str, str], device: torch.device):
-        self.source, self.title, self.kind = found.folder, found.title, found.kind
+        self.source, self.title, self.kind = found.folder, found.title, KINDS[found.class_name]
         self.class_name, self.options, self.device = found.class_name, options, device
         self.model: Any = diffusers_folder.load(found)
         self.dtype = self._dtype()
         self.model.to(device, self.dtype)
-        self._tile()
+        if options["tiling"] == "on":
+            if not (hasattr(self.model, "use_tiling") and hasattr(self.model, "enable_tiling")):
+                raise UserError(
+                    f"{self.source}: {self.class_name} has no tiling; leave out tiling=on"
+                )
+            self.model.enable_tiling()
         version = library.diffusers("").__version__
         chosen = ",".join(f"{name}={value}" for name, value in options.items())
         self.fingerprint = f"{found.fingerprint()}-{chosen}-{version}"
@@ -74,9 +79,7 @@ class DiffusersSystem(Maps):
 
     def _dtype(self) -> torch.dtype:
         name = self.options["dtype"]
-        stated = read_json(
-            self.source / CONFIG
-        )  # an option that it leaves out is true in diffusers
+        stated = read_json(self.source / CONFIG)  # what it leaves out is true in diffusers
         if name == "float16" and stated.get("force_upcast"):
             raise UserError(
                 f"{self.source}: its {CONFIG} asks for float32 in place of float16 (force_upcast: true, which diffusers "
@@ -84,19 +87,11 @@ class DiffusersSystem(Maps):
             )
         return getattr(torch, name)
 
-    def _tile(self) -> None:
-        if self.options["tiling"] == "on":
-            if not (hasattr(self.model, "use_tiling") and hasattr(self.model, "enable_tiling")):
-                raise UserError(
-                    f"{self.source}: {self.class_name} has no tiling; leave out tiling=on"
-                )
-            self.model.enable_tiling()
-
     def _count(self) -> None:
         config = self.model.config
         self.stride = self.kind.stride(config)
         self.image_size = self._size(config.get("sample_size"))
-        width = int(config[self.kind.channels])
+        width = int(self.kind.channels(config))
         self.latent_dim = width * self._places()
         self.semantic_parts = (map_of(width),)
 
@@ -118,26 +113,14 @@ class DiffusersSystem(Maps):
         return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
 
     def describe(self) -> Mapping[str, Any]:
-        return {**super().describe(), "class": self.class_name, **self._chosen()}
-
-    def _chosen(self) -> dict[str, str]:
-        """The options that have an effect: a posterior only if the class has one."""
-        chosen = {name: self.options[name] for name in ("dtype", "tiling")}
-        has = self.kind.output == "latent_dist"
-        return {"posterior": self.options["posterior"], **chosen} if has else chosen
+        has_posterior = self.kind.output == "latent_dist"
+        names = (*(["posterior"] if has_posterior else []), "dtype", "tiling")
+        chosen = {name: self.options[name] for name in names}
+        return {**super().describe(), "class": self.class_name, **chosen}
 
     # ------------------------------------------------------------------------------------------
 
     def encode_semantic(self, images: Tensor) -> Tensor:
-        return self._latents(self._fits(images))
-
-    def decode(self, code: Code, steps: int = 100) -> Tensor:
-        return self._decoded(needed(code.semantic, "latents")).clamp(-1, 1)
-
-    def networks(self) -> dict[str, nn.Module]:
-        return {self.class_name: self.model}
-
-    def _latents(self, images: Tensor) -> Tensor:
         """The result of the class's `encode`, as float32, without any scaling factor."""
         output = getattr(self.model.encode(self._in(images)), self.kind.output)
         if self.kind.output != "latent_dist":
@@ -147,6 +130,12 @@ class DiffusersSystem(Maps):
             return mean
         eps = own_noise.normals(images, "posterior", tuple(mean.shape[1:]))
         return mean + output.std.float() * eps.to(mean)
+
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        return self._decoded(needed(code.semantic, "latents")).clamp(-1, 1)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {self.class_name: self.model}
 
     def _decoded(self, latents: Tensor) -> Tensor:
         return self.model.decode(self._in(latents)).sample.float()
@@ -160,16 +149,10 @@ class QuantisedModel(OneCodebook, DiffusersSystem):
 
     def _count(self) -> None:
         super()._count()
-        config = self.model.config
-        width = int(config.get("vq_embed_dim") or config["latent_channels"])
-        self.latent_dim, self.semantic_parts = self._places() * width, (map_of(width),)
-        self.code_bits = self._places() * math.log2(config["num_vq_embeddings"])
+        self.code_bits = self._places() * math.log2(self.model.config["num_vq_embeddings"])
 
     def describe(self) -> Mapping[str, Any]:
         return {**super().describe(), "decoded": AS_GIVEN["decoded"]}
-
-    def _before(self, images: Tensor) -> Tensor:
-        return self._latents(images)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         """`VQModel.decode` without its quantiser, which it skips in some configurations only."""
@@ -190,7 +173,7 @@ class RepresentationModel(DiffusersSystem):
             raise UserError(
                 f"{self.source}: {RAE} has one size, {self.image_size}; leave out size="
             )
-        width, places = int(config[self.kind.channels]), model.num_patches
+        width, places = int(self.kind.channels(config)), model.num_patches
         self.latent_dim = width * places
         side = math.isqrt(places)
         self.semantic_parts = (Part((width, side, side)),)
@@ -199,11 +182,8 @@ class RepresentationModel(DiffusersSystem):
                 f"{self.source}: reshape_to_2d: false is not supported: its code is no map"
             )
 
-    def _fits(self, images: Tensor) -> Tensor:
-        return images
-
-    def _latents(self, images: Tensor) -> Tensor:
-        return super()._latents(images / 2 + 0.5)
+    def encode_semantic(self, images: Tensor) -> Tensor:
+        return super().encode_semantic(images / 2 + 0.5)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         return super()._decoded(latents) * 2 - 1

@@ -12,15 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.nvae.autoregressive import Flow
 from benchmarks.systems.nvae.cells import (
     POST_EXPANSION,
     Cell,
+    Flow,
     WeightNormConv,
     falling,
     rising,
 )
-from benchmarks.systems.shared.logistic_mixture import LogisticMixture, channels
+from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,12 @@ class NVAE(nn.Module):
             nn.Sequential(nn.ELU(), WeightNormConv(width, 2 * c.latent_channels, 1))
             for width in self._widths(top_dec)[1:]
         )
-        self.nf_cells = nn.ModuleList(
-            Flow(c.latent_channels) for _ in range(sum(c.groups) * c.flows)
-        )
+        flows = (Flow(c.latent_channels) for _ in range(sum(c.groups) * c.flows))
+        self.nf_cells = nn.Sequential(*flows)
         self.dec_tower = nn.ModuleList(self._down(top_dec))
         wide, after = c.channels_dec * 2**c.blocks, [c.cells_post - 1] * c.blocks
         self.post_process = rising(wide, [0, *after], c.squeeze, POST_EXPANSION)
-        head = WeightNormConv(c.channels_dec, channels(c.mixtures), 3)
+        head = WeightNormConv(c.channels_dec, 10 * c.mixtures, 3)
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 
     # ------------------------------------------------------------------------------------------
@@ -198,21 +197,16 @@ class NVAE(nn.Module):
         return self._finish(self._infer(images, infer)[1])
 
     def _infer(self, images: Tensor, infer: Inference) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The code, and the decoder's features after the last group."""
-        found: list[Tensor] = []
         top, seen = self._see(images)
 
-        def choose_z(i: int, made: Tensor) -> Tensor:
-            z = infer(i, *self.posterior(i, top, seen, made))
-            found.append(self.flow(i, z))
-            return found[-1]
+        def z_of(i: int, made: Tensor) -> Tensor:
+            return self.flow(i, infer(i, *self.posterior(i, top, seen, made)))
 
-        made = self._make(len(images), choose_z)
-        return tuple(found), made
+        return self._make(len(images), z_of)
 
     def logits(self, code: tuple[Tensor, ...]) -> Tensor:
         """Logits of the distribution of the image of a code: N x 10 K x S x S."""
-        return self._finish(self._make(len(code[0]), lambda i, made: code[i]))
+        return self._finish(self._make(len(code[0]), lambda i, made: code[i])[1])
 
     def decode(self, code: tuple[Tensor, ...]) -> Tensor:
         """The mean image of a code, in [-1, 1]."""
@@ -220,23 +214,14 @@ class NVAE(nn.Module):
 
     def sample(self, count: int, choose: Choice) -> tuple[Tensor, ...]:
         """A new code. `choose(i, prior)` is the z of group i; priors are distributions of z after flows."""
-        found: list[Tensor] = []
-
-        def choose_z(i: int, made: Tensor) -> Tensor:
-            found.append(choose(i, self.prior(i, made)))
-            return found[-1]
-
-        self._make(count, choose_z)
-        return tuple(found)
+        return self._make(count, lambda i, made: choose(i, self.prior(i, made)))[0]
 
     def _see(self, images: Tensor) -> tuple[Tensor, list[tuple[EncoderCombiner, Tensor]]]:
         """The encoder's last features.
 
         Also, for every group but the first, the combiner and the features there.
         """
-        s = self.stem(2 * images - 1)
-        for cell in self.pre_process:
-            s = cell(s)
+        s = self.pre_process(self.stem(2 * images - 1))
         seen = []
         for cell in self.enc_tower:
             if isinstance(cell, EncoderCombiner):
@@ -277,23 +262,24 @@ class NVAE(nn.Module):
     def flow(self, i: int, z: Tensor) -> Tensor:
         """z after the flows of group i, which preserve volume."""
         flows = self.configuration.flows
-        for cell in self.nf_cells[i * flows : (i + 1) * flows]:
-            z = cell(z)
-        return z
+        return self.nf_cells[i * flows : (i + 1) * flows](z)
 
-    def _make(self, count: int, z_of: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Run the decoder from the coarsest group; `z_of(i, made)` is the z of group i."""
+    def _make(
+        self, count: int, z_of: Callable[[int, Tensor], Tensor]
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Run the decoder from the coarsest group; `z_of(i, made)` is the z of group i.
+
+        Returns the code, and the decoder's features after the last group.
+        """
         made = self.prior_ftr0.expand(count, -1, -1, -1)
-        group = 0
+        code: list[Tensor] = []
         for cell in self.dec_tower:
             if isinstance(cell, DecoderCombiner):
-                made = cell(made, z_of(group, made))
-                group += 1
+                code.append(z_of(len(code), made))
+                made = cell(made, code[-1])
             else:
                 made = cell(made)
-        return made
+        return tuple(code), made
 
     def _finish(self, made: Tensor) -> Tensor:
-        for cell in self.post_process:
-            made = cell(made)
-        return self.image_conditional(made)
+        return self.image_conditional(self.post_process(made))

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.systems.nvae.arguments import read_arguments
 from benchmarks.systems.nvae.cells import to_bits
-from benchmarks.systems.nvae.network import NVAE, Gaussian, Inference, NVAEConfig
+from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
 from benchmarks.systems.protocol.base import Code, several
 from benchmarks.systems.protocol.parts import Part, Semantic
 from benchmarks.systems.protocol.returned import in_words
@@ -21,6 +20,7 @@ from benchmarks.systems.shared.quantised import Maps
 from diffae.checkpoints.torch_file import Arguments
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
+from diffae.system.validation import shown, whole
 
 # How z is taken from its posterior, and the factor of the priors' sigma when new images are drawn.
 OPTIONS = {
@@ -29,6 +29,12 @@ OPTIONS = {
 }
 MOST_READ = 16384  # numbers of all groups that a probe sees
 
+# Defaults for files from before an argument existed.
+ABSENT = {"ada_groups": False, "min_groups_per_scale": 1, "num_mixture_dec": 10}
+# of any number, and of halvings of the side; the published networks have a tenth and a half
+MOST, MOST_SCALES = 1024, 12
+OF_TWO_VALUES = ("mnist", "omniglot")  # data whose pixels are on or off, by another distribution
+
 
 class NVAESystem(Opened, Maps):
     """NVAE: a hierarchy of groups of latent maps (NVlabs' checkpoints)"""
@@ -36,13 +42,18 @@ class NVAESystem(Opened, Maps):
     name, title = "nvae", "NVAE"
     capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     computes_in_float64 = True
-    choices, example, config_class = OPTIONS, "checkpoint.pt", NVAEConfig
+    choices, example, config_class, network = OPTIONS, "checkpoint.pt", NVAEConfig, NVAE
 
     def _read(self, path: Path) -> tuple[NVAEConfig, dict[str, Tensor]]:
         with containers.opened(path) as file:
             content = containers.entries(file.content)
             named = containers.entries(content.get("state_dict"))
-            state = {name.removeprefix("module."): tensor for name, tensor in named.items()}
+            # A convolution without weight norm is stored twice, under a second name.
+            state = {
+                name.removeprefix("module."): tensor
+                for name, tensor in named.items()
+                if not name.endswith(".weight_normalized")
+            }
             if "prior_ftr0" not in state:
                 lacks = "a state_dict with prior_ftr0"
                 containers.refuse_other_kind(file.content, path, "nvae", lacks)
@@ -51,14 +62,8 @@ class NVAESystem(Opened, Maps):
                 raise UserError(
                     f"{path}: has no args, the arguments of its training, without which its network is unknown"
                 )
-            # A convolution without weight norm is stored twice, under a second name.
-            tensors = containers.take(
-                file, state, path, leave=lambda name: name.endswith(".weight_normalized")
-            )
+            tensors = containers.take(file, state, path)
         return read_arguments(arguments.values, tensors, path), tensors
-
-    def _build(self, config: NVAEConfig) -> NVAE:
-        return NVAE(config)
 
     def _count(self, config: NVAEConfig) -> None:
         """Count the numbers of the z of all groups; probes read a part that they can be fitted to."""
@@ -68,19 +73,25 @@ class NVAESystem(Opened, Maps):
         self.most_read = MOST_READ // len(self.semantic_parts)
 
     def describe(self) -> Mapping[str, Any]:
-        bits = self.model.configuration.bits
-        temperature = float(self.options["temperature"])
         return {
             **super().describe(),
             "posterior": self.options["posterior"],
             "output": "mean",
-            "input_bits": bits,
-            "temperature": temperature,
+            "input_bits": self.model.configuration.bits,
+            "temperature": float(self.options["temperature"]),
         }
 
     def encode_semantic(self, images: Tensor) -> Semantic:
+        """z of every group: the mean of its posterior, or drawn with noise seeded by the image."""
+
+        def infer(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
+            if self.options["posterior"] == "mean":
+                return posterior.mean
+            shape = tuple(posterior.mean.shape[1:])
+            eps = own_noise.normals(images, "nvae posterior", shape, i)
+            return posterior.mean + posterior.sigma * eps.to(posterior.mean)
+
         images = images.to(self.device)
-        infer = _mean if self.options["posterior"] == "mean" else _drawn(images)
         return self.model.encode(to_bits(images, self.model.configuration.bits), infer)
 
     def logits(self, code: Code) -> Tensor:
@@ -113,20 +124,68 @@ class NVAESystem(Opened, Maps):
 
         return self.model.sample(len(indices), choose)
 
-    def networks(self) -> dict[str, nn.Module]:
-        return {"NVAE": self.model}
+
+# ----------------------------------------------------------------------------------------------
+# The arguments of NVlabs' training, as its checkpoints keep them
 
 
-def _mean(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
-    return posterior.mean
+def read_arguments(
+    values: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
+) -> NVAEConfig:
+    """Read the configuration; the image's side follows from the decoder's first map, C x side x side.
 
+    Raises UserError, naming the path, for an argument that is missing or malformed, for an
+    unsupported variant, and for a network of more cells than there are `tensors`.
+    """
+    given = ABSENT | dict(values)
 
-def _drawn(images: Tensor) -> Inference:
-    """z drawn from its posterior, with noise seeded by the image."""
+    def number(name: str, fewest: int = 1, most: int = MOST) -> int:
+        return whole(given.get(name), f"{path}: its args: {name}", fewest, most)
 
-    def draw(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
-        shape = tuple(posterior.mean.shape[1:])
-        eps = own_noise.normals(images, "nvae posterior", shape, i)
-        return posterior.mean + posterior.sigma * eps.to(posterior.mean)
+    def switch(name: str) -> bool:
+        if (value := given.get(name)) not in (True, False):
+            raise UserError(f"{path}: its args: {name} must be yes or no, not {shown(value)}")
+        return bool(value)
 
-    return draw
+    def unsupported(what: str) -> UserError:
+        return UserError(f"{path}: an NVAE with {what} is not supported")
+
+    if (arch := given.get("arch_instance")) != "res_mbconv":
+        raise unsupported(f"arch_instance {shown(arch)} (res_mbconv is)")
+    if (dataset := given.get("dataset")) in OF_TWO_VALUES:
+        raise unsupported(f"pixels that are on or off (dataset {dataset}: a Bernoulli output)")
+    scales, blocks = number("num_latent_scales"), number("num_preprocess_blocks")
+    finest = number("num_groups_per_scale")
+    if blocks != number("num_postprocess_blocks"):
+        raise unsupported("other numbers of blocks before and after the hierarchy")
+    if scales == finest == 1:
+        raise unsupported("a single group of latents (the plain VAE of that code)")
+    if number("num_mixture_dec") == 1:
+        raise unsupported("num_mixture_dec 1, a normal distribution")
+    if blocks + scales > MOST_SCALES:
+        raise unsupported(f"{blocks} blocks and {scales} scales")
+    shape = containers.shape_of(tensors, "prior_ftr0", 3, path, "an NVAE of NVlabs'")
+    config = NVAEConfig(
+        image_size=shape[-1] * 2 ** (blocks + scales - 1),
+        channels_enc=number("num_channels_enc", 2),
+        channels_dec=number("num_channels_dec", 2),
+        blocks=blocks,
+        cells_pre=number("num_preprocess_cells"),
+        cells_post=number("num_postprocess_cells"),
+        groups=groups_per_scale(
+            scales, finest, switch("ada_groups"), number("min_groups_per_scale")
+        ),
+        latent_channels=number("num_latent_per_group"),
+        cells_enc=number("num_cell_per_cond_enc"),
+        cells_dec=number("num_cell_per_cond_dec"),
+        flows=number("num_nf", 0),
+        bits=number("num_x_bits", most=8),
+        mixtures=number("num_mixture_dec"),
+        squeeze=switch("use_se"),
+        residual_posterior=switch("res_dist"),
+    )
+    if config.cells > len(tensors):
+        raise UserError(
+            f"{path}: its args ask for {config.cells:,} cells, and it has {len(tensors):,} tensors"
+        )
+    return config

@@ -48,43 +48,34 @@ def balance(kls: Tensor, sizes: Tensor) -> Tensor:
     return each / each.mean()
 
 
-class Terms:
-    """Terms of a batch's ELBO: `kls` N x L in nats, and the logits of the images' distribution."""
+def terms(network: NVAE, images: Tensor, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The terms of a batch's ELBO in nats: the KL of each group, N x L, and the log likelihood, N."""
+    kls: list[Tensor] = []
+    bits = network.configuration.bits
 
-    def __init__(self, network: NVAE, images: Tensor, noise: np.random.Generator):
-        found: list[Tensor] = []
+    def infer(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
+        posterior, prior = (Gaussian(g.mean.float(), g.sigma.float()) for g in (posterior, prior))
+        kls.append(kl(posterior, prior))
+        eps = normals(noise, posterior.mean.shape).to(posterior.mean)
+        return posterior.mean + posterior.sigma * eps
 
-        def infer(i: int, posterior: Gaussian, prior: Gaussian) -> Tensor:
-            posterior, prior = (
-                Gaussian(g.mean.float(), g.sigma.float()) for g in (posterior, prior)
-            )
-            found.append(kl(posterior, prior))
-            eps = normals(noise, posterior.mean.shape).to(posterior.mean)
-            return posterior.mean + posterior.sigma * eps
-
-        inputs = to_bits(images, network.configuration.bits)
-        self.logits = network.reconstruct(inputs, infer).float()
-        self.kls = torch.stack(found, dim=1)
-
-    def log_likelihood(self, images: Tensor, bits: int) -> Tensor:
-        """Log likelihood of the whole image, in nats: N."""
-        inputs = 2 * to_bits(images, bits) - 1
-        return LogisticMixture(self.logits).log_likelihood(inputs, bits).sum((1, 2))
+    inputs = to_bits(images, bits)
+    mixture = LogisticMixture(network.reconstruct(inputs, infer).float())
+    return torch.stack(kls, dim=1), mixture.log_likelihood(2 * inputs - 1, bits).sum((1, 2))
 
 
 def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
     """The negative ELBO in nats per value of the image, its KL weighted by min(steps / `warm_up`, 1)."""
-    network = learner.network
-    bits = network.configuration.bits
-    sizes = torch.tensor([float(np.prod(shape)) for shape in network.configuration.latent_shapes()])
+    shapes = learner.network.configuration.latent_shapes()
+    sizes = torch.tensor([float(np.prod(shape)) for shape in shapes])
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x = data.batch(indices, noise)
-        terms = Terms(network, x, noise)
+        kls, log_likelihood = terms(learner.network, x, noise)
         weight = min(1.0, int(learner.steps) / warm_up)
         learner.steps += 1
-        kls = terms.kls * balance(terms.kls, sizes.to(x)) if weight < 1 else terms.kls
-        return (weight * kls.sum(1) - terms.log_likelihood(x, bits)).mean() / x[0].numel()
+        kls = kls * balance(kls, sizes.to(x)) if weight < 1 else kls
+        return (weight * kls.sum(1) - log_likelihood).mean() / x[0].numel()
 
     return loss
 
@@ -98,7 +89,7 @@ def build(stages: Stages) -> nn.Module:
     warm_up = int(preset.weights["warm_up"] * preset.schedules["autoencoder"].steps)
     stages.fit("autoencoder", learner, loss_of(learner, data, warm_up))
     noise = generator(stages.run.seed, "statistics", 0)
-    settle(network, lambda images: Terms(network, images, noise), data)
+    settle(network, lambda images: terms(network, images, noise), data)
     return network
 
 

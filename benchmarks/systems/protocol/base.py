@@ -71,26 +71,27 @@ def several(part: Semantic | None, what: str) -> tuple[Tensor, ...]:
 class System:
     """Base class of systems. Images are N x 3 x S x S in [-1, 1].
 
-    name          its name in commands, e.g. "diffae"; a plug-in's is that of its entry point
-    title         its name in tables, the paper's where it has one, e.g. "DiffAE"
-    capabilities  what it can do, see above
-    image_size    S, or None if any size will do
-    stride        where its `image_size` is only that which it is for: any multiple of this will do
-    latent_dim    numbers in a code, in all, as papers count them
-    semantic_dim  numbers in its semantic part; 0: none, or, without x_T, all of `latent_dim`
-    semantic_parts   the shapes of the semantic part's tensors, and how a probe reads them (parts.py); None: it is a
-                  vector N x semantic_dim. With them `semantic_dim` need not be given
-    code_bits     bits in the code of a system that quantises; None: what its tokens have, if it is made of such
-    fingerprint   changes whenever its outputs may change: results are filed under it. A plug-in's need only tell
-                  its weights apart, its source is added
-    iterative     whether `steps` (network calls a direction) means anything to it
-    solver        the solver of a system with a choice of several (see `solving`); None: it has only its own
-    computes_in_float64  whether `decode` of float64 codes is float64 throughout once its `networks()` are;
-                         path lengths then are exact where float32 is wrong in the third digit
-    reference     whether it is a row that gives a scale, and no contender
-    random        whether it gives another result for the same images on purpose; otherwise its rows get a note
-    trained_on    the record of its training, where there is one
-    live          a module that belongs to the caller and may go on learning: it is in evaluation mode during calls
+    name          its name in commands, such as "diffae"; a plug-in's is the name of its entry point
+    title         its name in tables, as in the paper if it has one there, such as "DiffAE"
+    capabilities  what it can do: words of the list above
+    image_size    S; None if it takes images of any size
+    stride        if it takes images of any size that is a multiple of this; it is measured at `image_size`
+    latent_dim    how many numbers a code has in all, as papers count them
+    semantic_dim  how many numbers the semantic part has. 0: it has no such part; or, if the system has no x_T, it has
+                  all of `latent_dim`
+    semantic_parts  the shapes of the tensors of the semantic part, and how a probe reads them (parts.py). None: one
+                  vector N x semantic_dim. Where they are given, `semantic_dim` can be left out
+    code_bits     how many bits a code has, for a system that quantises. None: the bits of its tokens, if it has any
+    fingerprint   a text that changes whenever the outputs may change: results are stored under it. A plug-in's need
+                  only tell its weights apart, because its source is added
+    iterative     whether it uses `steps`, the number of network calls in each direction
+    solver        the solver, if it has a choice of several (see `solving`). None: it has no choice
+    computes_in_float64  whether `decode` of float64 codes computes in float64 throughout, once its `networks()` are
+                  float64. Path lengths are exact then; in float32 the third digit is wrong
+    reference     whether its rows are a scale for the others, not a contender
+    random        whether it returns different results for the same images on purpose. If not, its rows get a note
+    trained_on    the record of its training, if there is one
+    live          a module that belongs to the caller and may learn further. It is in evaluation mode during calls
                   only, and a digest of its state is added to `fingerprint`
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,

@@ -32,14 +32,12 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
     try:
         with torch.no_grad(), of_networks():
             return call()
-    except SystemFailed:
+    except (SystemFailed, KeyboardInterrupt):
         raise
     except (UserError, NotAvailable) as error:
         if method == "__init__":
             raise
         raise SystemFailed.at(name, method, words(error)) from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # SystemExit and GeneratorExit are failures of the system too
         hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
         raise SystemFailed.at(name, method, raised(error) + hint) from error
@@ -82,8 +80,7 @@ def _results(system: System, capabilities: frozenset[str], images: Tensor) -> It
         code = system.encode(images, FEW_STEPS)
     else:
         code = Code(system.encode_semantic(images))
-    for part in (code.semantic, code.x_T):
-        yield from () if part is None else (one.clone() for one in tensors(part))
+    yield from (one.clone() for one in (*tensors(code.semantic), *tensors(code.x_T)))
     if {ENCODE, DECODE} <= capabilities:
         yield system.decode(code, FEW_STEPS)
 

@@ -178,8 +178,8 @@ class Checked(System):
     def unsteady(self, image_size: int) -> str:
         """The note of `calling.unsteady` on a foreign model, computed once. Our own are covered by tests."""
         model = getattr(self.inner, "module", self.inner)
-        if self._unsteady is None and type(model).__module__.partition(".")[0] == "benchmarks":
-            self._unsteady = ""
+        if type(model).__module__.partition(".")[0] == "benchmarks":
+            return ""
         if self._unsteady is None:
             side = self.image_size or image_size
             images = noise.normal(0, "unsteady", range(2), (3, side, side)).clamp(-1, 1)
@@ -250,8 +250,8 @@ class Checked(System):
 
     @verb
     def decode(self, found: Returned, code: Code, steps: int = 100) -> Tensor:
-        given = [part for part in (code.semantic, code.x_T) if part is not None]
-        wide = any(one.dtype == torch.float64 for part in given for one in tensors(part))
+        given = (*tensors(code.semantic), *tensors(code.x_T))
+        wide = any(one.dtype == torch.float64 for one in given)
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
         return self._images(found, rows(code), dtype)
 
@@ -298,9 +298,7 @@ class Checked(System):
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):
             return super().read(semantic)
-        found = self._call("read", semantic)
-        width = found.shape[-1] if len(found.shape) == 2 else "d"
-        return found.numbers((rows(semantic), width))
+        return self._call("read", semantic).numbers((rows(semantic), None))
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         if not has_own(self, "move"):
@@ -353,16 +351,18 @@ class Checked(System):
 
     @property
     def _only_size(self) -> int | None:
-        """The side that images must have; None if several are possible, which the system checks itself."""
+        """The side that images must have; None if several are possible."""
         return self.image_size if self.stride is None else None
 
     def _refuse_other_images(self, method: str, images: Tensor) -> None:
-        size = self._only_size
-        whole = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
-        if not whole or (size is not None and tuple(images.shape[2:]) != (size, size)):
+        size, stride, sides = self._only_size, self.stride or 1, tuple(images.shape[2:])
+        ordinary = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
+        whole = all(side and side % stride == 0 for side in sides)
+        if not (ordinary and whole and (size is None or sides == (size, size))):
             side = "S" if size is None else size
+            multiple = f" (S a multiple of {stride})" if self.stride else ""
             raise UserError(
-                f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}, was given "
+                f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}{multiple}, was given "
                 f"{in_words(images.shape)} of {dtype_name(images)}"
             )
 

@@ -3,7 +3,7 @@
 No field of a system reaches a table, a file's name or the store before it has been checked here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,10 +57,8 @@ class Rule(NamedTuple):
 
 
 def _whole(least: int) -> Rule:
-    def holds(value: object) -> bool:
-        return not isinstance(value, float) and _is_number(value, least)
-
-    return Rule(holds, f"a whole number from {least}")
+    words = f"a whole number from {least}"
+    return Rule(lambda value: not isinstance(value, float) and _is_number(value, least), words)
 
 
 def _of_class(wanted: type, words: str) -> Rule:
@@ -75,6 +73,9 @@ def _are_parts(value: object) -> bool:
 LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
 RULES = {
+    "capabilities": Rule(
+        lambda value: isinstance(value, frozenset | set | list | tuple), "a set of words"
+    ),
     "title": LINE,
     "fingerprint": LINE,
     "latent_dim": _whole(1),
@@ -107,18 +108,18 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
         return SystemFailed.at(name, field, reason)
 
     found: dict[str, Any] = {}
-    for field in ("capabilities", *RULES, *OR_NONE):
+    for field in (*RULES, *OR_NONE):
         if not hasattr(system, field):
             raise wrong(field, "is missing")
         found[field] = value = getattr(system, field)
-        rule = RULES.get(field) or OR_NONE.get(field)
+        rule = RULES.get(field) or OR_NONE[field]
         may_be_none = value is None and field in OR_NONE
-        if rule and not may_be_none and not rule.holds(value):
+        if not may_be_none and not rule.holds(value):
             or_none = " or None" if field in OR_NONE else ""
             raise wrong(field, f"must be {rule.words}{or_none}, not {brief(value)}")
         if isinstance(value, np.integer):
             found[field] = int(value)
-    found["capabilities"] = _capabilities(system, wrong)
+    found["capabilities"] = _capabilities(system, found["capabilities"], wrong)
     if found["semantic_parts"] is not None:
         found["semantic_parts"] = tuple(found["semantic_parts"])
         if not {SEMANTIC, SAMPLE_LATENTS} & found["capabilities"]:
@@ -140,11 +141,8 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
 Wrong = Callable[[str, str], SystemFailed]
 
 
-def _capabilities(system: System, wrong: Wrong) -> frozenset[str]:
-    """The capabilities: a set (or a list or tuple) of known words, each with its method."""
-    value: object = system.capabilities
-    if not isinstance(value, (frozenset, set, list, tuple)):
-        raise wrong("capabilities", f"must be a set of words, not {kind(value)}")
+def _capabilities(system: System, value: Iterable[object], wrong: Wrong) -> frozenset[str]:
+    """The capabilities: known words, each with its method."""
     for word in value:
         if not isinstance(word, str) or word not in IN_WORDS:
             hint = did_you_mean(str(word)[:LONGEST], IN_WORDS)

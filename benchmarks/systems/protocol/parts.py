@@ -155,8 +155,8 @@ def _sum(counts: Sequence[int | None]) -> int | None:
 # The same for every tensor
 
 
-def tensors(semantic: Semantic) -> tuple[Tensor, ...]:
-    return (semantic,) if isinstance(semantic, Tensor) else semantic
+def tensors(semantic: Semantic | None) -> tuple[Tensor, ...]:
+    return (semantic,) if isinstance(semantic, Tensor) else semantic or ()
 
 
 def each(change: Callable[..., Tensor], *codes: Semantic) -> Semantic:

@@ -21,7 +21,7 @@ FARTHEST = 5.0
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
-Shape = tuple[int | str, ...]  # a word is a side that matches nothing
+Shape = tuple[int | None, ...]  # None: any side
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Returned:
 
         Small overshoots are clamped and counted, another range is refused.
         """
-        any_side = self.shape[-1] if len(self.shape) == 4 else "S"
-        side: int | str = any_side if size is None else size
+        any_side = self.shape[-1] if len(self.shape) == 4 else None
+        side = any_side if size is None else size
         images = self.tensor((count, 3, side, side), dtype)
         if not images.numel():
             return images
@@ -111,10 +111,7 @@ class Returned:
         return tokens
 
     def _of(self, part: Part, count: int) -> Tensor:
-        shape: Shape = (count, *("any" if side is None else side for side in part.shape))
-        if len(self.shape) == len(shape):
-            sides = zip(self.shape, shape, strict=True)
-            shape = tuple(own if side == "any" else side for own, side in sides)
+        shape = (count, *part.shape)
         return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
 
     def _of_shape(self, shape: Shape, floating: bool = False) -> Tensor:
@@ -126,7 +123,8 @@ class Returned:
             raise self.wrong("returned a tensor without ordinary values (sparse, meta, ...)")
         if floating and not value.is_floating_point():
             raise self.wrong(f"returned {dtype_name(value)}, not floating point")
-        if tuple(value.shape) != shape:
+        sides = zip(value.shape, shape, strict=False)
+        if value.ndim != len(shape) or any(side not in (own, None) for own, side in sides):
             raise self.wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
         return value
 
@@ -139,8 +137,8 @@ class Returned:
         return SystemFailed.at(self.system, self.method, reason)
 
 
-def in_words(shape: Sequence[int | str]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"
+def in_words(shape: Sequence[int | None]) -> str:
+    return " x ".join("any" if side is None else str(side) for side in shape) or "a single number"
 
 
 def dtype_name(tensor: Tensor) -> str:

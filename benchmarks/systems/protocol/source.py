@@ -8,7 +8,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FunctionType, NoneType
+from types import CodeType, FunctionType
 
 import torch
 from torch import nn
@@ -69,9 +69,8 @@ def state_digest(module: nn.Module) -> str:
         digest.update(values.view(-1).view(torch.uint8).numpy().data)
     for name, part in module.named_modules():
         digest.update(f"{name} {type(part).__qualname__} {_plain_fields(part)}\n".encode())
-    for kind in sorted(
-        {type(part) for part in module.modules()}, key=lambda kind: kind.__qualname__
-    ):
+    kinds = {type(part) for part in module.modules()}
+    for kind in sorted(kinds, key=lambda kind: kind.__qualname__):
         if kind.__module__ == "__main__":  # a notebook's, perhaps, which has no file
             digest.update("\n".join(_of_methods(kind)).encode())
     return f"-state-{digest.hexdigest()[:32]}"
@@ -91,13 +90,10 @@ def _of_code(code: CodeType) -> str:
 
 def _plain_fields(part: nn.Module) -> list[tuple[str, object]]:
     """The plain values of a module by name, except its training mode: calls use evaluation mode."""
-    plain = (bool, int, float, str, NoneType)
-    return [
-        (name, value)
-        for name, value in sorted(vars(part).items())
-        if name != "training"
-        and (
-            isinstance(value, plain)
-            or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
-        )
-    ]
+
+    def is_plain(value: object) -> bool:
+        several = value if isinstance(value, tuple) else (value,)
+        return all(isinstance(one, bool | int | float | str | None) for one in several)
+
+    fields = sorted(vars(part).items())
+    return [(name, value) for name, value in fields if name != "training" and is_plain(value)]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -28,25 +27,16 @@ class Whole:
 Choices = Mapping[str, Sequence[str] | Whole]
 
 
-class Address(NamedTuple):
-    """A parsed address.
+def read_address(text: str | Path | None, choices: Choices) -> tuple[Path | None, dict[str, str]]:
+    """The path of a checkpoint, None for the packaged version, and every option of the system.
 
-    `path` is None for the packaged version; `options` has every option of the system.
-    """
-
-    path: Path | None
-    options: dict[str, str]
-
-
-def read_address(text: str | Path | None, choices: Choices) -> Address:
-    """Read the address of a checkpoint for a system whose options are `choices`.
-
-    A file whose name contains a # is found under that name. "#option=value" alone is the packaged
-    version. Raises UserError, naming the path, for an unknown option or an invalid value.
+    `choices` are the options with their values. A file whose name contains a # is found under that
+    name. "#option=value" alone is the packaged version. Raises UserError, naming the path, for an
+    unknown option or an invalid value.
     """
     options = {name: _default(values) for name, values in choices.items()}
     if text is None or Path(text).exists():
-        return Address(None if text is None else Path(text), options)
+        return None if text is None else Path(text), options
     place, _, rest = str(text).partition("#")
     for item in filter(None, rest.split(",")):
         name, _, value = item.partition("=")
@@ -56,7 +46,7 @@ def read_address(text: str | Path | None, choices: Choices) -> Address:
         if value not in choices[name]:
             raise UserError(f"{text}: {name} is {_in_words(choices[name])}, not {value!r}")
         options[name] = value
-    return Address(Path(place) if place else None, options)
+    return Path(place) if place else None, options
 
 
 def _default(values: Sequence[str] | Whole) -> str:

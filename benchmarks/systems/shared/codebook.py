@@ -1,9 +1,11 @@
-"""The nearest code of a codebook, as VQ-VAE and VQ-GAN choose it."""
+"""The nearest code of a codebook, as VQ-VAE and VQ-GAN choose it, and codes that nothing chooses."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 PIECE = 4096  # vectors at once: with 16,384 codes their distances take 256 MiB
+DEAD = 0.05  # vectors per step that choose a code, on average, below which it is replaced
 
 
 def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
@@ -30,3 +32,15 @@ def _nearest(vectors: Tensor, codes: Tensor) -> Tensor:
 def look_up(indices: Tensor, codebook: Tensor) -> Tensor:
     """The code vectors of indices: N x h x w, K x C -> N x C x h x w."""
     return codebook[indices].movedim(-1, 1).contiguous()
+
+
+@torch.no_grad()
+def begin_anew(codes: Tensor, usage: Tensor, vectors: Tensor, noise: np.random.Generator) -> None:
+    """Replace codes K x C that hardly anything chooses, by `usage` K, in place.
+
+    They become some of the `vectors` M x C, drawn by `noise`.
+    """
+    dead = usage < DEAD
+    chosen = torch.from_numpy(noise.integers(len(vectors), size=len(dead))).to(vectors.device)
+    codes[dead] = vectors[chosen][dead]
+    usage[dead] = 1.0

@@ -10,7 +10,7 @@ which kind it is.
 import hashlib
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,22 +22,16 @@ from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_fil
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-# Marks of each kind of file: names of entries or of tensors that no other kind has. The first match is named, so
-# kinds that contain another kind's networks come first.
-LOOKS = (
-    (
-        "a DiffAE or DDIM checkpoint of the authors' (--ckpt diffae=... or ddim=...)",
-        ("ema_model.",),
-    ),
-    (
-        "a taming-transformers VQ-GAN (--ckpt vqgan=...)",
-        ("quantize.embedding.weight", "first_stage_model.quantize."),
-    ),
-    ("a VQ-VAE-2 of rosinality's (--ckpt vqvae2=...)", ("quantize_t.embed",)),
-    ("an NVAE of NVlabs' (--ckpt nvae=...)", ("prior_ftr0",)),
-    ("a D2C of the authors' (--ckpt d2c=...)", ("latent_mod", "encoder_q.stem.")),
-    ("a StyleGAN2 of rosinality's (--ckpt stylegan2-w=...)", ("g_ema", "latent_avg")),
-)
+# Each kind of file by the beginnings of names, of entries or of tensors, that no other kind has. The first match is
+# named, so kinds that contain another kind's networks come first.
+LOOKS = {
+    "a DiffAE or DDIM checkpoint of the authors' (--ckpt diffae=... or ddim=...)": r"ema_model\.",
+    "a taming-transformers VQ-GAN (--ckpt vqgan=...)": r"quantize\.embedding\.weight|first_stage_model\.quantize\.",
+    "a VQ-VAE-2 of rosinality's (--ckpt vqvae2=...)": r"quantize_t\.embed",
+    "an NVAE of NVlabs' (--ckpt nvae=...)": r"prior_ftr0",
+    "a D2C of the authors' (--ckpt d2c=...)": r"latent_mod|encoder_q\.stem\.",
+    "a StyleGAN2 of rosinality's (--ckpt stylegan2-w=...)": r"g_ema|latent_avg",
+}
 
 
 def opened(path: Path) -> TorchFile | LegacyTorchFile:
@@ -45,31 +39,19 @@ def opened(path: Path) -> TorchFile | LegacyTorchFile:
 
     Raises UserError, naming the path, if it is missing or of another format.
     """
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; give the file in it")
     file_size(path)
-    _refuse_nvidia(path)
-    return open_torch_file(path)
-
-
-def _refuse_nvidia(path: Path) -> None:
-    """Raise UserError for a pickle that names the packages of NVIDIA's generators.
-
-    A file of torch.save is not refused.
-    """
     with open(path, "rb") as file:
         start = file.read(1 << 16)
+    # a pickle that names the packages of NVIDIA's generators
     if start[:1] == pickle.PROTO and re.search(rb"\b(torch_utils|dnnlib)\b", start):
         raise UserError(f"{path}: it looks like a StyleGAN of NVIDIA's (--ckpt stylegan2-w=...)")
+    return open_torch_file(path)
 
 
 def entries(content: Any) -> dict[str, Any]:
     """The entries of a file's dictionary by name; none for anything else."""
-    return (
-        {k: v for k, v in content.items() if isinstance(k, str)}
-        if isinstance(content, dict)
-        else {}
-    )
+    found = content if isinstance(content, dict) else {}
+    return {name: value for name, value in found.items() if isinstance(name, str)}
 
 
 def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
@@ -82,21 +64,16 @@ def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoRe
         names |= set(entries(inner))
     some = ", ".join(sorted(names)[:4]) or "nothing by name"
     wanted, what = "", f"it holds {some}"
-    for kind, marks in reversed(LOOKS):
+    for kind, mark in reversed(LOOKS.items()):
         own = f"(--ckpt {system}=" in kind
         wanted = kind.partition(" (")[0] if own else wanted
-        if any(name.startswith(mark) for name in names for mark in marks):
+        if any(re.match(mark, name) for name in names):
             what = f"it lacks {lacks}" if own else f"it looks like {kind}"
     raise UserError(f"{path}: not {wanted}: {what}")
 
 
-def take(
-    file: TorchFile | LegacyTorchFile,
-    state: Any,
-    path: Path,
-    leave: Callable[[str], bool] = lambda name: False,
-) -> dict[str, Tensor]:
-    """The tensors of a state dict in memory, without those for which `leave` is true.
+def take(file: TorchFile | LegacyTorchFile, state: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict in memory.
 
     Raises UserError naming the first entry that is no tensor.
     """
@@ -104,7 +81,7 @@ def take(
     for name, value in found.items():
         if not isinstance(value, StoredTensor):
             raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
-    return {name: file.read(tensor) for name, tensor in found.items() if not leave(name)}
+    return {name: file.read(tensor) for name, tensor in found.items()}
 
 
 def shape_of(

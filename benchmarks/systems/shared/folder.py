@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.shared import containers
-from benchmarks.systems.shared.recognised import PACKAGED
+from benchmarks.systems.shared.recognised import CONFIG, PACKAGED, read_json
 from diffae.checkpoints.checkpoint import write_tensors
 from diffae.system.errors import UserError
-from diffae.system.files import read_text, write_whole
+from diffae.system.files import write_whole
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+WEIGHTS = "model.safetensors"
 
 C = TypeVar("C")
 
@@ -50,7 +50,7 @@ def shipped(system: str, title: str, example: str) -> Path:
 def write(
     network: nn.Module, system: str, config: Any, folder: Path, dtype: torch.dtype = torch.float16
 ) -> None:
-    """Write configuration (a dataclass) and weights, the weights atomically."""
+    """Write configuration (a dataclass) and weights, each file whole or not at all."""
     state = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor
         for name, tensor in network.state_dict().items()
@@ -58,9 +58,7 @@ def write(
     }
     text = json.dumps({"system": system, **asdict(config)}, indent=2) + "\n"
     write_whole(folder / CONFIG, text.encode())
-    partial = folder / f"{WEIGHTS}.partial"
-    write_tensors(state, partial)
-    partial.replace(folder / WEIGHTS)
+    write_tensors(state, folder / WEIGHTS)
 
 
 def read_config(folder: Path, system: str, kind: type[C]) -> C:
@@ -69,26 +67,21 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     Raises UserError, naming the file, if it is not one of `system`.
     """
     path = folder / CONFIG
-    try:
-        found = json.loads(read_text(path))
-        theirs = found.pop("system")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(
-            f"{path}: not the configuration of a system (no JSON with a 'system')"
-        ) from None
+    found = read_json(path)
+    if not isinstance(theirs := found.pop("system", None), str):
+        raise UserError(f"{path}: not the configuration of a system: it has no 'system'")
     if theirs != system:
         raise UserError(
             f"{path}: is of system {theirs!r}, not {system!r}; say --ckpt {theirs}={folder}"
         )
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if odd := sorted(known ^ found.keys()):
-        raise UserError(f"{path}: fields missing or not known: {', '.join(map(str, odd))}")
+        raise UserError(f"{path}: fields missing or not known: {', '.join(odd)}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a folder. Raises UserError naming the file."""
-    path = folder / WEIGHTS
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file. Raises UserError naming it."""
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name).clone() for name in file.keys()}

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.shared import own_noise
-from benchmarks.systems.shared.inversion_loss import Distance, InversionLoss
+from benchmarks.systems.shared.inversion_loss import Distance, InversionLoss, mean_square
 from benchmarks.systems.stylegan2.network import Generator, Mapping
 from diffae.diffusion import noise
 
@@ -38,17 +38,6 @@ NOISE, NOISE_RAMP = 0.05, 0.75  # of w, in units of its spread
 MAPS_WEIGHT = 1e5  # of `dependence`
 GROUP = 8  # images
 LEAST = 8  # px: the smallest side of the pyramid over a noise map
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an inversion.
-
-    `mse` weights the mean squared error beside the distance, 0 in the published code.
-    """
-
-    steps: int = 1000
-    mse: float = 0.0
 
 
 class Statistics(NamedTuple):
@@ -116,73 +105,63 @@ def normalise(maps: Sequence[Tensor]) -> None:
 # Inversion
 
 
-def invert(
-    generator: Generator,
-    images: Tensor,
-    loss: InversionLoss,
-    start: Statistics,
-    layers: int,
-    settings: Settings,
-) -> Tensor:
-    """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim.
-
-    There is 1 layer for W and all of them for W+. `settings.steps` passes through the generator and
-    the network of `loss`, forward and backward.
-    """
-    if not len(images):
-        return start.average.new_zeros(0, layers, len(start.average))
-    groups = images.split(GROUP)
-    title = f"inversion of {len(images)} image{'s' if len(images) > 1 else ''}"
-    total = settings.steps * len(groups)
-    with (
-        torch.enable_grad(),
-        full_precision(),
-        tqdm(total=total, desc=title, unit="step", leave=False, disable=None) as bar,
-    ):
-        search = _Search(generator, loss, start, layers, settings, bar)
-        found = []
-        for group in groups:  # filled up with copies of its last image
-            copies = group[-1:].expand(GROUP - len(group), -1, -1, -1)
-            found.append(search(torch.cat([group, copies]))[: len(group)])
-        return torch.cat(found)
-
-
 @dataclass(frozen=True)
-class _Search:
+class Inversion:
+    """The search for the w of images: `layers` of it, 1 for W and all of them for W+.
+
+    It takes `steps` passes through the generator and the network of `loss`, forward and backward.
+    `mse` is the weight of the mean squared error beside the distance, 0 in the published code.
+    """
+
     generator: Generator
     loss: InversionLoss
     start: Statistics
     layers: int
-    settings: Settings
-    bar: "tqdm[NoReturn]"
+    steps: int = 1000
+    mse: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
+        """The w of images [N, 3, S, S] in [-1, 1]: N x layers x w_dim."""
+        found = [self.start.average.new_zeros(0, self.layers, len(self.start.average))]
+        groups = images.split(GROUP) if len(images) else ()
+        title = f"inversion of {len(images)} image{'s' if len(images) > 1 else ''}"
+        total = self.steps * len(groups)
+        with (
+            torch.enable_grad(),
+            full_precision(),
+            tqdm(total=total, desc=title, unit="step", leave=False, disable=None) as bar,
+        ):
+            for group in groups:  # filled up with copies of its last image
+                copies = group[-1:].expand(GROUP - len(group), -1, -1, -1)
+                found.append(self._search(torch.cat([group, copies]), bar)[: len(group)])
+        return torch.cat(found)
+
+    def _search(self, images: Tensor, bar: "tqdm[NoReturn]") -> Tensor:
         own = [generator_of(image) for image in images]
         maps = [_normals(own, (1, *m.shape), images) for m in self.generator.synthesis.noise_maps()]
         w = self.start.average.repeat(len(images), self.layers, 1)
         sought = [tensor.requires_grad_() for tensor in (w, *maps)]
         adam = torch.optim.Adam(sought, betas=(0.9, 0.999), foreach=False)
         distance = self._distance(images)
-        for step in range(self.settings.steps):
-            adam.param_groups[0]["lr"] = learning_rate(step, self.settings.steps)
-            scale = noise_of_w(step, self.settings.steps, self.start.spread)
+        for step in range(self.steps):
+            adam.param_groups[0]["lr"] = learning_rate(step, self.steps)
+            scale = noise_of_w(step, self.steps, self.start.spread)
             moved = w + scale * _normals(own, w.shape[1:], images) if scale else w
-            loss = distance(self._images(moved, maps)) + MAPS_WEIGHT * dependence(maps)
+            ws = moved.expand(-1, self.generator.config.num_ws, -1)
+            made = self.generator.synthesis(ws, maps)
+            loss = distance(made) + MAPS_WEIGHT * dependence(maps)
             adam.zero_grad()
             loss.sum().backward()
             adam.step()
             normalise(maps)
-            self.bar.update()
+            bar.update()
         return w.detach()
 
-    def _images(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        return self.generator.synthesis(w.expand(-1, self.generator.config.num_ws, -1), maps)
-
     def _distance(self, target: Tensor) -> Distance:
-        seen, weight = self.loss.to(target), self.settings.mse
-        if not weight:
+        seen, squares = self.loss.to(target), mean_square(target)
+        if not self.mse:
             return seen
-        return lambda images: seen(images) + weight * (images - target).square().mean((1, 2, 3))
+        return lambda images: seen(images) + self.mse * squares(images)
 
 
 def generator_of(image: Tensor) -> np.random.Generator:

@@ -52,7 +52,7 @@ def find(name: str, device: torch.device) -> InversionLoss:
     if name == AUTO:
         name = next((n for n, network in NETWORKS.items() if weights.find(network, None)), MSE)
     if name == MSE:
-        return InversionLoss(MSE, "", _mse)
+        return InversionLoss(MSE, "", mean_square)
     path = _published(NETWORKS[name])
     make = {LPIPS: _of_lpips, EFFICIENTNET: _of_effnet}[name]
     loaded = cache(lambda: make(path, device))
@@ -71,7 +71,7 @@ def _published(network: str) -> Path:
     return weights.load_path(network, None, allow_unknown=False)
 
 
-def _mse(target: Tensor) -> Distance:
+def mean_square(target: Tensor) -> Distance:
     return lambda images: (images - target).square().mean((1, 2, 3))
 
 

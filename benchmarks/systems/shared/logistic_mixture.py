@@ -17,11 +17,6 @@ SMALLEST_SHARE = 1e-5  # of a bin; for a smaller one the density at its middle i
 SMALLEST_UNIFORM = 1e-5  # of the numbers that draw a sample; the largest is one minus it
 
 
-def channels(components: int) -> int:
-    """Number of logits per pixel."""
-    return 10 * components
-
-
 class LogisticMixture:
     """`weights` N x K x H x W (logits); `means`, `log_scales`, `coefficients` N x 3 x K x H x W."""
 

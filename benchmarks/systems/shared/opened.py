@@ -1,6 +1,5 @@
 """Systems with weights from the authors' file, from a folder of this project, or with the package."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,43 +15,48 @@ from diffae.checkpoints import trained_on
 class Opened(System):
     """Base class of systems with a network from a file.
 
-    `choices` are its options, `example` a file of the authors', `config_class` the network's
-    dataclass. A subclass counts the numbers of its code from the configuration (`_count`), makes
-    the network (`_build`), and reads the authors' file (`_read`).
+    `choices` are its options, of which `choices_of_ours` have other defaults for a folder of this
+    project; `example` is a file of the authors', `config_class` the network's dataclass, `network`
+    makes the network of it. A subclass counts the numbers of its code from the configuration
+    (`_count`), and reads the authors' file (`_read`).
     """
 
     choices: ClassVar[Choices] = {}
+    choices_of_ours: ClassVar[Choices] = {}
     example: ClassVar[str]
     config_class: ClassVar[type]
+    network: ClassVar[type[nn.Module]]
 
     def __init__(self, path: str | Path | None, device: torch.device):
-        address = read_address(path, self.choices)
-        self.options, self.device = address.options, device
-        self.source = address.path or folder.shipped(self.name, self.title, self.example)
-        config: Any
-        tensors: Mapping[str, Tensor]
+        place, self.options = read_address(path, self.choices)
+        self.source = place or folder.shipped(self.name, self.title, self.example)
+        self.device = device
         if folder.is_folder(self.source):
-            config = folder.read_config(self.source, self.name, self.config_class)
-            tensors, digest = folder.read_weights(self.source), folder.fingerprint(self.source)
-            file = self.source / folder.WEIGHTS
+            _, self.options = read_address(path, {**self.choices, **self.choices_of_ours})
+            config = folder.read_config(self.source, self.name.partition("-")[0], self.config_class)
+            file, digest = self.source / folder.WEIGHTS, folder.fingerprint(self.source)
+            tensors = folder.read_safetensors(file)
         else:
             config, tensors = self._read(self.source)
             file, digest = self.source, containers.sha256(self.source)
         with torch.device("meta"):  # no memory for weights: those of the file come in their place
             self.model: Any = self._build(config)
         containers.give(self.model, tensors, file)
-        self.model.to(device)
         self.fingerprint = "-".join((digest, *self.options.values()))
         self.trained_on = trained_on.read(self.source)
         self._count(config)
+        self.model.to(device)
 
-    def _read(self, path: Path) -> tuple[Any, Mapping[str, Tensor]]:
+    def _read(self, path: Path) -> tuple[Any, dict[str, Tensor]]:
         """The configuration and the tensors of the authors' file, under the network's names."""
         raise NotImplementedError
 
     def _build(self, config: Any) -> nn.Module:
-        raise NotImplementedError
+        return self.network(config)
 
     def _count(self, config: Any) -> None:
         """Set the fields that follow from the configuration."""
         raise NotImplementedError
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {self.title: self.model}

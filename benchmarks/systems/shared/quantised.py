@@ -8,7 +8,6 @@ small edit no effect.
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.protocol.parts import Part, Semantic, tensors
 from benchmarks.systems.shared import codebook
-from diffae.system.errors import UserError
 
 AS_GIVEN = {
     "decoded": "code vectors as given, not quantised again",
@@ -28,7 +26,7 @@ MOST_READ = 4096  # numbers of a map that a probe reads
 
 
 class Maps(System):
-    """A system whose code is maps; `source` is the origin of its weights, for messages.
+    """A system whose code is maps.
 
     Probes read each map whole if it has no more than `most_read` numbers, and else the means over
     equal cells: positions say as much about a face as features do, and 327,680 numbers are too many
@@ -37,7 +35,6 @@ class Maps(System):
 
     capabilities = frozenset({"encode", "decode", "semantic"})
     stride: int
-    source: Path
     most_read: int = MOST_READ
 
     def describe(self) -> Mapping[str, Any]:
@@ -57,15 +54,6 @@ class Maps(System):
             start += channels * cells**2
         return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
 
-    def _fits(self, images: Tensor) -> Tensor:
-        """The images. Raises UserError if their sides are not multiples of the stride."""
-        if any(side % self.stride for side in images.shape[2:]):
-            sides = " x ".join(map(str, images.shape[2:]))
-            raise UserError(
-                f"{self.source}: takes images whose side is a multiple of {self.stride}, not {sides}"
-            )
-        return images
-
 
 class Quantised(Maps):
     """Maps of code vectors, chosen from a codebook"""
@@ -80,10 +68,6 @@ class OneCodebook(Maps):
     model: Any
     device: torch.device
 
-    def _before(self, images: Tensor) -> Tensor:
-        """The map before it is quantised."""
-        raise NotImplementedError
-
     @property
     def codebook(self) -> Tensor:
         """The code vectors: K x C."""
@@ -92,7 +76,8 @@ class OneCodebook(Maps):
     def indices(self, images: Tensor) -> Tensor:
         """Indices of the codes: N x h x w, int64."""
         with full_precision():  # anything less chooses other codes
-            return codebook.nearest(self._before(self._fits(images)), self.codebook)
+            before = self.model.encode(images.to(self.device, self.model.dtype)).latents
+            return codebook.nearest(before, self.codebook)
 
     def decode_indices(self, indices: Tensor) -> Tensor:
         """Images from indices of codes."""

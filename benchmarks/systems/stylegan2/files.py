@@ -9,17 +9,16 @@ of them is run (nvidia_pickle.py).
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.systems.protocol.contract import brief
-from benchmarks.systems.shared import containers, inversion
+from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2 import names as stylegan2_names
 from benchmarks.systems.stylegan2.names import Names, Theirs
 from benchmarks.systems.stylegan2.network import (
@@ -49,27 +48,24 @@ SEEDED = "seed 0"  # the noise maps of a file that has none
 ESTIMATED = "mean of 10,000"  # the average w of a file that has none
 
 State = dict[str, Tensor]
+Stated = Mapping[str, Any]  # what a file states about its network beside the tensors, by name
 
 
 @dataclass(frozen=True)
 class Found:
-    """A generator with its weights, and the origin of its noise maps and its average w."""
+    """The configuration of a generator, its tensors, and the origin of its noise maps and average w.
 
-    generator: Generator
+    An average that is ESTIMATED is 0 among the tensors.
+    """
+
+    config: StyleGAN2Config
+    state: State
     noise_maps: str = OWN
     w_avg: str = OWN
 
 
-class Stated(NamedTuple):
-    """What a file states about its network beside the tensors, if anything."""
-
-    image_size: Any = None
-    conv_clamp: Any = None
-    lr_multiplier: Any = None
-
-
 def read(path: Path) -> Found:
-    """The generator in a file of any of the three kinds, on the CPU.
+    """The generator in a file of any of the three kinds.
 
     Raises UserError in one line with the path: which kind of file it is instead, what of the
     network is not supported here, or which tensors are missing, left over, misshapen or not finite,
@@ -98,24 +94,20 @@ def _read_rosinality(path: Path) -> Found:
         average = {"latent_avg": content["latent_avg"]} if "latent_avg" in content else {}
         tensors = containers.take(file, content["g_ema"] | average, path)
     tensors = _without_filters(tensors, r"\.(blur|upsample)\.kernel", 4 * fir_filter(), path)
-    levels = 2 + _layers(tensors, r"to_rgbs\.(\d+)\.", path)
-    has_noise = any(name.startswith("noises.") for name in tensors)
-    if not has_noise:
-        tensors |= seeded_noise(levels)
-    names = stylegan2_names.rosinality(levels, _layers(tensors, r"style\.(\d+)\.", path))
-    generator = _generator(tensors, names, stated, path, may_lack_average=True)
-    return Found(
-        generator, OWN if has_noise else SEEDED, OWN if "latent_avg" in content else ESTIMATED
-    )
+    levels = 2 + _highest(tensors, r"to_rgbs\.(\d+)\.", path)
+    names = stylegan2_names.rosinality(levels, _highest(tensors, r"style\.(\d+)\.", path))
+    if any(name.startswith("noises.") for name in tensors):
+        return _found(tensors, names, stated, path)
+    return _found(tensors | seeded_noise(levels), names, stated, path, SEEDED)
 
 
 def _stated_by_training(content: Mapping[str, Any], path: Path) -> Stated:
-    """The arguments of a training; converted files have none."""
+    """What the arguments of a training state; converted files have none."""
     args = content.get("args")
     values = args.values if isinstance(args, Arguments) else {}
     if (kind := values.get("arch", "stylegan2")) != "stylegan2":
         raise UserError(f"{path}: not {WANTED}: its arch is {brief(kind)}")
-    return Stated(values.get("size"))
+    return {"image_size": values.get("size")}
 
 
 def seeded_noise(levels: int) -> State:
@@ -151,7 +143,7 @@ ONLY: dict[str, tuple[Any, ...]] = {
 
 
 def _read_pytorch(module: Persistent, path: Path) -> Found:
-    settings = module.settings()
+    settings = containers.entries(module.state.get("_init_kwargs"))
     mapping = containers.entries(settings.get("mapping_kwargs"))
     synthesis = containers.entries(settings.get("synthesis_kwargs"))
     stored = module.tensors(path)
@@ -161,12 +153,10 @@ def _read_pytorch(module: Persistent, path: Path) -> Found:
     tensors = {name: tensor.read(path) for name, tensor in stored.items()}
     tensors = _without_filters(tensors, r"\.resample_filter", fir_filter(), path)
     levels = _levels(tensors, r"synthesis\.b(\d+)\.", path)
-    layers = 1 + _layers(tensors, r"mapping\.fc(\d+)\.", path)
+    layers = 1 + _highest(tensors, r"mapping\.fc(\d+)\.", path)
     names = {ours: Theirs(ours) for ours in stylegan2_names.rosinality(levels, layers)}
-    stated = Stated(
-        settings.get("img_resolution"), synthesis.get("conv_clamp"), mapping.get("lr_multiplier")
-    )
-    return Found(_generator(tensors, names, stated, path))
+    stated = synthesis | mapping | {"image_size": settings.get("img_resolution")}
+    return _found(tensors, names, stated, path)
 
 
 def _refuse_other_generator(module: Persistent, tensors: Iterable[str], path: Path) -> None:
@@ -179,7 +169,7 @@ def _refuse_other_generator(module: Persistent, tensors: Iterable[str], path: Pa
 
 
 def _read_tensorflow(network: Network, path: Path) -> Found:
-    settings = network.settings()
+    settings = containers.entries(network.state.get("static_kwargs"))
     tensors = {
         name: value.read() if isinstance(value, Array) else torch.tensor(float(value))
         for name, value in network.variables().items()
@@ -190,12 +180,12 @@ def _read_tensorflow(network: Network, path: Path) -> Found:
         raise UserError(f"{path}: not {WANTED}: the last of its networks holds {some:.200}")
     _refuse_other_settings(settings, path)
     levels = _levels(tensors, r"synthesis/(\d+)x\1/", path)
-    layers = 1 + _layers(tensors, r"mapping/Dense(\d+)/", path)
-    names = stylegan2_names.tensorflow(levels, layers)
-    stated = Stated(
-        settings.get("resolution"), settings.get("conv_clamp"), settings.get("mapping_lrmul")
-    )
-    return Found(_generator(tensors, names, stated, path))
+    layers = 1 + _highest(tensors, r"mapping/Dense(\d+)/", path)
+    stated = settings | {
+        "image_size": settings.get("resolution"),
+        "lr_multiplier": settings.get("mapping_lrmul"),
+    }
+    return _found(tensors, stylegan2_names.tensorflow(levels, layers), stated, path)
 
 
 def _refuse_other_settings(settings: Mapping[str, Any], path: Path) -> None:
@@ -211,13 +201,13 @@ def _refuse_other_settings(settings: Mapping[str, Any], path: Path) -> None:
 # All three
 
 
-def _generator(
-    tensors: State, names: Names, stated: Stated, path: Path, may_lack_average: bool = False
-) -> Generator:
-    """The generator from the tensors of a file, whose names there are `names`."""
+def _found(
+    tensors: State, names: Names, stated: Stated, path: Path, noise_maps: str = OWN
+) -> Found:
+    """The generator of the tensors of a file, whose names there are `names`."""
     state = {ours: it.change(tensors[it.name]) for ours, it in names.items() if it.name in tensors}
     config = _config(state, stated, path)
-    estimated = may_lack_average and "mapping.w_avg" not in state
+    estimated = "mapping.w_avg" not in state
     if estimated:
         state["mapping.w_avg"] = torch.zeros(config.w_dim)
     with torch.device("meta"):
@@ -229,82 +219,64 @@ def _generator(
         for some in (state | extra, generator.state_dict())
     )
     check_state(theirs, expected, str(path))  # like `containers.give`, but with the file's names
-    containers.give(generator, {k: v.contiguous() for k, v in state.items()}, path)
-    if estimated:
-        generator.mapping.w_avg.copy_(inversion.statistics(generator.mapping).average)
-    return generator
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
+    return Found(config, state, noise_maps, ESTIMATED if estimated else OWN)
 
 
 def _config(state: State, stated: Stated, path: Path) -> StyleGAN2Config:
-    """The configuration of the tensors. Raises UserError if the file states another one."""
+    """The configuration of the tensors: those that do not fit it are refused afterwards.
+
+    Raises UserError if the file states another one.
+    """
     sides = sorted({int(k.split(".")[1][1:]) for k in state if k.startswith("synthesis.b")})
-    if stated.image_size not in (None, sides[-1]):
+    if stated.get("image_size") not in (None, sides[-1]):
         raise UserError(
             f"{path}: its tensors end at {sides[-1]} px, but it says that its images have "
-            f"{brief(stated.image_size)}"
+            f"{brief(stated['image_size'])}"
         )
-    last = _layers(state, r"mapping\.fc(\d+)\.", path)
-    width = _size(state, ("mapping.fc0.weight", 0), ("mapping.fc0.bias", 0))
-    ends = [(f"mapping.fc{last}.{kind}", 0) for kind in ("weight", "bias")]
+    last = _highest(state, r"mapping\.fc(\d+)\.", path)
     return StyleGAN2Config(
-        channels=tuple(_channels(state, side) for side in sides),
-        z_dim=_size(state, ("mapping.fc0.weight", 1)),
-        w_dim=_size(state, *ends, ("synthesis.b4.conv1.affine.weight", 1)),
+        channels=tuple(_size(state, f"synthesis.b{side}.torgb.weight", 1) for side in sides),
+        z_dim=_size(state, "mapping.fc0.weight", 1),
+        w_dim=_size(state, "synthesis.b4.conv1.affine.weight", 1),
         mapping_layers=last + 1,
-        mapping_width=width,
-        lr_multiplier=_number(stated.lr_multiplier, 0.01, "lr_multiplier", path),
-        conv_clamp=_number(stated.conv_clamp, 0.0, "conv_clamp", path),
+        mapping_width=_size(state, "mapping.fc0.weight", 0),
+        lr_multiplier=_number(stated, "lr_multiplier", 0.01, path),
+        conv_clamp=_number(stated, "conv_clamp", 0.0, path),
     )
 
 
-def _channels(state: State, side: int) -> int:
-    block = f"synthesis.b{side}"
-    return _size(
-        state,
-        (f"{block}.conv1.weight", 0),
-        (f"{block}.conv1.weight", 1),
-        (f"{block}.conv1.bias", 0),
-        (f"{block}.torgb.weight", 1),
-    )
+def _size(state: State, name: str, axis: int) -> int:
+    """The length of an axis of a tensor; 1 if the tensor or the axis is missing."""
+    shape = state[name].shape if name in state else ()
+    return shape[axis] if len(shape) > axis else 1
 
 
-def _size(state: State, *places: tuple[str, int]) -> int:
-    """A size by majority of some tensors, each with the axis that shows it: the others are misshapen."""
-    sizes = Counter(
-        state[name].shape[axis]
-        for name, axis in places
-        if name in state and state[name].ndim > axis
-    )
-    return sizes.most_common(1)[0][0] if sizes else 1
-
-
-def _number(value: Any, default: float, name: str, path: Path) -> float:
-    if value is None:
+def _number(stated: Stated, name: str, default: float, path: Path) -> float:
+    if (value := stated.get(name)) is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
         raise UserError(f"{path}: {name}: {brief(value)} is no positive number")
     return float(value)
 
 
-def _highest(names: Iterable[str], pattern: str, path: Path) -> int:
-    """The highest number in names that begin with `pattern`. Raises UserError if there is none."""
+def _highest(names: Iterable[str], pattern: str, path: Path, most: int = MOST) -> int:
+    """The highest number in names that begin with `pattern`.
+
+    Raises UserError if there is none, or if it is absurd.
+    """
     found = [int(match[1]) for name in names if (match := re.match(pattern, name[:80]))]
     if not found:
         words = re.sub(r"\(.*?\)|\\\d", "N", pattern).replace("\\", "")
         raise UserError(f"{path}: not {WANTED}: no tensor is called {words}...")
+    if max(found) > most:
+        raise UserError(f"{path}: not {WANTED}: it has {max(found):,} layers")
     return max(found)
-
-
-def _layers(names: Iterable[str], pattern: str, path: Path) -> int:
-    """The same for layers. Raises UserError if the number is absurd."""
-    if (last := _highest(names, pattern, path)) > MOST:
-        raise UserError(f"{path}: not {WANTED}: it has {last} layers")
-    return last
 
 
 def _levels(names: Iterable[str], pattern: str, path: Path) -> int:
     """Resolutions from 4 px up to the highest in the names of blocks."""
-    side = _highest(names, pattern, path)
+    side = _highest(names, pattern, path, START << MOST)
     sides = [START << level for level in range(MOST)]
     if side not in sides:
         raise UserError(f"{path}: not {WANTED}: it has a layer of {side} px")

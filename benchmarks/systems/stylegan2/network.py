@@ -131,10 +131,6 @@ class Synthesis(nn.Module):
         """The layers that take noise, in order."""
         return [layer for block in self.blocks() for layer in block.layers()]
 
-    @property
-    def const(self) -> Tensor:
-        return self.blocks()[0].const
-
     def noise_maps(self) -> list[Tensor]:
         """The network's own noise maps, one for each of `layers`: r x r."""
         return [layer.noise_const for layer in self.layers()]

@@ -12,20 +12,20 @@ they are read.
 """
 
 import io
-import math
 import mmap
 import pickle
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.systems.shared.containers import entries
 from diffae.checkpoints.torch_file import (
     MOST_PICKLE,
     Storage,
@@ -74,11 +74,6 @@ class Persistent:
 
     __setstate__ = refuse_state
 
-    def settings(self) -> dict[str, Any]:
-        """The arguments that it was made with, by name."""
-        given = self.state.get("_init_kwargs")
-        return dict(given) if isinstance(given, dict) else {}
-
     def tensors(self, path: Path) -> "dict[str, NestedTensor]":
         """Parameters and buffers by name, those of submodules included, named as in `state_dict`."""
         met = 0
@@ -89,9 +84,11 @@ class Persistent:
             met += 1
             if met > MOST_MODULES:
                 raise UserError(f"{path}: damaged: modules within modules without end")
-            found |= _of_kind(module.state, ("_parameters", "_buffers"), prefix, NestedTensor)
-            children = _of_kind(module.state, ("_modules",), prefix, Persistent)
-            waiting += [(f"{name}.", child) for name, child in children.items()]
+            for part in ("_parameters", "_buffers"):
+                own = _of_kind(module.state.get(part), NestedTensor)
+                found |= {f"{prefix}{name}": tensor for name, tensor in own.items()}
+            children = _of_kind(module.state.get("_modules"), Persistent)
+            waiting += [(f"{prefix}{name}.", child) for name, child in children.items()]
         return found
 
 
@@ -101,16 +98,12 @@ class Network:
     state: dict[str, Any] = {}
 
     def __setstate__(self, state: Any) -> None:
-        self.state = dict(state) if isinstance(state, dict) else {}
-
-    def settings(self) -> dict[str, Any]:
-        given = self.state.get("static_kwargs")
-        return dict(given) if isinstance(given, dict) else {}
+        self.state = entries(state)
 
     def variables(self) -> dict[str, Any]:
         """Its arrays and numbers by name; those of components follow the component's name and a slash."""
         found = dict(_pairs(self.state.get("variables")))
-        for part, network in _of_kind(self.state, ("components",), "", Network).items():
+        for part, network in _of_kind(self.state.get("components"), Network).items():
             pairs = _pairs(network.state.get("variables"))
             found |= {f"{part}/{name}": value for name, value in pairs}
         return found
@@ -139,45 +132,25 @@ class NestedTensor:
 
 
 class Array:
-    """A NumPy array: its bytes, and how to interpret them."""
+    """A NumPy array, whose numbers are those of the pickle's bytes until it is read."""
 
-    dtype = np.dtype(np.float32)
-    raw = b""
-    shape: tuple[int, ...] = (0,)
-    order: Literal["C", "F"] = "C"
-    axes: tuple[int, ...] | None = None  # the order into which they are permuted
+    numbers = np.zeros(0, np.float32)
+
+    def __init__(self, *_: Any): ...
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, raw = state
-        self.take(raw, dtype, shape, "F" if fortran else "C")
-
-    def take(self, raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> None:
-        self.dtype, self.raw = _numbers(dtype), _as_bytes(raw)
-        self.shape, self.order = _whole(shape), "F" if order == "F" else "C"
-        self.axes = None if axes is None else _whole(axes)
-        size = self.dtype.itemsize * math.prod(self.shape)
-        ordered = self.axes is None or sorted(self.axes) == list(range(len(self.shape)))
-        if size != len(self.raw) or not ordered:
-            raise pickle.UnpicklingError("an array of another size than its numbers")
+        self.numbers = _as_array(raw, dtype, shape, fortran)
 
     def read(self) -> Tensor:
         """The array as a tensor."""
-        array = np.frombuffer(self.raw, self.dtype).reshape(self.shape, order=self.order)
-        array = array if self.axes is None else array.transpose(self.axes)
-        return torch.from_numpy(array.astype(self.dtype.newbyteorder("="), order="C"))
+        native = self.numbers.dtype.newbyteorder("=")
+        return torch.from_numpy(self.numbers.astype(native, order="C"))
 
 
-def _of_kind(
-    state: dict[str, Any], parts: Iterable[str], prefix: str, kind: type[T]
-) -> dict[str, T]:
-    """The entries of a type in some attributes of a module, which are dictionaries, by name."""
-    return {
-        f"{prefix}{name}": value
-        for part in parts
-        if isinstance(found := state.get(part), dict)
-        for name, value in found.items()
-        if isinstance(name, str) and isinstance(value, kind)
-    }
+def _of_kind(value: Any, kind: type[T]) -> dict[str, T]:
+    """The entries of a type in a dictionary, by name; none if `value` is something else."""
+    return {name: one for name, one in entries(value).items() if isinstance(one, kind)}
 
 
 def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
@@ -206,12 +179,6 @@ class _DType:
         self.order = str(state[1])
 
 
-class _NdArray:
-    """The class `numpy.ndarray`, which pickles only name."""
-
-    __setstate__ = refuse_state
-
-
 def _numbers(dtype: Any) -> np.dtype[Any]:
     """A dtype of numbers. Arrays of objects are refused, as their content would have to be unpickled."""
     if not isinstance(dtype, _DType) or not re.fullmatch("f[248]|[iu][1248]|b1", dtype.code):
@@ -226,21 +193,15 @@ def _as_bytes(raw: Any) -> bytes:
     return raw.encode("latin1") if isinstance(raw, str) else raw
 
 
-def _whole(sides: Any) -> tuple[int, ...]:
-    if not isinstance(sides, tuple | list) or min(sides, default=0) < 0:
-        raise pickle.UnpicklingError("an array of no shape")
-    return tuple(int(side) for side in sides)
+def _as_array(raw: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
+    """An array over these bytes. NumPy raises ValueError if they are more or fewer than its shape needs."""
+    numbers = np.frombuffer(_as_bytes(raw), _numbers(dtype))
+    return numbers.reshape(shape, order="F" if fortran else "C")
 
 
 @inert
 def _persistent(meta: Any) -> Persistent:
-    state = meta.get("state")
-    return Persistent(str(meta.get("class_name")), state if isinstance(state, dict) else {})
-
-
-@inert
-def _bytes(storage: Any) -> Any:
-    return storage
+    return Persistent(str(meta.get("class_name")), entries(meta.get("state")))
 
 
 @inert
@@ -251,16 +212,12 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Nest
 
 
 @inert
-def _array(*_: Any) -> Array:
-    return Array()
-
-
-@inert
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
     """The function by which NumPy restores arrays in protocol 5."""
-    array = Array()
-    array.take(raw, dtype, shape, order, axes)
-    return array
+    found = Array()
+    numbers = _as_array(raw, dtype, shape, order == "F")
+    found.numbers = numbers if axes is None else numbers.transpose(axes)
+    return found
 
 
 @inert
@@ -278,17 +235,16 @@ def _encode(text: Any, encoding: Any) -> bytes:
 
 _KNOWN = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
-    ("torch.storage", "_load_from_bytes"): _bytes,
+    ("torch.storage", "_load_from_bytes"): inert(lambda storage: storage),
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("dnnlib.tflib.network", "Network"): Network,
     ("dnnlib.util", "EasyDict"): _EasyDict,
-    ("numpy", "ndarray"): _NdArray,
     ("numpy", "dtype"): _DType,
     ("_codecs", "encode"): _encode,
 }
 for _numpy in ("numpy.core", "numpy._core"):
     _KNOWN |= {
-        (f"{_numpy}.multiarray", "_reconstruct"): _array,
+        (f"{_numpy}.multiarray", "_reconstruct"): Array,
         (f"{_numpy}.multiarray", "scalar"): _scalar,
         (f"{_numpy}.numeric", "_frombuffer"): _frombuffer,
     }

@@ -36,27 +36,17 @@ class VQGANConfig:
         """Pixels per side of one code."""
         return 2 ** (len(self.ch_mult) - 1)
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        return tuple(self.ch * factor for factor in self.ch_mult)
-
-    @property
-    def attends(self) -> tuple[bool, ...]:
-        """Whether each level, the finest first, has attention."""
-        return tuple(
-            self.resolution // 2**level in self.attn_resolutions
-            for level in range(len(self.ch_mult))
-        )
-
 
 def build(config: VQGANConfig, what: str) -> nn.Module:
     """A VQModel with initial weights. Raises UserError, on behalf of `what`, if diffusers is missing."""
-    down = ["AttnDownEncoderBlock2D" if has else "DownEncoderBlock2D" for has in config.attends]
-    up = ["AttnUpDecoderBlock2D" if has else "UpDecoderBlock2D" for has in config.attends[::-1]]
+    sides = [config.resolution // 2**level for level in range(len(config.ch_mult))]
+    attends = [side in config.attn_resolutions for side in sides]  # of each level, the finest first
+    down = ["AttnDownEncoderBlock2D" if has else "DownEncoderBlock2D" for has in attends]
+    up = ["AttnUpDecoderBlock2D" if has else "UpDecoderBlock2D" for has in attends[::-1]]
     return diffusers(what).VQModel(
         down_block_types=tuple(down),
         up_block_types=tuple(up),
-        block_out_channels=config.widths,
+        block_out_channels=tuple(config.ch * factor for factor in config.ch_mult),
         layers_per_block=config.num_res_blocks,
         act_fn="silu",
         latent_channels=config.z_channels,

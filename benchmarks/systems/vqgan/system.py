@@ -1,19 +1,34 @@
 """VQ-GAN as a system: taming-transformers' `last.ckpt` with its yaml, or a folder of this project."""
 
+import glob
 import math
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import Code, needed
-from benchmarks.systems.shared import folder, library
+from benchmarks.systems.shared import containers, folder, library
 from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import OneCodebook, Quantised, map_of
-from benchmarks.systems.vqgan import taming
 from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, their_tensors
 from diffae.checkpoints.checkpoint import check_state
+from diffae.system.errors import UserError, reason
+from diffae.system.files import read_text
+from diffae.system.validation import whole
+
+FIRST_STAGE = "first_stage_model."
+CLASSES = ("VQModel", "VQNoDiscModel")  # one network; the second had no discriminator in training
+LARGEST_SIDE = 1024  # px of an image: four times the largest that it was published for
+MOST = 1 << 20  # bytes of a yaml, and the largest number in one
+NUMBERS = ("n_embed", "embed_dim", "ch", "num_res_blocks", "resolution", "z_channels")
+ROWS = ("ch_mult", "attn_resolutions")
+DEFAULTS = {"resamp_with_conv": True, "double_z": False, "in_channels": 3, "out_ch": 3}
 
 
 class VQGANSystem(Opened, OneCodebook, Quantised):
@@ -30,7 +45,7 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
 
     def _read(self, path: Path) -> tuple[VQGANConfig, dict[str, Tensor]]:
         """The configuration and the tensors; errors name tensors as the file does."""
-        state, config = taming.read_first_stage(path), taming.read_config(path)
+        state, config = read_first_stage(path), read_config(path)
         with torch.device("meta"):
             network = self._build(config)
         levels = len(config.ch_mult)
@@ -51,12 +66,139 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
         self.code_bits = places * math.log2(config.n_embed)
         self.semantic_parts = (map_of(config.embed_dim),)
 
-    def _before(self, images: Tensor) -> Tensor:
-        return self.model.encode(images.to(self.device)).latents
-
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         vectors = needed(code.semantic, "map of code vectors").to(self.device)
         return self.model.decode(vectors, force_not_quantize=True).sample.clamp(-1, 1)
 
-    def networks(self) -> dict[str, nn.Module]:
-        return {"VQ-GAN": self.model}
+
+# ----------------------------------------------------------------------------------------------
+# The checkpoints of taming-transformers
+
+
+def read_first_stage(path: Path) -> dict[str, Tensor]:
+    """The tensors of a VQ-GAN, from its own checkpoint or that of the transformer trained on it.
+
+    Tensors that only training needs (`loss.`, the transformer) are not read. Raises UserError,
+    naming the path.
+    """
+    with containers.opened(path) as file:
+        content = containers.entries(file.content)
+        state = containers.entries(content.get("state_dict", content))
+        if any(name.startswith(FIRST_STAGE) for name in state):
+            state = {
+                name.removeprefix(FIRST_STAGE): value
+                for name, value in state.items()
+                if name.startswith(FIRST_STAGE)
+            }
+        if "quantize.proj.weight" in state or "quantize.embed.weight" in state:
+            raise UserError(
+                f"{path}: a VQ-GAN with a Gumbel quantiser (quantize.proj, quantize.embed), which is another "
+                "network and not supported; give one with a nearest-code quantiser (f16)"
+            )
+        if "quantize.embedding.weight" not in state:
+            lacks = "quantize.embedding.weight"
+            containers.refuse_other_kind(file.content, path, "vqgan", lacks)
+        found = {name: value for name, value in state.items() if not name.startswith("loss.")}
+        return containers.take(file, found, path)
+
+
+# ----------------------------------------------------------------------------------------------
+# The yaml
+
+
+def read_config(checkpoint: Path) -> VQGANConfig:
+    """The configuration in the yaml that belongs to a checkpoint. Raises UserError, naming the path."""
+    path = _yaml_of(checkpoint)
+    model = _mapping(_parsed(path), "model", path)
+    params = _mapping(model, "params", path)
+    if "first_stage_config" in params:
+        model = _mapping(params, "first_stage_config", path)
+        params = _mapping(model, "params", path)
+    target = model.get("target")
+    if target is not None and str(target).rpartition(".")[2] not in CLASSES:
+        raise UserError(
+            f"{path}: {target!s:.80} is not supported: only taming-transformers' {' and '.join(CLASSES)}"
+        )
+    return _config(params, path)
+
+
+def _yaml_of(checkpoint: Path) -> Path:
+    """The yaml beside a checkpoint or in ../configs.
+
+    Raises UserError if there is none, or several that differ.
+    """
+    folders = (checkpoint.parent, checkpoint.absolute().parent.parent / "configs")
+    likelier_first = (
+        f"{glob.escape(checkpoint.stem)}.y*ml",
+        "model.y*ml",
+        "*-project.y*ml",
+        "*.y*ml",
+    )
+    for pattern, place in product(likelier_first, folders):
+        paths = (path for path in place.glob(pattern) if "-lightning." not in path.name)
+        found = sorted(path for path in paths if path.is_file())
+        if len({path.read_bytes() for path in found}) > 1:
+            names = ", ".join(path.name for path in found)
+            raise UserError(
+                f"{checkpoint}: several yaml files could be its configuration: {names} in {found[0].parent}; "
+                "leave the right one, named model.yaml"
+            )
+        if found:
+            return found[0]
+    raise UserError(
+        f"{checkpoint}: the yaml with its configuration is missing; put it beside the checkpoint as model.yaml, or "
+        "in ../configs"
+    )
+
+
+def _parsed(path: Path) -> Any:
+    """The content of a yaml with plain values only. Raises UserError if it is invalid."""
+    if path.stat().st_size > MOST:
+        raise UserError(f"{path}: not a configuration: it has more than {MOST:,} bytes")
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a yaml of plain values ({reason(error):.200})") from None
+
+
+def _mapping(content: Any, name: str, path: Path) -> Mapping[str, Any]:
+    found = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: no taming-transformers configuration: it has no {name!r}")
+    return found
+
+
+def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
+    network = _mapping(params, "ddconfig", path)
+    if params.get("remap") is not None:
+        raise UserError(f"{path}: remap is not supported")
+    for name, only in DEFAULTS.items():
+        if network.get(name, only) != only:
+            raise UserError(f"{path}: {name}: {network[name]!r:.40} is not supported, only {only}")
+    given = {**params, **network}
+    numbers: dict[str, Any] = {name: _whole(given.get(name), name, path) for name in NUMBERS}
+    for name in ROWS:
+        if not isinstance(row := given.get(name), list):
+            raise UserError(f"{path}: {name} must be a list of whole numbers, not {row!r:.60}")
+        numbers[name] = tuple(_whole(number, name, path) for number in row)
+    config = VQGANConfig(**numbers)
+    # What diffusers' VQModel cannot represent, and impossible sizes.
+    levels = len(config.ch_mult)
+    if not 1 <= levels <= 8 or config.ch_mult[0] != 1:
+        raise UserError(
+            f"{path}: ch_mult: {list(config.ch_mult)[:8]} is not supported: 1 to 8 levels, the first of which is 1"
+        )
+    if config.ch % config.norm_groups or config.num_res_blocks > 16:
+        raise UserError(
+            f"{path}: ch must be a multiple of {config.norm_groups} and num_res_blocks at most 16"
+        )
+    if config.resolution % config.stride or config.resolution > LARGEST_SIDE:
+        raise UserError(
+            f"{path}: resolution must be a multiple of {config.stride}, and at most {LARGEST_SIDE:,}, not "
+            f"{config.resolution:,}"
+        )
+    return config
+
+
+def _whole(value: Any, name: str, path: Path) -> int:
+    return whole(value, f"{path}: {name}", 1, MOST)

@@ -26,7 +26,6 @@ from diffae.train.types import Adam, Loss
 from reports.records.metrics import EFFNET
 
 USAGE = 0.99  # decay of how often a code is chosen
-DEAD = 0.05  # vectors per step, below which a code is replaced
 
 
 # ----------------------------------------------------------------------------------------------
@@ -146,10 +145,7 @@ class Learner(nn.Module):
             return  # the step will not be taken
         count = torch.bincount(indices.flatten(), minlength=len(self.usage))
         self.usage.lerp_(count.float(), 1 - USAGE)
-        dead = self.usage < DEAD
-        chosen = torch.from_numpy(noise.integers(len(vectors), size=len(dead))).to(vectors.device)
-        self.network.quantize.embedding.weight[dead] = vectors[chosen][dead]
-        self.usage[dead] = 1.0
+        codebook.begin_anew(self.network.quantize.embedding.weight, self.usage, vectors, noise)
 
 
 def loss_of(learner: Learner, data: Images, eye: Eye, weights: dict[str, float]) -> Loss:

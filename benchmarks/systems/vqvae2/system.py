@@ -55,7 +55,7 @@ class VQVAE2System(Opened, Quantised):
     def indices(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Indices of the codes, top and bottom: N x S/8 x S/8 and N x S/4 x S/4, int64."""
         with full_precision():  # anything less chooses other codes
-            return self.model.encode(self._fits(images).to(self.device))
+            return self.model.encode(images.to(self.device))
 
     def decode_indices(self, indices: tuple[Tensor, Tensor]) -> Tensor:
         """Images from indices of codes (top, bottom)."""

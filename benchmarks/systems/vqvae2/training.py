@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.systems.shared.codebook import begin_anew
 from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
 from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
 from diffae.train.images import Images
@@ -20,7 +21,6 @@ from diffae.train.types import Loss
 # "Neural discrete representation learning", 2017, Appendix A.1)
 
 DECAY, SMOOTHING = 0.99, 1e-5
-DEAD = 0.05  # vectors per step that choose a code, on average, below which it is replaced
 
 
 def quantise(codebook: Codebook, maps: Tensor, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -53,17 +53,10 @@ def learn(codebook: Codebook, vectors: Tensor, indices: Tensor, noise: np.random
     total = torch.zeros_like(codebook.embed.T).index_add_(0, indices, vectors).T
     codebook.cluster_size.lerp_(count, 1 - DECAY)
     codebook.embed_avg.lerp_(total, 1 - DECAY)
-    _begin_anew(codebook, vectors, noise)
+    begin_anew(codebook.embed_avg.T, codebook.cluster_size, vectors, noise)
     whole = codebook.cluster_size.sum()
     smoothed = (codebook.cluster_size + SMOOTHING) / (whole + len(count) * SMOOTHING) * whole
     codebook.embed.copy_(codebook.embed_avg / smoothed)
-
-
-def _begin_anew(codebook: Codebook, vectors: Tensor, noise: np.random.Generator) -> None:
-    dead = codebook.cluster_size < DEAD
-    chosen = torch.from_numpy(noise.integers(len(vectors), size=len(dead))).to(vectors.device)
-    codebook.cluster_size[dead] = 1.0
-    codebook.embed_avg[:, dead] = vectors[chosen].T[:, dead]
 
 
 def loss_of(network: VQVAE2, data: Images, commitment: float) -> Loss:

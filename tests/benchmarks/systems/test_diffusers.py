@@ -204,7 +204,7 @@ def test_the_size_that_it_is_measured_at(tmp_path):
         found = systems.as_system(f"{tmp_path / 'large'}{option}")
         assert (found.image_size, found.latent_dim) == (side, 3 * (side // 2) ** 2)
     assert found.encode(images(48)).semantic.shape == (2, 3, 24, 24)
-    with pytest.raises(UserError, match="large: .* multiple of 2, not 33 x 33"):
+    with pytest.raises(UserError, match=r"multiple of 2\), was given 2 x 3 x 33 x 33"):
         found.encode(images(33))
 
 

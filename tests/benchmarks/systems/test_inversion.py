@@ -12,7 +12,7 @@ from benchmarks import systems
 from benchmarks.metrics import counting, perceptual, weights
 from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.shared import inversion, inversion_loss
-from benchmarks.systems.shared.inversion import GROUP, Settings, Statistics, invert
+from benchmarks.systems.shared.inversion import GROUP, Inversion, Statistics
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.system.errors import UserError
 
@@ -119,7 +119,7 @@ def test_a_code_is_found_again(small, start, layers):
     torch.manual_seed(1)
     w = small.mapping(torch.randn(2 * layers, 16)).reshape(2, layers, 16)
     images = made(small, w)
-    found = made(small, invert(small, images, MEAN_SQUARE, start, layers, Settings(200)))
+    found = made(small, Inversion(small, MEAN_SQUARE, start, layers, 200)(images))
     at_start = made(small, start.average.expand(2, 1, -1))
     before, after = ((x - images).square().mean((1, 2, 3)) for x in (at_start, found))
     assert (after < 0.1 * before).all()
@@ -130,7 +130,7 @@ def test_w_plus_comes_nearer_than_w(small, start):
     images = F.interpolate(torch.randn(3, 3, 4, 4), size=8).tanh()
     errors = {}
     for layers in (1, 4):
-        w = invert(small, images, MEAN_SQUARE, start, layers, Settings(150))
+        w = Inversion(small, MEAN_SQUARE, start, layers, 150)(images)
         assert w.shape == (3, layers, 16)
         errors[layers] = float((made(small, w) - images).square().mean())
     assert (
@@ -144,10 +144,9 @@ def test_w_plus_comes_nearer_than_w(small, start):
 def test_a_code_is_the_same_to_the_bit_whatever_is_encoded_beside_it(small, start, layers):
     torch.manual_seed(3)
     images = torch.rand(GROUP + 3, 3, 8, 8) * 2 - 1
-    settings = Settings(40)
-    together = invert(small, images, MEAN_SQUARE, start, layers, settings)
+    together = Inversion(small, MEAN_SQUARE, start, layers, 40)(images)
     for some in ([0], [9, 2, 10], list(range(10, 0, -1))):
-        found = invert(small, images[some], MEAN_SQUARE, start, layers, settings)
+        found = Inversion(small, MEAN_SQUARE, start, layers, 40)(images[some])
         assert torch.equal(found, together[some])
     assert len({tuple(w.flatten().tolist()) for w in together}) == len(images)
 
@@ -160,19 +159,19 @@ def test_noise_is_an_image_s_own(small):
 
 def test_the_first_step_goes_nowhere(small, start):
     """The learning rate begins at 0, so one step returns the start itself."""
-    found = invert(small, torch.zeros(1, 3, 8, 8), MEAN_SQUARE, start, 1, Settings(1))
+    found = Inversion(small, MEAN_SQUARE, start, 1, 1)(torch.zeros(1, 3, 8, 8))
     assert torch.equal(found[0, 0], start.average)
 
 
 def test_the_code_that_is_returned_is_without_the_noise_of_the_search(small, start):
     """Where nothing is to be gained, nothing moves, however much noise is added to w on the way."""
     none = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
-    found = invert(small, torch.zeros(1, 3, 8, 8), none, start, 1, Settings(3))
+    found = Inversion(small, none, start, 1, 3)(torch.zeros(1, 3, 8, 8))
     assert torch.equal(found[0, 0], start.average)
 
 
 def test_no_images_have_no_codes(small, start):
-    assert invert(small, torch.zeros(0, 3, 8, 8), MEAN_SQUARE, start, 4, Settings(5)).shape == (
+    assert Inversion(small, MEAN_SQUARE, start, 4, 5)(torch.zeros(0, 3, 8, 8)).shape == (
         0,
         4,
         16,
@@ -182,7 +181,7 @@ def test_no_images_have_no_codes(small, start):
 def test_a_step_is_one_pass_of_the_generator(small, start, monkeypatch):
     passes = []
     small.synthesis.register_forward_hook(lambda *_: passes.append(1))
-    invert(small, torch.zeros(1, 3, 8, 8), MEAN_SQUARE, start, 1, Settings(7))
+    Inversion(small, MEAN_SQUARE, start, 1, 7)(torch.zeros(1, 3, 8, 8))
     assert len(passes) == 7
 
 
@@ -190,7 +189,7 @@ def test_the_operations_of_a_search_can_be_counted(small, start):
     """As `cost` counts them: each step is a pass forward and, twice as dear at most, one backward."""
     images = torch.zeros(GROUP, 3, 8, 8)
     one = counting.flops(lambda: made(small, start.average.expand(GROUP, 4, -1)))
-    found = counting.flops(lambda: invert(small, images, MEAN_SQUARE, start, 4, Settings(3)))
+    found = counting.flops(lambda: Inversion(small, MEAN_SQUARE, start, 4, 3)(images))
     assert 3 * 1.5 * one < found < 3 * 3 * one
 
 
@@ -198,8 +197,8 @@ def test_a_weight_of_the_mean_squared_error_is_added(small, start):
     torch.manual_seed(4)
     images = F.interpolate(torch.randn(2, 3, 4, 4), size=8).tanh()
     none = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
-    still = invert(small, images, none, start, 1, Settings(20))
-    moved = invert(small, images, none, start, 1, Settings(20, mse=1.0))
+    still = Inversion(small, none, start, 1, 20)(images)
+    moved = Inversion(small, none, start, 1, 20, mse=1.0)(images)
     error = [(made(small, w) - images).square().mean() for w in (still, moved)]
     assert error[1] < error[0]
 
@@ -280,7 +279,8 @@ def test_what_an_inversion_was_is_in_the_protocol_and_in_what_it_is_filed_under(
     assert len({system.fingerprint for system in found.values()}) == 4
     assert found[""].describe()["inversion"] == "projector, 1000 passes forward and backward"
     assert found[""].describe()["distance"] == "effnet"
-    assert len(found[""].describe()["distance_sha256"]) == 64
+    assert len(sha256 := found[""].describe()["distance_sha256"]) == 64
+    assert sha256 in found[""].fingerprint
     assert found["steps=20"].describe()["steps"] == "20"
 
 

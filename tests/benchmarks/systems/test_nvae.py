@@ -14,10 +14,9 @@ from refusal import refusal, refused_file
 import benchmarks.run
 from benchmarks import systems
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.nvae.arguments import read_arguments
-from benchmarks.systems.nvae.autoregressive import Flow
-from benchmarks.systems.nvae.cells import to_bits
+from benchmarks.systems.nvae.cells import Flow, to_bits
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
+from benchmarks.systems.nvae.system import read_arguments
 from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.shared import folder
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
@@ -306,9 +305,9 @@ refuse = partial(refused_file, partial(systems.load, "nvae"))
         ({"num_mixture_dec": 1}, "a normal distribution is not supported"),
         ({"num_latent_scales": 1, "num_groups_per_scale": 1}, "a single group of latents"),
         ({"num_postprocess_blocks": 2}, "other numbers of blocks before and after"),
-        ({"num_nf": "two"}, "its args say num_nf 'two', which is no whole number from 0 to 1024"),
-        ({"num_channels_enc": 10**9}, "its args say num_channels_enc 1000000000"),
-        ({"use_se": None}, "its args say use_se None, not yes or no"),
+        ({"num_nf": "two"}, "its args: num_nf must be a whole number from 0 to 1024, not 'two'"),
+        ({"num_channels_enc": 10**9}, "its args: num_channels_enc must be a whole number from 2 to 1024, not 1000000000"),
+        ({"use_se": None}, "its args: use_se must be yes or no, not None"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_named(change, words):
@@ -327,7 +326,7 @@ def test_odd_arguments_are_one_line(name):
 
 def test_a_missing_argument_is_named():
     arguments = {name: value for name, value in FFHQ.items() if name != "num_nf"}
-    with pytest.raises(UserError, match="a.pt: its args have no num_nf"):
+    with pytest.raises(UserError, match="a.pt: its args: num_nf must be .*, not None"):
         read_arguments(arguments, FIRST_MAP, Path("a.pt"))
 
 

@@ -145,5 +145,5 @@ def test_the_preset_trains_and_both_systems_read_what_it_writes(tmp_path):
         code = system.encode(torch.zeros(2, 3, 32, 32))
         assert code.semantic.shape == shape
         assert system.decode(code).shape == (2, 3, 32, 32)
-    average = system.inner.generator.mapping.w_avg
+    average = system.inner.model.mapping.w_avg
     assert average.abs().max() > 0

@@ -95,8 +95,8 @@ def test_samples_are_the_mapping_of_z_and_one_image_does_not_depend_on_another(f
     close(in_w.sample([5], seed=1, steps=1), in_w.decode(Code(codes))[1:])
     truncated = systems.load("stylegan2-w", f"{file}#psi=0.5").sample_latents([3, 5], 1, 1)
     close(
-        truncated - in_w.inner.generator.mapping.w_avg,
-        (codes - in_w.inner.generator.mapping.w_avg) / 2,
+        truncated - in_w.inner.model.mapping.w_avg,
+        (codes - in_w.inner.model.mapping.w_avg) / 2,
     )
 
 
@@ -129,7 +129,7 @@ def test_the_clamp_of_half_precision_is_the_file_s(tmp_path, tiny):
     narrow = {"synthesis_kwargs": {"channel_base": 512, "num_fp16_res": 4, "conv_clamp": 2}}
     imitations.write_pytorch(path, imitations.state(), imitations.TINY | narrow)
     system = systems.load("stylegan2-w", path)
-    assert system.inner.generator.config.conv_clamp == 2
+    assert system.inner.model.config.conv_clamp == 2
     assert not torch.equal(system.synthesis(tiny["w"]), tiny["img_const"])
 
 
@@ -173,7 +173,7 @@ def test_all_of_the_parity_file_of_256_px(wide):
 def test_a_folder_of_ours_is_read_by_both(tmp_path, in_w, tiny):
     place = tmp_path / "small"
     place.mkdir()
-    generator = in_w.inner.generator
+    generator = in_w.inner.model
     folder.write(generator, "stylegan2", generator.config, place, torch.float32)
     assert json.loads((place / "config.json").read_text())["channels"] == [64, 64, 32, 16]
     for name in ("stylegan2-w", "stylegan2-wplus"):
@@ -195,7 +195,7 @@ def test_the_packaged_one_finds_images_that_are_nearer_than_the_average():
     assert (in_w.latent_dim, in_wplus.latent_dim, in_w.image_size) == (512, 4096, 32)
     layers = torch.cat([in_w.sample_latents([i, i + 1], 0, 1)[:, None] for i in range(4)], 1)
     images = in_w.decode(Code(layers.repeat_interleave(2, 1)))
-    average = in_w.decode(Code(in_w.inner.generator.mapping.w_avg[None]))
+    average = in_w.decode(Code(in_w.inner.model.mapping.w_avg[None]))
     found = [system.decode(system.encode(images)) for system in (in_w, in_wplus)]
     errors = [float((made - images).square().mean()) for made in (average, *found)]
     assert max(errors[1:]) < 0.5 * errors[0], errors

@@ -107,8 +107,8 @@ def test_a_folder_of_ours_is_the_network_that_was_written(tmp_path):
     assert torch.allclose(found.decode(found.encode(images)), expected, atol=1e-6)
 
 
-def test_a_side_that_it_cannot_take_is_refused_with_the_path(file, system):
-    with pytest.raises(UserError, match=f"{file}: .* multiple of 8, not 60 x 60"):
+def test_a_side_that_it_cannot_take_is_refused(system):
+    with pytest.raises(UserError, match=r"'vqvae2', encode: .* multiple of 8\), .* 60 x 60"):
         system.encode(torch.zeros(1, 3, 60, 60))
 
 
