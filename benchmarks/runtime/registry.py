@@ -133,7 +133,7 @@ def found_at(address: str) -> Any:
     """The object of a user's at "module:attribute". Raises UserError with the reason."""
     if not all(part.isidentifier() for part in re.split("[.:]", address)):
         raise UserError(f"{address}: expected package.module:factory, names of Python's")
-    found = _imported(address, address)
+    found = _imported(address, f"{address}: cannot be imported")
     if not callable(found):
         raise UserError(f"{address}: is no class or function that makes a system")
     return found
@@ -152,5 +152,4 @@ def _imported(target: str, what: str) -> Any:
     try:
         return load(target)
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {words(error)[:300]}"
-        raise UserError(f"{what}: cannot be imported ({reason})") from error
+        raise UserError(f"{what}: {type(error).__name__}: {words(error)[:300]}") from error

@@ -66,7 +66,7 @@ def test_from_python_and_with_a_path(module, patches):
     ("name", "words"),
     [
         ("their_package.models:Bloks", "cannot be imported"),
-        ("their_package.modls:Blocks", "cannot be imported (ModuleNotFoundError"),
+        ("their_package.modls:Blocks", "cannot be imported: ModuleNotFoundError"),
         ("their_package.broken:Blocks", "No module named 'nothing_of_that_name'"),
         ("their_package.models:NUMBER", "is no class or function"),
         ("their package:Blocks", "expected package.module:factory"),
