@@ -195,8 +195,8 @@ def _as_bytes(raw: Any) -> bytes:
 
 def _as_array(raw: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
     """An array over these bytes. NumPy raises ValueError if they are more or fewer than its shape needs."""
-    numbers = np.frombuffer(_as_bytes(raw), _numbers(dtype))
-    return numbers.reshape(shape, order="F" if fortran else "C")
+    kind = _numbers(dtype)
+    return np.frombuffer(_as_bytes(raw), kind).reshape(shape, order="F" if fortran else "C")
 
 
 @inert

@@ -350,7 +350,7 @@ def test_a_payload_beside_the_weights_runs_nothing(tmp_path, monkeypatch):
     systems.load("d2c", "a.ckpt")
     content["latent_mod"] = content["latent_mod"] | {"std": Payload()}
     torch.save(content, "b.ckpt")
-    assert "b.ckpt: holds std, which is not a tensor" in refuse("b.ckpt")
+    assert "b.ckpt: holds latent_mod.std, which is not a tensor" in refuse("b.ckpt")
     assert not Path("was-run").exists()
 
 
