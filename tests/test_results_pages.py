@@ -1,6 +1,8 @@
 """The tables and the picture of README.md and of docs/results are up to date with their commands."""
 
+import ast
 import csv
+import importlib
 import importlib.util
 import re
 import shutil
@@ -13,6 +15,7 @@ from reports.tables.merging import read
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
+OURS = {"diffae", "probes", "benchmarks", "reports"}
 
 
 def script(path):
@@ -104,3 +107,12 @@ def test_the_page_says_of_the_packaged_models_what_the_baseline_shows():
     page = " ".join((ROOT / "docs" / "models.md").read_text(encoding="utf-8").split())
     for sentence, holds in claims.CLAIMS.items():
         assert sentence in page and holds(found), sentence
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.py")), ids=lambda path: path.name)
+def test_what_a_script_imports_exists(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        ours = isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in OURS
+        for name in [one.name for one in node.names] if ours else ():
+            found = hasattr(importlib.import_module(node.module), name)
+            assert found or importlib.util.find_spec(f"{node.module}.{name}"), name

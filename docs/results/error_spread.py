@@ -6,27 +6,25 @@ A replicate has portraits that no other has (another drawing seed), other noise,
 images and other training images for the probes; the checkpoint is the packaged one. So the standard
 deviation of a number over replicates is what its standard error estimates. Sizes are tiny: this
 tests whether the errors are correct, not how large they are. Prints the table of `error_spread.md`.
-There is a file for each benchmark of each replicate: the same command continues after an
-interruption, and measures again what was removed.
+There is a file for each replicate: the same command continues after an interruption.
 """
 
 import argparse
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from measure import table
+import pandas as pd
+from measure import run_quick, table
 from scipy.stats import chi2
 
-from benchmarks.run import main as run
 from diffae.data.portraits import write_dataset
-from reports.records.record import Record, read_records, record_key, write_records
+from reports.records.record import Record, read_records, record_key
 
-BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 PORTRAITS, SIZE = 1_000, 32
 SETTINGS = """
     data.fit_images=400
@@ -44,6 +42,7 @@ SETTINGS = """
 """
 MEANS = ("mean", "prevalence-weighted mean")
 FEWEST = 3  # replicates needed for a spread
+ROW = ["benchmark", "row", "setting", "metric"]
 
 
 def main() -> None:
@@ -51,55 +50,54 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path("runs/error-spread"))
     args = parser.parse_args()
-    for number in range(args.replicates):
-        folder = args.out / f"replicate-{number:03d}"
-        if todo := [name for name in BENCHMARKS.split() if not (folder / f"{name}.csv").exists()]:
-            measure(folder, todo, number + 1)
-    found = [
-        read_records(path)
-        for name in BENCHMARKS.split()
-        for path in sorted(args.out.glob(f"*/{name}.csv"))
-    ]
-    headers = ["benchmark", "row", "setting", "metric", "stated", "spread", "ratio"]
-    print(table(list(rows(found)), [*headers, "95 % interval", "replicates"]))
+    files = [args.out / f"replicate-{number:03d}.csv" for number in range(args.replicates)]
+    for seed, file in enumerate(files, start=1):
+        if not file.exists():
+            measure(file, seed)
+    headers = [*ROW, "stated", "spread", "ratio", "95 % interval", "replicates"]
+    print(table(list(rows([read_records(file) for file in files])), headers))
 
 
-def measure(folder: Path, benchmarks: list[str], seed: int) -> None:
+def measure(file: Path, seed: int) -> None:
     """Run one replicate: draw portraits, run on them, and keep only the run's numbers."""
-    scratch = folder.with_name(folder.name + "-scratch")
+    scratch = file.with_suffix("")
     shutil.rmtree(scratch, ignore_errors=True)
     data = scratch / "portraits"
     write_dataset(data, PORTRAITS, SIZE, seed=10_000 + seed, workers=1)
     os.environ["DIFFAE_CACHE"] = str(scratch / "cache")
-    settings = [f"--set={setting}" for setting in SETTINGS.split()]
-    where = ["--data", str(data), "--seed", str(seed), "--out", str(scratch / "run")]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        run([*benchmarks, "--systems", "diffae", "--profile", "quick", *settings, *where])
-    folder.mkdir(parents=True, exist_ok=True)
-    measured = read_records(scratch / "run" / "records.csv")
-    for name in benchmarks:
-        write_records(folder / f"{name}.csv", [r for r in measured if r.benchmark == name])
+        run_quick(SETTINGS, seed, scratch / "run", "--data", str(data))
+    os.replace(scratch / "run" / "records.csv", file)
     shutil.rmtree(scratch)
 
 
-def rows(replicates: list[list[Record]]) -> Iterator[list[str]]:
+def rows(replicates: Sequence[list[Record]]) -> Iterator[list[str]]:
     """One row for each number with a standard error, or for numbers that differ only in attribute
     or class.
     """
-    numbers: dict[tuple[str, ...], dict[str, list[Record]]] = {}
-    for records in replicates:
-        for record in {record_key(r): r for r in records}.values():  # some are in two tables
-            again = record.steps is None and record.setting.startswith("pu/")  # as binary/
-            if record.value is not None and record.stderr and not again:
-                of_row = numbers.setdefault(_row(record), {})
-                of_row.setdefault(record.setting, []).append(record)
-    for key, of_row in numbers.items():
-        found = [one for one in of_row.values() if len(one) >= FEWEST]
-        if not found:
-            continue
-        stated = np.mean([math.sqrt(np.mean(np.square([r.stderr for r in one]))) for one in found])
-        spread = np.mean([np.std([r.value for r in one], ddof=1) for one in found])
-        fewest, ratio = min(map(len, found)), float(stated / spread)
+    frame = pd.DataFrame(
+        [
+            [*_row(record), record.setting, record.value, record.stderr]
+            for records in replicates
+            for record in {record_key(r): r for r in records}.values()  # some are in two tables
+            if record.value is not None and record.stderr
+            if record.steps is not None or not record.setting.startswith("pu/")  # as binary/
+        ],
+        columns=[*ROW, "name", "value", "stderr"],
+    )
+    numbers = frame.groupby([*ROW, "name"], sort=False).agg(
+        stated=("stderr", lambda errors: math.sqrt(np.mean(np.square(errors)))),
+        spread=("value", "std"),
+        count=("value", "size"),
+    )
+    numbers = numbers[numbers["count"] >= FEWEST]
+    for key, found in numbers.groupby(level=ROW, sort=False):
+        stated, spread, fewest = (
+            found["stated"].mean(),
+            found["spread"].mean(),
+            found["count"].min(),
+        )
+        ratio = stated / spread
         interval = _interval(ratio, fewest) if len(found) == 1 else f"{len(found)} numbers"
         yield [*key, f"{stated:.3g}", f"{spread:.3g}", f"{ratio:.2f}", interval, str(fewest)]
 

@@ -15,12 +15,10 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from measure import table
+from measure import run_quick, table
 
-from benchmarks.run import main as run
 from reports.gate.verdicts import REGRESSION, compare, read_margins, read_run
 
-BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 # Fewer steps and samples than profile `quick`, and few images of each split, so that seeds share few of them.
 SETTINGS = """
     data.portraits=10000
@@ -40,9 +38,7 @@ SETTINGS = """
 def of_seed(out: Path, seed: int) -> Path:
     """The run folder of one seed."""
     folder = out / f"seed-{seed}"
-    settings = [f"--set={setting}" for setting in SETTINGS.split()]
-    words = ["--systems", "diffae", "--profile", "quick", *settings, "--out", str(folder)]
-    run([*BENCHMARKS.split(), *words, "--seed", str(seed)])
+    run_quick(SETTINGS, seed, folder)
     return folder
 
 

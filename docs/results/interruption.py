@@ -1,26 +1,28 @@
 """Kill a run at 25 random moments, resume it, and compare its numbers with an uninterrupted run.
 
-    python docs/results/interruption.py [--kills 25] [--seed 0] [--work DIR] [ARGUMENTS of benchmarks.run ...]
+    python docs/results/interruption.py [--kills 25]
 
 The moments are spread over the whole run: the k-th kill comes after a randomly drawn number of
 finished chunks and a random fraction of a second, so that it interrupts work. Every second launch
-has two processes. SIGKILL goes to all of them at once, as in a power cut. Without arguments the run
-is `all --profile smoke`. Linux only.
+has two processes. SIGKILL goes to all of them at once, as in a power cut. The run is `all --profile
+smoke`. Linux only.
 """
 
 import argparse
 import hashlib
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from measure import table
+from measure import command, table
 
 LONGEST_PAUSE = 0.5  # seconds between the last chunk and the kill
 
@@ -28,20 +30,22 @@ LONGEST_PAUSE = 0.5  # seconds between the last chunk and the kill
 class Run:
     """A run in folders of its own, over any number of launches."""
 
-    def __init__(self, root: Path, arguments: list[str]):
-        self.root, self.arguments = root, arguments
+    def __init__(self, root: Path):
+        self.root = root
         self.launches = self.kills = self.leftovers = 0
         self.seconds = self.startup = 0.0  # of these before the first benchmark
         self.seen: dict[Path, tuple[int, int]] = {}
         self.again: set[Path] = set()
-        root.mkdir(parents=True)
+        root.mkdir()
 
     @property
     def records(self) -> bytes:
         return (self.root / "run" / "records.csv").read_bytes()
 
-    def chunks(self) -> list[Path]:
-        return list((self.root / "cache" / "store").glob("*/*.npz"))
+    def chunks(self) -> dict[Path, tuple[int, int]]:
+        """The finished chunks, with what changes when one is written again."""
+        found = ((path, path.stat()) for path in (self.root / "cache" / "store").glob("*/*.npz"))
+        return {path: (status.st_ino, status.st_mtime_ns) for path, status in found}
 
     def partial(self) -> int:
         return sum(1 for _ in (self.root / "cache" / "store").rglob("*.partial"))
@@ -49,8 +53,16 @@ class Run:
     def launch(self, processes: int, moment: float = float("inf"), pause: float = 0) -> None:
         """Start the command; kill it `pause` seconds after `moment` chunks are finished."""
         log, killed, began = self.root / f"log-{self.launches:02}.txt", False, 0.0
+        words = ["-m", "benchmarks.run", "all", "--profile", "smoke", "--out", self.root / "run"]
+        settings = {"DIFFAE_CACHE": str(self.root / "cache"), "OMP_NUM_THREADS": "1"}
         start = time.monotonic()
-        process = self._popen(processes, log)
+        with open(log, "w") as file:
+            process = subprocess.Popen(
+                command(*words, processes=processes),
+                env=os.environ | settings,
+                stdout=file,
+                stderr=file,
+            )
         while process.poll() is None:
             if not began and "\n== " in log.read_text():
                 began = time.monotonic() - start
@@ -66,22 +78,11 @@ class Run:
         self.kills += killed
         self.seconds += seconds
         self.startup += began or seconds
-        now = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.chunks()}
+        now = self.chunks()
         self.again |= {path for path, stamp in self.seen.items() if now.get(path) != stamp}
         self.seen = now
         self.leftovers += self.partial()
         print(f"{log}: {seconds:.1f} s, {len(now)} chunks, killed: {killed}", file=sys.stderr)
-
-    def _popen(self, processes: int, log: Path) -> subprocess.Popen[bytes]:
-        launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-        command = [sys.executable, "-m", *(launcher if processes > 1 else []), "benchmarks.run"]
-        with open(log, "w") as file:
-            return subprocess.Popen(
-                [*command, *self.arguments, "--out", str(self.root / "run")],
-                env=os.environ | {"DIFFAE_CACHE": str(self.root / "cache"), "OMP_NUM_THREADS": "1"},
-                stdout=file,
-                stderr=file,
-            )
 
     def column(self) -> dict[str, object]:
         """The column of this run in the table."""
@@ -91,7 +92,7 @@ class Run:
             "seconds in all": round(self.seconds),
             "of these before the first benchmark": round(self.startup),
             "seconds of work": round(self.seconds - self.startup),
-            "chunks finished": len(self.chunks()),
+            "chunks finished": len(self.seen),
             "finished chunks computed again": len(self.again),
             "half-written files found after kills": self.leftovers,
             "half-written files left at the end": self.partial(),
@@ -108,48 +109,34 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             family += map(int, children.read_text().split())
     for pid in family:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     process.wait()
-    while any(map(alive, family)):
-        time.sleep(0.01)
+    for pid in family[1:]:
+        with suppress(ProcessLookupError):
+            select.select([os.pidfd_open(pid)], [], [])  # until it has ended
     return True
-
-
-def alive(pid: int) -> bool:
-    """Whether the process exists and is not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="folder for both runs (default: a temporary one)")
-    args, arguments = parser.parse_known_args()
-    arguments = arguments or ["all", "--profile", "smoke"]
-    root = args.work or Path(tempfile.mkdtemp(prefix="interruption-"))
-    whole, killed = (Run(root / name, arguments) for name in ("whole", "killed"))
+    args = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="interruption-"))  # stays if the check fails
+    whole, killed = Run(root / "whole"), Run(root / "killed")
     whole.launch(1)
-    rng, total = random.Random(args.seed), len(whole.chunks())
+    rng, total = random.Random(0), len(whole.seen)
     for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(args.kills))):
-        reached = len(killed.chunks()) >= moment  # so the kill falls into the start, or soon after
-        killed.launch(
-            1 + k % 2, moment, rng.uniform(0, 1.5 * whole.startup if reached else LONGEST_PAUSE)
-        )
+        reached = len(killed.seen) >= moment  # so the kill falls into the start, or soon after
+        longest = 1.5 * whole.startup if reached else LONGEST_PAUSE
+        killed.launch(1 + k % 2, moment, rng.uniform(0, longest))
     killed.launch(1)
     one, other = whole.column(), killed.column()
     rows = [[name, cell, other[name]] for name, cell in one.items()]
     print(table(rows, ["", "undisturbed", "killed and resumed"]))
     assert killed.records == whole.records, f"records.csv differ, see {root}"
     assert not killed.again, f"computed twice: {sorted(killed.again)}"
-    if args.work is None:
-        shutil.rmtree(root)
+    shutil.rmtree(root)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Helpers of the scripts of results: timed calls, speed-ups, programs in processes, and tables."""
+"""Helpers of the scripts of results: measurements in turn, programs in processes, runs, and tables."""
 
 import os
 import statistics
@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from tabulate import tabulate
 
 Call = Callable[[], object]
+BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
 
 
 def in_turn(
@@ -32,18 +34,30 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def program(*words: object, processes: int = 1, **variables: str) -> str:
-    """The output of a Python program that runs with one thread, in so many processes of
-    torch.distributed.
-    """
+def command(*words: object, processes: int = 1) -> list[str]:
+    """A Python program, in so many processes of torch.distributed, as subprocess takes it."""
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [sys.executable, *(launch if processes > 1 else []), *map(str, words)]
+
+
+def program(*words: object, processes: int = 1, **variables: str) -> str:
+    """The output of a Python program that runs with one thread a process."""
     return subprocess.run(
-        [sys.executable, *(launch if processes > 1 else []), *map(str, words)],
+        command(*words, processes=processes),
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
+
+
+def run_quick(settings: str, seed: int, out: Path, *words: str) -> None:
+    """A run of the packaged checkpoint with profile `quick` and these settings, in this process."""
+    from benchmarks.run import main
+
+    given = [f"--set={setting}" for setting in settings.split()]
+    how = ["--systems", "diffae", "--profile", "quick", "--seed", str(seed), "--out", str(out)]
+    main([*BENCHMARKS.split(), *how, *given, *words])
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:

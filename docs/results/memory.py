@@ -1,11 +1,11 @@
 """Peak memory of a run with a number of images, and with ten times as many.
 
-    python docs/results/memory.py [--images 256] [--factor 10] [BENCHMARK | pixels-pca ...]
+    python docs/results/memory.py [BENCHMARK | pixels-pca ...]
 
 The system is a dummy without cost, on portraits of 128 px, each of which takes 0.19 MiB as networks
 see it. If a benchmark held its images, the peak would grow by that much per image; what does grow
 is what is kept of each: features, thumbnails and codes. `pixels-pca` is the fit of pixels + PCA, on
-at least 1,024 images. Every measurement is a process of its own.
+1,024 and 10,240 images, the others are measured on 256 and 2,560. Every measurement is a process of its own.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks.systems import dummy
 from diffae.system import cli
 
 SIZE = 128
-FIT, FIT_IMAGES = "pixels-pca", 1024  # two of its batches
+FIT, FACTOR = "pixels-pca", 10
 ALL = ["reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot", FIT]
 COUNTS = """
     reconstruction.images denoising.images probes.train probes.valid probes.test samples.count
@@ -56,19 +56,17 @@ def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
         cli.run(lambda: worker(sys.argv[2:]))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--factor", type=int, default=10)
     parser.add_argument("benchmarks", nargs="*", default=ALL)
     args = parser.parse_args()
-    counts = {what: FIT_IMAGES if what == FIT else args.images for what in args.benchmarks}
     rows = []
     with tempfile.TemporaryDirectory(prefix="memory-data-") as data:
         # 60 % of the portraits are in the training split, a third in the test split
-        portraits = args.factor * max(4 * args.images, 7 * counts.get(FIT, 0) // 4)
+        portraits = FACTOR * (1792 if FIT in args.benchmarks else 1024)
         draw = ["portraits", "--out", data, "--count", portraits, "--size", SIZE]
         program("-m", "diffae.data", *draw)
-        for what, images in counts.items():
-            more = args.factor * images
+        for what in args.benchmarks:
+            images = 1024 if what == FIT else 256  # two batches of the fit
+            more = FACTOR * images
             one, many = (peak(what, count, Path(data)) for count in (images, more))
             growth = (many - one) * 1024 / (more - images)
             rows.append(

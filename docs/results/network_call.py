@@ -1,6 +1,6 @@
 """The speed-up of a network call over a plain implementation, in float32, on the same weights.
 
-    python docs/results/network_call.py [--rounds 15] [--threads 1,2] [--clock wall|processor] [--networks NAME:BATCH,...]
+    python docs/results/network_call.py [--rounds 15] [--threads 1,2] [--clock wall|processor] [--networks NAME:BATCH,...] [--over plain|float32]
 
 The plain network is the paper's, written out below with PyTorch's standard layers, in contiguous
 memory, with attention as a softmax of products. Each round times every way of computing one call,
@@ -11,7 +11,8 @@ outputs in float32 differ by more than 10^-5 of themselves.
 
 NAME is a packaged autoencoder, a layout of the authors' (random weights), or a metric network,
 `inception` (random weights) or `efficientnet-lite0`: those always compute in float32, and the plain
-one keeps its batch norms.
+one keeps its batch norms. NAME.encoder is the encoder of an autoencoder, which has no plain one:
+`--over float32` gives the speed-up of bfloat16 over float32 instead.
 """
 
 import argparse
@@ -31,12 +32,13 @@ from benchmarks.metrics import features, weights
 from benchmarks.metrics.folding import without_batch_norms
 from benchmarks.runtime.precision import of_networks, precision
 from diffae.model import DiffusionAutoencoder
-from diffae.networks.config import ARCHITECTURES
+from diffae.networks.config import ARCHITECTURES, ModelConfig
 from diffae.networks.nn import AttentionBlock, ResBlock, timestep_embedding
 from reports.records.metrics import EFFNET
 
 CLOSE = 1e-5  # of float32: what the order of sums may change
 METRIC = {"inception": features.INCEPTION_SIZE, EFFNET: features.EFFNET_SIZE}
+PRECISIONS = ("float32", "bfloat16")
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 NETWORKS = f"portraits:64,ffhq128_autoenc_130M:2,inception:8,{EFFNET}:16"
@@ -106,15 +108,21 @@ def attention(block: AttentionBlock, x: Tensor) -> Tensor:
 # ----------------------------------------------------------------------------------------------
 
 
-def model_of(name: str) -> DiffusionAutoencoder:
-    """A packaged model, or one of the authors' layouts with random weights (none of them zero)."""
-    if name not in ARCHITECTURES:
-        return DiffusionAutoencoder.from_pretrained(name)
+def random_model(config: ModelConfig) -> DiffusionAutoencoder:
+    """A model with random weights, none of them zero."""
     torch.manual_seed(0)
-    model = DiffusionAutoencoder(ARCHITECTURES[name]).eval().requires_grad_(False)
+    model = DiffusionAutoencoder(config)
     for parameter in model.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def model_of(name: str) -> DiffusionAutoencoder:
+    """A packaged model, or one of the authors' layouts with random weights."""
+    if name not in ARCHITECTURES:
+        return DiffusionAutoencoder.from_pretrained(name)
+    model = random_model(ARCHITECTURES[name]).eval().requires_grad_(False)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -147,24 +155,20 @@ def ways(name: str, batch: int) -> dict[str, Call]:
     """
     if name in METRIC:
         return metric_ways(name, batch)
-    model = model_of(name)
+    of, _, part = name.partition(".")
+    model = model_of(of)
     torch.manual_seed(1)
     x = torch.randn(batch, 3, model.image_size, model.image_size)
     z, t = torch.randn(batch, model.latent_dim), torch.full((batch,), 300)
 
-    def call(network: nn.Module, how: str) -> Tensor:
+    def call(network: nn.Module, how: str, *given: Tensor) -> Tensor:
         with precision(how), of_networks():
-            return network(x, t, z)
+            return network(*given)
 
-    ours = {how: partial(call, model.unet, how) for how in ("float32", "bfloat16")}
-    return {"plain": partial(call, Plain(model.unet), "float32")} | ours
-
-
-def differences(calls: dict[str, Call]) -> dict[str, float]:
-    """The relative distance of each output from the plain one."""
-    outputs = {name: call().float() for name, call in calls.items()}
-    plain = outputs.pop("plain")
-    return {name: float((x - plain).norm() / plain.norm()) for name, x in outputs.items()}
+    if part == "encoder":
+        return {how: partial(call, model.encoder, how, x.clamp(-1, 1)) for how in PRECISIONS}
+    ours = {how: partial(call, model.unet, how, x, t, z) for how in PRECISIONS}
+    return {"plain": partial(call, Plain(model.unet), "float32", x, t, z)} | ours
 
 
 @torch.no_grad()
@@ -174,18 +178,21 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--networks", default=NETWORKS)
+    parser.add_argument("--over", choices=("plain", "float32"), default="plain")
     args = parser.parse_args()
     rows = []
     for name, batch in (network.split(":") for network in args.networks.split(",")):
         calls = ways(name, int(batch))
-        apart = differences(calls)
-        if apart["float32"] > CLOSE:
+        outputs = {how: call().float() for how, call in calls.items()}
+        base = outputs.pop(args.over)
+        apart = {how: float((x - base).norm() / base.norm()) for how, x in outputs.items()}
+        if args.over == "plain" and apart["float32"] > CLOSE:
             sys.exit(f"{name}: outputs in float32 differ by {apart['float32']:.1e} of themselves")
         for threads in map(int, args.threads.split(",")):
             torch.set_num_threads(threads)
             times = in_turn(calls, args.rounds, CLOCKS[args.clock])
             for how, differs in apart.items():
-                faster = ratio(times["plain"], times[how])
+                faster = ratio(times[args.over], times[how])
                 rows.append([name, batch, threads, how, faster, f"{differs:.0e}"])
                 print(*rows[-1], file=sys.stderr)
     headers = ["network", "batch", "threads", "ours in", "times as fast", "outputs differ by"]

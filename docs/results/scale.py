@@ -10,7 +10,6 @@ time between the two largest sizes: 1 is linear.
 """
 
 import argparse
-import itertools
 import json
 import math
 import sys
@@ -31,9 +30,7 @@ from probes.scores import influences, summarise
 from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
 
 FEATURES, CODE, ATTRIBUTES = 2048, 512, 40  # of Inception, of z_sem, of CelebA
-SIZES = (1_000, 5_000, 10_000, 50_000)
 Work = Callable[[], object]
-FOUND = ("seconds", "MiB")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -112,15 +109,8 @@ def influence_file(n: int, folder: Path) -> Work:
     return work
 
 
-MEASURES: dict[str, Callable[[int, Path], Work]] = {
-    "moments": moments,
-    "distance": distance,
-    "nearest": neighbours,
-    "probe": probe,
-    "adam": adam,
-    "scores": scores,
-    "influences": influence_file,
-}
+ALL = (moments, distance, neighbours, probe, adam, scores, influence_file)
+MEASURES: dict[str, Callable[[int, Path], Work]] = {one.__name__: one for one in ALL}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -135,7 +125,7 @@ def worker(name: str, n: int) -> None:
         start = time.process_time()
         work()
         seconds = time.process_time() - start
-        print(json.dumps({"seconds": seconds, "MiB": memory("VmHWM") - before}))
+        print(json.dumps([seconds, memory("VmHWM") - before]))
 
 
 def memory(name: str) -> float:
@@ -153,37 +143,33 @@ def growth(seconds: dict[int, float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", default="1000,5000,10000,50000")
     parser.add_argument("--against", type=Path, help="another checkout, the one before")
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--worker", choices=MEASURES, help=argparse.SUPPRESS)
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("measures", nargs="*", choices=MEASURES, default=list(MEASURES))
     args = parser.parse_args()
     sizes = [int(size) for size in args.sizes.split(",")]
     if args.worker:
-        worker(args.worker, sizes[0])
+        worker(args.measures[0], sizes[0])
         return
-    if unknown := set(args.measures) - set(MEASURES):
-        parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
     here = Path(__file__).resolve().parents[2]
     trees = [here] if args.against is None else [args.against.resolve(), here]
     rows = []
-    for name in args.measures or MEASURES:
-        seconds = {}
+    for name in args.measures:
+        taken = {}
         for n in sizes:
-            found: dict[Path, list[dict[str, float]]] = {tree: [] for tree in trees}
-            for _, tree in itertools.product(range(args.repeats), trees):
+            found = []
+            for tree in trees:
                 words = [__file__, "--worker", name, "--sizes", n]
-                found[tree].append(json.loads(program(*words, PYTHONPATH=str(tree))))
-                print(f"{tree.name} {name} {n:,}: {found[tree][-1]}", file=sys.stderr, flush=True)
-            least = {k: [min(one[k] for one in found[tree]) for tree in trees] for k in FOUND}
-            seconds[n] = least["seconds"][-1]
-            cells = [*(f"{s:.2f}" for s in least["seconds"]), *(f"{m:,.0f}" for m in least["MiB"])]
-            rows.append([name, f"{n:,}", *cells, growth(seconds) if n == sizes[-1] else ""])
-    units = [
-        f"{unit}{before}" for unit in ("s", "MiB") for before in (" before", "")[-len(trees) :]
-    ]
+                found.append(json.loads(program(*words, PYTHONPATH=str(tree))))
+                print(f"{tree.name} {name} {n:,}: {found[-1]}", file=sys.stderr, flush=True)
+            seconds, peaks = zip(*found, strict=True)
+            taken[n] = seconds[-1]
+            cells = [*(f"{s:.2f}" for s in seconds), *(f"{m:,.0f}" for m in peaks)]
+            rows.append([name, f"{n:,}", *cells, growth(taken) if n == sizes[-1] else ""])
+    before = ["before", ""][-len(trees) :]
+    units = [f"{unit} {which}".strip() for unit in ("s", "MiB") for which in before]
     print(table(rows, ["", "images", *units, "growth"]))
 
 

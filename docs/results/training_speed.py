@@ -13,7 +13,7 @@ sleeps).
 
 `reading`: images a second from a data set (--data, or 512 portraits of 256 px) and from its
 prepared copy, in random order, in batches in [-1, 1], as a training reads what it does not hold,
-with 0, 1 and 2 workers, beside the step of the preset (loss and gradient) on this machine's default
+with 0, 1 and 2 workers, beside a step of the preset's training in float32 on this machine's default
 device; every row begins with its files in the system's memory. `watching`: seconds of the processor
 of a step with a point for TensorBoard after it (a training of more than a thousand steps has fewer)
 over those of one without, in turn, and of a sheet. Set OMP_NUM_THREADS=1 for both.
@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from measure import in_turn, program, ratio, table
-from network_call import Plain
+from network_call import Plain, random_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,10 +54,28 @@ from diffae.train.types import AUTO, Stage, Steps
 
 CLOSE = 1e-3  # of the gradient of float32: what the order of sums may change
 READ, BATCH = 512, 32  # images that are read, and in a batch
+RATE = 1e-8  # of learning: steps are timed at the same weights, nearly
 
 
 def noisy_images(count: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+def trained(preset: Preset, device: str, how: str) -> tuple[Training, Callable[[], float], Stage]:
+    """A training of the autoencoder on noisy images, a step of it, and its stage."""
+    model = DiffusionAutoencoder(preset.model).to(device)
+    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
+    networks.to(memory_format=torch.channels_last)
+    training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
+    batch = preset.image.batch_size
+    data = Images(noisy_images(4 * batch, preset.image_size), preset.flip, device)
+    loss, pictures = image_loss(model, data), partial(of_autoencoder, model)
+
+    def step() -> float:
+        return training.advance(loss, batch_indices(4 * batch, batch, 0, training.step))
+
+    stage = Stage("image", preset.name, networks, preset.image, loss, pictures=pictures)
+    return training, step, stage
 
 
 # ----------------------------------------------------------------------------------------------
@@ -67,13 +85,12 @@ def noisy_images(count: int, size: int) -> np.ndarray:
 class PlainStep:
     """A straightforward training step: float32, standard layers, one parameter after the other."""
 
-    def __init__(self, model: DiffusionAutoencoder, images: Tensor, rate: float):
+    def __init__(self, model: DiffusionAutoencoder, images: Tensor, z: Tensor):
         self.network, self.model = Plain(model.unet), model
         self.network.train()
-        self.images = images.contiguous()
-        self.z = codes(model, len(images))
+        self.images, self.z = images.contiguous(), z
         self.average = [p.detach().clone() for p in self.network.parameters()]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=rate, foreach=False)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=RATE, foreach=False)
 
     def loss(self, t: Tensor, eps: Tensor) -> Tensor:
         alphas = self.model.alphas[t]
@@ -91,42 +108,32 @@ class PlainStep:
                 average.mul_(0.9999).add_(p, alpha=0.0001)
 
 
-def codes(model: DiffusionAutoencoder, count: int) -> Tensor:
-    return torch.randn(count, model.config.z_channels, generator=torch.Generator().manual_seed(0))
-
-
-def decoder_loss(model: DiffusionAutoencoder, data: Images) -> Callable[[Tensor, Noise], Tensor]:
-    """The diffusion loss at fixed z: of the UNet alone."""
-    z = codes(model, len(data))
-
-    def loss(indices: Tensor, noise: Noise) -> Tensor:
-        x_0 = data.batch(indices, noise)
-        x_t, t, target = noised(x_0, model.alphas, model.config.prediction, noise)
-        return F.mse_loss(model.unet(x_t, t, z).float(), target)
-
-    return loss
-
-
 def step(args: argparse.Namespace) -> str:
     preset: Preset = PRESETS[args.preset]
-    torch.manual_seed(0)
-    model = DiffusionAutoencoder(preset.model)
-    for p in model.parameters():
-        if not p.any():
-            nn.init.normal_(p, std=0.02)
+    model = random_model(preset.model)
     batch = preset.image.batch_size
-    data = Images(noisy_images(batch, preset.image_size), False, "cpu")
+    data, indices = (
+        Images(noisy_images(batch, preset.image_size), False, "cpu"),
+        torch.arange(batch),
+    )
+    z = torch.randn(batch, preset.model.z_channels, generator=torch.Generator().manual_seed(0))
     rows = []
     for name in ("float32", "bfloat16"):
         own = copy.deepcopy(model)
         own.unet.to(memory_format=torch.channels_last)
-        schedule = replace(preset.image, learning_rate=1e-8)
+        schedule = replace(preset.image, learning_rate=RATE)
         training = Training(own.unet, schedule, 0, name, steps=Steps(by_example=True))
-        loss = decoder_loss(own, data)
-        plain = PlainStep(model, data.batch(torch.arange(batch)), 1e-8)
+
+        def loss(indices: Tensor, noise: Noise, own: DiffusionAutoencoder = own) -> Tensor:
+            """The diffusion loss at fixed z: of the UNet alone."""
+            x_0 = data.batch(indices, noise)
+            x_t, t, target = noised(x_0, own.alphas, own.config.prediction, noise)
+            return F.mse_loss(own.unet(x_t, t, z).float(), target)
+
+        plain = PlainStep(model, data.batch(indices), z)
         if name == "float32":
-            check(training, loss, plain)
-        ours = lambda: training.advance(loss, torch.arange(batch))  # noqa: B023, E731
+            check(training, loss(indices, ExampleNoise(0, "training", range(batch))), plain)
+        ours = partial(training.advance, loss, indices)
         times = in_turn({"plain": plain, "ours": ours}, args.rounds)
         each = 1000 * statistics.median(times["ours"]) / batch
         rows.append([name, ratio(*times.values()), f"{each:.1f}"])
@@ -135,15 +142,14 @@ def step(args: argparse.Namespace) -> str:
     return f"A step of {preset.name}, batches of {batch}, {threads} thread(s)\n\n{made}"
 
 
-def check(training: Training, loss: Callable[..., Tensor], plain: PlainStep) -> None:
+def check(training: Training, loss: Tensor, plain: PlainStep) -> None:
     """Check that both compute the same: gradients on the same images, times and noise."""
     count = len(plain.images)
     noise = ExampleNoise(0, "training", range(count))
     t = torch.from_numpy(noise.integers(len(plain.model.alphas), size=count))
     theirs = plain.loss(t, normals(noise, plain.images.shape))
     expected = torch.autograd.grad(theirs, list(plain.network.parameters()))
-    value = loss(torch.arange(count), ExampleNoise(0, "training", range(count)))
-    found = torch.autograd.grad(value, training.parameters)
+    found = torch.autograd.grad(loss, training.parameters)
     apart = sum(float((a - b).square().sum()) for a, b in zip(expected, found, strict=True)) ** 0.5
     whole = sum(float(a.square().sum()) for a in expected) ** 0.5
     if apart > CLOSE * whole:
@@ -200,17 +206,18 @@ def reading(args: argparse.Namespace) -> str:
     preset = PRESETS[args.preset]
     data = open_for_model(args.data or ensure(READ, 256), preset.image_size)
     device, rows = cli.default_device(), []
+    _, step, _ = trained(preset, device, "float32")
+    rate_of_step = preset.image.batch_size / min(in_turn({"step": step}, 3)["step"])
     with tempfile.TemporaryDirectory(prefix="training-speed-") as folder:
         prepare(data, Path(folder) / "copy")
         copied = open_dataset(Path(folder) / "copy", preset.image_size)
-        step = stepping(preset, device)
         for workers in (0, 1, 2):
             for name, read in (("the data set", data), ("its prepared copy", copied)):
                 rate = read_by_training(read, workers)
-                rows.append([name, workers, f"{rate:,.0f}", f"{rate / step:.1f}"])
+                rows.append([name, workers, f"{rate:,.0f}", f"{rate / rate_of_step:.1f}"])
     made = table(rows, ["read from", "workers", "images/s", "of the step's"])
     title = f"{preset.name}, {preset.image_size} px, a step on {device}"
-    return f"{title}: {step:,.1f} images a second\n\n{made}"
+    return f"{title}: {rate_of_step:,.1f} images a second\n\n{made}"
 
 
 def read_by_training(data: Dataset, workers: int) -> float:
@@ -227,22 +234,6 @@ def read_by_training(data: Dataset, workers: int) -> float:
     return len(order) / in_turn({"reading": all_batches}, 1)["reading"][0]
 
 
-def stepping(preset: Preset, device: str) -> float:
-    """Images per second of loss and gradient, the fastest of three steps."""
-    model = DiffusionAutoencoder(preset.model).to(device)
-
-    def one() -> None:
-        x_0 = torch.randn(BATCH, 3, preset.image_size, preset.image_size, device=device)
-        t = torch.randint(0, len(model.alphas), (BATCH,), device=device)
-        noise = torch.randn_like(x_0)
-        x_t = add_noise(x_0, noise, model.alphas[t])
-        loss = F.mse_loss(model.unet(x_t, t, model.encoder(x_0)), noise)
-        loss.backward()
-        float(loss.detach())
-
-    return BATCH / min(in_turn({"step": one}, 3)["step"])
-
-
 # ----------------------------------------------------------------------------------------------
 # Watching
 
@@ -250,26 +241,16 @@ def stepping(preset: Preset, device: str) -> float:
 def watching(args: argparse.Namespace) -> str:
     preset = PRESETS[args.preset]
     batch = preset.image.batch_size
-    pixels = noisy_images(4 * batch, preset.image_size)
-    model = DiffusionAutoencoder(preset.model)
-    networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
-    networks.to(memory_format=torch.channels_last)
     how = choose_precision(AUTO, "cpu")[0]
-    training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
-    loss = image_loss(model, Images(pixels, preset.flip, "cpu"))
-    pictures = partial(of_autoencoder, model)
-    stage = Stage("image", preset.name, networks, preset.image, loss, pictures=pictures)
-
-    def one() -> float:
-        return training.advance(loss, batch_indices(len(pixels), batch, 0, training.step))
-
+    training, step, stage = trained(preset, "cpu", how)
     with tempfile.TemporaryDirectory() as folder:
         every_step = TensorBoard(Path(folder) / "logs")
         every_step.begins(training, stage, lambda: 0)
         every_step._every = 1
-        calls = {"watched": lambda: every_step.step(one()), "plain": one}
+        calls = {"watched": lambda: every_step.step(step()), "plain": step}
         times = in_turn(calls, 3 * args.rounds, time.process_time)
-        shown = torch.from_numpy(pixels[:COUNT]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = torch.from_numpy(noisy_images(COUNT, preset.image_size)).permute(0, 3, 1, 2)
+        shown = pixels.float() / 127.5 - 1
         sheets = Sheets(Path(folder) / "s", "t", lambda: shown, "", {"image": batch})
         begun = time.process_time()
         sheets.begins(training, stage, lambda: 0)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tables
@@ -51,79 +52,7 @@ Arrays = dict[str, np.ndarray]
 
 
 # ----------------------------------------------------------------------------------------------
-# Models and images
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model with the methods of both kinds; z is None for one without."""
-
-    name: str
-    model: DiffusionAutoencoder | DDIM
-
-    @staticmethod
-    def load(name: str, path: str) -> "Subject":
-        autoencoder = open_checkpoint(path).config.kind == AUTOENCODER
-        model = (DiffusionAutoencoder if autoencoder else DDIM).from_pretrained(path)
-        return Subject(name, model)
-
-    @property
-    def latent(self) -> bool:
-        """Whether it is an autoencoder."""
-        return isinstance(self.model, DiffusionAutoencoder)
-
-    def z(self, images: Tensor) -> Tensor | None:
-        return self.model.encode(images) if isinstance(self.model, DiffusionAutoencoder) else None
-
-    def encode(self, images: Tensor, z: Tensor | None, solver: str, steps: int) -> Tensor:
-        codes = () if z is None else (z,)
-        return self.model.encode_stochastic(images, *codes, steps=steps, solver=solver)
-
-    def decode(self, z: Tensor | None, x_T: Tensor, solver: str, steps: int) -> Tensor:
-        codes = (x_T,) if z is None else (z, x_T)
-        return self.model.decode(*codes, steps=steps, solver=solver)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Images that a model was not trained on, one per person, and what their edits need."""
-
-    selection: Selection
-
-    @staticmethod
-    def open(path: str | None) -> "HeldOut":
-        data = open_dataset(path, 32) if path else open_portraits(PORTRAITS, 32, SEED)
-        return HeldOut(select(data, "test", REFERENCE, SEED))
-
-    @cached_property
-    def positions(self) -> np.ndarray:
-        """Positions of the first picture of each of the first persons."""
-        return np.sort(np.unique(self.selection.groups, return_index=True)[1])[:IMAGES]
-
-    @cached_property
-    def images(self) -> Tensor:
-        return self.selection.batch(self.positions)
-
-    @property
-    def attribute(self) -> int:
-        names = self.selection.dataset.attribute_names
-        return names.index(ATTRIBUTE) if ATTRIBUTE in names else 0
-
-    def probe(self, subject: Subject) -> LinearProbe:
-        """A converged linear classifier of z_sem, fitted to training images."""
-        train = select(self.selection.dataset, "train", TRAIN, SEED)
-        assert isinstance(subject.model, DiffusionAutoencoder)
-        z = subject.model.encode(train.batch(np.arange(len(train))))
-        return fit_lbfgs(z, torch.from_numpy(train.labels), C=0.1)
-
-    def towards(self) -> Tensor:
-        """The direction away from the attribute's present value: 1 or -1 per image."""
-        present = self.selection.labels[self.positions, self.attribute]
-        return torch.from_numpy(1.0 - 2.0 * present).float()
-
-    def edited(self, probe: LinearProbe, z: Tensor) -> Tensor:
-        """z_sem moved as `benchmarks.tasks.identity` moves it."""
-        return z + probe.move(self.attribute, STRENGTH * self.towards())
+# Images
 
 
 def crops() -> Tensor:
@@ -146,36 +75,41 @@ def midpoints(z: Tensor | None, x_T: Tensor) -> tuple[Tensor | None, Tensor]:
     return None if z is None else (z[::2] + z[1::2]) / 2, between
 
 
-def noises(purpose: str, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal numbers, N x ..., the same for every solver."""
-    return noise.normal(SEED, purpose, range(shape[0]), shape[1:])
+def noises(purpose: str, *shape: int) -> Tensor:
+    """Standard normal numbers, SAMPLES x shape, the same for every solver."""
+    return noise.normal(SEED, purpose, range(SAMPLES), shape)
+
+
+def features(images: Tensor) -> np.ndarray:
+    """What the Frechet distance compares."""
+    networks = MetricNetworks(None, False, torch.device("cpu"), "portraits")
+    return networks.features(to_uint8(images)).numpy()
 
 
 # ----------------------------------------------------------------------------------------------
 # Cells
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One solver at one number of steps: a round trip, a crossed trip, samples, or latents."""
+class Cell(NamedTuple):
+    """One solver at one number of steps: a round trip, a crossed trip, samples, or latents.
+
+    Without a solver: the features of real images.
+    """
 
     what: str
-    solver: str
-    steps: int
-
-    @property
-    def file(self) -> str:
-        return f"{self.what}-{self.solver.replace(':', '_')}-{self.steps}.npz"
+    solver: str = ""
+    steps: int = 0
 
 
-def plan(subject: Subject) -> Iterator[tuple[str, Cell]]:
+def plan(autoencoder: bool) -> Iterator[tuple[str, Cell]]:
     """The measurements of a model: "held-out" or "crops", and the cell."""
+    yield "held-out", Cell("reference")
     best = SOLVERS[:3]
     held_out = [*product(SOLVERS, (5, 10, 20)), *product(best, (6, 8)), ("ab2-v:uniform", 10)]
     held_out += [("ab2-v", 12), ("ddim", 50), PAPER, CONVERGED, SECOND]
     crops = [*product(SOLVERS, (10,)), *product(best, (5,)), PAPER, ("ab2-v", 12), ("ab2-v", 20)]
     drawn = [*product(best, (10,)), PAPER, ("ab2-v", 5), ("ddim:power-2", 10)]
-    if subject.latent:
+    if autoencoder:
         drawn += [("heun", 5), ("dpm++2m", 10), ("ab2-eps", 10), ("ddim", 20)]
         latents = [*product(BOTH, (5, 10, 20, 50, 100)), ("ab2-v", 200), ("ab2-eps", 200)]
         yield from (("held-out", Cell("latents", *how)) for how in latents)
@@ -187,103 +121,112 @@ def plan(subject: Subject) -> Iterator[tuple[str, Cell]]:
     yield "held-out", Cell("kept", *CONVERGED)
 
 
-def save(file: Path, **arrays: np.ndarray | list[float]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, **arrays)
-
-
 @dataclass(frozen=True)
 class Bench:
-    """One model, its images, and the folder of their cells."""
+    """A model of either kind, images that it was not trained on, and the folder of its cells.
 
-    subject: Subject
-    held_out: HeldOut
+    The baseline, which has no z_sem, has None in its place.
+    """
+
+    name: str
+    model: DiffusionAutoencoder | DDIM
+    selection: Selection
     folder: Path
+
+    def measured(self, data: str, cell: Cell) -> Arrays:
+        """The results of a cell, from its file if there is one."""
+        what, solver, steps = cell
+        name = f"{what}-{solver.replace(':', '_')}-{steps}" if solver else what
+        file = self.folder / data / f"{name}.npz"
+        if not file.exists():
+            start = time.perf_counter()
+            found = getattr(self, f"_{what.split('-')[0]}")(data, cell)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(file, **found)
+            spent = time.perf_counter() - start
+            print(f"{self.name}, {data}: {file.name} in {spent:.0f} s", file=sys.stderr)
+        return dict(np.load(file))
+
+    def z(self, images: Tensor) -> Tensor | None:
+        return self.model.encode(images) if isinstance(self.model, DiffusionAutoencoder) else None
+
+    def decode(self, z: Tensor | None, x_T: Tensor, solver: str, steps: int) -> Tensor:
+        codes = (x_T,) if z is None else (z, x_T)
+        return self.model.decode(*codes, steps=steps, solver=solver)
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Positions of the first picture of each of the first persons."""
+        return np.sort(np.unique(self.selection.groups, return_index=True)[1])[:IMAGES]
 
     @cached_property
     def probe(self) -> LinearProbe:
-        return self.held_out.probe(self.subject)
+        """A converged linear classifier of z_sem, fitted to training images."""
+        train = select(self.selection.dataset, "train", TRAIN, SEED)
+        z = self.model.encode(train.batch(np.arange(len(train))))
+        return fit_lbfgs(z, torch.from_numpy(train.labels), C=0.1)
 
-    def measure(self, data: str, cell: Cell) -> None:
-        file = self.folder / data / cell.file
-        if file.exists():
-            return
-        start = time.perf_counter()
-        found = getattr(self, f"_{cell.what.split('-')[0]}")(data, cell)
-        save(file, **found)
-        spent = time.perf_counter() - start
-        print(f"{self.subject.name}, {data}: {cell.file} in {spent:.0f} s", file=sys.stderr)
-
-    def read(self, data: str, cell: Cell) -> Arrays:
-        self.measure(data, cell)
-        with np.load(self.folder / data / cell.file) as file:
-            return dict(file)
+    def _reference(self, data: str, cell: Cell) -> Arrays:
+        """Features of real images, for the Frechet distance."""
+        images = self.selection.batch(np.arange(len(self.selection)))
+        return {"features": features(images), "blocks": self.selection.blocks(20)}
 
     def _trip(self, data: str, cell: Cell) -> Arrays:
         """A round trip, and for held-out images the edit and the midpoints."""
-        subject, how = self.subject, (cell.solver, cell.steps)
-        images = self.held_out.images if data == "held-out" else crops()
-        z = subject.z(images)
-        x_T = subject.encode(images, z, *how)
-        found = {"images": images, "x_T": x_T, "trip": subject.decode(z, x_T, *how)}
+        _, solver, steps = cell
+        images = self.selection.batch(self.positions) if data == "held-out" else crops()
+        z = self.z(images)
+        codes = (images,) if z is None else (images, z)
+        x_T = self.model.encode_stochastic(*codes, steps=steps, solver=solver)
+        found = {"images": images, "x_T": x_T, "trip": self.decode(z, x_T, solver, steps)}
         if data == "held-out":
-            found["midpoint"] = subject.decode(*midpoints(z, x_T), *how)
+            found["midpoint"] = self.decode(*midpoints(z, x_T), solver, steps)
             if z is not None:
-                found |= self._edit(z, x_T, how)
+                found |= self._edit(z, x_T, solver, steps)
         return {name: value.numpy() for name, value in found.items()}
 
-    def _edit(self, z: Tensor, x_T: Tensor, how: tuple[str, int]) -> dict[str, Tensor]:
-        """The edited images, and how far the probe's logit moved in the intended direction."""
-        probe, column = self.probe, self.held_out.attribute
-        edited = self.subject.decode(self.held_out.edited(probe, z), x_T, *how)
-        after = self.subject.z(edited)
-        assert after is not None
-        move = (probe.logits(after) - probe.logits(z))[:, column] * self.held_out.towards()
-        return {"edit": edited, "logit": move}
+    def _edit(self, z: Tensor, x_T: Tensor, solver: str, steps: int) -> dict[str, Tensor]:
+        """Images edited as `benchmarks.tasks.identity` does it, away from the attribute's present
+        value, and how far the probe's logit moved in that direction.
+        """
+        names = self.selection.dataset.attribute_names
+        column = names.index(ATTRIBUTE) if ATTRIBUTE in names else 0
+        present = self.selection.labels[self.positions, column]
+        towards = torch.from_numpy(1.0 - 2.0 * present).float()
+        moved = z + self.probe.move(column, STRENGTH * towards)
+        edited = self.decode(moved, x_T, solver, steps)
+        logits = self.probe.logits(self.z(edited)) - self.probe.logits(z)
+        return {"edit": edited, "logit": logits[:, column] * towards}
 
     def _cross(self, data: str, cell: Cell) -> Arrays:
         """x_T of the paper's DDIM decoded by the fast solver, or the reverse."""
-        maker = PAPER if (cell.solver, cell.steps) == FAST else FAST
-        made = {k: torch.from_numpy(v) for k, v in self.read(data, Cell("trip", *maker)).items()}
-        z = self.subject.z(made["images"])
-        crossed = self.subject.decode(z, made["x_T"], cell.solver, cell.steps)
-        return {"images": made["images"].numpy(), "trip": crossed.numpy()}
+        _, *how = cell
+        maker = PAPER if tuple(how) == FAST else FAST
+        made = self.measured(data, Cell("trip", *maker))
+        images, x_T = (torch.from_numpy(made[name]) for name in ("images", "x_T"))
+        crossed = self.decode(self.z(images), x_T, *how)
+        return {"images": made["images"], "trip": crossed.numpy()}
 
     def _latents(self, data: str, cell: Cell) -> Arrays:
-        model = self.subject.model
-        assert isinstance(model, DiffusionAutoencoder)
-        noise = noises("z", (SAMPLES, model.latent_dim))
-        return {"z": model.sample_latents(noise, cell.steps, cell.solver).numpy()}
+        start = noises("z", self.model.latent_dim)
+        return {"z": self.model.sample_latents(start, cell.steps, cell.solver).numpy()}
 
-    def _samples(self, data: str, cell: Cell, count: int = SAMPLES) -> Arrays:
+    def _samples(self, data: str, cell: Cell) -> Arrays:
         """Features of new images, and the first of these images. z is from the paper's DDIM unless "fast-z" is given."""
-        z = None
-        if self.subject.latent:
+        count, z = KEPT if cell.what == "kept" else SAMPLES, None
+        if isinstance(self.model, DiffusionAutoencoder):
             maker = FAST if cell.what == "samples-fast-z" else PAPER
-            z = torch.from_numpy(self.read(data, Cell("latents", *maker))["z"])[:count]
-        size = self.subject.model.image_size
-        x_T = noises("x_T", (SAMPLES, 3, size, size))[:count]
-        parts = []
-        for some in torch.arange(count).split(BATCH):
-            own = None if z is None else z[some]
-            parts.append(self.subject.decode(own, x_T[some], cell.solver, cell.steps))
+            z = torch.from_numpy(self.measured(data, Cell("latents", *maker))["z"])[:count]
+        size = self.model.image_size
+        x_T = noises("x_T", 3, size, size)[:count]
+        parts = [
+            self.decode(None if z is None else z[some], x_T[some], cell.solver, cell.steps)
+            for some in torch.arange(count).split(BATCH)
+        ]
         samples = torch.cat(parts)
-        features = MetricNetworks(None, False, torch.device("cpu"), "portraits").features(
-            to_uint8(samples)
-        )
-        return {"features": features.numpy(), "kept": samples[:KEPT].numpy()}
+        return {"features": features(samples), "kept": samples[:KEPT].numpy()}
 
-    def _kept(self, data: str, cell: Cell) -> Arrays:
-        return self._samples(data, cell, KEPT)
-
-    def reference(self) -> None:
-        """Features of real images, for the Frechet distance."""
-        file = self.folder / "held-out" / "reference.npz"
-        if not file.exists():
-            selection = self.held_out.selection
-            network = MetricNetworks(None, False, torch.device("cpu"), "portraits").features
-            features = network(to_uint8(selection.batch(np.arange(len(selection)))))
-            save(file, features=features.numpy(), blocks=selection.blocks(20))
+    _kept = _samples
 
 
 def main() -> None:
@@ -296,13 +239,15 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true")
     args = parser.parse_args()
     if not args.tables:
-        held_out = HeldOut.open(args.data)
+        data = open_dataset(args.data, 32) if args.data else open_portraits(PORTRAITS, 32, SEED)
+        held_out = select(data, "test", REFERENCE, SEED)
         for given in args.model or ("portraits", "portraits-ddim"):
             name, _, path = given.partition("=")
-            bench = Bench(Subject.load(name, path or name), held_out, args.out / name)
-            bench.reference()
-            for data, cell in plan(bench.subject):
-                bench.measure(data, cell)
+            autoencoder = open_checkpoint(path or name).config.kind == AUTOENCODER
+            kind = DiffusionAutoencoder if autoencoder else DDIM
+            bench = Bench(name, kind.from_pretrained(path or name), held_out, args.out / name)
+            for place, cell in plan(autoencoder):
+                bench.measured(place, cell)
     tables.write(args.out)
 
 

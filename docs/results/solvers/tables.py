@@ -11,7 +11,9 @@ the difference on the same noise and the same real images.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +28,9 @@ from diffae.diffusion.scheme import find
 HERE = Path(__file__).parent
 CSV = HERE / "solvers.csv"
 PAGES = (HERE / "README.md", HERE.parents[1] / "solvers.md")
-COLUMNS = (
-    "model data what solver grid steps encode_calls decode_calls metric value stderr n".split()
-)
+PLACE = "model data what solver grid steps encode_calls decode_calls".split()
+COLUMNS = [*PLACE, "metric", "value", "stderr", "n"]
+PAPER, CONVERGED = "trip-ddim-100", "trip-ab2-v-50"  # cells that others are compared with
 Arrays = dict[str, np.ndarray]
 Values = dict[str, tuple[float, float, int]]  # metric: value, its standard error, n
 
@@ -40,7 +42,7 @@ def write(out: Path) -> None:
     if out.is_dir():
         frame = pd.DataFrame(numbers(out), columns=COLUMNS).sort_values(COLUMNS[:9])
         frame.to_csv(CSV, index=False, float_format="%.5g", na_rep="nan", lineterminator="\n")
-    found = Numbers(CSV)
+    found = read()
     for page in PAGES:
         page.write_text(filled(page.read_text(), found))
 
@@ -51,32 +53,21 @@ def write(out: Path) -> None:
 
 def numbers(folder: Path) -> Iterator[tuple[object, ...]]:
     for data in sorted(path for path in folder.glob("*/*") if path.is_dir()):
-        cells = {path.stem: path for path in data.glob("*.npz")}
-        for name, path in cells.items():
+        cells = {path.stem: dict(np.load(path)) for path in data.glob("*.npz")}
+        for name in cells:
             what, _, how = name.partition("-")
             if what not in READERS:
                 continue
-            how = how.removeprefix("fast-z-")  # samples whose z_sem is the fast solver's
-            for title, found in READERS[what](path, cells):
-                yield from _rows(data.parent.name, data.name, title, how, found)
-
-
-def _rows(
-    model: str, data: str, what: str, how: str, found: Values
-) -> Iterator[tuple[object, ...]]:
-    solver, _, steps = how.rpartition("-")
-    scheme, T = find(solver.replace("_", ":")), int(steps)
-    encodes = scheme.inverts and what in ("round trip", "edit", "midpoint", "x_T")
-    encode = scheme.encode_calls(T) if encodes else 0
-    decode = 0 if what == "x_T" else scheme.decode_calls(T)
-    grid = scheme.grid.replace("-", " ")
-    for metric, values in found.items():
-        yield model, data, what, scheme.method, grid, T, encode, decode, metric, *values
-
-
-def load(path: Path) -> Arrays:
-    with np.load(path) as file:
-        return dict(file)
+            solver, _, steps = how.removeprefix("fast-z-").rpartition("-")
+            scheme, T = find(solver.replace("_", ":")), int(steps)
+            for title, values in READERS[what](name, cells):
+                encodes = scheme.inverts and title in ("round trip", "edit", "midpoint", "x_T")
+                encode = scheme.encode_calls(T) if encodes else 0
+                decode = 0 if title == "x_T" else scheme.decode_calls(T)
+                place = data.parent.name, data.name, title, scheme.method
+                grid = scheme.grid.replace("-", " ")
+                for metric, number in values.items():
+                    yield *place, grid, T, encode, decode, metric, *number
 
 
 def mean(values: np.ndarray) -> tuple[float, float, int]:
@@ -91,62 +82,57 @@ def compare(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ssim(one, other).numpy(), mse(one, other).double().numpy()
 
 
-def _of_trip(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
-    cell = load(path)
+def _of_trip(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
+    cell = cells[name]
     yield "round trip", _gains(cell, cells)
     std = cell["x_T"].reshape(len(cell["x_T"]), -1).std(axis=1)
     yield "x_T", {"standard deviation": mean(std)}
     for what in ("edit", "midpoint"):
         if what in cell:
             found = {
-                metric: mean(compare(cell[what], load(cells[made])[what])[1])
-                for metric, made in (
-                    ("to paper", "trip-ddim-100"),
-                    ("to converged", "trip-ab2-v-50"),
-                )
-                if made in cells and path != cells[made]
+                metric: mean(compare(cell[what], cells[made][what])[1])
+                for metric, made in (("to paper", PAPER), ("to converged", CONVERGED))
+                if made in cells and made != name
             }
             if what == "edit":
                 found["logit"] = mean(cell["logit"].astype(np.float64))
             yield what, found
 
 
-def _of_crossing(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
-    maker = "ddim" if "ab2-v" in path.stem else "ab2-v"
-    yield f"x_T of {maker} decoded", _gains(load(path), cells)
+def _of_crossing(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
+    maker = "ddim" if "ab2-v" in name else "ab2-v"
+    yield f"x_T of {maker} decoded", _gains(cells[name], cells)
 
 
-def _gains(cell: Arrays, cells: dict[str, Path]) -> Values:
+def _gains(cell: Arrays, cells: dict[str, Arrays]) -> Values:
     similarity, error = compare(cell["trip"], cell["images"])
     found = {"ssim": mean(similarity), "mse": mean(error)}
-    if "trip-ddim-100" in cells:
-        paper = load(cells["trip-ddim-100"])
-        of_paper, error_of_paper = compare(paper["trip"], paper["images"])
+    if PAPER in cells:
+        of_paper, error_of_paper = compare(cells[PAPER]["trip"], cells[PAPER]["images"])
         found["ssim gain"] = mean(similarity - of_paper)
         found["mse gain"] = mean(error - error_of_paper)
     return found
 
 
-def _of_latents(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
+def _of_latents(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
     """Distance to converged latents, divided by the root mean square distance of those from their mean."""
     if "latents-ab2-v-200" in cells:
-        z, converged = load(path)["z"], load(cells["latents-ab2-v-200"])["z"]
+        z, converged = cells[name]["z"], cells["latents-ab2-v-200"]["z"]
         spread = math.sqrt(np.square(converged - converged.mean(0)).sum(1).mean())
         yield "latents", {"to converged": mean(np.linalg.norm(z - converged, axis=1) / spread)}
 
 
-def _of_samples(path: Path, cells: dict[str, Path]) -> Iterator[tuple[str, Values]]:
-    fast_z = "fast-z" in path.stem
-    cell, real = load(path), load(path.with_name("reference.npz"))
+def _of_samples(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
+    fast_z = "fast-z" in name
+    cell, real = cells[name], cells["reference"]
     own, n = _frechet(cell, real), len(cell["features"])
     found: Values = {"fd_effnet": (own.value, _stderr(own), n)}
     base = "samples-ab2-v-10" if fast_z else "samples-ddim-100"  # the same solver if only z differs
-    if base in cells and cells[base] != path:
-        other = _frechet(load(cells[base]), real)
+    if base in cells and base != name:
+        other = _frechet(cells[base], real)
         found["fd_effnet gain"] = (own.value - other.value, _stderr(own, other), n)
     if "kept-ab2-v-50" in cells and not fast_z:
-        converged = load(cells["kept-ab2-v-50"])["kept"]
-        found["to converged"] = mean(compare(cell["kept"], converged)[1])
+        found["to converged"] = mean(compare(cell["kept"], cells["kept-ab2-v-50"]["kept"])[1])
     yield "samples, z by ab2-v 10" if fast_z else "samples", found
 
 
@@ -168,52 +154,50 @@ READERS = {"trip": _of_trip, "cross": _of_crossing, "latents": _of_latents, "sam
 
 
 # ----------------------------------------------------------------------------------------------
-# Numbers, by their full names
+# Numbers, a row for each measurement
 
 
 STEPS = (5, 6, 8, 10, 12, 20, 50, 100)
-PAPER, ROUGH = ("ddim", "uniform", 100), ("ddim", "uniform", 10)
+DDIM, ROUGH = ("ddim", "uniform", 100), ("ddim", "uniform", 10)
 FAST, FASTER = ("ab2-v", "power 2", 10), ("ab2-v", "power 2.5", 10)
-BOTH = ("ssim", "mse")
-ORDER = ("portraits", "portraits-ddim", "portraits-noise", "fashion-mnist")
-SOLVERS = ("ddim", "ab2-v", "ab2-eps", "implicit-v", "dpm++2m", "heun")
+MODELS = ["portraits", "portraits-ddim", "portraits-noise", "fashion-mnist"]
+ORDERS = {
+    "data": ["held-out", "crops", "noise"],
+    "solver": ["ddim", "ab2-v", "ab2-eps", "implicit-v", "dpm++2m", "heun"],
+    "grid": ["uniform", "power 2", "power 2.5"],
+}
 How = tuple[str, str, int]
 Pair = tuple[str, str]  # model and data
+Row = dict[
+    str, Any
+]  # the columns of PLACE, and of each metric "METRIC", "METRIC stderr", "METRIC n"
 
 
-class Numbers:
-    """The rows of solvers.csv: model, data, what, solver, grid, steps, calls, metric, value, stderr, n."""
-
-    def __init__(self, file: Path):
-        self.rows = list(pd.read_csv(file).itertuples(index=False))
-        self.found = {
-            (r.model, r.data, r.what, (r.solver, r.grid, r.steps), r.metric): r for r in self.rows
-        }
-        pairs = {
-            (r.model, r.data) for r in self.rows if (r.what, r.metric) == ("round trip", "ssim")
-        }
-        place = lambda pair: (ORDER.index(pair[0]) if pair[0] in ORDER else 9, pair[1] == "crops")  # noqa: E731
-        self.pairs: list[Pair] = sorted(pairs, key=place)
-        self.models = list(dict.fromkeys(model for model, data in self.pairs if data == "held-out"))
-
-    def __call__(self, model: str, data: str, what: str, how: How, metric: str):
-        return self.found.get((model, data, what, how, metric))
-
-    def trip(self, pair: Pair, how: How, *metrics: str) -> list:
-        """Numbers of a round trip; SSIM and MSE unless others are asked for."""
-        return [self(*pair, "round trip", how, metric) for metric in metrics or BOTH]
-
-    def ways(self, what: str, model: str | None = None) -> list[How]:
-        """Solver, grid and steps of every row of one kind."""
-        kept = (r for r in self.rows if r.what == what and model in (None, r.model))
-        place = lambda how: (SOLVERS.index(how[0]), "" if how[1] == "uniform" else how[1], how[2])  # noqa: E731
-        return sorted({(r.solver, r.grid, r.steps) for r in kept}, key=place)
-
-    def solvers(self, what: str, model: str | None = None) -> list[tuple[str, str]]:
-        return list(dict.fromkeys(how[:2] for how in self.ways(what, model)))
+def read() -> list[Row]:
+    """The measurements of solvers.csv, sorted. A metric that was not measured is NaN."""
+    frame = pd.read_csv(CSV)
+    models = [*MODELS, *sorted(set(frame["model"]) - set(MODELS))]
+    for name, order in {"model": models, **ORDERS}.items():
+        frame[name] = pd.Categorical(frame[name], order)
+    wide = frame.pivot(index=PLACE, columns="metric", values=["value", "stderr", "n"])
+    wide.columns = [f"{metric} {kind}".removesuffix(" value") for kind, metric in wide.columns]
+    return wide.reset_index().to_dict("records")
 
 
-def filled(page: str, found: Numbers) -> str:
+def by_how(found: list[Row], what: str, pair: Pair) -> dict[How, Row]:
+    """The measurements of one kind on one model and its images, by solver, grid and steps."""
+    place = (*pair, what)
+    rows = [row for row in found if (row["model"], row["data"], row["what"]) == place]
+    return {(row["solver"], row["grid"], row["steps"]): row for row in rows}
+
+
+def round_trips(found: list[Row]) -> dict[Pair, dict[How, Row]]:
+    rows = [row for row in found if row["what"] == "round trip"]
+    pairs = dict.fromkeys((row["model"], row["data"]) for row in rows)
+    return {pair: by_how(rows, "round trip", pair) for pair in pairs}
+
+
+def filled(page: str, found: list[Row]) -> str:
     """A page with new tables between its marks."""
     for name, make in TABLES.items():
         before, begin, rest = page.partition(f"<!-- {name} -->\n")
@@ -227,53 +211,56 @@ def filled(page: str, found: Numbers) -> str:
 # Tables
 
 
-def pipe(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+def pipe(rows: Sequence[Sequence[object]], headers: Sequence[object]) -> str:
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
-def title(model: str, data: str) -> str:
-    return f"{model}, {'test images' if data == 'held-out' else 'photo crops'}"
+def title(pair: Pair) -> str:
+    return f"{pair[0]}, {'test images' if pair[1] == 'held-out' else 'photo crops'}"
 
 
-def small(number, error: bool = False) -> str:
-    """A squared error with two digits."""
-    if number is None:
+def named(row: Row) -> str:
+    return f"{row['solver']}, {row['grid']}"
+
+
+def shown(row: Row | None, metric: str, form: str = ".4f", error: str = "") -> str:
+    """A number in this format, ± its standard error if that has one; empty if it was not measured."""
+    if row is None or math.isnan(row[metric]):
         return ""
-    if number.value < 5e-8:
+    if form == ".1e" and 0 <= row[metric] < 5e-8:
         return "< 5e-8"
-    return f"{number.value:.1e}" + (f" ± {number.stderr:.0e}" if error else "")
+    stderr = f" ± {row[f'{metric} stderr']:{error}}" if error else ""
+    return f"{row[metric]:{form}}{stderr}"
 
 
-def score(number) -> str:
-    return "" if number is None else f"{number.value:.4f}"
+def both(row: Row | None) -> str:
+    """SSIM and MSE of a round trip."""
+    return f"{shown(row, 'ssim')} / {shown(row, 'mse', '.1e')}" if row else ""
 
 
-def both(found: Numbers, pair: Pair, how: How) -> str:
-    ssim, mse = found.trip(pair, how)
-    return f"{score(ssim)} / {small(mse)}" if ssim else ""
-
-
-def against_paper(found: Numbers, first: How, how: How, first_name: str, name: str) -> str:
+def against_paper(found: list[Row], first: How, how: How, first_name: str, name: str) -> str:
     """Round trips of two solvers, and whether the second is better than DDIM with 200 calls."""
-    rows = []
-    for pair in found.pairs:
-        cells = [both(found, pair, one) for one in (first, how)]
-        if all(cells):
-            rows.append([title(*pair), *cells, *verdict(found, pair, how)])
+    rows = [
+        [title(pair), both(trips[first]), both(trips[how]), *verdict(trips[how])]
+        for pair, trips in round_trips(found).items()
+        if first in trips and how in trips
+    ]
     headers = ("", first_name, f"{name}, 20 calls", "SSIM: difference", "MSE: difference")
     return pipe(rows, (*headers, f"{name} is"))
 
 
-def verdict(found: Numbers, pair: Pair, how: How) -> list[str]:
+def verdict(row: Row) -> list[str]:
     """The differences to DDIM, T = 100, in SSIM and MSE on the same images, ± their errors, and a
     verdict in a word.
     """
-    s, e = found.trip(pair, how, "ssim gain", "mse gain")
-    if s is None or e is None:
+    if math.isnan(row["ssim gain"]):
         return ["", "", ""]
-    words = dict.fromkeys((word(s.value, s.stderr), word(-e.value, e.stderr)))
-    differences = [f"{s.value:+.4f} ± {s.stderr:.4f}", f"{e.value:+.1e} ± {e.stderr:.0e}"]
-    return [*differences, " / ".join(words)]
+    words = (
+        word(row["ssim gain"], row["ssim gain stderr"]),
+        word(-row["mse gain"], row["mse gain stderr"]),
+    )
+    differences = shown(row, "ssim gain", "+.4f", ".4f"), shown(row, "mse gain", "+.1e", ".0e")
+    return [*differences, " / ".join(dict.fromkeys(words))]
 
 
 def word(gain: float, stderr: float) -> str:
@@ -281,101 +268,97 @@ def word(gain: float, stderr: float) -> str:
     return "better" if gain > 2 * stderr else "worse" if gain < -2 * stderr else "undecided"
 
 
-def trips(found: Numbers) -> str:
+def trips(found: list[Row]) -> str:
     parts = []
-    for pair in found.pairs:
-        rows = []
-        for solver, grid in found.solvers("round trip"):
-            cells = [both(found, pair, (solver, grid, steps)) for steps in STEPS]
-            if any(cells):
-                rows.append([f"{solver}, {grid}", *cells])
-        n = max(r.n for r in found.rows if (r.model, r.data, r.metric) == (*pair, "ssim"))
-        parts.append(f"{title(*pair)} ({n} images)\n\n" + pipe(rows, ("steps", *map(str, STEPS))))
+    for pair, of_pair in round_trips(found).items():
+        rows = [
+            [f"{solver}, {grid}", *(both(of_pair.get((solver, grid, steps))) for steps in STEPS)]
+            for solver, grid in dict.fromkeys(how[:2] for how in of_pair)
+        ]
+        n = max(row["ssim n"] for row in of_pair.values())
+        parts.append(f"{title(pair)} ({n:.0f} images)\n\n{pipe(rows, ('steps', *STEPS))}")
     return "\n\n".join(parts)
 
 
-def calls(found: Numbers) -> str:
+def calls(found: list[Row]) -> str:
     """The fewest calls, of the steps tried, with which both SSIM and MSE are no worse."""
-    rows, solvers = [], found.solvers("round trip")
-    for pair in found.pairs:
+    by_pair, rows = round_trips(found), []
+    tried = {how[:2] for of_pair in by_pair.values() for how in of_pair}
+    solvers = [how for how in product(ORDERS["solver"], ORDERS["grid"]) if how in tried]
+    for pair, of_pair in by_pair.items():
         for steps in (50, 100):
-            target = found.trip(pair, ("ddim", "uniform", steps))
-            if all(target):
-                cells = [fewest(found, pair, solver, *target) for solver in solvers]
-                rows.append([title(*pair), f"T = {steps} ({2 * steps})", *cells])
+            if target := of_pair.get(("ddim", "uniform", steps)):
+                cells = [fewest(of_pair, solver, target) for solver in solvers]
+                rows.append([title(pair), f"T = {steps} ({2 * steps})", *cells])
     return pipe(rows, ("", "quality of DDIM", *(f"{a}, {b}" for a, b in solvers)))
 
 
-def fewest(found: Numbers, pair: Pair, solver: tuple[str, str], ssim, mse) -> str:
+def fewest(of_pair: dict[How, Row], solver: tuple[str, str], target: Row) -> str:
     most = 0
-    for how in found.ways("round trip"):
-        s, e = found.trip(pair, how)
-        if how[:2] == solver and s and e:
-            most = s.encode_calls + s.decode_calls
-            if s.value >= ssim.value and e.value <= mse.value:
+    for how, row in of_pair.items():
+        if how[:2] == solver:
+            most = row["encode_calls"] + row["decode_calls"]
+            if row["ssim"] >= target["ssim"] and row["mse"] <= target["mse"]:
                 return str(most)
     return f"> {most}" if most else ""
 
 
-def edits(found: Numbers) -> str:
-    rows = []
-    for what, model in ((w, m) for w in ("edit", "midpoint") for m in found.models):
-        for how in found.ways(what, model):
-            metrics = ("to paper", "to converged", "logit")
-            *errors, logit = (found(model, "held-out", what, how, metric) for metric in metrics)
-            some = next((n for n in (*errors, logit) if n), None)
-            if some and how[2] in (5, 10, 12, 20, 50, 100):
-                move = f"{logit.value:.2f} ± {logit.stderr:.2f}" if logit else ""
-                cells = [f"{how[0]}, {how[1]}", str(some.encode_calls + some.decode_calls)]
-                rows.append([what, model, *cells, *(small(n, True) for n in errors), move])
+def edits(found: list[Row]) -> str:
+    rows = [
+        [
+            *(what, row["model"], named(row), row["encode_calls"] + row["decode_calls"]),
+            *(shown(row, metric, ".1e", ".0e") for metric in ("to paper", "to converged")),
+            shown(row, "logit", ".2f", ".2f"),
+        ]
+        for what in ("edit", "midpoint")
+        for row in found
+        if row["what"] == what and row["steps"] in (5, 10, 12, 20, 50, 100)
+    ]
     return pipe(rows, ("", "model", "solver", "calls", "to DDIM T = 100", "to converged", "logit"))
 
 
-def samples(found: Numbers) -> str:
-    rows = []
-    for model in found.models:
-        for what in ("samples", "samples, z by ab2-v 10"):
-            for how in found.ways(what, model):
-                metrics = ("fd_effnet", "fd_effnet gain", "to converged")
-                fd, gain, distance = (found(model, "held-out", what, how, m) for m in metrics)
-                if fd is not None:
-                    name = f"{how[0]}, {how[1]}" + what.removeprefix("samples")
-                    value = f"{fd.value:.1f} ± {fd.stderr:.1f}"
-                    change = f"{gain.value:+.1f} ± {gain.stderr:.1f}" if gain else ""
-                    cells = [name, str(fd.decode_calls), value, change, small(distance, True)]
-                    rows.append([model, *cells])
+def samples(found: list[Row]) -> str:
+    rows = [
+        [
+            *(row["model"], named(row) + row["what"].removeprefix("samples"), row["decode_calls"]),
+            shown(row, "fd_effnet", ".1f", ".1f"),
+            shown(row, "fd_effnet gain", "+.1f", ".1f"),
+            shown(row, "to converged", ".1e", ".0e"),
+        ]
+        for row in found
+        if row["what"].startswith("samples")
+    ]
     headers = ("model", "solver", "calls", "fd_effnet", "- DDIM T = 100", "MSE to converged")
     return pipe(rows, headers)
 
 
-def latents(found: Numbers) -> str:
-    rows, tried = [], (5, 10, 20, 50, 100, 200)
-    for model in found.models:
-        for solver, grid in found.solvers("latents", model):
-            cells = []
-            for steps in tried:
-                number = found(model, "held-out", "latents", (solver, grid, steps), "to converged")
-                reference = (solver, steps) == ("ab2-v", 200)
-                cells.append("" if reference else score(number))
-            rows.append([model, f"{solver}, {grid}", *cells])
-    return pipe(rows, ("model", "solver", *map(str, tried)))
+def latents(found: list[Row]) -> str:
+    cells: dict[tuple[str, str], Row] = {}
+    for row in found:
+        if row["what"] == "latents":
+            reference = (row["solver"], row["steps"]) == ("ab2-v", 200)
+            text = "" if reference else shown(row, "to converged")
+            cells.setdefault((row["model"], named(row)), {})[row["steps"]] = text
+    tried = (5, 10, 20, 50, 100, 200)
+    rows = [[*names, *(texts.get(steps, "") for steps in tried)] for names, texts in cells.items()]
+    return pipe(rows, ("model", "solver", *tried))
 
 
-def x_T(found: Numbers) -> str:
+def x_T(found: list[Row]) -> str:
     rows = []
-    for pair in found.pairs:
-        std = [found(*pair, "x_T", how, "standard deviation") for how in (PAPER, FAST, FASTER)]
-        own = [found(*pair, "round trip", how, "ssim") for how in (PAPER, FAST)]
-        crossed = [found(*pair, "x_T of ddim decoded", FAST, "ssim")]
-        crossed += [found(*pair, "x_T of ab2-v decoded", PAPER, "ssim")]
-        deviations = [f"{n.value:.3f}" if n else "" for n in std]
-        rows.append([title(*pair), *deviations, *map(score, own + crossed)])
+    for pair, of_pair in round_trips(found).items():
+        std = by_how(found, "x_T", pair)
+        by_fast = by_how(found, "x_T of ddim decoded", pair).get(FAST)
+        by_ddim = by_how(found, "x_T of ab2-v decoded", pair).get(DDIM)
+        cells = [shown(std.get(how), "standard deviation", ".3f") for how in (DDIM, FAST, FASTER)]
+        cells += [shown(row, "ssim") for row in (of_pair.get(DDIM), of_pair.get(FAST))]
+        rows.append([title(pair), *cells, shown(by_fast, "ssim"), shown(by_ddim, "ssim")])
     headers = ("", "std, DDIM T = 100", "fast 10", "power 2.5, 10", "DDIM both ways")
     return pipe(rows, (*headers, "fast both ways", "DDIM's by fast", "fast's by DDIM"))
 
 
-TABLES: dict[str, Callable[[Numbers], str]] = {
-    "twenty": lambda found: against_paper(found, PAPER, FAST, "DDIM, 200 calls", "fast"),
+TABLES: dict[str, Callable[[list[Row]], str]] = {
+    "twenty": lambda found: against_paper(found, DDIM, FAST, "DDIM, 200 calls", "fast"),
     "steeper": lambda found: against_paper(found, ROUGH, FASTER, "DDIM, 20 calls", "power 2.5"),
     "trips": trips,
     "calls": calls,

@@ -192,8 +192,8 @@ def test_a_run_that_is_killed_four_times_gives_the_same_bytes(tmp_path):
     """
     script = ROOT / "docs" / "results" / "interruption.py"
     result = subprocess.run(
-        [sys.executable, script, "--kills", "4", "--work", tmp_path / "work"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, script, "--kills", "4"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
     )
