@@ -287,8 +287,6 @@ def _names(folder: Path, args: Namespace) -> tuple[str, ...]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     found = find_images(folder)
-    if not found.names:
-        raise UserError("; ".join([f"{folder}: no images in this folder", *found.left_out]))
     for line in found.left_out:
         cli.say(f"warning: {folder}: left out: {line}")
     files = (folder / name for name in found.names)

@@ -62,9 +62,8 @@ def build(studio: Studio, title: str) -> gr.Blocks:
             if not path:
                 return None, None, None, None, "", gr.DownloadButton(interactive=False)
             drawn = int(number or 0) if which == DRAWN else None
-            wish = studio.wish(values, int(t), by, drawn)
             try:
-                found = studio.show(Path(path), wish)
+                found = studio.show(Path(path), studio.edit(values), int(t), by, drawn)
             except UserError as error:
                 raise gr.Error(
                     str(error).removeprefix(f"{path}: "), print_exception=False

@@ -26,19 +26,6 @@ KEPT = 4  # encoded pictures, so that a slider decodes only
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The values of the page's controls.
-
-    If `seed` is None, x_T is inverted from the picture; else it is drawn.
-    """
-
-    strengths: Mapping[str, float]
-    steps: int
-    solver: str
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
 class Shown:
     """Files to show (the picture as the model takes it, the result, two pictures of its code), and
     a text.
@@ -81,55 +68,60 @@ class Studio:
     def attributes(self) -> tuple[str, ...]:
         return () if self.classifier is None else self.classifier.names
 
-    def wish(
-        self, values: Sequence[float], steps: int, solver: str, seed: int | None = None
-    ) -> Wish:
-        """The wish for a strength per attribute, in the order of `attributes`."""
-        return Wish(dict(zip(self.attributes, values, strict=True)), steps, solver, seed)
+    def edit(self, values: Sequence[float]) -> dict[str, float]:
+        """The attributes to change, of a strength for each in the order of `attributes`."""
+        strengths = zip(self.attributes, values, strict=True)
+        return {name: strength for name, strength in strengths if strength}
 
-    def show(self, path: Path, wish: Wish) -> Shown:
-        """Encode and edit the picture at `path`. Raises UserError if it is no picture."""
+    def show(
+        self,
+        path: Path,
+        changes: Mapping[str, float],
+        steps: int,
+        solver: str,
+        seed: int | None = None,
+    ) -> Shown:
+        """Encode and edit the picture at `path`. Raises UserError if it is no picture.
+
+        If `seed` is None, x_T is inverted from the picture; else it is drawn.
+        """
         transform = Transform(self.model.image_size)
         read = reading.read_one(reading.Picture(path, path.stem), transform)
-        changes = {name: s for name, s in wish.strengths.items() if s}
-        code = self._code(read.pixels, wish)
-        if wish.seed is not None:
-            code = verbs.Code(code.z, verbs.random_x_T(self.model, [0], wish.seed))
+        code = self._code(read.pixels, steps, solver)
+        if seed is not None:
+            code = verbs.Code(code.z, verbs.random_x_T(self.model, [0], seed))
         if changes and self.classifier is not None:
             code = verbs.moved(code, changes, self.classifier)
-        made = verbs.to_pil(verbs.decode(self.model, code, wish.steps, wish.solver))[0]
+        made = verbs.to_pil(verbs.decode(self.model, code, steps, solver))[0]
         about = {
             **self.settings,
             "verb": "edit",
             "source": path.name,
             "cut": read.cut,
             "edit": changes,
-            "steps": wish.steps,
-            "solver": wish.solver,
-            "x_T": "inverted" if wish.seed is None else f"drawn, seed {wish.seed}",
+            "steps": steps,
+            "solver": solver,
+            "x_T": "inverted" if seed is None else f"drawn, seed {seed}",
         }
+        known = self.model.latent_net is not None
+        moments = (self.model.z_mean[0], self.model.z_std[0]) if known else None
         name = "-".join(map(commands.file_part, (path.stem, commands.label(changes) or "unedited")))
         return Shown(
             self._write("taken", Image.fromarray(read.pixels), about),
             self._write(name, made, about),
-            self._write("z_sem", as_map(code.z[0], self._spread()), about),
+            self._write("z_sem", as_map(code.z[0], moments), about),
             self._write("x_T", verbs.to_pil(code.x_T / 3)[0], about),
             self._words(read, code),
         )
 
-    def _code(self, pixels: np.ndarray, wish: Wish) -> verbs.Code:
-        key = (pixels.tobytes(), wish.steps, wish.solver)
+    def _code(self, pixels: np.ndarray, steps: int, solver: str) -> verbs.Code:
+        key = (pixels.tobytes(), steps, solver)
         if key not in self._codes:
             x = reading.to_tensor([pixels]).to(self.model.device)
-            self._codes[key] = verbs.encode(self.model, x, wish.steps, wish.solver)
+            self._codes[key] = verbs.encode(self.model, x, steps, solver)
             while len(self._codes) > KEPT:
                 self._codes.popitem(last=False)
         return self._codes[key]
-
-    def _spread(self) -> tuple[Tensor, Tensor] | None:
-        if self.model.latent_net is None:
-            return None
-        return self.model.z_mean[0], self.model.z_std[0]
 
     def _words(self, read: reading.Read, code: verbs.Code) -> str:
         cut = (

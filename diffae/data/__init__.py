@@ -15,7 +15,7 @@ from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
 from diffae.data.readers.celeba import is_celeba, open_celeba
 from diffae.data.readers.celebahq import is_celebahq, open_celebahq
-from diffae.data.readers.folder import is_image_folder, open_image_folder
+from diffae.data.readers.folder import open_image_folder
 from diffae.data.readers.idx import is_idx, open_idx
 from diffae.data.readers.lmdb_folder import is_lmdb, open_lmdb
 from diffae.data.readers.webdataset import is_webdataset, open_webdataset
@@ -27,16 +27,13 @@ from diffae.system.files import file_size
 
 __all__ = ["Dataset", "Transform", "open_dataset", "open_for_model", "open_portraits"]
 
-Detector = Callable[[Path], bool]
-Opener = Callable[[Path, int, str | None, int], Dataset]
-
 
 class Reader(NamedTuple):
     """A format: its name, whether a path looks like it, and how to open it."""
 
     title: str
-    recognises: Detector
-    open: Opener
+    recognises: Callable[[Path], bool]
+    open: Callable[[Path, int, str | None, int], Dataset]
 
 
 # The first that recognises the path opens it.
@@ -50,7 +47,7 @@ READERS: tuple[Reader, ...] = (
     Reader("parquet", is_parquet, open_parquet),
     Reader("WebDataset", is_webdataset, open_webdataset),
     Reader("zip of images", is_zip, open_zip),
-    Reader("folder of images", is_image_folder, open_image_folder),
+    Reader("folder of images", Path.is_dir, open_image_folder),
 )
 
 PORTRAIT_SIZE = 64
@@ -108,7 +105,11 @@ def find_reader(path: Path) -> Reader:
     if not path.exists():
         raise UserError(f"{path}: no such folder or zip file")
     if path.is_dir():
-        refuse_closed(path)
+        try:  # otherwise the first file looked for in it would be reported
+            os.listdir(path)
+            os.stat(f"{path}/.")
+        except PermissionError:
+            raise UserError(f"{path}: no permission to read this folder") from None
     else:
         file_size(path)  # a pipe or a device is none of them
     for reader in READERS:
@@ -117,23 +118,10 @@ def find_reader(path: Path) -> Reader:
     raise UserError(f"{path}: a file, not a folder or a zip file; give what holds the images")
 
 
-def refuse_closed(folder: Path) -> None:
-    """Raise UserError for a folder that may not be listed or entered.
-
-    Otherwise the first file looked for in it would be reported.
-    """
-    try:
-        os.listdir(folder)
-        os.stat(f"{folder}/.")
-    except PermissionError:
-        raise UserError(f"{folder}: no permission to read this folder") from None
-
-
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     """`count` procedural portraits, drawn on first use, with 40 attributes and identities.
 
-    Several processes draw: a script that calls this needs `if __name__ == "__main__":`. Raises
-    UserError if one dies.
+    Several processes draw. Raises UserError if one dies.
     """
     from diffae.data import portraits
 

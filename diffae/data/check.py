@@ -39,12 +39,6 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
     yield row("splits", ", ".join(f"{split} {len(data.indices(split))}" for split in SPLITS))
 
 
-def describe_content(data: Dataset) -> Iterator[str]:
-    """Lines of text about the content, for which every file is read, unless that was done before."""
-    yield row("odd files", data.survey.note or "none")
-    yield row("fingerprint", data.fingerprint)
-
-
 def describe_prepared(header: Header) -> Iterator[str]:
     """Lines of text: what `prepare` copied, and what it left out and why."""
     yield row("copied", f"{header.images:,} of {header.of:,} images, {header.side} x {header.side}")

@@ -7,7 +7,7 @@ single images. Nothing is decoded before it is asked for.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from diffae.data.fingerprint import Survey, survey
+from diffae.data.fingerprint import Survey, Surveyed, survey
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 TRAIN, VALID, TEST = 0, 1, 2
 SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
-CHUNK = 64  # images that a thread reads at once
+WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
 
 Indices = Sequence[int] | np.ndarray
 
 
-class ImageSource(Protocol):
+class ImageSource(Surveyed, Protocol):
     """The source of the pixels: image files, an array, an archive."""
 
     def __len__(self) -> int: ...
@@ -43,15 +43,6 @@ class ImageSource(Protocol):
 
     def where(self, index: int) -> str:
         """The place of image `index`, for messages: a full path."""
-
-    def files(self) -> Iterable[tuple[str, Path]]:
-        """Every file of the data set, labels included, by its name; none if `look` is cheap."""
-
-    def look(self) -> Survey:
-        """Read everything, labels included.
-
-        The result does not depend on the machine or the copy.
-        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,33 +125,24 @@ class Dataset:
         pixels = torch.from_numpy(self.images(indices))
         return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
-    def load_all(self, indices: Indices, workers: int = 2, chunk: int = CHUNK) -> np.ndarray:
-        """`images(indices)` by `workers` threads, with a progress bar."""
-        count, size = len(indices), self.image_size
-        return load_all(
-            lambda part: self.images(indices[part]), count, size, self.name, workers, chunk
-        )
+    def load_all(self, indices: Indices) -> np.ndarray:
+        """`images(indices)` by several threads, with a progress bar."""
+        read = lambda part: self.images(indices[part])  # noqa: E731
+        return load_all(read, len(indices), self.image_size, self.name)
 
     def _pixels(self, index: int) -> np.ndarray:
         return self.transform.apply(self.source.read(index), self.source.where(index))
 
 
-def load_all(
-    read: Callable[[slice], np.ndarray],
-    count: int,
-    size: int,
-    name: str,
-    workers: int = 2,
-    chunk: int = CHUNK,
-) -> np.ndarray:
+def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: str) -> np.ndarray:
     """Images, uint8 `count` x size x size x 3, which `read` gives in parts.
 
     They are read in threads, since Pillow releases the lock.
     """
     out = np.empty((count, size, size, 3), np.uint8)
-    parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
+    parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
     with (
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(WORKERS) as pool,
         tqdm(total=count, desc=f"reading {name}", unit="img", delay=1, disable=None) as bar,
     ):
         for part, pixels in zip(parts, pool.map(read, parts), strict=True):

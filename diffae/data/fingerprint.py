@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from PIL import Image, ImageFile
+from PIL import Image
 from tqdm import tqdm
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
@@ -30,9 +30,8 @@ from diffae.system.files import cache_root, read_file, write_whole
 
 VERSION = "1"  # of the survey: another version invalidates those that were kept
 WORKERS, CHUNK = 4, 64
-SETTLED = (
-    2.0  # seconds: a file changed later than that may change again within one tick of its clock
-)
+# Seconds: a file that was changed later may change again within one tick of its clock.
+SETTLED = 2.0
 LARGEST_NOTE = 4096  # bytes of a kept survey
 
 
@@ -54,18 +53,25 @@ class Survey:
 
     @property
     def note(self) -> str:
-        """A note on the images for a table; empty if there is nothing to note."""
-        return note(self.images, self.transparent, self.deep)
+        """E.g. "3 of 600 images have transparency, laid on white"; empty if none."""
+        told = {
+            "have transparency, laid on white": self.transparent,
+            "have 16 bits a channel, scaled to 8": self.deep,
+        }
+        return "; ".join(f"{n} of {self.images} images {what}" for what, n in told.items() if n)
 
 
 class Surveyed(Protocol):
     """The part of an `ImageSource` that a survey needs."""
 
     def files(self) -> Iterable[tuple[str, Path]]:
-        """Every file of the data set, by its name in it; none if looking is cheap."""
+        """Every file of the data set, labels included, by its name; none if `look` is cheap."""
 
     def look(self) -> Survey:
-        """Read everything."""
+        """Read everything, labels included.
+
+        The result does not depend on the machine or the copy.
+        """
 
 
 def survey(source: Surveyed) -> Survey:
@@ -98,19 +104,15 @@ def state_of(source: Surveyed) -> str:
     return source.look().fingerprint if path is None else path.stem
 
 
-def note(images: int, transparent: int, deep: int) -> str:
-    """E.g. "3 of 600 images have transparency, laid on white"; empty if none."""
-    told = {
-        "have transparency, laid on white": transparent,
-        "have 16 bits a channel, scaled to 8": deep,
-    }
-    return "; ".join(f"{count} of {images} images {what}" for what, count in told.items() if count)
-
-
 def note_of_files(paths: Iterable[Path]) -> str:
     """The note on image files that belong to no data set; unreadable ones count as plain."""
     seen = [oddity(path) for path in paths]
-    return note(len(seen), sum(o.transparent for o in seen), sum(o.deep for o in seen))
+    return _survey_of("", seen).note
+
+
+def _survey_of(fingerprint: str, seen: list[Oddity]) -> Survey:
+    transparent, deep = sum(o.transparent for o in seen), sum(o.deep for o in seen)
+    return Survey(fingerprint, len(seen), transparent, deep)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -126,7 +128,11 @@ def look_at(
         sha.update(_framed(part))
 
     def look_at_some(start: int) -> list[tuple[bytes, Oddity]]:
-        return [_look_at_one(*fetch(i)) for i in range(start, min(start + CHUNK, count))]
+        named = map(fetch, range(start, min(start + CHUNK, count)))
+        return [
+            (_framed(name) + hashlib.sha256(content).digest(), oddity(io.BytesIO(content)))
+            for name, content in named
+        ]
 
     odd = []
     with (
@@ -134,12 +140,11 @@ def look_at(
         tqdm(total=count, desc=f"fingerprint of {title}", unit="img", delay=1, disable=None) as bar,
     ):
         for seen in pool.map(look_at_some, range(0, count, CHUNK)):
-            for part, oddity in seen:
+            for part, found in seen:
                 sha.update(part)
-                odd.append(oddity)
+                odd.append(found)
             bar.update(len(seen))
-    transparent, deep = sum(o.transparent for o in odd), sum(o.deep for o in odd)
-    return Survey(sha.hexdigest(), count, transparent, deep)
+    return _survey_of(sha.hexdigest(), odd)
 
 
 def digest_parts(parts: Iterable[bytes]) -> str:
@@ -154,10 +159,6 @@ def _framed(part: bytes) -> bytes:
     return len(part).to_bytes(8, "little") + part
 
 
-def _look_at_one(name: bytes, content: bytes) -> tuple[bytes, Oddity]:
-    return _framed(name) + hashlib.sha256(content).digest(), oddity(io.BytesIO(content))
-
-
 def oddity(file: io.BytesIO | Path) -> Oddity:
     """The oddity in an image file's header, without decoding it.
 
@@ -167,17 +168,11 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
         return Oddity()
     try:
         with Image.open(file, formats=FORMATS) as image:
-            return Oddity(image.has_transparency_data, _is_deep(image))
+            # Pillow says "RGB" of a coloured PNG of 16 bits, but its decoder is set to "RGB;16B".
+            deep = image.format == "PNG" and any(str(t.args).endswith(";16B") for t in image.tile)
+            return Oddity(image.has_transparency_data, deep)
     except DECODING_ERRORS:
         return Oddity()
-
-
-def _is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether a coloured PNG has 16 bits.
-
-    Pillow says "RGB" of it, but its decoder is set to "RGB;16B".
-    """
-    return image.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in image.tile)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -49,14 +48,6 @@ DEAD_PROCESS = (
 )
 
 
-class Part(NamedTuple):
-    """The result for some images: how many, which were skipped (index: reason), how many enlarged."""
-
-    images: int
-    skipped: dict[int, str]
-    enlarged: int
-
-
 def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) -> Header:
     """Copy `data`, after its transform, to the folder `out`; or find it copied.
 
@@ -73,7 +64,7 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
             if os.path.lexists(out / HEADER):
                 header = finished(data, out, state, strict)
             else:
-                header = _finish(data, out, _copy(data, out, workers, strict), state)
+                header = _finish(data, out, *_copy(data, out, workers, strict), state)
             for path in (out / ROWS, out / UNFINISHED, *filter(is_partial, out.glob("*.partial"))):
                 path.unlink(missing_ok=True)
             return header
@@ -136,8 +127,11 @@ class _Job:
     strict: bool
     chunk: int  # images that are read before they are written
 
-    def __call__(self, start: int) -> Part:
-        """Copy the images from `start` to the end of its chunk."""
+    def __call__(self, start: int) -> tuple[int, dict[int, str], int]:
+        """Copy the images from `start` to the end of its chunk.
+
+        Returns how many these are, the skipped ones (index: reason), and how many were enlarged.
+        """
         data, side = self.data, self.data.image_size
         end = min(start + self.chunk, len(data))
         pixels = np.zeros((end - start, side, side, 3), np.uint8)
@@ -156,10 +150,10 @@ class _Job:
         with self.rows.open("r+b") as file:
             file.seek(len(prepared.npy_header(len(data), side)) + start * pixels[0].nbytes)
             file.write(pixels.tobytes())
-        return Part(end - start, skipped, enlarged)
+        return end - start, skipped, enlarged
 
 
-def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> Part:
+def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[int, str], int]:
     """Write all pixels, in `workers` processes. Raises UserError if the disk is full."""
     count, side = len(data), data.image_size
     needed, free = count * side**2 * 3, shutil.disk_usage(out).free
@@ -178,20 +172,20 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> Part:
         tqdm(total=count, desc=f"copying {data.name}", unit="img", delay=1, disable=None) as bar,
         mapped(job, starts, workers, DEAD_PROCESS) as parts,
     ):
-        for part in parts:
-            bar.update(part.images)
-            skipped |= part.skipped
-            enlarged += part.enlarged
-    return Part(count - len(skipped), skipped, enlarged)
+        for images, damaged, small in parts:
+            bar.update(images)
+            skipped |= damaged
+            enlarged += small
+    return skipped, enlarged
 
 
 # ----------------------------------------------------------------------------------------------
 # Finishing
 
 
-def _finish(data: Dataset, out: Path, copied: Part, state: str) -> Header:
+def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, state: str) -> Header:
     """Put the pieces together; the header comes last."""
-    kept = np.setdiff1d(np.arange(len(data)), list(copied.skipped))
+    kept = np.setdiff1d(np.arange(len(data)), list(damaged))
     names = [data.name_of(int(index)) for index in kept]
     parts = {LABELS: _labels(data, kept), NAMES: json.dumps(names).encode()}
     for name, content in parts.items():
@@ -199,7 +193,7 @@ def _finish(data: Dataset, out: Path, copied: Part, state: str) -> Header:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
     _write_pixels(out, kept)
     digests[PIXELS] = digest_file(out / PIXELS)
-    skipped = {data.name_of(index): reason for index, reason in copied.skipped.items()}
+    skipped = {data.name_of(index): reason for index, reason in damaged.items()}
     seen = _survey_of(data, digests, bool(skipped))
     refuse_changed(data, state)
     header = Header(
@@ -213,7 +207,7 @@ def _finish(data: Dataset, out: Path, copied: Part, state: str) -> Header:
         attribute_names=list(data.attribute_names),
         left_out=list(data.left_out),
         skipped=skipped,
-        enlarged=copied.enlarged,
+        enlarged=enlarged,
         survey=asdict(seen),
         state=state,
         sha256=digests,

@@ -105,17 +105,6 @@ def npy_header(count: int, side: int) -> bytes:
 # Pixels
 
 
-class Descriptor:
-    """A file open for reading at any offset, by any thread.
-
-    It is closed when it is no longer referenced.
-    """
-
-    def __init__(self, path: Path):
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self.number)
-
-
 @dataclass(frozen=True)
 class PreparedImages:
     """An `ImageSource`: the squares of a copy. Each process opens the file at its first read."""
@@ -131,8 +120,11 @@ class PreparedImages:
         return {name: value for name, value in self.__dict__.items() if name != "_file"}
 
     @cached_property
-    def _file(self) -> Descriptor:
-        return Descriptor(self.root / PIXELS)
+    def _file(self) -> int:
+        """The descriptor of the open file, which is closed with this object."""
+        number = os.open(self.root / PIXELS, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, number)
+        return number
 
     def read(self, index: int) -> Image.Image:
         side = self.header.side
@@ -140,7 +132,7 @@ class PreparedImages:
         place = range(len(self))[index]  # of a negative index too, counted from the end
         start = len(npy_header(len(self), side)) + place * size
         try:
-            content = os.pread(self._file.number, size, start)
+            content = os.pread(self._file, size, start)
         except OSError as error:
             raise UserError(f"{self.where(index)}: cannot be read ({error.strerror})") from error
         if len(content) < size:
@@ -186,7 +178,7 @@ class PreparedTransform(Transform):
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
         """The stored square itself, or scaled down."""
-        return Transform(self.image_size, "none", self.filter).apply(image, where)
+        return Transform(self.image_size, "none").apply(image, where)
 
     def native_side(self, width: int, height: int) -> int:
         return self.prepared
@@ -264,11 +256,11 @@ def part(path: Path, name: str, header: Header) -> bytes:
     return content
 
 
-def describe_skipped(skipped: dict[str, str], most: int = 3) -> tuple[str, ...]:
+def describe_skipped(skipped: dict[str, str]) -> tuple[str, ...]:
     """E.g. "2 damaged images that the copy is without: a.png, b.png"; empty if none."""
     if not skipped:
         return ()
-    names = ", ".join(list(skipped)[:most]) + (", ..." if len(skipped) > most else "")
+    names = ", ".join(list(skipped)[:3]) + (", ..." if len(skipped) > 3 else "")
     return (f"{count_damaged(skipped)} that the copy is without: {names}",)
 
 

@@ -18,11 +18,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from diffae.system.errors import UserError
 
 CROPS = ("center", "d2c", "none")
-FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
@@ -63,14 +58,11 @@ class Transform:
 
     image_size: int
     crop: str = "center"
-    filter: str = "bilinear"
     pad_to: int | None = None
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
             raise UserError(f"crop {self.crop!r} is unknown; choose {', '.join(CROPS)}")
-        if self.filter not in FILTERS:
-            raise UserError(f"filter {self.filter!r} is unknown; choose {', '.join(FILTERS)}")
         if not SMALLEST_SIZE <= self.image_size <= LARGEST_SIZE:
             raise UserError(f"image size {self.image_size}: use {SMALLEST_SIZE} to {LARGEST_SIZE}")
 
@@ -84,7 +76,7 @@ class Transform:
         elif self.crop == "none":
             require(image.width == image.height, image, where, "crop none needs square images")
         refuse_strip(image, self.image_size, where)
-        image = resize_shorter_side(image, self.image_size, FILTERS[self.filter])
+        image = resize_shorter_side(image, self.image_size)
         return np.asarray(center_crop(image, self.image_size))
 
     def native_side(self, width: int, height: int) -> int:
@@ -96,7 +88,7 @@ class Transform:
 
     def describe(self) -> dict[str, str | int | bool | None]:
         """Everything that two runs must share to see the same pixels: every field, and the resampler."""
-        return {**asdict(self), "resampler": "PIL", "antialias": True}
+        return {**asdict(self), "filter": "bilinear", "resampler": "PIL", "antialias": True}
 
 
 def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
@@ -121,15 +113,13 @@ def pad(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def resize_shorter_side(
-    image: Image.Image, size: int, resample: Image.Resampling = Image.Resampling.BILINEAR
-) -> Image.Image:
-    """torchvision's `Resize(size)`: shorter side to `size`, the longer side rounded down."""
+def resize_shorter_side(image: Image.Image, size: int) -> Image.Image:
+    """torchvision's `Resize(size)`, bilinear: shorter side to `size`, the longer side rounded down."""
     shorter = min(image.size)
     width, height = (int(size * side / shorter) for side in image.size)
     if (width, height) == image.size:
         return image
-    return image.resize((width, height), resample)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:
@@ -143,7 +133,7 @@ def decode(path: Path) -> Image.Image:
 
     Of an animation this is the first frame.
     """
-    return _open(path, str(path), upright_rgb)
+    return _open(path, str(path), to_rgb)
 
 
 def decode_plainly(path: Path) -> Image.Image:
@@ -156,11 +146,7 @@ def decode_plainly(path: Path) -> Image.Image:
 
 def decode_bytes(content: bytes, where: str) -> Image.Image:
     """`decode` of the bytes of an image file; `where` names their place in messages."""
-    return _open(io.BytesIO(content), where, upright_rgb)
-
-
-def upright_rgb(image: Image.Image) -> Image.Image:
-    return to_rgb(upright(image))
+    return _open(io.BytesIO(content), where, to_rgb)
 
 
 def _open(
@@ -226,17 +212,13 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """The image turned by its EXIF orientation.
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB, turned by its EXIF orientation, with transparency on white.
 
     `ImageOps.exif_transpose` also rewrites the other tags, and fails if one of them is damaged.
     """
     method = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if method is None else image.transpose(method)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB, with transparency on white."""
+    image = image if method is None else image.transpose(method)
     if image.mode.startswith("I"):
         image = narrow(image)
     if image.has_transparency_data:

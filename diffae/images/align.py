@@ -103,7 +103,8 @@ def read_landmarks(path: Path) -> dict[str, Points]:
     It has a count, a line of names, then NAME x1 y1 ... x5 y5 (or it is a .csv).
     """
     rows = read_rows(path)
-    first = next((i for i, row in enumerate(rows[:3]) if len(row) == 11 and _is_number(row[1])), 0)
+    numbered = (len(row) == 11 and row[1].lstrip("-")[:1].isdecimal() for row in rows[:3])
+    first = next((i for i, is_row in enumerate(numbered) if is_row), 0)
     found = {}
     for number, row in enumerate(rows[first:], start=first + 1):
         name, *values = row
@@ -111,11 +112,3 @@ def read_landmarks(path: Path) -> dict[str, Points]:
     if not found:
         raise UserError(f"{path}: no landmarks; each line is NAME x1 y1 ... x5 y5")
     return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -23,10 +23,7 @@ from diffae.model import DiffusionAutoencoder
 from diffae.system.errors import UserError
 
 LEARNT = "learnt"  # the name of an attribute that has none
-FEW_PORTRAITS, PORTRAITS = (
-    2_000,
-    10_000,
-)  # drawn where no data is given: for a few shots, for `learn`
+FEW_PORTRAITS, PORTRAITS = 2_000, 10_000  # drawn without --data: for a few shots, for `learn`
 
 
 def classifier(args: Namespace, model: DiffusionAutoencoder, fingerprint: str) -> Classifier:

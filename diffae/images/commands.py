@@ -5,11 +5,11 @@ The functions are in `verbs`.
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,14 +86,6 @@ def bar(total: int, what: str) -> tqdm:
     return tqdm(total=total, desc=what, unit="picture", delay=1, disable=None)
 
 
-class Words(NamedTuple):
-    """The texts of a sheet."""
-
-    title: str
-    caption: str
-    columns: Sequence[str] = ()
-
-
 def input_cell(read: Read) -> Cell:
     return Cell(Image.fromarray(read.pixels))
 
@@ -104,15 +96,15 @@ def made_of(read: Read, image: Image.Image, name: str = "", **about: Any) -> Cel
     return Cell(image, f"{read.picture.name}{name}.png", {**source, **about})
 
 
-def reconstruct(work: Work, output: Output) -> Words:
+def reconstruct(work: Work, output: Output) -> None:
     for reads, x in work.batches():
         made = verbs.to_pil(verbs.reconstruct(work.model, x, **work.way))
         for one, image in zip(reads, made, strict=True):
             output.add([input_cell(one), made_of(one, image)], one.picture.name)
-    return Words("Reconstructions", "Through both codes and back.", [INPUT, "reconstruction"])
+    output.finish("Reconstructions", "Through both codes and back.", [INPUT, "reconstruction"])
 
 
-def vary(work: Work, output: Output) -> Words:
+def vary(work: Work, output: Output) -> None:
     count, seed = work.args.count, work.args.seed
     output.settings["seed"] = seed
     for reads, x in work.batches():
@@ -124,10 +116,10 @@ def vary(work: Work, output: Output) -> Words:
             ]
             output.add([input_cell(one), *cells], one.picture.name)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
-    return Words("Variations", caption, [INPUT, *(f"x_T {k + 1}" for k in range(count))])
+    output.finish("Variations", caption, [INPUT, *(f"x_T {k + 1}" for k in range(count))])
 
 
-def interpolate(work: Work, output: Output) -> Words:
+def interpolate(work: Work, output: Output) -> None:
     count = work.args.count
     names = [one.name for one in work.pictures]
     if len(names) != 2:
@@ -148,10 +140,10 @@ def interpolate(work: Work, output: Output) -> Words:
     output.add_png(f"{stem}-strip.png", strip, about)
     output.add([input_cell(a), *cells, input_cell(b)])
     caption = f"From {names[0]} to {names[1]}: z_sem on a line, x_T on a great circle."
-    return Words("Interpolation", caption, [names[0], *(f"{value:.2g}" for value in t), names[1]])
+    output.finish("Interpolation", caption, [names[0], *(f"{value:.2g}" for value in t), names[1]])
 
 
-def edit(work: Work, output: Output) -> Words:
+def edit(work: Work, output: Output) -> None:
     args, classifier = work.args, work.classifier
     asked = args.attribute or [(classifier.names[0], None)]
     edits = choosing.strips(asked, args.strength, args.strip, classifier)
@@ -171,7 +163,7 @@ def edit(work: Work, output: Output) -> Words:
             ]
             output.add([input_cell(one), *map(Cell, images[:plain]), *cells], one.picture.name)
     caption = "z_sem moved by s sqrt(d) w / |w| along each attribute's classifier, x_T kept."
-    return Words("Edits", caption, [INPUT, *(["unedited"] * plain), *labels])
+    output.finish("Edits", caption, [INPUT, *(["unedited"] * plain), *labels])
 
 
 def label(change: Mapping[str, float]) -> str:
@@ -186,7 +178,7 @@ def file_part(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text.replace(", ", "_").replace(" ", ""))[:80]
 
 
-def sample(work: Work, output: Output) -> Words:
+def sample(work: Work, output: Output) -> None:
     args = work.args
     output.settings["seed"], output.kind = args.seed, marks.GENERATED
 
@@ -200,7 +192,7 @@ def sample(work: Work, output: Output) -> Words:
                 progress.update(size)
 
     in_rows(output, cells())
-    return Words("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
+    output.finish("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
 
 
 def in_rows(output: Output, cells: Iterator[Cell]) -> None:
@@ -209,7 +201,7 @@ def in_rows(output: Output, cells: Iterator[Cell]) -> None:
         output.add(row)
 
 
-def sample_class(work: Work, output: Output) -> Words:
+def sample_class(work: Work, output: Output) -> None:
     args, classifier = work.args, work.classifier
     name = classifier.names[classifier.index(args.attribute)]
     kind = f"not {name}" if args.absent else name
@@ -238,10 +230,10 @@ def sample_class(work: Work, output: Output) -> Words:
     in_rows(output, cells())
     rule = "p > 0.5" if args.accept == "threshold" else "with probability p"
     caption = f"Samples that a classifier takes for {kind} ({rule}); p is its probability. Learnt from {classifier.made}."
-    return Words(f"Samples: {kind}", caption)
+    output.finish(f"Samples: {kind}", caption)
 
 
-MAKERS: Mapping[str, Callable[[Work, Output], Words]] = {
+MAKERS: Mapping[str, Callable[[Work, Output], None]] = {
     "reconstruct": reconstruct,
     "vary": vary,
     "interpolate": interpolate,

@@ -72,7 +72,7 @@ class Output:
         write_whole(self.folder / name, data)
         self.files.append({"file": name, **(settings or {})})
 
-    def finish(self, title: str, caption: str, columns: Sequence[str]) -> None:
+    def finish(self, title: str, caption: str, columns: Sequence[str] = ()) -> None:
         """Write the contact sheet."""
         more = self.count - len(self.rows)
         labels = [label for label, _ in self.rows]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffae.data.readers.folder import UNREAD, find_images, nothing_in, suffix_of
+from diffae.data.readers.folder import UNREAD, find_images, suffix_of
 from diffae.data.transforms import Transform, decode
 from diffae.images.align import Points, aligned
 from diffae.system.errors import UserError
@@ -59,8 +59,6 @@ def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
     for given in map(Path, paths):
         if given.is_dir():
             inside = find_images(given)
-            if not inside.names:
-                raise UserError(nothing_in(given, "folder", inside.left_out))
             found += [given / name for name in inside.names]
             left_out += [f"{given}: {line}" for line in inside.left_out]
         elif not os.path.lexists(given):

@@ -69,7 +69,7 @@ def make(args: Namespace) -> dict[str, Any]:
     }
     with output.making(args.out) as folder:
         page = output.Output(folder, settings, enlarge=args.enlarge)
-        page.finish(*commands.MAKERS[args.verb](work, page))
+        commands.MAKERS[args.verb](work, page)
     if getattr(args, "save_classifier", None) is not None:
         work.classifier.save(args.save_classifier)
     for line in commands.notices(work):

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 FAILED = "failed"
 PATIENCE = "DIFFAE_RENDEZVOUS_SECONDS"  # how long to wait for the other processes to start
 DEFAULT_PATIENCE = 300
-LONGEST_ENDING = (
-    60  # seconds; PyTorch's own wait must not end while Python does: the process would abort
-)
+# Seconds; PyTorch's own wait must not end while Python does: the process would abort.
+LONGEST_ENDING = 60
 LONGEST_NAP = 0.02  # seconds between two looks at a barrier
 
 T = TypeVar("T")

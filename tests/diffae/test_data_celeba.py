@@ -227,7 +227,7 @@ def test_a_truncated_image_is_named_when_it_is_read(folder):
     data = open_dataset(folder, 64)
     data.images([0, 1, 2])
     with pytest.raises(UserError, match=rf"{path}: cannot read this image"):
-        data.load_all(data.indices("all"), workers=2)
+        data.load_all(data.indices("all"))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -385,5 +385,5 @@ def test_only_all_of_celeba_is_called_celeba(tmp_path, monkeypatch, count, name)
     Image.new("RGB", (WIDTH, HEIGHT)).save(images / "000001.jpg")
     rows = [f"{i:06d}.jpg 1" for i in range(1, count + 1)]
     write_rows(tmp_path / "celeba" / "list_attr_celeba.txt", [count, "Male", *rows])
-    monkeypatch.setattr(celeba, "names_on_disk", lambda folder, listed, file: tuple(listed))
+    monkeypatch.setattr(celeba, "names_on_disk", lambda folder, labels: tuple(labels.names))
     assert open_dataset(tmp_path / "celeba", 64).name == name

@@ -156,11 +156,11 @@ BROKEN = [
     (ANNOTATION, replaced(5, "2.jpg  1 1"), "line 5: 2 values for 40 attributes"),
     (ANNOTATION, replaced(5, "1.jpg" + "  1" * 40), "image 1.jpg is listed 2 times"),
     (MAPPING, lambda rows: rows[:-2], "has no row for image 10 and 1 more"),
-    (MAPPING, replaced(4, "1 5 000006.jpg"), "line 4: image 1 was on line 3 already"),
+    (MAPPING, replaced(4, "1 5 000006.jpg"), "image 1 is listed 2 times"),
     (
         MAPPING,
         replaced(4, f"2 99094 {original_name(1)}"),
-        f"line 4: CelebA's {original_name(1)} was on line 3 already",
+        f"CelebA's {original_name(1)} is listed 2 times",
     ),
     (MAPPING, replaced(4, "2 000006.jpg"), "line 4: expected idx, orig_idx and orig_file"),
     (MAPPING, replaced(4, ""), "line 4: expected idx, orig_idx and orig_file"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffae.data import open_dataset
+from diffae.data import dataset, open_dataset
 from diffae.data.dataset import seeded_partition
 from diffae.data.fingerprint import digest_parts
 from diffae.system.errors import UserError
@@ -25,9 +25,10 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_load_all_is_images_in_the_order_asked(data, workers):
+def test_load_all_is_images_in_the_order_asked(data, workers, monkeypatch):
+    monkeypatch.setattr(dataset, "WORKERS", workers)
     indices = np.random.default_rng(1).permutation(len(data))
-    loaded = data.load_all(indices, workers)
+    loaded = data.load_all(indices)
     assert loaded.dtype == np.uint8
     np.testing.assert_array_equal(loaded, data.images(indices))
 
@@ -41,7 +42,7 @@ def test_batch_is_images_in_minus_one_to_one(data):
 def test_no_indices_give_no_images(data):
     assert data.images([]).shape == (0, 16, 16, 3)
     assert data.batch([]).shape == (0, 3, 16, 16)
-    assert data.load_all([], workers=1).shape == (0, 16, 16, 3)
+    assert data.load_all([]).shape == (0, 16, 16, 3)
 
 
 @pytest.mark.parametrize("indices", [[True, False], [0.0]])

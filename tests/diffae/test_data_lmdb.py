@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from diffae.data import open_dataset
+from diffae.data import dataset, open_dataset
 from diffae.data.readers import lmdb_folder
 from diffae.system.errors import UserError
 
@@ -106,10 +106,12 @@ def test_the_largest_of_several_sizes_is_read(tmp_path):
     assert data.source.read(1).size == (128, 128)
 
 
-def test_threads_read_what_one_thread_reads(original):
+def test_threads_read_what_one_thread_reads(original, monkeypatch):
     data = open_dataset(original, 32)
     order = np.random.default_rng(0).permutation(np.tile(np.arange(COUNT), 20))
-    loaded = data.load_all(order, workers=8, chunk=3)
+    monkeypatch.setattr(dataset, "WORKERS", 8)
+    monkeypatch.setattr(dataset, "CHUNK", 3)
+    loaded = data.load_all(order)
     np.testing.assert_array_equal(loaded, data.images(range(COUNT))[order])
 
 
@@ -270,7 +272,7 @@ def test_without_the_package_the_extra_is_named(original):
 import sys
 sys.modules["lmdb"] = None
 from diffae.system import cli
-from diffae.data import open_dataset
+from diffae.data import dataset, open_dataset
 cli.run(lambda: open_dataset({str(original)!r}, 64))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

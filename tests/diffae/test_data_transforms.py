@@ -63,7 +63,6 @@ def test_a_crop_that_does_not_fit_names_the_image(photo, crop):
             {"image_size": 64, "crop": "centre"},
             "crop 'centre' is unknown; choose center, d2c, none",
         ),
-        ({"image_size": 64, "filter": "nearest"}, "filter 'nearest' is unknown"),
     ],
 )
 def test_bad_settings_are_refused(arguments, message):
@@ -76,7 +75,6 @@ def test_describe_tells_every_setting_apart():
         Transform(64),
         Transform(32),
         Transform(64, "d2c"),
-        Transform(64, filter="lanczos"),
         Transform(64, pad_to=80),
     ]
     described = {tuple(sorted(t.describe().items(), key=lambda item: item[0])) for t in transforms}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from photo_tiles import encoded, tile
 
-from diffae.data import open_dataset
+from diffae.data import dataset, open_dataset
 from diffae.system.errors import UserError
 
 NAMES = [f"{i // 10:05d}/{i:05d}.png" for i in range(30)]
@@ -77,11 +77,13 @@ def test_names_that_point_elsewhere_are_only_names(tmp_path):
     "compression",
     [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
 )
-def test_threads_read_what_one_thread_reads(tmp_path, entries, archive, compression):
+def test_threads_read_what_one_thread_reads(tmp_path, entries, archive, compression, monkeypatch):
     path = write_zip(tmp_path / "packed.zip", entries, compression)
     data = open_dataset(path, 32)
     order = np.random.default_rng(0).permutation(np.tile(np.arange(30), 20))
-    loaded = data.load_all(order, workers=8, chunk=3)
+    monkeypatch.setattr(dataset, "WORKERS", 8)
+    monkeypatch.setattr(dataset, "CHUNK", 3)
+    loaded = data.load_all(order)
     np.testing.assert_array_equal(loaded, data.images(range(30))[order])
     assert data.fingerprint == open_dataset(archive, 32).fingerprint
 

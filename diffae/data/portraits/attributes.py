@@ -62,8 +62,9 @@ def portrait(seed: int, index: int) -> Portrait:
     signed = picture.uniform(-1, 1, len(Scene._fields))
     fractions = picture.random(len(Scene._fields))
     scene = Scene(*signed[:7], *fractions[7:])
-    attributes = permanent | _passing(permanent, picture)
-    return Portrait(identity, partition(seed, identity), _ordered(attributes), look, scene)
+    found = permanent | _passing(permanent, picture)
+    attributes = {name: found[name] for name in ATTRIBUTES}
+    return Portrait(identity, partition(seed, identity), attributes, look, scene)
 
 
 def partition(seed: int, identity: int) -> int:
@@ -146,10 +147,6 @@ def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, boo
     return result
 
 
-def _ordered(attributes: dict[str, bool]) -> dict[str, bool]:
-    return {name: attributes[name] for name in ATTRIBUTES}
-
-
 def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
     """The same portrait with one attribute switched; others change only if it excludes them.
 
@@ -164,7 +161,7 @@ def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
         attributes["Goatee"] = False  # a beard along the jaw is enough
     if name in BEARDS and value:
         attributes["No_Beard"] = False
-    return replace(portrait, attributes=_ordered(attributes))
+    return replace(portrait, attributes=attributes)
 
 
 def _excluded_by(name: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Portraits that are not drawn: labels only, for commands that only count."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +18,7 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
     return Dataset(
         name="portraits",
         root=Path("portraits"),
-        source=_Undrawn(count),
+        source=_Undrawn(range(count)),
         transform=Transform(image_size),
         partition=np.array([p.partition for p in portraits], np.int8),
         partition_source=PARTITION_FILE,
@@ -29,23 +28,10 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
     )
 
 
-@dataclass(frozen=True)
-class _Undrawn:
+class _Undrawn(tuple[int, ...]):
     """Images that do not exist."""
 
-    count: int
+    def read(self, index: int = 0) -> NoReturn:
+        raise UserError("these portraits are not drawn")
 
-    def __len__(self) -> int:
-        return self.count
-
-    def where(self, index: int) -> str:
-        return f"portrait {index}, not drawn"
-
-    def read(self, index: int) -> NoReturn:
-        raise UserError(self.where(index))
-
-    def files(self) -> NoReturn:
-        raise UserError("portraits that are not drawn have no files")
-
-    def look(self) -> NoReturn:
-        raise UserError("portraits that are not drawn cannot be looked at")
+    where = files = look = read

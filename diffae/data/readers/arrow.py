@@ -35,6 +35,7 @@ from diffae.data.readers.arrow_files import (
     read_parquet,
     rows_of,
 )
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import (
     MOST_CLASSES,
     classes_as_attributes,
@@ -83,8 +84,9 @@ class TableImages(EncodedImages):
         return {name: value for name, value in self.__dict__.items() if name != "_tables"}
 
     @cached_property
-    def _tables(self) -> Tables:
-        return Tables(self.column)
+    def _tables(self) -> dict[int, Tables]:
+        """The tables by process, as this may be a forked one."""
+        return {}
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -97,7 +99,7 @@ class TableImages(EncodedImages):
 
     def content(self, index: int) -> bytes:
         piece = self._piece(index)
-        column = self._tables.get(piece)
+        column = self._tables.setdefault(os.getpid(), Tables(self.column)).get(piece)
         place = index - piece.start
         content = column[place].as_py() if place < len(column) else None
         if not content:
@@ -124,17 +126,11 @@ class Tables:
     """The bytes of images in one process: mapped arrow files, and a few row groups of parquet."""
 
     def __init__(self, column: str):
-        self.column = column
-        self._begin()
-
-    def _begin(self) -> None:
-        self._process, self._lock = os.getpid(), threading.Lock()
+        self.column, self._lock = column, threading.Lock()
         self._mapped: dict[Path, Any] = {}
         self._groups: OrderedDict[Piece, Any] = OrderedDict()
 
     def get(self, piece: Piece) -> pyarrow.ChunkedArray:
-        if self._process != os.getpid():
-            self._begin()
         with self._lock:
             if piece.group < 0:
                 if piece.path not in self._mapped:
@@ -143,14 +139,10 @@ class Tables:
             if piece not in self._groups:
                 self._groups[piece] = read_group(piece.path, piece.group, self.column)
             self._groups.move_to_end(piece)
-            while len(self._groups) > self._most():
+            held = sum(group.nbytes for group in self._groups.values())
+            while len(self._groups) > (KEPT if held <= LARGEST_GROUP else 1):
                 self._groups.popitem(last=False)
             return self._groups[piece]
-
-    def _most(self) -> int:
-        """How many row groups may be kept."""
-        held = sum(group.nbytes for group in self._groups.values())
-        return KEPT if held <= LARGEST_GROUP else 1
 
 
 # ----------------------------------------------------------------------------------------------
@@ -178,11 +170,8 @@ def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Data
     """A folder of `save_to_disk`, of one split or of several."""
     if not os.path.lexists(path / DICT):
         return open_tables(path, files_of(path), image_size, crop, seed)
-    splits = note(path / DICT).get("splits")
-    if not isinstance(splits, list) or not all(map(plain, splits)) or not splits:
-        raise UserError(f"{path / DICT}: names no splits; copy the folder again")
-    refuse_doubles(path / DICT, splits)
-    files = [file for split in splits for file in files_of(path / str(split))]
+    splits = checked_names(path / DICT, note(path / DICT).get("splits"))
+    files = [file for split in splits for file in files_of(path / split)]
     return open_tables(path, files, image_size, crop, seed)
 
 
@@ -190,25 +179,24 @@ def files_of(folder: Path) -> list[Path]:
     """The arrow files of one split, in their order."""
     named = note(folder / STATE).get("_data_files")
     items = named if isinstance(named, list) else []
-    names = [str(item.get("filename", "")) for item in items if isinstance(item, dict)]
-    if not names or not all(map(plain, names)):
-        raise UserError(f"{folder / STATE}: names no data files; copy the folder again")
-    refuse_doubles(folder / STATE, names)
-    return [folder / name for name in names]
+    names = [item.get("filename") for item in items if isinstance(item, dict)]
+    return [folder / name for name in checked_names(folder / STATE, names)]
 
 
-def refuse_doubles(path: Path, names: list[str]) -> None:
-    """Raise UserError for a name that occurs twice: its images would too, and in two splits."""
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{path}: names {name} {count} times; copy the folder again")
+def checked_names(path: Path, names: object) -> list[str]:
+    """The names of splits or of data files that `path` has.
 
-
-def plain(name: object) -> bool:
-    """Whether this is a plain file name, which does not lead to another folder."""
-    return (
-        isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
-    )
+    Raises UserError unless there are some, all of them plain file names, which do not lead to
+    another folder, and none occurs twice: its images would too, and in two splits.
+    """
+    found = names if isinstance(names, list) else []
+    for name in found:
+        if not isinstance(name, str) or name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+            found = []
+    if not found:
+        raise UserError(f"{path}: names no files of this folder; copy the folder again")
+    refuse_duplicates(found, path, "name")
+    return found
 
 
 def note(path: Path) -> dict[str, Any]:

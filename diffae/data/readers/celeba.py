@@ -10,7 +10,6 @@ img_align_celeba/img_align_celeba/. The attribute file defines the data set: ima
 list are left out.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,8 @@ from diffae.data.readers.label_files import (
     find_label_file,
     honest_name,
     names_on_disk,
-    pick,
     read_attributes,
-    read_numbers,
-    refuse_difference,
+    read_column,
 )
 from diffae.data.readers.splits import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
@@ -50,13 +47,25 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
 
     It is named "celeba" if it has as many images as CelebA, else after the folder.
     """
-    labels = read_celeba_labels(path, seed)
     folder = path / IMAGE_FOLDER
     if (folder / IMAGE_FOLDER).is_dir():  # as in Kaggle's archive
         folder /= IMAGE_FOLDER
-    names = names_on_disk(folder, labels.names, labels.files[0].name)
+    labels = read_celeba_labels(path, seed)
+    return labelled(path, folder, labels, ("celeba", CELEBA_IMAGES), image_size, crop)
+
+
+def labelled(
+    path: Path,
+    folder: Path,
+    labels: Labels,
+    whole: tuple[str, int],
+    image_size: int,
+    crop: str | None,
+) -> Dataset:
+    """The data set of the files in `folder` that `labels` lists; the `whole` has this name and size."""
+    names = names_on_disk(folder, labels)
     return Dataset(
-        name=honest_name("celeba", len(names) == CELEBA_IMAGES, path.resolve().name),
+        name=honest_name(whole[0], len(names) == whole[1], path.resolve().name),
         root=path,
         source=ImageFiles(folder, names, labels.files),
         transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
@@ -72,24 +81,11 @@ def read_celeba_labels(folder: Path, seed: int) -> Labels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
     files = files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, fields = read_attributes(files[0])
-    identities = read_column(folder, IDENTITY_FILE, names)
-    official = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS)
+    identities = read_column(folder, IDENTITY_FILE, names, only=ATTRIBUTE_FILE)
+    official = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS, only=ATTRIBUTE_FILE)
     if official is None:
         partition, source = seeded(len(names), seed, identities)
     else:
         partition, source = official.astype(np.int8), files_of(folder, [PARTITION_FILE])[0].name
     fields |= {"identities": identities, "partition": partition, "partition_source": source}
     return Labels(names, files, fields)
-
-
-def read_column(
-    folder: Path, file: str, names: Sequence[str], allowed: tuple[int, ...] | None = None
-) -> np.ndarray | None:
-    """int64 N: the number of each of `names` in a file of "name number" rows; None without one."""
-    path = find_label_file(folder, file)
-    if path is None:
-        return None
-    numbers = read_numbers(path, allowed)
-    column = pick(numbers, names, path)
-    refuse_difference(path, f"lists what {ATTRIBUTE_FILE} does not:", set(numbers) - set(names))
-    return column

@@ -18,22 +18,18 @@ import numpy as np
 from diffae.data.dataset import Dataset
 from diffae.data.readers import celeba
 from diffae.data.readers.celeba import IDENTITY_FILE, PARTITION_FILE, SPLIT_NUMBERS, is_celeba
-from diffae.data.readers.folder import ImageFiles
 from diffae.data.readers.label_files import (
     Labels,
     files_of,
     find_label_file,
-    honest_name,
-    names_on_disk,
-    pick,
     read_attributes,
-    read_lines,
-    read_numbers,
+    read_column,
+    read_rows,
     refuse_difference,
+    refuse_duplicates,
     whole_number,
 )
 from diffae.data.readers.splits import seeded
-from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 
 IMAGE_FOLDER = "CelebA-HQ-img"
@@ -60,26 +56,20 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
         raise UserError(
             f"{path / ATTRIBUTE_FILE}: no such file; to do without attributes, give {IMAGE_FOLDER}"
         )
-    labels = read_celebahq_labels(path, seed)
-    names = names_on_disk(path / IMAGE_FOLDER, labels.names, labels.files[0].name)
-    return Dataset(
-        name=honest_name("celeba-hq", len(names) == CELEBAHQ_IMAGES, path.resolve().name),
-        root=path,
-        source=ImageFiles(path / IMAGE_FOLDER, names, labels.files),
-        transform=Transform(image_size, crop or "center"),
-        **labels.fields,
-    )
+    labels, whole = read_celebahq_labels(path, seed), ("celeba-hq", CELEBAHQ_IMAGES)
+    return celeba.labelled(path, path / IMAGE_FOLDER, labels, whole, image_size, crop or "center")
 
 
 def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
     files = files_of(folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE])
     names, fields = read_attributes(files[0])
-    originals = read_originals(folder / MAPPING_FILE, names)
-    if originals is None:
-        files = files[:1]
-    identities = read_through(originals, folder, IDENTITY_FILE)
-    official = read_through(originals, folder, PARTITION_FILE, SPLIT_NUMBERS)
+    if not os.path.lexists(folder / MAPPING_FILE):
+        files, identities, official = files[:1], None, None
+    else:
+        originals = read_originals(folder / MAPPING_FILE, names)
+        identities = read_column(folder, IDENTITY_FILE, originals)
+        official = read_column(folder, PARTITION_FILE, originals, SPLIT_NUMBERS)
     if official is not None:
         [file] = files_of(folder, [PARTITION_FILE])
         partition, source = official.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
@@ -91,43 +81,23 @@ def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     return Labels(names, files, fields)
 
 
-def read_through(
-    originals: list[str] | None, folder: Path, file: str, allowed: tuple[int, ...] | None = None
-) -> np.ndarray | None:
-    """The value, int64 N, of each original in a file of CelebA; None without file or originals."""
-    path = find_label_file(folder, file)
-    if originals is None or path is None:
-        return None
-    return pick(read_numbers(path, allowed), originals, path)
-
-
-def read_originals(path: Path, names: list[str]) -> list[str] | None:
-    """CelebA's file name for each of `names` ("7.jpg" is row 7); None without a mapping file.
+def read_originals(path: Path, names: list[str]) -> list[str]:
+    """CelebA's file name for each of `names` ("7.jpg" is row 7).
 
     The mapping may list more images than there are, so that a subset needs no mapping of its own.
     """
-    if not os.path.lexists(path):
-        return None
-    mapping = read_mapping(path)
+    rows = read_rows(path)
+    rows, first = (rows[1:], 2) if rows and rows[0][0] == "idx" else (rows, 1)
+    for line, fields in enumerate(rows, start=first):
+        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+            raise UserError(
+                f"{path}: line {line}: expected idx, orig_idx and orig_file, three columns"
+            )
+    indices = [str(whole_number(row[0], str(path))) for row in rows]
+    originals = [row[2] for row in rows]
+    refuse_duplicates(indices, path, "image")
+    refuse_duplicates(originals, path, "CelebA's")
+    mapping = dict(zip(indices, originals, strict=True))
     stems = [Path(name).stem for name in names]
     refuse_difference(path, "has no row for image", set(stems) - set(mapping))
     return [mapping[stem] for stem in stems]
-
-
-def read_mapping(path: Path) -> dict[str, str]:
-    """CelebA's file name by index in CelebA-HQ, as text; neither occurs twice."""
-    mapping: dict[str, str] = {}
-    seen: dict[str, int] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        if number == 1 and line.split()[:1] == ["idx"]:
-            continue
-        fields, where = line.split(), f"{path}: line {number}"
-        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
-            raise UserError(f"{where}: expected idx, orig_idx and orig_file, three columns")
-        index, original = str(whole_number(fields[0], where)), fields[2]
-        for key in (f"image {index}", f"CelebA's {original}"):
-            if key in seen:
-                raise UserError(f"{where}: {key} was on line {seen[key]} already")
-            seen[key] = number
-        mapping[index] = original
-    return mapping

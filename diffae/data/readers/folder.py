@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from PIL import Image
@@ -57,18 +57,12 @@ class ImageFiles(EncodedImages):
         yield from ((path.name, path) for path in self.label_files)
 
 
-def is_image_folder(path: Path) -> bool:
-    return path.is_dir()
-
-
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Open all images below `path`, sorted by relative path.
 
     The split is that of folders called train and test, else seeded by image.
     """
     found = find_images(path)
-    if not found.names:
-        raise UserError(nothing_in(path, "folder", found.left_out))
     split = partition_of_folders(found.names, seed)
     source = ImageFiles(path, found.names)
     return unlabelled(path, source, image_size, crop, split, left_out=found.left_out)
@@ -93,7 +87,7 @@ class Found:
 
 
 def find_images(root: Path) -> Found:
-    """The images below `root`; hidden files are left out."""
+    """The images below `root`; hidden files are left out. Raises UserError if there are none."""
     if is_run_folder(os.listdir(root)):
         raise UserError(
             f"{root}: a run folder of this software; its pictures are results and no data, give the folder of yours"
@@ -114,6 +108,8 @@ def find_images(root: Path) -> Found:
     if runs:
         some = f"{runs} run folder{'s' if runs > 1 else ''}"
         left_out = (*left_out, f"the pictures of {some} of this software")
+    if not names:
+        raise UserError(nothing_in(root, "folder", left_out))
     return Found(tuple(sorted(names)), left_out)
 
 
@@ -137,6 +133,11 @@ def is_run_folder(files: Iterable[str]) -> bool:
     """Whether `benchmarks.run` made the folder of these files: it writes `lock` at its start."""
     names = set(files)
     return "run.json" in names and not names.isdisjoint(("records.csv", "lock"))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file is left out, by its path: hidden files, and macOS's double of every file."""
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:

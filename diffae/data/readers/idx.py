@@ -74,7 +74,8 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     28-pixel images are padded with black to 32, so that a UNet can halve them, and resized from
     there to any other size (but `image_size` 28 gives them untouched). `seed` is not used.
     """
-    pixels, labels, sizes = read_both(path)
+    pixels, labels, (train, test) = read_both(path)
+    counts = [train - train // 10, train // 10, test]
     fashion = "fashion" in path.resolve().name.lower()
     side = max(pixels.shape[1:])
     pad_to = PADDED_SIZE if side < PADDED_SIZE and image_size != side else None
@@ -83,17 +84,11 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
         root=path,
         source=IdxImages(path, pixels, labels),
         transform=Transform(image_size, crop or "center", pad_to=pad_to),
-        partition=split_by_file(*sizes),
+        partition=np.repeat(np.array([TRAIN, VALID, TEST], np.int8), counts),
         partition_source="IDX t10k as test, last 10 % of train as valid",
         attribute_names=FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES)),
         attributes=labels[:, None] == np.arange(CLASSES),
     )
-
-
-def split_by_file(train: int, test: int) -> np.ndarray:
-    """int8: the first 90 % of the train file, its last 10 %, the test file."""
-    valid = train // 10
-    return np.repeat(np.array([TRAIN, VALID, TEST], np.int8), [train - valid, valid, test])
 
 
 def read_both(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:

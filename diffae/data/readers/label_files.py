@@ -123,9 +123,24 @@ def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str
     return dict(numbers)
 
 
-def pick(numbers: dict[str, int], names: Sequence[str], path: Path) -> np.ndarray:
-    """The number, int64 N, of each of `names`, from the rows of `path`."""
+def read_column(
+    folder: Path,
+    file: str,
+    names: Sequence[str],
+    allowed: tuple[int, ...] | None = None,
+    only: str = "",
+) -> np.ndarray | None:
+    """int64 N: the number of each of `names` in a file of "name number" rows; None without one.
+
+    With `only`, the name of another file, it must list no names that are not in that.
+    """
+    path = find_label_file(folder, file)
+    if path is None:
+        return None
+    numbers = read_numbers(path, allowed)
     refuse_difference(path, "has no row for", set(names) - set(numbers))
+    if only:
+        refuse_difference(path, f"lists what {only} does not:", set(numbers) - set(names))
     return np.array([numbers[name] for name in names], np.int64)
 
 
@@ -134,8 +149,9 @@ def files_of(folder: Path, names: Iterable[str]) -> tuple[Path, ...]:
     return tuple(path for name in names if (path := find_label_file(folder, name)))
 
 
-def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple[str, ...]:
+def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
     """The file of each listed image, with any suffix: CelebA's PNG edition is listed as jpg."""
+    listed, attribute_file = labels.names, labels.files[0].name
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; the images of {attribute_file} belong there")
     present = set(os.listdir(folder))
@@ -154,17 +170,12 @@ def names_on_disk(folder: Path, listed: list[str], attribute_file: str) -> tuple
     return tuple(names)
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text file without the empty ones at its end, with any line ends."""
-    lines = read_text(path).splitlines()
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
-
-
 def read_rows(path: Path) -> list[list[str]]:
-    """The fields of each line, at least one: separated by commas in a .csv file, else by blanks."""
-    lines = read_lines(path)
+    """The fields of each line, at least one: separated by commas in a .csv file, else by blanks.
+
+    Line ends may be any, and empty lines at the end do not count.
+    """
+    lines = read_text(path).rstrip().splitlines()
     if is_csv(path):
         return [[field.strip().strip('"') for field in line.split(",")] for line in lines]
     return [line.split() or [""] for line in lines]

@@ -192,15 +192,12 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
     """
     lmdb = needed("lmdb", root, PACKAGE)
     try:
-        with environment(root).begin() as transaction:
+        with _OPENING:
+            opened = _open_once(root.resolve())
+        with opened.begin() as transaction:
             yield transaction
     except lmdb.Error as error:
         raise UserError(f"{root}, {what}: this LMDB file is damaged ({error})") from error
-
-
-def environment(root: Path) -> "lmdb.Environment":
-    with _OPENING:
-        return _open_once(root.resolve())
 
 
 @cache
@@ -209,12 +206,10 @@ def _open_once(root: Path) -> "lmdb.Environment":
 
     Nothing is cached when this raises.
     """
+    import lmdb
+
     refuse_cut_short(root / DATA_FILE)
-    lmdb = needed("lmdb", root, PACKAGE)
-    try:
-        return lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
-    except lmdb.Error as error:
-        raise UserError(f"{root}: cannot open this LMDB file ({error})") from error
+    return lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
 
 
 def refuse_cut_short(path: Path) -> None:

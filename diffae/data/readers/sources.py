@@ -57,10 +57,8 @@ class EncodedImages(ABC):
 
     def look(self) -> Survey:
         """Survey names and bytes of all images, and the label files, however they are stored."""
-        return look_at(self.root.name, self.heading(), len(self), self._named_content)
-
-    def _named_content(self, index: int) -> tuple[bytes, bytes]:
-        return self.name(index), self.content(index)
+        fetch = lambda index: (self.name(index), self.content(index))  # noqa: E731
+        return look_at(self.root.name, self.heading(), len(self), fetch)
 
 
 def unlabelled(

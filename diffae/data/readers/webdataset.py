@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.folder import IMAGE_SUFFIXES
+from diffae.data.readers.folder import IMAGE_SUFFIXES, is_hidden
 from diffae.data.readers.shards import (
     classes_as_attributes,
     describe_beside,
@@ -47,7 +47,7 @@ LARGEST_NOTE, MOST_LINKS = 1 << 20, 40  # bytes of a name; links on the way to a
 class Entry(NamedTuple):
     """A file in a shard: its name, and the position of its bytes."""
 
-    shard: int
+    shard: Path
     name: str
     start: int
     size: int
@@ -90,7 +90,7 @@ class ShardImages(EncodedImages):
 
     def where(self, index: int) -> str:
         entry = self.samples[index].image
-        return f"{self.shards[entry.shard]}, entry {entry.name}"
+        return f"{entry.shard}, entry {entry.name}"
 
     def name(self, index: int) -> bytes:
         sample = self.samples[index]
@@ -100,27 +100,29 @@ class ShardImages(EncodedImages):
         entry = self.samples[index].image
         if entry.size > LARGEST_IMAGE:
             raise UserError(f"{self.where(index)}: {entry.size} bytes, too large for an image")
-        return read_entry(self.shards[entry.shard], entry)
+        return read_entry(entry)
 
     def files(self) -> Iterator[tuple[str, Path]]:
         yield from ((name_in(path, self.root), path) for path in self.shards)
 
 
-def read_entry(path: Path, entry: Entry) -> bytes:
+def read_entry(entry: Entry) -> bytes:
     try:
-        with path.open("rb") as file:
+        with entry.shard.open("rb") as file:
             content = os.pread(file.fileno(), entry.size, entry.start)
     except OSError as error:
-        raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
+        raise UserError(f"{entry.shard}: cannot read this file ({error.strerror})") from error
     if len(content) < entry.size:
-        raise UserError(f"{path}, entry {entry.name}: the file ends within it; copy it again")
+        raise UserError(
+            f"{entry.shard}, entry {entry.name}: the file ends within it; copy it again"
+        )
     return content
 
 
 def is_webdataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".tar"
-    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard, 0)[0]))
+    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard)[0]))
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -129,11 +131,8 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     The split is that of the shards, else seeded by image.
     """
     shards = tuple(find_shards(path, ".tar"))
-    indexed = [read_index(shard, number) for number, shard in enumerate(shards)]
-    parts = [
-        list(read_samples(shard, entries))
-        for shard, (entries, _) in zip(shards, indexed, strict=True)
-    ]
+    indexed = [read_index(shard) for shard in shards]
+    parts = [list(read_samples(entries)) for entries, _ in indexed]
     without = sum(sample is None for part in parts for sample in part)
     lost = sum(count for _, count in indexed)
     kept = [[sample for sample in part if sample] for part in parts]
@@ -142,7 +141,10 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
         raise UserError(
             f"{path}: no images in these tar files (looked for jpg, jpeg, png, webp, bmp)"
         )
-    refuse_twins(shards, samples)
+    # In different shards a name may occur twice.
+    [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
+    if count > 1:
+        raise UserError(f"{twin[0]}, entry {twin[1]}: {count} times in this file; pack it again")
     labels = np.array([sample.label for sample in samples], np.int64)
     names, attributes = classes_as_attributes(labels) or ((), None)
     return unlabelled(
@@ -167,38 +169,26 @@ def left_out(without: int, lost: int, labels: np.ndarray) -> Iterator[str]:
         yield f"the classes: {missing:,} of {len(labels):,} images have none"
 
 
-def refuse_twins(shards: tuple[Path, ...], samples: tuple[Sample, ...]) -> None:
-    """Refuse a name that occurs twice in one shard, which is ambiguous.
-
-    In different shards it is allowed.
-    """
-    [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
-    if count > 1:
-        raise UserError(
-            f"{shards[twin[0]]}, entry {twin[1]}: {count} times in this file; pack it again"
-        )
-
-
-def read_samples(path: Path, entries: list[Entry]) -> Iterator[Sample | None]:
+def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
     """The samples of a tar file, in its order; None for one without an image."""
     for key, group in groupby(entries, key=lambda entry: entry.key):
         of_one = list(group)
         images = [entry for entry in of_one if entry.is_image]
         if len(images) > 1:
             raise UserError(
-                f"{path}, sample {key}: {len(images)} images ({', '.join(e.suffix for e in images)}), "
+                f"{images[0].shard}, sample {key}: {len(images)} images ({', '.join(e.suffix for e in images)}), "
                 "and one is read; pack shards with one of them"
             )
-        yield Sample(images[0], read_label(path, of_one)) if images else None
+        yield Sample(images[0], read_label(of_one)) if images else None
 
 
-def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
+def read_index(shard: Path) -> tuple[list[Entry], int]:
     """The files of a tar file that are not hidden, and how many links to images point nowhere.
 
     A link has the bytes of the file that it points to.
     """
     found, links = [], {}
-    for member in read_members(path):
+    for member in read_members(shard):
         place = (member.offset_data, member.size) if member.isreg() else None
         if member.issym():
             links[normpath(member.name)] = join(dirname(member.name), member.linkname)
@@ -208,7 +198,7 @@ def read_index(path: Path, shard: int) -> tuple[list[Entry], int]:
             found.append((member.name, place))
     files = {normpath(name): place for name, place in found if place} if links else {}
     places = [(name, place or follow(name, links, files)) for name, place in found]
-    seen = [(name, place) for name, place in places if not hidden(name)]
+    seen = [(name, place) for name, place in places if not is_hidden(name)]
     entries = [Entry(shard, name, *place) for name, place in seen if place]
     return entries, sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen)
 
@@ -228,19 +218,15 @@ def follow(
     return None
 
 
-def hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
-
-
-def read_label(path: Path, entries: list[Entry]) -> int:
+def read_label(entries: list[Entry]) -> int:
     """The class of a sample, -1 without one."""
     for entry in entries:
         if entry.suffix not in (*CLASSES, NOTE):
             continue
-        where = f"{path}, entry {entry.name}"
+        where = f"{entry.shard}, entry {entry.name}"
         if entry.size > LARGEST_LABEL:
             raise UserError(f"{where}: {entry.size} bytes, too large for a label")
-        content = read_entry(path, entry)
+        content = read_entry(entry)
         label = label_in(content) if entry.suffix == NOTE else number_of(content)
         if label is not None:
             return label

@@ -12,11 +12,11 @@ import threading
 import zipfile
 import zlib
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.folder import IMAGE_SUFFIXES, nothing_in, suffix_of, unread
+from diffae.data.readers.folder import IMAGE_SUFFIXES, is_hidden, nothing_in, suffix_of, unread
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
 from diffae.data.transforms import LARGEST_IMAGE
@@ -36,18 +36,6 @@ _READING_ERRORS = (
 )
 
 
-class _Own(NamedTuple):
-    """The zip file as one process has it open, and the lock of its threads."""
-
-    process: int
-    archive: zipfile.ZipFile
-    lock: threading.Lock
-
-    @staticmethod
-    def open(path: Path) -> _Own:
-        return _Own(os.getpid(), open_archive(path), threading.Lock())
-
-
 class ZipImages(EncodedImages):
     """The images of a zip file, sorted by name, read in memory.
 
@@ -56,8 +44,8 @@ class ZipImages(EncodedImages):
 
     def __init__(self, path: Path):
         self.root = path
-        self._own: _Own | None = _Own.open(path)
-        archive = self._own.archive
+        self._own: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
+        archive, _ = self._opened()
         visible = [name for name in archive.namelist() if not is_hidden(name)]
         names = sorted(name for name in visible if name.lower().endswith(IMAGE_SUFFIXES))
         self.left_out = unread(map(suffix_of, visible))
@@ -67,13 +55,13 @@ class ZipImages(EncodedImages):
         self.entries = tuple(archive.getinfo(name) for name in names)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own": None}
+        return self.__dict__ | {"_own": {}}
 
-    def _opened(self) -> _Own:
+    def _opened(self) -> tuple[zipfile.ZipFile, threading.Lock]:
         """This process's own file: a forked one would share its position in the file with others."""
-        if self._own is None or self._own.process != os.getpid():
-            self._own = _Own.open(self.root)
-        return self._own
+        if os.getpid() not in self._own:
+            self._own = {os.getpid(): (open_archive(self.root), threading.Lock())}
+        return self._own[os.getpid()]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -96,8 +84,8 @@ class ZipImages(EncodedImages):
             )
         try:
             # A read of so many bytes unpacks no more than that, whatever the entry holds.
-            own = self._opened()
-            with own.lock, own.archive.open(entry) as file:
+            archive, lock = self._opened()
+            with lock, archive.open(entry) as file:
                 return file.read(entry.file_size)
         except _READING_ERRORS as error:
             raise UserError(
@@ -133,8 +121,3 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         raise UserError(
             f"{path}: cannot read this zip file ({error}); is the download complete?"
         ) from error
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file is left out, as in a folder: hidden files, and macOS's double of every file."""
-    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)

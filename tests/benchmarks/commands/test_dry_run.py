@@ -104,7 +104,7 @@ def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
         assert np.array_equal(getattr(undrawn, name), getattr(drawn, name)), name
     for name in ("transform", "partition_source"):
         assert getattr(undrawn, name) == getattr(drawn, name), name
-    with pytest.raises(UserError, match="portrait 3, not drawn"):
+    with pytest.raises(UserError, match="not drawn"):
         undrawn.batch([3])
     with pytest.raises(UserError, match="not drawn"):
         _ = undrawn.fingerprint

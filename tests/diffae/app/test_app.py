@@ -16,7 +16,7 @@ from programs import extra, program
 
 from diffae import DiffusionAutoencoder, images
 from diffae.app import __main__ as command
-from diffae.app.studio import Studio, Wish, as_map
+from diffae.app.studio import Studio, as_map
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
 from diffae.system.errors import UserError
@@ -47,7 +47,7 @@ def pixels(path):
 
 @pytest.mark.parametrize("strengths", [{}, {"Male": 0.4, "Smiling": -0.2}])
 def test_a_result_is_the_verb_s_and_says_so(made, model, face, strengths):
-    shown = made.show(face, Wish(strengths, 2, "fast"))
+    shown = made.show(face, strengths, 2, "fast")
     x = images.read(face, 32)
     expected = images.edit(model, x, strengths, steps=2)
     assert np.array_equal(pixels(shown.result), images.to_pil(expected)[0])
@@ -62,31 +62,31 @@ def test_a_result_is_the_verb_s_and_says_so(made, model, face, strengths):
 
 def test_strengths_are_those_of_the_attributes_in_their_order(made, model, face):
     values = [0.4 if name == "Male" else 0.0 for name in made.attributes]
-    shown = made.show(face, made.wish(values, 2, "fast"))
+    shown = made.show(face, made.edit(values), 2, "fast")
     assert images.read_mark(shown.result)["edit"] == {"Male": 0.4}
     expected = images.edit(model, images.read(face, 32), {"Male": 0.4}, steps=2)
     assert np.array_equal(pixels(shown.result), images.to_pil(expected)[0])
 
 
 def test_a_drawn_x_T_is_the_seed_s(made, model, face):
-    shown = made.show(face, Wish({}, 2, "fast", seed=3))
+    shown = made.show(face, {}, 2, "fast", seed=3)
     expected = images.vary(model, images.read(face, 32), 1, seed=3, steps=2)[:, 0]
     assert np.abs(pixels(shown.result) - images.to_pil(expected)[0]).max() <= 1
     assert images.read_mark(shown.result)["x_T"] == "drawn, seed 3"
 
 
 def test_a_slider_decodes_only(made, face, monkeypatch):
-    made.show(face, Wish({}, 2, "fast"))
+    made.show(face, {}, 2, "fast")
     monkeypatch.setattr(made.model, "encode", None)
-    made.show(face, Wish({"Male": 0.1}, 2, "fast"))
+    made.show(face, {"Male": 0.1}, 2, "fast")
     with pytest.raises(TypeError):
-        made.show(face, Wish({}, 3, "fast"))
+        made.show(face, {}, 3, "fast")
 
 
 def test_what_is_no_picture_is_said(made, tmp_path):
     (tmp_path / "a.png").write_text("no")
     with pytest.raises(UserError, match="cannot read this image"):
-        made.show(tmp_path / "a.png", Wish({}, 2, "fast"))
+        made.show(tmp_path / "a.png", {}, 2, "fast")
 
 
 def test_a_code_is_drawn_as_far_as_it_is_from_the_mean(model):
@@ -131,7 +131,7 @@ def test_a_checkpoint_without_a_classifier_has_a_page_without_attributes(tmp_pat
         (tmp_path / "bare").mkdir(exist_ok=True)
         shutil.copy(PACKAGED / "portraits" / name, tmp_path / "bare")
     made = Studio.of(str(tmp_path / "bare"), None, "cpu", tmp_path / "made")
-    assert made.attributes == () and made.show(face, Wish({}, 2, "fast")).result.is_file()
+    assert made.attributes == () and made.show(face, {}, 2, "fast").result.is_file()
 
 
 # ----------------------------------------------------------------------------------------------
