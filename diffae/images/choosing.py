@@ -49,9 +49,10 @@ def classifier(args: Namespace, model: DiffusionAutoencoder, fingerprint: str) -
 def _codes(args: Namespace, model: DiffusionAutoencoder, folder: Path) -> torch.Tensor:
     """z_sem [N, d] of a folder's pictures."""
     transform = Transform(model.image_size, getattr(args, "crop", reading.CENTRE))
+    found, _ = reading.find([folder])
     parts = [
         model.encode(reading.to_tensor([one.pixels for one in reads]).to(model.device)).cpu()
-        for reads in reading.batches(reading.find([folder]), transform, args.batch_size)
+        for reads in reading.batches(found, transform, args.batch_size)
     ]
     return torch.cat(parts)
 

@@ -46,7 +46,7 @@ class Work:
 
     @cached_property
     def pictures(self) -> list[Picture]:
-        found, self.left_out = reading.look(self.args.pictures)
+        found, self.left_out = reading.find(self.args.pictures)
         return found
 
     @cached_property

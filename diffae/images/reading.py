@@ -44,16 +44,12 @@ class Read:
         return self.cut == CENTRE and self.size[0] != self.size[1]
 
 
-def find(paths: Sequence[str | Path]) -> list[Picture]:
+def find(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
     """The pictures that files and folders hold, in the order given; those of a folder by name.
 
-    Raises UserError if one does not exist or has no picture's suffix, or if a folder holds none.
+    With a line for each kind of file that may be a picture but is not read. Raises UserError if a
+    file does not exist or has no picture's suffix, or if a folder holds none.
     """
-    return look(paths)[0]
-
-
-def look(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
-    """As `find`, with a line for each kind of file that may be a picture but is not read."""
     found: list[Path] = []
     left_out: list[str] = []
     for given in map(Path, paths):
@@ -125,6 +121,6 @@ def read(
     `landmarks` has five points of a face by file name (`align.read_landmarks`). Raises UserError
     naming a file that cannot be read.
     """
-    found = find([paths] if isinstance(paths, str | Path) else paths)
+    found, _ = find([paths] if isinstance(paths, str | Path) else paths)
     [reads] = batches(found, Transform(image_size, crop), len(found), landmarks)
     return to_tensor([one.pixels for one in reads])

@@ -253,7 +253,8 @@ def mapped(
 
     with ExitStack() as stack:
         for _ in range(workers):
-            idle.put(stack.enter_context(_Helper(function)))
+            idle.put(helper := _Helper(function))
+            stack.callback(helper.close)
         pool = ThreadPoolExecutor(workers)
         stack.callback(pool.shutdown, cancel_futures=True)
         yield pool.map(ask, items)
@@ -280,10 +281,7 @@ class _Helper:
         self._first = b""
         return cast(tuple[object, Exception | None], pickle.load(self._heard))
 
-    def __enter__(self) -> _Helper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         with suppress(OSError):
             self._tell.close()
         self.process.wait()
@@ -298,9 +296,8 @@ def _help() -> None:
         function = pickle.load(told)
         while True:
             item = pickle.load(told)
-            answer: tuple[object, Exception | None]
             try:
-                answer = function(item), None
+                answer: tuple[object, Exception | None] = function(item), None
             except Exception as error:
                 answer = None, error
             answers.write(pickle.dumps(answer))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
-from reports.records.record import Record, read_records, record_key
+from reports.records.record import read_records, record_key
 from reports.records.uncertainty import read_uncertainties
 
 METRICS = ("ppl", "ppl_alex", "ppl_effnet")
@@ -25,15 +25,14 @@ def lengths(run: Path, system: str) -> np.ndarray:
     """The length of each pair: mean + influence sqrt(k (k - 1)), see
     reports.records.uncertainty.of_mean.
     """
-    record = next(r for r in read_records(run / "records.csv") if is_mean(r) and r.system == system)
+    record = next(
+        r
+        for r in read_records(run / "records.csv")
+        if r.metric in METRICS and (r.setting, r.system) == ("mean", system)
+    )
     (part,) = read_uncertainties(run / "influences.npz")[record_key(record)]
     k = len(part.values)
-    assert record.value is not None
     return record.value + part.values * np.sqrt(k * (k - 1))
-
-
-def is_mean(record: Record) -> bool:
-    return record.metric in METRICS and record.setting == "mean"
 
 
 def main(run: str, first: str = "DiffAE", second: str = "DDIM") -> None:

@@ -186,17 +186,20 @@ def files_of(folder: Path) -> list[Path]:
 def checked_names(path: Path, names: object) -> list[str]:
     """The names of splits or of data files that `path` has.
 
-    Raises UserError unless there are some, all of them plain file names, which do not lead to
-    another folder, and none occurs twice: its images would too, and in two splits.
+    Raises UserError unless there are some, all of them plain file names, and none occurs twice: its
+    images would too, and in two splits.
     """
-    found = names if isinstance(names, list) else []
-    for name in found:
-        if not isinstance(name, str) or name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
-            found = []
-    if not found:
+    if not isinstance(names, list) or not names or not all(map(is_plain, names)):
         raise UserError(f"{path}: names no files of this folder; copy the folder again")
-    refuse_duplicates(found, path, "name")
-    return found
+    refuse_duplicates(names, path, "name")
+    return names
+
+
+def is_plain(name: object) -> bool:
+    """Whether this is a plain file name, which does not lead to another folder."""
+    if not isinstance(name, str) or name in ("", ".", ".."):
+        return False
+    return not {"/", "\\", "\0"} & set(name)
 
 
 def note(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import sem
 from tabulate import tabulate
 
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side, between, blocks_of
@@ -71,9 +72,7 @@ def numbers(folder: Path) -> Iterator[tuple[object, ...]]:
 
 
 def mean(values: np.ndarray) -> tuple[float, float, int]:
-    n = len(values)
-    stderr = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-    return float(values.mean()), stderr, n
+    return float(values.mean()), float(sem(values)), len(values)
 
 
 def compare(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
