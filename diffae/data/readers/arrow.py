@@ -139,10 +139,15 @@ class Tables:
             if piece not in self._groups:
                 self._groups[piece] = read_group(piece.path, piece.group, self.column)
             self._groups.move_to_end(piece)
-            held = sum(group.nbytes for group in self._groups.values())
-            while len(self._groups) > (KEPT if held <= LARGEST_GROUP else 1):
+            while len(self._groups) > KEPT or (
+                len(self._groups) > 1 and self._held() > LARGEST_GROUP
+            ):
                 self._groups.popitem(last=False)
             return self._groups[piece]
+
+    def _held(self) -> int:
+        """The bytes of the row groups in memory."""
+        return sum(group.nbytes for group in self._groups.values())
 
 
 # ----------------------------------------------------------------------------------------------
