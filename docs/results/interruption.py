@@ -64,7 +64,7 @@ class Run:
                 stderr=file,
             )
         while process.poll() is None:
-            if not began and "\n== " in log.read_text():
+            if not began and "systems: " in log.read_text():  # announced before the first one
                 began = time.monotonic() - start
             if len(self.chunks()) >= moment:
                 time.sleep(pause)
