@@ -127,8 +127,8 @@ class Dataset:
 
     def load_all(self, indices: Indices) -> np.ndarray:
         """`images(indices)` by several threads, with a progress bar."""
-        read = lambda part: self.images(indices[part])  # noqa: E731
-        return load_all(read, len(indices), self.image_size, self.name)
+        count, size = len(indices), self.image_size
+        return load_all(lambda part: self.images(indices[part]), count, size, self.name)
 
     def _pixels(self, index: int) -> np.ndarray:
         return self.transform.apply(self.source.read(index), self.source.where(index))
