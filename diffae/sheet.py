@@ -67,7 +67,7 @@ def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> N
     for name, text in {CHUNK: _described(sheet, cells), **(texts or {})}.items():
         chunks.add_itxt(name, text)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=chunks, optimize=True)
+    picture.save(buffer, "PNG", pnginfo=chunks)
     write_whole(path, buffer.getvalue())
 
 
