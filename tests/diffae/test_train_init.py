@@ -59,8 +59,8 @@ def first(theirs, tmp_path_factory):
 
 
 def arguments(preset, data, out, *more):
-    device = ["--precision", "float32", "--device", "cpu"]
-    return [str(word) for word in (preset, "--data", data, "--out", out, *device, *more)]
+    common = ["--precision", "float32", "--device", "cpu", "--sheet-every", "0"]
+    return [str(word) for word in (preset, "--data", data, "--out", out, *common, *more)]
 
 
 def run(*words):

@@ -449,7 +449,18 @@ def trained(tmp_path, monkeypatch):
     def run(split: str):
         monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
         out = tmp_path / split
-        command.main(["tiny", "--data", str(data), "--out", str(out), "--precision", "float32"])
+        words = [
+            "tiny",
+            "--data",
+            data,
+            "--out",
+            out,
+            "--precision",
+            "float32",
+            "--sheet-every",
+            "0",
+        ]
+        command.main(list(map(str, words)))
         return out, open_dataset(data, 8)
 
     return run

@@ -69,7 +69,16 @@ def test_the_record_says_what_was_trained(folder, tmp_path, monkeypatch, capsys)
 def test_a_killed_training_of_a_sized_preset_goes_on(folder, tmp_path, monkeypatch):
     """The second run finds the states of the first, which have its identity."""
     monkeypatch.setitem(PRESETS, "tiny", SIZED)
-    arguments = ["tiny", "--data", str(folder), "--precision", "float32", "--out"]
+    arguments = [
+        "tiny",
+        "--data",
+        str(folder),
+        "--precision",
+        "float32",
+        "--sheet-every",
+        "0",
+        "--out",
+    ]
     command.main([*arguments, str(tmp_path / "whole")])
 
     def killed(*_):

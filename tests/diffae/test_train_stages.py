@@ -33,8 +33,8 @@ def data(tmp_path, monkeypatch):
 
 
 def words(data, out, *more):
-    common = ["tiny", "--data", data, "--out", out, "--precision", "float32", "--device", "cpu"]
-    return list(map(str, [*common, *more]))
+    common = ["--precision", "float32", "--device", "cpu", "--sheet-every", "0"]
+    return list(map(str, ["tiny", "--data", data, "--out", out, *common, *more]))
 
 
 def weights(folder):

@@ -53,8 +53,8 @@ def from_disk(monkeypatch):
 
 
 def words(data, out, *more):
-    device = ["--precision", "float32", "--device", "cpu"]
-    return list(map(str, ["tiny", "--data", data, "--out", out, *device, *more]))
+    common = ["--precision", "float32", "--device", "cpu", "--sheet-every", "0"]
+    return list(map(str, ["tiny", "--data", data, "--out", out, *common, *more]))
 
 
 def trained_on(pixels, out):

@@ -25,4 +25,5 @@ if __name__ == "__main__":
         flags.remove(FROM_DISK)
         images.IN_MEMORY = 0
     words = ["tiny", "--data", data, "--out", out, "--precision", "float32", "--device", "cpu"]
+    words += ["--sheet-every", "0"]
     cli.run(lambda: command.main([*words, *flags]))
