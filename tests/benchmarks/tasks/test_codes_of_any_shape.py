@@ -33,7 +33,8 @@ TASKS = tuple(REGISTRY.own)
 
 @pytest.fixture(scope="module")
 def context(portraits, tmp_path_factory):
-    return small_context(open_dataset(portraits, 32), tmp_path_factory.mktemp("run"))
+    changes = {"fewshot.reference": 64, "unconditional.reference": 64, "samples.count": 32}
+    return small_context(open_dataset(portraits, 32), tmp_path_factory.mktemp("run"), changes)
 
 
 @pytest.fixture(scope="module")
