@@ -80,7 +80,7 @@ class Profile:
         for name, value in values.items():
             section, _, key = name.partition(".")
             profile = _with_section(profile, section)
-            sizes = profile.sections.get(section)
+            sizes: Any = profile.sections.get(section)
             known = {} if sizes is None else settings_of(type(sizes))
             if key not in known:
                 word, names = (key, known) if known else (section, profile.sections)

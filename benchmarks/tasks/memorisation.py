@@ -116,9 +116,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
-        row = partial(context.record, "memorisation", TABLE, REAL, spaces(context)[0].metric, None)
+        given = "memorisation", TABLE, REAL, spaces(context)[0].metric, None
         for setting in QUANTILES:
-            yield row(setting=setting, split="", note=reason)
+            yield context.record(*given, setting=setting, split="", note=reason)
         return
     for space in spaces(context):
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
