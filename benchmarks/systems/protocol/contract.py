@@ -141,7 +141,7 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
 Wrong = Callable[[str, str], SystemFailed]
 
 
-def _capabilities(system: System, value: Iterable[object], wrong: Wrong) -> frozenset[str]:
+def _capabilities(system: System, value: Iterable[Any], wrong: Wrong) -> frozenset[str]:
     """The capabilities: known words, each with its method."""
     for word in value:
         if not isinstance(word, str) or word not in IN_WORDS:

@@ -31,6 +31,7 @@ class Opened(System):
         place, self.options = read_address(path, self.choices)
         self.source = place or folder.shipped(self.name, self.title, self.example)
         self.device = device
+        config: Any
         if folder.is_folder(self.source):
             _, self.options = read_address(path, {**self.choices, **self.choices_of_ours})
             config = folder.read_config(self.source, self.name.partition("-")[0], self.config_class)
