@@ -51,7 +51,7 @@ def test_all_of_them_are_small():
 def test_the_page_of_models_says_what_the_packaged_models_take():
     ours = [*packaged.PACKAGED.rglob("*.safetensors"), identity.PACKAGED]
     size = sum(path.stat().st_size for path in ours) / 1e6
-    assert f"All together they take {size:.1f} MB." in (ROOT / "docs/models.md").read_text()
+    assert f"Together the three take {size:.1f} MB." in (ROOT / "docs/models.md").read_text()
 
 
 def test_a_folder_has_weights_of_float16_and_numbers_that_are_none_as_they_are(tmp_path):
