@@ -9,7 +9,7 @@
     GATE_COMPARE     further flags of `diffae-bench compare`
     GATE_NAME        distinguishes several gates of a pull request
     GATE_COMMENT     always, on-failure or never
-    GATE_ACCEPT      true: on GATE_BRANCH, a run that is worse becomes the baseline all the same
+    GATE_ACCEPT      true: on GATE_BRANCH, a run becomes the baseline even if it is worse
 
 and from what GitHub sets: GITHUB_REPOSITORY, _EVENT_PATH, _REF, _SHA, _TOKEN, _API_URL,
 _STEP_SUMMARY, _OUTPUT, RUNNER_TEMP.
@@ -39,8 +39,8 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, read_text, refuse_outputs
 from reports import compare
 from reports.gate import page as gate_page
-from reports.gate.artifact import KEPT, copy_baseline, unpack
-from reports.gate.github import Unanswered, find_comment, keep_comment, newest_artifact
+from reports.gate.artifact import BASELINE_FILES, copy_baseline, unpack
+from reports.gate.github import RequestFailed, find_comment, keep_comment, newest_artifact
 from reports.gate.job import ARTIFACT, Inputs, Job, read_inputs, read_job
 from reports.records.reading import read_json, short
 from reports.tables.markdown import escape
@@ -49,7 +49,7 @@ LONGEST_COMMENT = 60_000  # characters; GitHub takes 65,536
 REFUSED = 2
 NO_RIGHTS = (401, 403, 404)
 
-Told = tuple[int, dict[str, Any], str]  # exit status, verdict as compare's JSON has it, page
+Outcome = tuple[int, dict[str, Any], str]  # exit status, verdict as compare's JSON has it, page
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
@@ -64,14 +64,14 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         job.set({"passed": "false", "regressed": "0", "report": "", "baseline": ""})
         return status
     try:
-        told = _gate(job, inputs, out)
+        outcome = _gate(job, inputs, out)
     except UserError as reason:
-        told = _refused(job, str(reason))
-    _tell(job, inputs, out, told)
-    return told[0]
+        outcome = _refused(job, str(reason))
+    _report(job, inputs, out, outcome)
+    return outcome[0]
 
 
-def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
+def _gate(job: Job, inputs: Inputs, out: Path) -> Outcome:
     """Measure if needed, compare, and return the exit status.
 
     Raises UserError if there is nothing to compare with.
@@ -79,7 +79,7 @@ def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
     measured, run = _measure(job, inputs, out), Path(inputs.run or out / "run")
     notes = run / "run.json"
     if not notes.exists() or read_json(notes).get("complete") is not True:
-        reason = f"the benchmark did not end (status {measured}); its log is above"
+        reason = f"the benchmark did not finish (status {measured}); its log is above"
         return _refused(job, reason, measured or REFUSED)
     base = _baseline(job, inputs, out)
     status, verdict, page = (
@@ -92,7 +92,7 @@ def _gate(job: Job, inputs: Inputs, out: Path) -> Told:
     return measured, verdict | {"passed": False}, f"{page.rstrip()}\n\n**{text}.**\n"
 
 
-def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Told:
+def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Outcome:
     files = {kind: out / f"gate.{kind}" for kind in ("xml", "md", "json")}
     flags = ["--junit", str(files["xml"]), "--page", str(files["md"]), "--json", str(files["json"])]
     theirs = f"the last run of {inputs.branch}" if inputs.baseline == ARTIFACT else inputs.baseline
@@ -100,7 +100,7 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Tol
     try:
         status = compare.main([*flags, *inputs.compare, "--", str(base), str(run)])
     except SystemExit:
-        raise UserError("compare has --help, and compares nothing") from None
+        raise UserError("GATE_COMPARE contains --help; remove it") from None
     except UserError:
         if not files["json"].exists():  # a flag is wrong
             raise
@@ -128,7 +128,7 @@ def _folder(job: Job, inputs: Inputs) -> Path:
         out.mkdir(parents=True)
     except FileExistsError:
         raise UserError(
-            f"name is {inputs.name!r} twice in one job; give each gate its own"
+            f"two gates of this job are called {inputs.name!r}; give each its own name"
         ) from None
     return out
 
@@ -156,8 +156,8 @@ def _measure(job: Job, inputs: Inputs, out: Path) -> int:
 def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
     """The folder to compare with; None if the branch has no artifact yet. Raises UserError."""
     if inputs.baseline != ARTIFACT:
-        if not (Path(inputs.baseline) / KEPT[0]).is_file():
-            what = f"commit {', '.join(KEPT)} of a run there"
+        if not (Path(inputs.baseline) / BASELINE_FILES[0]).is_file():
+            what = f"commit {', '.join(BASELINE_FILES)} of a run there"
             raise UserError(f"baseline {short(inputs.baseline)}: no such run folder; {what}")
         return Path(inputs.baseline)
     api = job.api()
@@ -166,16 +166,16 @@ def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
         if found is None:
             return None
         content = api.download(f"/repos/{job.repository}/actions/artifacts/{found}/zip")
-    except Unanswered as error:
+    except RequestFailed as error:
         rights = "; give the job `permissions: actions: read`" if error.status in NO_RIGHTS else ""
         where = f"the baseline of {short(inputs.branch)}"
         raise UserError(f"{where} cannot be read: {error}{rights}") from None
     return unpack(content, out / "baseline")
 
 
-def _becomes_the_baseline(job: Job, inputs: Inputs, told: Told) -> bool:
+def _becomes_the_baseline(job: Job, inputs: Inputs, outcome: Outcome) -> bool:
     """Whether the run becomes the baseline: on its branch, if nothing is worse or GATE_ACCEPT is set."""
-    status, verdict, _ = told
+    status, verdict, _ = outcome
     return job.is_on(inputs.branch) and not verdict["refused"] and (not status or inputs.accept)
 
 
@@ -183,11 +183,11 @@ def _becomes_the_baseline(job: Job, inputs: Inputs, told: Told) -> bool:
 # Reporting
 
 
-def _first(job: Job, inputs: Inputs) -> Told:
+def _first(job: Job, inputs: Inputs) -> Outcome:
     branch, artifact = short(inputs.branch), short(inputs.artifact)
     text = (
-        f"{branch} has left no artifact {artifact} yet, so there is nothing to compare with: "
-        f"the next run on {branch} that ends leaves the first"
+        f"There is no baseline to compare with, because {branch} has no artifact {artifact} yet: "
+        f"the first successful run on {branch} stores one"
     )
     job.annotate("warning", text)
     page = f"# Regression gate: no baseline yet\n\n{escape(text)}.\n"
@@ -195,7 +195,7 @@ def _first(job: Job, inputs: Inputs) -> Told:
     return 0, {"passed": True, "regressed": 0, "refused": ""}, page
 
 
-def _refused(job: Job, reason: str, status: int = REFUSED) -> Told:
+def _refused(job: Job, reason: str, status: int = REFUSED) -> Outcome:
     """Report a comparison that could not be made: an annotation, the summary, and the verdict."""
     line = " ".join(reason.split())
     job.annotate("error", line)
@@ -204,11 +204,11 @@ def _refused(job: Job, reason: str, status: int = REFUSED) -> Told:
     return status, {"passed": False, "regressed": 0, "refused": line}, page
 
 
-def _tell(job: Job, inputs: Inputs, out: Path, told: Told) -> None:
+def _report(job: Job, inputs: Inputs, out: Path, outcome: Outcome) -> None:
     """Write the outputs of the step, and the comment."""
-    status, verdict, page = told
+    status, verdict, page = outcome
     kept = ""
-    if _becomes_the_baseline(job, inputs, told):
+    if _becomes_the_baseline(job, inputs, outcome):
         kept = str(copy_baseline(Path(inputs.run or out / "run"), out / "baseline-of-this"))
     passed, regressed = json.dumps(bool(verdict["passed"])), str(verdict["regressed"])
     job.set({"passed": passed, "regressed": regressed, "report": str(out), "baseline": kept})
@@ -225,10 +225,10 @@ def _comment(job: Job, inputs: Inputs, number: int, page: str, *, failed: bool) 
             if find_comment(api, job.repository, number, marker) is None:
                 return
         done = keep_comment(api, job.repository, number, marker, _body(job, inputs, marker, page))
-        print(f"The comment on pull request {number} is {done}.", flush=True)
-    except (Unanswered, UserError) as error:
+        print(f"The comment on pull request {number} was {done}.", flush=True)
+    except (RequestFailed, UserError) as error:
         why = str(error)
-        if isinstance(error, Unanswered) and error.status in NO_RIGHTS:
+        if isinstance(error, RequestFailed) and error.status in NO_RIGHTS:
             why = f"the token may not write ({why}): a fork, or no `permissions: pull-requests: write`"
         job.annotate("notice", f"No comment: {why}. The job's summary has the verdict.")
 

@@ -6,14 +6,13 @@
 Exit status:
 
     0   no regression
-    1   a number became worse by more than its margin and by more than noise, is no longer finite, or is gone
+    1   a number became worse by more than its margin and by more than chance, is no longer finite, or is missing
     2   the runs cannot be compared, or a flag is wrong: one line on stderr says why
     3   the gate itself failed
 
-What failed is on stdout in words (as Markdown), in $GITHUB_STEP_SUMMARY where that is set, with all rows folded behind it,
-and as annotations on GitHub. The files and the summary are written for status 2 and 3 too,
-with the reason.
-`diffae-bench docs numbers` says what it means.
+Failures are printed on stdout as Markdown sentences. On GitHub the same text, with all numbers in folded tables, is added
+to the job's summary ($GITHUB_STEP_SUMMARY), and failures become annotations. The summary and the files of --junit, --page
+and --json are written for status 2 and 3 too, with the reason. `diffae-bench docs numbers` explains the verdicts.
 """
 
 import argparse
@@ -126,32 +125,36 @@ def _parser() -> Parser:
     parser = Parser(prog("reports.compare"), __doc__)
     parser.add_argument("base", type=path, metavar="BASE", help="the baseline's folder")
     parser.add_argument("new", type=path, metavar="NEW", help="the new run's folder")
-    parser.add_argument("--junit", type=path, metavar="FILE", help="write JUnit XML as well")
     parser.add_argument(
-        "--page", type=path, metavar="FILE", help="write the page of the job's summary as well"
+        "--junit", type=path, metavar="FILE", help="write the verdicts as JUnit XML"
     )
+    parser.add_argument("--page", type=path, metavar="FILE", help="write the report as Markdown")
     parser.add_argument(
-        "--json", type=path, metavar="FILE", help="write passed, counts and sentences as JSON"
+        "--json",
+        type=path,
+        metavar="FILE",
+        help="write the result as JSON: passed, counts, failures as sentences",
     )
     parser.add_argument(
         "--names",
         nargs=2,
         type=word,
         metavar=("BASE", "NEW"),
-        help="what the page calls the two folders",
+        help="names of the two runs in the report",
     )
     parser.add_argument(
-        "--margins", type=path, metavar="FILE", help="default: reports/records/metrics.py"
+        "--margins",
+        type=path,
+        metavar="FILE",
+        help="CSV file with the columns metric,margin,of,why (default: the margins of the package)",
     )
     parser.add_argument(
         "--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)"
     )
     parser.add_argument(
-        "--allow-missing", action="store_true", help="numbers that NEW lacks do not fail"
+        "--allow-missing", action="store_true", help="do not fail if NEW lacks numbers of BASE"
     )
-    parser.add_argument(
-        "--all", action="store_true", help="every number, those that say nothing included"
-    )
+    parser.add_argument("--all", action="store_true", help="print all numbers, not only failures")
     return parser
 
 

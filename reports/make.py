@@ -3,10 +3,10 @@
     python -m reports.make RUN [RUN ...] --out DIR       run folders; several stand side by side in each table
     python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
 
-Into DIR come `tables/` (a CSV and a Markdown file a table), `latex/` (a file a table to be \\input, and tables.tex, which
-compiles as it is; --pdf compiles it) and report.html, one page for a browser. Runs whose settings differ in nothing but
-the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; one that
-this command made is made anew. `diffae-bench docs reports` says more.
+DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input, and tables.tex, a
+complete document, which --pdf compiles) and report.html, one page for a browser. Runs whose settings differ in nothing but
+the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; a DIR of an
+earlier call is replaced. `diffae-bench docs reports` says more.
 """
 
 import sys
@@ -55,7 +55,7 @@ def _parser() -> Parser:
         "runs", nargs="+", type=word, metavar="[NAME=]RUN", help="the folder of a finished run"
     )
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--pdf", action="store_true", help="latex/tables.pdf as well, by pdflatex")
+    parser.add_argument("--pdf", action="store_true", help="compile latex/tables.pdf with pdflatex")
     return parser
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from diffae.system.errors import UserError
 from reports.records.reading import short
 
-KEPT = ("records.csv", "run.json", "influences.npz")
+BASELINE_FILES = ("records.csv", "run.json", "influences.npz")
 LARGEST = 256 << 20  # bytes of one file
 
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """Extract only the KEPT files of a zip to the new `folder`. Raises UserError if it contains no run."""
+    """Extract only the BASELINE_FILES files of a zip to the new `folder`. Raises UserError if it contains no run."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
-            found = {name: _read(archive, name) for name in KEPT if name in names}
+            found = {name: _read(archive, name) for name in BASELINE_FILES if name in names}
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -28,9 +28,9 @@ def unpack(content: bytes, folder: Path) -> Path:
         ValueError,
     ) as error:
         raise UserError(f"the baseline's artifact is not a zip: {short(error)}") from None
-    if missing := [name for name in KEPT[:2] if name not in found]:
+    if missing := [name for name in BASELINE_FILES[:2] if name not in found]:
         raise UserError(
-            f"the baseline's artifact has no {' and no '.join(missing)}; is it another's?"
+            f"the baseline's artifact has no {' and no '.join(missing)}; is it the artifact of a different workflow?"
         )
     folder.mkdir()
     for name, data in found.items():
@@ -41,7 +41,7 @@ def unpack(content: bytes, folder: Path) -> Path:
 def copy_baseline(run: Path, folder: Path) -> Path:
     """Copy the files of `run` that make a baseline to a new `folder`."""
     folder.mkdir()
-    for name in KEPT:
+    for name in BASELINE_FILES:
         if (run / name).is_file():
             shutil.copyfile(run / name, folder / name)
     return folder

@@ -28,10 +28,10 @@ CHUNK = 1 << 16
 Item = dict[str, Any]
 
 
-class Unanswered(Exception):
+class RequestFailed(Exception):
     """A request that failed, described in one line.
 
-    `status` is HTTP's, 0 if there was no answer in time.
+    `status` is that of HTTP, 0 if there was no complete answer.
     """
 
     def __init__(self, reason: str, status: int = 0):
@@ -39,8 +39,8 @@ class Unanswered(Exception):
         self.status = status
 
     @property
-    def passes(self) -> bool:
-        """Whether the error is temporary, so that the same request may succeed later."""
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed later."""
         return self.status in (0, 429) or self.status >= 500
 
 
@@ -61,12 +61,12 @@ class Api:
     def ask(
         self, method: str, path: str, body: Item | None = None, attempts: int = ATTEMPTS
     ) -> Any:
-        """Send a request and return the JSON of the answer. Raises Unanswered."""
+        """Send a request and return the JSON of the answer. Raises RequestFailed."""
         content = self._attempts(lambda: self._open(method, self.url + path, body), attempts)
         try:
             return json.loads(content)
         except ValueError:
-            raise Unanswered(f"{method} {_safe(path)}: the answer is not JSON", 500) from None
+            raise RequestFailed(f"{method} {_safe(path)}: the answer is not JSON", 500) from None
 
     def pages(self, path: str, key: str = "") -> Iterator[Item]:
         """Every item of a paginated list; under `key` of each page if one is given."""
@@ -75,21 +75,21 @@ class Api:
             answer = self.ask("GET", f"{path}{joint}per_page={PER_PAGE}&page={page}")
             items = answer.get(key) if key and isinstance(answer, dict) else answer
             if not isinstance(items, list):
-                raise Unanswered(f"GET {_safe(path)}: not a list", 500)
+                raise RequestFailed(f"GET {_safe(path)}: not a list", 500)
             yield from (item for item in items if isinstance(item, dict))
             if len(items) < PER_PAGE:
                 return
 
     def download(self, path: str) -> bytes:
-        """Download the file that the API redirects to, without sending the token. Raises Unanswered."""
+        """Download the file that the API redirects to, without sending the token. Raises RequestFailed."""
         return self._attempts(lambda: self._follow(self.url + path), ATTEMPTS)
 
     def _attempts(self, request: Callable[[], bytes], attempts: int) -> bytes:
         for attempt in range(attempts):
             try:
                 return request()
-            except Unanswered as error:
-                if not error.passes or attempt == attempts - 1:
+            except RequestFailed as error:
+                if not error.is_temporary or attempt == attempts - 1:
                     raise
             time.sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable")
@@ -103,7 +103,7 @@ class Api:
                 url = urllib.parse.urljoin(url, str(redirected))
             if urllib.parse.urlsplit(url).scheme not in ("https", self.url.split(":")[0]):
                 break
-        raise Unanswered("the artifact is not where the API redirects to", 400)
+        raise RequestFailed("the artifact is not where the API redirects to", 400)
 
     def _open(
         self,
@@ -128,10 +128,10 @@ class Api:
             where = error.headers.get("Location", "")
             if error.code in REDIRECTS and where:
                 raise _Redirected(where) from None
-            raise Unanswered(f"{called}: HTTP {error.code}", error.code) from None
+            raise RequestFailed(f"{called}: HTTP {error.code}", error.code) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or error
-            raise Unanswered(f"{called}: {short(reason or type(error).__name__)}") from None
+            raise RequestFailed(f"{called}: {short(reason or type(error).__name__)}") from None
 
     def _read(self, answer: http.client.HTTPResponse, largest: int, called: str) -> bytes:
         """Read all of an answer within the total time: one that trickles in never exceeds the
@@ -141,11 +141,11 @@ class Api:
         while chunk := answer.read1(CHUNK):
             content += chunk
             if len(content) > largest:
-                raise Unanswered(f"{called}: more than {largest:,} bytes", 413)
+                raise RequestFailed(f"{called}: more than {largest:,} bytes", 413)
             if time.monotonic() > end:
-                raise Unanswered(f"{called}: not all of it in {LONGEST:g} s")
+                raise RequestFailed(f"{called}: not all of it in {LONGEST:g} s")
         if answer.length:
-            raise Unanswered(f"{called}: the answer broke off")
+            raise RequestFailed(f"{called}: the answer broke off")
         return bytes(content)
 
 
@@ -165,10 +165,10 @@ def _safe(path: str) -> str:
 def keep_comment(api: Api, repository: str, number: int, marker: str, body: str) -> str:
     """Create or update the comment of a pull request that begins with `marker`.
 
-    Returns "updated" or "made".
+    Returns "updated" or "created".
 
     A comment by a user without write access to the repository is left alone, whatever it begins
-    with. Raises Unanswered.
+    with. Raises RequestFailed.
     """
     comments = f"/repos/{repository}/issues/{number}/comments"
     for attempt in range(ATTEMPTS):
@@ -177,16 +177,16 @@ def keep_comment(api: Api, repository: str, number: int, marker: str, body: str)
             return "updated"
         try:
             api.ask("POST", comments, {"body": body}, attempts=1)
-            return "made"
-        except Unanswered as error:
-            if not error.passes or attempt == ATTEMPTS - 1:
+            return "created"
+        except RequestFailed as error:
+            if not error.is_temporary or attempt == ATTEMPTS - 1:
                 raise
         time.sleep(PAUSE * 2**attempt)  # before the next attempt look for it: it may exist already
     raise AssertionError("unreachable")
 
 
 def find_comment(api: Api, repository: str, number: int, marker: str) -> int | None:
-    """The id of the comment that `keep_comment` would update. Raises Unanswered."""
+    """The id of the comment that `keep_comment` would update. Raises RequestFailed."""
     for comment in api.pages(f"/repos/{repository}/issues/{number}/comments"):
         text, by = comment.get("body"), comment.get("user")
         is_bot = isinstance(by, dict) and by.get("type") == "Bot"
@@ -206,7 +206,7 @@ def newest_artifact(api: Api, repository: str, name: str, branch: str) -> int | 
     None if there is none.
 
     Artifacts of pull requests from forks have the same names and are listed too: they are skipped.
-    Raises Unanswered.
+    Raises RequestFailed.
     """
     listed = f"/repos/{repository}/actions/artifacts?name={urllib.parse.quote(name, safe='')}"
     found = [a for a in api.pages(listed, "artifacts") if _is_of(a, name, branch)]

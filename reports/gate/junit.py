@@ -29,6 +29,7 @@ def junit_of_refusal(reason: str) -> bytes:
     """A comparison that could not be made: one test case, an error with the reason."""
     root = ElementTree.Element("testsuites", name="regression gate")
     suite = _suite(root, "regression gate", 1, errors=1)
+    # The name of a test is what should hold.
     names = {"classname": "reports.compare", "name": "the runs can be compared"}
     case = ElementTree.SubElement(suite, "testcase", names)
     ElementTree.SubElement(case, "error", message=for_xml(reason))

@@ -1,7 +1,7 @@
-"""The verdicts of the gate as a page: failures first, as sentences; the rest is folded.
+"""The verdicts of the gate as a page: failures first, as sentences, then remarks and tables.
 
 `terminal` is for a terminal: about forty lines of at most a hundred columns. `summary` is for
-Markdown with folded sections, such as a job's summary or a comment, and has every row. Both are
+Markdown with folded sections, such as a job's summary or a comment, and has a table per verdict. Both are
 valid Markdown.
 """
 
@@ -31,8 +31,8 @@ from reports.records.metrics import Metrics
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
-WIDTH, LINES = 100, 40  # of a terminal
-ENTRY_LINES = 26  # of these, for failures
+WIDTH = 100  # columns of a terminal
+ENTRY_LINES = 26  # lines of a terminal's page for failures
 ANNOTATIONS = 10  # GitHub shows no more of one step
 TOLD, FOLDED = 20, 500  # groups in a summary, and folded rows
 HEADERS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
@@ -69,7 +69,7 @@ def terminal(findings: Findings, everything: bool = False) -> str:
     """The page for a terminal; with `everything`, also a table of every row."""
     found, failing = findings.found, findings.failing
     entries = [_wrapped(f"{i}. {escape(t)}") for i, t in enumerate(findings.failures, 1)]
-    shown = entries if everything else _that_fit(entries)
+    shown = entries if everything else _first_that_fit(entries)
     parts = [title(failing), _wrapped(_status(findings)), "\n".join(shown)]
     if len(shown) < len(entries):
         parts.append(f"And {len(entries) - len(shown):,} more such lines; --all has every one.")
@@ -87,7 +87,10 @@ def summary(findings: Findings) -> str:
     parts = [title(findings.failing), _status(findings), "\n".join(entries[:TOLD])]
     if len(entries) > TOLD:
         parts.append(f"And {len(entries) - TOLD:,} more such lines: they are in the table.")
-    parts += ["\n".join(f"- {text}" for text in _remarks(findings)), *_folds(findings.found)]
+    parts += [
+        "\n".join(f"- {text}" for text in _remarks(findings)),
+        *_folded_tables(findings.found),
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -134,7 +137,9 @@ def ordered(found: Sequence[Comparison]) -> list[Comparison]:
     """Comparisons sorted by verdict, then by certainty, then by the loss relative to margin and
     error, largest first.
     """
-    return sorted(found, key=lambda c: (VERDICTS.index(c.verdict), _or(c.p, 2.0), -_size(c)))
+    return sorted(
+        found, key=lambda c: (VERDICTS.index(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c))
+    )
 
 
 def change(c: Comparison) -> tuple[str, str, str]:
@@ -158,7 +163,7 @@ def change(c: Comparison) -> tuple[str, str, str]:
 # Failures
 
 
-def _that_fit(entries: Sequence[str]) -> list[str]:
+def _first_that_fit(entries: Sequence[str]) -> list[str]:
     """As many of the first entries as fit into their share of lines; always at least one."""
     lines = accumulate(entry.count("\n") + 1 for entry in entries)
     counted = enumerate(zip(entries, lines, strict=True))
@@ -192,22 +197,22 @@ def _remarks(findings: Findings) -> Iterator[str]:
     if lost := sum(c.pairing_lost for c in found):
         yield (
             f"**The pairing is lost** for {lost:,} numbers: both runs have the same protocol and seed, but the base has no "
-            "influences of the same images. Their errors are those of independent runs, and only a large loss is seen."
+            "influences of the same images. Their errors are those of independent runs, and only a large loss is detected."
         )
     unresolved = by_verdict[UNRESOLVED]
     if near := [c for c in unresolved if c.p < NEAR]:
         nearest = min(near, key=lambda c: c.p)
         text = escape(f"{sentence(nearest, known)} ({p_text(nearest.p)})")
-        yield f"Nearest to failing, and not beyond chance among so many numbers: {text}."
+        yield f"Closest to failing, but not significant among so many comparisons: {text}."
     allowed = len(by_verdict[MISSING]) - sum(c.verdict == MISSING for c in findings.failing)
     if allowed:
-        yield f"{allowed:,} missing numbers do not fail, as was asked for."
+        yield f"Missing, but ignored (--allow-missing): {allowed:,}."
     if better := ordered(by_verdict[IMPROVEMENT]):
         text = escape(sentence(better[0], known))
-        yield f"Better: {len(better):,}, most surely {text}."
+        yield f"Better: {len(better):,}; the most significant: {text}."
     if seen := [c for c in ordered(by_verdict[CHANGED]) if _is_printed(c, known)]:
         text = escape(sentence(max(seen, key=_share), known))
-        yield f"Changed, and neither better nor worse: {len(seen):,}, most of all {text}."
+        yield f"Changed, neither better nor worse: {len(seen):,}; the largest change: {text}."
     if unresolved:
         yield _help(unresolved)
 
@@ -224,24 +229,24 @@ def _share(c: Comparison) -> float:
 
 
 def _help(unresolved: Sequence[Comparison]) -> str:
-    """How many numbers are unresolved, the least certain of them, and what would help."""
+    """How many numbers are unresolved, which is the least certain, and what would help."""
     worst = max(unresolved, key=lambda c: _possible(c) / c.margin if c.margin else 0.0)
     possible = _possible(worst)
     loss, margin = two_digits(possible), two_digits(worst.margin)
     count = f"{len(unresolved):,} numbers are" if len(unresolved) > 1 else "1 number is"
     return (
-        f"{count} unresolved: this run is too small to show or to exclude a loss of the margin. Least is known of "
-        f"{escape(subject(worst.record))}: a loss of {loss} is possible, the margin is {margin}. More images help "
-        f"(a larger profile{_times(possible, worst.margin)}), or wider --margins."
+        f"{count} unresolved: this run is too small to show or to exclude a loss above the margin. The least certain is "
+        f"{escape(subject(worst.record))}: a loss of up to {loss} cannot be excluded (margin {margin}). More images help "
+        f"(a larger profile{_more_images(possible, worst.margin)}), or wider --margins."
     )
 
 
-def _times(possible: float, margin: float) -> str:
-    """How many times as many images the margin needs: the error falls with the square root of their
-    number.
+def _more_images(possible: float, margin: float) -> str:
+    """How many times as many images would show a loss of the margin: the error falls with the square
+    root of their number.
     """
     times = (possible / margin) ** 2 if margin else math.inf
-    return f"; some {float(f'{times:.2g}'):,.0f} times as many for this one" if times < 1e9 else ""
+    return f"; about {float(f'{times:.2g}'):,.0f} times as many for this one" if times < 1e9 else ""
 
 
 def _possible(c: Comparison) -> float:
@@ -254,7 +259,7 @@ def _possible(c: Comparison) -> float:
 # Rows
 
 
-def _folds(found: Sequence[Comparison]) -> list[str]:
+def _folded_tables(found: Sequence[Comparison]) -> list[str]:
     """A folded table for each verdict, of FOLDED rows in all."""
     rows, left = ordered(found), FOLDED
     folds: list[str] = []
@@ -287,7 +292,7 @@ def _row(c: Comparison) -> list[str]:
     return [c.verdict, escape(name(c.record)), base, new, difference, margin, p, escape(how)]
 
 
-def _size(c: Comparison) -> float:
+def _excess(c: Comparison) -> float:
     """The loss above the margin, in standard errors.
 
     As a fraction of the base's value if it has no error.
@@ -295,10 +300,10 @@ def _size(c: Comparison) -> float:
     if c.error is None:
         return math.inf if math.isinf(c.loss) else 0.0
     scale = c.error.stderr or abs(c.base or 0)
-    return _or((c.loss - c.margin) / scale if scale else c.loss, 0.0)
+    return _or_if_nan((c.loss - c.margin) / scale if scale else c.loss, 0.0)
 
 
-def _or(number: float, instead: float) -> float:
+def _or_if_nan(number: float, instead: float) -> float:
     return instead if math.isnan(number) else number
 
 

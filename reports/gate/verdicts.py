@@ -1,16 +1,24 @@
-"""The regression gate: is a run worse than its baseline by more than noise and more than a margin?
+"""The regression gate: is a run worse than its baseline by more than a margin and more than chance?
 
-For every number that both runs have, with loss = how much worse the new one is (negative: better),
+Every number of either run gets a verdict. With loss = how much worse the new one is (negative:
+better),
 
-    regression    loss > margin is shown:  (loss - margin) / error beyond Student's t, after Holm's correction
-    improvement   the same in the other direction
-    same          the 95 % interval of the loss lies within the margin on both sides
-    unresolved    none of these: a loss above the margin can be neither shown nor excluded with these images
+    regression     loss > margin is significant: Student's t of (loss - margin) / error, after
+                   Holm's correction; or the number is no longer finite
+    improvement    the same in the other direction
+    same           the 95 % interval of the loss lies within the margin on both sides
+    unresolved     none of these: a loss above the margin can be neither shown nor excluded
+    changed        a number for which neither direction is better has changed
+    missing        the baseline has the number and the new run has not
+    new            the new run has the number and the baseline has not
+    not compared   `note` says why: different seeds without an uncertainty, a different n, or a
+                   baseline that is not finite
 
 The error of a difference is paired over the units that both runs have
 (`reports.records.uncertainty`). The probability that a run is falsely called worse is at most
 `alpha`: alpha is divided equally among the families of numbers (a metric of a system in a
-benchmark, and its means), and Holm's procedure (1979) is applied within each.
+benchmark, and its means), and Holm's procedure (1979) is applied within each. `diffae-bench docs
+numbers` has the details.
 """
 
 import math
@@ -106,8 +114,8 @@ def compare(
 
 
 def _lost(record: Record) -> Comparison:
-    """The comparison of a number that is gone: a failure, unless it is a reference for an n that
-    samples no longer have.
+    """The comparison of a number that the new run lacks: a failure, unless it is a reference for an n
+    that samples no longer have.
     """
     if record.reference and OF_N in record.system:
         note = "no samples of this n any more"
@@ -119,17 +127,17 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
     """Raise UserError, naming the changed setting and the field, if `key` was measured by different
     protocols.
     """
-    ours, theirs = new.records[key], base.records[key]
-    if None in (ours.value, theirs.value):
+    was, now = base.records[key], new.records[key]
+    if None in (now.value, was.value):
         return
-    a = base.protocols.get(theirs.protocol, {}) | {"direction": theirs.direction}
-    b = new.protocols.get(ours.protocol, {}) | {"direction": ours.direction}
+    a = base.protocols.get(was.protocol, {}) | {"direction": was.direction}
+    b = new.protocols.get(now.protocol, {}) | {"direction": now.direction}
     for field in sorted(set(a) | set(b)):
         if field not in FREE_FIELDS and a.get(field) != b.get(field):
             raise UserError(
                 f"{_folders(base, new)} were not measured alike{_changed(base, new)}; "
                 f"the protocols differ in {short(field, 40)}: {_quoted(a.get(field))} in {base.folder}, "
-                f"{_quoted(b.get(field))} in {new.folder} ({_named(theirs)})"
+                f"{_quoted(b.get(field))} in {new.folder} ({_named(was)})"
             )
 
 
@@ -137,15 +145,15 @@ def check_uncertainty(base: Run, new: Run, key: str) -> None:
     """Raise UserError if the new run lacks the uncertainty of a number: without it no regression
     can be shown.
     """
-    theirs, ours = base.records[key], new.records[key]
-    if ours.value is None or not math.isfinite(ours.value):
+    was, now = base.records[key], new.records[key]
+    if now.value is None or not math.isfinite(now.value):
         return
-    lost_error = theirs.stderr is not None and ours.stderr is None
+    lost_error = was.stderr is not None and now.stderr is None
     if lost_error or (key in base.uncertainties and key not in new.uncertainties):
         where = new.folder / "influences.npz"
-        what = "does not hold" if new.has_influences else "is not there to hold"
+        what = "has no" if new.has_influences else "is missing, and with it the"
         raise UserError(
-            f"{where}: {what} the uncertainty of {_named(theirs)}, which {base.folder} has; give a whole run folder"
+            f"{where}: {what} uncertainty of {_named(was)}, which {base.folder} has; give a complete run folder"
         )
 
 
@@ -168,37 +176,37 @@ def _quoted(value: object) -> str:
 
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
     """The difference of one number and its error; without a verdict yet, unless none is possible."""
-    theirs, ours = base.records[key], new.records[key]
-    found = Comparison(theirs, theirs.value, ours.value)
-    if theirs.value is None or not math.isfinite(theirs.value):
+    was, now = base.records[key], new.records[key]
+    found = Comparison(was, was.value, now.value)
+    if was.value is None or not math.isfinite(was.value):
         return _without_base(found)
-    if ours.value is None:
-        return replace(found, verdict=MISSING, note=ours.note)
-    if not math.isfinite(ours.value):  # in either direction: an infinite SSIM is no improvement
+    if now.value is None:
+        return replace(found, verdict=MISSING, note=now.note)
+    if not math.isfinite(now.value):  # in either direction: an infinite SSIM is no improvement
         note = "no longer a finite number"
         return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
-    if reason := _of_other_n(theirs, ours, METRICS | new.metrics):
+    if reason := _of_other_n(was, now, METRICS | new.metrics):
         return replace(found, verdict=NOT_COMPARED, note=reason)
-    difference = ours.value - theirs.value
-    loss = -difference if theirs.direction == HIGHER else difference
+    difference = now.value - was.value
+    loss = -difference if was.direction == HIGHER else difference
     a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
-    margin = margins.get(theirs.metric, NO_MARGIN).at(theirs.value)
+    margin = margins.get(was.metric, NO_MARGIN).at(was.value)
     same, known = _same_images_and_noise(base, new, key), a or b or not base.has_influences
-    error = difference_error(a, b) or unpaired_error(theirs, ours)
+    error = difference_error(a, b) or unpaired_error(was, now)
     found = replace(found, loss=loss, margin=margin, error=error, paired=paired(a, b))
     if error is not None:
         return replace(found, pairing_lost=bool(same and known and not found.paired))
     if same:  # the difference is not due to chance
         return replace(found, error=Error(0.0, math.inf), paired=True)
-    return replace(
-        found, verdict=NOT_COMPARED, note="another seed, and the number has no uncertainty"
-    )
+    return replace(found, verdict=NOT_COMPARED, note="different seeds, and no uncertainty is known")
 
 
-def _of_other_n(theirs: Record, ours: Record, known: Metrics) -> str:
+def _of_other_n(was: Record, now: Record, known: Metrics) -> str:
     """Why two numbers with different counts of images cannot be compared; empty if they can."""
-    a, b = comparable_n(theirs, known), comparable_n(ours, known)
-    return "" if a == b else f"of {b:,} images, was of {a:,}: {theirs.metric} depends on how many"
+    a, b = comparable_n(was, known), comparable_n(now, known)
+    if a == b:
+        return ""
+    return f"{b:,} images, {a:,} in the baseline: {was.metric} depends on the number of images"
 
 
 def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:
@@ -215,12 +223,12 @@ def _without_base(found: Comparison) -> Comparison:
     return replace(found, verdict=SAME if found.new is None else NEW)
 
 
-def unpaired_error(theirs: Record, ours: Record) -> Error | None:
+def unpaired_error(was: Record, now: Record) -> Error | None:
     """The error from the standard errors in the records, if influences are unknown.
 
     If one is missing, the other is used for both.
     """
-    known = [r for r in (theirs, ours) if r.stderr is not None]
+    known = [r for r in (was, now) if r.stderr is not None]
     if not known:
         return None
     pair = (known[0], known[-1])

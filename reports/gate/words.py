@@ -32,7 +32,7 @@ def subject(record: Record) -> str:
 
 
 def sentence(c: Comparison, known: Metrics = METRICS) -> str:
-    """What happened to a number, with the digits that show its change, its error, its margin and its p."""
+    """How a number changed, with the digits that show the change, and the error of the change."""
     if c.base is None or c.new is None:
         return _came_or_went(c, known)
     if not (math.isfinite(c.base) and math.isfinite(c.new)):
@@ -53,7 +53,7 @@ def because(c: Comparison) -> str:
         return ""
     margin = f"more than the margin {two_digits(c.margin)}"
     if not c.error.stderr:
-        return f"{margin}, and no chance is in it"
+        return f"{margin}; the difference has no random error"
     return f"{margin} and more than chance ({p_text(c.p)})"
 
 
@@ -84,7 +84,7 @@ def two_digits(size: float) -> str:
 
 
 def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
-    """Numbers grouped by metric, system and benchmark, and lost ones by system, in the given order."""
+    """Numbers grouped by metric, system and benchmark; missing ones by system and benchmark."""
     found: dict[tuple[str, ...], list[Comparison]] = {}
     for c in ordered:
         r = c.record
@@ -94,12 +94,10 @@ def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
 
 
 def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
-    """A group as one or two sentences: its first number, which is the worst, and the names of the
-    others.
-    """
+    """A group as one or two sentences: its first number, which is the worst, and where the others are."""
     first, *others = group
     if first.verdict == MISSING and others:
-        return _gone(group)
+        return _missing(group)
     reason = because(first)
     text = sentence(first, known) + (f": {reason}" if reason else "") + "."
     if not others:
@@ -107,15 +105,16 @@ def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
     names = [_where(c.record) or "without a setting" for c in others[:OTHERS]]
     if more := len(others) - len(names):
         names.append(f"{more:,} more")
-    return f"{text} So did {len(others):,} more of it: {'; '.join(names)}."
+    cases = f"{len(others):,} more case{'s' * (len(others) > 1)}"
+    return f"{text} The same metric is worse in {cases}: {'; '.join(names)}."
 
 
-def _gone(group: Sequence[Comparison]) -> str:
+def _missing(group: Sequence[Comparison]) -> str:
     r, note = group[0].record, group[0].note
     kinds = dict.fromkeys(short(metric_label(c.record.metric), LONGEST_NAME) for c in group)
     names = ", ".join([*kinds][: OTHERS + 1]) + (", ..." if len(kinds) > OTHERS + 1 else "")
     where = f"{short(r.system, LONGEST_NAME)}: {len(group):,} numbers of {short(r.benchmark, LONGEST_NAME)}"
-    return f"{where} are gone ({names}){note and ': '}{short(note, 200)}."
+    return f"{where} are missing ({names}){note and ': '}{short(note, 200)}."
 
 
 def _came_or_went(c: Comparison, known: Metrics) -> str:
@@ -123,7 +122,7 @@ def _came_or_went(c: Comparison, known: Metrics) -> str:
     text = "no value" if value is None else number_text(value, c.record.metric, known)
     if c.new is not None:
         return f"{subject(c.record)} is new: {text}"
-    return f"{subject(c.record)} is gone, it was {text}{c.note and ': '}{short(c.note, 200)}"
+    return f"{subject(c.record)} is missing (was {text}){c.note and ': '}{short(c.note, 200)}"
 
 
 def _where(record: Record) -> str:

@@ -18,7 +18,7 @@ from diffae.system.errors import UserError
 from reports import action
 from reports.gate import github as client
 from reports.gate.artifact import unpack
-from reports.gate.github import Api, Unanswered, keep_comment, newest_artifact
+from reports.gate.github import Api, RequestFailed, keep_comment, newest_artifact
 from reports.gate.job import Job, read_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,7 +201,7 @@ def test_no_pull_request_no_comment(act, github):
 @pytest.mark.parametrize("failing", [[502], [503, 429], ["drop"]])
 def test_what_may_be_answered_in_a_moment_is_asked_again(api, github, failing):
     github.answers["GET"] = list(failing)
-    assert keep_comment(api, "me/mine", 7, MARKER, MARKER) == "made"
+    assert keep_comment(api, "me/mine", 7, MARKER, MARKER) == "created"
     assert len(github.comments) == 1
 
 
@@ -213,7 +213,7 @@ def test_a_comment_that_was_made_though_the_answer_was_lost_is_not_made_twice(ap
 
 def test_a_server_that_only_fails_is_given_up(api, github):
     github.answers["GET"] = [500] * 9
-    with pytest.raises(Unanswered, match="HTTP 500"):
+    with pytest.raises(RequestFailed, match="HTTP 500"):
         keep_comment(api, "me/mine", 7, MARKER, MARKER)
     assert len(github.seen) == 3
 
@@ -221,23 +221,23 @@ def test_a_server_that_only_fails_is_given_up(api, github):
 def test_a_slow_server_is_not_waited_for(api, github, monkeypatch):
     github.answers["GET"], github.delay = ["late"] * 2, 0.6
     monkeypatch.setattr(client, "TIMEOUT", 0.1)
-    with pytest.raises(Unanswered, match="timed out") as raised:
+    with pytest.raises(RequestFailed, match="timed out") as raised:
         api.ask("GET", "/repos/me/mine/issues/7/comments", attempts=2)
-    assert raised.value.passes and len(github.seen) == 2
+    assert raised.value.is_temporary and len(github.seen) == 2
 
 
 def test_an_answer_that_trickles_in_ends_too(api, github, monkeypatch):
     github.comments.extend({"id": i, "body": "x" * 5000} for i in range(100))
     monkeypatch.setattr(client, "CHUNK", 1000)
     monkeypatch.setattr(client, "LONGEST", 0.0)
-    with pytest.raises(Unanswered, match="not all of it in 0 s"):
+    with pytest.raises(RequestFailed, match="not all of it in 0 s"):
         api.ask("GET", "/repos/me/mine/issues/7/comments?per_page=100&page=1")
 
 
 def test_nothing_larger_than_its_bound_is_read(github, api, monkeypatch):
     monkeypatch.setattr(client, "LARGEST_FILE", 1000)
     number = github.add_artifact(b"x" * 5000, ARTIFACT)
-    with pytest.raises(Unanswered, match="bytes"):
+    with pytest.raises(RequestFailed, match="bytes"):
         api.download(f"/repos/me/mine/actions/artifacts/{number}/zip")
 
 
@@ -275,7 +275,7 @@ def test_the_token_does_not_follow_the_redirect(api, github, runs):
 def test_without_an_artifact_the_run_of_the_branch_becomes_the_first(act, github):
     done = act(GATE_BASELINE="artifact")
     assert done.status == 0 and done.outputs["passed"] == "true" and not done.outputs["baseline"]
-    assert "nothing to compare with" in done.summary and "::warning" in done.log
+    assert "no baseline to compare with" in done.summary and "::warning" in done.log
     done = act(repository(), GATE_BASELINE="artifact", GITHUB_REF="refs/heads/main")
     kept = Path(done.outputs["baseline"])
     assert {p.name for p in kept.iterdir()} == {"records.csv", "run.json", "influences.npz"}
@@ -352,7 +352,7 @@ def test_only_what_a_baseline_is_leaves_the_zip(tmp_path):
         ({"GATE_COMMENT": "yes"}, "comment is 'yes'; give always, on-failure, never"),
         ({"GATE_NAME": "a/b"}, "name is 'a/b'; give up to 60 letters"),
         ({"GATE_ARGUMENTS": "all 'x"}, "GATE_ARGUMENTS is not a command line"),
-        ({"GATE_RUN": "nowhere"}, "the benchmark did not end"),
+        ({"GATE_RUN": "nowhere"}, "the benchmark did not finish"),
         ({"GATE_COMPARE": "--bogus"}, "unknown argument --bogus"),
         ({"GITHUB_EVENT_PATH": "nowhere.json"}, "nowhere.json: no such file"),
     ],
@@ -374,7 +374,7 @@ def test_one_job_has_room_for_two_gates_but_not_of_one_name(act, tmp_path):
     assert act(RUNNER_TEMP=shared).status == 0
     assert act(RUNNER_TEMP=shared, GATE_NAME="b").status == 0
     done = act(RUNNER_TEMP=shared)
-    assert done.status == 2 and "twice in one job" in done.log
+    assert done.status == 2 and "two gates of this job are called" in done.log
 
 
 HOSTILE = ["$(touch owned)", "`touch owned`", "a]]b", "::set-output name=passed::true", "a\npassed=true\n::error::x", "@everyone", "${{ secrets.X }}"]  # fmt: skip
@@ -533,4 +533,4 @@ def test_the_gate_step_measures(shells, runs, github):
     again = shells("Gate", arguments=asked.format("dummy-map"))
     assert again.returncode == 0 and "Regression gate: passed" in github.comments[0]["body"]
     failed = shells("Gate", arguments=asked.format("no-such-system"))
-    assert failed.returncode == 2 and "did not end (status 2)" in github.comments[0]["body"]
+    assert failed.returncode == 2 and "did not finish (status 2)" in github.comments[0]["body"]

@@ -220,10 +220,10 @@ def test_a_run_that_lost_its_influences_is_refused(tmp_path, command):
     new = write_run(tmp_path / "new", {KEY: SSIM - 0.003})
     (new / "influences.npz").unlink()
     result = command(base, new)
-    assert result.returncode == 2 and "new/influences.npz: is not there" in result.stderr
+    assert result.returncode == 2 and "new/influences.npz: is missing" in result.stderr
     write_uncertainties(new / "influences.npz", {})
     result = command(base, new)
-    assert result.returncode == 2 and "does not hold the uncertainty of reconstr" in result.stderr
+    assert result.returncode == 2 and "has no uncertainty of reconstr" in result.stderr
 
 
 def test_a_baseline_without_influences_still_fails_a_damaged_model_and_says_the_pairing_is_lost(
@@ -572,7 +572,7 @@ def test_a_metric_that_depends_on_n_is_compared_at_one_n(metric, verdict):
     assert verdicts_of(runs[0], runs[1])[key] == verdict
     assert verdicts_of(runs[0], runs[2])[key] == "regression"
     (found,) = compare(runs[0], runs[1], read_margins())
-    note = "of 118 images, was of 128: fd_effnet depends on how many"
+    note = "118 images, 128 in the baseline: fd_effnet depends on the number of images"
     assert found.note == (note if verdict == "not compared" else "")
 
 

@@ -91,14 +91,16 @@ def test_numbers_of_one_metric_are_told_together_by_the_worst():
     assert line.startswith(
         "::error title=Regression gate::DiffAE: AUROC of reconstruction, a39 fell"
     )
-    assert line.endswith("So did 39 more of it: a38; a37; a36; 36 more.")
+    assert line.endswith("The same metric is worse in 39 more cases: a38; a37; a36; 36 more.")
 
 
 def test_what_is_gone_is_told_by_system_with_the_reason():
     old = {("DDIM", f"a{i}", m): SSIM for i in range(9) for m in ("ssim", "mse")} | {KEY: SSIM}
     new = {k: None for k in old} | {KEY: SSIM}
     (group,) = groups(failing(found_between(old, new)))
-    assert sentences(group) == "DDIM: 18 numbers of reconstruction are gone (SSIM, MSE): no value."
+    assert (
+        sentences(group) == "DDIM: 18 numbers of reconstruction are missing (SSIM, MSE): no value."
+    )
 
 
 def test_what_is_no_number_any_more_comes_first():
@@ -144,8 +146,8 @@ def test_a_large_page_fits_a_terminal_and_begins_with_what_failed(large):
 def test_the_least_certain_is_named_with_what_would_help(large):
     page = " ".join(pages(large)[1].split())
     found = re.search(
-        r"Least is known of DiffAE: AUROC of reconstruction, (a\d+): a loss of ([\d.]+) is possible, "
-        r"the margin is 0.0005. More images help \(a larger profile; some ([\d,]+) times as many",
+        r"The least certain is DiffAE: AUROC of reconstruction, (a\d+): a loss of up to ([\d.]+) cannot be "
+        r"excluded \(margin 0.0005\). More images help \(a larger profile; about ([\d,]+) times as many",
         page,
     )
     unresolved = {c.record.setting: c for c in large if c.verdict == "unresolved"}
@@ -160,7 +162,9 @@ def test_a_cost_that_moved_below_the_printed_digits_is_no_news(large):
     for page in pages(large):
         assert "latent size" not in page.split("<details>")[0]
     (c,) = found_between({("x", "", "latent_dim"): 512.0}, {("x", "", "latent_dim"): 256.0})
-    assert "most of all x: latent size of reconstruction fell from 512 to 256" in pages([c])[1]
+    assert (
+        "the largest change: x: latent size of reconstruction fell from 512 to 256" in pages([c])[1]
+    )
 
 
 def test_the_nearest_to_failing_is_said():
@@ -169,7 +173,7 @@ def test_the_nearest_to_failing_is_said():
     old = {(system, "", "ssim"): SSIM for system in "ABCDEFGH"}
     new = old | {("A", "", "ssim"): SSIM - change}
     page = " ".join(pages(found_between(old, new))[0].split())
-    assert "Nearest to failing" in page and "A: SSIM of reconstruction fell from" in page
+    assert "Closest to failing" in page and "A: SSIM of reconstruction fell from" in page
     assert "(p = 0.01)" in page and "Regression gate: passed" in page
 
 
@@ -223,5 +227,5 @@ def test_no_field_is_needed_to_be_sentences(fallen):
     record = Record("b", "", "s", "d", "", "", None, "unheard", 1.0, direction=NEITHER)
     c = replace(fallen, record=record, base=1.0, new=2.0, margin=0.0, error=Error(0.0, math.inf))
     assert sentences([c]) == (
-        "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0, and no chance is in it."
+        "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0; the difference has no random error."
     )
