@@ -10,7 +10,7 @@ the same rounding.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -140,6 +140,7 @@ def _fid_inception_v3() -> nn.Module:
     return network
 
 
+@cache  # `evaluate` may be called many times in a process
 def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
     """EfficientNet-lite0 with the weights of the file `path`: features before its classifier."""
     network = effnet_lite0(path)

@@ -18,7 +18,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -127,6 +127,7 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum(1).mean((1, 2))
 
 
+@cache  # `evaluate` may be called many times in a process
 def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
     """The stand-in of LPIPS, with the EfficientNet-lite0 of the file `path`.
 
