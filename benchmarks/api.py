@@ -4,8 +4,8 @@
     results = evaluate(model, tasks=["reconstruction", "probes"], data="celeba/", profile="quick")
     results.frame()                              one row per number, with its error and its protocol
 
-`evaluate_iter` gives the rows one by one, while they are measured. Nothing is written but under
-`out`, nothing is read from the command line, and what goes wrong is an exception.
+`evaluate_iter` gives the rows one by one, while they are measured. Nothing is written outside
+`out`, the command line is not read, and errors are exceptions.
 """
 
 import inspect
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks import systems
-from benchmarks.commands.progress import Bar
+from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.profiles import Profile, find, for_run
 from benchmarks.core.registry import chosen
 from benchmarks.core.rows import Row
@@ -120,15 +120,15 @@ def evaluate(
 
     The rest is by keyword:
 
-    settings    other values of the profile's, by name: {"reconstruction.images": 64}
+    settings    settings that differ from the profile, by name: {"reconstruction.images": 64}
     limit       the most of every count of images, pairs and samples
     steps       T of Tables 1, 2 and 4: a number or several
-    solver      what takes the steps of every benchmark that takes some: "ddim", "fast", ... (`diffae-bench docs solvers`)
-    seed        of all noise, from 0
+    solver      solver of all benchmarks that use one: "ddim", "fast", ... (`diffae-bench docs solvers`)
+    seed        of the order of images, of noise and of labelled examples; from 0
     attributes  those that `identity` edits, by name; default: the paper's that the data has
-    crop        how `data` is cut to squares, where it is a path; default: the format's own
+    crop        how the images of `data` are cropped, where it is a path; default: the format's own
     device      "cpu", "cuda" or "cuda:N"; default: that of a model that is given, else a GPU where there is one
-    precision   how exactly networks compute: "float32", "tf32" or "bfloat16"
+    precision   numeric precision of the systems' networks: "float32", "tf32" or "bfloat16"
     batch_size  images that a network is given at once, or "auto"; no number depends on it
     weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run doctor`
     allow_unknown_weights  use weights whose SHA-256 is not known
@@ -136,10 +136,10 @@ def evaluate(
     cache       keep finished work in the store on disk, as the command does; default: where `out` is given
     progress    a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`
 
-    A model is left in the mode that it was in, with its gradients.
+    The mode of a model and its gradients are left unchanged.
 
     Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system
-    that fails is a row with the reason, in `Results.failures`, and the others go on.
+    that fails is a row with the reason, in `Results.failures`; the others are measured.
     """
     run = _prepare(model, tasks, data, profile, out, {"progress": True, **settings})
     return Results.of(run.evaluation, run.about, _rows(run))
@@ -221,7 +221,7 @@ def _prepare(
 
 
 def _refuse_odd(settings: Mapping[str, object]) -> None:
-    """Raise UserError for a switch that is no bool, and for `settings` that are no dictionary."""
+    """Raise UserError for a switch that is not a bool, and for `settings` that are not a dictionary."""
     for name in ("cache", "allow_unknown_weights", "save_images", "progress"):
         if settings[name] is not DEFAULTS.get(name) and not isinstance(settings[name], bool):
             raise UserError(f"{name} {settings[name]!r}: must be True or False")
@@ -242,7 +242,7 @@ def _options(
     """Check the arguments and return them as the options of the command line."""
     benchmarks = chosen(map(str, _several(tasks)))
     if not benchmarks:
-        raise UserError("tasks: names no benchmark")
+        raise UserError("tasks: no benchmark given")
     how, crop, limit = settings["precision"], settings["crop"], settings["limit"]
     if how not in PRECISIONS:
         raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
@@ -250,7 +250,7 @@ def _options(
         raise UserError(f"crop {crop!r}{cli.did_you_mean(str(crop), CROPS)}")
     if crop is not None and isinstance(data, Dataset):
         raise UserError(
-            f"crop {crop!r}: the data set is open already, cut by {data.transform.crop}"
+            f"crop {crop!r}: the data set was opened already, with crop {data.transform.crop}"
         )
     weights_dir = settings["weights_dir"]
     for name, path in {"data": data, "out": out, "weights_dir": weights_dir}.items():
@@ -364,11 +364,11 @@ def _rows(run: _Run) -> Iterator[Row]:
         with run.undisturbed():
             run.evaluation.context.store.sweep()
             folder: run_folder.RunFolder | None = None
-            callback: Bar | None = None
+            callback: ProgressBar | None = None
             if out is not None:
                 folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
             if run.shows_progress:
-                callback = Bar(run.evaluation, run.options.benchmarks)
+                callback = ProgressBar(run.evaluation, run.options.benchmarks)
                 stack.callback(callback.close)
         rows = measure(run.evaluation, run.options.benchmarks, folder, callback)
         stack.callback(rows.close)

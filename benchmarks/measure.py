@@ -271,7 +271,7 @@ def _read_pair(a: Path, b: Path, args: Namespace) -> Tensor:
     first, second = _read(a, args), _read(b, args)
     if first.shape != second.shape:
         sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
-        raise UserError(f"{b}: of another size than {a} ({sizes})")
+        raise UserError(f"{b}: differs in size from {a} ({sizes})")
     return torch.stack([first, second])
 
 

@@ -3,9 +3,9 @@
 A system          System, Code, Part; SystemFailed and NotAvailable say why it cannot do something
 A benchmark       Benchmark, and what its `run` is given: Context, Selection, Arrays (what is kept in the store)
   its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
-  its numbers     Record, Row; Taken says in which steps they were made, Uncertainty how sure they are
+  its numbers     Record, Row; Taken: the solver and the steps behind a number; Uncertainty: its error
   its plan        Work, Calls, and the work that benchmarks share: codes, semantic_codes, new_images, real_features
-A metric          MetricInfo, Margin, HIGHER, LOWER: a row of the table of metrics
+A metric          MetricInfo (`Metric` in reports.records.metrics), Margin, HIGHER, LOWER
 A table           TableSpec
 A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
 

@@ -8,8 +8,8 @@
     python -m benchmarks.run doctor                       which weights are present, and where to put the others
     python -m benchmarks.run docs                         the pages of the documentation
 
-Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (the
-parts of each number's uncertainty), run.json (protocols, versions, hashes), tables/ and pictures/. The same command
+Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (how
+far each image moves each number), run.json (protocols, versions, hashes), tables/ and pictures/. The same command
 resumes a run that was killed. Progress is on stderr, results on stdout.
 """
 

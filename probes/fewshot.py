@@ -105,8 +105,8 @@ def fit_pu(
 ) -> LinearProbe:
     """As `fit_binary`, from positives and unlabelled rows taken as negatives.
 
-    Each step has a batch of both, so the classes are balanced. The authors' trainer counts
-    only one of the two: their 100,000 samples are 3,125 steps, their long run of 600,000 is 18,750.
+    Each step has a batch of both, so the classes are balanced. The authors count
+    only one of the two batches: 100,000 samples are 3,125 steps, the 600,000 of their long run 18,750.
     """
     counts = len(positives), len(unlabeled)
 
@@ -135,7 +135,7 @@ def _fit(
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),
-# u is uniform in [0, 1). Which of the rules made Table 3 is not recorded.
+# u is uniform in [0, 1). It is not known which rule Table 3 was made with.
 
 
 def accept_threshold(p: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
 def _minimise(
     features: Tensor, labels: Tensor, penalty: float, max_iter: int, tol: float
 ) -> Tensor:
-    """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and the prior's log odds.
+    """The minimiser [d + 1, A] of `logistic_loss`, started at zero weights and a bias of the log odds.
 
     L-BFGS is slow on correlated features and rare or frequent attributes. It works on u
     instead, w = axes (scale * u): along principal axes, which leaves the penalty unchanged, and
@@ -165,10 +165,10 @@ def _minimise(
         return value
 
     optimizer.step(loss)
-    loss()  # The line search may have looked at another point last.
+    loss()  # the line search may have evaluated a different point last
     assert u.grad is not None
     worst = float((u.grad / scale).abs().max())
-    if not worst <= 10 * tol:  # Within that, float32's line search has run out of digits.
+    if not worst <= 10 * tol:  # a smaller gradient may be out of reach in float32
         warnings.warn(f"L-BFGS stopped at gradient {worst:.1e}, tol is {tol:.1e}", stacklevel=3)
     weights = (scale * u).detach()
     return weights if axes is None else torch.cat([axes @ weights[:-1], weights[-1:]])
@@ -218,7 +218,8 @@ def fit_best(
     valid_labels: Tensor,
     grid: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
 ) -> tuple[LinearProbe, float]:
-    """The `fit_lbfgs` with the best mean AUROC on the validation split, and its C from `grid`.
+    """Fit with each C of `grid`; return the probe with the best mean AUROC on the validation split,
+    and its C.
 
     Attributes with one class among the validation labels are skipped; of equal values the first
     wins. Raises ValueError if no attribute has both.

@@ -44,7 +44,7 @@ def _weights(context: Context) -> list[str]:
     """One line on the weights that are missing; `doctor` gives the details."""
     absent = [name for name in weights.KNOWN if weights.find(name, context.weights_dir) is None]
     where = "(`python -m benchmarks.run doctor` says where they go)"
-    return [f"weights not here: {', '.join(absent)} {where}"] if absent else []
+    return [f"missing metric weights: {', '.join(absent)} {where}"] if absent else []
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def _state(weight: weights.Weight, folder: Path | None) -> str:
         return f"a folder where a file belongs: {path}"
     if weights.sha256(path) == weight.sha256:
         return f"verified: {path}"
-    return f"another file than the published one: {path} (needs --allow-unknown-weights)"
+    return f"not the published file: {path} (needs --allow-unknown-weights)"
 
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:

@@ -128,7 +128,7 @@ def collect(
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"cannot {lacks}")
                 if benchmark.plan is None:
-                    raise NotAvailable("this benchmark does not say what it computes")
+                    raise NotAvailable("this benchmark has no plan, so its work is not estimated")
                 planned += [(name, system.title, work) for work in benchmark.plan(context, system)]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))
@@ -199,7 +199,7 @@ def _metric_costs(context: Context) -> Costs:
 
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
-    """One call of each network of the system; a system that must see data first counts as free."""
+    """One call of each network of the system; a system that must be fitted first is not counted."""
     if system.learns_from_data:
         return
     batch, size = _batch(context), system.image_size or context.dataset.image_size

@@ -73,29 +73,40 @@ def _read(parser: cli.Parser, arguments: list[str] | None) -> argparse.Namespace
         args = parser.parse([*below, *typed], intermixed=True)
         args.what = args.what or benchmarks
     if not args.what:
-        raise UserError("name benchmarks, or all; list says which there are")
+        raise UserError("no benchmark given: name some, or all (`list` shows them)")
     return args
 
 
 def _parser(description: str | None) -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.run"), description)
     add = parser.add_argument
-    add("what", nargs="*", help="all, list, doctor, or benchmarks by name")
-    add("--config", type=cli.path, metavar="FILE", help="a command line as TOML; flags win")
+    add("what", nargs="*", help="all, names of benchmarks, or one of list, doctor, docs")
+    add(
+        "--config",
+        type=cli.path,
+        metavar="FILE",
+        help="TOML file with options; those on the command line have precedence",
+    )
     add(
         "--ckpt",
         type=cli.word,
         action="append",
         default=[],
         metavar="[SYSTEM[:TITLE]=]PATH",
-        help="checkpoint of a system; without SYSTEM= it is found out; may be repeated, with a TITLE of its "
-        "own for each further checkpoint of one system",
+        help="checkpoint of a system; without SYSTEM= the file shows which; may be repeated, with a "
+        "TITLE for each further checkpoint of the same system",
     )
     known = f"default: {','.join(systems.DEFAULT)}, or those of --ckpt"
     add("--systems", metavar="NAME,...|all", help=known)
     add("--data", type=cli.path, help="data set (default: the procedural portraits)")
-    add("--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)")
-    add("--verify-data", action="store_true", help="read all of --data again, changed or not")
+    add(
+        "--crop", choices=CROPS, help="how images of --data are cropped (default: the format's own)"
+    )
+    add(
+        "--verify-data",
+        action="store_true",
+        help="hash all files of --data again, even if unchanged",
+    )
     add("--profile", default=DEFAULT, metavar="NAME|FILE", help=PROFILE_HELP)
     add("--out", type=cli.path, help="run folder (default: runs/DATA-PROFILE-ID)")
     add(
@@ -113,7 +124,7 @@ def _parser(description: str | None) -> cli.Parser:
         "--solver",
         type=_setting(Solver),
         metavar="NAME",
-        help="what takes the steps of every benchmark that takes some: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)",
+        help="solver of all benchmarks that use one: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)",
     )
     add(
         "--set",
@@ -124,13 +135,14 @@ def _parser(description: str | None) -> cli.Parser:
     )
     add("--limit", type=cli.positive, metavar="N", help="cap every count, for trying things out")
     add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
-    add("--seed", type=cli.natural, default=0)
+    seed = "seed of the order of images, of noise and of labelled examples (default: 0)"
+    add("--seed", type=cli.natural, default=0, help=seed)
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     add(
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="how exactly systems' networks compute (default: float32, with TF32 off); metrics: always float32",
+        help="numeric precision of the systems' networks (default: float32, with TF32 off); metrics: always float32",
     )
     add(
         "--batch-size",
@@ -139,7 +151,7 @@ def _parser(description: str | None) -> cli.Parser:
         help="images that a network is given at once (default: 64); auto: what fits on a GPU; no number depends on it",
     )
     add("--weights-dir", type=cli.path, help="folder of metric weights, see doctor")
-    add("--fresh", action="store_true", help="compute everything anew, whatever the store holds")
+    add("--fresh", action="store_true", help="compute everything again, whatever the store holds")
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
     return parser
@@ -195,7 +207,7 @@ def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ..
 def _names(flag: str, text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise UserError(f"{flag}: names none")
+        raise UserError(f"{flag}: no name given")
     return names
 
 
@@ -248,6 +260,6 @@ def _checkpoint(text: str) -> tuple[str, str]:
     except UserError as error:
         named = f"name that: --ckpt NAME={text} (`list` has the names)"
         own = f"or your own class: --ckpt module:Class={text}"
-        hint = f"; if it is of another system, {named}, {own}" if Path(text).is_file() else ""
+        hint = f"; if it is of a different system, {named}, {own}" if Path(text).is_file() else ""
         raise UserError(f"{error}{hint}") from None
     return ("diffae" if config.kind == AUTOENCODER else "ddim"), text

@@ -1,8 +1,8 @@
 """Progress of a run: a bar over all benchmarks with the time left.
 
-Without a terminal it is one line per benchmark. The time left is estimated from the plan that
---dry-run prints: network calls weighted by their cost. Stored results are passed at once, so a
-resumed run ends sooner than estimated.
+The bar is shown on a terminal and in a notebook. The command also prints one line per benchmark.
+The time left is estimated from the plan that --dry-run prints: network calls weighted by their
+cost. Stored results take no time, so a resumed run ends sooner than estimated.
 """
 
 import sys
@@ -27,7 +27,7 @@ BESIDES = 500.0
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 
 
-class Bar(Callback):
+class ProgressBar(Callback):
     """The progress bar of one run, to be closed at its end."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
@@ -71,8 +71,8 @@ class Bar(Callback):
         self.bar.update(self.done - self.bar.n)
 
 
-class Progress(Bar):
-    """Progress without a terminal: one line for each message and for each finished benchmark."""
+class CommandProgress(ProgressBar):
+    """The bar, and one printed line for each message and for each finished benchmark."""
 
     def note(self, line: str) -> None:
         with tqdm.external_write_mode(file=sys.stderr):

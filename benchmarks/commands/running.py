@@ -4,7 +4,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from benchmarks.commands import announce, dry_run
-from benchmarks.commands.progress import Progress
+from benchmarks.commands.progress import CommandProgress
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import prepare
 from benchmarks.core.runner.loop import measure
@@ -57,7 +57,7 @@ def run(options: Options) -> None:
         distributed.barrier()
         store.sweep()
         folder = run_folder.RunFolder(out, evaluation, settings, options)
-        with closing(Progress(evaluation, options.benchmarks)) as progress:
+        with closing(CommandProgress(evaluation, options.benchmarks)) as progress:
             for _ in measure(evaluation, options.benchmarks, folder, progress):
                 pass  # the folder keeps them
     if distributed.is_main():
@@ -77,7 +77,7 @@ def print_summary(out: Path) -> None:
 def _tell_failures(folder: run_folder.RunFolder) -> None:
     """Print on stderr what failed.
 
-    Raises UserError if anything did: a run without its numbers is no success.
+    Raises UserError if anything did: a run that lacks numbers must not end with status 0.
     """
     benchmarks: dict[tuple[str, str], list[str]] = {}
     for failure in folder.failures:

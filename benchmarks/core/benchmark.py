@@ -20,21 +20,27 @@ from reports.records.specs import NAME, TableSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One benchmark. `run` yields a system's rows, `references` rows that belong to no system, and
-    `beside` those that give a scale to rows of systems, from these: a Frechet distance is read
-    beside that of as many real images.
+    """One benchmark.
 
-    `title` and `paper` are a plug-in's line in `list`; those of ours are in tasks/__init__.py.
-    `needs` are the capabilities a system must have; `table` and `headline` (the name of a metric,
-    as it is called with the networks at hand) stand for the benchmark in the row of a system that
-    cannot run; `labelled` says that the data needs attributes. `plan` says what `run` would
-    compute, for --dry-run. `infos` are rows of a plug-in's own metrics for the table of metrics, where
-    each has the name that it has with the published network. `of_images` says that its
-    numbers are of what systems draw, so that a row tells how much of it had to be clamped. `shared`
-    are sections of settings that it shares with other benchmarks. `sizes` is the dataclass of its
-    settings (sizes.py), of which `context.sizes` gives the run's instance; of a plug-in, `profiles`
-    has those values that are not the defaults, by name of the built-in profile. `tables` say how
-    its numbers are laid out; without them in a plain table.
+    run(context, system)    yields the rows of one system
+    references(context)     yields rows that belong to no system, such as those of real images
+    beside(context, rows)   yields reference rows that depend on the measured `rows`, such as the
+                            Frechet distance of as many real images
+    plan(context, system)   yields the work that `run` would do, for --dry-run
+    headline(context)       the metric of the row that says why a system could not be measured,
+                            named after the networks at hand
+    table       the table of that row
+    title, paper    what `list` prints of a plug-in; those of ours are in tasks/__init__.py
+    needs       the capabilities that a system must have
+    labelled    whether the data must have attributes
+    of_images   whether the numbers are computed from decoded images; rows then say how many
+                values had to be clamped
+    sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
+    profiles    of a plug-in: the settings that are not the defaults, by built-in profile
+    shared      sections of settings that it shares with other benchmarks
+    tables      how its numbers are laid out; without them, in a plain table
+    infos       of a plug-in: its own metrics, under the names that they have with the published
+                networks
     """
 
     name: str

@@ -32,7 +32,7 @@ from diffae.sheet import Sheet, write
 from diffae.system import distributed
 from diffae.system.files import writing
 
-RESIZED = "bilinear with antialiasing"  # what `resize` does; the paper does not say how it did
+RESIZED = "bilinear with antialiasing"  # by `resize`; the paper does not name its filter
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Context:
 
     `pictures` is the folder of their pictures (None: draw none), `images` the folder of
     reconstructions as single files (None: keep none). `model` describes the system that is being
-    measured (`of`). `networks` are made from the other fields unless given.
+    measured (`for_system`). `networks` are made from the other fields unless given.
     """
 
     dataset: Dataset
@@ -64,7 +64,7 @@ class Context:
             given = self.weights_dir, self.allow_unknown_weights, self.device, self.dataset.name
             self.networks = MetricNetworks(*given, Batches.of(self.batch_size))
 
-    def of(self, system: System) -> "Context":
+    def for_system(self, system: System) -> "Context":
         """A copy for one system: protocols then contain `System.describe`, and the size at which
         the system runs if it is not that of the comparison (the paper ran others at 256 px and
         compared at 128 px).

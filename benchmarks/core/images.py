@@ -28,13 +28,15 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w .+-]", "_", text)[:100]
 
 
-def save_images(folder: Path, images: np.ndarray, numbers: Sequence[int]) -> None:
-    """Write images (uint8 N x 3 x S x S) into a folder as PNG files named by their numbers: 000012.png."""
+def save_images(folder: Path, images: np.ndarray, indices: Sequence[int]) -> None:
+    """Write images (uint8 N x 3 x S x S) into a folder as PNG files, named by
+    their indices in the data set: 000012.png.
+    """
     if not distributed.is_main():
         return
     with writing(folder, "or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
-        for pixels, number in zip(images, numbers, strict=True):
+        for pixels, index in zip(images, indices, strict=True):
             buffer = io.BytesIO()
             Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
-            write_whole(folder / f"{number:06d}.png", buffer.getvalue())
+            write_whole(folder / f"{index:06d}.png", buffer.getvalue())

@@ -2,8 +2,9 @@
 
 A benchmark's `plan` yields `Work`: so many images, so many calls of each network for every one of
 them. Work that several benchmarks share (the codes of the same images at the same T, the samples of
-the same seed) has the same `shared` and is counted once, at its largest. Pictures, and the last
-chunk of a selection that another benchmark cuts off elsewhere, are not counted.
+the same seed) has the same `shared` and is counted once, with the largest number of images. Not
+counted are the drawing of pictures, and the incomplete last chunk that is computed twice when two
+benchmarks use different numbers of images.
 """
 
 from collections.abc import Iterable
@@ -38,7 +39,7 @@ class Calls:
 
 @dataclass(frozen=True)
 class Work:
-    """`images` images, each with `calls`, of which `bytes` an image stay on disk.
+    """`images` images with `calls` for each, of which `bytes` per image stay on disk.
 
     Work of one `shared` key is done once for each system, or once in all if it looks at `real`
     images alone.
@@ -59,7 +60,7 @@ def network_calls(system: System, steps: int | None) -> int:
 
 
 def by(system: System) -> str:
-    """Text for the description of work that is done by another solver than the paper's."""
+    """Text for the description of work that is done by a solver that is not the paper's."""
     return f", by {system.solver}" if system.solver not in (None, PAPERS) else ""
 
 

@@ -52,7 +52,7 @@ class Profile:
     def title(self) -> str:
         """The profile's name, and how it was changed."""
         limit = "" if self.limit is None else f", counts limited to {self.limit:,}"
-        changed = f", with another {', '.join(self.changed)}" if self.changed else ""
+        changed = f", changed: {', '.join(self.changed)}" if self.changed else ""
         return f"{self.name}{limit}{changed}"
 
     def sizes(self, kind: type[S]) -> S:
@@ -161,7 +161,9 @@ def from_file(path: Path) -> Profile:
             f"{path}: its name has letters, digits and .-_ only: give it one, name = ..."
         )
     if name in BUILT_IN:
-        raise UserError(f"{path}: {name} is a built-in profile: give this one another name = ...")
+        raise UserError(
+            f"{path}: {name} is a built-in profile: give this one a different name = ..."
+        )
     description = f"{base}, changed by {path.name}"
     return _read(path, content, replace(PROFILES[base], name=name, description=description))
 
@@ -179,7 +181,7 @@ def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
 
 
 def _with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
-    """`profile` with the values of sections, which are no changes of it. Raises UserError naming the key."""
+    """`profile` with the values of sections, which do not count as `changed`. Raises UserError naming the key."""
     found = profile
     for section, values in content.items():
         found = _with_section(found, section)
@@ -225,7 +227,7 @@ def for_run(
     limit: int | None,
     solver: str | None = None,
 ) -> Profile:
-    """The profile of a run: with a section for each plug-in, then another T and solver, then
+    """The profile of a run: with a section for each plug-in, then with T and the solver of the run, then
     `change`, then `limit`.
 
     Raises UserError.

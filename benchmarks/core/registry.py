@@ -16,7 +16,7 @@ REGISTRY = Registry(
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
-    """The benchmarks of these names, each once, or of "all". Raises UserError for a name that is none."""
+    """The benchmarks of these names, each once, or of "all". Raises UserError for an unknown name."""
     found = tuple(dict.fromkeys(names))
     for name in found:
         if name != "all":

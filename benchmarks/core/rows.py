@@ -32,7 +32,7 @@ class Protocol:
 
 
 class PerImage(NamedTuple):
-    """The scores of single images behind a mean: positions in the data set [N], and scores [N]."""
+    """The scores of single images behind a mean: indices in the data set [N], and scores [N]."""
 
     images: np.ndarray
     scores: np.ndarray
@@ -41,8 +41,8 @@ class PerImage(NamedTuple):
 @dataclass(frozen=True)
 class Row(Record):
     """A record, and what does not fit into a cell of it: what its uncertainty is made of, the
-    fields of its protocol, the score of each image. `of_machine` marks what another machine
-    measures otherwise, such as a time; `failed` says that there is no value because something
+    fields of its protocol, the score of each image. `of_machine` marks what depends on the
+    machine, such as a time; `failed` says that there is no value because something
     broke.
     """
 
@@ -84,8 +84,8 @@ def make_row(
 
     The standard error is that of `uncertainty`, or `stderr` where the influences of single units
     are not known. The interval has 95 %, by Student's t. A value that is not a finite number
-    becomes no value, and the note says what it was. So does it say of files that other software
-    reads otherwise, such as images with an alpha channel. `per_image` is a selection and the score
+    becomes no value, and the note says what it was. The note also mentions files that other software
+    decodes differently, such as images with an alpha channel. `per_image` is a selection and the score
     of each of its images, where the number is a mean of such.
     """
     info = METRICS[metric]

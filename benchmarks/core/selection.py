@@ -90,8 +90,8 @@ def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:
 def _stream(split: str, seed: int) -> int | list[int]:
     """The seed of the order of a split.
 
-    A data set without a split of its own is divided by the permutation of default_rng(0). In that
-    order all of its images would be those to train on, then those to validate on, then those to
-    test on.
+    Data sets without a split of their own are divided by the permutation of default_rng(0). With
+    seed 0, the split "all" would have that same order: all training images first. So "all" has a
+    different stream of random numbers.
     """
     return [seed, 1] if split == "all" else seed

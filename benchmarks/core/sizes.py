@@ -1,4 +1,4 @@
-"""Types of settings: the fields of a task's `Sizes`, and how text becomes a value of each.
+"""Types of the settings of a task: the fields of its `Sizes`, and how text becomes a value of each.
 
 A `Sizes` is a frozen dataclass of such fields, each with a default:
 
@@ -52,12 +52,15 @@ Split = Literal["train", "valid", "test", "all"]
 def fault_of(kind: object) -> str:
     """Why `kind` cannot be a `Sizes`; "" if it can."""
     if not (isinstance(kind, type) and is_dataclass(kind)):
-        return "sizes is no dataclass"
+        return "sizes must be a dataclass"
     for field in fields(kind):
         if field.default is MISSING and field.default_factory is MISSING:
             return f"its setting {field.name} has no default"
         if not can_be_set(settings_of(kind)[field.name]):
-            return f"its setting {field.name} is none of {', '.join(k.__name__ for k in PLAIN)}, Literal, tuple"
+            known = ", ".join(kind.__name__ for kind in PLAIN)
+            return (
+                f"the type of its setting {field.name} is not {known}, Literal or a tuple of these"
+            )
     return ""
 
 

@@ -17,11 +17,11 @@ OWN = "the system's own"
 
 @dataclass(frozen=True)
 class Taken:
-    """`steps` steps of a system (None: it takes none), for decoding, and before that for inversion
-    if `inverts`.
+    """How the images behind a number were computed: the system, and T = `steps` of its decoding.
 
-    With `latents`, codes are drawn by the latent DDIM in as many steps. A row that belongs to no system
-    has `Taken(System(), None)`.
+    `steps` is None for a system that takes no steps. With `inverts`, x_T was computed from the
+    images in T steps first; with `latents`, the latent DDIM sampled z_sem in T steps. A row that
+    belongs to no system has `Taken(System(), None)`.
     """
 
     system: System

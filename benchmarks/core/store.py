@@ -42,7 +42,8 @@ FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
-# positions -> arrays, one row a position; a preview of the first few positions has fewer rows, and none further on
+# From positions to arrays with one row per position. A preview has rows for the first few positions only, and is
+# empty for the others.
 Compute = Callable[[np.ndarray], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
@@ -53,7 +54,7 @@ def default_root() -> Path:
 
 
 class Store:
-    """A store in the folder `root`; `together` neighbouring chunks are computed at once."""
+    """A store in the folder `root`; up to `together` neighbouring chunks are computed at once."""
 
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
@@ -77,32 +78,34 @@ class Store:
             for leftover in filter(is_partial, self.root.glob("*/*.partial")):
                 if FOLDER.fullmatch(leftover.parent.name):
                     leftover.unlink(missing_ok=True)
-        except OSError:  # somebody is at work, or the file system has no locks: they do no harm
+        except (
+            OSError
+        ):  # another run uses the store, or there are no locks: partial files do no harm
             pass
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
     def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
-        """Yield the chunks of positions 0..count-1 in order: all ranks compute them together, then
-        each reads them one by one.
+        """Yield the chunks of positions 0..count-1 in order. The ranks divide the missing ones among
+        them; then every rank reads all, one by one.
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
         pieces = _pieces(0, count)
-        todo = [run for mine in self._mine(pieces) for run in self._missing(key, mine)]
+        todo = [group for mine in self._mine(pieces) for group in self._missing(key, mine)]
         failure = None
         if todo:
             title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
-            total = sum(run[-1][1] - run[0][0] for run in todo)
+            total = sum(group[-1][1] - group[0][0] for group in todo)
             quiet = not distributed.is_main()
             with tqdm(
                 total=total, desc=title, unit="image", leave=False, disable=quiet or None
             ) as bar:
                 try:
-                    for run in todo:
+                    for group in todo:
                         distributed.check()
-                        self._file_chunks(key, run, compute)
-                        bar.update(run[-1][1] - run[0][0])
+                        self._file_chunks(key, group, compute)
+                        bar.update(group[-1][1] - group[0][0])
                 except SystemFailed as error:
                     failure = error
         _agree(failure)
@@ -127,8 +130,8 @@ class Store:
         must begin a chunk, `stop` end one or be the end of all.
         """
         pieces = _pieces(start, stop)
-        for run in self._missing(key, pieces):
-            self._file_chunks(key, run, compute)
+        for group in self._missing(key, pieces):
+            self._file_chunks(key, group, compute)
         first, *rest = (self.chunk(key, piece, compute) for piece in pieces)
         if not rest:
             return first
@@ -143,14 +146,16 @@ class Store:
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
-            raise UserError(f"{path}: cannot be read back; is the disk sound? {ELSEWHERE[3:]}")
+            raise UserError(
+                f"{path}: was written but cannot be read back; check the disk, {ELSEWHERE}"
+            )
         return self.overshoot.unpack(arrays)
 
-    def _file_chunks(self, key: dict[str, Any], run: list[Piece], compute: Compute) -> None:
+    def _file_chunks(self, key: dict[str, Any], group: list[Piece], compute: Compute) -> None:
         """Compute neighbouring chunks together and store each in its file."""
-        positions = np.arange(run[0][0], run[-1][1])
+        positions = np.arange(group[0][0], group[-1][1])
         computed = self.overshoot.beside(lambda: compute(positions))
-        for piece, arrays in zip(run, _apart(computed, run), strict=True):
+        for piece, arrays in zip(group, _apart(computed, group), strict=True):
             path = self._file(key, piece)
             self._put(path, arrays, key)
             self._renewed.add(path)
@@ -171,7 +176,7 @@ class Store:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
-            cli.say(f"{path}: damaged, computing it anew")
+            cli.say(f"{path}: damaged, computing it again")
             return None
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
@@ -259,27 +264,27 @@ def _pieces(start: int, stop: int) -> list[Piece]:
 
 
 def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
-    """Group chunks, in order, into runs of up to `most` in which each begins where the one before ends."""
-    runs: list[list[Piece]] = []
+    """Split chunks, in order, into groups of up to `most` neighbours: each begins where the one before ends."""
+    groups: list[list[Piece]] = []
     for piece in pieces:
-        if runs and len(runs[-1]) < most and runs[-1][-1][1] == piece[0]:
-            runs[-1].append(piece)
+        if groups and len(groups[-1]) < most and groups[-1][-1][1] == piece[0]:
+            groups[-1].append(piece)
         else:
-            runs.append([piece])
-    return runs
+            groups.append([piece])
+    return groups
 
 
-def _apart(computed: Arrays, run: list[Piece]) -> list[Arrays]:
-    """Split the arrays of a run of chunks by chunk. A preview belongs to the first one."""
-    if len(run) == 1:
+def _apart(computed: Arrays, group: list[Piece]) -> list[Arrays]:
+    """Split the arrays of a group of chunks by chunk. A preview belongs to the first one."""
+    if len(group) == 1:
         return [computed]
-    first, count = run[0][0], run[-1][1] - run[0][0]
-    places = [slice(start - first, stop - first) for start, stop in run]
+    first, count = group[0][0], group[-1][1] - group[0][0]
+    places = [slice(start - first, stop - first) for start, stop in group]
     for name, array in computed.items():
         rows = len(array) if array.ndim else -1
         if not is_count(name) and rows not in (count, 0) and not (first == 0 < rows < count):
             raise ValueError(
-                f"{name}: {array.shape} for {count} positions: one row a position is needed"
+                f"{name}: {array.shape} for {count} positions: one row per position is needed"
             )
     return [
         {name: _share(name, array, place, count) for name, array in computed.items()}
@@ -297,7 +302,7 @@ def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray
 def _agree(failure: SystemFailed | None) -> None:
     """Wait for all ranks, and raise SystemFailed on each if a system failed on one.
 
-    Otherwise the ranks would go on at different places and wait for each other for ever.
+    Otherwise the ranks would continue at different places and wait for each other for ever.
     """
     said = distributed.agree(None if failure is None else str(failure))
     if said is not None:

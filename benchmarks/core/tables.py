@@ -9,14 +9,14 @@ from reports.records.specs import TableSpec
 
 
 def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
-    """The specs of these benchmarks. Raises UserError if two of them have a table of one name."""
+    """The specs of these benchmarks. Raises UserError if two of them define a table of the same name."""
     owners: dict[str, str] = {}
     found: list[TableSpec] = []
     for benchmark in names:
         for spec in REGISTRY.get(benchmark).tables:
             if (other := owners.setdefault(spec.name, benchmark)) != benchmark:
                 raise UserError(
-                    f"benchmarks {other!r} and {benchmark!r} both bring a table {spec.name!r}; run one of them"
+                    f"benchmarks {other!r} and {benchmark!r} both define a table {spec.name!r}; run one of them"
                 )
             found.append(spec)
     return tuple(found)

@@ -15,7 +15,7 @@ __all__ = ["METRICS", "Margin", "MetricInfo", "register"]
 def register(owner: str, infos: Mapping[str, MetricInfo]) -> None:
     """Register the metrics of a plug-in.
 
-    Raises UserError if a name is taken by a metric of another meaning.
+    Raises UserError if a name is that of a metric with a different meaning.
     """
     for name, info in infos.items():
         if not isinstance(info, MetricInfo):

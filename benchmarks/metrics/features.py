@@ -2,7 +2,7 @@
 
 - Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, with pytorch-fid's own preprocessing: `fid`.
 - EfficientNet-lite0 trained on ImageNet, the stand-in without Inception's weights, as it ships as a package. Its
-  distances have another scale and another name (`reports.records.metrics`) and must not be read as FID.
+  distances have a different scale and a different name (`reports.records.metrics`) and must not be read as FID.
 
 Images enter as uint8, as if read from files: a distance to a data set of files is only fair after
 the same rounding.
@@ -162,7 +162,7 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
 def effnet_lite0(path: Path) -> nn.Module:
     """timm's EfficientNet-lite0, classifier included, with the weights of the file `path`.
 
-    It takes images in [-1, 1]. The file comes from another implementation: its names differ, its
+    It takes images in [-1, 1]. The file comes from a different implementation: its names differ, its
     order does not.
     """
     import timm

@@ -107,11 +107,11 @@ class Registry:
     def _fault(self, name: str, targets: list[str]) -> str:
         """Why the name of a plug-in cannot be used; "" if it can."""
         if name in self.own:
-            return f"{self.kind} {name!r} of {targets[0]}: the name is taken by ours"
+            return f"{self.kind} {name!r} of {targets[0]}: this name belongs to a built-in one"
         if not NAME.fullmatch(name):
             return f"{self.kind} {name!r} of {targets[0]}: a name has letters, digits and .-_ only"
         if len(targets) > 1:
-            return f"{self.kind} {name!r}: several packages give it: {', '.join(targets)}"
+            return f"{self.kind} {name!r} is defined by several packages: {', '.join(targets)}"
         return ""
 
     def _warn(self, name: str, reason: str) -> None:
@@ -132,10 +132,10 @@ class Registry:
 def found_at(address: str) -> Any:
     """The object of a user's at "module:attribute". Raises UserError with the reason."""
     if not all(part.isidentifier() for part in re.split("[.:]", address)):
-        raise UserError(f"{address}: expected package.module:factory, names of Python's")
+        raise UserError(f"{address}: expected package.module:factory, such as my_vae:MyVAE")
     found = _imported(address, f"{address}: cannot be imported")
     if not callable(found):
-        raise UserError(f"{address}: is no class or function that makes a system")
+        raise UserError(f"{address}: is not a class or function that makes a system")
     return found
 
 

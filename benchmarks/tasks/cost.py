@@ -39,9 +39,9 @@ TABLE, TIMES = "section5.5_cost", "section5.5_times"
 @dataclass(frozen=True)
 class Sizes:
     """
-    steps         T that network calls are counted at
-    batch         images at a time when it is timed
-    timed_steps   T when it is timed
+    steps         T at which network calls are counted
+    batch         images at a time in the timed calls
+    timed_steps   T of the timed calls
     repeats       timed repetitions
     """
 
@@ -252,7 +252,7 @@ BENCHMARK = Benchmark(
         TableSpec(
             name=TIMES,
             title="Section 5.5: times",
-            caption="Measured on this machine, once; another machine and another run give other numbers.",
+            caption="Measured once on this machine: a different machine, or a second run, gives different numbers.",
             rows=("setting", "steps"),
             setting_header="of",
             columns=("system",),

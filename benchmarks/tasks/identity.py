@@ -64,7 +64,7 @@ class Sizes:
     images      how many are edited
     strengths   s of the edits
     steps       T of inversion and decoding
-    solver      what takes these steps
+    solver      solver that takes these steps
     """
 
     images: Count = 32

@@ -57,7 +57,7 @@ class Sizes:
     """
     pairs   of images between whose codes a path is measured
     steps   T of inversion and decoding
-    solver  what takes these steps
+    solver  solver that takes these steps
     """
 
     pairs: Count = 24

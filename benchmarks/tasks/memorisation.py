@@ -41,7 +41,7 @@ REAL = "real images (test)"
 @dataclass(frozen=True)
 class Sizes:
     """
-    train   training images among which the nearest one is looked for
+    train   training images from which the nearest one is taken
     """
 
     train: Count = 3_000
@@ -267,7 +267,7 @@ BENCHMARK = Benchmark(
             title="Appendix C: nearest training images",
             caption=(
                 "Distance of samples, and of held-out images, to the nearest training image. A ratio "
-                "below 1 says that samples lie nearer to the training images than new images do."
+                "below 1 means that samples lie nearer to the training images than new images do."
             ),
             rows=("system", "steps", "solver", "calls"),
             columns=("metric", "setting"),

@@ -138,7 +138,7 @@ BENCHMARK = Benchmark(
         TableSpec(
             name=f"{TABLE}_attributes",
             title="Section 5.3: linear probes by attribute",
-            caption="The scores behind the means, one row an attribute.",
+            caption="The scores behind the means, one row per attribute.",
             source=TABLE,
             rows=("setting",),
             setting_header="attribute",

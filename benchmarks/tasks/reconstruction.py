@@ -1,9 +1,9 @@
 """Reconstruction: Tables 1 and 2 of the paper.
 
 Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image,
-or drawn at random, which shows what z_sem alone retains. Scores are kept per image. Beside the
-paper's DDIM, another solver is measured with as many network calls: a row of our own. For the
-decodes of Table 1 there are also the Frechet distance to their originals, the first column in
+or drawn at random, which shows what z_sem alone retains. Scores are kept per image. A second
+solver (`beside`) is measured at its own T; a table by network calls compares it with the paper's
+DDIM. For the decodes of Table 1 there are also the Frechet distance to their originals, the first column in
 papers on tokenizers, and for quantised codes the use of their codebooks.
 """
 
@@ -67,9 +67,9 @@ class Sizes:
     images   how many are encoded and decoded
     split    where they are taken from
     steps    T of Tables 1 and 2, inversion and decoding alike
-    solver   what takes these steps; the paper's is ddim
-    beside         another solver, for the table by network calls, where the system knows it
-    beside_steps   T of that one
+    solver   solver that takes these steps; the paper's is ddim
+    beside         second solver, for the table by network calls; skipped by systems without it
+    beside_steps   T of the second solver
     """
 
     images: Count = 32
@@ -82,9 +82,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Way:
-    """How images are reconstructed, and the tables that show it.
+    """One way to reconstruct the images, and the tables that show it.
 
-    A system with its solver, with x_T as `setting` says, in T = `steps`.
+    The system has its solver, `setting` says how x_T is found, and `steps` is T.
     """
 
     system: System
@@ -181,9 +181,9 @@ def score(context: Context, way: Way, selection: Selection) -> Arrays:
     chunks = []
     for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
         if KEPT in chunk and context.images is not None:  # one chunk at a time: they may be many
-            numbers = selection.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
+            indices = selection.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
             kept = context.images / f"{system.name}{'-random' if setting == RANDOM else ''}"
-            save_images(kept, chunk.pop(KEPT), numbers)
+            save_images(kept, chunk.pop(KEPT), indices)
         chunks.append(chunk)
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
@@ -288,10 +288,10 @@ def _code(
 
 
 def _save_inputs(folder: Path, selection: Selection) -> None:
-    """Save the images in the size of the comparison, as systems get them."""
+    """Save the images at the size of the comparison."""
     for start in range(0, len(selection), CHUNK):
-        numbers = selection.order[start : start + CHUNK]
-        save_images(folder, to_uint8(selection.dataset.batch(numbers)).numpy(), numbers.tolist())
+        indices = selection.order[start : start + CHUNK]
+        save_images(folder, to_uint8(selection.dataset.batch(indices)).numpy(), indices.tolist())
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -347,8 +347,8 @@ TABLES = (
         name=BY_CALLS,
         title="Table 2 by network calls",
         caption=(
-            "The same by the network calls that an image takes there and back (x_T random: back). ddim is the "
-            "paper's; rows of another solver are ours, not the paper's, and stand in no table of it."
+            "As Table 2, by network calls per image for inversion and decoding (x_T random: decoding only). ddim is the "
+            "paper's solver; rows with a different solver are ours and have no counterpart in the paper."
         ),
         rows=("system", "setting", "solver"),
         columns=("calls",),

@@ -233,7 +233,7 @@ BENCHMARK = Benchmark(
             caption=(
                 "Distance between samples and the data set, by the number of steps T. A system + autoencoding draws no new "
                 "codes: it decodes those of held-out images with a random x_T, which no sampler of codes is expected to "
-                "better. It gives a scale, as real images do, and does not compete."
+                "surpass. It gives a scale, as real images do, and does not compete."
             ),
             rows=("steps", "solver", "calls"),
             columns=("metric", "system"),

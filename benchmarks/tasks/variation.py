@@ -39,9 +39,9 @@ STD_WHITE = 0.25
 @dataclass(frozen=True)
 class Sizes:
     """images   that vary
-    draws    decodes of each image with one of its two codes exchanged; so many images give their codes for it
+    draws    decodes of each image: with that many random x_T, and with the z_sem of that many images
     steps    T of decoding
-    solver   what takes these steps
+    solver   solver that takes these steps
     """
 
     images: Count = 12

@@ -65,7 +65,7 @@ def _profile(run: Run) -> str:
     limit, changed = profile.get("limit"), profile.get("changed")
     parts = [str(profile.get("name", ""))]
     parts += [] if limit is None else [f"counts limited to {limit}"]
-    parts += [f"with another {', '.join(map(str, changed))}"] if changed else []
+    parts += [f"changed: {', '.join(map(str, changed))}"] if changed else []
     return short(", ".join(parts), 200)
 
 

@@ -273,7 +273,7 @@ def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeyp
     ("arguments", "error", "message"),
     [
         (dict(tasks="reconstrction"), UserError, "unknown benchmark 'reconstrction'; did you mean"),
-        (dict(tasks=[]), UserError, "tasks: names no benchmark"),
+        (dict(tasks=[]), UserError, "tasks: no benchmark given"),
         (dict(steps=[]), UserError, "reconstruction.steps: must be a list of at least one"),
         (dict(out=""), UserError, "out: is empty; give a path"),
         (dict(weights_dir=""), UserError, "weights_dir: is empty; give a path"),
@@ -305,7 +305,7 @@ def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeyp
         (dict(model="difae"), UserError, "difae"),
         (dict(device="gpu"), UserError, "device: 'gpu' is neither cpu nor cuda"),
         (dict(device="cuda:99"), UserError, "device: cuda:99: no such GPU here"),
-        (dict(crop="d2c"), UserError, "crop 'd2c': the data set is open already, cut by"),
+        (dict(crop="d2c"), UserError, "crop 'd2c': the data set was opened already, with crop"),
         (dict(limit=0), UserError, "limit must be a whole number from 1"),
         (dict(seed=-1), UserError, "seed must be a whole number from 0"),
         (dict(data="nowhere"), UserError, "nowhere"),
@@ -321,7 +321,7 @@ def test_a_data_set_of_another_size_is_refused(patches):
     class Large(Half):
         image_size = 64
 
-    with pytest.raises(UserError, match=r"has images of 32 px, half takes 64"):
+    with pytest.raises(UserError, match=r"has images of 32 px, but half takes 64 px; give"):
         evaluate_iter(Large(), data=patches)
 
 

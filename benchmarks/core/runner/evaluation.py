@@ -27,7 +27,7 @@ FIT_BATCH = 512  # at least so many images at a time, if there are
 class Evaluation:
     """The systems that are measured, the context, and why other systems are `missing`, by title.
 
-    `deviations` are how far systems move in the run's precision, by name (precision_guard.py).
+    `deviations` are how far systems deviate from float32, by name (precision_guard.py).
     """
 
     context: Context
@@ -56,7 +56,7 @@ class Evaluation:
                 self._drop(system, failure)
 
     def guard(self, tasks: Sequence[str], say: Callable[[str], None]) -> None:
-        """Compare each system in the run's precision with float32. A system that moves too far
+        """Compare each system in the run's precision with float32. A system that deviates too far
         becomes missing.
         """
         name = self.context.precision
@@ -68,7 +68,7 @@ class Evaluation:
                 found = precision_guard.measured(self.context, system, asked)
                 self.deviations[system.name] = found
                 precision_guard.refuse_beyond(found, system, name)
-                say(f"{name} moves {system.title}: {precision_guard.summary(found)}")
+                say(f"{system.title} in {name} deviates: {precision_guard.summary(found)}")
             except SystemFailed as failure:
                 say(f"not run: {system.title}: {failure}")
                 self._drop(system, failure)

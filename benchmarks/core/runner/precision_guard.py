@@ -1,21 +1,21 @@
-"""Whether a system computes in the run's precision what it computes in float32: asked before a
-number of it is used.
+"""Check, before a system is measured, that its results in the run's precision are close to those
+in float32.
 
 A few test images go through all that a system is capable of, in float32 and in the run's precision:
 they are encoded and their codes decoded, by every solver with the fewest and with the most steps
 that the run's tasks ask of it (few, because a long step makes the most of an error; many, because
 errors may add up); new codes are sampled, and new images by a system that cannot decode. What comes
-out is compared. A system that moves further than `TOLERANCES` is one that fails.
+out is compared. A system that deviates by more than `TOLERANCES` fails.
 
 In bfloat16, on a CPU with AMX and at T from 2 to 100, models of portraits (the packaged ones, and
-one that predicts the noise) move
+one that predicts the noise) deviate
 
     images             by up to 1.3 grey levels, and the noise-predicting model by 2.6 at T < 10; by 0.1 to 0.3 at T = 100
     ssim               by up to 2.0e-3 at T = 10 or fewer, by 2e-5 or less at T = 100
     semantic, sampled  by 0.7 % of how far codes are apart; the random encoder by 2 %, pixels + PCA by 0.2 %
-    x_T                by 7 %: where an image is flat, inversion makes much of little
+    x_T                by 7 %: where an image is flat, inversion amplifies small differences
 
-and each tolerance is one and a half to three times that. ImageNet features (`timm`) move by 12 to
+and each tolerance is one and a half to three times that. ImageNet features (`timm`) deviate by 12 to
 18 %, and single attributes' AUROC with them by up to 0.008: they are refused. `diffae-bench docs
 numbers` has more.
 """
@@ -51,15 +51,15 @@ from benchmarks.systems.protocol.parts import Semantic, tensors
 from diffae.diffusion import noise
 
 EXACT = "float32"
-IMAGES = 4  # the worst of them moves by a third more than the mean
+IMAGES = 4  # the worst of them deviates by a third more than the mean
 LEVELS = 127.5  # grey levels of 8 bits in a unit of [-1, 1]
-FAR = 20.0  # grey levels from the original: an image that is further off may move by the same share of its error
+FAR = 20.0  # grey levels from the original; the tolerance of an image further off is larger in proportion
 # The timestep of an image to be predicted, by a system that makes images in no other way.
 HALFWAY = 500
 # The spread of codes as a share of their size: codes that are nearer to each other are one.
 LEAST_SPREAD = 0.01
 
-# How far a system may move from float32, by what is compared.
+# How far a system may deviate from float32, by what is compared.
 TOLERANCES: Mapping[str, float] = {
     "images": 4.0,  # grey levels, root mean square of the worst image: a PSNR of 36 dB; see FAR
     "samples": 4.0,  # the same, of images that have no original
@@ -67,7 +67,7 @@ TOLERANCES: Mapping[str, float] = {
     "semantic": 0.05,  # root mean square, as a share of how far the codes of different images are apart
     "sampled": 0.05,  # the same, of new codes
     "x_T": 0.2,  # the same, of x_T
-    "tokens": 0.05,  # the share of them that are others; chosen, for no packaged system has any
+    "tokens": 0.05,  # the share of them that differ; not measured: no packaged system has tokens
 }
 # How that is said, of a deviation.
 WORDS: Mapping[str, str] = {
@@ -86,7 +86,7 @@ Asked = tuple[str | None, int]  # a solver by name (None: the system's own way) 
 
 
 def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviations:
-    """How far `system` moves from float32 in the run's precision; computed by the first process,
+    """How far `system` deviates from float32 in the run's precision; computed by the first process,
     kept in the store.
 
     Raises SystemFailed if the system cannot be had in one of the two.
@@ -122,16 +122,16 @@ def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int
 
 
 def refuse_beyond(found: Deviations, system: System, name: str) -> None:
-    """Raise SystemFailed, naming the worst deviation, if `system` moves further in precision `name`
+    """Raise SystemFailed, naming the worst deviation, if `system` deviates further in precision `name`
     than is tolerated.
     """
     way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
     beyond = [what for what, share in _shares(found[way]).items() if share > 1]
     if not beyond:
         return
-    moves = ", ".join(in_words(what, found[way][what]) for what in beyond)
+    parts = ", ".join(in_words(what, found[way][what]) for what in beyond)
     at = f" at {way}" if way else ""
-    reason = f"moves {moves}{at} from float32; use --precision float32"
+    reason = f"deviates from float32{at}: {parts}; use --precision float32"
     raise SystemFailed.at(system.name, name, reason)
 
 
@@ -197,7 +197,7 @@ def _encoder(system: System, solving: System) -> System:
 def _compared(
     context: Context, system: System, solving: System, images: Tensor, steps: int
 ) -> dict[str, float]:
-    """How far everything moves. `solving` is the system with the solver in question."""
+    """The deviations of everything that the system computes. `solving` is the system with the solver in question."""
     devices = [context.device] if context.device.type == "cuda" else []
 
     def outputs(name: str) -> Outputs:

@@ -1,5 +1,5 @@
-"""What is asked for, by value. Nothing here needs PyTorch: a command line that is wrong is answered
-at once.
+"""The options of a run as plain values. This module does not import PyTorch, so that a wrong
+command line is reported quickly.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from benchmarks.runtime.choices import BatchSize
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for, by value: two runs with equal options are the same run."""
+    """The options of a run; two runs with equal options are the same run."""
 
     benchmarks: tuple[str, ...]
     systems: tuple[str, ...]

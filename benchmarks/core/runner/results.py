@@ -35,8 +35,8 @@ class Results:
     """The rows of an evaluation, in the order in which they were measured.
 
     `times` belong to this machine. `profile` is its name, and how it was changed.
-    `precision_deviation` is how far each system, by name, moves in the run's precision from float32
-    (`precision_guard`); empty in float32.
+    `precision_deviation` is how far each system, by name, deviates from float32
+    (`precision_guard`); empty for a run in float32.
     """
 
     rows: tuple[Row, ...]
@@ -50,7 +50,7 @@ class Results:
 
     @classmethod
     def of(cls, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row]) -> "Results":
-        """Collect `rows`. Raises UserError, if a number is there twice."""
+        """Collect `rows`. Raises UserError if a number occurs twice."""
         kept = list(rows)
         context, distinct = evaluation.context, Distinct(Path("results"))
         for count, row in enumerate(kept, 1):
@@ -89,8 +89,8 @@ class Results:
     # Frames
 
     def frame(self, protocol: bool = False) -> "pd.DataFrame":
-        """One row a number, with the columns of records.csv; with `protocol`, a column
-        `protocol.NAME` a field as well.
+        """One row per number, with the columns of records.csv; with `protocol`, a column
+        `protocol.NAME` for each field as well.
         """
         import pandas as pd
 
@@ -102,9 +102,9 @@ class Results:
         return pd.DataFrame(rows).astype({"steps": "Int64", "n": "Int64"})
 
     def samples(self) -> "pd.DataFrame":
-        """One row an image, system and setting, with a column for every score that is a mean over images.
+        """One row per image, system and setting, with a column for every score that is a mean over images.
 
-        `image` is the position in the data set, `file` where it lies.
+        `image` is the index in the data set, `file` where it lies.
         """
         return frame_of(self.rows, self.dataset)
 
@@ -117,11 +117,11 @@ class Results:
         return {table.name: table for table in build_tables(self.rows, self.specs)}
 
     def summary(self) -> str:
-        """One line a model, to be printed: the headline of each benchmark at the largest T, ± its
+        """One line per model, to be printed: the headline of each benchmark at the largest T, ± its
         standard error.
 
-        Of a model's settings the first, such as x_T inverted; the others are in the tables. "-":
-        not measured, and `frame` says why.
+        If a benchmark has several settings, the first is shown, such as x_T inverted. "-" means not
+        measured; `frame` gives the reason.
         """
         known = self.tables["overview"].known
         headlines = self.tables["overview"].records
@@ -164,7 +164,7 @@ class Results:
         than chance? What the verdicts mean: `diffae-bench docs numbers`. The frame's `attrs` name
         the two.
 
-        Raises UserError, if a number was measured otherwise there.
+        Raises UserError if a number was measured differently there.
         """
         import pandas as pd
 

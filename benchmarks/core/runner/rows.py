@@ -31,7 +31,7 @@ class Measurement:
         self.keys: set[str] = set()  # of the numbers of a plug-in
 
     def rows(self, systems: Sequence[System]) -> Iterator[Row]:
-        """Its rows of these systems, then those that give a scale to them."""
+        """Its rows of these systems, then its reference rows."""
         dataset = self.context.dataset
         if self.benchmark.labelled and dataset.attributes is None:
             yield self.not_run("all systems", f"{dataset.name} has no attributes")
@@ -67,7 +67,7 @@ class Measurement:
         if isinstance(system, Checked):
             system.overshoot = overshoot
             said = system.unsteady(context.dataset.image_size)
-        found = self._checked(self.benchmark.run(context.of(system), system))
+        found = self._checked(self.benchmark.run(context.for_system(system), system))
         known = system.trained_on
         seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
         for row in overshoot.annotate(found) if self.benchmark.of_images else found:
@@ -77,7 +77,7 @@ class Measurement:
             yield row
 
     def _scales(self, measured: Sequence[Row]) -> Iterator[Record]:
-        """The rows that give a scale: of the benchmark, and to what was measured."""
+        """The reference rows: those of the benchmark, and those that depend on what was measured."""
         if self.benchmark.references is not None:
             yield from self.benchmark.references(self.context)
         if self.benchmark.beside is not None:

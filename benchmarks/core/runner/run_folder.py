@@ -1,8 +1,8 @@
 """The run folder: what a run is, whose folder it is, and what is kept in it.
 
 A folder is a run's if its `run.json` has the settings of that run: all that decides a number,
-fingerprints of data, systems and metric networks too. Nothing is written into another run's folder,
-nor into anybody else's, and nothing is removed that this software did not make.
+fingerprints of data, systems and metric networks too. Nothing is written into a different run's folder,
+nor into a folder that is not a run's, and nothing is removed that this software did not make.
 """
 
 import hashlib
@@ -105,7 +105,7 @@ def _parts(setting: Settings) -> Settings:
 def claim(out: Path, ours: Settings) -> IO[str]:
     """Make `out` this run's folder, locked while the file returned is open.
 
-    Raises UserError if it holds another run or anything else, or if another process runs in it.
+    Raises UserError if it holds a different run or anything else, or if a different process runs in it.
     """
     with writing(out, ANOTHER_OUT):
         _refuse_another(out, ours)
@@ -122,7 +122,7 @@ def _refuse_another(out: Path, ours: Settings) -> None:
     if os.path.lexists(out / RUN):
         if names := differences(ours, _note(out / RUN)["settings"]):
             raise UserError(
-                f"--out {out}: holds another run (its {', '.join(names)} differ); choose another folder"
+                f"--out {out}: holds a different run (its {', '.join(names)} differ); choose another folder"
             )
     elif os.path.lexists(out) and (not out.is_dir() or foreign(out)):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
@@ -145,7 +145,7 @@ def _note(path: Path) -> dict[str, Any]:
         raise UserError(f"{reason} into another --out") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise UserError(f"{path}: damaged; choose another --out, finished work is kept")
+    raise UserError(f"{path}: damaged; choose another --out (finished work is kept in the store)")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class RunFolder:
         self.times: list[Row] = []
         self.seconds: dict[str, float] = {}
         # When commands have worked on this run so far, each from `started` to `until`: a run that is
-        # killed goes on, and one that is whole is read from the store.
+        # killed is resumed, and a finished one is read from the store.
         resumed = (out / RUN).exists() and not options.fresh
         self._before = _note(out / RUN).get("invocations", []) if resumed else []
         self._records = RecordFile(out / RECORDS)
@@ -221,8 +221,8 @@ class RunFolder:
         return [row for row in self.rows if row.failed]
 
     def finish(self) -> None:
-        """Say in run.json that nothing is left to do, what failed, and which weights (fitted
-        systems' too) it was; then draw the page.
+        """Write into run.json that the run is complete, what failed, and the weights (of fitted
+        systems too); then write the page.
 
         Raises UserError where no page can be made of the folder; its numbers are on the disk by
         then.
@@ -242,7 +242,7 @@ class RunFolder:
             with writing(self.out / PAGE, ANOTHER_OUT):
                 page.write(self.out / PAGE, [self.out])
         except UserError as reason:
-            raise UserError(f"{self.out}: is whole but for {PAGE}: {reason}") from None
+            raise UserError(f"{self.out}: complete except for {PAGE}: {reason}") from None
 
     def _flush(self) -> None:
         if distributed.is_main():

@@ -17,10 +17,10 @@ WHAT = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver",
 
 
 def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
-    """One row an image, system and setting, with a column for every score that is a mean over images.
+    """One row per image, system and setting, with a column for every score that is a mean over images.
 
-    `image` is the position in the data set, `file` where it lies. A score that another benchmark
-    takes is empty.
+    `image` is the index in the data set, `file` where it lies. A score that belongs to a different
+    benchmark is empty.
     """
     import pandas as pd
 

@@ -25,21 +25,21 @@ from diffae.system.files import writing
 class DataSizes:
     """
     portraits    how many portraits are drawn when no --data is given
-    fit_images   training images that systems learn from which have no weights, such as pixels + PCA
+    fit_images   training images for systems that are fitted on the data, such as pixels + PCA
     """
 
     portraits: Annotated[int, Range(1, LARGEST_COUNT)] = 10_000
     fit_images: Number = 2_048
 
 
-Missing = dict[str, SystemFailed | NotAvailable]  # by title: why a system is not there
+Missing = dict[str, SystemFailed | NotAvailable]  # by title: why a system could not be loaded
 
 
 def load_systems(options: Options) -> tuple[list[System], Missing]:
-    """The systems asked for, and the reasons why others of them cannot be had in this run, or failed.
+    """Load the systems of a run; also return, by title, why others of them could not be loaded.
 
-    A baseline that ships with the package does not stand in for one that was not given: with --ckpt
-    for one system, a system without a checkpoint of its own is not run, and says so.
+    With any --ckpt, the packaged DDIM does not take the place of a missing checkpoint of `ddim`;
+    nor does the packaged DiffAE if a checkpoint of `ddim` is given.
     """
     for key in options.checkpoints:
         if not {key, key.partition(":")[0]} & set(options.systems):
@@ -78,7 +78,9 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
     for name, count in chain(*(Counter(kind).items() for kind in names)):
         if count > 1:
-            raise UserError(f"--ckpt: two systems would be called {name!r}; give another TITLE")
+            raise UserError(
+                f"--ckpt: two systems would be called {name!r}; give one a different TITLE"
+            )
     return loaded, missing
 
 
@@ -98,7 +100,8 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
     if given is not None:
         if sizes and given.image_size > size:
             raise UserError(
-                f"data: {given.name} is open at {given.image_size} px, {sizes[size]} takes {size}"
+                f"data: {given.name} was opened at {given.image_size} px, but {sizes[size]} takes "
+                f"{size} px; open it with image_size={size}"
             )
         _refuse_enlarging(given, largest, sizes)
         dataset = given
@@ -127,5 +130,6 @@ def _refuse_enlarging(dataset: Dataset, size: int, sizes: dict[int, str]) -> Non
     native = dataset.transform.native_side(*dataset.source.read(0).size)
     if native < size:
         raise UserError(
-            f"data: {dataset.name} has images of {native} px, {sizes[size]} takes {size}"
+            f"data: {dataset.name} has images of {native} px, but {sizes[size]} takes {size} px; "
+            "give larger images or a smaller model"
         )

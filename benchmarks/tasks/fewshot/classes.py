@@ -33,15 +33,15 @@ CLASSES = (("Male", "Male", "Female"), ("Blond_Hair", "Blond", "Non-Blond"))
 @dataclass(frozen=True)
 class Sizes:
     """
-    reference      images among which the real ones of a class are looked for
+    reference      images from which the real ones of a class are taken
     pool           latents sampled before rejection
-    samples        accepted ones of a class that are wanted from it
+    samples        accepted latents of each class that are needed
     seeds          draws of the labelled images
     steps          T of the samples
-    solver         what takes these steps
+    solver         solver that takes these steps
     binary_k       labelled images of each class
     pu_positives   labelled images of the class
-    pu_unlabeled   images beside them
+    pu_unlabeled   unlabelled images, taken as negatives
     acceptance     rules by which latents are accepted, see RULES
     """
 

@@ -248,11 +248,11 @@ BENCHMARK = Benchmark(
             caption=(
                 "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
                 "unlabelled images (pu), against the images of the class: the mean over seeds, which draw the "
-                "labelled images. ± holds the labels, the samples and the real images; the standard deviation "
+                "labelled images. ± covers the labels, the samples and the real images; the standard deviation "
                 "over seeds alone, the paper's ±, stands beside it. "
                 "naive: as many of all images as there are samples, against those of the class, no model; real images of "
-                "the class: as many of these, against the rest of them. Distances of other numbers of images do not "
-                "compare, with naive of all images (the paper's) neither."
+                "the class: as many of these, against the rest of them. Distances of different numbers of images are "
+                "not comparable, so none is with naive of all images (the paper's)."
             ),
             rows=("setting",),
             setting_header="class",

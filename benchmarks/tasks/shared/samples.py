@@ -20,8 +20,8 @@ PREVIEW = 32
 class Sizes:
     """
     count   new images of a system
-    steps   T that they are drawn with; `memorisation` looks at those of the last
-    solver  what takes these steps
+    steps   T at which they are drawn; `memorisation` uses the samples of the last T
+    solver  solver that takes these steps
     """
 
     count: Count = 384

@@ -54,7 +54,7 @@ def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
     path = write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
     report = doctor.weights_report(tmp_path)
     assert "  identity: arcface, logit_change" in report
-    unknown = f"another file than the published one: {path} (needs --allow-unknown-weights)"
+    unknown = f"not the published file: {path} (needs --allow-unknown-weights)"
     assert f"    {unknown}" in report
 
 
@@ -85,7 +85,7 @@ def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
     announce.announce(Evaluation(context, []), ["reconstruction", "probes"])
     said = capsys.readouterr().err
     assert "fd_effnet (in place of FID)" in said and "LPIPS" in said
-    assert "weights not here: inception, alexnet, vgg16, arcface" in said and "doctor" in said
+    assert "missing metric weights: inception, alexnet, vgg16, arcface" in said and "doctor" in said
     assert len(said.splitlines()) <= 6
 
 

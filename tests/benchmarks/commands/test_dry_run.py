@@ -79,7 +79,7 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
     now = [0.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     evaluation = SimpleNamespace(context=context, systems=[systems.load("ddim")])
-    with closing(progress.Progress(evaluation, ["denoising", "memorisation"])) as bar:
+    with closing(progress.CommandProgress(evaluation, ["denoising", "memorisation"])) as bar:
         first = 500 + 2 * 40
         assert bar.costs["denoising", "DDIM"] == first
         bar.begins("denoising")

@@ -132,7 +132,7 @@ def test_pairs_must_be_pairs(folders, tmp_path):
         main(["ssim", str(a), str(tmp_path / "c")])
     missing = next(p for p in sorted(a.iterdir()) if not (tmp_path / "c" / p.name).exists())
     Image.new("RGB", (32, 64)).save(tmp_path / "c" / missing.name)
-    with pytest.raises(UserError, match=r"of another size than .* \(64 x 64 and 32 x 64\)"):
+    with pytest.raises(UserError, match=r"differs in size from .* \(64 x 64 and 32 x 64\)"):
         main(["ssim", str(a), str(tmp_path / "c")])
 
 

@@ -324,7 +324,7 @@ def test_another_runs_folder_is_left_alone(run, cache, portraits, untrained):
         "--systems", "dummy-perfect", cache=cache,
     )  # fmt: skip
     assert result.returncode == 2
-    assert "holds another run" in result.stderr and "seed" in result.stderr
+    assert "holds a different run" in result.stderr and "seed" in result.stderr
     assert (out / "records.csv").read_bytes() == before
 
 
@@ -388,7 +388,7 @@ def test_a_run_folder_in_use_is_refused(run, cache, portraits, untrained):
         (["all", "--steps", "ten"], "--steps"),
         (["all", "--ckpt", "/nowhere"], "/nowhere: no such checkpoint"),
         (["all", "--weights-dir", "/nowhere"], "--weights-dir /nowhere"),
-        (["all", "--systems", ","], "--systems: names none"),
+        (["all", "--systems", ","], "--systems: no name given"),
     ],
 )
 def test_bad_options(arguments, message):

@@ -150,7 +150,7 @@ def test_and_one_line_of_warning_where_all_are_asked_for(kind, modules, monkeypa
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ({"diffae": "mine:A"}, "system 'diffae' of mine:A: the name is taken by ours"),
+        ({"diffae": "mine:A"}, "system 'diffae' of mine:A: this name belongs to a built-in one"),
         ({"../x": "mine:A"}, "system '../x' of mine:A: a name has letters, digits and .-_ only"),
         ({"my vae": "mine:A"}, "system 'my vae' of mine:A: a name has letters, digits and .-_ onl"),
     ],
@@ -170,7 +170,7 @@ def test_two_packages_with_one_name_are_refused(monkeypatch):
     registry = Registry("system", "diffae.systems", {}, line=str)
     entries = {"a": ["mine:A", "yours:A"], "b": ["mine:B"]}
     monkeypatch.setattr(registry, "_plugins", lambda: entries)
-    with pytest.raises(UserError, match="'a': several packages give it: mine:A, yours:A"):
+    with pytest.raises(UserError, match="'a' is defined by several packages: mine:A, yours:A"):
         registry.get("a")
     assert registry.names() == ["b"]
 
@@ -253,7 +253,7 @@ def test_two_benchmarks_with_one_table_are_not_run_together(modules, metrics, mo
         "diffae.benchmarks",
         {"bright": "mine_a:BENCHMARK", "light": "mine_b:BENCHMARK"},
     )
-    with pytest.raises(UserError, match="'bright' and 'light' both bring a table 'brightness'"):
+    with pytest.raises(UserError, match="'bright' and 'light' both define a table 'brightness'"):
         specs(["bright", "light"])
 
 

@@ -137,7 +137,7 @@ def test_limit_caps_counts_and_nothing_else():
 def test_a_profile_that_was_changed_says_so_where_it_is_named():
     assert PROFILES["quick"].title == "quick"
     changed = parse(["all", "--limit", "1200", "--set", "samples.count=64"], None).profile
-    assert changed.title == "quick, counts limited to 1,200, with another samples.count"
+    assert changed.title == "quick, counts limited to 1,200, changed: samples.count"
 
 
 def test_limit_caps_what_was_set(monkeypatch):
@@ -207,7 +207,7 @@ def test_a_plug_in_has_a_section_of_its_own(tmp_path, installed):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sizes": int}, "sizes is no dataclass"),
+        ({"sizes": int}, "sizes must be a dataclass"),
         ({"profiles": {"smok": {}}}, "its profiles: no profile 'smok'; did you mean smoke?"),
         ({"profiles": {"smoke": {"image": 3}}}, "mine.image: no such setting; did you mean images"),
         ({"profiles": {"smoke": {"images": -3}}}, "mine.images: must be at least 1, not -3"),
@@ -230,7 +230,8 @@ def test_what_a_setting_can_be():
         images: dict = None
 
     assert fault_of(Mine) == "" and "images has no default" in fault_of(NoDefault)
-    assert fault_of(Table) == "its setting images is none of bool, int, float, str, Literal, tuple"
+    known = "bool, int, float, str, Literal or a tuple of these"
+    assert fault_of(Table) == f"the type of its setting images is not {known}"
     assert checked(2, float) == 2.0 and checked([3, 2, 3], tuple[Steps, ...]) == (3, 2)
     assert typed(" 3, 2,3", tuple[Steps, ...]) == (3, 2)
     assert is_capped(Count) and not is_capped(Steps)

@@ -173,7 +173,7 @@ def test_other_weights_behind_the_same_path_are_another_run(
     monkeypatch.setattr(Constant, "__init__", written_over)
     capsys.readouterr()
     line = refused(arguments, capsys)
-    assert "holds another run (its weights (dummy-constant) differ)" in line
+    assert "holds a different run (its weights (dummy-constant) differ)" in line
     assert files == {path: path.read_bytes() for path in files}
 
 

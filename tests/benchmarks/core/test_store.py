@@ -140,7 +140,7 @@ def test_a_damaged_file_is_computed_anew(damage, store, tmp_path, capsys):
     after = store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
     assert log[2:] == [(0, CHUNK)]
     assert np.array_equal(before, after)
-    assert capsys.readouterr().err.endswith(f"{path}: damaged, computing it anew\n")
+    assert capsys.readouterr().err.endswith(f"{path}: damaged, computing it again\n")
     store.array({"work": "test"}, CHUNK + 1, squares(log), "square")
     assert len(log) == 3
 
