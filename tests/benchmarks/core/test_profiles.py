@@ -96,7 +96,7 @@ def test_a_file_changes_what_it_says_and_its_base_says_the_rest(tmp_path):
         ("base = 'quik'", "base: no such profile; did you mean quick?"),
         ("base = []", "base: no such profile; there are: smoke, quick, standard, paper"),
         ("name = 'a/b'", "its name has letters, digits and .-_ only"),
-        ("name = 'paper'", "paper is a built-in profile: give this one another name"),
+        ("name = 'paper'", "paper is a built-in profile: give this one a different name"),
         ("description = 1", "description: must be a text"),
         ("[identity]\nstrengths = [1" + "0" * 400 + "]", "identity.strengths: must be a number"),
         ("[probes\n", "not TOML: "),
