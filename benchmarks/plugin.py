@@ -3,7 +3,7 @@
 A system          System, Code, Part; SystemFailed and NotAvailable say why it cannot do something
 A benchmark       Benchmark, and what its `run` is given: Context, Selection, Arrays (what is kept in the store)
   its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
-  its numbers     Record, Row; Taken: the solver and the steps behind a number; Uncertainty: its error
+  its numbers     Record, Row; Taken: solver and steps behind a number; Uncertainty: its error
   its plan        Work, Calls, and the work that benchmarks share: codes, semantic_codes, new_images, real_features
 A metric          MetricInfo (`Metric` in reports.records.metrics), Margin, HIGHER, LOWER
 A table           TableSpec

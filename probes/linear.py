@@ -127,7 +127,7 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
 def _minimise(
     features: Tensor, labels: Tensor, penalty: float, max_iter: int, tol: float
 ) -> Tensor:
-    """The minimiser [d + 1, A] of `logistic_loss`, started at zero weights and a bias of the log odds.
+    """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and a bias of the log odds.
 
     L-BFGS is slow on correlated features and rare or frequent attributes. It works on u
     instead, w = axes (scale * u): along principal axes, which leaves the penalty unchanged, and

@@ -3,8 +3,8 @@
 AUROC, average precision and accuracy are scikit-learn's. A standard error of AUROC is DeLong's
 (DeLong et al., 1988) by the midranks of Sun & Xu (2014), extended to attributes with labels of
 their own so that the mean over correlated attributes has one too. AUROC and average precision
-are nan where only one class occurs. scikit-learn and SciPy's statistics take a second to import, so they
-are imported where they are used.
+are nan where only one class occurs. scikit-learn and SciPy's statistics take a second to import, so
+they are imported where they are used.
 """
 
 import math

@@ -52,7 +52,7 @@ def angular_margin_loss(embeddings: Tensor, centres: Tensor, labels: Tensor) -> 
 
 
 def pair_loss(first: Tensor, second: Tensor) -> Tensor:
-    """`angular_margin_loss` with a second picture of each person as the centre of their class, both ways.
+    """`angular_margin_loss` with another picture of each person as the centre of their class, both ways.
 
     Takes unit embeddings [N, d] of N people, twice. In a training as short as this one, learned centres see each person
     a few times and hardly move, so all embeddings stay near their mean: different people had a cosine of 0.85. The other

@@ -29,9 +29,7 @@ def file_name(text: str) -> str:
 
 
 def save_images(folder: Path, images: np.ndarray, indices: Sequence[int]) -> None:
-    """Write images (uint8 N x 3 x S x S) into a folder as PNG files, named by
-    their indices in the data set: 000012.png.
-    """
+    """Write images (uint8 N x 3 x S x S) as PNG files named by their indices: 000012.png."""
     if not distributed.is_main():
         return
     with writing(folder, "or choose another --out"):

@@ -181,7 +181,10 @@ def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
 
 
 def _with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:
-    """`profile` with the values of sections, which do not count as `changed`. Raises UserError naming the key."""
+    """`profile` with the values of sections, which do not count as `changed`.
+
+    Raises UserError naming the key.
+    """
     found = profile
     for section, values in content.items():
         found = _with_section(found, section)
@@ -227,8 +230,8 @@ def for_run(
     limit: int | None,
     solver: str | None = None,
 ) -> Profile:
-    """The profile of a run: with a section for each plug-in, then with T and the solver of the run, then
-    `change`, then `limit`.
+    """The profile of a run: with a section for each plug-in, then T and the solver of the run,
+    then `change`, then `limit`.
 
     Raises UserError.
     """

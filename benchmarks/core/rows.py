@@ -84,9 +84,9 @@ def make_row(
 
     The standard error is that of `uncertainty`, or `stderr` where the influences of single units
     are not known. The interval has 95 %, by Student's t. A value that is not a finite number
-    becomes no value, and the note says what it was. The note also mentions files that other software
-    decodes differently, such as images with an alpha channel. `per_image` is a selection and the score
-    of each of its images, where the number is a mean of such.
+    becomes no value, and the note says what it was. The note also mentions files that other
+    software decodes differently, such as images with an alpha channel. `per_image` is a selection
+    and the score of each of its images, where the number is a mean of such.
     """
     info = METRICS[metric]
     if value is not None and not math.isfinite(value):

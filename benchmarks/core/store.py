@@ -42,8 +42,8 @@ FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
-# From positions to arrays with one row per position. A preview has rows for the first few positions only, and is
-# empty for the others.
+# From positions to arrays with one row per position. A preview has rows for the first few
+# positions only: it is empty for the others.
 Compute = Callable[[np.ndarray], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
@@ -86,8 +86,8 @@ class Store:
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
     def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
-        """Yield the chunks of positions 0..count-1 in order. The ranks divide the missing ones among
-        them; then every rank reads all, one by one.
+        """Yield the chunks of positions 0..count-1 in order. The ranks divide the missing ones
+        among them; then every rank reads all, one by one.
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
@@ -264,7 +264,7 @@ def _pieces(start: int, stop: int) -> list[Piece]:
 
 
 def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:
-    """Split chunks, in order, into groups of up to `most` neighbours: each begins where the one before ends."""
+    """Split chunks, in order, into groups of up to `most` neighbours."""
     groups: list[list[Piece]] = []
     for piece in pieces:
         if groups and len(groups[-1]) < most and groups[-1][-1][1] == piece[0]:

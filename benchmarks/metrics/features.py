@@ -2,7 +2,7 @@
 
 - Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, with pytorch-fid's own preprocessing: `fid`.
 - EfficientNet-lite0 trained on ImageNet, the stand-in without Inception's weights, as it ships as a package. Its
-  distances have a different scale and a different name (`reports.records.metrics`) and must not be read as FID.
+  distances have a different scale and name (`reports.records.metrics`) and must not be read as FID.
 
 Images enter as uint8, as if read from files: a distance to a data set of files is only fair after
 the same rounding.

@@ -10,7 +10,7 @@ over layers l, with y the features unit-normalised over channels.
   package.
 - `lpips_vgg`: the same with VGG16, which path lengths are measured with (`path_length.py`).
 - five stages of EfficientNet-lite0, w = 1, averaged over the stages: the stand-in without AlexNet's weights. It ranks
-  distortions sensibly, but has a different scale and a different name (`reports.records.metrics`) and must not be read
+  distortions sensibly, but has a different scale and name (`reports.records.metrics`) and must not be read
   as LPIPS.
 """
 

@@ -3,8 +3,8 @@
 Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image,
 or drawn at random, which shows what z_sem alone retains. Scores are kept per image. A second
 solver (`beside`) is measured at its own T; a table by network calls compares it with the paper's
-DDIM. For the decodes of Table 1 there are also the Frechet distance to their originals, the first column in
-papers on tokenizers, and for quantised codes the use of their codebooks.
+DDIM. For the decodes of Table 1 there are also the Frechet distance to their originals, the first
+column in papers on tokenizers, and for quantised codes the use of their codebooks.
 """
 
 import math

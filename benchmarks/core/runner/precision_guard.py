@@ -15,8 +15,8 @@ one that predicts the noise) deviate
     semantic, sampled  by 0.7 % of how far codes are apart; the random encoder by 2 %, pixels + PCA by 0.2 %
     x_T                by 7 %: where an image is flat, inversion amplifies small differences
 
-and each tolerance is one and a half to three times that. ImageNet features (`timm`) deviate by 12 to
-18 %, and single attributes' AUROC with them by up to 0.008: they are refused. `diffae-bench docs
+and each tolerance is one and a half to three times that. ImageNet features (`timm`) deviate by 12
+to 18 %, and single attributes' AUROC with them by up to 0.008: they are refused. `diffae-bench docs
 numbers` has more.
 """
 
@@ -53,7 +53,7 @@ from diffae.diffusion import noise
 EXACT = "float32"
 IMAGES = 4  # the worst of them deviates by a third more than the mean
 LEVELS = 127.5  # grey levels of 8 bits in a unit of [-1, 1]
-FAR = 20.0  # grey levels from the original; the tolerance of an image further off is larger in proportion
+FAR = 20.0  # grey levels from the original; further off, the tolerance is larger in proportion
 # The timestep of an image to be predicted, by a system that makes images in no other way.
 HALFWAY = 500
 # The spread of codes as a share of their size: codes that are nearer to each other are one.
@@ -122,8 +122,8 @@ def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int
 
 
 def refuse_beyond(found: Deviations, system: System, name: str) -> None:
-    """Raise SystemFailed, naming the worst deviation, if `system` deviates further in precision `name`
-    than is tolerated.
+    """Raise SystemFailed, naming the worst deviation, if `system` deviates further in precision
+    `name` than is tolerated.
     """
     way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
     beyond = [what for what, share in _shares(found[way]).items() if share > 1]
@@ -197,7 +197,7 @@ def _encoder(system: System, solving: System) -> System:
 def _compared(
     context: Context, system: System, solving: System, images: Tensor, steps: int
 ) -> dict[str, float]:
-    """The deviations of everything that the system computes. `solving` is the system with the solver in question."""
+    """The deviations of all that the system computes; `solving` is it with the solver in question."""
     devices = [context.device] if context.device.type == "cuda" else []
 
     def outputs(name: str) -> Outputs:

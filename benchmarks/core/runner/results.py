@@ -117,8 +117,8 @@ class Results:
         return {table.name: table for table in build_tables(self.rows, self.specs)}
 
     def summary(self) -> str:
-        """One line per model, to be printed: the headline of each benchmark at the largest T, ± its
-        standard error.
+        """One line per model, to be printed: the headline of each benchmark at the largest T, ±
+        its standard error.
 
         If a benchmark has several settings, the first is shown, such as x_T inverted. "-" means not
         measured; `frame` gives the reason.

@@ -77,7 +77,7 @@ class Measurement:
             yield row
 
     def _scales(self, measured: Sequence[Row]) -> Iterator[Record]:
-        """The reference rows: those of the benchmark, and those that depend on what was measured."""
+        """The reference rows: the benchmark's own, and those that depend on what was measured."""
         if self.benchmark.references is not None:
             yield from self.benchmark.references(self.context)
         if self.benchmark.beside is not None:

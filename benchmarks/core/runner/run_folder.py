@@ -1,8 +1,9 @@
 """The run folder: what a run is, whose folder it is, and what is kept in it.
 
 A folder is a run's if its `run.json` has the settings of that run: all that decides a number,
-fingerprints of data, systems and metric networks too. Nothing is written into a different run's folder,
-nor into a folder that is not a run's, and nothing is removed that this software did not make.
+fingerprints of data, systems and metric networks too. Nothing is written into a different run's
+folder, nor into a folder that is not a run's, and nothing is removed that this software did not
+make.
 """
 
 import hashlib
@@ -105,7 +106,7 @@ def _parts(setting: Settings) -> Settings:
 def claim(out: Path, ours: Settings) -> IO[str]:
     """Make `out` this run's folder, locked while the file returned is open.
 
-    Raises UserError if it holds a different run or anything else, or if a different process runs in it.
+    Raises UserError if it holds a different run or anything else, or if a process runs in it.
     """
     with writing(out, ANOTHER_OUT):
         _refuse_another(out, ours)
