@@ -27,8 +27,14 @@ from reports.records.metrics import EFFNET
 N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 
 # By the names of their weights, the published network first; the weights of the last ship with the package.
-FEATURES = {"inception": inception, EFFNET: efficientnet_lite0}
-DISTANCES = {"alexnet": lpips_alexnet, EFFNET: effnet_distance}
+FEATURES: dict[str, Callable[[Path, torch.device], FeatureNetwork]] = {
+    "inception": inception,
+    EFFNET: efficientnet_lite0,
+}
+DISTANCES: dict[str, Callable[[Path, torch.device], PerceptualDistance]] = {
+    "alexnet": lpips_alexnet,
+    EFFNET: effnet_distance,
+}
 
 
 @dataclass
