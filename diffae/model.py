@@ -9,7 +9,7 @@ The default solver is the paper's DDIM; `solver="fast"` reaches the same quality
 steps (`steps=10`, see `diffae.diffusion`).
 
 Every method works on the batch that it is given, without gradients and in evaluation mode, and
-raises UserError (one line) for input that it cannot work on. Results are ordinary tensors, so that
+raises UserError (one line) for input that does not fit. Results are ordinary tensors, so that
 another network may be trained on them. The networks (`unet`, `encoder`, `latent_net`) are ordinary
 modules for training.
 """
@@ -39,7 +39,7 @@ from diffae.networks.unet import SemanticEncoder, UNet
 from diffae.system.errors import UserError
 from diffae.system.validation import whole
 
-MOST = 1 << 31  # samples at once; a limit for the number, not for the memory
+MOST = 1 << 31  # samples at once: an upper bound to catch mistakes; memory allows far fewer
 
 
 @lru_cache(maxsize=16)  # of both schedules, for each device and dtype that is used
@@ -73,10 +73,11 @@ class _Model(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
-        """Load a folder of ours, the authors' `last.ckpt` (its EMA weights), or a packaged model.
+        """Load a folder of our format, the authors' `last.ckpt` (its EMA weights), or a packaged model.
 
         Nothing in the file is executed. Raises UserError if there is no such model, if it is of
-        another kind, or if tensors are missing, left over, misshapen or not finite; each is named.
+        a different kind, or if tensors are missing, left over, misshapen or not finite; each is
+        named.
         """
         found = checkpoint.open_checkpoint(path)
         with torch.device("meta"):  # the weights are read in place, never held twice
@@ -97,18 +98,18 @@ class _Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self._like.device
+        return self._reference_weight.device
 
     def _pixels(self, value: Tensor, name: str) -> Tensor:
         """Check x_t or x_T: N x 3 x S x S of any range."""
         size = self.image_size
-        return checks.batch(value, name, (3, size, size), self._like)
+        return checks.batch(value, name, (3, size, size), self._reference_weight)
 
     def _images(self, images: Tensor) -> Tensor:
-        return checks.images(images, self.image_size, self._like)
+        return checks.images(images, self.image_size, self._reference_weight)
 
     @property
-    def _like(self) -> Tensor:
+    def _reference_weight(self) -> Tensor:
         """A weight of the network; batches must be on its device."""
         return self.unet.out[2].weight  # type: ignore[union-attr, return-value]
 
@@ -207,7 +208,7 @@ class DiffusionAutoencoder(_Model):
         return self.denormalise(last(trajectory))
 
     def _codes(self, z: Tensor, name: str = "z") -> Tensor:
-        return checks.batch(z, name, (self.latent_dim,), self._like)
+        return checks.batch(z, name, (self.latent_dim,), self._reference_weight)
 
     def normalise(self, z: Tensor) -> Tensor:
         """z_sem to zero mean and unit standard deviation over the training images."""

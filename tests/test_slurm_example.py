@@ -106,7 +106,7 @@ def test_a_training_that_is_terminated_saves_and_ends_with_143(launcher, status,
     program = [*(launcher or TINY[:1]), TINY[1], str(data), str(out)]
     found = terminated([*program, *LONG], out, ENVIRONMENT)
     assert found.returncode == status, found.stderr
-    assert found.stderr.count("terminated: run the same command again to go on\n") == 1
+    assert found.stderr.count("terminated: run the same command again to resume\n") == 1
     reached = state.reached(out / "training-image.safetensors")
     assert 0 < reached < 10_000
     assert not (out / "model.safetensors").exists()

@@ -1,11 +1,11 @@
-"""Two-step Adams-Bashforth: second order, one call per step, explicit, with one state.
+"""Two-step Adams-Bashforth: second order, explicit, one call per step.
 
 Nodes are numbered from 0, the image (phi = 0), to T; node i from 1 on lies at the i-th timestep of
 the grid.
 
     on the velocity   x_m = cos(d) x_n + sin(d) V,   d = phi_m - phi_n,   V = cos(phi_n) E - sin(phi_n) F
     on the noise      x_m = cos(phi_m) / cos(phi_n) x_n + (sin(phi_m) - cos(phi_m) tan(phi_n)) E
-    F, E              1.5 of the predicted x_0 and noise at node n, - 0.5 of those at the node before it
+    F, E              1.5 times the predicted x_0 and noise at node n, minus 0.5 times those before
 
 The weights use the number of the step, as if all steps were equal: encoder and decoder then have
 the same leading error, which cancels in a round trip, and on a grid that is smooth in i the order
@@ -22,9 +22,9 @@ from functools import partial
 
 from torch import Tensor
 
-from diffae.diffusion.trajectory import Denoiser, Parts, Step
+from diffae.diffusion.trajectory import Denoiser, Prediction, Step
 
-Move = Callable[[Tensor, Parts, float, float], Tensor]  # x, F and E, phi of x, phi to go to
+Move = Callable[[Tensor, Prediction, float, float], Tensor]  # x, F and E, phi of x, phi to go to
 
 
 def _decode(denoise: Denoiser, x: Tensor, ts: list[int], move: Move) -> Iterator[Step]:
@@ -42,15 +42,16 @@ def _encode(
 ) -> Iterator[Step]:
     """Encode with the step `move`; `top`, if given, takes the last step, with F and E at its end.
 
-    A "matched top" is the inverse of the decoder's first step, with the velocity at its far end
-    extrapolated. It costs no further call, and is four times as accurate for a model without z_sem.
+    A "matched top" is the inverse of the decoder's first step, with the velocity at t = T
+    extrapolated instead of computed, so that it costs no extra network call. It is four times as
+    accurate for a model without z_sem.
     """
     phis = [0.0, *denoise.angles(ts)]
     before = None
     for i, t in enumerate([0, *ts[:-1]]):
         now = denoise(x, t)
         if i == 0:
-            now = Parts(x, now.noise)  # at that node, x is the image
+            now = Prediction(x, now.noise)  # at that node, x is the image
         if top is not None and i == len(ts) - 1:
             x = top(x, now.ahead(before, 1.0), phis[i], phis[i + 1])
         else:
@@ -59,16 +60,16 @@ def _encode(
         before = now
 
 
-def _by_velocity(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
+def _by_velocity(x: Tensor, parts: Prediction, phi: float, to: float) -> Tensor:
     return math.cos(to - phi) * x + math.sin(to - phi) * parts.velocity(phi)
 
 
-def against_velocity(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
+def against_velocity(x: Tensor, parts: Prediction, phi: float, to: float) -> Tensor:
     """The inverse of `_by_velocity` from `to` to `phi`, with F and E at `to`."""
     return (x + math.sin(to - phi) * parts.velocity(to)) / math.cos(to - phi)
 
 
-def _by_noise(x: Tensor, parts: Parts, phi: float, to: float) -> Tensor:
+def _by_noise(x: Tensor, parts: Prediction, phi: float, to: float) -> Tensor:
     ratio = math.cos(to) / math.cos(phi)
     return ratio * x + (math.sin(to) - ratio * math.sin(phi)) * parts.noise
 

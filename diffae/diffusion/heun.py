@@ -2,8 +2,8 @@
 
 It takes two calls per step except the last. It acts on x / cos(phi), whose derivative with respect
 to sigma = tan(phi) is the noise. Each step is Euler's (DDIM's), then repeated with the mean of the
-noise at both ends; the last one, to the image, stays Euler's. No inverse has been published that we
-know of, so it decodes only.
+noise at both ends; the last one, to the image, stays Euler's. We know of no published
+inverse, so it decodes only.
 """
 
 import math

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from diffae.diffusion.ab2 import against_velocity
-from diffae.diffusion.trajectory import Denoiser, Parts, Step
+from diffae.diffusion.trajectory import Denoiser, Prediction, Step
 
 
 def encode(denoise: Denoiser, x_0: Tensor, ts: list[int]) -> Iterator[Step]:
     phis = denoise.angles(ts)
     x, now = x_0, denoise(x_0, ts[0])
-    before: Parts | None = None
+    before: Prediction | None = None
     yield Step(ts[0], x, now.image)
     for n in range(1, len(ts)):
         reached = against_velocity(x, now.ahead(before, 1.0), phis[n - 1], phis[n])

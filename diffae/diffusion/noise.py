@@ -57,7 +57,7 @@ class ExampleNoise:
 
     It has those methods of `numpy.random.Generator` that losses use; the first axis is the
     examples. An example has the same noise however a batch is split, and whichever process computes
-    it. `asked` is what was drawn.
+    it. `asked` lists the calls so far, for `NoiseAhead`.
     """
 
     def __init__(self, seed: int, purpose: str, numbers: Sequence[int]):
@@ -74,20 +74,19 @@ class ExampleNoise:
         return np.array(self._draw((size,), "integers", high))
 
     def _draw(self, size: Sequence[int], name: str, *arguments: Any) -> list[Any]:
-        """Draw for each example. Raises ValueError if another number of examples is asked for."""
+        """Draw for each example. Raises ValueError unless `size` is of this number of examples."""
         if size[0] != len(self._examples):
-            raise ValueError(f"noise of {size[0]} examples, and there are {len(self._examples)}")
+            raise ValueError(f"noise for {size[0]} examples, but there are {len(self._examples)}")
         self.asked.append((name, arguments))
         return [example.draw((name, arguments)) for example in self._examples]
 
 
 class NoiseAhead:
-    """`ExampleNoise` that threads draw while a device computes.
+    """`ExampleNoise` that threads draw in advance, while a device computes the step before.
 
-    Drawing takes 0.6 ms per image of 128 px.
-
-    What the previous noise was asked for is drawn ahead. Anything else is drawn when it is asked
-    for, with the same numbers.
+    Drawing takes 0.6 ms per image of 128 px. The calls made to the previous `ExampleNoise` are
+    expected again and drawn in advance. Other calls are drawn when they are made, with the same
+    numbers.
     """
 
     def __init__(self, seed: int, purpose: str, threads: int = 4):

@@ -3,7 +3,7 @@
 This module does not need PyTorch, so that a command line is read quickly.
 
 A name is `METHOD` or `METHOD:GRID`: "ddim", "ab2-v", "ab2-v:power-2.5", "ddim:power-2"; "fast" is
-the one that we recommend where the protocol need not be the paper's.
+the one that we recommend unless numbers are to be compared with the paper's.
 """
 
 import re
@@ -31,11 +31,12 @@ def _one_a_step(steps: int) -> int:
 class Method:
     """A stepping method.
 
-    Network calls are functions of the number of steps; `encode_calls` None: it cannot invert.
+    `decode_calls` and `encode_calls` give the network calls for a number of steps; `encode_calls` is
+    None if the method cannot invert. `least` is the smallest number of steps.
 
-    `from_0` says that the grid begins at t = 0 and that the image is taken as the state there; else
-    the image lies before the grid's first timestep. `top` is how the last step of an encoding is
-    taken, `end` where a decoding ends.
+    `from_0`: the grid begins at t = 0, and an encoding takes the image as the state there; otherwise
+    the image is at a = 1, before the grid's first timestep. `top` and `end` are texts for the
+    protocol: how the last step of an encoding is taken, and where a decoding ends.
     """
 
     summary: str
@@ -53,7 +54,7 @@ METHODS = {
     "ab2-v": Method("two-step Adams-Bashforth on the velocity, with a matched top", top="matched"),
     "ab2-eps": Method("two-step Adams-Bashforth on the noise; for models with z_sem"),
     "implicit-v": Method(
-        "DDIM, and its inverse by backward Euler with one call a step",
+        "DDIM, and its inverse by backward Euler with one call per step",
         from_0=True,
         top="the inverse of a DDIM step",
     ),
@@ -106,7 +107,7 @@ class Scheme:
         return calls(steps)
 
     def protocol(self) -> dict[str, Any]:
-        """The settings, apart from the number of steps, that decide its numbers, for a protocol."""
+        """For a protocol: the settings, apart from the number of steps, that decide its results."""
         method = METHODS[self.method]
         return {
             "solver": self.method,
@@ -133,7 +134,7 @@ def find(name: "str | Scheme") -> Scheme:
 
 
 def _grid(name: str, text: str) -> str:
-    """The canonical spelling of a grid's name."""
+    """The canonical spelling of a grid's name, `text`; `name` is the whole solver's."""
     if text == UNIFORM:
         return text
     found = _POWER.fullmatch(text)

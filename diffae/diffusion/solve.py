@@ -59,6 +59,6 @@ def encode_steps(
     Raises UserError as `decode_steps` does, and for a solver that cannot invert.
     """
     scheme = find(solver)
-    scheme.encode_calls(steps)  # says so where it cannot
+    scheme.encode_calls(steps)  # raises UserError if this solver cannot invert
     ts = scheme.timesteps(steps)
     return ENCODERS[scheme.method](Denoiser(predict, alphas, clip), x_0, ts)

@@ -20,8 +20,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """x_t split by the network: the predicted x_0 (`image`) and the predicted noise, N x ... each.
+class Prediction:
+    """A network's prediction from x_t: x_0 (`image`) and the noise, N x ... each.
 
     x_t = cos(phi) image + sin(phi) noise,    cos(phi) = sqrt(a_t)
     """
@@ -29,11 +29,11 @@ class Parts:
     image: Tensor
     noise: Tensor
 
-    def ahead(self, before: "Parts | None", by: float) -> "Parts":
-        """Extrapolate linearly from the parts `before` (one index ago) and these, to `by` indices further."""
+    def ahead(self, before: "Prediction | None", by: float) -> "Prediction":
+        """Extrapolate from `before` (one grid point ago) and this, linearly, `by` grid points ahead."""
         if before is None:
             return self
-        return Parts(
+        return Prediction(
             (1 + by) * self.image - by * before.image, (1 + by) * self.noise - by * before.noise
         )
 
@@ -47,22 +47,22 @@ class Denoiser:
     """The network as solvers call it: `predict` gives eps_theta, `alphas` is its schedule.
 
     With `clip`, the predicted x_0 is clipped to [-1, 1] and the noise derived anew from it, as the
-    authors do for images; latents are not.
+    authors do for images; latents are not clipped.
     """
 
     predict: NoisePredictor
     alphas: Tensor
     clip: bool
 
-    def __call__(self, x: Tensor, t: int) -> Parts:
-        """One network call: x_t (N x ...) at timestep `t`, split into its parts."""
+    def __call__(self, x: Tensor, t: int) -> Prediction:
+        """One network call: the prediction from x_t (N x ...) at timestep `t`."""
         a = self.a(t)
         noise = self.predict(x, torch.full((len(x),), t, device=x.device))
         image = (x - (1 - a) ** 0.5 * noise) / a**0.5
         if self.clip:
             image = image.clamp(-1, 1)
             noise = (x - a**0.5 * image) / (1 - a) ** 0.5
-        return Parts(image, noise)
+        return Prediction(image, noise)
 
     def a(self, t: int) -> float:
         return float(self.alphas[t])

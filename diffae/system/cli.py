@@ -128,7 +128,7 @@ def say(text: str) -> None:
 
 
 def bar_is_seen() -> bool:
-    """Whether a progress bar is shown: on a terminal, and in a notebook, which is no terminal."""
+    """Whether a progress bar is shown: on a terminal and in a notebook."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 

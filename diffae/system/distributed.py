@@ -187,7 +187,7 @@ def _launcher_alive() -> Iterator[None]:
     try:
         yield
     except RuntimeError:  # raised by the store if the connection is lost
-        raise UserError("the launcher has ended; run the same command again to go on") from None
+        raise UserError("the launcher has ended; run the same command again to resume") from None
 
 
 def fail() -> bool:

@@ -177,7 +177,7 @@ def writing(folder: Path, otherwise: str) -> Iterator[None]:
 def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
     """A disk error in one line."""
     remedy = " ".join(filter(None, [(REFUSALS | UNMADE)[error.errno or 0], otherwise]))
-    return f"{folder}: {error.strerror}; {remedy}, then run the same command again to go on"
+    return f"{folder}: {error.strerror}; {remedy}, then run the same command again to resume"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -185,28 +185,26 @@ def refusal(error: OSError, folder: Path | str, otherwise: str = "") -> str:
 
 
 def never(path: Path) -> bool:
-    """For an output that replaces nothing."""
+    """`replaces` of an output that replaces nothing."""
     return False
 
 
 def always(path: Path) -> bool:
-    """For an output that is added to, or whose command checks by itself what is there."""
+    """`replaces` of an output that is added to, or whose command itself checks what is there."""
     return True
 
 
 def empty_folder(path: Path) -> bool:
-    """For a folder that is made whole."""
+    """`replaces` of a folder that is written as a whole."""
     return path.is_dir() and not any(path.iterdir())
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file or folder that a command is to write, by the flag that names it.
+    """A file or folder that a command is to write (None: it is not), and the flag that names it.
 
-    Without a path it is not written.
-
-    `replaces` tells whether an existing file at `path`, neither empty nor a device, has the format
-    that the command writes.
+    `replaces` tells whether a file that exists at `path` has the format that the command writes, and
+    so may be replaced. It is not asked for an empty file or a device.
     """
 
     flag: str
@@ -217,34 +215,34 @@ class Target:
 def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None]) -> None:
     """Raise UserError unless each output has a path of its own, where nothing else is lost.
 
-    By path, link or inode it must be none of the `inputs` (files, and folders that must not
-    change), nor lie in one or contain one; the same holds between outputs; and a file that exists
-    must have its format. Called by every command before it works.
+    An output must not be one of the `inputs` (files, and folders that must not change), also not by
+    a link, nor lie in one or contain one; the same holds between outputs. A file that exists must
+    have the output's format (`Target.replaces`). Every command calls this before it works.
     """
-    read = [(Path(path), f"{path}, which stays as it is") for path in inputs if path is not None]
+    read = [(Path(path), f"{path}, which must not change") for path in inputs if path is not None]
     for target in outputs:
         if target.path is None:
             continue
         where = f"{target.flag} {target.path}"
         for path, what in read:
             if how := _meets(target.path, path):
-                raise UserError(f"{where}: {how} {what}; choose another")
+                raise UserError(f"{where}: {how} {what}; choose a different path")
         if _holds_something(target.path) and not target.replaces(target.path):
             raise UserError(
-                f"{where}: is there already, and is not written over; choose another, or move it away"
+                f"{where}: exists and would be overwritten; choose a different path, or move it away"
             )
         read.append((target.path, f"what {target.flag} writes"))
 
 
 def _meets(path: Path, other: Path) -> str:
-    """How `path` relates to `other`: is, lies in or holds it; "" if none of these."""
+    """How `path` relates to `other`: the same, inside it, around it, a file of it; "" if none."""
     a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
     if a == b or _is_a_name_of(a, [b]):
         return "is"
     if a.is_relative_to(b):
         return "is inside"
     if b.is_relative_to(a):
-        return "is around"
+        return "contains"
     files = (Path(folder, name) for folder, _, names in os.walk(b) for name in names)
     return "is a file of" if _is_a_name_of(a, files) else ""
 

@@ -1,6 +1,6 @@
 """Locks: a folder is used by one process at a time.
 
-A file called "lock" that is not ours is left alone.
+A file called "lock" that we did not make is left alone.
 """
 
 import fcntl
@@ -41,7 +41,7 @@ def open_lock(path: Path) -> IO[str]:
     Raises UserError if it is a link, a pipe, a folder or a device.
     """
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise UserError(f"{path}: not a plain file, as a lock of ours is; move it away")
+        raise UserError(f"{path}: not a plain file, as our lock would be; move it away")
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o666), "r+")
 

@@ -32,7 +32,7 @@ def importing() -> Iterator[None]:
 
 
 def resume(number: int) -> str:
-    return f"{INTERRUPTED[signal.Signals(number)]}: run the same command again to go on"
+    return f"{INTERRUPTED[signal.Signals(number)]}: run the same command again to resume"
 
 
 def _quit(number: int, frame: FrameType | None) -> None:

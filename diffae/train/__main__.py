@@ -5,10 +5,9 @@
 
     torchrun --nproc-per-node 8 -m diffae.train ffhq128 --data ffhq/ --micro-batch 16
 
-Run the same command again and it goes on where it stopped, also in another number of processes: a batch is as large as the
-preset says, and shared among them. The result is a checkpoint in DIR:
-model.safetensors and config.json, ready for `python -m benchmarks.run all --ckpt DIR`, and training.json, which
-says what it was trained on.
+Run the same command again to resume, also with a different number of processes: the batch size is the preset's, and a batch
+is shared among them. The result is a checkpoint in the folder of --out: model.safetensors and config.json, ready for
+`python -m benchmarks.run all --ckpt FOLDER`, and training.json, which says what it was trained on.
 """
 
 import argparse
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.dry_run and isinstance(preset, Preset):
         print(_dry(preset, stages, args))
         return
-    remedy = "make memory free, or take a smaller preset or --micro-batch"
+    remedy = "free some memory, or use a smaller preset or --micro-batch"
     with needing_memory(f"{preset.name}: model and images", remedy):
         _train(preset, stages, init, out, args)
 
@@ -83,10 +82,17 @@ def _parser() -> cli.Parser:
         "--data", type=cli.path, help="data set to train on (default: the portraits)"
     )
     parser.add_argument(
-        "--crop", choices=CROPS, help="how --data is cut to squares (default: the format's own)"
+        "--crop",
+        choices=CROPS,
+        help="how images of --data are cropped to squares (default: that of the format)",
     )
     parser.add_argument("--out", type=cli.path, help="folder of the run (default: runs/PRESET)")
-    parser.add_argument("--seed", type=cli.natural, default=0)
+    parser.add_argument(
+        "--seed",
+        type=cli.natural,
+        default=0,
+        help="seed of the weights, the order of the images, noise and dropout (default: 0)",
+    )
     parser.add_argument("--device", type=cli.device, default=cli.default_device())
     parser.add_argument(
         "--precision",
@@ -99,62 +105,62 @@ def _parser() -> cli.Parser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value of a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)",
+        help="change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)",
     )
     parser.add_argument(
         "--stages",
         metavar="NAME,...",
-        help="what to train now, of autoencoder, latent and baseline; the baseline, the DDIM with the same UNet, goes to OUT/ddim "
-        "(default: all but the baseline, where the preset has an autoencoder)",
+        help="the stages to train now: autoencoder, latent, baseline; the baseline of an autoencoder, a DDIM with the same UNet, is "
+        "written to OUT/ddim and trained only if it is named (default: all others)",
     )
     parser.add_argument(
         "--init",
         type=cli.word,
         metavar="CHECKPOINT",
-        help="begin with the weights of a trained model (a folder, the authors' last.ckpt, a packaged name); with --stages latent "
-        "they stay as they are and get a new latent DDIM",
+        help="start from the weights of a trained model (a folder, the authors' last.ckpt, a packaged name); with --stages latent "
+        "they are kept, and only a new latent DDIM is trained",
     )
     parser.add_argument(
         "--micro-batch",
         type=cli.positive,
         metavar="N",
-        help="examples that a process computes at once; its share of a batch is cut into such parts (default: all of it)",
+        help="examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)",
     )
     parser.add_argument(
         "--recompute",
         action="store_true",
-        help="compute activations again for the gradient: a fraction of the memory, a third more time",
+        help="recompute activations in the backward pass: takes a fraction of the memory and a third more time",
     )
     parser.add_argument(
         "--workers",
         type=cli.natural,
         default=WORKERS,
-        help=f"processes that read images ahead, where they do not fit into memory (default: {WORKERS})",
+        help=f"processes that read images ahead, if these are not held in memory (default: {WORKERS})",
     )
     parser.add_argument(
         "--damaged",
         choices=DAMAGED,
         default=ERROR,
-        help="an image that cannot be read is an error (default), or is skipped: named, counted, and the next stands in for it",
+        help="an image that cannot be read is an error (default), or is skipped: it is named, and the next image replaces it",
     )
     parser.add_argument(
-        "--keep", type=cli.positive, default=2, help="how many states stay (default: 2)"
+        "--keep", type=cli.positive, default=2, help="number of saved states to keep (default: 2)"
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what the training would take (parameters, operations, memory, hours, disk) and stop",
+        help="estimate what the training needs (parameters, operations, memory, hours, disk space) and stop",
     )
     parser.add_argument(
         "--gpus",
         type=cli.positive,
-        help="of --dry-run: how many such devices share the work (default: 1)",
+        help="with --dry-run: the number of devices that share the work (default: 1)",
     )
     parser.add_argument(
         "--tflops",
         type=cli.positive,
         metavar="N",
-        help="of --dry-run: 10^12 operations a second that each of them keeps up (default: timed here)",
+        help="with --dry-run: 10^12 operations per second that each device sustains (default: timed here)",
     )
     callback_flags.add(parser)
     return parser
@@ -170,16 +176,16 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
         if not isinstance(preset, Preset):
             raise UserError(f"{flag}: not for {preset.name}, only for DiffAE and the DDIM baseline")
         if name in evaluation and not args.evaluate_every:
-            raise UserError(f"{flag}: says how to evaluate, and --evaluate-every N that it is done")
+            raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError(
-            "--gpus, --tflops: of --dry-run; a training takes the devices that it is started on"
+            "--gpus, --tflops: only with --dry-run; a training uses the devices that it is started on"
         )
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The content of one folder: a preset, its record, the stages trained now, and their callbacks."""
+    """What is trained into one folder: a preset, its record, its stages, and their callbacks."""
 
     preset: AnyPreset
     note: Note
@@ -197,7 +203,7 @@ def _train(
     """Train `stages` of `preset` in `out` by the options, and print the folder."""
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
-        _ = data.survey  # while the others wait; they find what this process kept
+        _ = data.survey  # made once, while the other processes wait; they find it in the cache
     indices = data.indices(preset.split)
     if not len(indices):
         raise UserError(
@@ -249,7 +255,7 @@ def _train_part(
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
     if note.init is not None:
-        say(f"{preset.name}: begins with the weights of {note.init.given}")
+        say(f"{preset.name}: starts from the weights of {note.init.given}")
     run = Run(args.seed, note.identity, how, _steps(args), args.workers, part.callbacks)
     with writing(out, "or choose another --out"), ExitStack() as closing:
         for callback in part.callbacks:

@@ -38,7 +38,7 @@ def own_stages(preset: AnyPreset) -> tuple[str, ...]:
 def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
     """The stages that `--stages` names, in the order in which they are trained.
 
-    Raises UserError for others.
+    Raises UserError for a name that the preset does not have.
     """
     if text is None:
         return own_stages(preset)
@@ -55,8 +55,8 @@ def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
 def baseline_of(preset: Preset) -> Preset:
     """The DDIM baseline of an autoencoder: the same UNet without encoder and z_sem.
 
-    Its schedule is that of the preset of the same name and -ddim, if there is one, else the
-    autoencoder's; changes of the autoencoder by --set apply to it too.
+    Its schedule is that of the preset NAME-ddim, if there is one, else the autoencoder's; changes of
+    the autoencoder's schedule by --set apply to it too.
     """
     named = PRESETS.get(f"{preset.name}-ddim", preset)
     before = asdict(PRESETS.get(preset.name, preset).image)
@@ -78,11 +78,12 @@ def baseline_of(preset: Preset) -> Preset:
 def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:
     """`init` for these stages of `preset`; its networks are kept if only the latent DDIM is trained.
 
-    Raises UserError if it is of no use to them, or if its weights do not fit.
+    Raises UserError if it does not apply to these stages, or if its weights do not fit.
     """
     if stages == (BASELINE,) and own_stages(preset) != stages:
         raise UserError(
-            f"--init: the baseline beside an autoencoder begins anew; train preset {baseline_of(preset).name} with it"
+            "--init cannot be used for the DDIM baseline of an autoencoder, which is trained from scratch; "
+            f"train preset {baseline_of(preset).name} with it"
         )
     init = replace(init, kept=LATENT in stages and AUTOENCODER not in stages)
     init.refuse_misfit(preset)
@@ -93,9 +94,9 @@ def refuse_unfinished(preset: AnyPreset, stages: Sequence[str], out: Path) -> No
     """Raise UserError if a latent DDIM is to be trained on an autoencoder that is not finished."""
     if LATENT not in stages or AUTOENCODER in stages or not isinstance(preset, Preset):
         return
-    step, of = state.reached(state_path(out, IMAGE)), preset.image.steps
+    step, of = state.step_on_disk(state_path(out, IMAGE)), preset.image.steps
     if step < of:
         raise UserError(
             f"--stages: the autoencoder in {out} is at step {step} of {of}: train it first "
-            f"(--stages {','.join((AUTOENCODER, *stages))}), or give one that is trained: --init CHECKPOINT"
+            f"(--stages {','.join((AUTOENCODER, *stages))}), or give a trained one: --init CHECKPOINT"
         )

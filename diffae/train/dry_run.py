@@ -2,8 +2,8 @@
 
 Nothing is trained or written.
 
-Operations and bytes are counted on tensors without numbers (PyTorch's FakeTensorMode), so that a
-network of any size takes seconds, as a CPU's kernels would compute and keep. What autograd keeps is
+Operations and bytes are counted on tensors without data (PyTorch's FakeTensorMode), so that a
+network of any size takes seconds. They are those of a CPU's kernels. What autograd keeps is
 counted for one example and for two: the difference is added for every further example; the rest
 (copies of the weights in bfloat16) counts once. The workspace of kernels is not included.
 
@@ -41,7 +41,7 @@ STORED = 4  # copies of each weight, float32, that a state on disk holds
 COPIES = 5  # held by a device: the weight, its gradient, Adam's two moments, its moving average
 FORWARD_AND_BACKWARD = 3  # times the operations of forward alone
 LONG_ENOUGH = 0.1  # seconds of a pass that is timed
-PARTS = (64, 32, 16, 8, 4, 2, 1)  # examples at once that are considered
+PARTS = (64, 32, 16, 8, 4, 2, 1)  # values of --micro-batch that are considered
 FREE = 0.1  # of a device's memory: what kernels may take
 
 
@@ -256,7 +256,9 @@ class How:
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
     """The estimate for the `asked` stages of `preset`, on that many images (0: not known)."""
     found = counted(preset, how.precision, asked)
-    where = f"{how.device} of this machine" if how.tflops is None else "device of another machine"
+    where = (
+        f"{how.device} of this machine" if how.tflops is None else "device of a different machine"
+    )
     lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]
     lines += ["", _costs(found, list(_rates(preset, found, how, asked)), how)]
     lines += ["", _memory(found, how)]
@@ -291,7 +293,14 @@ def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
         ]
         for c, rate, took in zip(found, rates, hours, strict=True)
     ]
-    head = ["stage", "parameters", "GFLOPs of a step an example", "examples", "a second", "hours"]
+    head = [
+        "stage",
+        "parameters",
+        "GFLOPs of a step per example",
+        "examples",
+        "per second",
+        "hours",
+    ]
     table = tabulate(rows, head, "github", disable_numparse=True)
     return f"{table}\n{cli.plain(sum(hours), 2)} hours in all, {_basis(how)}"
 
@@ -299,9 +308,9 @@ def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
 def _basis(how: How) -> str:
     """The basis of the hours, in words."""
     if how.tflops is not None:
-        return f"as if each device kept up {how.tflops} TFLOP/s; steps that are too short for that take longer"
+        return f"if each device sustains {how.tflops} TFLOP/s; steps that are too short for that take longer"
     threads = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
-    taken = f"; {how.devices} devices are taken to be {how.devices} times as fast"
+    taken = f"; {how.devices} devices are assumed to be {how.devices} times as fast"
     return f"timed here{threads * (how.device == 'cpu')}{taken * (how.devices > 1)}"
 
 
@@ -315,8 +324,8 @@ def _memory(found: Sequence[Costs], how: How) -> str:
             above = c.bytes(part, False)
             cells = [f"{c.bytes(part, again) / GB:.2f}" for again in (False, True)]
             rows.append([c.name, f"{part:,}", f"{c.weights / GB:.2f}", *cells])
-    head = ["stage", "at once", "GB a device: weights, gradient, Adam, EMA"]
-    head += ["and activations", "so, with --recompute"]
+    head = ["stage", "examples at once", "GB per device: weights, gradient, Adam, EMA"]
+    head += ["and activations", "the same with --recompute"]
     return tabulate(rows, head, "github", disable_numparse=True)
 
 

@@ -18,7 +18,7 @@ from diffae.system.errors import UserError
 
 IN_MEMORY = 2**28  # bytes of pixels that are read once and kept; larger sets in every epoch
 AHEAD = 4  # batches that each worker reads ahead
-MOST_DAMAGED = 100  # images in a row: more are no damaged images, but a lost disk
+MOST_DAMAGED = 100  # images in a row; more mean a lost disk, not damaged images
 
 
 class OnDisk:
@@ -66,7 +66,7 @@ class OnDisk:
         self._told |= met.keys()
 
 
-Source = np.ndarray | OnDisk  # images by position: uint8 N x S x S x 3
+Source = np.ndarray | OnDisk  # by position among the training images: uint8 N x S x S x 3
 
 
 def source_of(dataset: Dataset, order: np.ndarray, damaged: dict[int, str] | None = None) -> Source:
@@ -110,7 +110,7 @@ class Images:
         if isinstance(read.pixels, UserError):
             raise read.pixels
         if not torch.equal(read.indices, indices):
-            raise RuntimeError("images were read in another order than they are asked for")
+            raise RuntimeError("images were not read in the order in which they are asked for")
         return read.pixels
 
     def _next(self) -> "_Read":
@@ -120,8 +120,8 @@ class Images:
             return next(self._coming)
         except RuntimeError as error:
             raise UserError(
-                f"a process that reads images died ({str(error).splitlines()[0]:.120}); make memory free, or use fewer"
-                " --workers (0: none), then run the same command again to go on"
+                f"a process that reads images died ({str(error).splitlines()[0]:.120}); free some memory, or use fewer"
+                " --workers (0: none), then run the same command again to resume"
             ) from None
 
     @contextmanager

@@ -51,7 +51,7 @@ class Init:
         theirs, ours = self.found.config.kind, preset.model.kind
         if theirs != ours:
             raise UserError(
-                f"--init {self.given}: holds a {theirs}, and preset {preset.name} trains a {ours}; take a preset of its kind"
+                f"--init {self.given}: holds a {theirs}, and preset {preset.name} trains a {ours}; use a preset of its kind"
             )
         model = replace(self.found.config, latent=preset.model.latent)
         return replace(preset, model=model, encoder=None)
@@ -62,7 +62,11 @@ class Init:
         meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
         if meant:
             told = "; ".join(settings[name] for name in meant)
-            why = "which --stages keeps as it is" if self.kept else "whose weights are for that"
+            why = (
+                "which --stages keeps as it is"
+                if self.kept
+                else "for which its weights were trained"
+            )
             raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
         theirs, ours = _shapes(self.found.config), _shapes(preset.model)
         if theirs != ours:
@@ -90,7 +94,7 @@ class Init:
 
     @property
     def decides(self) -> dict[str, Any]:
-        """The part of it that decides the result of a training: not its path."""
+        """What of it decides the result of a training; its path does not."""
         return {"sha256": self.sha256, "kept": self.kept}
 
     def to_json(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Note:
 
     @property
     def identity(self) -> str:
-        """Everything that decides the result: not the wording of a preset, nor the name of the data."""
+        """A hash of everything that decides the result (no descriptions, not the name of the data)."""
         begun = {} if self.init is None else {"init": self.init.decides}
         decides = {"trained_on": self.trained_on.decides, "settings": self.decides, **begun}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -66,7 +66,7 @@ class Note:
     def _known(self) -> dict[str, Any] | None:
         """The record in the folder; None if there is none.
 
-        Raises UserError if it is of another training, or damaged.
+        Raises UserError if it is of a different training, or damaged.
         """
         if not self.path.is_file():
             return None
@@ -75,7 +75,7 @@ class Note:
             theirs = content["identity"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(
-                f"{self.path}: damaged, or of another version; choose another --out"
+                f"{self.path}: damaged, or written by a different version; choose another --out"
             ) from None
         if theirs != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
@@ -91,14 +91,14 @@ class Note:
         hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
         data = differences(there | hidden, here | hidden)
         if not data and there != here:
-            data = ["others in content or name"]
+            data = ["their content or names differ"]
         if data and not lines:
             return (
                 f"the images are not those that its training began with ({'; '.join(data[:3])}): "
-                "make them as they were, or choose another --out"
+                "restore them, or choose another --out"
             )
         differ = "; ".join([*lines, *data][:3])
-        return f"holds another training (see {self.path}{differ and f': {differ}'}); choose another --out"
+        return f"holds a different training (see {self.path}{differ and f': {differ}'}); choose another --out"
 
     def _write(self, stages: dict[str, Any] | None = None, damaged: Sequence[str] = ()) -> None:
         content = {**self._content, "stages": stages, "damaged": list(damaged)}
@@ -116,7 +116,7 @@ class Note:
 
 
 def _start(init: dict[str, Any] | None) -> str:
-    """The part of --init to report to the user."""
+    """An --init in words, for `_why_another`."""
     if init is None:
         return "nothing"
     kept = ", whose autoencoder is kept," if init["kept"] else ""

@@ -15,13 +15,13 @@ from diffae.system.settings import can_be_set, settings_of, typed
 from diffae.train.presets import AnyPreset, Preset
 
 NONE = "none"  # value of a stage: leave it out
-UNSET = frozenset({"model.kind"})  # another kind would be another preset
+UNSET = frozenset({"model.kind"})  # a different kind is a different preset
 
 T = TypeVar("T")
 
 
 def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
-    """`preset` with each of `texts`, NAME=VALUE; of two for one setting the later counts.
+    """`preset` with each of `texts`, NAME=VALUE; the last value of a setting counts.
 
     STAGE=none leaves out an optional stage. Raises UserError naming an unknown setting or an
     invalid value.

@@ -29,7 +29,7 @@ Of the paper's presets, trained to the end as the authors did."""
 
 ELSE = """## Presets of other systems
 
-Their networks, losses and schedules are the harness's; command, data, state and going on are the same."""
+Their networks, losses and schedules are the harness's; command, data, saved state and resuming are the same."""
 
 
 def page(costs: str | None = None) -> str:
@@ -51,7 +51,7 @@ def costs_table(presets: list[Preset]) -> str:
         row = [f"`{preset.name}`", f"{image.parameters:,}", f"{image.flops / 1e9:,.1f}"]
         each = [f"{kept.each / 1e9:.3f}" for kept in image.kept]
         rows.append([*row, f"{image.weights / 1e9:.2f}", *each])
-    head = ["preset", "parameters", "GFLOPs an image", "GB: weights", "an image", "recomputed"]
+    head = ["preset", "parameters", "GFLOPs per image", "GB: weights", "per image", "recomputed"]
     return tabulate(rows, head, "github", disable_numparse=True)
 
 

@@ -1,4 +1,4 @@
-"""Share a step among processes, and split it into parts.
+"""Share a training step among processes, and split it into parts.
 
 Gradients are averaged by PyTorch's DistributedDataParallel. A batch is as large as the preset says
 for any number of processes: each takes an equal share of it, in parts of at most `micro_batch`
@@ -69,11 +69,8 @@ class Sharing:
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         return self._step(loss)
 
-    def adding(self, part: slice) -> AbstractContextManager[Any]:
-        """Within the block gradients are added up.
-
-        Those of the last part are averaged over the processes.
-        """
+    def accumulating(self, part: slice) -> AbstractContextManager[Any]:
+        """Add up gradients within the block; only the last part averages over the processes."""
         if self.world == 1 or self.is_last(part):
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)

@@ -45,7 +45,7 @@ def train(
     """Train the stages of `preset` on `images` and export the model to `out`.
 
     `images` are uint8 N x S x S x 3, or the source that they are read from. `init` has the weights
-    that the networks begin with; `latent` says whether the latent DDIM is trained now, if the
+    that the networks start from; `latent` says whether the latent DDIM is trained now, if the
     preset has one. Returns the outcome of each stage. Raises UserError if there are too few images
     for the latent DDIM.
     """
@@ -53,7 +53,7 @@ def train(
     outcomes = {}
     if latent and preset.latent is not None and len(data) < 2:
         raise UserError(
-            f"preset {preset.name} needs at least 2 training images, there is {len(data)}: the latent "
+            f"preset {preset.name} needs at least 2 training images, not {len(data)}: the latent "
             "DDIM learns how z_sem differs from image to image"
         )
 
@@ -154,10 +154,7 @@ def state_path(out: Path, name: str) -> Path:
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
-    """The same encoder and UNet as a model without a latent DDIM.
-
-    An untrained one is not exported.
-    """
+    """The same encoder and UNet without a latent DDIM, to export before that is trained."""
     with torch.device("meta"):
         found = DiffusionAutoencoder(replace(model.config, latent=None))
     found.unet, found.encoder = model.unet, model.encoder
@@ -174,7 +171,7 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
     if not (std > 0).all():
         raise UserError(
             f"{int((~(std > 0)).sum())} of {z.shape[1]} numbers of z_sem are the same for all {len(z)} "
-            "training images: the latent DDIM cannot be trained; take more images that differ"
+            "training images: the latent DDIM cannot be trained; use more images that differ"
         )
     model.z_mean.copy_(z.mean(0, keepdim=True))
     model.z_std.copy_(std)
@@ -286,7 +283,7 @@ def _codes(model: DiffusionAutoencoder, data: Images, out: Path, run: Run) -> Te
         return known.to(data.device)
     batch = min(run.steps.micro_batch or ENCODING_BATCH, ENCODING_BATCH)
     remedy = f"try --micro-batch {batch // 2 or 1}"
-    with needing_memory(f"encoding {batch} images at once", remedy):
+    with needing_memory(f"encoding {batch} images at a time", remedy):
         z = encode_all(model, data, batch)
     if distributed.is_main():
         write_tensors({"z": z}, path, {"identity": run.identity})
@@ -308,10 +305,7 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
 
 
 def _read_codes(path: Path, identity: str, count: int) -> Tensor | None:
-    """Codes that an earlier run kept.
-
-    None if there are none, or none that are whole and of this training.
-    """
+    """The codes that an earlier run saved; None if there are none of this training, or not all."""
     try:
         with safe_open(path, "pt") as file:
             z = file.get_tensor("z")

@@ -1,7 +1,7 @@
-"""The state of a training on disk: safetensors, written whole or not at all; the last two are kept.
+"""The state of a training on disk: safetensors, written whole or not at all.
 
-If the newest state is unreadable or not what was written, because a disk or a copy has damaged it,
-the previous one is used.
+The newest `keep` states (2 by default) are kept. If the newest is unreadable or its checksum does
+not match, because a disk or a copy has damaged it, the previous one is used.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from diffae.checkpoints.checkpoint import write_tensors
 from diffae.system.cli import say
 from diffae.system.errors import UserError
 
-DIGEST = "sha256"  # of a state, in its notes
+DIGEST = "sha256"  # of a state, in the metadata of its file
 PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on
 
 
@@ -35,11 +35,11 @@ class State:
 
 
 class _Damaged(Exception):
-    """A file that is no state of a training."""
+    """A file that is not the state of a training, or not as it was written."""
 
 
 def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
-    """Save `state` as the newest, and keep the older ones, `keep` in all.
+    """Save `state` as the newest, and keep older ones, `keep` in all.
 
     Raises UserError if the disk refuses.
     """
@@ -56,14 +56,14 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise UserError(
-            f"{path.parent}: cannot save ({error}); make room, then run the same command again to go on"
+            f"{path.parent}: cannot save ({error}); make room, then run the same command again to resume"
         ) from None
 
 
 def load(path: Path, identity: str) -> State | None:
     """The newest state that is whole, or None if there is none.
 
-    Raises UserError if it belongs to another training, or if all states are damaged.
+    Raises UserError if it belongs to a different training, or if all states are damaged.
     """
     older = takewhile(Path.exists, (previous(path, age) for age in count(1)))
     found = [place for place in (path, *older) if place.exists()]
@@ -74,15 +74,16 @@ def load(path: Path, identity: str) -> State | None:
             say(f"{place}: damaged ({error}); looking for the state before it")
     if found:
         raise UserError(
-            f"{path}: damaged, and no state before it is whole; remove it to start anew"
+            f"{path}: damaged, as are all states before it; remove them to start from scratch"
         )
     return None
 
 
-def reached(path: Path) -> int:
-    """The step of the newest state, 0 if there is none that can be read.
+def step_on_disk(path: Path) -> int:
+    """The step of the newest state, or of the one before if the newest cannot be read.
 
-    The tensors are not read.
+    0 if neither can: then there is none, or `load` will say what is damaged. The tensors are not
+    read.
     """
     for place in (path, previous(path)):
         try:
@@ -102,7 +103,7 @@ def previous(path: Path, age: int = 1) -> Path:
 def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
     """SHA-256 of a state.
 
-    A weight with a changed bit is still a weight, and safetensors does not notice it.
+    safetensors does not notice a changed bit in a weight.
     """
     sha = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
@@ -117,12 +118,12 @@ def _read(path: Path, identity: str) -> State:
             notes = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         if notes.pop(DIGEST) != digest(tensors, notes):
-            raise _Damaged("not what was written there")
+            raise _Damaged("the checksum does not match")
         if notes["identity"] != identity:
-            raise UserError(f"{path}: belongs to another training; choose another --out")
+            raise UserError(f"{path}: belongs to a different training; choose another --out")
         numbers = int(notes["step"]), int(notes["skipped"])
         return State(tensors, *numbers, notes["precision"], float(notes["seconds"]))
     except (OSError, SafetensorError, ValueError) as error:
         raise _Damaged(str(error)) from None
     except KeyError as error:
-        raise _Damaged(f"it does not say its {error}") from None
+        raise _Damaged(f"field {error} is missing") from None

@@ -3,8 +3,8 @@
 A step is a function of the weights, the optimiser's state and (seed, step) alone: which examples it
 sees, its noise and its dropout all come from generators seeded by these two. So a run that is
 killed and started again continues as if it had not been interrupted. If noise and dropout are drawn
-by example, the number of processes and of parts makes no difference either, except for the rounding
-of sums.
+per example, the number of processes and of parts makes no difference either, except for the
+rounding of sums.
 """
 
 import math
@@ -47,8 +47,10 @@ from diffae.train.types import (
 )
 
 SAVE_EVERY_SECONDS = 120.0
-SAVING = 0.02  # of the time, at most: a large state is saved less often
-PATIENCE = 100  # steps in a row without a finite gradient before a training gives up
+SAVING = (
+    0.02  # at most this share of the time is spent on saving: a large state is saved less often
+)
+PATIENCE = 100  # steps in a row without a finite gradient after which a training fails
 # Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -83,7 +85,7 @@ def choose_precision(asked: str, device: str) -> tuple[str, str]:
     Raises UserError for float16 without a GPU: the processor computes it many times slower.
     """
     if asked == FLOAT16 and not device.startswith("cuda"):
-        raise UserError("--precision float16: is for GPUs; take bfloat16 or float32")
+        raise UserError("--precision float16 needs a GPU; use bfloat16 or float32")
     if asked != AUTO:
         return asked, "as asked"
     has, why = bfloat16.support(device)
@@ -97,10 +99,11 @@ class Training:
     """Weights, their exponential moving average, and Adam's state, at some step.
 
     `skipped` counts the steps that were not taken because loss or gradient were not finite,
-    `in_a_row` the latest of them. `precision` is "bfloat16" (autocast) or "float32"; `precisions`
-    lists the earlier ones. Buffers that a network learns (statistics of batch norms, codebooks of
-    moving averages) are part of its state; `seconds` is the time of the steps so far, `norm` the
-    norm of the latest gradient before it is clipped.
+    `skipped_in_a_row` those since the last step that was taken. `precision` is "float32", or
+    "bfloat16" or "float16" (autocast); `precision_history` is text that includes earlier runs:
+    "float32 to step 500, then bfloat16". Buffers that a network learns (statistics of batch norms,
+    codebooks of moving averages) are part of its state. `seconds` is the time of the steps so far,
+    `norm` the norm of the latest gradient before it is clipped.
     """
 
     def __init__(
@@ -116,9 +119,9 @@ class Training:
         self.steps, self.sharing = steps, Sharing(network, schedule.batch_size, steps.micro_batch)
         if not steps.by_example and (self.sharing.part < schedule.batch_size):
             raise UserError(
-                "this network's loss is of whole batches: train it in one process, without --micro-batch"
+                "this network's loss needs the whole batch: train it in one process, without --micro-batch"
             )
-        self.precision = self.precisions = precision
+        self.precision = self.precision_history = precision
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = list(network.parameters())
         own = set(self.names)
@@ -131,7 +134,7 @@ class Training:
             weight_decay=schedule.weight_decay,
             fused=True,
         )
-        self.step = self.skipped = self.in_a_row = 0
+        self.step = self.skipped = self.skipped_in_a_row = 0
         self.seconds = self.norm = 0.0
         self._dropout_seed = int(generator(seed, "dropout", 0).integers(2**32))
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
@@ -143,18 +146,18 @@ class Training:
 
     @property
     def seen(self) -> int:
-        """Examples of the steps so far."""
+        """The number of examples seen so far."""
         return self.step * self.schedule.batch_size
 
     @property
     def outcome(self) -> Outcome:
-        return Outcome(self.precisions, self.skipped, self.seen, round(self.seconds, 1))
+        return Outcome(self.precision_history, self.skipped, self.seen, round(self.seconds, 1))
 
     def advance(self, loss_of: Loss, indices: Tensor) -> float:
         """Take one step (paper, Appendix A) and return its loss.
 
-        Adam, gradient norm clipped to 1, unless `adam` says so. A step whose loss or gradient is
-        not finite would destroy the weights: it is counted, not taken.
+        Adam, with the gradient norm clipped to 1 unless `adam` has a different limit. A step whose
+        loss or gradient is not finite would destroy the weights: it is counted, not taken.
         """
         begun = time.monotonic()
         # For dropout: torch takes 32 bits of it, in which consecutive numbers never collide.
@@ -170,10 +173,10 @@ class Training:
         if math.isfinite(value) and math.isfinite(self.norm):
             self.scaler.step(self.optimiser)
             self._update_ema()
-            self.in_a_row = 0
+            self.skipped_in_a_row = 0
         else:
             self.skipped += 1
-            self.in_a_row += 1
+            self.skipped_in_a_row += 1
         self.scaler.update()
         self.seconds += time.monotonic() - begun
         return value
@@ -189,7 +192,7 @@ class Training:
         for number, part in enumerate(parts):
             noise = self._noise(parts, number)
             weight = self.sharing.weight(part)
-            with self.sharing.adding(part):
+            with self.sharing.accumulating(part):
                 with torch.autocast(total.device.type, dtype, enabled=dtype is not None):
                     loss = self.sharing.step(lambda: loss_of(indices[part], noise))  # noqa: B023
                 self.scaler.scale(weight * loss).backward()
@@ -239,8 +242,8 @@ class Training:
         for name, parameter, ema in zip(self.names, self.parameters, self.ema, strict=True):
             if not torch.isfinite(parameter).all():
                 raise UserError(
-                    f"{name} is not finite at step {self.step}; lower the rate (the state of some "
-                    f"minutes ago is in {path})"
+                    f"weight {name} is not finite at step {self.step}; lower the learning rate "
+                    f"({path} still holds the last saved state)"
                 )
             tensors |= {f"model.{name}": parameter.detach(), f"ema.{name}": ema}
             for key, value in self.optimiser.state[parameter].items():
@@ -248,22 +251,24 @@ class Training:
         tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
         for name, number in self.scaler.state_dict().items():
             tensors[f"scaler.{name}"] = torch.from_numpy(np.array(number))  # float64 or int64
-        now = state.State(tensors, self.step, self.skipped, self.precisions, round(self.seconds, 1))
+        now = state.State(
+            tensors, self.step, self.skipped, self.precision_history, round(self.seconds, 1)
+        )
         state.save(path, now, identity, self.steps.keep)
 
     def load(self, path: Path, identity: str) -> None:
         """Resume from `path`, if it exists.
 
-        Raises UserError if it belongs to another training or is damaged.
+        Raises UserError if it belongs to a different training or is damaged.
         """
         found = state.load(path, identity)
         if found is None:
             return
         self.step, self.skipped, self.seconds = found.step, found.skipped, found.seconds
-        self.precisions = found.precision
+        self.precision_history = found.precision
         if found.precision.split()[-1] != self.precision:
-            self.precisions = f"{found.precision} to step {self.step}, then {self.precision}"
-            say(f"precision: {self.precisions}")
+            self.precision_history = f"{found.precision} to step {self.step}, then {self.precision}"
+            say(f"precision: {self.precision_history}")
         tensors = found.tensors
         if self.scaler.is_enabled() and "scaler.scale" in tensors:
             now = {name: tensors[f"scaler.{name}"].item() for name in self.scaler.state_dict()}
@@ -337,8 +342,8 @@ class Callback:
 class Run:
     """Common settings of the stages of a training.
 
-    Its seed, its identity (see `Note.identity`), its precision, how its steps are taken, the
-    processes that read images ahead, and its callbacks.
+    The seed, the identity (see `Note.identity`), the precision, how steps are computed, the number
+    of processes that read images ahead, and the callbacks.
     """
 
     seed: int
@@ -359,8 +364,8 @@ def fit(
     """Train a stage's network to the end of its schedule on `count` examples.
 
     `path` keeps the state between runs: it is saved every two minutes, at the end, and on Ctrl-C or
-    SIGTERM. Afterwards the network holds the moving average of its weights. `reading` receives the
-    examples of the coming steps.
+    SIGTERM. Afterwards the network holds the moving average of its weights. `reading` is a context
+    manager that gets an iterator over the indices of the coming examples and reads them ahead.
     """
     schedule, title = stage.schedule, stage.title
     precision = run.precision if schedule.bfloat16 else FLOAT32
@@ -368,32 +373,34 @@ def fit(
     training = Training(stage.network, schedule, run.seed, precision, stage.adam, steps)
     training.load(path, run.identity)
     begun, average, part = training.step, math.nan, training.sharing.part
-    less = f"{part} examples at once; try --micro-batch {part // 2 or 1}, --recompute or a smaller batch_size or model (--set)"
+    remedy = (
+        f"try --micro-batch {part // 2 or 1}, --recompute or a smaller batch_size or model (--set)"
+    )
     due = time.monotonic() + SAVE_EVERY_SECONDS
     with (
         Progress(schedule, training.seen, title) as progress,
         interrupts_deferred() as interrupted,
-        reading(_orders(training, count, run.seed)),
-        _kept(training, path, run),
-        needing_memory(title, less),
+        reading(_coming_examples(training, count, run.seed)),
+        _saving_on_failure(training, path, run),
+        needing_memory(f"{title}: {part} examples at a time", remedy),
     ):
         for callback in run.callbacks:
             callback.begins(training, stage, interrupted)
         while training.step < schedule.steps:
             indices = batch_indices(count, schedule.batch_size, run.seed, training.step)
             loss = training.advance(stage.loss, indices)
-            if training.in_a_row == 0:
+            if training.skipped_in_a_row == 0:
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
-            if training.in_a_row >= min(PATIENCE, schedule.steps):
+            if training.skipped_in_a_row >= min(PATIENCE, schedule.steps):
                 raise UserError(
-                    f"{title}: no finite gradient in {training.in_a_row} steps up to step {training.step}, "
-                    f"where the loss is {loss}; lower the rate, or try --precision float32"
+                    f"{title}: no finite gradient in {training.skipped_in_a_row} steps up to step {training.step}, "
+                    f"where the loss is {loss}; lower the learning rate, or try --precision float32"
                 )
             progress.step(training.seen, average, training.skipped)
             for callback in run.callbacks:
                 callback.step(loss)
             stop = training.sharing.any(bool(interrupted()))
-            if (stop or time.monotonic() > due) and training.in_a_row == 0:
+            if (stop or time.monotonic() > due) and training.skipped_in_a_row == 0:
                 took = _save(training, path, run)
                 due = time.monotonic() + max(SAVE_EVERY_SECONDS, took / SAVING)
             if stop:
@@ -410,8 +417,8 @@ def fit(
     return training.outcome
 
 
-def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:
-    """The examples that this process will ask for from now on, part by part."""
+def _coming_examples(training: Training, count: int, seed: int) -> Iterator[Tensor]:
+    """The indices of the examples that this process will ask for from now on, part by part."""
     schedule = training.schedule
     for step in range(training.step, schedule.steps):
         indices = batch_indices(count, schedule.batch_size, seed, step)
@@ -419,15 +426,15 @@ def _orders(training: Training, count: int, seed: int) -> Iterator[Tensor]:
 
 
 @contextmanager
-def _kept(training: Training, path: Path, run: Run) -> Iterator[None]:
-    """If images cannot be read, or another process has failed, save what was learned up to then."""
+def _saving_on_failure(training: Training, path: Path, run: Run) -> Iterator[None]:
+    """If an image cannot be read or another process has failed, save the state before raising."""
     begun = training.step
     try:
         yield
     except TooLittleMemory:
         raise
     except (UserError, RuntimeError):  # RuntimeError: from a collective with a lost process
-        if training.step > begun and training.in_a_row == 0:
+        if training.step > begun and training.skipped_in_a_row == 0:
             _save(training, path, run)
         distributed.check()
         raise
@@ -456,7 +463,7 @@ def needing_memory(what: str, remedy: str) -> Iterator[None]:
         known = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not known and not any(words in str(error) for words in REFUSED):
             raise
-        raise TooLittleMemory(f"{what}: too little memory; {remedy}") from None
+        raise TooLittleMemory(f"{what}: not enough memory; {remedy}") from None
 
 
 def _save(training: Training, path: Path, run: Run) -> float:
@@ -476,8 +483,8 @@ def _save(training: Training, path: Path, run: Run) -> float:
 def interrupts_deferred() -> Iterator[Callable[[], int]]:
     """Record Ctrl-C and SIGTERM instead of handling them, so that no step is interrupted.
 
-    Yields a function that returns the first signal, or 0. Outside of the main thread none can be
-    recorded.
+    Yields a function that returns the first signal, or 0. Signals can be recorded in the main thread
+    only.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():

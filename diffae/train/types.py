@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from diffae.system.errors import UserError
 from diffae.system.settings import Range, check
 
-# (indices of the batch, or of a part of it, and its noise) -> the mean of the examples' losses
+# (indices of the examples of a batch or of a part of it, noise) -> the mean of their losses
 Loss = Callable[[Tensor, Any], Tensor]
 AUTO, BFLOAT16, FLOAT16, FLOAT32 = "auto", "bfloat16", "float16", "float32"
 DTYPES = {BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}  # of autocast
-MOST = 10**12  # examples; a limit for the number, far beyond any training
+MOST = 10**12  # examples: an upper bound to catch mistakes, far beyond any training
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one network is optimised. `samples` counts training examples, batch by batch.
+    """How one network is optimised.
 
-    The rate rises through `warmup_samples`, then stays or falls by a cosine to zero at the end.
+    `samples` is the number of training examples, those of repeated epochs included. The learning
+    rate rises during the first `warmup_samples`, then stays or falls by a cosine to zero.
     Raises UserError for an invalid value.
     """
 
@@ -39,7 +40,9 @@ class Schedule:
     def __post_init__(self) -> None:
         check(self)
         if not self.steps:
-            raise UserError(f"samples {self.samples:,} are no batch of {self.batch_size:,}")
+            raise UserError(
+                f"samples is {self.samples:,}, less than one batch of {self.batch_size:,}"
+            )
 
     @property
     def steps(self) -> int:
@@ -58,11 +61,15 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Steps:
-    """How a step is computed, which affects only its rounding.
+    """How a training step is computed, and how many states are kept.
 
-    In parts of so many examples (None: at once), and with activations that are recomputed for the
-    gradient. `by_example` is for losses that are means over examples: noise and dropout are drawn
-    for each of them, so that a batch can be divided. `keep` is the number of states that are kept.
+    micro_batch  examples per forward pass (None: all of a process's share at once)
+    recompute    recompute activations in the backward pass to save memory
+    by_example   the loss is a mean over examples: noise and dropout are drawn for each example, so
+                 that a batch can be divided among processes and parts
+    keep         the number of states that are kept
+
+    `micro_batch` and `recompute` change a result only by rounding.
     """
 
     micro_batch: int | None = None
@@ -73,7 +80,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Adam:
-    """Settings of the optimiser beside the schedule: decay of its moments, largest gradient norm."""
+    """Settings of the optimiser beyond `Schedule`: decay of its moments, largest gradient norm."""
 
     betas: tuple[float, float] = (0.9, 0.999)
     largest_norm: float = 1.0
@@ -81,7 +88,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a stage: precision, steps not taken, examples seen, and seconds of steps."""
+    """The outcome of a stage: precision, skipped steps, examples seen, and seconds of its steps."""
 
     precision: str
     skipped: int
@@ -94,11 +101,11 @@ Pictures = dict[str, Tensor]  # rows of a sheet, n x 3 x S x S in [-1, 1], by th
 
 @dataclass(frozen=True)
 class Stage:
-    """A network with its schedule and its loss, trained together, and what can be seen of it.
+    """A network with its schedule and its loss, trained together.
 
-    `by_example` as in `Steps`. `pictures` shows the model's output for images n x 3 x S x S in
-    [-1, 1]. `export` writes it to a folder as a checkpoint that can be evaluated; both use the
-    weights at the time of the call. None: there is nothing of that kind to see.
+    `by_example` as in `Steps`. `pictures` returns the model's output for images n x 3 x S x S in
+    [-1, 1]. `export` writes the model to a folder as a checkpoint that can be evaluated. Both use
+    the weights at the time of the call, and are None if the stage has no such output.
     """
 
     name: str

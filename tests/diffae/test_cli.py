@@ -94,12 +94,12 @@ def fails(error):
         (UserError("a\nb\x1b[31m"), "error: a\\nb\\x1b[31m\n"),
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            "error: a full disk: No space left on device; make room, then run the same command again to go on\n",
+            "error: a full disk: No space left on device; make room, then run the same command again to resume\n",
         ),
         (
             OSError(errno.ENAMETOOLONG, "File name too long", "x" * 5000),
             f"error: {'x' * 40}...(5,001 characters)...{'x' * 19}:: File name too long; give a shorter "
-            "name, then run the same command again to go on\n",
+            "name, then run the same command again to resume\n",
         ),
     ],
 )
@@ -243,5 +243,5 @@ def test_a_signal_during_imports_is_one_line_wherever_it_comes(number, line):
         [sys.executable, "-c", INTERRUPTED_IMPORT.replace("NUMBER", str(int(number)))],
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
-    said = f"{line}: run the same command again to go on\n"
+    said = f"{line}: run the same command again to resume\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", said)

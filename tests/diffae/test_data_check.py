@@ -165,7 +165,7 @@ def test_a_sheet_is_not_written_into_the_data(folder, capsys, name, monkeypatch)
     monkeypatch.chdir(folder)
     for sheet in (folder / name, name):
         line = refusal(main, capsys, "check", ".", "--size", 8, "--sheet", sheet)
-        assert f"--sheet {sheet}: is inside ., which stays as it is" in line
+        assert f"--sheet {sheet}: is inside ., which must not change" in line
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 

@@ -361,7 +361,7 @@ def test_processes_write_what_one_writes(damaged, tmp_path, small_chunks):
 def test_places_that_are_refused(folder, tmp_path, capsys):
     words = ["--size", 32, "--workers", 1]
     line = refusal(command.main, capsys, "prepare", folder, folder / "copy", *words)
-    assert f"copy: is inside {folder}, which stays as it is" in line
+    assert f"copy: is inside {folder}, which must not change" in line
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     line = refusal(command.main, capsys, "prepare", folder, tmp_path / "mine", *words)

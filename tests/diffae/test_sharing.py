@@ -84,7 +84,7 @@ def test_noise_belongs_to_an_example():
     assert both.integers(1000, size=2)[1] == alone.integers(1000, size=1)[0]
     same = generator(3, "training", 9)
     assert torch.equal(normals(ExampleNoise(3, "training", [9]), (1, 6))[0], normals(same, (6,)))
-    with pytest.raises(ValueError, match="noise of 3 examples, and there are 2"):
+    with pytest.raises(ValueError, match="noise for 3 examples, but there are 2"):
         normals(both, (3, 4))
 
 

@@ -79,7 +79,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     training = Training(network, SCHEDULE, seed=0)
     training.advance(loss, batch_indices(64, 8, 0, 0))
     training.save(tmp_path / "state", "me")
-    with pytest.raises(UserError, match="another training"):
+    with pytest.raises(UserError, match="different training"):
         training.load(tmp_path / "state", "you")
     (tmp_path / "state").write_bytes(b"nothing")
     with pytest.raises(UserError, match="damaged"):

@@ -103,7 +103,7 @@ def test_an_evaluation_that_fails_is_said_and_the_training_goes_on(told, tmp_pat
     line = capsys.readouterr().err.splitlines()[0]
     assert line == (
         "evaluation after 24 images: error: 1 measurement failed "
-        f"(see {place}.log); the training goes on"
+        f"(see {place}.log); the training continues"
     )
     assert place.with_suffix(".log").read_text().startswith("measuring")
     assert (place / "run.json").exists() == (ending == "in part")
@@ -179,7 +179,7 @@ def folder(tmp_path_factory):
     [
         ("all", ["--evaluate-every", "9"], "holds out no images from this training (split all); give"),
         ("all", ["--evaluate-every", "9", "--evaluate-data", "SAME"], "holds out no images"),
-        ("train", ["--evaluate", "cost"], "--evaluate: says how to evaluate, and --evaluate-every N"),
+        ("train", ["--evaluate", "cost"], "--evaluate: needs --evaluate-every N"),
         ("train", ["--evaluate-every", "9", "--evaluate", "costs"], "did you mean cost?"),
         ("train", ["--evaluate-every", "0"], "must be at least 1"),
     ],

@@ -85,7 +85,9 @@ def test_a_training_without_finite_gradients_gives_up_and_keeps_its_state(tmp_pa
     training.save(tmp_path / "state", "me")
     before = (tmp_path / "state").read_bytes()
     bad, schedule = Slope([math.nan]), replace(SCHEDULE, samples=4_000)
-    with pytest.raises(UserError, match=r"no finite gradient in 100 steps.*lower the rate"):
+    with pytest.raises(
+        UserError, match=r"no finite gradient in 100 steps.*lower the learning rate"
+    ):
         fit(stage_of(bad, schedule), 8, tmp_path / "state", Run(0, "me"))
     assert (tmp_path / "state").read_bytes() == before
 
@@ -164,7 +166,7 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
         out = tmp_path / str(len(damaged))
         shutil.copytree(stopped, out)
         newest = stages.state_path(out, "image")
-        assert (state.reached(newest), state.reached(state.previous(newest))) == (4, 3)
+        assert (state.step_on_disk(newest), state.step_on_disk(state.previous(newest))) == (4, 3)
         newest.write_bytes(damaged)
         train(TINY, pictures(8), out, Run(0, "me"), "cpu")
         assert f"{newest}: damaged" in capsys.readouterr().err
@@ -177,7 +179,7 @@ def test_two_damaged_states_are_refused(tmp_path):
     two_states(path)
     path.write_bytes(b"nothing")
     state.previous(path).write_bytes(b"nothing")
-    with pytest.raises(UserError, match="damaged, and no state before it is whole"):
+    with pytest.raises(UserError, match="damaged, as are all states before it"):
         Training(Slope([1.0]), SCHEDULE, 0).load(path, "me")
 
 
@@ -263,7 +265,7 @@ def test_the_pixel_decoder_is_built_only_where_it_is_used(tmp_path, monkeypatch)
 
 
 def test_one_training_image_is_refused_at_once(tmp_path):
-    with pytest.raises(UserError, match="at least 2 training images, there is 1"):
+    with pytest.raises(UserError, match="at least 2 training images, not 1"):
         train(TINY, pictures(1), tmp_path, Run(0, "me"), "cpu")
 
 
@@ -340,7 +342,7 @@ def test_going_on_in_another_precision_is_said_and_recorded(tmp_path, capsys):
     second.save(tmp_path / "state", "me")
     third = Training(Slope([1.0]), SCHEDULE, 0, "float32")
     third.load(tmp_path / "state", "me")
-    assert third.precisions == text and capsys.readouterr().err == ""
+    assert third.precision_history == text and capsys.readouterr().err == ""
     assert third.outcome.precision == text
 
 
@@ -383,7 +385,7 @@ class Half:
 def test_steps_that_overflow_float16_are_skipped_and_the_others_are_those_of_float32():
     half = Half()
     overflowed = half.steps(1).skipped
-    while half.training.in_a_row:
+    while half.training.skipped_in_a_row:
         overflowed = half.steps(1).skipped
     scale = half.training.scaler.get_scale()
     assert overflowed > 0 and scale == 2.0 ** (16 - overflowed)

@@ -185,7 +185,7 @@ def test_a_disk_that_takes_no_sheet_does_not_end_the_training(tmp_path, capsys):
     out = trained(tmp_path / "out", drawn(tmp_path / "sheets"))
     assert (out / "model.safetensors").exists()
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 6 and all("no sheet (" in line and "goes on" in line for line in lines)
+    assert len(lines) == 6 and all("no sheet (" in line and "continues" in line for line in lines)
 
 
 # ----------------------------------------------------------------------------------------------

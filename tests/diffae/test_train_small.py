@@ -63,7 +63,7 @@ def test_the_record_says_what_was_trained(folder, tmp_path, monkeypatch, capsys)
     capsys.readouterr()
     line = refusal(command.main, capsys, *arguments, "--set", "epochs=2")
     assert "image.samples is 12 there and 8 here" in line
-    assert "holds another training" in line
+    assert "holds a different training" in line
 
 
 def test_a_killed_training_of_a_sized_preset_goes_on(folder, tmp_path, monkeypatch):

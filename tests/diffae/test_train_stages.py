@@ -139,9 +139,9 @@ def test_an_autoencoder_that_is_half_trained_has_no_latent_ddim_yet(data, tmp_pa
     out = tmp_path / "out"
     command.main(words(data, out))
     path = state_path(out, "image")
-    assert state.reached(path) == TINY.image.steps
+    assert state.step_on_disk(path) == TINY.image.steps
     path.write_bytes(b"nothing")
-    assert state.reached(path) == 0
+    assert state.step_on_disk(path) == 0
     capsys.readouterr()
     line = refusal(command.main, capsys, *words(data, out, "--stages", "latent"))
     assert f"the autoencoder in {out} is at step 0 of 6" in line

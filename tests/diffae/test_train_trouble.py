@@ -130,7 +130,7 @@ def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
     with pytest.raises(UserError, match="cannot read this image"):
         command.main(words(data, out, *alone))
     monkeypatch.undo()
-    assert state.reached(out / "training-image.safetensors") == 3
+    assert state.step_on_disk(out / "training-image.safetensors") == 3
     for name, bytes_of in good.items():
         (data / name).write_bytes(bytes_of)
     command.main(words(data, out))
@@ -198,7 +198,7 @@ def another(folder):
     [
         (gone, "count is 20 there and 19 here"),
         (more, "count is 20 there and 21 here"),
-        (another, "others in content or name"),
+        (another, "their content or names differ"),
     ],
 )
 def test_images_that_changed_between_two_runs_are_noticed(change, told, data, tmp_path, capsys):
@@ -268,7 +268,7 @@ GPU = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacit
 def test_too_little_memory_is_one_line(error):
     with pytest.raises(TooLittleMemory) as found, needing_memory("work", "wait"):
         raise error
-    assert str(found.value) == "work: too little memory; wait"
+    assert str(found.value) == "work: not enough memory; wait"
 
 
 def test_other_errors_are_as_they_were():
@@ -289,7 +289,9 @@ def test_a_step_that_takes_too_much_memory_says_what_to_try(tmp_path):
     with pytest.raises(TooLittleMemory) as error:
         stage = Stage("image", "tiny: it", network, SCHEDULE, loss)
         fit(stage, 8, tmp_path / "s", Run(0, "me"))
-    told = "tiny: it: too little memory; 4 examples at once; try --micro-batch 2, --recompute or a smaller"
+    told = (
+        "tiny: it: 4 examples at a time: not enough memory; try --micro-batch 2, --recompute or a"
+    )
     assert str(error.value).startswith(told)
     assert not (tmp_path / "s").exists()
 
@@ -315,8 +317,8 @@ def test_what_is_said_to_try_helps(tmp_path):
     found = trained("--precision", "float32")
     assert found.returncode == 2, found.stderr
     line = found.stderr.splitlines()[-1]
-    assert line.startswith("error: smoke: autoencoder: too little memory")
-    assert "256 examples at once; try --micro-batch 128, --recompute or" in line
+    assert line.startswith("error: smoke: autoencoder: 256 examples at a time: not enough memory")
+    assert "try --micro-batch 128, --recompute or" in line
     found = trained("--precision", "float32", "--micro-batch", "32")
     assert found.returncode == 0, found.stderr
     assert (tmp_path / "out/model.safetensors").exists()
@@ -340,7 +342,7 @@ def test_one_of_two_processes_that_cannot_read_an_image_ends_both_with_one_line(
     assert found.stderr.count("error: ") == 1
     mine = found.stderr.split("torch/distributed")[0]
     assert "Traceback" not in mine
-    assert state.reached(out / "training-image.safetensors") > 0
+    assert state.step_on_disk(out / "training-image.safetensors") > 0
     found = launch([*program, helper, str(data), str(out), "--from-disk", "--damaged", "skip"])
     assert found.returncode == 0, found.stderr
     assert len(json.loads((out / "training.json").read_text())["damaged"]) == 1

@@ -1,6 +1,4 @@
-"""Callbacks follow the progress of a training's stages and show it to the user.
-
-They change no weights.
+"""Callbacks follow the progress of a training's stages and show it; they do not change weights.
 
 `curves` writes numbers for TensorBoard and Weights & Biases, `sheets` draws pictures, `evaluations`
 has the model measured.

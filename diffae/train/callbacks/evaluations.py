@@ -28,7 +28,7 @@ OPTIONS = "benchmarks.commands.options:parse"
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
 NAP = 0.1  # seconds between two looks at the process
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # of torchrun: the process is independent
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not see
 
 
 class Evaluations(Periodic):
@@ -83,7 +83,7 @@ class Evaluations(Periodic):
                 lines = log.read_text(errors="replace").split("\n")
                 last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
                 say(
-                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept}); the training goes on"
+                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept}); the training continues"
                 )
 
     def _export(self, folder: Path) -> None:

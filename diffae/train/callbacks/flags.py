@@ -32,42 +32,44 @@ def add(parser: cli.Parser) -> None:
     group.add_argument(
         "--tensorboard",
         action="store_true",
-        help=f"write loss, learning rate, norm of the gradient and images a second to DIR/{LOGS}",
+        help=f"write loss, learning rate, gradient norm and images per second to OUT/{LOGS}",
     )
     group.add_argument(
         "--wandb",
         type=cli.word,
         metavar="PROJECT",
-        help="the same for a project of Weights & Biases; WANDB_MODE=offline keeps it here",
+        help="the same, to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only",
     )
     group.add_argument(
         "--sheet-every",
         type=cli.natural,
         metavar="N",
-        help=f"draw what the model makes of {COUNT} images to DIR/{SHEETS} after every N images, 0: never "
-        f"(default: {PER_STAGE} times a stage, in at most {SHARE:.0%}".replace("%", "%%")
+        help=f"draw the model's output for {COUNT} images to OUT/{SHEETS} after every N training images; 0: never "
+        f"(default: {PER_STAGE} times per stage, in at most {SHARE:.0%}".replace("%", "%%")
         + " of the time)",
     )
     group.add_argument(
         "--evaluate-every",
         type=cli.positive,
         metavar="N",
-        help=f"have the model measured after every N images, on held-out ones, to DIR/{EVALUATIONS}",
+        help=f"measure the model on held-out images after every N training images, to OUT/{EVALUATIONS}",
     )
     group.add_argument(
         "--evaluate",
         type=_tasks,
         metavar="TASK,...",
-        help=f"by which benchmarks (default: {TASK}; `python -m benchmarks.run list`)",
+        help=f"the benchmarks of --evaluate-every (default: {TASK}; `python -m benchmarks.run list` shows them)",
     )
     group.add_argument(
         "--evaluate-profile",
         type=cli.word,
         metavar="NAME|FILE",
-        help=f"in which size (default: {PROFILE})",
+        help=f"the profile of --evaluate-every (default: {PROFILE})",
     )
     group.add_argument(
-        "--evaluate-data", type=cli.path, help="on other data (default: what --data holds out)"
+        "--evaluate-data",
+        type=cli.path,
+        help="the data of --evaluate-every (default: the test split of --data)",
     )
 
 

@@ -13,7 +13,7 @@ from diffae.system import distributed
 from diffae.system.cli import say
 from diffae.train.types import Schedule
 
-LINE_SECONDS = 60.0  # between two lines where there is no terminal
+LINE_SECONDS = 60.0  # between two lines, without a terminal
 
 
 class Progress(AbstractContextManager["Progress"]):

@@ -84,7 +84,7 @@ class Sheets(Periodic):
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, sheet)
         except OSError as error:
-            say(f"{path}: no sheet ({error.strerror or error}); the training goes on")
+            say(f"{path}: no sheet ({error.strerror or error}); the training continues")
             return
         for curves in self._curves:
             curves.picture(path)
@@ -95,7 +95,7 @@ def _caption(rows: Pictures, whose: str) -> str:
     if IMAGE in rows:
         parts.append(f"{whose}.")
     if PIXELS not in rows:
-        parts.append(f"{STEPS} steps of {SOLVER!r}, the same noise always.")
+        parts.append(f"{STEPS} steps of {SOLVER!r}, always the same noise.")
     return " ".join(parts)
 
 
@@ -104,15 +104,15 @@ def _caption(rows: Pictures, whose: str) -> str:
 
 
 def of_pixels(encoder: nn.Module, pixels: nn.Module, images: Tensor) -> Pictures:
-    """The encoder's start: each image, and what the discarded decoder makes of its z_sem."""
+    """The stage `encoder`: each image, and the discarded pixel decoder's output for its z_sem."""
     with torch.no_grad(), evaluating(encoder), evaluating(pixels):
-        found = pixels(encoder(_beside(pixels, images))).float()
+        found = pixels(encoder(_on_device_of(pixels, images))).float()
     return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
 
 
 def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
     """Each image, its decoding from z_sem and the inverted x_T, and from z_sem and a random x_T."""
-    x_0 = _beside(model, images)
+    x_0 = _on_device_of(model, images)
     with evaluating(model):
         z = model.encode(x_0)
         x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
@@ -124,16 +124,16 @@ def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
 def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
     """Two rows of samples: new z_sem, with the same noise x_T as in `of_autoencoder`."""
     noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
-    x_T = _noise(_beside(model, images))
+    x_T = _noise(_on_device_of(model, images))
     with evaluating(model):
-        z = model.sample_latents(_beside(model, noise), STEPS, SOLVER)
+        z = model.sample_latents(_on_device_of(model, noise), STEPS, SOLVER)
         rows = [model.decode(part, x_T, STEPS, SOLVER) for part in z.split(len(images))]
     return {"samples": rows[0], "samples, other z_sem": rows[1]}
 
 
 def of_baseline(model: DDIM, images: Tensor) -> Pictures:
     """Each image, its decoding from the inverted x_T, and samples."""
-    x_0 = _beside(model, images)
+    x_0 = _on_device_of(model, images)
     with evaluating(model):
         x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
         inverted = model.decode(x_T, STEPS, SOLVER)
@@ -141,7 +141,7 @@ def of_baseline(model: DDIM, images: Tensor) -> Pictures:
     return {IMAGE: images, INVERTED: inverted, "samples": samples}
 
 
-def _beside(network: nn.Module, values: Tensor) -> Tensor:
+def _on_device_of(network: nn.Module, values: Tensor) -> Tensor:
     return values.to(next(network.parameters()).device)
 
 

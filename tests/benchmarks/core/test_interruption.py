@@ -92,7 +92,7 @@ def test_a_signal_ends_a_run_in_one_line(number, patches, tmp_path):
     process.send_signal(number)
     status, line = finish(process)
     assert status == 128 + number
-    assert line.endswith(f"{LINES[number]}: run the same command again to go on")
+    assert line.endswith(f"{LINES[number]}: run the same command again to resume")
     assert (tmp_path / "run" / "run.json").exists()
 
 
@@ -110,7 +110,7 @@ def test_ctrl_c_during_the_imports_is_one_line_too(command):
     )
     wait_for(lambda: catches(process, signal.SIGTERM) and imports_torch(process), process)
     process.send_signal(signal.SIGINT)
-    assert finish(process) == (130, "interrupted: run the same command again to go on")
+    assert finish(process) == (130, "interrupted: run the same command again to resume")
 
 
 # ----------------------------------------------------------------------------------------------

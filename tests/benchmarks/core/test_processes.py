@@ -127,7 +127,7 @@ def test_a_process_that_dies_ends_the_run_and_it_goes_on(victim, patches, tmp_pa
     wait_for(lambda: not any(alive(pid) for pid in ranks.values()))
     line = "the launcher has ended" if victim == "launcher" else "terminated"
     assert errors.count(f"{line}: run the same") + errors.count(f"{line}; run the same") >= 1
-    assert errors.count("terminated: run the same command again to go on") <= 1
+    assert errors.count("terminated: run the same command again to resume") <= 1
     assert errors.count("data: ") == 1  # only the first process announces
 
     finished = chunks(tmp_path)

@@ -263,8 +263,8 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("reconstruct", "FACES", "text.png", "--out", "o", "--steps", "2"), "text.png: cannot read this image"),
         (("reconstruct", "empty", "--out", "o"), "empty: no images in this folder"),
         (("reconstruct", "FACES"), "the following arguments are required: --out"),
-        (("reconstruct", "FACES", "--out", "full"), "--out full: is there already"),
-        (("reconstruct", "FACES", "--out", "text.png"), "--out text.png: is there already"),
+        (("reconstruct", "FACES", "--out", "full"), "--out full: exists"),
+        (("reconstruct", "FACES", "--out", "text.png"), "--out text.png: exists"),
         (("reconstruct", "FACES", "--out", "o", "--solver", "heun"), "solver heun: cannot encode"),
         (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "argument --solver: no solver 'x'"),
         (("reconstruct", "FACES", "--out", "o", "--ckpt", "portraits-ddim"), "holds a ddim"),
@@ -284,7 +284,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("interpolate", "FACES", "--out", "o"), "the following arguments are required: PICTURE"),
         (("sample", "--ckpt", "bare", "--out", "o"), "--ckpt bare: has no latent DDIM"),
         (("sample-class", "--attribute", "X", "--data", "FACES", "--out", "o"), "has no attributes"),
-        (("learn", "--out", "text.png"), "--out text.png: is there already"),
+        (("learn", "--out", "text.png"), "--out text.png: exists"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_a_line_and_nothing_is_left(command, faces, tmp_path, words, said):
@@ -383,9 +383,7 @@ def test_what_is_kept_is_not_written_over(command, faces, tmp_path):
     (tmp_path / "c.safetensors").write_text("mine")
     words = ("edit", faces, "--with", faces, "--without", faces, "--out", "o", "--save-classifier")
     done = command(*words, "c.safetensors")
-    assert (
-        done.returncode == 2 and "--save-classifier c.safetensors: is there already" in done.stderr
-    )
+    assert done.returncode == 2 and "--save-classifier c.safetensors: exists" in done.stderr
     assert (tmp_path / "c.safetensors").read_text() == "mine" and not (tmp_path / "o").exists()
 
 
